@@ -1,0 +1,59 @@
+# The front door: everything that can be done here, with nothing installed but Python, make and
+# a C library. "make help" lists it.
+
+# Another interpreter: make PYTHON=python3.12 test. After a change of it: make clean first.
+PYTHON ?=
+# For pytest, two workers unless told otherwise: make test PYTEST_ARGS="-k dict"
+PYTEST_ARGS ?= -n 2
+# More for the benchmarks: make bench BENCH_ARGS="--quick"
+BENCH_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+.DELETE_ON_ERROR:
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.server ## two programs written for multiprocessing, with one import changed
+	@for program in examples/seed_dict.py examples/seed_namespace.py; do \
+	    echo "--- $$program"; $(BIN)/python $$program || exit 1; \
+	done
+
+test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k dict" for some
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m multihost.wire.script
+
+format: $(VENV)/.dev ## what "make check" can put right by itself
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+bench: $(VENV)/.bench ## measure beside multiprocessing, redis-py and the bare socket
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+clean: ## remove the virtual environment and whatever tools left behind
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment; each stamp stands for what has been added to it, and is as old as that.
+
+$(VENV)/.python:
+	@scripts/make-venv $(VENV) $(PYTHON)
+	@touch $@
+
+$(VENV)/.server: EXTRA := server
+$(VENV)/.dev: EXTRA := dev
+$(VENV)/.bench: EXTRA := bench
+$(VENV)/.server $(VENV)/.dev $(VENV)/.bench: $(VENV)/.python pyproject.toml
+	@echo "installing multihost[$(EXTRA)] into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
+	@touch $@
