@@ -1,0 +1,149 @@
+"""Where a server is, and what proves that we may use it; the two are kept apart.
+
+An :class:`Address` is public: it may stand in a pickle, a repr or a log. :class:`Credentials` may
+not.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from multihost.errors import LinkError, ServerUnfit
+
+__all__ = ["Address", "Credentials", "parse"]
+
+SCHEMES = ("redis", "rediss", "unix")
+_ENCODE = "write @ / ? # in a name or a password as %40 %2F %3F %23"
+EMBEDDED = (("multihost", "embedded"),)  # the options that mark the private server of a Manager()
+DEFAULT_PORT = 6379
+
+
+class Address(NamedTuple):
+    """A server, a database on it, and options that are no secret."""
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    database: int = 0
+    options: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        options = self.options
+        if self.scheme == "unix":
+            start = f"unix://{quote(self.path)}"
+            options = (("db", str(self.database)), *options) if self.database else options
+        else:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            start = f"{self.scheme}://{host}:{self.port}/{self.database}"
+        return start + (f"?{urlencode(options)}" if options else "")
+
+    @property
+    def server(self) -> tuple[str, str, int, str, int]:
+        """What two addresses of one database on one server have in common."""
+        return self.scheme, self.host, self.port, self.path, self.database
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the private server of a ``Manager()``."""
+        return self.options == EMBEDDED
+
+
+class Credentials(NamedTuple):
+    """User name, password and signing key; its repr shows none of them."""
+
+    username: str = ""
+    password: str = ""
+    authkey: bytes = b""
+    secret_options: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+    def __bool__(self) -> bool:
+        return bool(self.username or self.password or self.authkey or self.secret_options)
+
+    def pack(self) -> bytes:
+        """As bytes, for a child that is being spawned and for nobody else."""
+        fields = (self.username, self.password, self.authkey.hex(), self.secret_options)
+        return json.dumps(fields).encode()
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Credentials:
+        username, password, authkey, secrets = json.loads(packed)
+        return cls(username, password, bytes.fromhex(authkey), tuple(map(tuple, secrets)))
+
+
+def parse(url: str) -> tuple[Address, Credentials]:
+    """Split a URL into what may be shown and what may not.
+
+    ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` with TLS, and
+    ``unix://[user[:password]@]/path[?db=n]``. ``username``, ``password`` and ``db`` may also be
+    query options; the remaining options of ``rediss://`` are redis-py's own (``ssl_ca_certs=...``
+    and so on).
+    """
+    if not isinstance(url, str):
+        raise TypeError(
+            f"an address is a URL such as redis://host:6379/0, not {type(url).__name__}"
+        )
+    # Whatever stands before the last @ may be a password, and so may what is not where it belongs:
+    # errors quote only what follows.
+    scheme, _, rest = url.rpartition("@")[0].partition("://")
+    start = f"{scheme}://" if rest else ""
+    shown = start + url.rpartition("@")[2].partition("?")[0]
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        username, password = unquote(parts.username or ""), unquote(parts.password or "")
+    except ValueError:
+        raise ValueError(
+            f"not a server URL: host and port of {shown!r} cannot be read; "
+            f"{_ENCODE}, and the port is a number up to 65535"
+        ) from None
+    elsewhere = parts.query + ("" if parts.scheme == "unix" else parts.path)
+    if parts.fragment or "@" in elsewhere:
+        raise ValueError(f"not a server URL: {shown!r}; {_ENCODE}")
+    if parts.scheme.startswith("redis+"):
+        raise ServerUnfit(
+            f"{parts.scheme}:// is not supported yet; use redis://, rediss:// or unix://"
+        )
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"not a server URL: {shown!r}; use redis://, rediss:// or unix://")
+
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    username = options.pop("username", username)
+    password = options.pop("password", password)
+    database = options.pop("db", "")
+    secrets = tuple((k, v) for k, v in options.items() if "password" in k)
+    public = tuple((k, v) for k, v in options.items() if "password" not in k)
+
+    if parts.scheme == "unix":
+        if not parts.path:
+            raise ValueError(f"no socket path in {shown!r}; write unix:///path/to/server.sock")
+        address = Address(
+            "unix", path=unquote(parts.path), database=_number(database, shown), options=public
+        )
+    else:
+        database = database or parts.path.strip("/")
+        address = Address(
+            parts.scheme,
+            host=parts.hostname or "localhost",
+            port=port or DEFAULT_PORT,
+            database=_number(database, shown),
+            options=public,
+        )
+    return address, Credentials(username, password, secret_options=secrets)
+
+
+def _number(database: str, shown: str) -> int:
+    if database and not (database.isascii() and database.isdigit()):
+        raise ValueError(f"the database in {shown!r} must be a number, not {database!r}")
+    return int(database or 0)
+
+
+def unreachable(address: Address, why: object) -> LinkError:
+    return LinkError(
+        f"cannot reach the server at {address}: {why}; is it running, and is the address right?"
+    )

@@ -1,0 +1,308 @@
+"""Objects to bytes and back.
+
+What is stored starts with a byte that says what it is:
+
+===========  ====================================================================================
+digit, ``-`` a plain ``int`` of at most 64 bits as decimal text, so that the server can add to it
+``0x80``     a whole pickle
+``@``        ``@<ident>,<ident>;`` in front of a value that contains proxies of unnamed objects
+``#``        the same, when the references were counted before the value was stored
+``S``        16 bytes of keyed BLAKE2 in front of what follows, in a manager with an ``authkey``
+``=``        the output of a ``serializer=``
+other        one opcode of a pickle with its argument, for ``str``, ``bytes``, ``float``, ``None``,
+``bool``
+===========  ====================================================================================
+
+The last form makes a long run of values one pickle: joined, they are read by a single C call.
+
+The key of a dict and the member of a set become a **canonical field**: equal keys give equal bytes
+(``1``, ``1.0`` and ``True``; equal tuples), which no pickle does. Where that hides how the first of
+the equal keys was spelled, its
+**spelling** is kept beside the field.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import io
+import json
+import operator
+import pickle
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+from multihost.errors import BadPayload
+from multihost.wire.fields import PlainUnpickler, spelled
+from multihost.wire.nesting import Home, pickle_for, unpickle_for
+from multihost.wire.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
+
+__all__ = ["Codec", "JsonSerializer", "Serializer"]
+
+PICKLE = 0x80
+SIGNED = 0x53
+SERIALIZED = 0x3D
+LINKED = 0x40
+COUNTED = 0x23
+DIGITS = frozenset(b"-0123456789")
+MAC_SIZE = 16
+
+_dumps = functools.partial(pickle.dumps, protocol=5)
+_head = operator.itemgetter(0)
+_DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, IndexError, OverflowError)
+
+
+class Serializer(Protocol):
+    """Turns values into bytes and back. ``loads(dumps(x))`` must equal ``x``."""
+
+    def dumps(self, value: Any, /) -> bytes: ...
+
+    def loads(self, data: bytes, /) -> Any: ...
+
+
+class JsonSerializer:
+    """JSON, so that programs in other languages can read the values. It keeps only what JSON can
+    say.
+    """
+
+    def dumps(self, value: Any, /) -> bytes:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def loads(self, data: bytes, /) -> Any:
+        return json.loads(data)
+
+
+class Codec:
+    """The encoding of one manager: pickle or a serializer, signed or not.
+
+    Every byte of a signed manager is verified before it is unpickled, in constant time. The
+    signature proves that a holder of the key wrote these bytes, not where or when.
+    """
+
+    def __init__(self, authkey: bytes = b"", serializer: Serializer | None = None) -> None:
+        self.serializer = serializer
+        self.home: Home | None = None
+        """Where the containers live; a proxy of an object there is stored without its address."""
+        self.counts_on_server = not authkey
+        """Whether the server can add to a stored int. It could not sign the sum."""
+        secret = hashlib.blake2b(authkey, digest_size=32, person=b"multihost sign").digest()
+        self._secret = secret if authkey else b""
+        name = "pickle" if serializer is None else type(serializer).__qualname__
+        self.ident = f"{name}/{self._mac(b'').hex()[:12]}" if authkey else name
+        """What can be read with this codec: serializer and a fingerprint of the authkey."""
+
+    # keys of a dict, members of a set
+
+    def field(self, key: object) -> bytes:
+        """The canonical field of ``key``, for look-ups."""
+        return self.spelled_field(key)[0]
+
+    def spelled_field(self, key: object) -> tuple[bytes, bytes]:
+        """The canonical field of ``key`` and its spelling, empty where the field says it all."""
+        if type(key) is str and not self._secret:
+            return encode_str(key), b""
+        field, spelling = spelled(key)
+        check_size(len(field))
+        if self.serializer is not None:
+            self._read_plain(spelling or field)  # refuses what no one could read back
+        if self._secret:
+            return self._sign(field), self._sign(spelling) if spelling else b""
+        return field, spelling
+
+    def spelled_fields(self, keys: Collection[object]) -> tuple[list[bytes], list[bytes]]:
+        """The fields of many keys, and field and spelling in turn of those that have one."""
+        if not self._secret and set(map(type, keys)) == {str}:
+            return list(map(encode_str, keys)), []  # type: ignore[arg-type]
+        pairs = [self.spelled_field(key) for key in keys]
+        return [field for field, _ in pairs], [part for pair in pairs if pair[1] for part in pair]
+
+    def key(self, field: bytes) -> Any:
+        """The key that ``field``, or its spelling, was made of."""
+        return self.keys((field,))[0]
+
+    def keys(self, fields: Sequence[bytes]) -> list[Any]:
+        """The keys that ``fields``, or their spellings, were made of."""
+        fields = self._verified(fields)
+        try:
+            if self.serializer is not None:
+                return [self._read_plain(field) for field in fields]
+            return list(pickle.loads(HEADER + b"(" + b"".join(fields) + b"l."))
+        except BadPayload:
+            raise
+        except _DAMAGED as error:
+            raise BadPayload(f"a stored key cannot be read: {error}") from error
+
+    def _read_plain(self, field: bytes) -> Any:
+        return PlainUnpickler(io.BytesIO(HEADER + field + b".")).load()
+
+    # values
+
+    def dump(self, value: object) -> bytes:
+        """The stored form of ``value``. Raises what the pickler raises, or
+        :class:`PayloadTooLarge`.
+        """
+        if self._secret or self.serializer is not None:
+            return self._dump_guarded(value)
+        encode = SIMPLE.get(type(value))
+        return encode(value) if encode is not None else self._pickle(value, self._identity)
+
+    def dump_many(self, values: Sequence[object]) -> list[bytes]:
+        if self._secret or self.serializer is not None:
+            return [self._dump_guarded(value) for value in values]
+        types = set(map(type, values))
+        if len(types) == 1 and (encode := SIMPLE.get(types.pop())) is not None:
+            return list(map(encode, values))
+        find, pickled, same = SIMPLE.get, self._pickle, self._identity
+        return [
+            encode(v) if (encode := find(type(v))) is not None else pickled(v, same) for v in values
+        ]
+
+    def load(self, stored: bytes) -> Any:
+        """The value that ``stored`` was made of. Raises :class:`BadPayload` for bytes that are not
+        ours.
+        """
+        try:
+            if self._secret or self.serializer is not None:
+                return self._load_guarded(stored)
+            head = stored[0]
+            if head == 0x8C:
+                return stored[2:].decode("utf-8", "surrogatepass")
+            return self._load_other(stored, head)
+        except BadPayload:
+            raise
+        except _DAMAGED as error:
+            raise BadPayload(f"the stored value cannot be read: {error}") from error
+
+    def load_many(self, stored: Sequence[bytes]) -> list[Any]:
+        body = self._joined(stored)
+        if body is None:
+            return [self.load(item) for item in stored]
+        return list(self._unpickle(HEADER + b"(" + b"".join(body) + b"l."))
+
+    def load_dict(self, fields: Sequence[bytes], stored: Sequence[bytes]) -> dict[Any, Any]:
+        """A dict of the keys of ``fields`` and the values of ``stored``, in their order."""
+        body = self._joined(stored)
+        if body is None or self._secret:
+            return dict(zip(self.keys(fields), self.load_many(stored), strict=True))
+        flat = [b""] * (2 * len(body))
+        flat[0::2] = fields
+        flat[1::2] = body
+        result: dict[Any, Any] = self._unpickle(HEADER + b"}(" + b"".join(flat) + b"u.")
+        return result
+
+    def _joined(self, stored: Sequence[bytes]) -> Sequence[bytes] | None:
+        """``stored`` as pieces of one pickle, or None if some values need a pickle of their own."""
+        if self._secret or self.serializer is not None:
+            return None
+        try:
+            heads = set(map(_head, stored))
+        except IndexError:
+            return None  # one is empty: reading it will say so
+        if heads <= PLAIN:
+            return stored
+        if heads <= PLAIN | DIGITS:
+            return [b"I%b\n" % item if item[0] in DIGITS else item for item in stored]
+        return None
+
+    @staticmethod
+    def is_linked(stored: bytes) -> bool:
+        """Whether the value contains proxies of unnamed objects."""
+        return stored[0] == LINKED
+
+    @staticmethod
+    def any_linked(stored: Sequence[bytes]) -> bool:
+        return LINKED in set(map(_head, stored))
+
+    @staticmethod
+    def counted(stored: bytes) -> bytes:
+        """A linked value whose references were counted beforehand."""
+        return b"#" + stored[1:]
+
+    @staticmethod
+    def links(stored: bytes) -> list[str]:
+        """The unnamed objects that a linked value contains."""
+        return stored[1 : stored.index(b";")].decode().split(",")
+
+    # inner forms
+
+    def _pickle(self, value: object, seal: Callable[[bytes], bytes]) -> bytes:
+        data, links, _ = pickle_for(self.home, _dumps, value)
+        check_size(len(data) + 32 * len(links))
+        return b"@%b;%b" % (",".join(links).encode(), seal(data)) if links else seal(data)
+
+    @staticmethod
+    def _identity(data: bytes) -> bytes:
+        return data
+
+    def _load_other(self, stored: bytes, head: int) -> Any:
+        if head == PICKLE:
+            return self._unpickle(stored)
+        if head in DIGITS:
+            return int(stored)
+        if head in PLAIN:
+            return self._unpickle(HEADER + stored + b".")
+        if head in (LINKED, COUNTED):
+            return self.load(stored[stored.index(b";") + 1 :])
+        if head == SIGNED:
+            raise BadPayload(
+                "the stored value is signed: open the manager with the authkey it was written with"
+            )
+        if head == SERIALIZED:
+            raise BadPayload(
+                "the stored value was written with another serializer: open the manager with that"
+            )
+        raise BadPayload(
+            f"the stored value starts with {stored[:1]!r}, which multihost never writes"
+        )
+
+    def _unpickle(self, data: bytes) -> Any:
+        try:
+            return unpickle_for(self.home, pickle.loads, data)
+        except _DAMAGED as error:
+            raise BadPayload(f"the stored value cannot be unpickled: {error}") from error
+
+    def _dump_guarded(self, value: object) -> bytes:
+        seal = self._sign if self._secret else self._identity
+        if self.serializer is not None:
+            if type(value) is int and -INT64 <= value < INT64:
+                return seal(b"%d" % value)
+            data = b"=" + self.serializer.dumps(value)
+            check_size(len(data))
+            return seal(data)
+        encode = SIMPLE.get(type(value))
+        return seal(encode(value)) if encode is not None else self._pickle(value, seal)
+
+    def _load_guarded(self, stored: bytes) -> Any:
+        if stored[0] in (LINKED, COUNTED):
+            stored = stored[stored.index(b";") + 1 :]
+        if self._secret:
+            (stored,) = self._verified((stored,))
+        if self.serializer is None:
+            return self._load_other(stored, stored[0])
+        if stored[0] == SERIALIZED:
+            return self.serializer.loads(stored[1:])
+        if stored[0] in DIGITS:
+            return int(stored)
+        raise BadPayload(
+            "the stored value was not written with this serializer: open the manager with the same"
+        )
+
+    def _mac(self, data: bytes) -> bytes:
+        return hashlib.blake2b(data, digest_size=MAC_SIZE, key=self._secret).digest()
+
+    def _sign(self, data: bytes) -> bytes:
+        return b"S" + self._mac(data) + data
+
+    def _verified(self, signed: Sequence[bytes]) -> Sequence[bytes]:
+        if not self._secret:
+            return signed
+        bodies = []
+        for item in signed:
+            body = item[1 + MAC_SIZE :]
+            if item[:1] != b"S" or not hmac.compare_digest(item[1 : 1 + MAC_SIZE], self._mac(body)):
+                raise BadPayload(
+                    "a stored key or value is unsigned, altered, or signed with another authkey"
+                )
+            bodies.append(body)
+        return bodies

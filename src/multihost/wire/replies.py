@@ -1,0 +1,67 @@
+"""Error replies of the server and the exceptions they become."""
+
+from __future__ import annotations
+
+import re
+
+from multihost.errors import (
+    AccessDenied,
+    BadPayload,
+    InternalError,
+    MultihostError,
+    ObjectGone,
+    ServerFull,
+    ServerUnfit,
+)
+
+__all__ = ["MustRetain", "ReplyError", "failure"]
+
+# What servers say when a script uses what its caller may not: until Redis 7.0, and since.
+FORBIDDEN = ("The user executing the script", "ACL failure in script")
+# How Redis 6.2 reports what a command in a script said.
+IN_SCRIPT = re.compile(r"ERR Error running script \(.*?: -?(([A-Z]{3,})\b.*)", re.DOTALL)
+PASSING = frozenset({"LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN"})
+
+
+class ReplyError(Exception):
+    """An error reply as it came; it never leaves ``wire``."""
+
+    @property
+    def code(self) -> str:
+        return str(self).partition(" ")[0]
+
+    @property
+    def passing(self) -> bool:
+        """Whether the server says «not now»: nothing was executed, and asking again may succeed."""
+        return self.code in PASSING
+
+
+class MustRetain(MultihostError):
+    """The container must own what the value refers to first; nothing was changed."""
+
+
+def failure(error: ReplyError, operation: str, subject: str) -> MultihostError:
+    """The exception for an error reply to ``operation`` on ``subject``."""
+    code, text = error.code, str(error)
+    if wrapped := IN_SCRIPT.match(text):
+        code, text = wrapped[2], wrapped[1]
+    where = f"{operation} on {subject}"
+    match code:
+        case "GONE":
+            return ObjectGone(
+                f"{where}: the object was deleted, or its lease ran out; create it again"
+            )
+        case "RETAIN":
+            return MustRetain()
+        case "OOM":
+            return ServerFull(f"{where}: the server has reached maxmemory; nothing was changed")
+        case "NOPERM" | "NOAUTH" | "WRONGPASS":
+            return AccessDenied(f"{where}: the server refuses: {text}")
+        case "ERR" if any(mark in text for mark in FORBIDDEN):
+            return AccessDenied(f"{where}: the server refuses: {text.removeprefix('ERR ')}")
+        case "WRONGTYPE":
+            return BadPayload(f"{where}: the stored data was changed by another program: {text}")
+        case "MISCONF":
+            return ServerUnfit(f"{where}: the server refuses writes: {text}")
+        case _:
+            return InternalError(f"{where}: {text}")
