@@ -1,0 +1,504 @@
+"""Connections to one server, and the only place that retries.
+
+A thread has one connection of its own, pinned, opened at its first call and closed when the thread
+ends. A broken connection is opened again and the command sent again, until ``patience`` seconds
+have passed. That is exact because every command sent here may be repeated: reads by nature, scripts
+that write because they carry a request number (see ``lua/lib/once.lua``), which the :class:`Caller`
+hands out.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+
+from multihost.errors import (
+    LinkError,
+    LinkLost,
+    ManagerClosed,
+    MultihostError,
+    ServerFull,
+    ServerUnfit,
+)
+from multihost.wire.address import Address, Credentials, unreachable
+from multihost.wire.link.channel import (
+    Broken,
+    Channel,
+    Command,
+    Late,
+    Reply,
+    from_client,
+    opener_for,
+    pack,
+    pack_all,
+    pack_args,
+)
+from multihost.wire.replies import ReplyError, failure
+
+__all__ = ["Caller", "Command", "Link", "Reply", "from_client", "pack", "pack_args", "pairs"]
+
+OLDEST = (6, 2)
+RECORD_SECONDS = 60.0  # how long the server knows a request, see lua/lib/once.lua
+BACKOFF = (0.005, 0.25)  # first and longest pause between attempts to connect, in seconds
+
+
+class Caller:
+    """One conversation with the server: a connection and the request numbers that go over it."""
+
+    __slots__ = ("channel", "name", "number", "records")
+
+    def __init__(self, name: bytes, records: dict[bytes, None]) -> None:
+        self.name = name
+        self.number = 0
+        self.channel: Channel | None = None
+        self.records = records
+
+    def record(self, prefix: bytes) -> bytes:
+        """The key under which a partition keeps this caller's last request and its answer."""
+        key = prefix + self.name
+        self.records[key] = None
+        return key
+
+
+class _Stack(list[Caller]):
+    """The free callers of one thread. Dies with the thread, and retires them."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = weakref.ref(link)
+
+    def __del__(self) -> None:
+        link = self._link()
+        for caller in self:
+            if link is not None:
+                link.retire(caller)
+            elif caller.channel is not None:
+                caller.channel.close()
+
+
+class _Threads(threading.local):
+    """The stack of each thread."""
+
+    def __init__(self, link: Link) -> None:
+        self.stack = _Stack(link)
+
+
+# Several reads at one moment. ARGV: for each key the number of arguments, the command, those.
+_SNAPSHOT = b"""
+local replies, at = {}, 1
+for i, key in ipairs(KEYS) do
+  local last = at + 1 + tonumber(ARGV[at])
+  replies[i] = redis.call(ARGV[at + 1], key, unpack(ARGV, at + 2, last))
+  at = last + 1
+end
+return replies
+"""
+
+
+def pairs(reply: object) -> dict[bytes, bytes]:
+    """The reply to HGETALL: a map in RESP3, a list of pairs in RESP2."""
+    if isinstance(reply, dict):
+        return reply
+    assert isinstance(reply, list)
+    return dict(zip(reply[0::2], reply[1::2], strict=True))
+
+
+def _failed(error: ReplyError, command: Command) -> MultihostError:
+    subject = command[1].decode("utf-8", "replace") if len(command) > 1 else "the server"
+    return failure(error, command[0].decode().lower(), subject)
+
+
+class Link:
+    """All connections of this process to one server.
+
+    ``timeout`` is how long one answer may take, ``patience`` how long a lost server is looked for,
+    in seconds.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        credentials: Credentials,
+        *,
+        timeout: float = 10.0,
+        patience: float = 10.0,
+        opener: Callable[[float], Channel] | None = None,
+    ) -> None:
+        self.address = address
+        self.timeout = timeout
+        self.patience = patience
+        self._closed: ManagerClosed | None = None
+        self._opener = opener or opener_for(address, credentials)
+        self._begin()
+        _links.add(self)
+
+    def _begin(self) -> None:
+        """The state that a forked child must not share with its parent."""
+        self._name = os.urandom(9).hex().encode()
+        self._lock = threading.RLock()  # a signal handler may make a call, too
+        self._closing = threading.Event()
+        self._callers: list[Caller] = []
+        self._idle: list[Caller] = []
+        self._records: dict[bytes, None] = {}
+        self._doubted = -RECORD_SECONDS
+        self._threads = _Threads(self)
+
+    # calls
+
+    def ask(self, *command: bytes) -> Reply:
+        """Send a command that may be repeated; return its reply or raise :class:`ReplyError`."""
+        return self.exchange(self.take(), pack(command))
+
+    def call(self, *command: bytes) -> Reply:
+        """The same, but an error reply becomes the exception that users see."""
+        try:
+            return self.exchange(self.take(), pack(command))
+        except ReplyError as error:
+            raise _failed(error, command) from None
+
+    def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands that may be repeated in one write; return their replies."""
+        replies = self._exchange_many(self.take(), pack_all(commands), len(commands))
+        for reply, command in zip(replies, commands, strict=True):
+            if type(reply) is ReplyError:
+                raise _failed(reply, command)
+        return replies
+
+    def snapshot(self, *commands: Command) -> list[Reply]:
+        """The replies of several reads, all of the same moment, in one round trip."""
+        try:
+            replies: list[Reply] = self.pipeline([(b"MULTI",), *commands, (b"EXEC",)])[-1]
+        except ServerFull:
+            # A full server queues nothing, not even reads. Slower, and only there:
+            keys = [command[1] for command in commands]
+            args = [
+                part for name, _, *rest in commands for part in (b"%d" % len(rest), name, *rest)
+            ]
+            replies = self.call(b"EVAL", _SNAPSHOT, b"%d" % len(keys), *keys, *args)
+        for reply, command in zip(replies, commands, strict=True):
+            if isinstance(reply, ReplyError):
+                raise _failed(reply, command)
+        return replies
+
+    def take(self) -> Caller:
+        """A caller for one exchange, which gives it back.
+
+        Whoever interrupts an exchange (a signal handler, a finalizer) finds it gone and gets
+        another.
+        """
+        try:
+            return self._threads.stack.pop()
+        except IndexError:
+            return self._new_caller()
+
+    def written(self) -> int:
+        """A number that grows with every write of this thread, but for one under way."""
+        return sum(caller.number for caller in self._threads.stack)
+
+    def exchange(
+        self, caller: Caller, request: bytes, unknown: Callable[[], bytes] | None = None
+    ) -> Reply:
+        """Send one packed command that may be repeated; return its reply or raise ReplyError.
+
+        ``unknown`` tells what to send instead if the server does not know the script.
+        """
+        try:
+            reply = (caller.channel or self._connect(caller)).exchange(request)
+        except Broken as error:
+            self._doubted = time.monotonic()
+            (reply,) = self._again(caller, request, 1, error)
+        except BaseException:
+            self.retire(caller)
+            raise
+        if type(reply) is ReplyError:
+            if reply.passing:
+                (reply,) = self._wait_for(caller, request, 1, reply)
+            if unknown is not None and type(reply) is ReplyError and reply.code == "NOSCRIPT":
+                return self.exchange(caller, unknown())
+        self._threads.stack.append(caller)
+        if type(reply) is ReplyError:
+            raise reply
+        return reply
+
+    def _exchange_many(self, caller: Caller, requests: bytes, count: int) -> list[Reply]:
+        try:
+            replies = (caller.channel or self._connect(caller)).exchange_many(requests, count)
+        except Broken as error:
+            replies = self._again(caller, requests, count, error)
+        except BaseException:
+            self.retire(caller)
+            raise
+        passing = next((r for r in replies if type(r) is ReplyError and r.passing), None)
+        if passing is not None:
+            replies = self._wait_for(caller, requests, count, passing)
+        self._threads.stack.append(caller)
+        return replies
+
+    def watched(
+        self,
+        caller: Caller,
+        key: bytes,
+        read: Command,
+        decide: Callable[[Reply], Command | None],
+        finished: Callable[[], Sequence[Reply] | None],
+    ) -> Reply:
+        """Read, let ``decide`` turn the reply into a command, and run it if ``key`` did not change.
+
+        Repeats until nobody came between. ``finished`` is asked after a lost connection whether the
+        command had been executed, and with which reply. Two round trips; None if ``decide`` returns
+        None.
+        """
+        broken = False
+        while True:
+            try:
+                channel = caller.channel or self._connect(caller)
+                outcome = self._watch(channel, key, read, decide)
+            except Broken as error:
+                broken = True
+                self._doubted = time.monotonic()
+                self._again(caller, pack(read), 1, error)
+                outcome = finished()
+            except BaseException:
+                self.retire(caller)  # and with the connection what it watched
+                raise
+            if outcome is not None:
+                self._threads.stack.append(caller)
+                if isinstance(outcome, Exception):
+                    # What it missed, an earlier attempt may have taken just now.
+                    done = finished() if broken else None
+                    if done is None:
+                        raise outcome
+                    outcome = done
+                return outcome[0]
+
+    @staticmethod
+    def _watch(
+        channel: Channel,
+        key: bytes,
+        read: Command,
+        decide: Callable[[Reply], Command | None],
+    ) -> Sequence[Reply] | Exception | None:
+        """One attempt: the reply, None if another client came between, or an error."""
+        reply = channel.exchange_many(pack((b"WATCH", key)) + pack(read), 2)[1]
+        if type(reply) is ReplyError:
+            return reply
+        try:
+            command = decide(reply)
+        except Exception as error:  # noqa: BLE001 - it is raised again by the caller
+            channel.exchange(pack((b"UNWATCH",)))
+            return error
+        if command is None:
+            channel.exchange(pack((b"UNWATCH",)))
+            return (None,)
+        _, queued, replies = channel.exchange_many(
+            pack((b"MULTI",)) + pack(command) + pack((b"EXEC",)), 3
+        )
+        if isinstance(replies, ReplyError):
+            return queued if isinstance(queued, ReplyError) else replies
+        if isinstance(replies, list) and isinstance(replies[0], ReplyError):
+            return replies[0]
+        return replies  # type: ignore[no-any-return]
+
+    # connections
+
+    def connect(self, probe: bytes) -> None:
+        """Open this thread's connection and see whether the server can be used. Raises
+        :class:`LinkError`.
+
+        ``probe`` is a key that must be readable.
+        """
+        caller = self.take()
+        try:
+            self._connect(caller)
+        except Broken as error:
+            self.retire(caller)
+            raise unreachable(self.address, error) from error
+        except BaseException:
+            self.retire(caller)
+            raise
+        self._threads.stack.append(caller)
+        if not self.address.is_embedded:
+            self._check_server(probe)
+
+    def _check_server(self, probe: bytes) -> None:
+        facts = dict(
+            line.split(":", 1) for line in self._optional(b"INFO").splitlines() if ":" in line
+        )
+        version = facts.get("redis_version", "")
+        if version and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+            raise ServerUnfit(
+                f"the server at {self.address} is version {version}; multihost needs 6.2 or newer"
+            )
+        if facts.get("redis_mode") == "cluster":
+            raise ServerUnfit(
+                f"the server at {self.address} is part of a cluster, which is not supported yet"
+            )
+        policy = facts.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise ServerUnfit(
+                f"the server at {self.address} may evict objects (maxmemory-policy {policy}); "
+                "set maxmemory-policy to noeviction"
+            )
+        try:
+            self.ask(b"EVAL", b"return redis.call('EXISTS', KEYS[1])", b"1", probe)
+        except ReplyError as error:
+            raise failure(error, "the first script", str(self.address)) from None
+
+    def _optional(self, *command: bytes) -> str:
+        """The reply to a command that some servers do not have or do not permit."""
+        try:
+            reply = self.ask(*command)
+        except ReplyError as error:
+            if error.code in ("ERR", "NOPERM", "unknown"):
+                return ""
+            raise
+        return reply.decode() if isinstance(reply, bytes) else ""
+
+    def _connect(self, caller: Caller) -> Channel:
+        if self._closed is not None:
+            raise ManagerClosed(*self._closed.args)
+        try:
+            caller.channel = channel = self._opener(self.timeout)
+        except OSError as error:
+            if isinstance(error, LinkError):
+                raise
+            raise Broken(str(error) or type(error).__name__) from error
+        if self._closed is not None:  # closed while connecting: close() may have missed this one
+            channel.close()
+            raise ManagerClosed(*self._closed.args)
+        return channel
+
+    def _again(self, caller: Caller, requests: bytes, count: int, cause: Broken) -> list[Reply]:
+        """Look for the server until patience ends, and send the commands again."""
+        sent = caller.channel is not None
+        deadline = time.monotonic() + self.patience
+        pause, longest = BACKOFF
+        try:
+            if sent and isinstance(cause, Late) and self.timeout + self.patience > RECORD_SECONDS:
+                # The server may have forgotten the request by now and would execute it again.
+                raise LinkLost(
+                    f"the server at {self.address} did not answer within {self.timeout:g} s: "
+                    "whether the call took effect is unknown"
+                ) from cause
+            while True:
+                if caller.channel is not None:
+                    caller.channel.close()
+                    caller.channel = None
+                try:
+                    channel = self._connect(caller)
+                    sent = True
+                    return channel.exchange_many(requests, count)
+                except Broken as error:
+                    cause = error
+                if time.monotonic() + pause > deadline:
+                    if sent and self.patience:
+                        raise LinkLost(
+                            f"the connection to {self.address} broke and did not come back within "
+                            f"{self.patience:g} s: whether the call took effect is unknown: {cause}"
+                        ) from cause
+                    raise unreachable(self.address, cause) from cause
+                self._closing.wait(pause * (0.5 + random.random() / 2))
+                pause = min(2 * pause, longest)
+        except BaseException:
+            self.retire(caller)
+            raise
+
+    def _wait_for(
+        self, caller: Caller, requests: bytes, count: int, error: ReplyError
+    ) -> list[Reply]:
+        """Ask again while the server says «not now»."""
+        deadline = time.monotonic() + self.patience
+        pause, longest = BACKOFF
+        while time.monotonic() + pause < deadline:
+            self._closing.wait(pause)
+            pause = min(2 * pause, longest)
+            try:
+                replies = (caller.channel or self._connect(caller)).exchange_many(requests, count)
+            except Broken as broken:
+                replies = self._again(caller, requests, count, broken)
+            except BaseException:
+                self.retire(caller)
+                raise
+            if not any(type(reply) is ReplyError and reply.passing for reply in replies):
+                return replies
+        self._threads.stack.append(caller)
+        raise LinkError(f"the server at {self.address} does not answer commands: {error}")
+
+    def _new_caller(self) -> Caller:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            caller = Caller(b"r:%b.%d" % (self._name, len(self._callers)), self._records)
+            self._callers.append(caller)
+            return caller
+
+    def retire(self, caller: Caller) -> None:
+        """Close the connection of a caller and keep its name and number for the next one."""
+        channel, caller.channel = caller.channel, None
+        if channel is not None:
+            channel.close()
+        if caller.records is self._records:  # otherwise it was inherited: the name is the parent's
+            self._idle.append(caller)
+
+    # the end
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed is not None
+
+    def close(self) -> None:
+        """Remove what this link left on the server and close every connection. Calls raise from now
+        on.
+        """
+        if self._closed is not None:
+            return
+        # An attempt that was given up may still arrive: it must find its record.
+        in_doubt = time.monotonic() - self._doubted < RECORD_SECONDS
+        records = [] if in_doubt else list(self._records)
+        caller = self.take()
+        try:
+            if records:
+                channel = caller.channel or self._connect(caller)
+                channel.exchange(pack((b"UNLINK", *records)))
+        except (Broken, LinkError):
+            pass  # they expire by themselves within a minute
+        finally:
+            self.retire(caller)
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close every connection without a word to the server."""
+        self._closed = ManagerClosed(
+            f"the manager of {self.address} was shut down: its objects cannot be used any more"
+        )
+        self._closing.set()
+        for caller in list(self._callers):
+            if caller.channel is not None:
+                caller.channel.shut()
+        _links.discard(self)
+
+    def _forked(self) -> None:
+        """In a forked child: leave the parent's connections alone and begin afresh."""
+        for caller in self._callers:
+            if caller.channel is not None:
+                caller.channel.close()
+                caller.channel = None
+        closed = self._closed
+        self._begin()
+        self._closed = closed
+
+
+_links: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for link in list(_links):
+        link._forked()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

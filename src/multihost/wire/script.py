@@ -1,0 +1,365 @@
+"""Server-side operations: Lua files with a checked header, sent by digest.
+
+``python -m multihost.wire.script`` checks every file and exits with 1 if one breaks its contract.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from multihost.wire.keys import Keys
+from multihost.wire.link import Caller, Command, Link, Reply, pack, pack_args
+from multihost.wire.replies import ReplyError, failure
+
+__all__ = ["BadScript", "Header", "Script", "all_names", "parse", "source_of"]
+
+_LUA = Path(__file__).parent / "lua"
+_INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
+_SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
+_ENTRY = re.compile(r"^--   (\S+)\s")
+_BINDING = re.compile(r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$")
+KEPT = 6  # arguments: commands with more have no fixed number of them
+MOST_ARGS = 400_000  # Redis 6.2 closes a connection that sends 2 ** 20
+MOST_BYTES = 256 * 1024 * 1024  # and every server one that sends a gigabyte
+PART = 20_000
+# Goes in front of a script whose arguments went ahead. Once executed they are gone: a repeat finds
+# its answer.
+_STAGED = b"""local sent, request = ARGV[1], ARGV[2]
+local ARGV = redis.call('LRANGE', KEYS[1] .. ':args', '0', '-1')
+if #ARGV ~= tonumber(sent) then
+  local last = redis.call('GET', KEYS[1]) or ''
+  if last == request then return '.' end
+  if string.sub(last, 1, 12) == request then return string.sub(last, 14) end
+  return redis.error_reply('STAGED the arguments were not received once each')
+end
+redis.call('UNLINK', KEYS[1] .. ':args')
+"""
+_SECTIONS = ("KEYS", "ARGV", "RETURNS", "ERRORS")
+
+
+class BadScript(Exception):
+    """A Lua file breaks the contract of its header."""
+
+
+class Header(NamedTuple):
+    """What a script says of itself."""
+
+    purpose: str
+    keys: tuple[str, ...]
+    args: tuple[str, ...]
+
+    @property
+    def writes(self) -> bool:
+        """Whether a repeat must be recognised: the first key is the caller's record, the first
+        argument its number.
+        """
+        return self.keys[:1] == ("record",)
+
+
+def all_names() -> list[str]:
+    """The names of all scripts, such as ``dict/set``."""
+    return sorted(
+        f"{folder.name}/{file.name.removesuffix('.lua')}"
+        for folder in _LUA.iterdir()
+        if folder.is_dir() and folder.name != "lib"
+        for file in folder.iterdir()
+        if file.name.endswith(".lua")
+    )
+
+
+def source_of(name: str) -> str:
+    """The text of a script with its includes, each once, and without comments.
+
+    An include inside a block costs nothing where the block is not entered.
+    """
+    seen: list[str] = []
+
+    def expand(name: str, stack: tuple[str, ...]) -> Iterator[str]:
+        stack = (*stack, name)
+        for line in _read(name).splitlines():
+            if match := _INCLUDE.match(line):
+                if match[2] in stack:
+                    raise BadScript(f"includes go in a circle: {' -> '.join((*stack, match[2]))}")
+                # Inside a block the fragment exists for that block alone.
+                if match[1] or match[2] not in seen:
+                    if not match[1]:
+                        seen.append(match[2])
+                    yield from expand(match[2], stack)
+            elif not line.lstrip().startswith("--") and line.strip():
+                yield line
+
+    return "\n".join(expand(name, ())) + "\n"
+
+
+def _read(name: str) -> str:
+    return (_LUA / f"{name}.lua").read_text("utf-8")
+
+
+def parse(name: str, text: str, source: str = "") -> Header:
+    """Read the header of a script and compare it with the bindings below it.
+
+    ``source`` is the script with its includes, to see which keys it derives.
+    """
+    comment: list[str] = []
+    code: list[str] = []
+    for line in text.splitlines():
+        (code if code or not line.startswith("--") else comment).append(line)
+    try:
+        header = _header(f"-- {name}: ", comment)
+        _check_bindings(header, code)
+        _check_derived(header, source)
+    except BadScript as problem:
+        raise BadScript(f"{name}.lua: {problem}") from None
+    return header
+
+
+def _header(start: str, comment: list[str]) -> Header:
+    if not comment or not comment[0].startswith(start):
+        raise BadScript(f"the first line must start with {start!r}")
+    sections: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in comment[1:]:
+        if match := _SECTION.match(line):
+            current = sections.setdefault(match[1], [])
+        elif current is not None and (match := _ENTRY.match(line + " ")):
+            current.append(match[1])
+    for section in _SECTIONS:
+        if section not in sections:
+            raise BadScript(f"the header has no {section}")
+    if tuple(section for section in sections if section in _SECTIONS) != _SECTIONS:
+        raise BadScript(f"the sections of the header are in the order {' '.join(_SECTIONS)}")
+    return Header(comment[0].removeprefix(start), tuple(sections["KEYS"]), tuple(sections["ARGV"]))
+
+
+def _check_bindings(header: Header, code: list[str]) -> None:
+    bound: dict[str, list[str]] = {"KEYS": [], "ARGV": []}
+    body = []
+    for line in code:
+        match = _BINDING.match(line)
+        if not match:
+            body.append(line)
+            continue
+        for local, value in zip(match[1].split(", "), match[2].split(", "), strict=True):
+            kind, index = value[:4], int(value[5:-1])
+            if index != len(bound[kind]) + 1:
+                raise BadScript(f"{value} is bound out of order")
+            bound[kind].append(local)
+    for kind, listed in (("KEYS", header.keys), ("ARGV", header.args)):
+        wanted = [entry for entry in listed if "..." not in entry and ":" not in entry]
+        if bound[kind] != wanted:
+            raise BadScript(f"the header names {kind} {wanted}, the code binds {bound[kind]}")
+        if not any("..." in entry for entry in listed):
+            for line in body:
+                if re.search(rf"\b{kind}\b", line):
+                    raise BadScript(f"{kind} stands outside the bindings: {line.strip()!r}")
+    if ("record" in header.keys) != ("request" in header.args) or (
+        header.writes and header.args[:1] != ("request",)
+    ):
+        raise BadScript("record and request go together, as the first key and the first argument")
+
+
+def _check_derived(header: Header, source: str) -> None:
+    """A key that is derived from another one is named in the header as ``data:suffix``."""
+    for suffix in re.findall(r"data \.\. '(:\w+)'", source):
+        if not any(entry.endswith(suffix) for entry in header.keys):
+            raise BadScript(f"it touches data{suffix}, which the header does not name")
+
+
+def _parts(args: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Arguments in runs of a size that a server takes easily."""
+    start, size = 0, 0
+    for index, arg in enumerate(args):
+        size += len(arg)
+        if index > start and (size > MOST_BYTES or index - start >= PART):
+            yield args[start:index]
+            start, size = index, len(arg)
+    yield args[start:]
+
+
+class Subject(Protocol):
+    """What a script that writes works on."""
+
+    @property
+    def link(self) -> Link: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def heads(self) -> dict[tuple[Script, int], tuple[Caller, bytes]]: ...
+
+
+class Script:
+    """One operation on the server. Read and checked at its first call."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._source: bytes | None = None
+
+    @property
+    def source(self) -> bytes:
+        if self._source is None:
+            source = source_of(self.name)
+            self._header = parse(self.name, _read(self.name), source)
+            self._source = source.encode()
+            self.sha = hashlib.sha1(self._source).hexdigest().encode()
+        return self._source
+
+    @property
+    def header(self) -> Header:
+        self.source  # noqa: B018 - reads the file
+        return self._header
+
+    def read(self, link: Link, keys: Sequence[bytes], *args: bytes) -> Reply:
+        """Run a script that may be repeated: it changes nothing, or the same when it runs again."""
+        source = self.source
+        count = b"%d" % len(keys)
+        try:
+            try:
+                return link.ask(b"EVALSHA", self.sha, count, *keys, *args)
+            except ReplyError as error:
+                if error.code != "NOSCRIPT":
+                    raise
+                return link.ask(b"EVAL", source, count, *keys, *args)
+        except ReplyError as error:
+            raise failure(error, self.name, keys[0].decode("utf-8", "replace")) from None
+
+    def write(self, subject: Subject, *args: bytes) -> Reply:
+        """Run a script once and only once, whatever happens to the connection."""
+        if len(args) > KEPT and (len(args) > MOST_ARGS or sum(map(len, args)) > MOST_BYTES):
+            return self._write_staged(subject, args)
+        link = subject.link
+        caller = link.take()
+        caller.number = number = caller.number + 1
+        head = subject.heads.get((self, len(args)))
+        if head is None or head[0] is not caller:
+            head = self._head(subject, caller, len(args))
+
+        def unknown() -> bytes:
+            """For a server that forgot the script. The number stays: it may have been executed."""
+            keys = self._keys(subject, caller)
+            count = b"%d" % len(keys)
+            return pack((b"EVAL", self.source, count, *keys, b"%012d" % number, *args))
+
+        request = b"%b$12\r\n%012d\r\n%b" % (head[1], number, pack_args(args))
+        try:
+            return link.exchange(caller, request, unknown)
+        except ReplyError as error:
+            raise failure(error, self.name, subject.keys.ident) from None
+
+    def _write_staged(self, subject: Subject, args: Sequence[bytes]) -> Reply:
+        """The same for more arguments than a server takes at once: they go ahead in parts.
+
+        The parts wait in a list beside the caller's record, for a minute at most.
+        """
+        link = subject.link
+        source = _STAGED + self.source
+        while True:
+            caller = link.take()
+            caller.number = number = caller.number + 1
+            keys = self._keys(subject, caller)
+            waiting = keys[0] + b":args"
+            everything = (b"%012d" % number, *args)
+            try:
+                link.call(b"UNLINK", waiting)
+                for part in _parts(everything):
+                    link.snapshot((b"RPUSH", waiting, *part), (b"PEXPIRE", waiting, b"60000"))
+            except BaseException:
+                link.retire(caller)
+                raise
+            # Each part was sent at least once; the script refuses if one was sent twice.
+            sent = b"%d" % len(everything)
+            command = (b"EVAL", source, b"%d" % len(keys), *keys, sent, everything[0])
+            try:
+                return link.exchange(caller, pack(command))
+            except ReplyError as error:
+                if error.code != "STAGED":
+                    raise failure(error, self.name, subject.keys.ident) from None
+
+    def write_watching(
+        self, subject: Subject, read: Command, decide: Callable[[Reply], Sequence[bytes] | None]
+    ) -> Reply:
+        """Read, let ``decide`` tell the arguments, and run the script once if nothing changed
+        meanwhile.
+
+        None if ``decide`` returns None; what it raises is passed on and nothing is changed.
+        """
+        link, source = subject.link, self.source
+        while True:
+            caller = link.take()
+            caller.number = caller.number + 1
+            keys = self._keys(subject, caller)
+            attempt = _Attempt(self.sha, keys, b"%012d" % caller.number, decide, link)
+            try:
+                return link.watched(
+                    caller, subject.keys.data, read, attempt.command, attempt.finished
+                )
+            except ReplyError as error:
+                if error.code != "NOSCRIPT":
+                    raise failure(error, self.name, subject.keys.ident) from None
+                link.call(b"SCRIPT", b"LOAD", source)
+
+    def _keys(self, subject: Subject, caller: Caller) -> tuple[bytes, ...]:
+        keys = subject.keys
+        record = caller.record(keys.prefix)
+        return (
+            (record, keys.names, keys.data) if "names" in self.header.keys else (record, keys.data)
+        )
+
+    def _head(self, subject: Subject, caller: Caller, args: int) -> tuple[Caller, bytes]:
+        """What a command starts with. It is the same for every call of a thread on an object: kept
+        with that.
+        """
+        keys = self._keys(subject, caller)
+        start = pack_args((b"EVALSHA", self.sha, b"%d" % len(keys), *keys))
+        head = caller, b"*%d\r\n%b" % (4 + len(keys) + args, start)
+        if args <= KEPT:
+            subject.heads[self, args] = head
+        return head
+
+
+class _Attempt:
+    """A request that depends on what is read before it."""
+
+    def __init__(
+        self,
+        sha: bytes,
+        keys: tuple[bytes, ...],
+        request: bytes,
+        decide: Callable[[Reply], Sequence[bytes] | None],
+        link: Link,
+    ) -> None:
+        self._start = (b"EVALSHA", sha, b"%d" % len(keys), *keys, request)
+        self._record = keys[0]
+        self._request = request
+        self._decide = decide
+        self._link = link
+
+    def command(self, reply: Reply) -> Command | None:
+        args = self._decide(reply)
+        return None if args is None else (*self._start, *args)
+
+    def finished(self) -> Sequence[Reply] | None:
+        """The answer, if the request was executed before the connection broke."""
+        record = self._link.call(b"GET", self._record)
+        return (record[13:],) if record is not None and record[:12] == self._request else None
+
+
+def main() -> int:
+    """Check the header of every script."""
+    problems = 0
+    for name in all_names():
+        try:
+            parse(name, _read(name), source_of(name))
+        except BadScript as problem:
+            print(problem, file=sys.stderr)
+            problems += 1
+    print(f"{len(all_names())} scripts, {problems} with a broken header")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
