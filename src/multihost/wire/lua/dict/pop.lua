@@ -1,0 +1,36 @@
+-- dict/pop: remove one entry and return its value.
+--
+-- KEYS
+--   record   string  last request of the caller
+--   data     hash    field -> value, '' -> insertion counter
+--   data:index zset    field by insertion number
+--   data:spelled hash    field -> first spelling of its key
+--   data:refs hash    unnamed objects contained
+-- ARGV
+--   request  int    number of the request
+--   field    bytes  canonical key
+-- RETURNS  '.' or '!' (objects were let go) and the value; nil if there is no such key
+-- ERRORS   GONE
+
+-- @include lib/once
+-- @include lib/linked
+local record, data = KEYS[1], KEYS[2]
+local request, field = ARGV[1], ARGV[2]
+
+local done = answered(record, request)
+if done then return done[1] end
+local value = redis.call('HGET', data, field)
+if not value then
+  if redis.call('EXISTS', data) == 0 then
+    -- @include lib/refuse
+    return refuse(record, request, gone('dict'))
+  end
+  -- @include lib/refuse
+  return nothing(record, request)
+end
+redis.call('HDEL', data, field)
+redis.call('ZREM', data .. ':index', field)
+redis.call('HDEL', data .. ':spelled', field)
+if not is_linked(value) then return answer(record, request, '.' .. value) end
+-- @include lib/refs
+return answer(record, request, references(data).let_go(value) .. value)

@@ -1,0 +1,48 @@
+-- dict/set: put one entry.
+--
+-- KEYS
+--   record   string  last request of the caller
+--   data     hash    field -> value, '' -> insertion counter
+--   data:index zset    field by insertion number
+--   data:spelled hash    field -> first spelling of its key
+--   data:refs hash    unnamed objects contained
+-- ARGV
+--   request   int    number of the request
+--   field     bytes  canonical key
+--   value     bytes  encoded value
+--   spelling  bytes  '' = the field spells the key
+-- RETURNS  '.', or '!' if objects were let go
+-- ERRORS   GONE RETAIN
+
+-- @include lib/claim
+local record, data = KEYS[1], KEYS[2]
+local request, field, value, spelling = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local done = claimed(record, request)
+if done then return done[1] end
+if string.byte(value) ~= 64 and redis.call('EXISTS', data .. ':refs') == 0 then
+  if redis.call('HSET', data, field, value) == 1 then
+    -- @include lib/place
+    if not place(data, field, spelling) then
+      -- @include lib/refuse
+      return refuse(record, request, gone('dict'))
+    end
+  end
+  return '.'
+end
+-- @include lib/answer
+-- @include lib/place
+-- @include lib/refs
+if redis.call('EXISTS', data) == 0 then
+  -- @include lib/refuse
+  return refuse(record, request, gone('dict'))
+end
+local links = references(data)
+if links.must_retain(value) then
+  -- @include lib/refuse
+  return refuse(record, request, RETAIN)
+end
+local old = redis.call('HGET', data, field)
+if redis.call('HSET', data, field, value) == 1 then place(data, field, spelling) end
+links.take_in(value)
+return answer(record, request, links.let_go(old))

@@ -1,0 +1,48 @@
+-- list/insert: put an element before an index. O(distance from the head).
+--
+-- KEYS
+--   record  string  last request of the caller
+--   data    list    '', then the elements
+--   data:refs hash    unnamed objects contained
+-- ARGV
+--   request  int    number of the request
+--   index    int    as list.insert takes it
+--   value    bytes  encoded value
+-- RETURNS  '.'
+-- ERRORS   GONE RETAIN
+
+-- @include lib/once
+-- @include lib/refs
+-- @include lib/list
+local record, data = KEYS[1], KEYS[2]
+local request, index, value = ARGV[1], ARGV[2], ARGV[3]
+
+local done = answered(record, request)
+if done then return done[1] end
+local length = redis.call('LLEN', data) - 1
+if length < 0 then
+  -- @include lib/refuse
+  return refuse(record, request, gone('list'))
+end
+local links = nil
+if string.byte(value) == 64 then
+  links = references(data)
+  if links.must_retain(value) then
+    -- @include lib/refuse
+    return refuse(record, request, RETAIN)
+  end
+end
+index = tonumber(index)
+if index < 0 then index = math.max(index + length, 0) end
+if index >= length then
+  redis.call('RPUSH', data, value)
+elseif index == 0 then
+  redis.call('LINSERT', data, 'AFTER', '', value)
+else
+  local after = redis.call('LINDEX', data, index + 1)
+  redis.call('LSET', data, index + 1, MARK)
+  redis.call('LINSERT', data, 'BEFORE', MARK, value)
+  redis.call('LSET', data, index + 2, after)
+end
+if links then links.take_in(value) end
+return answer(record, request, '.')

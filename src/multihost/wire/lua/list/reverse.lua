@@ -1,0 +1,27 @@
+-- list/reverse: turn the order of the elements round. O(list), chunks of 1000.
+--
+-- KEYS
+--   record  string  last request of the caller
+--   data    list    '', then the elements
+-- ARGV
+--   request  int  number of the request
+-- RETURNS  '.'
+-- ERRORS   GONE
+
+-- @include lib/once
+-- @include lib/list
+local record, data = KEYS[1], KEYS[2]
+local request = ARGV[1]
+
+local done = answered(record, request)
+if done then return done[1] end
+if redis.call('EXISTS', data) == 0 then
+  -- @include lib/refuse
+  return refuse(record, request, gone('list'))
+end
+local old = redis.call('LRANGE', data, 1, -1)
+local new, size = {}, #old
+for i = 1, size do new[i] = old[size - i + 1] end
+redis.call('LTRIM', data, 0, 0)
+push(data, new, 1)
+return answer(record, request, '.')

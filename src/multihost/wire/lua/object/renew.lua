@@ -1,0 +1,26 @@
+-- object/renew: give objects another lease, unless they need none. Over the objects given, at most 200 a call.
+--
+-- KEYS
+--   data...          any   the objects
+--   data...:index    zset  their order
+--   data...:spelled  hash  their first spellings
+--   data...:refs     hash  unnamed objects they contain
+--   data...:owners   hash  kept containers that contain them
+-- ARGV
+--   lease  int  milliseconds
+-- RETURNS  the unnamed objects that those with a lease contain
+-- ERRORS   none
+
+-- @include lib/keys
+local lease = ARGV[1]
+
+local contained = {}
+for _, data in ipairs(KEYS) do
+  if redis.call('PTTL', data) >= 0 then
+    for _, key in ipairs(keys_of(data)) do redis.call('PEXPIRE', key, lease) end
+    for _, field in ipairs(redis.call('HKEYS', data .. ':refs')) do
+      if string.sub(field, 1, 2) == 'n:' then contained[#contained + 1] = string.sub(field, 3) end
+    end
+  end
+end
+return contained

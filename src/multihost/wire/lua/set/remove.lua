@@ -1,0 +1,26 @@
+-- set/remove: remove members. O(members), chunks of 1000.
+--
+-- KEYS
+--   record   string  last request of the caller
+--   data     set     '' and the fields of the members
+--   data:spelled hash    field -> first spelling of its member
+-- ARGV
+--   request    int    number of the request
+--   fields...  bytes  the members
+-- RETURNS  '.' and how many there were
+-- ERRORS   GONE
+
+-- @include lib/once
+-- @include lib/set
+local record, data = KEYS[1], KEYS[2]
+local request = ARGV[1]
+
+local done = answered(record, request)
+if done then return done[1] end
+if redis.call('EXISTS', data) == 0 then
+  -- @include lib/refuse
+  return refuse(record, request, gone('set'))
+end
+local removed = remove(data, ARGV, 2)
+if removed == 0 then return answer(record, request, '.0') end
+return answer(record, request, '.' .. removed)

@@ -1,0 +1,37 @@
+-- value/create: create a value, or attach to the one of that name.
+--
+-- KEYS
+--   record  string  last request of the caller
+--   names   hash    the names of the partition
+--   data    hash    'v' -> value
+--   data:refs hash    unnamed objects contained
+-- ARGV
+--   request  int    number of the request
+--   name     bytes  '' = unnamed
+--   kind     bytes  protocol, type and parameters
+--   lease    int    milliseconds, for an unnamed value
+--   value    bytes  encoded value
+-- RETURNS  '.' created, '=' and the kind of what exists
+-- ERRORS   RETAIN
+
+-- @include lib/once
+-- @include lib/create
+-- @include lib/refs
+local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local request, name, kind, lease, value = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local done = answered(record, request)
+if done then return done[1] end
+local existing = known(names, data, name)
+if existing then return answer(record, request, existing) end
+if name ~= '' and string.byte(value) == 64 then
+  -- @include lib/refuse
+  return refuse(record, request, RETAIN)
+end
+if name ~= '' and redis.call('EXISTS', data) > 0 then
+  redis.call('UNLINK', data)
+end
+redis.call('HSET', data, 'v', value)
+enter(names, name, kind, lease, {data})
+if string.byte(value) == 64 then references(data).take_in(value) end
+return answer(record, request, '.')

@@ -1,0 +1,38 @@
+-- value/set: replace the value.
+--
+-- KEYS
+--   record  string  last request of the caller
+--   data    hash    'v' -> value
+--   data:refs hash    unnamed objects contained
+-- ARGV
+--   request  int    number of the request
+--   value    bytes  encoded value
+-- RETURNS  '.', or '!' if objects were let go
+-- ERRORS   GONE RETAIN
+
+-- @include lib/claim
+local record, data = KEYS[1], KEYS[2]
+local request, value = ARGV[1], ARGV[2]
+
+local done = claimed(record, request)
+if done then return done[1] end
+local state = redis.call('EXISTS', data, data, data .. ':refs')
+if state < 2 then
+  -- @include lib/refuse
+  return refuse(record, request, gone('value'))
+end
+if state == 2 and string.byte(value) ~= 64 then
+  redis.call('HSET', data, 'v', value)
+  return '.'
+end
+-- @include lib/answer
+-- @include lib/refs
+local links = references(data)
+if links.must_retain(value) then
+  -- @include lib/refuse
+  return refuse(record, request, RETAIN)
+end
+local old = redis.call('HGET', data, 'v')
+redis.call('HSET', data, 'v', value)
+links.take_in(value)
+return answer(record, request, links.let_go(old))

@@ -1,0 +1,3 @@
+"""One module a type, one function an operation. Here the protocol ends: callers see values, not
+replies.
+"""

@@ -1,0 +1,67 @@
+"""Operations of an array: items of one width, packed into one string."""
+
+from __future__ import annotations
+
+from multihost.wire.ops import object as any_object
+from multihost.wire.ops.object import exists
+from multihost.wire.script import Script
+from multihost.wire.session import Handle
+
+_create = Script("array/create")
+_set = Script("array/set")
+_splice = Script("array/splice")
+
+
+def create(handle: Handle, typecode: str, items: bytes) -> bool:
+    """Create the array, or attach to it; whether it was created. 1 round trip, O(items)."""
+    return any_object.create(_create, handle, "Array", typecode, items)
+
+
+def get(handle: Handle, index: int, width: int) -> bytes | None:
+    """One item, None if the index is out of range. 1 round trip, O(1)."""
+    data = handle.keys.data
+    start = index * width
+    if index >= 0:
+        item = handle.link.call(b"GETRANGE", data, b"%d" % start, b"%d" % (start + width - 1))
+    else:
+        stop = start + width - 1
+        size, item = handle.link.snapshot(
+            (b"STRLEN", data), (b"GETRANGE", data, b"%d" % start, b"%d" % stop)
+        )
+        if size + start < 0:
+            item = b""
+    if len(item) == width:
+        return item  # type: ignore[no-any-return]
+    exists(handle, "array/get")
+    return None
+
+
+def length(handle: Handle, width: int) -> int:
+    """1 round trip, O(1)."""
+    size = int(handle.link.call(b"STRLEN", handle.keys.data))
+    if not size:
+        exists(handle, "array/length")
+    return size // width
+
+
+def items(handle: Handle) -> bytes:
+    """All items, packed. 1 round trip, O(n)."""
+    found: bytes | None = handle.link.call(b"GET", handle.keys.data)
+    if found is None:
+        exists(handle, "array/items")
+        return b""
+    return found
+
+
+def put(handle: Handle, index: int, item: bytes) -> bool:
+    """Replace one item; False if the index is out of range. 1 round trip, O(1)."""
+    return _set.write(handle, b"%d" % index, item) is not None
+
+
+def splice(handle: Handle, where: slice, width: int, items: bytes) -> int | None:
+    """Replace the items of a slice; the size of an extended one if that is not the number of items.
+    1 round trip.
+    """
+    bounds = [b"" if n is None else b"%d" % n for n in (where.start, where.stop, where.step)]
+    answer = _splice.write(handle, *bounds, b"%d" % width, items)
+    return int(answer[1:]) if answer[:1] == b"#" else None

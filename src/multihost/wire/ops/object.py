@@ -1,0 +1,131 @@
+"""What every object can do, whatever its type: be created, kept, let go and deleted."""
+
+from __future__ import annotations
+
+from multihost.errors import BadPayload, MultihostError, ProtocolMismatch
+from multihost.wire import keys as key_names
+from multihost.wire.link import pairs
+from multihost.wire.ops.ownership import settled
+from multihost.wire.replies import ReplyError, failure
+from multihost.wire.script import Script
+from multihost.wire.session import Handle, Session
+
+__all__ = [
+    "create",
+    "delete",
+    "exists",
+    "gone",
+    "lease_left",
+    "memory",
+    "names",
+]
+
+_delete = Script("object/delete")
+
+GONE = ReplyError("GONE the object does not exist")
+
+
+# -- names
+
+
+def create(
+    script: Script,
+    handle: Handle,
+    typeid: str,
+    detail: str = "",
+    *content: bytes,
+) -> bool:
+    """Create the object with its content, or attach to the one of its name; whether it was created.
+
+    Raises for an object of another type (TypeError), with other parameters (ValueError) or of
+    another release.
+    """
+    # What the names of a partition say of an object: protocol, codec, type, parameters.
+    kind = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip().encode()
+    answer = script.write(
+        handle,
+        handle.keys.name or b"",
+        kind,
+        handle.session.lease_ms,
+        *content,
+    )
+    if answer[:1] != b"=":
+        return True
+    protocol, reader, kind_there, detail_there = (*answer[1:].decode().split(" ", 3), "")[:4]
+    name = handle.keys.ident[2:]
+    if protocol != str(key_names.PROTOCOL):
+        raise ProtocolMismatch(
+            f"{name!r} has data layout {protocol}, this release of multihost reads "
+            f"{key_names.PROTOCOL}: use the release that wrote it, or delete the object"
+        )
+    if kind_there != typeid:
+        raise TypeError(
+            f"{name!r} is a {kind_there}, not a {typeid}: choose another name or delete it first"
+        )
+    if reader != handle.codec.ident:
+        raise BadPayload(
+            f"{name!r} was written as {reader}, this manager reads {handle.codec.ident}: "
+            "open it with the same authkey and serializer"
+        )
+    if detail_there != detail:
+        raise ValueError(
+            f"{name!r} is a {typeid} of {detail_there!r}, not of {detail!r}: attach with the same"
+        )
+    return False
+
+
+def names(session: Session) -> dict[str, str]:
+    """Name -> type of every named object in the namespace. One round trip, O(names)."""
+    link = session.link
+    found: dict[str, str] = {}
+    replies = link.pipeline(
+        [(b"HGETALL", key_names.names(session.namespace, n)) for n in range(key_names.PARTITIONS)]
+    )
+    for reply in replies:
+        for name, kind in pairs(reply).items():
+            found[name.decode("utf-8", "surrogatepass")] = kind.split(b" ")[2].decode()
+    return found
+
+
+# -- the object itself
+
+
+def gone(handle: Handle, operation: str) -> MultihostError:
+    """The error for an object that does not exist."""
+    return failure(GONE, operation, handle.keys.ident)
+
+
+def exists(handle: Handle, operation: str) -> None:
+    """Raise ObjectGone unless the object exists."""
+    if not handle.link.call(b"EXISTS", handle.keys.data):
+        raise gone(handle, operation)
+
+
+def delete(handle: Handle) -> bool:
+    """Delete the object and its name; whether there was one. One round trip, more if it kept others
+    alive.
+    """
+    answer = _delete.write(handle, handle.keys.name or b"")
+    if answer is None:
+        return False
+    settled(handle, answer)
+    return True
+
+
+def lease_left(handle: Handle) -> float | None:
+    """Seconds until the object expires unless someone renews it; None if it has no lease."""
+    left = int(handle.link.call(b"PTTL", handle.keys.data))
+    if left == -2:
+        raise gone(handle, "statistics")
+    return None if left < 0 else left / 1000
+
+
+def memory(handle: Handle) -> int | None:
+    """Bytes that the object takes on the server; None where the server does not say."""
+    total = 0
+    for key in handle.keys.all:
+        try:
+            total += handle.link.ask(b"MEMORY", b"USAGE", key) or 0
+        except ReplyError:
+            return None
+    return total

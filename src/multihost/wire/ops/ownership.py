@@ -1,0 +1,184 @@
+"""What contains what: a kept container owns the unnamed objects that it refers to.
+
+An object without a lease, named or kept, has to own what it takes in, so that this needs no lease
+either. The scripts count the references; here is the walk from object to object, each step in the
+order in which a kill leaves something kept too long, not lost. Letting go walks the same way,
+with an epoch of the owner that tells an earlier letting-go from a later taking-in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from multihost.errors import ObjectGone
+from multihost.wire.codec import Codec
+from multihost.wire.link import pairs
+from multihost.wire.script import Script
+from multihost.wire.session import Handle, Session
+
+__all__ = ["linked", "retain", "settled"]
+
+_intend = Script("object/intend")
+_adopt = Script("object/adopt")
+_disown = Script("object/disown")
+_forget = Script("object/forget")
+_release = Script("object/release")
+_hold = Script("object/hold")
+_retract = Script("object/retract")
+
+
+def retain(handle: Handle, values: Sequence[bytes]) -> Sequence[bytes]:
+    """Make a kept container the owner of what the values refer to; the values as it takes them in
+    then.
+
+    Called when a script refused with MustRetain. Two round trips and one for each object referred
+    to, more if those contain others.
+    """
+    idents = [ident for value in values if Codec.is_linked(value) for ident in Codec.links(value)]
+    keys = handle.keys
+    creating = b"1" if keys.name is not None else b"0"
+    answer = _intend.write(handle, creating, *[ident.encode() for ident in idents])
+    if answer is None:
+        return values
+    epoch = answer[1:]
+    try:
+        for ident in dict.fromkeys(idents):
+            _give_owner(handle.session, ident, keys.ident, epoch)
+    except ObjectGone:
+        _retract.write(handle, *map(str.encode, idents))
+        _disown_dropped(handle)
+        raise
+    left = int(handle.link.call(b"PTTL", keys.data))
+    if left != -1 and answer[:1] == b".":
+        # Meanwhile it was let go itself, and whoever did that came before us.
+        for ident in dict.fromkeys(idents):
+            _take_owner(handle.session, ident, keys.ident, epoch)
+        if left == -2:
+            _disown_dropped(handle)
+            return values
+    return [Codec.counted(value) if Codec.is_linked(value) else value for value in values]
+
+
+def linked(values: Sequence[bytes]) -> bytes:
+    """The ``linked`` argument of scripts that take many values."""
+    return b"1" if Codec.any_linked(values) else b"0"
+
+
+def _give_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
+    """Keep an object and, before it, everything that it contains.
+
+    Every reference of what is kept is noted with the object that it leads to, also those that go
+    round in a circle: see _circle.
+    """
+    path: list[tuple[str, str, bytes, list[bytes]]] = [(ident, owner, epoch, [b"0"])]
+    entered: set[str] = set()
+    while path:
+        ident, owner, epoch, adopted = path[-1]
+        try:
+            answer = _adopt.write(session.handle(ident), owner.encode(), epoch, b"0", *adopted)
+        except ObjectGone:
+            if len(path) == 1:
+                raise
+            answer = b"."  # a container may hold what was deleted
+        if answer == b".":
+            path.pop()
+            entered.discard(ident)
+            continue
+        entered.add(ident)
+        taken, *children = answer[1:].split(b",")
+        if len(adopted) == 1 or not set(adopted).isdisjoint(children):
+            adopted[:] = [taken]  # it begins, or begins again: another client let it go meanwhile
+        adopted += children
+        for child in map(bytes.decode, children):
+            if child not in entered:
+                path.append((child, ident, taken, [b"0"]))
+                continue
+            with contextlib.suppress(ObjectGone):
+                _adopt.write(session.handle(child), ident.encode(), taken, b"1", b"0")
+
+
+def settled(handle: Handle, answer: bytes) -> bytes:
+    """The answer of a script without its flag, after disowning what the script let go."""
+    if answer[0] == 0x21:
+        _disown_dropped(handle)
+    return answer[1:]
+
+
+def _disown_dropped(handle: Handle) -> None:
+    keys, session = handle.keys, handle.session
+    refs = pairs(handle.link.call(b"HGETALL", keys.refs))
+    for field, number in refs.items():
+        if field[:2] == b"n:" and int(number) <= 0:
+            ident, epoch = field[2:], refs.get(b"e:" + field[2:], b"0")
+            _take_owner(session, ident.decode(), keys.ident, epoch)
+            _forget.write(handle, ident, epoch)
+
+
+def _take_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
+    """An object lost an owner; if it was the last that leads to a name, it lives on a lease again,
+    and so does what it contains.
+    """
+    waiting = [(ident, owner, epoch)]
+    while waiting:
+        ident, owner, epoch = waiting.pop()
+        answer = _disown.write(session.handle(ident), owner.encode(), epoch, session.lease_ms)
+        if answer == b"?":
+            waiting += _break_circle(session, ident)
+        else:
+            waiting += _contents(ident, answer)
+
+
+def _contents(ident: str, answer: bytes) -> list[tuple[str, str, bytes]]:
+    """What has to be disowned next: object, owner, epoch."""
+    if answer == b".":
+        return []
+    taken, *children = answer[1:].split(b",")
+    return [(child.decode(), ident, taken) for child in children]
+
+
+def _break_circle(session: Session, ident: str) -> list[tuple[str, str, bytes]]:
+    """An object has other owners. If those only keep each other, give all of them a lease again."""
+    circle = _circle(session, ident)
+    let_go: list[tuple[str, str, bytes]] = []
+    kept: list[str] = []
+    for each, owners in circle.items():
+        pairs_of = [part for pair in owners.items() for part in pair]
+        answer = _release.write(session.handle(each), session.lease_ms, *pairs_of)
+        if answer == b"?":
+            kept.append(each)
+        else:
+            let_go += _contents(each, answer)
+    # Another client has stored these meanwhile; what they contain may just have been let go.
+    for each in kept:
+        handle = session.handle(each)
+        held = _contents(each, _hold.write(handle))
+        for child, owner, taken in held:
+            with contextlib.suppress(ObjectGone):
+                _give_owner(session, child, owner, taken)
+        if held:
+            _retract.write(handle, *[child.encode() for child, _, _ in held])
+            _disown_dropped(handle)
+    return let_go
+
+
+def _circle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
+    """The object and all that it is in, directly or not, with their owners.
+
+    Empty if that leads to a name, or to what is on a lease: whoever gave it that disowns what it
+    contains.
+    """
+    circle: dict[str, dict[bytes, bytes]] = {}
+    waiting = [ident]
+    while waiting:
+        each = waiting.pop()
+        if each in circle:
+            continue
+        keys = session.handle(each).keys
+        left, reply = session.link.snapshot((b"PTTL", keys.data), (b"HGETALL", keys.owners))
+        owners = pairs(reply)
+        if left != -1 or not owners or any(owner[:2] == b"n:" for owner in owners):
+            return {}
+        circle[each] = owners
+        waiting += [owner.decode() for owner in owners]
+    return circle

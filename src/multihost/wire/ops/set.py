@@ -1,0 +1,94 @@
+"""Operations of a set of canonical fields."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from multihost.wire.link import pairs
+from multihost.wire.ops import object as any_object
+from multihost.wire.ops.object import gone
+from multihost.wire.script import Script
+from multihost.wire.session import Handle
+
+_create = Script("set/create")
+_update = Script("set/update")
+_remove = Script("set/remove")
+_pop = Script("set/pop")
+_keep = Script("set/keep")
+_toggle = Script("set/toggle")
+_clear = Script("set/clear")
+
+
+def _members(handle: Handle, members: Collection[Any]) -> list[bytes]:
+    """Members as the scripts take them: number of spellings, field and spelling of each, then the
+    fields.
+    """
+    fields, spellings = handle.codec.spelled_fields(members)
+    return [b"%d" % (len(spellings) // 2), *spellings, *fields]
+
+
+def create(handle: Handle, members: Collection[Any]) -> bool:
+    """Create the set, or attach to it; whether it was created. 1 round trip, O(members)."""
+    return any_object.create(_create, handle, "set", "", *_members(handle, members))
+
+
+def contains(handle: Handle, field: bytes) -> bool:
+    """1 round trip, O(1)."""
+    there, alive = handle.link.call(b"SMISMEMBER", handle.keys.data, field, b"")
+    if not alive:
+        raise gone(handle, "set/contains")
+    return bool(there)
+
+
+def length(handle: Handle) -> int:
+    """1 round trip, O(1)."""
+    size = int(handle.link.call(b"SCARD", handle.keys.data))
+    if not size:
+        raise gone(handle, "set/length")
+    return size - 1
+
+
+def fields(handle: Handle) -> builtins.list[bytes]:
+    """The members as they were spelled first, all of one moment. 1 round trip, O(n)."""
+    keys = handle.keys
+    members, spelled = handle.link.snapshot((b"SMEMBERS", keys.data), (b"HGETALL", keys.spelled))
+    if not members:
+        raise gone(handle, "set/fields")
+    first = pairs(spelled)
+    return [first.get(field, field) for field in members if field]
+
+
+def update(handle: Handle, members: Collection[Any]) -> None:
+    """Add members. 1 round trip, O(members)."""
+    _update.write(handle, *_members(handle, members))
+
+
+def remove(handle: Handle, members: Iterable[Any]) -> int:
+    """Remove members; how many there were. 1 round trip, O(members)."""
+    fields = map(handle.codec.field, members)
+    answer = _remove.write(handle, *fields)
+    return int(answer[1:])
+
+
+def pop(handle: Handle) -> bytes | None:
+    """Remove any member and return it, None if there is none. 1 round trip, O(1)."""
+    answer = _pop.write(handle)
+    return None if answer is None else answer[1:]
+
+
+def keep(handle: Handle, members: Iterable[Any]) -> None:
+    """Remove every member but these. 1 round trip, O(set + members)."""
+    fields = map(handle.codec.field, members)
+    _keep.write(handle, *fields)
+
+
+def toggle(handle: Handle, members: Collection[Any]) -> None:
+    """Remove the members that are there, add the others. 1 round trip, O(members)."""
+    _toggle.write(handle, *_members(handle, members))
+
+
+def clear(handle: Handle) -> None:
+    """Remove every member. 1 round trip."""
+    _clear.write(handle)

@@ -1,0 +1,300 @@
+"""What one process holds on one server, and the background thread that keeps it alive.
+
+An unnamed object has a lease: its keys expire ``lease`` seconds after the last process that holds a
+proxy renewed it. Each holder renews every third of a lease, and with an object everything that it
+contains. So a killed process leaves nothing behind, and nobody has to notice that it died. A named
+object has no lease, and neither has what it contains.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+from multiprocessing import util
+from typing import Any
+
+from multihost.errors import MultihostError
+from multihost.wire.codec import Codec
+from multihost.wire.keys import Keys
+from multihost.wire.link import Caller, Link
+from multihost.wire.script import Script
+
+__all__ = ["Handle", "Session"]
+
+logger = logging.getLogger(__name__)
+
+RENEWED_PER_CALL = 200
+CHECKED_PER_BEAT = 500
+
+_renew = Script("object/renew")
+_drop = Script("object/drop")
+
+
+class Handle:
+    """One shared object, as the operations take it."""
+
+    __slots__ = ("codec", "heads", "keys", "link", "session")
+
+    def __init__(self, session: Session, keys: Keys) -> None:
+        self.session = session
+        self.link = session.link
+        self.codec = session.codec
+        self.keys = keys
+        self.heads: dict[tuple[Script, int], tuple[Caller, bytes]] = {}
+
+
+class _Hold:
+    """How often this process holds an unnamed object, and whether nobody else can know it."""
+
+    __slots__ = ("count", "forks", "keys", "private")
+
+    def __init__(self, keys: Keys, private: bool, forks: int) -> None:
+        self.keys = keys
+        self.count = 0
+        self.private = private
+        self.forks = forks
+
+
+class Session:
+    """The objects that this process holds in one namespace. Owns a thread while it holds an unnamed
+    one.
+    """
+
+    def __init__(self, link: Link, namespace: str, codec: Codec, lease: float) -> None:
+        self.link = link
+        self.namespace = namespace
+        self.codec = codec
+        self.lease = lease
+        self.place = (*link.address.server, namespace)
+        self.origin: Any = None  # what its proxies say of where they come from
+        codec.home = self
+        self.lease_ms = b"%d" % max(1, round(lease * 1000))
+        self._made: dict[str, Keys] = {}
+        self._held: dict[str, _Hold] = {}
+        self._forks = 0
+        self._begin()
+        _sessions.add(self)
+        self._leave_at_exit()
+        # Children of multiprocessing forget the finalizers of their parent.
+        util.register_after_fork(self, Session._leave_at_exit)
+
+    def _leave_at_exit(self) -> None:
+        util.Finalize(self, _leave, (weakref.ref(self),), exitpriority=-5)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._released: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def handle(self, ident: str) -> Handle:
+        return Handle(self, Keys(self.namespace, ident))
+
+    # holding
+
+    def made(self, keys: Keys) -> None:
+        """This process created the unnamed object; only it can know of it so far."""
+        with self._lock:
+            self._made[keys.ident] = keys
+            self._held[keys.ident] = _Hold(keys, True, self._forks)
+
+    def hold(self, keys: Keys) -> None:
+        """A proxy of the unnamed object lives in this process: renew the object."""
+        with self._lock:
+            hold = self._held.get(keys.ident)
+            if hold is None:
+                hold = self._held[keys.ident] = _Hold(keys, False, self._forks)
+            hold.count += 1
+            if self._thread is None and not self.link.is_closed:
+                self._thread = threading.Thread(
+                    target=self._run, name="multihost-session", daemon=True
+                )
+                self._thread.start()
+
+    def let_go(self, ident: str) -> None:
+        """A proxy is gone. Finalizers call this in any thread at any moment: it takes no lock."""
+        self._released.put(ident)
+
+    def share(self, ident: str) -> None:
+        """A proxy of the object leaves this process."""
+        with self._lock:
+            hold = self._held.get(ident)
+            if hold is not None:
+                hold.private = False
+
+    def _release(self, ident: str) -> Keys | None:
+        """Count one proxy less; the keys if that was the last one anywhere."""
+        with self._lock:
+            hold = self._held.get(ident)
+            if hold is None:
+                return None
+            hold.count -= 1
+            if hold.count > 0:
+                return None
+            del self._held[ident]
+            if hold.private and hold.forks == self._forks:
+                self._made.pop(ident, None)
+                return hold.keys
+            return None
+
+    # the background thread
+
+    def _run(self) -> None:
+        released = self._released
+        next_beat = time.monotonic() + self.lease / 3
+        while not self.link.is_closed:
+            try:
+                ident = released.get(timeout=max(0.0, next_beat - time.monotonic()))
+            except queue.Empty:
+                next_beat = time.monotonic() + self.lease / 3
+                self._try(self.renew)
+                self._try(self._forget_expired)
+            else:
+                if ident is None:
+                    return
+                keys = self._release(ident)
+                if keys is not None:
+                    self._try(self._drop, [keys])
+
+    def _try(self, action: object, *args: object) -> None:
+        try:
+            action(*args)  # type: ignore[operator]
+        except MultihostError as error:
+            if not self.link.is_closed:
+                logger.warning("leases of %s were not renewed: %s", self.link.address, error)
+
+    def renew(self) -> None:
+        """Renew everything held, and everything that it contains."""
+        with self._lock:
+            due = {ident: hold.keys for ident, hold in self._held.items()}
+        seen = set(due)
+        while due:
+            found: set[str] = set()
+            for chunk in _by_partition(due.values()):
+                keys = [each.data for each in chunk]
+                found.update(
+                    ident.decode() for ident in _renew.read(self.link, keys, self.lease_ms)
+                )
+            due = {ident: Keys(self.namespace, ident) for ident in found - seen}
+            seen |= found
+
+    def _drop(self, objects: Iterable[Keys]) -> None:
+        for chunk in _by_partition(objects):
+            _drop.read(self.link, [keys.data for keys in chunk])
+
+    def _forget_expired(self) -> None:
+        """Forget some of what this process made, released, and what has expired since."""
+        with self._lock:
+            candidates = [keys for ident, keys in self._made.items() if ident not in self._held]
+        candidates = candidates[:CHECKED_PER_BEAT]
+        if not candidates:
+            return
+        alive = self.link.pipeline([(b"EXISTS", keys.data) for keys in candidates])
+        with self._lock:
+            for keys, exists in zip(candidates, alive, strict=True):
+                del self._made[keys.ident]
+                if exists:  # to the end: others get their turn
+                    self._made[keys.ident] = keys
+
+    # the end
+
+    def close(self) -> None:
+        """Delete what this process made without a name, stop the thread and close the link."""
+        self._end(list(self._made.values()))
+
+    def leave(self) -> None:
+        """The process ends: delete what only it can know of, and close the link."""
+        self._end([h.keys for h in self._held.values() if h.private and h.forks == self._forks])
+
+    def _end(self, objects: list[Keys]) -> None:
+        if self.link.is_closed:
+            return
+        self.link.patience = 0.0  # who leaves does not wait for a lost server
+        self._stop()
+        self._made.clear()
+        self._held.clear()
+        try:
+            self._drop(objects)
+        except MultihostError:
+            logger.warning("unnamed objects at %s were left to expire", self.link.address)
+        self.link.close()
+
+    def abandon(self) -> None:
+        """Stop without a word to the server, which is going away."""
+        self.link.abandon()
+        self._stop()
+
+    def _stop(self) -> None:
+        self._released.put(None)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        self._thread = None
+
+    # forking
+
+    def _forking(self) -> None:
+        self._forks += 1
+        self._lock.acquire()
+
+    def _forked_parent(self) -> None:
+        self._lock.release()
+
+    def _forked_child(self) -> None:
+        """The child holds the same proxies, by its own right, and made none of the objects."""
+        started = self._thread is not None
+        self._begin()
+        self._made = {}
+        if started and not self.link.is_closed:
+            self._thread = threading.Thread(target=self._run, name="multihost-session", daemon=True)
+            self._thread.start()
+
+
+def _by_partition(objects: Iterable[Keys]) -> Iterable[list[Keys]]:
+    """The objects in groups that one script may touch."""
+    groups: dict[bytes, list[Keys]] = {}
+    for keys in objects:
+        groups.setdefault(keys.prefix, []).append(keys)
+    for group in groups.values():
+        for start in range(0, len(group), RENEWED_PER_CALL):
+            yield group[start : start + RENEWED_PER_CALL]
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _leave(reference: weakref.ref[Session]) -> None:
+    session = reference()
+    if session is not None:
+        session.leave()
+
+
+_forking: list[Session] = []
+
+
+def _before_fork() -> None:
+    _forking[:] = list(_sessions)
+    for session in _forking:
+        session._forking()
+
+
+def _after_fork_in_parent() -> None:
+    for session in _forking:
+        session._forked_parent()
+    _forking.clear()
+
+
+def _after_fork_in_child() -> None:
+    sessions = list(_forking)
+    _forking.clear()
+    for session in sessions:
+        session._forked_child()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
