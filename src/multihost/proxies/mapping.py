@@ -1,0 +1,207 @@
+"""The shared dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Generic, TypeVar, overload
+
+from multihost.proxies.base import BaseProxy, value_of
+from multihost.wire.ops import dict as ops
+
+__all__ = ["DictProxy"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+
+_MISSING: Any = object()
+INT64 = 1 << 63
+
+
+class DictProxy(BaseProxy, Generic[K, V]):
+    """A dict that processes on many hosts share.
+
+    >>> d = manager.dict()
+    >>> d["a"] = 1
+    >>> d.increment("a")
+    2
+
+    It has every method of a dict, in insertion order; each is atomic. What ``d[k]`` returns is a
+    copy: change it and assign it again, or store a proxy in the dict.
+
+    **Cost**: one round trip a call. O(1) to read or overwrite, O(log n) to add or remove, O(n) for
+    ``copy``, ``keys``, ``values``, ``items`` and iteration. Two more round trips for each proxy
+    that is stored in a dict that is kept.
+    **If the holder dies**: nothing happens to a dict while another process or a container holds it.
+    **Differs from multiprocessing**: iteration walks over the keys of one moment, also in child
+    processes; a dict that changes meanwhile raises nothing. Equal keys meet by value, so a key
+    whose class compares by identity is found again only if it pickles to the same bytes.
+    """
+
+    _typeid = "dict"
+    _exposed_ = (
+        "__contains__",
+        "__delitem__",
+        "__getitem__",
+        "__ior__",
+        "__iter__",
+        "__len__",
+        "__or__",
+        "__reversed__",
+        "__ror__",
+        "__setitem__",
+        "clear",
+        "copy",
+        "fromkeys",
+        "get",
+        "items",
+        "keys",
+        "pop",
+        "popitem",
+        "setdefault",
+        "update",
+        "values",
+        "increment",
+    )
+
+    def __getitem__(self, key: K) -> V:
+        handle = self._handle
+        value = ops.get(handle, handle.codec.field(key))
+        if value is None:
+            raise KeyError(key)
+        return handle.codec.load(value)  # type: ignore[no-any-return]
+
+    def __setitem__(self, key: K, value: V) -> None:
+        handle = self._handle
+        field, spelling = handle.codec.spelled_field(key)
+        ops.put(handle, field, handle.codec.dump(value), spelling)
+
+    def __delitem__(self, key: K) -> None:
+        if not ops.delete(self._handle, self._handle.codec.field(key)):
+            raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return ops.contains(self._handle, self._handle.codec.field(key))
+
+    def __len__(self) -> int:
+        return ops.length(self._handle)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self.keys())
+
+    def __reversed__(self) -> Iterator[K]:
+        return reversed(self.keys())
+
+    @overload
+    def get(self, key: K, default: None = None, /) -> V | None: ...
+    @overload
+    def get(self, key: K, default: D, /) -> V | D: ...
+    def get(self, key: K, default: Any = None, /) -> Any:
+        """The value of ``key``, or ``default``. 1 round trip."""
+        handle = self._handle
+        value = ops.get(handle, handle.codec.field(key))
+        return default if value is None else handle.codec.load(value)
+
+    def keys(self) -> list[K]:
+        """A list of the keys, in insertion order. 1 round trip, O(n)."""
+        return self._handle.codec.keys(ops.fields(self._handle))
+
+    def values(self) -> list[V]:
+        """A list of the values, in insertion order. 1 round trip, O(n)."""
+        return self._handle.codec.load_many(ops.entries(self._handle)[1])
+
+    def items(self) -> list[tuple[K, V]]:
+        """A list of the entries, in insertion order. 1 round trip, O(n)."""
+        codec = self._handle.codec
+        fields, values = ops.entries(self._handle)
+        return list(zip(codec.keys(fields), codec.load_many(values), strict=True))
+
+    def copy(self) -> dict[K, V]:
+        """A plain dict with the entries of one moment. 1 round trip, O(n)."""
+        return self._handle.codec.load_dict(*ops.entries(self._handle))
+
+    def setdefault(self, key: K, default: Any = None, /) -> Any:
+        """The value of ``key``; if there is none, put ``default`` and return it. 1 round trip,
+        atomic.
+        """
+        handle = self._handle
+        field, spelling = handle.codec.spelled_field(key)
+        stored = handle.codec.dump(default)
+        value = ops.setdefault(handle, field, stored, spelling)
+        return handle.codec.load(stored if value is None else value)
+
+    def pop(self, key: K, default: Any = _MISSING, /) -> Any:
+        """Remove ``key`` and return its value, or ``default``. Of many callers one gets it. 1 round
+        trip.
+        """
+        handle = self._handle
+        value = ops.pop(handle, handle.codec.field(key))
+        if value is not None:
+            return handle.codec.load(value)
+        if default is _MISSING:
+            raise KeyError(key)
+        return default
+
+    def popitem(self) -> tuple[K, V]:
+        """Remove the entry that was inserted last and return it. 1 round trip."""
+        codec = self._handle.codec
+        entry = ops.popitem(self._handle)
+        if entry is None:
+            raise KeyError("popitem(): dictionary is empty")
+        return codec.key(entry[0]), codec.load(entry[1])
+
+    def update(self, /, *args: Any, **kwds: V) -> None:
+        """Put entries from a mapping, from pairs and from keywords, all at once. 1 round trip,
+        O(entries).
+        """
+        entries: dict[Any, Any] = {}
+        entries.update(*map(value_of, args), **kwds)
+        if entries:
+            ops.update(self._handle, ops.Entries(self._handle, entries))
+
+    def clear(self) -> None:
+        """Remove every entry. 1 round trip."""
+        ops.clear(self._handle)
+
+    def fromkeys(self, iterable: Iterable[Any], value: Any = None, /) -> dict[Any, Any]:
+        """A plain dict with these keys, as ``dict.fromkeys``. No round trip."""
+        return dict.fromkeys(iterable, value)
+
+    def __or__(self, other: Mapping[Any, Any]) -> dict[Any, Any]:
+        return self.copy() | other if isinstance(other, dict) else NotImplemented
+
+    def __ror__(self, other: Mapping[Any, Any]) -> dict[Any, Any]:
+        return other | self.copy() if isinstance(other, dict) else NotImplemented
+
+    def __ior__(self, other: Any) -> DictProxy[K, V]:  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def increment(self, key: K, amount: Any = 1) -> Any:
+        """Add ``amount`` to the value of ``key`` and return the sum; a missing key counts as 0.
+        Atomic.
+
+        >>> hits.increment("page", 2)
+
+        1 round trip for an ``int`` of at most 64 bits. For other numbers, and in a manager with an
+        ``authkey``, 2, and more while others change the same entry. Raises TypeError if the two
+        cannot be added.
+        """
+        handle = self._handle
+        codec = handle.codec
+        field, spelling = codec.spelled_field(key)
+        if codec.counts_on_server and type(amount) is int and -INT64 <= amount < INT64:
+            total = ops.increment(handle, field, amount, spelling)
+            if total is not None:
+                return total
+        while True:
+            stored = ops.get(handle, field)
+            total = amount if stored is None else codec.load(stored) + amount
+            if ops.replace(handle, field, stored or b"", codec.dump(total), spelling):
+                return total
+
+    def _getvalue(self) -> dict[K, V]:
+        return self.copy()
+
+
+MutableMapping.register(DictProxy)

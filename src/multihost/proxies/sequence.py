@@ -1,0 +1,266 @@
+"""The shared list."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
+from typing import Any, Generic, SupportsIndex, TypeVar, overload
+
+from multihost.proxies.base import BaseProxy, value_of
+from multihost.wire.ops import list as ops
+
+__all__ = ["ListProxy", "normal_slice"]
+
+T = TypeVar("T")
+
+FAR = 1 << 52  # beyond every list, and exact in Lua
+
+
+def _near(index: SupportsIndex) -> int:
+    """An index as the server takes it: a number that is out of range stays so."""
+    return max(-FAR, min(operator.index(index), FAR))
+
+
+def _sized(index: SupportsIndex) -> int:
+    """The same for a number that must fit into a C ``ssize_t``, as for a list."""
+    number = operator.index(index)
+    if not -sys.maxsize - 1 <= number <= sys.maxsize:
+        raise OverflowError("Python int too large to convert to C ssize_t")
+    return _near(number)
+
+
+def _index(index: SupportsIndex, what: str) -> int:
+    if not hasattr(index, "__index__"):
+        raise TypeError(f"{what} indices must be integers or slices, not {type(index).__name__}")
+    try:
+        return _sized(index)
+    except OverflowError:
+        raise IndexError(
+            f"cannot fit {type(index).__name__!r} into an index-sized integer"
+        ) from None
+
+
+def normal_slice(where: slice) -> slice:
+    """The slice with plain numbers. Raises what a list raises for a bad one."""
+    where.indices(0)
+    start, stop, step = (
+        None if n is None else _near(n) for n in (where.start, where.stop, where.step)
+    )
+    return slice(start, stop, None if step == 1 else step)
+
+
+class ListProxy(BaseProxy, Generic[T]):
+    """A list that processes on many hosts share.
+
+    >>> l = manager.list([3, 1])
+    >>> l.append(2)
+    >>> l.sort()
+
+    It has every method of a list; each is atomic. Elements are compared by ``==``.
+
+    **Cost**: one round trip a call. O(1) at both ends, O(distance from the nearer end) to read,
+    replace or remove at an index, O(n) for slices and copies. ``index``, ``count``, ``in`` and
+    ``remove`` bring the list to the caller, since only Python knows what is equal; ``sort`` and
+    ``remove`` take two round trips, more while others change the list.
+    **If the holder dies**: nothing happens to a list while another process or a container holds it.
+    **Differs from multiprocessing**: iteration walks over the elements of one moment, in one round
+    trip. The ``key`` of ``sort`` runs in the caller, so it need not be picklable.
+    """
+
+    _typeid = "list"
+    _exposed_ = (
+        "__add__",
+        "__contains__",
+        "__delitem__",
+        "__getitem__",
+        "__imul__",
+        "__len__",
+        "__mul__",
+        "__reversed__",
+        "__rmul__",
+        "__setitem__",
+        "append",
+        "clear",
+        "copy",
+        "count",
+        "extend",
+        "index",
+        "insert",
+        "pop",
+        "remove",
+        "reverse",
+        "sort",
+    )
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: Any) -> Any:
+        handle = self._handle
+        if isinstance(index, slice):
+            where = normal_slice(index)
+            if where.step is not None:
+                return handle.codec.load_many(ops.values(handle)[where])
+            return handle.codec.load_many(ops.values(handle, where.start, where.stop))
+        value = ops.get(handle, _index(index, "list"))
+        if value is None:
+            raise IndexError("list index out of range")
+        return handle.codec.load(value)
+
+    @overload
+    def __setitem__(self, index: SupportsIndex, value: T) -> None: ...
+    @overload
+    def __setitem__(self, index: slice, value: Iterable[T]) -> None: ...
+    def __setitem__(self, index: Any, value: Any) -> None:
+        handle = self._handle
+        if not isinstance(index, slice):
+            if not ops.put(handle, _index(index, "list"), handle.codec.dump(value)):
+                raise IndexError("list assignment index out of range")
+            return
+        where = normal_slice(index)
+        values: list[Any] = []
+        if where.step is None:
+            values[:] = value_of(
+                value
+            )  # raises what a list raises for something that is not iterable
+            ops.splice(handle, where.start, where.stop, handle.codec.dump_many(values))
+            return
+        try:
+            values.extend(value_of(value))
+        except TypeError:
+            raise TypeError("must assign iterable to extended slice") from None
+        size = ops.assign(handle, where, handle.codec.dump_many(values))
+        if size is not None:
+            raise ValueError(
+                f"attempt to assign sequence of size {len(values)} to extended slice of size {size}"
+            )
+
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
+        handle = self._handle
+        if not isinstance(index, slice):
+            if not ops.pop(handle, _index(index, "list")):
+                raise IndexError("list assignment index out of range")
+            return
+        where = normal_slice(index)
+        if where.step is None:
+            ops.splice(handle, where.start, where.stop, ())
+        else:
+            ops.cut(handle, where)
+
+    def __len__(self) -> int:
+        return ops.length(self._handle)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.copy())
+
+    def __reversed__(self) -> Iterator[T]:
+        return reversed(self.copy())
+
+    def __contains__(self, value: object) -> bool:
+        handle = self._handle
+        if (
+            type(value) in _EQUAL_AS_BYTES
+            and ops.position(handle, handle.codec.dump(value)) is not None
+        ):
+            return True
+        return value in self.copy()
+
+    def __add__(self, other: list[T]) -> list[T]:
+        return self.copy() + other
+
+    def __mul__(self, times: SupportsIndex) -> list[T]:
+        return self.copy().__mul__(times)
+
+    def __rmul__(self, times: SupportsIndex) -> list[T]:
+        return self.copy().__rmul__(times)
+
+    def __iadd__(self, values: Iterable[T]) -> ListProxy[T]:
+        self.extend(values)
+        return self
+
+    def __imul__(self, times: SupportsIndex) -> ListProxy[T]:
+        [].__imul__(times)  # raises what a list raises for a bad number
+        ops.multiply(self._handle, operator.index(times))
+        return self
+
+    def append(self, value: T, /) -> None:
+        """Add one element at the end. 1 round trip."""
+        ops.extend(self._handle, (self._handle.codec.dump(value),))
+
+    def extend(self, values: Iterable[T], /) -> None:
+        """Add elements at the end, all at once. 1 round trip, O(values)."""
+        elements = [value for value in value_of(values)]  # noqa: C416 - list() trusts length hints
+        encoded = self._handle.codec.dump_many(elements)
+        if encoded:
+            ops.extend(self._handle, encoded)
+
+    def insert(self, index: SupportsIndex, value: T, /) -> None:
+        """Put an element before ``index``. 1 round trip, O(distance from the head)."""
+        ops.insert(self._handle, _sized(index), self._handle.codec.dump(value))
+
+    def pop(self, index: SupportsIndex = -1, /) -> T:
+        """Remove an element and return it. Of many callers one gets it. 1 round trip."""
+        value = ops.pop(self._handle, _sized(index))
+        if value is None:
+            raise IndexError("pop index out of range")
+        if not value:
+            raise IndexError("pop from empty list")
+        return self._handle.codec.load(value)  # type: ignore[no-any-return]
+
+    def remove(self, value: T, /) -> None:
+        """Remove the first element that equals ``value``. 2 round trips, O(n)."""
+        codec = self._handle.codec
+
+        def find(elements: Sequence[bytes]) -> int:
+            for index, element in enumerate(codec.load_many(elements)):
+                if element is value or element == value:
+                    return index
+            raise ValueError("list.remove(x): x not in list")
+
+        ops.pop_where(self._handle, find)
+
+    def clear(self) -> None:
+        """Remove every element. 1 round trip."""
+        ops.multiply(self._handle, 0)
+
+    def copy(self) -> list[T]:
+        """A plain list with the elements of one moment. 1 round trip, O(n)."""
+        return self._handle.codec.load_many(ops.values(self._handle))
+
+    def count(self, value: T, /) -> int:
+        """How many elements equal ``value``. 1 round trip, O(n)."""
+        return self.copy().count(value)
+
+    def index(self, value: T, start: SupportsIndex = 0, stop: SupportsIndex = FAR, /) -> int:
+        """Where the first element is that equals ``value``. 1 round trip, O(n)."""
+        return self.copy().index(value, start, stop)
+
+    def reverse(self) -> None:
+        """Turn the order round. 1 round trip, O(n) on the server."""
+        ops.reverse(self._handle)
+
+    def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
+        """Sort in place, stable. 2 round trips, O(n log n) in the caller; again if others change
+        the list meanwhile.
+        """
+        codec = self._handle.codec
+
+        def order(elements: Sequence[bytes]) -> list[int]:
+            ranks = codec.load_many(elements)
+            if key is not None:
+                ranks = list(map(key, ranks))
+            return sorted(range(len(ranks)), key=ranks.__getitem__, reverse=reverse)
+
+        ops.permute(self._handle, order)
+
+    def _getvalue(self) -> list[T]:
+        return self.copy()
+
+
+# Where equal bytes mean equal values. (Other values may be equal too; those are looked for in
+# Python.)
+_EQUAL_AS_BYTES = frozenset((str, bytes, int, bool, type(None)))
+
+MutableSequence.register(ListProxy)

@@ -1,0 +1,246 @@
+"""The shared set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableSet
+from collections.abc import Set as AbstractSet
+from typing import Any, Generic, TypeVar
+
+from multihost.proxies.base import BaseProxy, value_of
+from multihost.wire.ops import set as ops
+
+__all__ = ["SetProxy"]
+
+T = TypeVar("T")
+
+
+def _is_set(other: object) -> bool:
+    return isinstance(other, (set, frozenset))
+
+
+def _frozen(member: object) -> object:
+    """Where a set is looked for, it stands for the frozenset that it equals."""
+    if isinstance(member, set) and type(member).__hash__ is None:
+        return frozenset(member)
+    return member
+
+
+class SetProxy(BaseProxy, Generic[T]):
+    """A set that processes on many hosts share.
+
+    >>> s = manager.set("abc")
+    >>> s.discard("a")
+    >>> s | {"d"}
+    {'b', 'c', 'd'}
+
+    It has every method of a set; each is atomic. Operators return plain sets, and those that assign
+    keep the proxy.
+
+    **Cost**: one round trip a call. O(1) for a member, O(n) to read all, O(given) for updates.
+    **If the holder dies**: nothing happens to a set while another process or a container holds it.
+    **Differs from multiprocessing**: exists on every Python, not from 3.14 on. A proxy cannot be a
+    member.
+    """
+
+    _typeid = "set"
+    _exposed_ = (
+        "__and__",
+        "__contains__",
+        "__ge__",
+        "__gt__",
+        "__iand__",
+        "__ior__",
+        "__isub__",
+        "__iter__",
+        "__ixor__",
+        "__le__",
+        "__len__",
+        "__lt__",
+        "__or__",
+        "__rand__",
+        "__ror__",
+        "__rsub__",
+        "__rxor__",
+        "__sub__",
+        "__xor__",
+        "add",
+        "clear",
+        "copy",
+        "difference",
+        "difference_update",
+        "discard",
+        "intersection",
+        "intersection_update",
+        "isdisjoint",
+        "issubset",
+        "issuperset",
+        "pop",
+        "remove",
+        "symmetric_difference",
+        "symmetric_difference_update",
+        "union",
+        "update",
+    )
+
+    def __contains__(self, member: object) -> bool:
+        return ops.contains(self._handle, self._handle.codec.field(_frozen(member)))
+
+    def __len__(self) -> int:
+        return ops.length(self._handle)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._handle.codec.keys(ops.fields(self._handle)))
+
+    def copy(self) -> set[T]:
+        """A plain set of the members of one moment. 1 round trip, O(n)."""
+        return set(self)
+
+    # one member
+
+    def add(self, member: T, /) -> None:
+        """Add a member. 1 round trip."""
+        ops.update(self._handle, (member,))
+
+    def discard(self, member: object, /) -> None:
+        """Remove a member if it is there. 1 round trip."""
+        ops.remove(self._handle, (_frozen(member),))
+
+    def remove(self, member: object, /) -> None:
+        """Remove a member, KeyError if it is not there. 1 round trip."""
+        if not ops.remove(self._handle, (_frozen(member),)):
+            raise KeyError(member)
+
+    def pop(self) -> T:
+        """Remove any member and return it. Of many callers one gets it. 1 round trip."""
+        field = ops.pop(self._handle)
+        if field is None:
+            raise KeyError("pop from an empty set")
+        return self._handle.codec.key(field)  # type: ignore[no-any-return]
+
+    def clear(self) -> None:
+        """Remove every member. 1 round trip."""
+        ops.clear(self._handle)
+
+    # plain sets as results
+
+    def union(self, *others: Iterable[Any]) -> set[Any]:
+        """1 round trip, O(n)."""
+        return self.copy().union(*map(value_of, others))
+
+    def intersection(self, *others: Iterable[Any]) -> set[T]:
+        """1 round trip, O(n)."""
+        return self.copy().intersection(*map(value_of, others))
+
+    def difference(self, *others: Iterable[Any]) -> set[T]:
+        """1 round trip, O(n)."""
+        return self.copy().difference(*map(value_of, others))
+
+    def symmetric_difference(self, other: Iterable[Any], /) -> set[Any]:
+        """1 round trip, O(n)."""
+        return self.copy().symmetric_difference(value_of(other))
+
+    def isdisjoint(self, other: Iterable[Any], /) -> bool:
+        """1 round trip, O(n)."""
+        return self.copy().isdisjoint(value_of(other))
+
+    def issubset(self, other: Iterable[Any], /) -> bool:
+        """1 round trip, O(n)."""
+        return self.copy().issubset(value_of(other))
+
+    def issuperset(self, other: Iterable[Any], /) -> bool:
+        """1 round trip, O(n)."""
+        return self.copy().issuperset(value_of(other))
+
+    # changes
+
+    def update(self, *others: Iterable[T]) -> None:
+        """Add the members of all others at once. 1 round trip, O(given)."""
+        members = dict.fromkeys(member for other in others for member in value_of(other))
+        if members:
+            ops.update(self._handle, members)
+
+    def intersection_update(self, *others: Iterable[Any]) -> None:
+        """Keep only what is in all others. 1 round trip, O(n + given)."""
+        if others:
+            first, *rest = map(value_of, others)
+            ops.keep(self._handle, set(first).intersection(*rest))
+
+    def difference_update(self, *others: Iterable[Any]) -> None:
+        """Remove what is in any other. 1 round trip, O(given)."""
+        members = {member for other in others for member in value_of(other)}
+        if members:
+            ops.remove(self._handle, members)
+
+    def symmetric_difference_update(self, other: Iterable[T], /) -> None:
+        """Remove what is in both, add what is only in the other. 1 round trip, O(given)."""
+        members = dict.fromkeys(value_of(other))
+        if members:
+            ops.toggle(self._handle, members)
+
+    # operators: with plain sets only, as between plain sets
+
+    def __and__(self, other: AbstractSet[Any]) -> set[T]:
+        return self.copy() & other if _is_set(other) else NotImplemented
+
+    def __or__(self, other: AbstractSet[Any]) -> set[Any]:
+        return self.copy() | other if _is_set(other) else NotImplemented
+
+    def __sub__(self, other: AbstractSet[Any]) -> set[T]:
+        return self.copy() - other if _is_set(other) else NotImplemented
+
+    def __xor__(self, other: AbstractSet[Any]) -> set[Any]:
+        return self.copy() ^ other if _is_set(other) else NotImplemented
+
+    def __rand__(self, other: AbstractSet[Any]) -> AbstractSet[Any]:
+        return other & self.copy() if _is_set(other) else NotImplemented
+
+    def __ror__(self, other: AbstractSet[Any]) -> AbstractSet[Any]:
+        return other | self.copy() if _is_set(other) else NotImplemented
+
+    def __rsub__(self, other: AbstractSet[Any]) -> AbstractSet[Any]:
+        return other - self.copy() if _is_set(other) else NotImplemented
+
+    def __rxor__(self, other: AbstractSet[Any]) -> AbstractSet[Any]:
+        return other ^ self.copy() if _is_set(other) else NotImplemented
+
+    def __iand__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+        if not _is_set(value_of(other)):
+            return NotImplemented
+        self.intersection_update(other)
+        return self
+
+    def __ior__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+        if not _is_set(value_of(other)):
+            return NotImplemented
+        self.update(other)
+        return self
+
+    def __isub__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+        if not _is_set(value_of(other)):
+            return NotImplemented
+        self.difference_update(other)
+        return self
+
+    def __ixor__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+        if not _is_set(value_of(other)):
+            return NotImplemented
+        self.symmetric_difference_update(other)
+        return self
+
+    def __le__(self, other: Any) -> bool:
+        return self.copy() <= value_of(other) if _is_set(value_of(other)) else NotImplemented
+
+    def __lt__(self, other: Any) -> bool:
+        return self.copy() < value_of(other) if _is_set(value_of(other)) else NotImplemented
+
+    def __ge__(self, other: Any) -> bool:
+        return self.copy() >= value_of(other) if _is_set(value_of(other)) else NotImplemented
+
+    def __gt__(self, other: Any) -> bool:
+        return self.copy() > value_of(other) if _is_set(value_of(other)) else NotImplemented
+
+    def _getvalue(self) -> set[T]:
+        return self.copy()
+
+
+MutableSet.register(SetProxy)
