@@ -1,0 +1,184 @@
+"""Fixtures for all tests; what they return is in ``tests/support``."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.support import leaks
+from tests.support.faults import CuttingProxy
+from tests.support.hosts import Hosts
+from tests.support.server import (
+    URL_VARIABLE,
+    ExternalServer,
+    Server,
+    server_program,
+    server_version,
+)
+from tests.support.tls import TlsProxy
+
+# A spawned child imports the test module to find its function there: ``tests`` must be on its path.
+if (root := str(Path(__file__).resolve().parents[1])) not in sys.path:
+    sys.path.insert(0, root)
+
+AnyServer = Server | ExternalServer
+
+SHARED: pytest.StashKey[AnyServer] = pytest.StashKey()
+FAILED: pytest.StashKey[bool] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "leaks_ok(reason): the test may leave connections, threads, children or keys behind",
+    )
+
+
+def pytest_report_header() -> list[str]:
+    if url := os.environ.get(URL_VARIABLE):
+        try:
+            server = ExternalServer(url)
+            info = server.info()
+            server.close()
+            version = f"{info.get('server_name', 'redis')} {info['redis_version']} at {server!r}"
+        except OSError as error:
+            version = f"{URL_VARIABLE} cannot be reached: {error}"
+    else:
+        try:
+            program = server_program()
+            version = f"{server_version(program)}, {program}"
+        except Exception as error:
+            version = f"none ({error})"
+    try:
+        redis_version = metadata.version("redis")
+    except metadata.PackageNotFoundError:
+        redis_version = "none"
+    methods = ", ".join(multiprocessing.get_all_start_methods())
+    return [f"server: {version}", f"redis-py: {redis_version}", f"start methods: {methods}"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    if report.failed:
+        item.stash[FAILED] = True
+    return report  # type: ignore[return-value]
+
+
+def _start(**options: object) -> Server:
+    try:
+        program = server_program()
+    except Exception as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"needs a server: {error}")
+    return Server(program=program, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[AnyServer]:
+    """The server that tests share, one for each parallel worker; emptied after every test."""
+    url = os.environ.get(URL_VARIABLE)
+    shared: AnyServer = ExternalServer(url) if url else _start(tcp=True)
+    request.config.stash[SHARED] = shared
+    yield shared
+    del request.config.stash[SHARED]
+    shared.close()
+
+
+@pytest.fixture
+def url(server: AnyServer) -> str:
+    """The address of the shared server."""
+    return server.url
+
+
+@pytest.fixture
+def start_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+    """Start servers of the test's own, ``start_server(tcp=True, maxmemory="5mb")``.
+
+    They end with the test.
+    """
+    started: list[Server] = []
+
+    def start(**options: object) -> Server:
+        started.append(_start(**options))
+        return started[-1]
+
+    yield start
+    found: list[str] = []
+    for own in started:
+        if own.is_answering and not _is_excused(request):
+            # What else the test itself put there goes with the server.
+            found += leaks.ownerless_keys(own, leaks.ANY_NAMESPACE)
+        own.close()
+    _report(found)
+
+
+@pytest.fixture
+def fresh_server(start_server: Callable[..., Server]) -> Server:
+    """A server for one test alone, which may kill, fill or restart it."""
+    return start_server(tcp=True)
+
+
+@pytest.fixture
+def proxy(server: AnyServer) -> Iterator[CuttingProxy]:
+    """A proxy in front of the shared server, to cut connections with."""
+    with CuttingProxy(server) as cutting:
+        yield cutting
+
+
+@pytest.fixture
+def tls_proxy(server: AnyServer) -> Iterator[TlsProxy]:
+    """TLS in front of the shared server."""
+    with TlsProxy(server) as tls:
+        yield tls
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    """Two hosts, ``a`` and ``b``."""
+    with Hosts() as two:
+        yield two
+
+
+@pytest.fixture(autouse=True)
+def leak_check(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Nothing of a test may outlive it.
+
+    Set up before the test's other fixtures, but after the shared server, it looks when they have
+    gone.
+    """
+    stash = request.config.stash
+    before = leaks.Snapshot.take(stash.get(SHARED, None))
+    yield
+    shared = stash.get(SHARED, None)
+    found = [] if _is_excused(request) else leaks.check(before, shared)
+    if shared is not None:
+        _tidy(shared)
+    _report(found)
+
+
+def _is_excused(request: pytest.FixtureRequest) -> bool:
+    marker = request.node.get_closest_marker("leaks_ok")
+    if marker is not None and not (marker.args or marker.kwargs.get("reason")):
+        pytest.fail("leaks_ok needs a reason")
+    # The traceback of a failed test keeps its locals alive: they would only add noise.
+    return marker is not None or request.node.stash.get(FAILED, False)
+
+
+def _report(found: list[str]) -> None:
+    if found:
+        pytest.fail("the test leaves behind:\n  " + "\n  ".join(found), pytrace=False)
+
+
+def _tidy(shared: AnyServer) -> None:
+    if isinstance(shared, Server) and not shared.is_running:
+        shared.restart()
+    shared.tail()
+    leaks.empty(shared)

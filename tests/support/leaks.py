@@ -1,0 +1,172 @@
+"""Does a test leave something behind? Keys without owner or TTL, connections, threads, children."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import multiprocessing
+import os
+import re
+import threading
+import zlib
+from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
+
+from tests.support.server import ExternalServer, Server
+from tests.support.waiting import wait_until
+
+__all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerless_keys"]
+
+AnyServer = Server | ExternalServer
+
+KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
+OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:index|spelled|refs|owners))?", re.DOTALL)
+PARTITIONS = 64
+OURS = "{multihost*:[0-9][0-9]}:*"
+ANY_NAMESPACE = "{*:[0-9][0-9]}:*"
+
+SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What was there before the test."""
+
+    threads: frozenset[threading.Thread]
+    children: frozenset[int]
+    clients: frozenset[str]
+
+    @classmethod
+    def take(cls, server: AnyServer | None) -> Snapshot:
+        clients = frozenset(row["id"] for row in server.clients()) if server else frozenset()
+        return cls(frozenset(threading.enumerate()), frozenset(_children()), clients)
+
+
+def check(before: Snapshot, server: AnyServer | None) -> list[str]:
+    """What is left over once everything has had time to go; one line each."""
+    if not find_leaks(before, server):
+        return []
+    gc.collect()  # what only a cycle holds is no leak
+    try:
+        wait_until(lambda: not find_leaks(before, server), SECONDS)
+    except AssertionError:
+        return find_leaks(before, server)
+    return []
+
+
+def find_leaks(before: Snapshot, server: AnyServer | None) -> list[str]:
+    """What is left over at this moment."""
+    multiprocessing.active_children()  # joins those that have ended
+    found = [
+        f"thread {thread.name!r}"
+        for thread in threading.enumerate()
+        if thread not in before.threads and not isinstance(thread, threading._DummyThread)
+    ]
+    found += [
+        f"child process {pid}: {_describe(pid)}" for pid in sorted(_children() - before.children)
+    ]
+    if server is not None:
+        if not server.is_running:
+            return [*found, "the shared server is dead: a test that kills it takes fresh_server"]
+        clients = server.clients()
+        # By number: a connection that outlives tests, as a module's manager, may have been renewed.
+        if len(clients) > len(before.clients):
+            found += [
+                f"connection {row['id']} {row['name']} db={row['db']} last command {row['cmd']}"
+                for row in clients
+                if row["id"] not in before.clients
+            ]
+        found += ownerless_keys(server)
+    return found
+
+
+def ownerless_keys(server: AnyServer, pattern: str = "*") -> list[str]:
+    """Keys that nobody will ever delete: no TTL, no registered name, no owner that has one."""
+    found = []
+    if isinstance(server, ExternalServer):
+        pattern = OURS
+    for db in server.databases():
+        keys = server.keys(pattern, db)
+        ttls = server.commands(*(("PTTL", key) for key in keys), db=db)
+        for key, ttl in zip(keys, ttls, strict=True):
+            if ttl == -1 and not _is_owned(server, db, key):
+                found.append(f"key {key!r} in db {db} without a TTL")
+    return found
+
+
+def empty(server: AnyServer) -> None:
+    """Delete what named objects are left, so that the next test finds nothing."""
+    if isinstance(server, Server):
+        server.command("FLUSHALL")
+    elif keys := server.keys(OURS):
+        server.commands(*(("DEL", key) for key in keys))
+
+
+def _is_owned(server: AnyServer, db: int, key: bytes) -> bool:
+    parts = KEY.fullmatch(key)
+    if not parts:
+        return False
+    namespace, tail = parts.groups()
+    if tail == b"names":
+        return True
+    part = OF_OBJECT.fullmatch(tail)
+    if part is None:
+        return False
+    ident = part[1].replace(b"%3A", b":").replace(b"%25", b"%")
+    return _reaches_a_name(server, db, namespace, ident)
+
+
+def _reaches_a_name(server: AnyServer, db: int, namespace: bytes, ident: bytes) -> bool:
+    """From owner to owner: objects that only keep each other alive are a leak."""
+    seen: set[bytes] = set()
+    waiting = [ident]
+    while waiting:
+        ident = waiting.pop()
+        seen.add(ident)
+        prefix = b"{%b:%02d}:" % (namespace, zlib.crc32(ident) % PARTITIONS)
+        if ident.startswith(b"n:"):
+            if server.command("HEXISTS", prefix + b"names", ident[2:], db=db):
+                return True
+        else:
+            owners = server.command("HKEYS", prefix + ident + b":owners", db=db)
+            waiting += set(owners) - seen
+    return False
+
+
+def _children() -> set[int]:
+    """All our descendants but the two helpers that multiprocessing keeps as long as we live."""
+    spared = {
+        getattr(resource_tracker._resource_tracker, "_pid", None),
+        getattr(forkserver._forkserver, "_forkserver_pid", None),
+    }
+    found = _descendants(os.getpid()) or {p.pid for p in multiprocessing.active_children() if p.pid}
+    return {pid for pid in found if pid not in spared}
+
+
+def _descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        try:
+            tasks = list(Path(f"/proc/{waiting.pop()}/task").iterdir())
+        except OSError:
+            continue  # it has just ended, or this is no Linux
+        for task in tasks:
+            try:
+                children = {int(child) for child in (task / "children").read_text().split()}
+            except OSError:
+                continue
+            waiting += children - found
+            found |= children
+    return found
+
+
+def _describe(pid: int) -> str:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        words = (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+    except OSError:
+        return "gone just now"
+    return f"state {state} {words.strip()[:200]}"

