@@ -1,0 +1,187 @@
+"""start(), connect() and shutdown(), as in multiprocessing.managers."""
+
+from __future__ import annotations
+
+import multiprocessing.managers
+import os
+from multiprocessing import ProcessError
+from typing import Any
+
+import pytest
+
+from multihost import LinkError, Manager, ManagerClosed, RedisManager, SyncManager
+
+
+@pytest.fixture(params=["standard library", "multihost"])
+def kind(request: pytest.FixtureRequest) -> Any:
+    """The same manager class of both."""
+    return multiprocessing.managers.SyncManager if request.param[0] == "s" else SyncManager
+
+
+def test_before_start(kind: Any) -> None:
+    manager = kind()
+    for factory in (manager.dict, manager.list, manager.Namespace):
+        with pytest.raises(AssertionError, match="^server not yet started$"):
+            factory()
+    with pytest.raises(AssertionError, match="^server not yet started$"):
+        manager.Value("i", 1)
+    assert manager.address is None
+
+
+def test_a_second_start(kind: Any) -> None:
+    manager = kind()
+    manager.start()
+    try:
+        with pytest.raises(ProcessError, match="^Already started server$"):
+            manager.start()
+        assert manager.list([1])[0] == 1
+    finally:
+        manager.shutdown()
+    with pytest.raises(ProcessError, match="^Manager has shut down$"):
+        manager.start()
+    manager.shutdown()
+
+
+def test_with_starts_and_shuts_down(kind: Any) -> None:
+    manager = kind()
+    with manager as entered:
+        assert entered is manager
+        assert manager.dict(a=1)["a"] == 1
+        with manager:
+            pass
+    for again in (manager.__enter__, manager.start):
+        with pytest.raises(ProcessError, match="^Manager has shut down$"):
+            again()
+
+
+def test_an_exception_in_the_block_is_passed_on(kind: Any) -> None:
+    with pytest.raises(KeyError, match="mine"), kind() as manager:
+        d = manager.dict()
+        raise KeyError("mine")
+    with pytest.raises(Exception):  # noqa: B017 - the two differ here
+        d.copy()
+
+
+_initialised: list[tuple[int, object]] = []
+
+
+def initialise(*args: object) -> None:
+    _initialised.append((os.getpid(), args))
+
+
+def test_an_initializer(kind: Any) -> None:
+    manager = kind()
+    with pytest.raises(TypeError, match="^initializer must be a callable$"):
+        manager.start(initializer=5)
+    manager.start(initialise, (1, 2))
+    manager.shutdown()
+
+
+def test_the_initializer_runs_in_this_process() -> None:
+    _initialised.clear()
+    with SyncManager() as manager:
+        assert _initialised == []
+        del manager
+    manager = SyncManager()
+    manager.start(initialise, (1, 2))
+    manager.shutdown()
+    assert _initialised == [(os.getpid(), (1, 2))]
+
+
+def test_join_has_nothing_to_wait_for(kind: Any) -> None:
+    manager = kind()
+    manager.start()
+    manager.join(0)
+    manager.shutdown()
+    manager.join()
+
+
+# -- beyond the standard library
+
+
+def test_connect(server: Any) -> None:
+    manager = SyncManager(server.url)
+    assert manager.address is not None
+    with pytest.raises(AssertionError, match="^server not yet started$"):
+        manager.dict()
+    manager.connect()
+    assert manager.dict(a=1).copy() == {"a": 1}
+    for again in (manager.connect, manager.start):
+        with pytest.raises(ProcessError, match="^Already started server$"):
+            again()
+    manager.shutdown()
+    for again in (manager.connect, manager.start):
+        with pytest.raises(ProcessError, match="^Manager has shut down$"):
+            again()
+    with pytest.raises(ManagerClosed):
+        manager.dict()
+
+
+def test_start_with_the_url_of_a_server_connects(server: Any) -> None:
+    manager = SyncManager(server.url)
+    manager.start()
+    assert manager.address == server.url
+    manager.shutdown()
+    assert server.command("PING") == b"PONG", "it is not ours to stop"
+
+
+def test_connect_needs_an_address() -> None:
+    with pytest.raises(ValueError, match="address"):
+        SyncManager().connect()
+
+
+def test_a_failed_connect_may_be_tried_again(server: Any) -> None:
+    from tests.support.faults import CuttingProxy
+
+    with CuttingProxy(server) as proxy:
+        manager = SyncManager(proxy.url)
+        proxy.refuse()
+        for _ in range(2):
+            with pytest.raises(LinkError):
+                manager.connect()
+        with pytest.raises(AssertionError, match="^server not yet started$"):
+            manager.dict()
+        proxy.accept()
+        manager.connect()
+        assert manager.list([1]).copy() == [1]
+        manager.shutdown()
+
+
+def test_ready_made_managers_are_started(server: Any) -> None:
+    for manager in (Manager(), RedisManager(server.url)):
+        with pytest.raises(ProcessError, match="^Already started server$"):
+            manager.start()
+        with pytest.raises(ProcessError, match="^Already started server$"):
+            manager.connect()
+        manager.shutdown()
+        manager.shutdown()
+
+
+def test_shutdown_before_start_is_nothing() -> None:
+    manager = SyncManager()
+    manager.shutdown()
+    manager.start()
+    manager.shutdown()
+
+
+def test_shutdown_keeps_what_is_named_and_nothing_else(server: Any) -> None:
+    manager = RedisManager(server.url)
+    manager.dict("d", a=1)
+    kept = [manager.list([1]), manager.set([1]), manager.dict(x=manager.list([2]))]
+    manager.list("l", [kept[0]])
+    manager.shutdown()
+    names = {key.partition(b"}:")[2].split(b":")[0] for key in server.keys()}
+    assert names <= {b"names", b"n", b"u"}
+    with RedisManager(server.url) as again:
+        assert again.names() == ["d", "l"]
+        assert again.list("l")[0].copy() == [1]
+        again.delete("l")
+        again.delete("d")
+    assert [key for key in server.keys() if server.command("PTTL", key) == -1] == []
+
+
+def test_a_manager_does_not_travel(server: Any) -> None:
+    import pickle
+
+    with RedisManager(server.url) as manager, pytest.raises(TypeError, match="pass its proxies"):
+        pickle.dumps(manager)

@@ -1,0 +1,114 @@
+"""Each script runs as a user who may touch only the keys and commands that its header declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from multihost import MultihostError, RedisManager
+from multihost.wire import script as script_module
+from tests.faults.cases import CASES, Case, Scene
+from tests.scripts.limited import limited
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+BY_NAME = {case.name: case for case in CASES}
+
+
+def run(case: Case, url: str) -> None:
+    with RedisManager(url, authkey=case.authkey, serializer=case.serializer) as manager:  # type: ignore[arg-type]
+        scene = Scene(manager)
+        case.make(scene)
+        assert case.run(scene) == case.result
+
+
+@pytest.fixture
+def own_server(start_server: Callable[..., Server]) -> Server:
+    return start_server()
+
+
+@pytest.fixture(scope="module")
+def users_server() -> Any:
+    with Server() as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_an_operation_needs_what_its_scripts_declare(
+    name: str, users_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with limited(users_server, monkeypatch) as (limits, url):
+        run(BY_NAME[name], url)
+        assert limits.seen
+    users_server.command("FLUSHALL")
+
+
+def hold_and_let_go(server: Server, url: str) -> None:
+    with RedisManager(url, lease=60) as manager:
+        outer = manager.dict(inner=manager.list([1]), other=manager.set([2]))
+        manager._session.renew()
+        dropped = manager.list([1])
+        keys = dropped._handle.keys
+        del dropped
+        wait_until(lambda: not server.command("EXISTS", keys.data))
+        assert len(outer["inner"]) == 1
+
+
+def test_what_the_background_thread_does(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with limited(own_server, monkeypatch) as (limits, url):
+        hold_and_let_go(own_server, url)
+        assert {"object/renew", "object/drop"} <= limits.seen
+
+
+def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with limited(own_server, monkeypatch) as (limits, url):
+        for case in CASES:
+            run(case, url)
+            own_server.command("FLUSHALL")
+        hold_and_let_go(own_server, url)
+        assert limits.seen == set(script_module.all_names())
+
+
+def test_these_tests_would_notice_another_key(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = script_module._read
+    monkeypatch.setattr(
+        script_module,
+        "_read",
+        lambda name: real(name).replace("local done", "redis.call('GET', 'x')\nlocal done"),
+    )
+    from multihost.wire.ops import dict as ops
+
+    script = script_module.Script("dict/pop")
+    monkeypatch.setattr(ops, "_pop", script)
+    with limited(own_server, monkeypatch) as (_, url), RedisManager(url) as manager:
+        d = manager.dict(a=1)
+        with pytest.raises(MultihostError):
+            d.pop("a")
+        assert d.copy() == {"a": 1}
+
+
+def test_a_missing_permission_inside_a_script_is_told(own_server: Server) -> None:
+    """The one of a script, not only that of a plain command."""
+    from multihost import AccessDenied
+
+    rules = ["on", ">pw", "~*", "+@all", "-zadd"]
+    own_server.command("ACL", "SETUSER", "less", *rules)
+    with RedisManager(own_server.url_for("less", "pw")) as manager:
+        with pytest.raises(AccessDenied, match="(?i)permi|can't run"):
+            manager.dict(a=1)
+        own_server.command("FLUSHALL")  # a script that dies half-way is not rolled back
+        l = manager.list([1])
+        own_server.command("ACL", "SETUSER", "less", "-rpush", "-rpushx")
+        with pytest.raises(AccessDenied):
+            l.append(2)
+        own_server.command("ACL", "SETUSER", "less", "-lrange")
+        with pytest.raises(AccessDenied):
+            l.copy()
+        own_server.command("ACL", "SETUSER", "less", "+@all")
+        assert l.copy() == [1]
