@@ -1,0 +1,1 @@
+"""The shared types on every server there is."""

@@ -1,0 +1,82 @@
+"""What the README and examples/ promise, run as a stranger would run it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from tests.support.procs import ROOT
+
+TEN = "".join(f"{i}={i * 2}\n" for i in range(10))
+NAMESPACE = "Namespace(x=10, y='hello')\n"
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+
+
+def run(*argv: str, **env: str) -> str:
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *argv],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **env},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_dict_program_prints_what_it_prints_on_one_machine() -> None:
+    assert run("examples/seed_dict.py") == TEN
+
+
+def test_the_namespace_program_prints_what_it_prints_on_one_machine() -> None:
+    assert run("examples/seed_namespace.py") == NAMESPACE
+
+
+@pytest.mark.parametrize("program", ["seed_dict.py", "seed_namespace.py"])
+def test_the_seed_programs_differ_from_the_standard_library_in_the_import_only(
+    program: str, tmp_path: Path
+) -> None:
+    text = (ROOT / "examples" / program).read_text("utf-8")
+    original = tmp_path / program
+    original.write_text(text.replace("from multihost import", "from multiprocessing import"))
+    assert run(str(original)) == run(f"examples/{program}")
+
+
+def test_the_programs_of_the_readme(tmp_path: Path) -> None:
+    outputs = []
+    for number, block in enumerate(BLOCKS[:2]):
+        program = tmp_path / f"block{number}.py"
+        program.write_text(block)
+        outputs.append(run(str(program)))
+    assert outputs == [TEN, NAMESPACE]
+
+
+def test_two_programs_share_a_dict_by_its_name(url: str) -> None:
+    assert run("examples/shared_writer.py", url) == "visit 1\n"
+    assert run("examples/shared_writer.py", MULTIHOST_URL=url) == "visit 2\n"
+    seen = run("examples/shared_reader.py", url)
+    assert seen.startswith("total 2\n")
+    assert seen.count("was here") == 2
+
+
+def test_the_package_ships_its_scripts_and_types() -> None:
+    package = files("multihost")
+    assert (package / "py.typed").is_file()
+    assert (package / "wire" / "lua" / "dict" / "set.lua").is_file()
+
+
+def test_importing_multihost_does_not_import_redis() -> None:
+    code = (
+        "import sys, multihost; print([m for m in ('redis', 'asyncio', 'ssl') if m in sys.modules])"
+    )
+    assert run("-c", code) == "[]\n"

@@ -1,0 +1,1 @@
+"""A tour of multihost: one idea in each test."""

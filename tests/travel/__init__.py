@@ -1,0 +1,1 @@
+"""Proxies on their way to other processes, programs and hosts."""
