@@ -1,0 +1,27 @@
+"""What must be known of a machine to read its numbers; nothing that tells which machine it is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+
+from bench.server import run_server
+
+__all__ = ["machine_facts"]
+
+
+def machine_facts() -> dict[str, object]:
+    """Collect them."""
+    with run_server() as server:
+        info = server.info()
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "server": f"{name} {info.get('valkey_version', info['redis_version'])}",
+        "redis-py": importlib.metadata.version("redis"),
+        "hiredis": importlib.metadata.version("hiredis"),
+    }

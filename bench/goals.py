@@ -1,0 +1,161 @@
+"""The goals of the project, as numbers, and whether a run reached them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.catalogue import READS, SINGLES
+from bench.report import print_table, ratio
+
+__all__ = ["GOALS", "Goal", "print_goals"]
+
+#: A call may cost this much more on the biggest object than on the smallest and still be «flat»:
+#: the memory caches of the server explain less than that, a scan very much more.
+FLAT = 1.25
+
+#: What a goal makes of one mode's sections: the number, and where it comes from.
+Number = tuple[float, str]
+Read = Callable[[Mapping[str, Any]], "Number | None"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A number that shall not be above the limit, or, with ``least``, not below it."""
+
+    title: str
+    limit: float
+    modes: tuple[str, ...]
+    read: Read
+    least: bool = False
+
+    def reached(self, value: float) -> bool:
+        """Compare, as printed: with two decimals."""
+        value = round(value, 2)
+        return value >= self.limit if self.least else value <= self.limit
+
+
+def worst_single(names: tuple[str, ...]) -> Read:
+    """Read the slowest of some single calls."""
+
+    def read(sections: Mapping[str, Any]) -> Number | None:
+        rows = sections.get("singles", {})
+        ratios = {name: ratio(rows[name]) for name in names if name in rows}
+        known = {name: value for name, value in ratios.items() if value is not None}
+        if not known:
+            return None
+        worst = max(known, key=lambda name: known[name])
+        missing = len(names) - len(known)
+        return known[worst], worst + (f", {missing} not measured" if missing else "")
+
+    return read
+
+
+def worst_bulk(size: int, *names: str) -> Read:
+    """Read the slowest of some calls that move many entries."""
+
+    def read(sections: Mapping[str, Any]) -> Number | None:
+        rows = sections.get("bulk", {}).get(str(size), {})
+        known = [(value, name) for name in names if (value := ratio(rows.get(name, {})))]
+        return max(known, default=None)
+
+    return read
+
+
+def throughput(sections: Mapping[str, Any]) -> Number | None:
+    """Read how many times the calls per second of the standard library eight processes get."""
+    rows = sections.get("processes", {}).get("8", {})
+    slower = ratio(rows.get("get and set", {}))
+    return (1 / slower, "get and set") if slower else None
+
+
+def growth(sections: Mapping[str, Any]) -> Number | None:
+    """Read how much slower a call is on the biggest object than on the smallest."""
+    by_size = sections.get("sizes", {})
+    if len(by_size) < 2:
+        return None
+    smallest, biggest = min(by_size, key=int), max(by_size, key=int)
+    known = [
+        (by_size[biggest][name]["multihost"]["us"] / cells["multihost"]["us"], name)
+        for name, cells in by_size[smallest].items()
+        if "multihost" in cells and "multihost" in by_size[biggest].get(name, {})
+    ]
+    if not known:
+        return None
+    value, name = max(known)
+    return value, f"{name}, {int(smallest):,} to {int(biggest):,}"
+
+
+def memory(sections: Mapping[str, Any]) -> Number | None:
+    """Read the memory of an entry against a plain hash."""
+    used = sections.get("memory", {})
+    if "multihost" not in used:
+        return None
+    return used["multihost"] / used["plain hash"], f"{used['multihost']:.0f} bytes"
+
+
+def first_answer(sections: Mapping[str, Any]) -> Number | None:
+    """Read the milliseconds from ``Manager()`` to its first answer."""
+    cells = sections.get("start", {}).get("Manager() to first answer", {})
+    return (cells["multihost"]["us"] / 1000, "ms") if "multihost" in cells else None
+
+
+BOTH = ("pinned", "unpinned")
+
+GOALS = (
+    Goal("every single call", 1.0, ("pinned",), worst_single(SINGLES)),
+    Goal("every read", 0.8, ("pinned",), worst_single(READS)),
+    Goal("copy() of 100,000", 2.5, BOTH, worst_bulk(100_000, "dict copy")),
+    Goal(
+        "update() of 10,000",
+        2.5,
+        BOTH,
+        worst_bulk(10_000, "dict update, new keys", "dict update, old keys"),
+    ),
+    Goal("copy(), one value", 2.5, BOTH, worst_bulk(100_000, "dict copy, one value")),
+    Goal("update(), one value", 2.5, BOTH, worst_bulk(10_000, "dict update, one value")),
+    # Eight processes on one core only measure the work per call again.
+    Goal("8 processes, calls/s", 1.6, ("unpinned",), throughput, least=True),
+    # Unpinned, the time to wake the other core hides what is asked for.
+    Goal("latency by size", FLAT, ("pinned",), growth),
+    Goal("memory of a dict entry", 1.7, ("unpinned",), memory),
+    Goal("first answer, ms", 60.0, ("unpinned",), first_answer),
+)
+
+
+def print_goals(document: Mapping[str, Any]) -> None:
+    """Print each goal, the number of each mode, and whether the modes that count reached it."""
+    modes = {
+        mode: {**sections, "memory": document.get("memory", {}) if mode == "unpinned" else {}}
+        for mode, sections in document["modes"].items()
+    }
+    lines = []
+    for goal in GOALS:
+        numbers = {mode: goal.read(sections) for mode, sections in modes.items()}
+        lines.append(
+            [
+                goal.title,
+                f"{'>=' if goal.least else '<='} {goal.limit:g}",
+                *(describe(numbers.get(mode), mode in goal.modes) for mode in BOTH),
+                verdict(goal, numbers),
+            ]
+        )
+    print_table("Goals (a number in brackets does not count)", ["", "", *BOTH, ""], lines)
+
+
+def describe(number: Number | None, counts: bool) -> str:
+    """Write the number and where it comes from."""
+    if number is None:
+        return ""
+    text = f"{number[0]:.2f} {number[1]}"
+    return text if counts else f"({text})"
+
+
+def verdict(goal: Goal, numbers: Mapping[str, Number | None]) -> str:
+    """Judge a goal by the modes that count for it."""
+    counting = [numbers.get(mode) for mode in goal.modes]
+    if None in counting:
+        return "not measured"
+    reached = all(goal.reached(number[0]) for number in counting if number)
+    return "reached" if reached else "missed"

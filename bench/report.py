@@ -1,0 +1,111 @@
+"""Tables of ratios: a contender's time divided by the standard library's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.catalogue import CONTENDERS
+
+__all__ = ["print_results", "print_table", "ratio", "workers"]
+
+Cells = Mapping[str, Mapping[str, float]]
+
+
+def ratio(cells: Cells, contender: str = "multihost") -> float | None:
+    """Divide a contender's median by the standard library's; ``None`` where one is missing."""
+    if contender in cells and "stdlib" in cells:
+        return cells[contender]["us"] / cells["stdlib"]["us"]
+    return None
+
+
+def print_results(document: Mapping[str, Any]) -> None:
+    """Print everything that was measured."""
+    print("Machine: " + ", ".join(f"{name} {it}" for name, it in document["facts"].items()))
+    print("Numbers are times divided by the standard library's: below 1 is faster.")
+    for mode, sections in document["modes"].items():
+        if "singles" in sections:
+            print_ratios(f"Single calls, {mode}", sections["singles"])
+        for size, cells in sections.get("bulk", {}).items():
+            print_ratios(f"{int(size):,} entries at once, {mode}", cells)
+        if "processes" in sections:
+            rows = {workers(n): it["get and set"] for n, it in sections["processes"].items()}
+            print_ratios(f"Get and set on one dict, time per call of all, {mode}", rows)
+        if "sizes" in sections:
+            print_sizes(f"Microseconds a call by entries, {mode}", sections["sizes"])
+        if "start" in sections:
+            print_ratios(f"Start, {mode}", sections["start"])
+    if "memory" in document:
+        print_memory(document["memory"])
+
+
+def print_ratios(title: str, rows: Mapping[str, Cells]) -> None:
+    """Print one section: a row each, a column per contender."""
+    present = [who for who in CONTENDERS if any(who in cells for cells in rows.values())]
+    others = [who for who in present if who != "stdlib"]
+    header = ["", "stdlib, \N{MICRO SIGN}s", *(CONTENDERS[who] for who in others)]
+    lines = []
+    for name, cells in rows.items():
+        base = f"{cells['stdlib']['us']:,.1f}" if "stdlib" in cells else ""
+        lines.append([name, base, *(number(ratio(cells, who)) for who in others)])
+    print_table(title, header, lines)
+
+
+def print_sizes(title: str, by_size: Mapping[str, Mapping[str, Cells]]) -> None:
+    """Print times, not ratios: whether they grow is the question."""
+    lines = []
+    for name in next(iter(by_size.values())):
+        for who, label in CONTENDERS.items():
+            cells = [by_size[size].get(name, {}).get(who) for size in by_size]
+            if any(cells):
+                lines.append([name, label, *(f"{it['us']:.1f}" if it else "" for it in cells)])
+    print_table(title, ["", "", *(f"{int(size):,}" for size in by_size)], lines)
+
+
+def print_memory(used: Mapping[str, float]) -> None:
+    """Print the bytes an entry takes on the server."""
+    plain = used["plain hash"]
+    lines = [[who, f"{size:.0f}", f"{size / plain:.2f}"] for who, size in used.items()]
+    print_table("Server memory of a dict entry", ["", "bytes", "to plain hash"], lines)
+
+
+def workers(count: str) -> str:
+    """Name a row of the section of many processes."""
+    return f"{count} process" if count == "1" else f"{count} processes"
+
+
+def number(value: float | None) -> str:
+    """Write a ratio, or nothing."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def print_table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table: with rich when it is installed, in plain text otherwise."""
+    try:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        print_plainly(title, header, lines)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    # Into a file or a pipe a table is as wide as it is.
+    width = None if os.isatty(1) else 160
+    console = Console(width=width, highlight=False)
+    console.print(title, style="bold")
+    console.print(table)
+
+
+def print_plainly(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table with spaces."""
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    print(f"\n{title}")
+    for line in (header, ["-" * width for width in widths], *lines):
+        first, *rest = line
+        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        print("  ".join([first.ljust(widths[0]), *cells]).rstrip())
