@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ class Limits:
 
     def __init__(self, server: Any) -> None:
         self._server = server
+        self._one_at_a_time = threading.RLock()
         self._by_digest = {}
         self.seen: set[str] = set()
         """The scripts that were run under their limits."""
@@ -45,6 +47,12 @@ class Limits:
 
     @contextlib.contextmanager
     def around(self, requests: bytes) -> Iterator[None]:
+        """One request at a time: the background thread must not meet the limits of another."""
+        with self._one_at_a_time, self._narrowed(requests):
+            yield
+
+    @contextlib.contextmanager
+    def _narrowed(self, requests: bytes) -> Iterator[None]:
         reader = hiredis.Reader()
         reader.feed(requests)
         commands = []
