@@ -9,6 +9,7 @@
     |   +-- AccessDenied (AuthenticationError)  wrong password, or a permission is missing
     |   +-- AddressUnknown                   no way known to the server a proxy came from
     +-- ServerFull (MemoryError)             the server refuses writes: ``maxmemory`` is reached
+    +-- LeaseLost (RuntimeError)             this process was taken for dead, and lost its hold
     +-- ObjectGone (ReferenceError)          the shared object was deleted or its lease ran out
     +-- BadPayload (ValueError)              stored bytes that are altered, unsigned or not ours
     +-- PayloadTooLarge (ValueError)         a value over the 512 MB a server takes
@@ -29,6 +30,7 @@ __all__ = [
     "AddressUnknown",
     "BadPayload",
     "InternalError",
+    "LeaseLost",
     "LinkError",
     "LinkLost",
     "ManagerClosed",
@@ -83,6 +85,10 @@ class AddressUnknown(LinkError):
 
 class ServerFull(MultihostError, MemoryError):
     """The server has reached its ``maxmemory`` and refuses writes; nothing was changed."""
+
+
+class LeaseLost(MultihostError, RuntimeError):
+    """This process was silent for longer than its lease, and what it held was released."""
 
 
 class ObjectGone(MultihostError, ReferenceError):

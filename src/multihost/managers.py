@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import operator
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +14,24 @@ from typing import Any, Literal, Self, TypeVar, overload
 from multihost.embedded import EmbeddedServer
 from multihost.errors import ManagerClosed
 from multihost.proxies.base import BaseProxy, Statistics, Token, value_of
+from multihost.proxies.locks import (
+    BoundedSemaphoreProxy,
+    Holder,
+    LockProxy,
+    LockStatistics,
+    RLockProxy,
+    SemaphoreProxy,
+    SemaphoreStatistics,
+)
 from multihost.proxies.mapping import DictProxy
+from multihost.proxies.rendezvous import (
+    BarrierProxy,
+    BarrierStatistics,
+    ConditionProxy,
+    EventProxy,
+    RendezvousStatistics,
+    lock_of_condition,
+)
 from multihost.proxies.sequence import ListProxy
 from multihost.proxies.sets import SetProxy
 from multihost.proxies.values import ArrayProxy, NamespaceProxy, Packing, ValueProxy
@@ -23,22 +41,39 @@ from multihost.wire.codec import Codec, Serializer
 from multihost.wire.keys import check_name, check_namespace, names
 from multihost.wire.link import Link, from_client
 from multihost.wire.ops import array as array_ops
+from multihost.wire.ops import barrier as barrier_ops
+from multihost.wire.ops import condition as condition_ops
 from multihost.wire.ops import dict as dict_ops
+from multihost.wire.ops import event as event_ops
 from multihost.wire.ops import list as list_ops
+from multihost.wire.ops import lock as lock_ops
 from multihost.wire.ops import namespace as namespace_ops
 from multihost.wire.ops import object as object_ops
+from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
 from multihost.wire.session import Handle, Session
 
 __all__ = [
     "ArrayProxy",
+    "BarrierProxy",
+    "BarrierStatistics",
     "BaseManager",
     "BaseProxy",
+    "BoundedSemaphoreProxy",
+    "ConditionProxy",
     "DictProxy",
+    "EventProxy",
+    "Holder",
     "ListProxy",
+    "LockProxy",
+    "LockStatistics",
     "NamespaceProxy",
+    "RLockProxy",
     "RedisManager",
+    "RendezvousStatistics",
+    "SemaphoreProxy",
+    "SemaphoreStatistics",
     "SetProxy",
     "Statistics",
     "SyncManager",
@@ -51,6 +86,7 @@ LEASE = 30.0
 TIMEOUT = 10.0
 
 AnyProxy = TypeVar("AnyProxy", bound=BaseProxy)
+AnySemaphore = TypeVar("AnySemaphore", bound=SemaphoreProxy)
 
 
 class BaseManager:
@@ -235,14 +271,19 @@ class BaseManager:
         self,
         proxytype: type[AnyProxy],
         name: str | None,
-        create: Callable[[Handle], bool],
+        create: Callable[[Handle], bool | str | None],
         detail: str = "",
     ) -> AnyProxy:
-        """Create the object or attach to it, and return a proxy."""
+        """Create the object or attach to it, and return a proxy.
+
+        ``create`` may tell the parameters of an object that was there.
+        """
         session = self._open_session()
         ident = "u:" + secrets.token_urlsafe(16) if name is None else "n:" + check_name(name)
         handle = session.handle(ident)
-        create(handle)
+        there = create(handle)
+        if isinstance(there, str):
+            detail = there
         if name is None:
             session.made(handle.keys)
         return proxytype(handle, Token(proxytype._typeid, ident, detail, session.origin), self)
@@ -362,6 +403,104 @@ class SyncManager(BaseManager):
             lambda handle: array_ops.create(handle, typecode, Packing(typecode).pack(items)),
             typecode,
         )
+
+    def Lock(self, name: str | None = None) -> LockProxy:
+        """A shared lock: ``Lock()``, ``Lock("name")``. 1 round trip."""
+        return self._create_object(LockProxy, name, lambda handle: lock_ops.create(handle, "Lock"))
+
+    def RLock(self, name: str | None = None) -> RLockProxy:
+        """A shared reentrant lock: ``RLock()``, ``RLock("name")``. 1 round trip."""
+        return self._create_object(
+            RLockProxy, name, lambda handle: lock_ops.create(handle, "RLock")
+        )
+
+    def Semaphore(self, *args: Any, **kwds: Any) -> SemaphoreProxy:
+        """Shared permits: ``Semaphore(2)``, ``Semaphore("name", 2)``. 1 round trip."""
+        return self._semaphore(SemaphoreProxy, *_named("value", args, kwds))
+
+    def BoundedSemaphore(self, *args: Any, **kwds: Any) -> BoundedSemaphoreProxy:
+        """Shared permits, never more than at first: ``BoundedSemaphore(2)``,
+        ``BoundedSemaphore("name", 2)``. 1 round trip.
+        """
+        return self._semaphore(BoundedSemaphoreProxy, *_named("value", args, kwds))
+
+    def Condition(self, *args: Any, **kwds: Any) -> ConditionProxy:
+        """A shared condition: ``Condition()``, ``Condition(lock)``, ``Condition("name", lock)``. 1
+        round trip.
+        """
+        name, lock = _named("lock", args, kwds)
+        if lock is not None and not isinstance(lock, (LockProxy, RLockProxy)):
+            raise TypeError(
+                f"Condition() takes the proxy of a Lock or an RLock, not {type(lock).__name__}"
+            )
+        if lock is not None and lock._handle.session is not self._open_session():
+            raise ValueError("a condition and its lock are of one manager")
+        which, reference = lock_of_condition(lock)
+        return self._create_object(
+            ConditionProxy,
+            name,
+            lambda handle: condition_ops.create(handle, which, reference),
+            which,
+        )
+
+    def Event(self, name: str | None = None) -> EventProxy:
+        """A shared event: ``Event()``, ``Event("name")``. 1 round trip."""
+        return self._create_object(EventProxy, name, event_ops.create)
+
+    def Barrier(
+        self,
+        *args: Any,
+        parties: int | None = None,
+        action: Callable[[], object] | None = None,
+        timeout: float | None = None,
+        name: str | None = None,
+    ) -> BarrierProxy:
+        """A shared barrier: ``Barrier(8)``, ``Barrier("name", 8, action, timeout)``. 1 round trip.
+
+        The last one to arrive calls ``action()``, which must be picklable.
+        """
+        name, args = _leading_name(args, True, name)
+        if len(args) > 3 or bool(args) is (parties is not None):
+            raise TypeError("Barrier() takes a name, parties, action and timeout")
+        count = operator.index(args[0] if args else parties)  # type: ignore[arg-type]
+        action = args[1] if len(args) > 1 else action
+        timeout = args[2] if len(args) > 2 else timeout
+        if count < 1:
+            raise ValueError("parties must be > 0")
+        if action is not None and not callable(action):
+            raise TypeError(f"the action of a barrier is a callable, not {action!r}")
+        timeout = None if timeout is None else float(timeout)
+        return self._create_object(
+            BarrierProxy,
+            name,
+            lambda handle: barrier_ops.create(
+                handle, count, timeout, b"" if action is None else handle.codec.dump(action)
+            ),
+            f"{count} {timeout}",
+        )
+
+    def _semaphore(
+        self, proxytype: type[AnySemaphore], name: str | None, value: int | None
+    ) -> AnySemaphore:
+        initial = 1 if value is None else operator.index(value)
+        if initial < 0:
+            raise ValueError("semaphore initial value must be >= 0")
+        return self._create_object(
+            proxytype,
+            name,
+            lambda handle: semaphore_ops.create(
+                handle, proxytype._typeid, initial, value is not None
+            ),
+        )
+
+
+def _named(parameter: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> tuple[str | None, Any]:
+    """A name and one parameter, each by place or by keyword."""
+    name, args = _leading_name(args, True, kwds.pop("name", None))
+    value = kwds.pop(parameter, None)
+    if kwds or len(args) > 1 or (args and value is not None):
+        raise TypeError(f"takes a name and {parameter}, not {[*args, *kwds]}")
+    return name, args[0] if args else value
 
 
 def _leading_name(

@@ -134,7 +134,10 @@ class Codec:
             raise BadPayload(f"a stored key cannot be read: {error}") from error
 
     def _read_plain(self, field: bytes) -> Any:
-        return PlainUnpickler(io.BytesIO(HEADER + field + b".")).load()
+        try:
+            return PlainUnpickler(io.BytesIO(HEADER + field + b".")).load()
+        except MemoryError as error:  # some damaged lengths end so
+            raise BadPayload("a stored key cannot be read: it claims to be too long") from error
 
     # values
 

@@ -4,7 +4,10 @@ Keys that scripts use together share a hash tag ``{namespace:NN}``: the partitio
 identity, one of 64. An object owns up to five keys: its data; ``data:index``, the order of a dict;
 ``data:spelled``, the keys and members whose first spelling is not the canonical one; ``data:refs``,
 the unnamed objects it contains; and ``data:owners``, the kept objects that contain it. Scripts are
-given the first and derive the others.
+given the first and derive the others. Who waits for an object is blocked on the list
+``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and expires. A
+partition has its ``names``, and a key ``s:<id>`` for each session that holds or waits for something
+in it.
 """
 
 from __future__ import annotations
@@ -67,13 +70,14 @@ class Keys:
     ``ident`` is ``n:<name>`` for a named object and ``u:<22 characters>`` for an unnamed one.
     """
 
-    __slots__ = ("data", "ident", "names", "prefix")
+    __slots__ = ("data", "ident", "names", "prefix", "sessions")
 
     def __init__(self, namespace: str, ident: str) -> None:
         number = partition(ident)
         self.ident = ident
         self.prefix = prefix(namespace, number)
         self.names = names(namespace, number)
+        self.sessions = self.prefix + b"s"
         # A colon in a name is escaped: a suffix cannot be mistaken for a part of it.
         tail = ident[2:].replace("%", "%25").replace(":", "%3A")
         self.data = self.prefix + f"{ident[:2]}{tail}".encode("utf-8", "surrogatepass")
@@ -98,6 +102,10 @@ class Keys:
     @property
     def owners(self) -> bytes:
         return self.data + b":owners"
+
+    @property
+    def tokens(self) -> bytes:
+        return self.data + b":tokens"
 
     @property
     def all(self) -> tuple[bytes, ...]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import sys
@@ -189,29 +190,38 @@ class Subject(Protocol):
     @property
     def keys(self) -> Keys: ...
     @property
-    def heads(self) -> dict[tuple[Script, int], tuple[Caller, bytes]]: ...
+    def heads(self) -> dict[tuple[Script, int], tuple[Caller | None, bytes]]: ...
 
 
 class Script:
-    """One operation on the server. Read and checked at its first call."""
+    """One operation on the server. Read and checked at its first call.
+
+    The keys that a header names are those of the subject: record, names, data, sessions.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._source: bytes | None = None
 
-    @property
+    @functools.cached_property
+    def _checked(self) -> tuple[bytes, Header]:
+        source = source_of(self.name)
+        return source.encode(), parse(self.name, _read(self.name), source)
+
+    @functools.cached_property
     def source(self) -> bytes:
-        if self._source is None:
-            source = source_of(self.name)
-            self._header = parse(self.name, _read(self.name), source)
-            self._source = source.encode()
-            self.sha = hashlib.sha1(self._source).hexdigest().encode()
-        return self._source
+        return self._checked[0]
 
-    @property
+    @functools.cached_property
     def header(self) -> Header:
-        self.source  # noqa: B018 - reads the file
-        return self._header
+        return self._checked[1]
+
+    @functools.cached_property
+    def sha(self) -> bytes:
+        return hashlib.sha1(self.source).hexdigest().encode()
+
+    @functools.cached_property
+    def _writes(self) -> bool:
+        return self.header.writes
 
     def read(self, link: Link, keys: Sequence[bytes], *args: bytes) -> Reply:
         """Run a script that may be repeated: it changes nothing, or the same when it runs again."""
@@ -231,24 +241,54 @@ class Script:
         """Run a script once and only once, whatever happens to the connection."""
         if len(args) > KEPT and (len(args) > MOST_ARGS or sum(map(len, args)) > MOST_BYTES):
             return self._write_staged(subject, args)
-        link = subject.link
-        caller = link.take()
+        caller = subject.link.take()
+        request, unknown = self.request(subject, caller, args)
+        try:
+            return subject.link.exchange(caller, request, unknown)
+        except ReplyError as error:
+            raise failure(error, self.name, subject.keys.ident) from None
+
+    def request(
+        self, subject: Subject, caller: Caller, args: Sequence[bytes]
+    ) -> tuple[bytes, Callable[[], bytes] | None]:
+        """A new request of ``caller``: what to send, and what instead to a server that forgot the
+        script. The number stays the same, for it may have been executed.
+        """
+        if not self._writes:
+            return self._repeatable(subject, args), None
         caller.number = number = caller.number + 1
         head = subject.heads.get((self, len(args)))
         if head is None or head[0] is not caller:
             head = self._head(subject, caller, len(args))
 
         def unknown() -> bytes:
-            """For a server that forgot the script. The number stays: it may have been executed."""
             keys = self._keys(subject, caller)
             count = b"%d" % len(keys)
             return pack((b"EVAL", self.source, count, *keys, b"%012d" % number, *args))
 
-        request = b"%b$12\r\n%012d\r\n%b" % (head[1], number, pack_args(args))
+        return b"%b$12\r\n%012d\r\n%b" % (head[1], number, pack_args(args)), unknown
+
+    def repeat(self, subject: Subject, *args: bytes) -> Reply:
+        """Run a script on an object that may be repeated: it has the same effect when it runs
+        again.
+        """
+        link = subject.link
         try:
-            return link.exchange(caller, request, unknown)
+            try:
+                return link.exchange(link.take(), self._repeatable(subject, args))
+            except ReplyError as error:
+                if error.code != "NOSCRIPT":
+                    raise
+                keys = self._keys(subject, None)
+                return link.ask(b"EVAL", self.source, b"%d" % len(keys), *keys, *args)
         except ReplyError as error:
             raise failure(error, self.name, subject.keys.ident) from None
+
+    def _repeatable(self, subject: Subject, args: Sequence[bytes]) -> bytes:
+        head = subject.heads.get((self, len(args)))
+        if head is None:
+            head = self._head(subject, None, len(args))
+        return head[1] + pack_args(args)
 
     def _write_staged(self, subject: Subject, args: Sequence[bytes]) -> Reply:
         """The same for more arguments than a server takes at once: they go ahead in parts.
@@ -302,20 +342,23 @@ class Script:
                     raise failure(error, self.name, subject.keys.ident) from None
                 link.call(b"SCRIPT", b"LOAD", source)
 
-    def _keys(self, subject: Subject, caller: Caller) -> tuple[bytes, ...]:
+    def _keys(self, subject: Subject, caller: Caller | None) -> tuple[bytes, ...]:
         keys = subject.keys
-        record = caller.record(keys.prefix)
-        return (
-            (record, keys.names, keys.data) if "names" in self.header.keys else (record, keys.data)
+        return tuple(
+            caller.record(keys.prefix) if name == "record" and caller else getattr(keys, name)
+            for name in self.header.keys
+            if ":" not in name
         )
 
-    def _head(self, subject: Subject, caller: Caller, args: int) -> tuple[Caller, bytes]:
+    def _head(
+        self, subject: Subject, caller: Caller | None, args: int
+    ) -> tuple[Caller | None, bytes]:
         """What a command starts with. It is the same for every call of a thread on an object: kept
         with that.
         """
         keys = self._keys(subject, caller)
         start = pack_args((b"EVALSHA", self.sha, b"%d" % len(keys), *keys))
-        head = caller, b"*%d\r\n%b" % (4 + len(keys) + args, start)
+        head = caller, b"*%d\r\n%b" % (3 + len(keys) + args + (caller is not None), start)
         if args <= KEPT:
             subject.heads[self, args] = head
         return head

@@ -1,33 +1,42 @@
-"""What one process holds on one server, and the background thread that keeps it alive.
+"""What one process has on one server, and the background thread that keeps it alive.
 
 An unnamed object has a lease: its keys expire ``lease`` seconds after the last process that holds a
 proxy renewed it. Each holder renews every third of a lease, and with an object everything that it
 contains. So a killed process leaves nothing behind, and nobody has to notice that it died. A named
 object has no lease, and neither has what it contains.
+
+Locks and permits are held by the session as a whole (:mod:`multihost.wire.presence`): keeping them
+costs the same however many there are. The background thread also looks after what threads of this
+process wait for (:mod:`multihost.wire.janitor`).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
-import queue
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
 from multiprocessing import util
 from typing import Any
 
-from multihost.errors import MultihostError
+from multihost.errors import LeaseLost, MultihostError
+from multihost.wire.bell import Bell
 from multihost.wire.codec import Codec
+from multihost.wire.janitor import Janitor
 from multihost.wire.keys import Keys
 from multihost.wire.link import Caller, Link
+from multihost.wire.presence import Me, Presence
 from multihost.wire.script import Script
 
-__all__ = ["Handle", "Session"]
+__all__ = ["Handle", "Hold", "Session"]
 
 logger = logging.getLogger(__name__)
 
+RETRY = 0.5  # seconds until a beat that failed is tried again
 RENEWED_PER_CALL = 200
 CHECKED_PER_BEAT = 500
 
@@ -38,17 +47,58 @@ _drop = Script("object/drop")
 class Handle:
     """One shared object, as the operations take it."""
 
-    __slots__ = ("codec", "heads", "keys", "link", "session")
+    __slots__ = ("codec", "heads", "keys", "link", "parts", "session")
 
     def __init__(self, session: Session, keys: Keys) -> None:
         self.session = session
         self.link = session.link
         self.codec = session.codec
         self.keys = keys
-        self.heads: dict[tuple[Script, int], tuple[Caller, bytes]] = {}
+        # What commands on it start with, packed: of scripts, and of other operations.
+        self.heads: dict[tuple[Script, int], tuple[Caller | None, bytes]] = {}
+        self.parts: tuple[bytes, ...] = ()
 
 
-class _Hold:
+class Hold:
+    """Something that this process holds and nobody else, while its session lives."""
+
+    __slots__ = ("count", "fence", "handle", "id", "lapses", "lost")
+
+    def __init__(self, handle: Handle, id_: bytes, fence: int) -> None:
+        self.handle = handle
+        self.id = id_
+        self.fence = fence
+        self.count = 1
+        self.lapses = handle.session.presence.lapses
+        self.lost = False
+
+    def stands(self) -> bool:
+        """Whether the server still says so."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Give it back; harmless if it is lost."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """After others could take this process for dead: find out what it lost."""
+        self.lost = self.lost or not self.stands()
+
+    def missed(self) -> bool:
+        """It is not there any more: whether because others took this process for dead."""
+        presence = self.handle.session.presence
+        self.lost = self.lost or presence.lapsed(self.handle.keys.prefix, self.lapses)
+        return self.lost
+
+    def gone(self, operation: str) -> LeaseLost:
+        """The error for a hold that was lost."""
+        return LeaseLost(
+            f"{operation} on {self.handle.keys.ident}: this process gave no sign of life for its "
+            f"lease of {self.handle.session.lease:g} s, and what it held was released"
+        )
+
+
+class _Reference:
     """How often this process holds an unnamed object, and whether nobody else can know it."""
 
     __slots__ = ("count", "forks", "keys", "private")
@@ -61,8 +111,8 @@ class _Hold:
 
 
 class Session:
-    """The objects that this process holds in one namespace. Owns a thread while it holds an unnamed
-    one.
+    """What this process has in one namespace. Owns a thread from the first moment that it has to be
+    kept alive.
     """
 
     def __init__(self, link: Link, namespace: str, codec: Codec, lease: float) -> None:
@@ -75,7 +125,7 @@ class Session:
         codec.home = self
         self.lease_ms = b"%d" % max(1, round(lease * 1000))
         self._made: dict[str, Keys] = {}
-        self._held: dict[str, _Hold] = {}
+        self._held: dict[str, _Reference] = {}
         self._forks = 0
         self._begin()
         _sessions.add(self)
@@ -88,8 +138,14 @@ class Session:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._released: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._bell = Bell()
+        self._released: deque[str] = deque()
+        self._stopping = False
         self._thread: threading.Thread | None = None
+        self.holds: dict[Hashable, Hold] = {}
+        self.presence = Presence(self.link, self.namespace, self.lease_ms)
+        self.me = Me(self.presence)
+        self.janitor = Janitor(self.link, self.presence, self._bell.ring)
 
     def handle(self, ident: str) -> Handle:
         return Handle(self, Keys(self.namespace, ident))
@@ -100,24 +156,21 @@ class Session:
         """This process created the unnamed object; only it can know of it so far."""
         with self._lock:
             self._made[keys.ident] = keys
-            self._held[keys.ident] = _Hold(keys, True, self._forks)
+            self._held[keys.ident] = _Reference(keys, True, self._forks)
 
     def hold(self, keys: Keys) -> None:
         """A proxy of the unnamed object lives in this process: renew the object."""
         with self._lock:
             hold = self._held.get(keys.ident)
             if hold is None:
-                hold = self._held[keys.ident] = _Hold(keys, False, self._forks)
+                hold = self._held[keys.ident] = _Reference(keys, False, self._forks)
             hold.count += 1
-            if self._thread is None and not self.link.is_closed:
-                self._thread = threading.Thread(
-                    target=self._run, name="multihost-session", daemon=True
-                )
-                self._thread.start()
+            self._start()
 
     def let_go(self, ident: str) -> None:
         """A proxy is gone. Finalizers call this in any thread at any moment: it takes no lock."""
-        self._released.put(ident)
+        self._released.append(ident)
+        self._bell.ring()
 
     def share(self, ident: str) -> None:
         """A proxy of the object leaves this process."""
@@ -141,28 +194,72 @@ class Session:
                 return hold.keys
             return None
 
+    # holding and waiting
+
+    def enter(self, keys: Keys) -> None:
+        """Let others see that this process lives, before it holds or waits for the object.
+
+        Costs a round trip of the background thread for the first object of a partition.
+        """
+        presence = self.presence
+        if keys.prefix in presence.places:
+            return
+        while not self.link.is_closed:
+            there = presence.want(keys.prefix)
+            with self._lock:
+                self._start()
+            self._bell.ring()
+            there.wait()
+            if keys.prefix in presence.places:
+                return
+            self.link.call(b"EXISTS", keys.sessions)  # tells why, if there still is a reason
+        raise self.link.closed
+
     # the background thread
 
+    def _start(self) -> None:
+        if self._thread is None and not self.link.is_closed:
+            self._thread = threading.Thread(target=self._run, name="multihost-session", daemon=True)
+            self._thread.start()
+
     def _run(self) -> None:
-        released = self._released
-        next_beat = time.monotonic() + self.lease / 3
+        renewal = time.monotonic() + self.lease / 3
+        beat = math.inf
         while not self.link.is_closed:
-            try:
-                ident = released.get(timeout=max(0.0, next_beat - time.monotonic()))
-            except queue.Empty:
-                next_beat = time.monotonic() + self.lease / 3
-                self._try(self.renew)
-                self._try(self._forget_expired)
-            else:
-                if ident is None:
-                    return
-                keys = self._release(ident)
+            due = min(renewal, beat, self.janitor.due)
+            hung_up = self._bell.wait(due - time.monotonic(), self.presence.fileno)
+            if self._stopping:
+                return
+            while self._released:
+                keys = self._release(self._released.popleft())
                 if keys is not None:
                     self._try(self._drop, [keys])
+            if hung_up:
+                self.link.hang_up()
+            if hung_up or self.presence.is_behind or time.monotonic() >= beat:
+                beat = self._beat()
+            self._try(self.janitor.run)
+            if time.monotonic() >= renewal:
+                renewal = time.monotonic() + self.lease / 3
+                self._try(self.renew)
+                self._try(self._forget_expired)
 
-    def _try(self, action: object, *args: object) -> None:
+    def _beat(self) -> float:
+        """Say that this process lives; when to do so again."""
         try:
-            action(*args)  # type: ignore[operator]
+            for prefix in self.presence.beat():
+                for hold in list(self.holds.values()):
+                    if hold.handle.keys.prefix == prefix:
+                        hold.check()
+        except MultihostError as error:
+            if not self.link.is_closed:
+                logger.warning("%s does not hear of this process: %s", self.link.address, error)
+            return time.monotonic() + min(RETRY, self.lease / 3)
+        return time.monotonic() + self.lease / 3 if self.presence.places else math.inf
+
+    def _try(self, action: Callable[..., object], *args: object) -> None:
+        try:
+            action(*args)
         except MultihostError as error:
             if not self.link.is_closed:
                 logger.warning("leases of %s were not renewed: %s", self.link.address, error)
@@ -217,8 +314,12 @@ class Session:
         self._stop()
         self._made.clear()
         self._held.clear()
+        holds, self.holds = list(self.holds.values()), {}
         try:
+            for hold in holds:
+                hold.end()
             self._drop(objects)
+            self.presence.leave()
         except MultihostError:
             logger.warning("unnamed objects at %s were left to expire", self.link.address)
         self.link.close()
@@ -229,11 +330,14 @@ class Session:
         self._stop()
 
     def _stop(self) -> None:
-        self._released.put(None)
+        self._stopping = True
+        self._bell.ring()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
         self._thread = None
+        self._bell.close()
+        self.presence.give_up()
 
     # forking
 
@@ -247,11 +351,11 @@ class Session:
     def _forked_child(self) -> None:
         """The child holds the same proxies, by its own right, and made none of the objects."""
         started = self._thread is not None
+        self._bell.close()
         self._begin()
         self._made = {}
-        if started and not self.link.is_closed:
-            self._thread = threading.Thread(target=self._run, name="multihost-session", daemon=True)
-            self._thread.start()
+        if started:
+            self._start()
 
 
 def _by_partition(objects: Iterable[Keys]) -> Iterable[list[Keys]]:

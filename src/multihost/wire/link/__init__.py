@@ -39,7 +39,18 @@ from multihost.wire.link.channel import (
 )
 from multihost.wire.replies import ReplyError, failure
 
-__all__ = ["Caller", "Command", "Link", "Reply", "from_client", "pack", "pack_args", "pairs"]
+__all__ = [
+    "Broken",
+    "Caller",
+    "Command",
+    "Late",
+    "Link",
+    "Reply",
+    "from_client",
+    "pack",
+    "pack_args",
+    "pairs",
+]
 
 OLDEST = (6, 2)
 RECORD_SECONDS = 60.0  # how long the server knows a request, see lua/lib/once.lua
@@ -47,13 +58,18 @@ BACKOFF = (0.005, 0.25)  # first and longest pause between attempts to connect, 
 
 
 class Caller:
-    """One conversation with the server: a connection and the request numbers that go over it."""
+    """One conversation with the server: a connection and the request numbers that go over it.
 
-    __slots__ = ("channel", "name", "number", "records")
+    One that is ``kept`` is not given to others when an exchange fails: whoever took it goes on with
+    its next number.
+    """
+
+    __slots__ = ("channel", "kept", "name", "number", "records")
 
     def __init__(self, name: bytes, records: dict[bytes, None]) -> None:
         self.name = name
         self.number = 0
+        self.kept = False
         self.channel: Channel | None = None
         self.records = records
 
@@ -146,6 +162,7 @@ class Link:
         self._idle: list[Caller] = []
         self._records: dict[bytes, None] = {}
         self._doubted = -RECORD_SECONDS
+        self.breaks = 0
         self._threads = _Threads(self)
 
     # calls
@@ -163,7 +180,7 @@ class Link:
 
     def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands that may be repeated in one write; return their replies."""
-        replies = self._exchange_many(self.take(), pack_all(commands), len(commands))
+        replies = self.exchange_many(self.take(), pack_all(commands), len(commands))
         for reply, command in zip(replies, commands, strict=True):
             if type(reply) is ReplyError:
                 raise _failed(reply, command)
@@ -225,19 +242,82 @@ class Link:
             raise reply
         return reply
 
-    def _exchange_many(self, caller: Caller, requests: bytes, count: int) -> list[Reply]:
+    def exchange_many(self, caller: Caller, requests: bytes, count: int) -> list[Reply]:
+        """Send packed commands that may be repeated; return their replies, errors among them."""
         try:
             replies = (caller.channel or self._connect(caller)).exchange_many(requests, count)
         except Broken as error:
+            self._doubted = time.monotonic()
             replies = self._again(caller, requests, count, error)
         except BaseException:
             self.retire(caller)
             raise
-        passing = next((r for r in replies if type(r) is ReplyError and r.passing), None)
-        if passing is not None:
-            replies = self._wait_for(caller, requests, count, passing)
+        if ReplyError in map(type, replies):
+            passing = next((r for r in replies if type(r) is ReplyError and r.passing), None)
+            if passing is not None:
+                replies = self._wait_for(caller, requests, count, passing)
         self._threads.stack.append(caller)
         return replies
+
+    def blocked(
+        self,
+        caller: Caller,
+        opening: bytes,
+        blocking: bytes,
+        closing: bytes,
+        seconds: float,
+    ) -> tuple[Reply, Reply]:
+        """Send three commands in one write, of which the second blocks; wait ``seconds`` for that.
+
+        Returns what the first and the last one answered, errors among them; after an error of the
+        first the others are not waited for. Breaks are for the one who waits: raises
+        :class:`Broken`, and the connection is closed. The caller is not given back.
+        """
+        channel = caller.channel or self._connect(caller)
+        try:
+            channel.send(opening + blocking + closing)
+            reply = channel.read(self.timeout)
+            if type(reply) is ReplyError:
+                self.drop(caller)
+                return reply, None
+            popped = channel.read(seconds)
+            last = channel.read(self.timeout)
+        except Broken as error:
+            self.drop(caller)
+            if not isinstance(error, Late):
+                self._doubted = time.monotonic()
+            raise
+        return reply, popped if type(popped) is ReplyError else last
+
+    def revive(self, caller: Caller, cause: Broken, patience: float) -> None:
+        """Connect again after a break; look for the server up to ``patience`` seconds."""
+        self._again(caller, pack((b"PING",)), 1, cause, patience, keep=True)
+
+    def give_back(self, caller: Caller) -> None:
+        """After :meth:`blocked`: the caller is free for other exchanges of this thread."""
+        self._threads.stack.append(caller)
+
+    def pause(self) -> None:
+        """Let a moment pass before asking a server again that said «not now»."""
+        self._closing.wait(BACKOFF[1] / 5)
+
+    @staticmethod
+    def drop(caller: Caller) -> None:
+        """Close the connection of a caller, and keep the caller."""
+        channel, caller.channel = caller.channel, None
+        if channel is not None:
+            channel.close()
+
+    def here(self) -> Channel | None:
+        """The connection that this thread's next call will use, None if it is not open."""
+        stack = self._threads.stack
+        return stack[-1].channel if stack else None
+
+    def hang_up(self) -> None:
+        """Close the connection that this thread's next call would use."""
+        stack = self._threads.stack
+        if stack:
+            self.drop(stack[-1])
 
     def watched(
         self,
@@ -361,7 +441,7 @@ class Link:
 
     def _connect(self, caller: Caller) -> Channel:
         if self._closed is not None:
-            raise ManagerClosed(*self._closed.args)
+            raise self.closed
         try:
             caller.channel = channel = self._opener(self.timeout)
         except OSError as error:
@@ -370,13 +450,24 @@ class Link:
             raise Broken(str(error) or type(error).__name__) from error
         if self._closed is not None:  # closed while connecting: close() may have missed this one
             channel.close()
-            raise ManagerClosed(*self._closed.args)
+            raise self.closed
         return channel
 
-    def _again(self, caller: Caller, requests: bytes, count: int, cause: Broken) -> list[Reply]:
+    def _again(
+        self,
+        caller: Caller,
+        requests: bytes,
+        count: int,
+        cause: Broken,
+        patience: float | None = None,
+        *,
+        keep: bool = False,
+    ) -> list[Reply]:
         """Look for the server until patience ends, and send the commands again."""
+        patience = self.patience if patience is None else patience
+        self.breaks += 1
         sent = caller.channel is not None
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + patience
         pause, longest = BACKOFF
         try:
             if sent and isinstance(cause, Late) and self.timeout + self.patience > RECORD_SECONDS:
@@ -396,16 +487,19 @@ class Link:
                 except Broken as error:
                     cause = error
                 if time.monotonic() + pause > deadline:
-                    if sent and self.patience:
+                    if sent and patience:
                         raise LinkLost(
                             f"the connection to {self.address} broke and did not come back within "
-                            f"{self.patience:g} s: whether the call took effect is unknown: {cause}"
+                            f"{patience:.4g} s: whether the call took effect is unknown: {cause}"
                         ) from cause
                     raise unreachable(self.address, cause) from cause
                 self._closing.wait(pause * (0.5 + random.random() / 2))
                 pause = min(2 * pause, longest)
         except BaseException:
-            self.retire(caller)
+            if keep:
+                self.drop(caller)
+            else:
+                self.retire(caller)
             raise
 
     def _wait_for(
@@ -439,10 +533,10 @@ class Link:
 
     def retire(self, caller: Caller) -> None:
         """Close the connection of a caller and keep its name and number for the next one."""
-        channel, caller.channel = caller.channel, None
-        if channel is not None:
-            channel.close()
-        if caller.records is self._records:  # otherwise it was inherited: the name is the parent's
+        self.drop(caller)
+        if (
+            caller.records is self._records and not caller.kept
+        ):  # otherwise it was inherited: the name is the parent's
             self._idle.append(caller)
 
     # the end
@@ -450,6 +544,12 @@ class Link:
     @property
     def is_closed(self) -> bool:
         return self._closed is not None
+
+    @property
+    def closed(self) -> ManagerClosed:
+        """The error for calls after the end."""
+        assert self._closed is not None
+        return ManagerClosed(*self._closed.args)
 
     def close(self) -> None:
         """Remove what this link left on the server and close every connection. Calls raise from now

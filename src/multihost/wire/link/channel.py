@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import hiredis
@@ -52,6 +52,15 @@ class Channel(Protocol):
     def exchange(self, request: bytes) -> Reply: ...
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]: ...
+
+    def send(self, requests: bytes) -> None:
+        """Without waiting for an answer: :meth:`read` it."""
+
+    def read(self, seconds: float) -> Reply:
+        """The next reply, within so many seconds. Raises :class:`Late`."""
+
+    def fileno(self) -> int:
+        """What to poll for the end of the connection; -1 if there is nothing."""
 
     def close(self) -> None: ...
 
@@ -102,17 +111,21 @@ def pack_all(commands: Sequence[Command]) -> bytes:
 _UNFINISHED = object()
 
 
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
+
+
 class SocketChannel:
     """A plain socket, read by hiredis."""
 
-    __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket")
+    __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout")
 
     def __init__(self, sock: socket.socket, timeout: float) -> None:
         # A timeout kept by the kernel costs no poll() before each read, as settimeout() does.
-        limit = struct.pack("@ll", int(timeout), int(timeout % 1 * 1e6))
         sock.settimeout(None)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
+        self._timeout = timeout
         reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_UNFINISHED)
         self._socket = sock
         self._send, self._receive = sock.sendall, sock.recv
@@ -144,6 +157,36 @@ class SocketChannel:
             raise Late("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
             raise Broken(str(error) or type(error).__name__) from error
+
+    def send(self, requests: bytes) -> None:
+        try:
+            self._send(requests)
+        except BlockingIOError:
+            raise Late("no answer within the timeout") from None
+        except OSError as error:
+            raise Broken(str(error) or type(error).__name__) from error
+
+    def read(self, seconds: float) -> Reply:
+        try:
+            reply = self._gets()
+            if reply is not _UNFINISHED:
+                return reply
+            self._limit(seconds)
+            try:
+                return self._rest()
+            finally:
+                self._limit(self._timeout)
+        except BlockingIOError:
+            raise Late("no answer within the timeout") from None
+        except (OSError, hiredis.ProtocolError) as error:
+            raise Broken(str(error) or type(error).__name__) from error
+
+    def _limit(self, seconds: float) -> None:
+        limit = _timeval(max(seconds, 1e-6))  # zero would mean for ever
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def _rest(self) -> Reply:
         """Read on until the reply is whole. The buffer grows: a large one is slow to allocate."""
@@ -192,19 +235,35 @@ class ClientChannel:
         return self.exchange_many(request, 1)[0]
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
-        try:
+        self.send(requests)
+        return [self._read() for _ in range(count)]
+
+    def send(self, requests: bytes) -> None:
+        with self._translated():
             self._connection.send_packed_command([requests])
-            return [self._read() for _ in range(count)]
+
+    def read(self, seconds: float) -> Reply:
+        return self._read(timeout=seconds)
+
+    def _read(self, **how: float) -> Reply:
+        with self._translated():
+            try:
+                return self._plain(self._connection.read_response(disable_decoding=True, **how))
+            except self._errors.ResponseError as error:
+                return self._plain(error)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except self._errors.TimeoutError as error:
             raise Late("no answer within the timeout") from error
         except (self._errors.ConnectionError, OSError) as error:
             raise Broken(str(error) or type(error).__name__) from error
 
-    def _read(self) -> Reply:
-        try:
-            return self._plain(self._connection.read_response(disable_decoding=True))
-        except self._errors.ResponseError as error:
-            return self._plain(error)
+    def fileno(self) -> int:
+        sock = getattr(self._connection, "_sock", None)  # a fakeredis has none
+        return sock.fileno() if isinstance(sock, socket.socket) else -1
 
     def _plain(self, reply: Reply) -> Reply:
         if isinstance(reply, self._errors.RedisError):

@@ -11,6 +11,7 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
 __all__ = [
+    "attach",
     "create",
     "delete",
     "exists",
@@ -40,6 +41,24 @@ def create(
     Raises for an object of another type (TypeError), with other parameters (ValueError) or of
     another release.
     """
+    return attach(script, handle, typeid, detail, *content) is None
+
+
+def attach(
+    script: Script,
+    handle: Handle,
+    typeid: str,
+    detail: str = "",
+    *content: bytes,
+    explicit: bool = True,
+) -> str | None:
+    """The same; None if it was created, else the parameters of the object that was there.
+
+    They may differ from ``detail`` if those are not ``explicit``, but were assumed.
+
+    Raises for an object of another type (TypeError), with other parameters (ValueError) or of
+    another release.
+    """
     # What the names of a partition say of an object: protocol, codec, type, parameters.
     kind = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip().encode()
     answer = script.write(
@@ -50,7 +69,7 @@ def create(
         *content,
     )
     if answer[:1] != b"=":
-        return True
+        return None
     protocol, reader, kind_there, detail_there = (*answer[1:].decode().split(" ", 3), "")[:4]
     name = handle.keys.ident[2:]
     if protocol != str(key_names.PROTOCOL):
@@ -67,11 +86,11 @@ def create(
             f"{name!r} was written as {reader}, this manager reads {handle.codec.ident}: "
             "open it with the same authkey and serializer"
         )
-    if detail_there != detail:
+    if explicit and detail_there != detail:
         raise ValueError(
             f"{name!r} is a {typeid} of {detail_there!r}, not of {detail!r}: attach with the same"
         )
-    return False
+    return str(detail_there)
 
 
 def names(session: Session) -> dict[str, str]:

@@ -1,4 +1,6 @@
--- object/renew: give objects another lease, unless they need none. Over the objects given, at most 200 a call.
+-- object/renew: give objects another lease, unless they need none. May be repeated.
+--
+-- Over the objects given, at most 200 a call.
 --
 -- KEYS
 --   data...          any   the objects

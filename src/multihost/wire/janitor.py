@@ -1,0 +1,193 @@
+"""Finding dead processes, for those who wait.
+
+Whoever waits for something looks after it: the background thread of each waiting process runs the
+``look`` script of the object about three times a second. That releases what dead sessions held,
+restores tokens that went astray, and tells which sessions hold something. Of those the connection
+is looked up (``CLIENT LIST ID``): if it is gone, and the server is the one that counted it, the
+session is given :data:`GRACE` seconds to come back. Where many wait, each looks less often.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from multihost.errors import MultihostError
+from multihost.wire.keys import Keys
+from multihost.wire.link import Caller, Link
+from multihost.wire.presence import Note, Presence
+from multihost.wire.replies import ReplyError
+from multihost.wire.script import Script
+
+__all__ = ["Janitor", "Watched"]
+
+logger = logging.getLogger(__name__)
+
+LOOK = 0.3  # seconds between two looks
+SHARE = 0.02  # and for each process that waits for the same
+GRACE = 1.0  # a living process comes back sooner
+PRUNE = 8  # every so many looks for dead waiters, too
+LINGER = 3.0  # how long an object is looked after on suspicion
+HAUNTED = 60.0  # how long an attempt that was given up may still arrive
+
+_doubt = Script("session/doubt")
+_CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
+
+
+class Watched:
+    """Something that threads of this process wait for."""
+
+    __slots__ = ("before", "due", "heads", "keys", "link", "looks", "script", "until", "waiting")
+
+    def __init__(self, link: Link, keys: Keys, script: Script) -> None:
+        self.link = link
+        self.keys = keys
+        self.heads: dict[tuple[Script, int], tuple[Caller | None, bytes]] = {}
+        self.script = script
+        self.waiting = 0
+        self.until = 0.0
+        self.before = b""
+        self.looks = 0
+        self.due = time.monotonic() + LOOK * random.random()
+
+
+class Janitor:
+    """What the background thread of a session looks after."""
+
+    def __init__(self, link: Link, presence: Presence, ring: Callable[[], None]) -> None:
+        self._link = link
+        self._presence = presence
+        self._ring = ring
+        self._lock = threading.Lock()
+        self._watched: dict[tuple[bytes, str], Watched] = {}
+        self._chores: list[tuple[float, bool, Callable[[], object]]] = []
+        self._may_list = True
+        self.due = math.inf  # when it wants to run, by the monotonic clock
+
+    # any thread
+
+    @contextlib.contextmanager
+    def watching(self, keys: Keys, script: Script) -> Iterator[None]:
+        """Look after something while the block runs."""
+        with self._lock:
+            watched = self._entry(keys, script)
+            watched.waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                watched.waiting -= 1
+
+    def suspect(self, keys: Keys, script: Script) -> None:
+        """Look after something for a while: somebody was refused it and may ask again."""
+        with self._lock:
+            self._entry(keys, script).until = time.monotonic() + LINGER
+
+    def _entry(self, keys: Keys, script: Script) -> Watched:
+        watched = self._watched.get((keys.data, script.name))
+        if watched is None:
+            watched = self._watched[keys.data, script.name] = Watched(self._link, keys, script)
+            self._wake(watched.due)
+        return watched
+
+    def exorcise(self, action: Callable[[], object]) -> None:
+        """Do it again and again until no late command of a given up connection can arrive."""
+        self._add(action, False)
+
+    def owe(self, action: Callable[[], object]) -> None:
+        """Do it as soon as the server can be reached."""
+        self._add(action, True)
+
+    def _add(self, action: Callable[[], object], once: bool) -> None:
+        with self._lock:
+            self._chores.append((time.monotonic() + HAUNTED, once, action))
+            self._wake(time.monotonic())
+
+    def _wake(self, due: float) -> None:
+        if self.due == math.inf:
+            self.due = due
+            self._ring()
+        else:
+            self.due = min(self.due, due)
+
+    # the background thread
+
+    def run(self) -> None:
+        """Do what is due."""
+        if time.monotonic() < self.due:
+            return
+        try:
+            self._do_chores()
+            for watched in self._due_now():
+                self._look(watched)
+        finally:
+            with self._lock:
+                self.due = min(
+                    min((each.due for each in self._watched.values()), default=math.inf),
+                    time.monotonic() + LOOK if self._chores else math.inf,
+                )
+
+    def _due_now(self) -> list[Watched]:
+        now = time.monotonic()
+        with self._lock:
+            ready = [each for each in self._watched.values() if each.due <= now]
+            for watched in ready:
+                watched.due = now + LOOK
+                if not watched.waiting and watched.until < now:
+                    # It stays for a moment: most who wait for something will do so again.
+                    del self._watched[watched.keys.data, watched.script.name]
+        return [each for each in ready if each.waiting or each.until >= now]
+
+    def _do_chores(self) -> None:
+        chores, self._chores = self._chores, []
+        for until, once, action in chores:
+            done = False
+            try:
+                action()
+                done = once
+            except MultihostError as error:
+                logger.debug("at %s, later: %s", self._link.address, error)
+            if not done and time.monotonic() < until:
+                self._chores.append((until, once, action))
+
+    def _look(self, watched: Watched) -> None:
+        watched.looks += 1
+        prune = b"1" if watched.looks % PRUNE == 1 else b"0"
+        found = watched.script.repeat(watched, watched.before, prune)
+        if found is None:  # there is no such object any more
+            return
+        waiters, watched.before, *holders = found
+        share = SHARE * waiters / max(1, watched.waiting)
+        watched.due = time.monotonic() + max(LOOK, share) * (0.9 + random.random() / 5)
+        gone = self._gone(dict(zip(holders[0::2], holders[1::2], strict=True)))
+        for sid, note in gone.items():
+            key = b"%b:%b" % (watched.keys.sessions, sid)
+            left = _doubt.read(self._link, [key], note, b"%d" % (GRACE * 1000))
+            if left is not None:
+                watched.due = min(watched.due, time.monotonic() + left / 1000 + 0.01)
+
+    def _gone(self, holders: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Those whose connection this server had and has no more."""
+        here = self._presence.server
+        connections = {
+            sid: note.connection
+            for sid, packed in holders.items()
+            if sid != self._presence.sid
+            and (note := Note.unpack(packed)).connection
+            and note.server == here
+        }
+        if not connections or not self._may_list:
+            return {}
+        try:
+            listed = self._link.ask(b"CLIENT", b"LIST", b"ID", *set(connections.values()))
+        except ReplyError:
+            self._may_list = False  # then leases decide alone
+            return {}
+        present = set(_CLIENT.findall(listed))
+        return {sid: holders[sid] for sid, c in connections.items() if c not in present}

@@ -1,0 +1,36 @@
+-- condition/create: create a condition, or attach to the one of that name.
+--
+-- KEYS
+--   record     string  last request of the caller
+--   names      hash    the names of the partition
+--   data       hash    'g' -> generation of those who wait; 'f' -> last fencing token of its own lock, if it has one
+--   data:refs  hash    the lock, if that is another object without a name
+-- ARGV
+--   request  int    number of the request
+--   name     bytes  '' = unnamed
+--   kind     bytes  protocol, type and the lock
+--   lease    int    milliseconds, for an unnamed condition
+--   lock     bytes  '' = its own, else the reference to another object
+-- RETURNS  '.' created, '=' and the kind of what exists
+-- ERRORS   RETAIN
+
+-- @include lib/once
+-- @include lib/create
+-- @include lib/first_fence
+-- @include lib/refs
+local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local request, name, kind, lease, lock = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local done = answered(record, request)
+if done then return done[1] end
+local existing = known(names, data, name)
+if existing then return answer(record, request, existing) end
+if name ~= '' and string.byte(lock) == 64 then
+  -- @include lib/refuse
+  return refuse(record, request, RETAIN)
+end
+if name ~= '' then redis.call('DEL', data) end
+redis.call('HSET', data, 'g', '0', 'f', first_fence())
+enter(names, name, kind, lease, {data})
+if string.byte(lock) == 64 then references(data).take_in(lock) end
+return answer(record, request, '.')

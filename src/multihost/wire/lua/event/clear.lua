@@ -1,0 +1,27 @@
+-- event/clear: reset an event.
+--
+-- KEYS
+--   record       string  last request of the caller
+--   data         hash    's' -> '1' = set
+--   data:tokens  list    one token, which goes round among those who wait
+-- ARGV
+--   request  int  number of the request
+-- RETURNS  '.'
+-- ERRORS   GONE
+
+-- @include lib/once
+local record, data = KEYS[1], KEYS[2]
+local request = ARGV[1]
+
+local done = answered(record, request)
+if done then return done[1] end
+local set = redis.call('HGET', data, 's')
+if not set then
+  -- @include lib/refuse
+  return refuse(record, request, gone('event'))
+end
+if set == '1' then
+  redis.call('DEL', data .. ':tokens')
+  redis.call('HSET', data, 's', '0')
+end
+return answer(record, request, '.')

@@ -1,0 +1,28 @@
+-- lock/create: create a lock, or attach to the one of that name.
+--
+-- KEYS
+--   record  string  last request of the caller
+--   names   hash    the names of the partition
+--   data    hash    'f' -> fencing token of the last hold
+-- ARGV
+--   request  int    number of the request
+--   name     bytes  '' = unnamed
+--   kind     bytes  protocol, type and parameters
+--   lease    int    milliseconds, for an unnamed lock
+-- RETURNS  '.' created, '=' and the kind of what exists
+-- ERRORS   none
+
+-- @include lib/once
+-- @include lib/create
+-- @include lib/first_fence
+local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local request, name, kind, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local done = answered(record, request)
+if done then return done[1] end
+local existing = known(names, data, name)
+if existing then return answer(record, request, existing) end
+if name ~= '' then redis.call('DEL', data) end
+redis.call('HSET', data, 'f', first_fence())
+enter(names, name, kind, lease, {data})
+return answer(record, request, '.')

@@ -1,0 +1,126 @@
+"""Operations of a barrier.
+
+A barrier counts those who arrive, in generations. What became of a generation lies in
+``data:tokens:<generation>`` until all parties have heard of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from multihost.wire.ops import object as any_object
+from multihost.wire.ops.object import gone
+from multihost.wire.ops.ownership import retain
+from multihost.wire.replies import MustRetain
+from multihost.wire.script import Script
+from multihost.wire.session import Handle
+from multihost.wire.wait import Step, attempt, circle_in, insist, wait
+
+__all__ = ["Arrival", "arrive", "break_", "create", "open_", "state", "wait_for_others"]
+
+_create = Script("barrier/create")
+_arrive = Script("barrier/arrive")
+_stay = Script("barrier/stay")
+_passed = Script("barrier/passed")
+_open = Script("barrier/open")
+_break = Script("barrier/break")
+_look = Script("barrier/look")
+
+
+class Arrival(NamedTuple):
+    """A party at a barrier: what it has to do, ``wait``, ``pass`` or ``act``."""
+
+    generation: bytes
+    place: int
+    duty: bytes
+    action: bytes
+
+
+def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -> str | None:
+    """Create the barrier, or attach to it; the parameters of the one that was there. 1 round
+    trip.
+    """
+    try:
+        there = any_object.attach(
+            _create,
+            handle,
+            "Barrier",
+            f"{parties} {timeout}",
+            b"%d" % parties,
+            action,
+            explicit=False,
+        )
+    except MustRetain:
+        return create(handle, parties, timeout, retain(handle, (action,))[0])
+    if there is not None:
+        parties_there, timeout_there = there.split(" ")
+        for what, wanted, found in (
+            ("parties", str(parties), parties_there),
+            ("a timeout", str(timeout), timeout_there),
+        ):
+            if wanted not in (found, "None"):
+                raise ValueError(
+                    f"{handle.keys.ident[2:]!r} is a Barrier with {what} of {found}, not {wanted}: "
+                    "attach with the same"
+                )
+    return there
+
+
+def arrive(handle: Handle) -> Arrival | None:
+    """Arrive at the barrier; None if it is broken. 1 round trip."""
+    session = handle.session
+    session.enter(handle.keys)
+    waiter = session.me.waiter
+    answer: bytes = attempt(
+        handle,
+        Step(_arrive, (waiter,)),
+        lambda _: Step(_break, (waiter, b"", b"broken")),
+    )
+    if answer == b"broken":
+        return None
+    generation, place, duty, action = (*answer.split(b",", 3), b"")[:4]
+    return Arrival(generation, int(place), duty, action)
+
+
+def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> bool:
+    """Whether all arrived in time; else the barrier is broken. 1 round trip and the wait."""
+    args = (handle.session.me.waiter, arrival.generation)
+    try:
+        outcome = wait(
+            handle,
+            seconds,
+            Step(_stay, ()),
+            circle_in(b"%b:%b" % (handle.keys.tokens, arrival.generation)),
+            Step(_passed, args),
+            None,
+            _look,
+        )
+    except BaseException:
+        break_(handle, arrival)
+        raise
+    if outcome is None:
+        return break_(handle, arrival)
+    return bool(outcome == b"open")
+
+
+def open_(handle: Handle, arrival: Arrival) -> bool:
+    """The action is done: let the others pass; whether the barrier still stands. 1 round trip."""
+    args = (handle.session.me.waiter, arrival.generation)
+    return bool(insist(handle, Step(_open, args)) == b"open")
+
+
+def break_(handle: Handle, arrival: Arrival | None = None, *, anew: bool = False) -> bool:
+    """Break the barrier, as a party that arrived or as somebody else; whether the party was let
+    pass before. 1 round trip.
+    """
+    waiter, generation = (handle.session.me.waiter, arrival.generation) if arrival else (b"", b"")
+    answer = insist(handle, Step(_break, (waiter, generation, b"" if anew else b"broken")))
+    return bool(answer == b"open")
+
+
+def state(handle: Handle) -> tuple[int, bool]:
+    """How many wait, and whether the barrier is broken. 1 round trip."""
+    arrived, broken = handle.link.call(b"HMGET", handle.keys.data, b"c", b"s")
+    if arrived is None:
+        raise gone(handle, "barrier/state")
+    return int(arrived), broken != b""

@@ -1,0 +1,55 @@
+"""Operations of an event.
+
+An event is a hash: ``s`` is its state and ``n`` counts how often it was set, so that nobody misses
+one that is cleared at once. While it is set a token lies in ``data:tokens``; those who wait pass it
+around, each by a pop that pushes it back.
+"""
+
+from __future__ import annotations
+
+from multihost.wire.ops import object as any_object
+from multihost.wire.ops.object import gone
+from multihost.wire.script import Script
+from multihost.wire.session import Handle
+from multihost.wire.wait import Step, circle_in, insist, wait
+
+__all__ = ["clear", "create", "is_set", "put", "wait_until_set"]
+
+_create = Script("event/create")
+_set = Script("event/set")
+_clear = Script("event/clear")
+_look = Script("event/look")
+
+
+def create(handle: Handle) -> bool:
+    """Create the event, or attach to it; whether it was created. 1 round trip."""
+    return any_object.create(_create, handle, "Event")
+
+
+def put(handle: Handle) -> None:
+    """Set the event. 1 round trip."""
+    insist(handle, Step(_set, ()))
+
+
+def clear(handle: Handle) -> None:
+    """Reset the event. 1 round trip."""
+    insist(handle, Step(_clear, ()))
+
+
+def is_set(handle: Handle) -> bool:
+    """1 round trip."""
+    state: bytes | None = handle.link.call(b"HGET", handle.keys.data, b"s")
+    if state is None:
+        raise gone(handle, "event/is_set")
+    return state == b"1"
+
+
+def wait_until_set(handle: Handle, seconds: float | None) -> bool:
+    """Whether the event was set in time. 1 round trip if it is set, else 2 and the wait."""
+    seen: bytes = _look.repeat(handle, b"")
+    if seen == b"1":
+        return True
+    if seconds is not None and seconds <= 0:
+        return False
+    look = Step(_look, (seen[1:],))
+    return wait(handle, seconds, look, circle_in(handle.keys.tokens), look) is not None

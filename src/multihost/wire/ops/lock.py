@@ -1,0 +1,191 @@
+"""Operations of a lock, for Lock, RLock and Condition.
+
+A lock is a hash: ``h`` is the id of the hold (session, thread and time), ``f`` the last fencing
+token, ``w`` the number of waiters. A free one is taken by two plain commands, which a server
+executes in half the time of a script: HSETNX of ``h``, and HINCRBY of ``f`` for the token. While
+others wait the lock is passed on without becoming free: ``h`` is empty, and a token lies in the
+list on which they are blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from multihost.errors import LinkError, MultihostError
+from multihost.wire.link import pack, pack_args
+from multihost.wire.ops import object as any_object
+from multihost.wire.ops.object import gone
+from multihost.wire.replies import ReplyError, failure
+from multihost.wire.script import Script
+from multihost.wire.session import Handle, Hold
+from multihost.wire.wait import Step, pop_from, wait
+
+__all__ = ["LockHold", "acquire", "create", "free", "holder", "is_locked", "release", "waiters"]
+
+_create = Script("lock/create")
+_try = Script("lock/try")
+_join = Script("lock/join")
+_claim = Script("lock/claim")
+_leave = Script("lock/leave")
+_release = Script("lock/release")
+_free = Script("lock/free")
+_discard = Script("lock/discard")
+_look = Script("lock/look")
+
+FIRST = 1 << 32  # a token is the microsecond of a creation and more; less says that there was none
+
+
+class LockHold(Hold):
+    """A lock that a thread of this process holds."""
+
+    __slots__ = ()
+
+    def stands(self) -> bool:
+        holder: bytes | None = self.handle.link.call(b"HGET", self.handle.keys.data, b"h")
+        return holder == self.id
+
+    def end(self) -> None:
+        _release.repeat(self.handle, self.id)
+
+
+def create(handle: Handle, typeid: str) -> bool:
+    """Create the lock, or attach to it; whether it was created. 1 round trip."""
+    return any_object.create(_create, handle, typeid)
+
+
+def acquire(
+    handle: Handle, owner: Hashable, blocking: bool = True, seconds: float | None = None
+) -> LockHold | None:
+    """Take the lock for ``owner``, None if that was not possible in time.
+
+    1 round trip for a free lock, 2 and the wait for another one.
+    """
+    session = handle.session
+    if handle.keys.prefix not in session.presence.places:
+        session.enter(handle.keys)
+    id_ = session.me.next_id()
+    breaks = handle.link.breaks
+    try:
+        fence = _take(handle, id_, blocking, seconds)
+    except BaseException as error:
+        if not isinstance(error, MultihostError) or isinstance(error, LinkError):
+            session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
+        raise
+    if fence is None:
+        session.janitor.suspect(handle.keys, _look)
+        return None
+    hold = session.holds[owner] = LockHold(handle, id_, int(fence))
+    if handle.link.breaks != breaks:  # then an attempt may still arrive, after the release
+        session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
+    return hold
+
+
+def _take(handle: Handle, id_: bytes, blocking: bool, seconds: float | None) -> int | bytes | None:
+    """The fencing token, None if the lock was not to be had in time."""
+    link = handle.link
+    breaks = link.breaks
+    taken, fence = link.exchange_many(link.take(), _taking(handle, id_), 2)
+    if type(fence) is not int or fence < FIRST:
+        raise _undone(handle, id_, taken, fence)
+    if taken == 1:
+        return fence
+    if not blocking or link.breaks != breaks:  # after a break it may be ours already
+        found: bytes | None = _try.repeat(handle, id_)
+        if found is not None or not blocking:
+            return found
+    args = (handle.session.me.waiter, id_)
+    claimed: bytes | None = wait(
+        handle,
+        seconds,
+        Step(_join, args),
+        pop_from(handle.keys.tokens),
+        Step(_claim, args),
+        lambda _: Step(_leave, args),
+        _look,
+    )
+    return claimed
+
+
+def _taking(handle: Handle, id_: bytes) -> bytes:
+    """Two commands: take a lock that is free, and draw a fencing token."""
+    parts = handle.parts
+    if not parts:
+        data = handle.keys.data
+        head = b"*4\r\n" + pack_args((b"HSETNX", data, b"h"))
+        parts = handle.parts = head, pack((b"HINCRBY", data, b"f", b"1"))
+    return b"%b$%d\r\n%b\r\n%b" % (parts[0], len(id_), id_, parts[1])
+
+
+def _undone(handle: Handle, id_: bytes, taken: object, fence: object) -> MultihostError:
+    """There is no lock, or the server refused one of the two commands: leave nothing of them."""
+    for reply in (taken, fence):
+        if isinstance(reply, ReplyError):
+            _release.repeat(handle, id_)
+            return failure(reply, "lock/acquire", handle.keys.ident)
+    _discard.repeat(handle, id_)
+    return gone(handle, "lock/acquire")
+
+
+def _give_up(handle: Handle, owner: Hashable, id_: bytes) -> None:
+    """End a hold that nobody knows of."""
+    hold = handle.session.holds.get(owner)
+    if hold is None or hold.id != id_:
+        _release.repeat(handle, id_)
+
+
+def release(hold: Hold) -> bool:
+    """End a hold, which its owner has put down; whether it was one.
+
+    Raises LeaseLost if it was lost meanwhile, and ObjectGone. 1 round trip.
+    """
+    handle = hold.handle
+    breaks = handle.link.breaks
+    try:
+        answer = _release.repeat(handle, hold.id)
+    except BaseException:
+        handle.session.janitor.owe(hold.end)  # it is put down, whatever came between
+        raise
+    if answer == b".":
+        return True
+    if answer == b"gone":
+        raise gone(handle, "lock/release")
+    if hold.missed():
+        raise hold.gone("lock/release")
+    return handle.link.breaks != breaks  # then the first attempt did it
+
+
+def free(handle: Handle) -> bool:
+    """End the hold of whoever has it; whether somebody had. 1 round trip."""
+    return _free.write(handle) is not None
+
+
+def is_locked(handle: Handle) -> bool:
+    """1 round trip."""
+    fence, holder = _state(handle)[:2]
+    if fence is None:
+        raise gone(handle, "lock/locked")
+    if holder is not None:
+        handle.session.janitor.suspect(handle.keys, _look)
+    return holder is not None
+
+
+def holder(handle: Handle) -> tuple[bytes, bytes | None, int] | None:
+    """The id of the hold, what its session says of itself, and its fencing token."""
+    fence, id_, _ = _state(handle)
+    if fence is None:
+        raise gone(handle, "lock/holder")
+    if not id_:
+        return None
+    sid = id_.partition(b".")[0]
+    note = handle.link.call(b"GET", b"%b:%b" % (handle.keys.sessions, sid))
+    return id_, note, int(fence)
+
+
+def waiters(handle: Handle) -> int:
+    """How many threads wait for the lock. 1 round trip."""
+    return int(_state(handle)[2] or 0)
+
+
+def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:
+    fence, holder, count = handle.link.call(b"HMGET", handle.keys.data, b"f", b"h", b"w")
+    return fence, holder, count

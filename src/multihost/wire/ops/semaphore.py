@@ -1,0 +1,162 @@
+"""Operations of a semaphore.
+
+A semaphore is a hash: ``v`` are the free permits, ``n`` is the initial value, ``f`` the last
+fencing token, ``w`` the number of waiters, and ``p:<session>`` what each process has.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from multihost.wire.link import pairs
+from multihost.wire.ops import object as any_object
+from multihost.wire.ops.object import gone
+from multihost.wire.script import Script
+from multihost.wire.session import Handle, Hold
+from multihost.wire.wait import Step, attempt, insist, pop_from, wait
+
+__all__ = ["Permits", "acquire", "create", "free_permits", "permits", "release", "state"]
+
+_create = Script("semaphore/create")
+_acquire = Script("semaphore/acquire")
+_join = Script("semaphore/join")
+_claim = Script("semaphore/claim")
+_leave = Script("semaphore/leave")
+_release = Script("semaphore/release")
+_end = Script("semaphore/end")
+_look = Script("semaphore/look")
+
+
+class Permits(Hold):
+    """The permits that this process has of one semaphore."""
+
+    __slots__ = ("_lock", "bounded")
+
+    def __init__(self, handle: Handle, bounded: bool) -> None:
+        super().__init__(handle, handle.session.presence.sid, 0)
+        self.count = 0
+        self.bounded = bounded
+        self._lock = threading.Lock()
+
+    def took(self, fence: int) -> None:
+        with self._lock:
+            if not self.count:
+                self.lapses, self.lost = self.handle.session.presence.lapses, False
+            self.count += 1
+            self.fence = fence
+
+    def put_down(self, amount: int) -> int:
+        """Give up to ``amount`` out of hand; how many."""
+        with self._lock:
+            own = min(self.count, amount)
+            self.count -= own
+            return own
+
+    def pick_up(self, own: int) -> None:
+        """Take back what was put down."""
+        with self._lock:
+            self.count += own
+
+    def stands(self) -> bool:
+        had = self.handle.link.call(b"HGET", self.handle.keys.data, b"p:" + self.id)
+        return int(had or 0) >= self.count
+
+    def end(self) -> None:
+        _end.repeat(self.handle, self.id, b"1" if self.bounded else b"0")
+
+
+def create(handle: Handle, typeid: str, value: int, explicit: bool) -> bool:
+    """Create the semaphore, or attach to it; whether it was created. 1 round trip."""
+    there = any_object.attach(_create, handle, typeid, str(value), b"%d" % value, explicit=explicit)
+    return there is None
+
+
+def permits(handle: Handle, bounded: bool) -> Permits:
+    """What this process has of the semaphore."""
+    holds = handle.session.holds
+    found = holds.get(handle.keys.ident)
+    if found is None:
+        found = holds.setdefault(handle.keys.ident, Permits(handle, bounded))
+    assert isinstance(found, Permits)
+    return found
+
+
+def acquire(
+    handle: Handle, account: Permits, blocking: bool = True, seconds: float | None = None
+) -> bool:
+    """Take a permit; whether that was possible in time. 1 round trip, 2 and the wait if none is
+    free.
+    """
+    session = handle.session
+    session.enter(handle.keys)
+    args = (session.me.waiter, account.id)
+
+    def leave(since: bytes) -> Step:
+        return Step(_leave, (*args, since))
+
+    fence = attempt(handle, Step(_acquire, (account.id, b"%d" % bool(blocking))), leave)
+    if fence is None and blocking:
+        fence = wait(
+            handle,
+            seconds,
+            Step(_join, args),
+            pop_from(handle.keys.tokens),
+            Step(_claim, args),
+            leave,
+            _look,
+        )
+    if fence is None:
+        session.janitor.suspect(handle.keys, _look)
+        return False
+    account.took(int(fence))
+    return True
+
+
+def release(handle: Handle, account: Permits, amount: int) -> bool:
+    """Give permits back, or add new ones; whether there were not too many. 1 round trip.
+
+    Raises LeaseLost if this process had some and lost them.
+    """
+    own = account.put_down(amount)
+    answer = _put_back(handle, account, amount, own)
+    if answer == b"?":
+        if account.missed():
+            raise account.gone("semaphore/release")
+        # Another process has released permits that this one took.
+        answer = _put_back(handle, account, amount, 0)
+    if answer == b">":
+        account.pick_up(own)
+    return answer == b"."
+
+
+def _put_back(handle: Handle, account: Permits, amount: int, own: int) -> bytes:
+    args = (account.id, b"%d" % amount, b"%d" % own, b"%d" % account.bounded)
+    answer: bytes = insist(handle, Step(_release, args))
+    return answer
+
+
+def free_permits(handle: Handle) -> int:
+    """1 round trip."""
+    free: bytes | None = handle.link.call(b"HGET", handle.keys.data, b"v")
+    if free is None:
+        raise gone(handle, "semaphore/locked")
+    return int(free)
+
+
+def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
+    """Free permits, number of waiters, and the permits of each session with what it says of itself.
+
+    2 round trips.
+    """
+    found = pairs(handle.link.call(b"HGETALL", handle.keys.data))
+    if not found:
+        raise gone(handle, "semaphore/statistics")
+    counts = {field[2:]: int(count) for field, count in found.items() if field[:2] == b"p:"}
+    notes = handle.link.pipeline(
+        [(b"GET", b"%b:%b" % (handle.keys.sessions, session)) for session in counts]
+    )
+    return (
+        int(found[b"v"]),
+        int(found.get(b"w", 0)),
+        list(zip(notes, counts.values(), strict=True)),
+    )

@@ -1,0 +1,177 @@
+"""How other processes see that this one lives.
+
+In each partition in which a process holds or waits for something it keeps a key with a lease. The
+key says which connection keeps it alive: when that is gone from the same server the process was
+killed, and nobody has to wait for the end of the lease (see :mod:`multihost.wire.janitor`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import socket
+import threading
+import time
+from typing import Any, NamedTuple
+
+from multihost.wire.link import Link
+from multihost.wire.replies import ReplyError
+from multihost.wire.script import Script
+
+__all__ = ["Me", "Note", "Presence"]
+
+_enter = Script("session/enter")
+
+
+class Note(NamedTuple):
+    """What a session says of itself."""
+
+    connection: bytes  # client id of the connection that keeps it alive, empty if unknown
+    server: bytes  # which run of which server counts so
+    pid: int
+    host: str
+
+    def pack(self) -> bytes:
+        return b"%b %b %d %b" % (self.connection, self.server, self.pid, self.host.encode())
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Note:
+        connection, server, pid, host = packed.split(b" ", 3)
+        return cls(connection, server, int(pid), host.decode("utf-8", "replace"))
+
+
+class Me(threading.local):
+    """This thread, as the server knows it."""
+
+    def __init__(self, presence: Presence) -> None:
+        name = threading.current_thread().name[:64].encode("utf-8", "surrogatepass")
+        name = name.replace(b"%", b"%25").replace(b".", b"%2E")
+        self.waiter = b"%b.%d.%b" % (presence.sid, next(presence.threads), name)
+        self._presence = presence
+        self._last = 0
+
+    def next_id(self) -> bytes:
+        """A name for the next hold of this thread: unique, with the server's time in it."""
+        now = time.monotonic_ns() // 1000 + self._presence.ahead
+        self._last = now = max(now, self._last + 1)
+        return b"%b.%016d" % (self.waiter, now)
+
+
+class Presence:
+    """The keys of one session."""
+
+    def __init__(self, link: Link, namespace: str, lease_ms: bytes) -> None:
+        self.sid = secrets.token_urlsafe(12).encode()
+        self.threads = itertools.count()
+        self.ahead = time.time_ns() // 1000 - time.monotonic_ns() // 1000  # until the server says
+        self.server = b""
+        self.lapses = 0  # how often others could take this process for dead
+        self.places: dict[bytes, bytes] = {}  # prefix of a partition -> its key there
+        self._link = link
+        self._namespace = namespace
+        self._lease_ms = lease_ms
+        self._channel: Any = None
+        self._note = b""
+        self._wanted: list[tuple[bytes, threading.Event]] = []
+
+    # any thread
+
+    def now(self) -> float:
+        """The server's time in seconds since the epoch, as far as this process knows."""
+        return (time.monotonic_ns() // 1000 + self.ahead) / 1e6
+
+    def want(self, prefix: bytes) -> threading.Event:
+        """Ask the background thread for a key in a partition; set when it is there."""
+        there = threading.Event()
+        self._wanted.append((prefix, there))
+        return there
+
+    def lapsed(self, prefix: bytes, lapses: int) -> bool:
+        """Whether others could take this process for dead since it counted ``lapses``."""
+        if self.lapses != lapses:
+            return True
+        key = self.places.get(prefix)
+        return key is not None and not self._link.call(b"EXISTS", key)
+
+    # the background thread
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to do before the next beat."""
+        return bool(self._wanted) or (
+            self._channel is not None and self._link.here() is not self._channel
+        )
+
+    @property
+    def fileno(self) -> int:
+        """The connection whose end others take for the end of this process."""
+        channel = self._link.here()
+        return -1 if channel is None or channel is not self._channel else channel.fileno()
+
+    def beat(self) -> list[bytes]:
+        """Renew every key, in one round trip; the partitions in which others could take this
+        process for dead.
+        """
+        wanted, self._wanted = self._wanted, []
+        try:
+            lapsed = self._renew({prefix for prefix, _ in wanted})
+        finally:
+            for _, there in wanted:
+                there.set()  # also if it failed: who asked finds out why
+        self.lapses += bool(lapsed)
+        return lapsed
+
+    def _renew(self, new: set[bytes]) -> list[bytes]:
+        lapsed: list[bytes] = []
+        while True:
+            changed = self._link.here() is not self._channel or self._channel is None
+            if changed:
+                self._introduce()
+            places = list(self.places.items())
+            replies = self._link.pipeline(
+                [(b"TIME",), *[(b"PEXPIRE", key, self._lease_ms) for _, key in places]]
+            )
+            seconds, micros = replies[0]
+            self.ahead = int(seconds) * 1000000 + int(micros) - time.monotonic_ns() // 1000
+            missing = [
+                prefix for (prefix, _), kept in zip(places, replies[1:], strict=True) if not kept
+            ]
+            lapsed += missing
+            for prefix in {*new, *missing, *(self.places if changed else ())}:
+                key = prefix + b"s:" + self.sid
+                _enter.read(self._link, [key], self._note, self._lease_ms)
+                self.places[prefix] = key
+            if self._link.here() is self._channel:
+                return lapsed
+
+    def _introduce(self) -> None:
+        """Find out how the server calls this thread's connection."""
+        while True:
+            connection = self._optional(b"CLIENT", b"ID")
+            channel = self._link.here()
+            facts = self._optional(b"INFO", b"server").splitlines()
+            if self._link.here() is channel:
+                break
+        self.server = next((f[7:] for f in facts if f.startswith(b"run_id:")), b"")
+        host = socket.gethostname()
+        self._note = Note(connection if self.server else b"", self.server, os.getpid(), host).pack()
+        self._channel = channel
+
+    def _optional(self, *command: bytes) -> bytes:
+        try:
+            reply = self._link.ask(*command)
+        except ReplyError:
+            return b""
+        return b"%d" % reply if isinstance(reply, int) else bytes(reply)
+
+    def give_up(self) -> None:
+        """The background thread has ended: nobody will answer those who ask."""
+        for _, there in self._wanted:
+            there.set()
+
+    def leave(self) -> None:
+        """The process ends, or forgets what it had."""
+        keys, self.places = list(self.places.values()), {}
+        if keys:
+            self._link.call(b"UNLINK", *keys)
