@@ -69,6 +69,31 @@ def test_two_programs_share_a_dict_by_its_name(url: str) -> None:
     assert seen.count("was here") == 2
 
 
+def test_a_killed_worker_returns_what_it_took_from_the_pool() -> None:
+    assert run("examples/resource_pool.py").splitlines() == [
+        "3 of 5 workers have a machine, 0 are free",
+        "one was killed; its machine went to another one within two seconds",
+        "4 workers finished",
+        "3 machines are free",
+    ]
+
+
+def test_leaders_follow_each_other_with_rising_tokens() -> None:
+    lines = run("examples/leader_election.py").splitlines()
+    assert [line for line in lines if line.startswith("logged")] == [
+        f"logged: 'term {term} begins'" for term in (1, 2, 3)
+    ]
+    assert sum(line.startswith("refused") for line in lines) == 2
+    assert lines[-1] == "nobody is left to lead"
+
+
+def test_processes_start_together() -> None:
+    lines = run("examples/start_barrier.py").splitlines()
+    assert lines[0::2] == ["all are here"] * 3
+    for number, line in enumerate(lines[1::2], 1):
+        assert re.fullmatch(rf"round {number}: begun within (20 ms|0\.\d\d\d s)", line)
+
+
 def test_the_package_ships_its_scripts_and_types() -> None:
     package = files("multihost")
     assert (package / "py.typed").is_file()
