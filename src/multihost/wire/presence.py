@@ -68,6 +68,7 @@ class Presence:
         self.server = b""
         self.lapses = 0  # how often others could take this process for dead
         self.places: dict[bytes, bytes] = {}  # prefix of a partition -> its key there
+        self.fresh_until = 0.0  # until then no key can have expired, by the monotonic clock
         self._link = link
         self._namespace = namespace
         self._lease_ms = lease_ms
@@ -89,10 +90,9 @@ class Presence:
 
     def lapsed(self, prefix: bytes, lapses: int) -> bool:
         """Whether others could take this process for dead since it counted ``lapses``."""
-        if self.lapses != lapses:
-            return True
         key = self.places.get(prefix)
-        return key is not None and not self._link.call(b"EXISTS", key)
+        # In this order: who comes back counts first.
+        return (key is not None and not self._link.call(b"EXISTS", key)) or self.lapses != lapses
 
     # the background thread
 
@@ -119,7 +119,6 @@ class Presence:
         finally:
             for _, there in wanted:
                 there.set()  # also if it failed: who asked finds out why
-        self.lapses += bool(lapsed)
         return lapsed
 
     def _renew(self, new: set[bytes]) -> list[bytes]:
@@ -129,20 +128,21 @@ class Presence:
             if changed:
                 self._introduce()
             places = list(self.places.items())
+            begun = time.monotonic()
             replies = self._link.pipeline(
                 [(b"TIME",), *[(b"PEXPIRE", key, self._lease_ms) for _, key in places]]
             )
             seconds, micros = replies[0]
             self.ahead = int(seconds) * 1000000 + int(micros) - time.monotonic_ns() // 1000
-            missing = [
-                prefix for (prefix, _), kept in zip(places, replies[1:], strict=True) if not kept
-            ]
+            missing = [p for (p, _), kept in zip(places, replies[1:], strict=True) if not kept]
             lapsed += missing
+            self.lapses += bool(missing)
             for prefix in {*new, *missing, *(self.places if changed else ())}:
                 key = prefix + b"s:" + self.sid
                 _enter.read(self._link, [key], self._note, self._lease_ms)
                 self.places[prefix] = key
             if self._link.here() is self._channel:
+                self.fresh_until = begun + int(self._lease_ms) / 1000
                 return lapsed
 
     def _introduce(self) -> None:

@@ -64,12 +64,12 @@ class Hold:
 
     __slots__ = ("count", "fence", "handle", "id", "lapses", "lost")
 
-    def __init__(self, handle: Handle, id_: bytes, fence: int) -> None:
+    def __init__(self, handle: Handle, id_: bytes, fence: int, lapses: int) -> None:
         self.handle = handle
         self.id = id_
         self.fence = fence
         self.count = 1
-        self.lapses = handle.session.presence.lapses
+        self.lapses = lapses  # of the session, before it was taken
         self.lost = False
 
     def stands(self) -> bool:
@@ -141,6 +141,7 @@ class Session:
         self._bell = Bell()
         self._released: deque[str] = deque()
         self._stopping = False
+        self._heard = True
         self._thread: threading.Thread | None = None
         self.holds: dict[Hashable, Hold] = {}
         self.presence = Presence(self.link, self.namespace, self.lease_ms)
@@ -199,12 +200,13 @@ class Session:
     def enter(self, keys: Keys) -> None:
         """Let others see that this process lives, before it holds or waits for the object.
 
-        Costs a round trip of the background thread for the first object of a partition.
+        Costs a round trip of the background thread for the first object of a partition, and after a
+        pause in which others could take this process for dead.
         """
         presence = self.presence
-        if keys.prefix in presence.places:
-            return
-        while not self.link.is_closed:
+        while keys.prefix not in presence.places or time.monotonic() > presence.fresh_until:
+            if self.link.is_closed:
+                raise self.link.closed
             there = presence.want(keys.prefix)
             with self._lock:
                 self._start()
@@ -213,7 +215,6 @@ class Session:
             if keys.prefix in presence.places:
                 return
             self.link.call(b"EXISTS", keys.sessions)  # tells why, if there still is a reason
-        raise self.link.closed
 
     # the background thread
 
@@ -224,9 +225,11 @@ class Session:
 
     def _run(self) -> None:
         renewal = time.monotonic() + self.lease / 3
-        beat = math.inf
+        beat, retry = math.inf, 0.0
         while not self.link.is_closed:
             due = min(renewal, beat, self.janitor.due)
+            if self.presence.is_behind:
+                due = min(due, retry)
             hung_up = self._bell.wait(due - time.monotonic(), self.presence.fileno)
             if self._stopping:
                 return
@@ -236,33 +239,35 @@ class Session:
                     self._try(self._drop, [keys])
             if hung_up:
                 self.link.hang_up()
-            if hung_up or self.presence.is_behind or time.monotonic() >= beat:
-                beat = self._beat()
+            now = time.monotonic()
+            if now >= beat or (self.presence.is_behind and now >= retry):
+                heard = self._try(self._beat)
+                retry = 0.0 if heard else time.monotonic() + RETRY
+                beat = retry or time.monotonic() + self.lease / 3
             self._try(self.janitor.run)
             if time.monotonic() >= renewal:
                 renewal = time.monotonic() + self.lease / 3
                 self._try(self.renew)
                 self._try(self._forget_expired)
 
-    def _beat(self) -> float:
-        """Say that this process lives; when to do so again."""
-        try:
-            for prefix in self.presence.beat():
-                for hold in list(self.holds.values()):
-                    if hold.handle.keys.prefix == prefix:
-                        hold.check()
-        except MultihostError as error:
-            if not self.link.is_closed:
-                logger.warning("%s does not hear of this process: %s", self.link.address, error)
-            return time.monotonic() + min(RETRY, self.lease / 3)
-        return time.monotonic() + self.lease / 3 if self.presence.places else math.inf
+    def _beat(self) -> None:
+        """Say that this process lives, and see what it lost while nobody heard of it."""
+        for prefix in self.presence.beat():
+            for hold in list(self.holds.values()):
+                if hold.handle.keys.prefix == prefix:
+                    hold.check()
 
-    def _try(self, action: Callable[..., object], *args: object) -> None:
+    def _try(self, action: Callable[..., object], *args: object) -> bool:
+        """Whether the server could be reached. Says so once in each outage."""
         try:
             action(*args)
         except MultihostError as error:
-            if not self.link.is_closed:
-                logger.warning("leases of %s were not renewed: %s", self.link.address, error)
+            if not self.link.is_closed and self._heard:
+                logger.warning("leases at %s are not renewed: %s", self.link.address, error)
+            self._heard = False
+        else:
+            self._heard = True
+        return self._heard
 
     def renew(self) -> None:
         """Renew everything held, and everything that it contains."""

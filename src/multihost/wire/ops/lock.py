@@ -61,8 +61,20 @@ def acquire(
     1 round trip for a free lock, 2 and the wait for another one.
     """
     session = handle.session
-    if handle.keys.prefix not in session.presence.places:
-        session.enter(handle.keys)
+    hold = _acquire(handle, owner, blocking, seconds)
+    while hold is not None and session.presence.lapses != hold.lapses and not hold.stands():
+        # This process slept while it was given the lock, and others took it for dead.
+        del session.holds[owner]
+        hold = _acquire(handle, owner, blocking, seconds)
+    return hold
+
+
+def _acquire(
+    handle: Handle, owner: Hashable, blocking: bool, seconds: float | None
+) -> LockHold | None:
+    session = handle.session
+    session.enter(handle.keys)
+    lapses = session.presence.lapses
     id_ = session.me.next_id()
     breaks = handle.link.breaks
     try:
@@ -74,7 +86,7 @@ def acquire(
     if fence is None:
         session.janitor.suspect(handle.keys, _look)
         return None
-    hold = session.holds[owner] = LockHold(handle, id_, int(fence))
+    hold = session.holds[owner] = LockHold(handle, id_, int(fence), lapses)
     if handle.link.breaks != breaks:  # then an attempt may still arrive, after the release
         session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
     return hold

@@ -33,7 +33,8 @@ class Permits(Hold):
     __slots__ = ("_lock", "bounded")
 
     def __init__(self, handle: Handle, bounded: bool) -> None:
-        super().__init__(handle, handle.session.presence.sid, 0)
+        presence = handle.session.presence
+        super().__init__(handle, presence.sid, 0, presence.lapses)
         self.count = 0
         self.bounded = bounded
         self._lock = threading.Lock()
