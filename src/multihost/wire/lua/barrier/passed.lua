@@ -18,11 +18,14 @@ local request, waiter, generation = ARGV[1], ARGV[2], ARGV[3]
 
 local done = answered(record, request)
 if done then return done[1] end
-if redis.call('EXISTS', data .. ':tokens:' .. generation) == 0 then
-  local state = redis.call('HMGET', data, 'g', 'x')
+local state = redis.call('HMGET', data, 'g', 'x')
+if not state[1] then
   -- @include lib/refuse
-  if not state[1] then return refuse(record, request, gone('barrier')) end
-  if state[1] == generation or state[2] == generation then return nothing(record, request) end
+  return refuse(record, request, gone('barrier'))
+end
+if state[1] == generation or state[2] == generation then
+  -- @include lib/refuse
+  return nothing(record, request)
 end
 redis.call('HDEL', data, 'q:' .. waiter)
 return answer(record, request, heard(data, generation))

@@ -8,11 +8,13 @@
 --   data:spelled hash    its first spellings
 --   data:refs hash    unnamed objects contained
 --   data:owners hash    kept containers that contain it
+--   data:tokens list    hints for who waits for it
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
 -- RETURNS  '.' or '!' (objects were let go); nil if there was none
 -- ERRORS   none
+-- WAKES    who waits for a lock or a semaphore, to learn that it is gone
 
 -- @include lib/once
 -- @include lib/refs
@@ -28,6 +30,11 @@ if redis.call('EXISTS', data) == 0 and listed == 0 then
   return nothing(record, request)
 end
 local flag = references(data).let_all_go()
-redis.call('UNLINK', data, data .. ':index', data .. ':spelled', data .. ':owners')
+local waiters = redis.pcall('HGET', data, 'w')
+redis.call('UNLINK', data, data .. ':index', data .. ':spelled', data .. ':owners', data .. ':tokens')
+if type(waiters) == 'string' and waiters ~= '0' then
+  -- @include lib/wake
+  wake(data .. ':tokens', tonumber(waiters))
+end
 if flag == '.' then redis.call('UNLINK', data .. ':refs') end
 return answer(record, request, flag)
