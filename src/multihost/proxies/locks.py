@@ -283,7 +283,8 @@ class RLockProxy(_LockBase):
 
     def _release_save(self) -> int:
         hold = self._hold()
-        assert hold is not None
+        if hold is None:
+            raise RuntimeError("cannot release un-acquired lock")
         count, hold.count = hold.count, 1
         self.release()
         return count

@@ -37,9 +37,11 @@ class Bell:
             self._watched = fd
         ready = {each for each, _ in self._poll.poll(max(0.0, seconds) * 1000)}
         if self._out in ready:
-            self._rung = False  # before the pipe is emptied: a ring meanwhile is heard
             with contextlib.suppress(BlockingIOError):
                 os.read(self._out, 4096)
+            # Not before: one that writes in between would be the last one ever to be heard. What it
+            # rings for is there by now, and is found after this.
+            self._rung = False
         return fd in ready
 
     def close(self) -> None:

@@ -9,14 +9,13 @@ session is given :data:`GRACE` seconds to come back. Where many wait, each looks
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from multihost.errors import MultihostError
 from multihost.wire.keys import Keys
@@ -43,14 +42,28 @@ _CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
 class Watched:
     """Something that threads of this process wait for."""
 
-    __slots__ = ("before", "due", "heads", "keys", "link", "looks", "script", "until", "waiting")
+    __slots__ = (
+        "before",
+        "due",
+        "heads",
+        "janitor",
+        "keys",
+        "link",
+        "listed",
+        "looks",
+        "script",
+        "until",
+        "waiters",
+    )
 
-    def __init__(self, link: Link, keys: Keys, script: Script) -> None:
-        self.link = link
+    def __init__(self, janitor: Janitor, keys: Keys, script: Script) -> None:
+        self.janitor = janitor
+        self.link: Link = janitor.link
         self.keys = keys
         self.heads: dict[tuple[Script, int], tuple[Caller | None, bytes]] = {}
         self.script = script
-        self.waiting = 0
+        self.waiters: set[int] = set()
+        self.listed = True
         self.until = 0.0
         self.before = b""
         self.looks = 0
@@ -61,7 +74,7 @@ class Janitor:
     """What the background thread of a session looks after."""
 
     def __init__(self, link: Link, presence: Presence, ring: Callable[[], None]) -> None:
-        self._link = link
+        self.link = link
         self._presence = presence
         self._ring = ring
         self._lock = threading.Lock()
@@ -72,17 +85,12 @@ class Janitor:
 
     # any thread
 
-    @contextlib.contextmanager
-    def watching(self, keys: Keys, script: Script) -> Iterator[None]:
-        """Look after something while the block runs."""
+    def watch(self, keys: Keys, script: Script) -> Watched:
+        """Look after something, for as long as this thread is in its ``waiters``."""
         with self._lock:
             watched = self._entry(keys, script)
-            watched.waiting += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                watched.waiting -= 1
+            watched.waiters.add(threading.get_ident())
+        return watched
 
     def suspect(self, keys: Keys, script: Script) -> None:
         """Look after something for a while: somebody was refused it and may ask again."""
@@ -92,7 +100,7 @@ class Janitor:
     def _entry(self, keys: Keys, script: Script) -> Watched:
         watched = self._watched.get((keys.data, script.name))
         if watched is None:
-            watched = self._watched[keys.data, script.name] = Watched(self._link, keys, script)
+            watched = self._watched[keys.data, script.name] = Watched(self, keys, script)
             self._wake(watched.due)
         return watched
 
@@ -139,10 +147,15 @@ class Janitor:
             ready = [each for each in self._watched.values() if each.due <= now]
             for watched in ready:
                 watched.due = now + LOOK
-                if not watched.waiting and watched.until < now:
-                    # It stays for a moment: most who wait for something will do so again.
+                if watched.waiters or watched.until >= now:
+                    continue
+                # In this order: who joins meanwhile either is seen here, or sees that it is gone.
+                watched.listed = False
+                if watched.waiters:
+                    watched.listed = True
+                else:
                     del self._watched[watched.keys.data, watched.script.name]
-        return [each for each in ready if each.waiting or each.until >= now]
+        return [each for each in ready if each.waiters or each.until >= now]
 
     def _do_chores(self) -> None:
         chores, self._chores = self._chores, []
@@ -152,7 +165,7 @@ class Janitor:
                 action()
                 done = once
             except MultihostError as error:
-                logger.debug("at %s, later: %s", self._link.address, error)
+                logger.debug("at %s, later: %s", self.link.address, error)
             if not done and time.monotonic() < until:
                 self._chores.append((until, once, action))
 
@@ -163,12 +176,12 @@ class Janitor:
         if found is None:  # there is no such object any more
             return
         waiters, watched.before, *holders = found
-        share = SHARE * waiters / max(1, watched.waiting)
+        share = SHARE * waiters / max(1, len(watched.waiters))
         watched.due = time.monotonic() + max(LOOK, share) * (0.9 + random.random() / 5)
         gone = self._gone(dict(zip(holders[0::2], holders[1::2], strict=True)))
         for sid, note in gone.items():
             key = b"%b:%b" % (watched.keys.sessions, sid)
-            left = _doubt.read(self._link, [key], note, b"%d" % (GRACE * 1000))
+            left = _doubt.read(self.link, [key], note, b"%d" % (GRACE * 1000))
             if left is not None:
                 watched.due = min(watched.due, time.monotonic() + left / 1000 + 0.01)
 
@@ -185,7 +198,7 @@ class Janitor:
         if not connections or not self._may_list:
             return {}
         try:
-            listed = self._link.ask(b"CLIENT", b"LIST", b"ID", *set(connections.values()))
+            listed = self.link.ask(b"CLIENT", b"LIST", b"ID", *set(connections.values()))
         except ReplyError:
             self._may_list = False  # then leases decide alone
             return {}

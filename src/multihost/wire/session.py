@@ -26,7 +26,7 @@ from typing import Any
 from multihost.errors import LeaseLost, MultihostError
 from multihost.wire.bell import Bell
 from multihost.wire.codec import Codec
-from multihost.wire.janitor import Janitor
+from multihost.wire.janitor import Janitor, Watched
 from multihost.wire.keys import Keys
 from multihost.wire.link import Caller, Link
 from multihost.wire.presence import Me, Presence
@@ -47,7 +47,7 @@ _drop = Script("object/drop")
 class Handle:
     """One shared object, as the operations take it."""
 
-    __slots__ = ("codec", "heads", "keys", "link", "parts", "session")
+    __slots__ = ("codec", "crowded", "heads", "keys", "link", "parts", "pop", "session", "watched")
 
     def __init__(self, session: Session, keys: Keys) -> None:
         self.session = session
@@ -57,6 +57,9 @@ class Handle:
         # What commands on it start with, packed: of scripts, and of other operations.
         self.heads: dict[tuple[Script, int], tuple[Caller | None, bytes]] = {}
         self.parts: tuple[bytes, ...] = ()
+        self.pop: Any = None  # what who waits for it is blocked in
+        self.watched: Watched | None = None
+        self.crowded = False  # whether somebody had to wait for it last time
 
 
 class Hold:
@@ -383,9 +386,11 @@ def _leave(reference: weakref.ref[Session]) -> None:
 
 
 _forking: list[Session] = []
+_one_fork = threading.Lock()  # of several threads that fork, one after the other
 
 
 def _before_fork() -> None:
+    _one_fork.acquire()
     _forking[:] = list(_sessions)
     for session in _forking:
         session._forking()
@@ -395,11 +400,13 @@ def _after_fork_in_parent() -> None:
     for session in _forking:
         session._forked_parent()
     _forking.clear()
+    _one_fork.release()
 
 
 def _after_fork_in_child() -> None:
     sessions = list(_forking)
     _forking.clear()
+    _one_fork.release()
     for session in sessions:
         session._forked_child()
 

@@ -10,17 +10,19 @@ waits on the connection that it has anyway: as many connections as threads, howe
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from multihost.errors import LinkError
-from multihost.wire.link import Broken, Caller, Command, Late, Link, Reply, pack
+from multihost.wire.janitor import Watched
+from multihost.wire.link import Broken, Caller, Late, Link, Reply, pack
 from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
-__all__ = ["Step", "attempt", "circle_in", "insist", "pop_from", "wait"]
+__all__ = ["Pop", "Step", "attempt", "circle_in", "insist", "pop_from", "wait"]
 
 SLICE = 5.0
 OVERDUE = 2.0  # seconds that a server may be late with the end of a slice
@@ -33,47 +35,75 @@ class Step(NamedTuple):
     args: Sequence[bytes]
 
 
-def pop_from(tokens: bytes) -> Callable[[bytes], Command]:
+class Pop:
+    """What a thread is blocked in."""
+
+    def __init__(self, name: bytes, *lists: bytes) -> None:
+        self._command = name, *lists
+        self._usual = self._packed(SLICE)
+
+    def _packed(self, seconds: float) -> bytes:
+        return pack((*self._command, b"%.3f" % seconds))
+
+    def request(self, seconds: float) -> bytes:
+        return self._usual if seconds == SLICE else self._packed(seconds)
+
+
+def pop_from(tokens: bytes) -> Pop:
     """The usual way to block: until there is a token."""
-    return lambda seconds: (b"BLPOP", tokens, seconds)
+    return Pop(b"BLPOP", tokens)
 
 
-def circle_in(tokens: bytes) -> Callable[[bytes], Command]:
+def circle_in(tokens: bytes) -> Pop:
     """To block until there is a token for all: each pushes it back for the next one."""
-    return lambda seconds: (b"BRPOPLPUSH", tokens, tokens, seconds)
+    return Pop(b"BRPOPLPUSH", tokens, tokens)
 
 
 def wait(
     handle: Handle,
     seconds: float | None,
     opening: Step,
-    pop: Callable[[bytes], Command],
+    pop: Pop,
     closing: Step,
     leave: Callable[[bytes], Step] | None = None,
     look: Script | None = None,
+    opened: Callable[[Reply], object] | None = None,
 ) -> Reply:
     """Wait until ``closing`` answers something, and return that; None when time is up.
 
     ``leave`` is what undoes ``opening`` if the wait ends in another way: its time is up, the object
     is gone, the server is lost, or the thread is interrupted. It is told the last request of the
-    caller before this wait. ``look`` finds dead holders.
+    caller before this wait. ``look`` finds dead holders. ``opened`` is told what ``opening``
+    answered.
     """
-    turn = _Turn(handle, seconds, opening, pop, closing)
+    turn = _Turn(handle, seconds, opening, pop, closing, opened)
     session = handle.session
-    if look is not None:
-        session.enter(handle.keys)
+    watched = None
     try:
-        if look is None:
-            reply = turn.take()
-        else:
-            with session.janitor.watching(handle.keys, look):
-                reply = turn.take()
+        if look is not None:
+            session.enter(handle.keys)
+            watched = _watched(handle, look)
+        reply = turn.take()
     except BaseException:
         turn.link.drop(turn.caller)  # with the connection the server forgets what it blocks
         turn.end(leave)
         raise
+    finally:
+        if watched is not None:
+            watched.waiters.discard(threading.get_ident())
     turn.end(leave if reply is None else None)
     return reply
+
+
+def _watched(handle: Handle, look: Script) -> Watched:
+    """Have the background thread look after what is waited for. Usually it does so already."""
+    watched, janitor = handle.watched, handle.session.janitor
+    if watched is not None and watched.script is look and watched.janitor is janitor:
+        watched.waiters.add(threading.get_ident())
+        if watched.listed:
+            return watched
+    handle.watched = watched = janitor.watch(handle.keys, look)
+    return watched
 
 
 def attempt(handle: Handle, step: Step, leave: Callable[[bytes], Step]) -> Reply:
@@ -150,8 +180,9 @@ class _Turn:
         handle: Handle,
         seconds: float | None,
         opening: Step,
-        pop: Callable[[bytes], Command],
+        pop: Pop,
         closing: Step,
+        opened: Callable[[Reply], object] | None,
     ) -> None:
         self.handle = handle
         self.link: Link = handle.link
@@ -159,7 +190,12 @@ class _Turn:
         self._before = b"%012d" % self.caller.number
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._opening, self._pop, self._closing = opening, pop, closing
+        self._opened = opened
+        # Usually a connection is as patient as a slice needs.
+        self._usual_limit = None if self.link.timeout >= SLICE + OVERDUE else SLICE + OVERDUE
         self._passing_until = 0.0
+        # The last request to decide, while it is not known whether it was executed.
+        self._unheard: tuple[bytes, Callable[[], bytes] | None] | None = None
 
     def _left(self) -> float:
         return SLICE if self._deadline is None else self._deadline - time.monotonic()
@@ -167,7 +203,7 @@ class _Turn:
     def take(self) -> Reply:
         while (left := self._left()) > 0:
             try:
-                reply = self._round(left)
+                reply = self._round(left) if self._unheard is None else self._ask_again()
             except Broken as error:
                 if isinstance(error, Late) and self._left() <= 0:
                     break
@@ -186,13 +222,34 @@ class _Turn:
 
     def _round(self, left: float) -> Reply:
         # The last round ends by our clock, the others by the server's.
-        block, limit = (left + OVERDUE, left) if left < SLICE else (SLICE, SLICE + OVERDUE)
+        block: float = SLICE
+        limit = self._usual_limit
+        if left < SLICE:
+            block, limit = left + OVERDUE, left
         opening, _ = self._opening.script.request(self.handle, self.caller, self._opening.args)
-        closing, _ = self._closing.script.request(self.handle, self.caller, self._closing.args)
+        self._unheard = self._closing.script.request(self.handle, self.caller, self._closing.args)
         first, last = self.link.blocked(
-            self.caller, opening, pack(self._pop(b"%.3f" % block)), closing, limit
+            self.caller, opening, self._pop.request(block), self._unheard[0], limit
         )
-        return first if type(first) is ReplyError else last
+        if self._opened is not None:
+            self._opened(first)
+        reply = first if type(first) is ReplyError else last
+        if type(reply) is not ReplyError:
+            self._unheard = None
+        return reply
+
+    def _ask_again(self) -> Reply:
+        """Send the request to decide once more, under its number: the server executes what it was
+        sent, also after an error of the opening, or when nobody hears the answer.
+        """
+        assert self._unheard is not None
+        request, unknown = self._unheard
+        reply = self.link.once(self.caller, request)
+        if type(reply) is ReplyError and reply.code == "NOSCRIPT" and unknown is not None:
+            reply = self.link.once(self.caller, unknown())
+        if type(reply) is not ReplyError or not reply.passing:
+            self._unheard = None
+        return reply
 
     def _failed(self, error: ReplyError) -> None:
         """Return if another round may do better."""

@@ -265,9 +265,10 @@ class Link:
         opening: bytes,
         blocking: bytes,
         closing: bytes,
-        seconds: float,
+        seconds: float | None,
     ) -> tuple[Reply, Reply]:
-        """Send three commands in one write, of which the second blocks; wait ``seconds`` for that.
+        """Send three commands in one write, of which the second blocks; wait ``seconds`` for that,
+        None: as long as for any other.
 
         Returns what the first and the last one answered, errors among them; after an error of the
         first the others are not waited for. Breaks are for the one who waits: raises
@@ -276,18 +277,28 @@ class Link:
         channel = caller.channel or self._connect(caller)
         try:
             channel.send(opening + blocking + closing)
-            reply = channel.read(self.timeout)
+            reply = channel.read()
             if type(reply) is ReplyError:
                 self.drop(caller)
                 return reply, None
             popped = channel.read(seconds)
-            last = channel.read(self.timeout)
+            last = channel.read()
         except Broken as error:
             self.drop(caller)
             if not isinstance(error, Late):
                 self._doubted = time.monotonic()
             raise
         return reply, popped if type(popped) is ReplyError else last
+
+    def once(self, caller: Caller, request: bytes) -> Reply:
+        """Send one command in the manner of :meth:`blocked`; returns errors, too."""
+        channel = caller.channel or self._connect(caller)
+        try:
+            return channel.exchange(request)
+        except Broken:
+            self.drop(caller)
+            self._doubted = time.monotonic()
+            raise
 
     def revive(self, caller: Caller, cause: Broken, patience: float) -> None:
         """Connect again after a break; look for the server up to ``patience`` seconds."""

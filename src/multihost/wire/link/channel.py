@@ -56,8 +56,8 @@ class Channel(Protocol):
     def send(self, requests: bytes) -> None:
         """Without waiting for an answer: :meth:`read` it."""
 
-    def read(self, seconds: float) -> Reply:
-        """The next reply, within so many seconds. Raises :class:`Late`."""
+    def read(self, seconds: float | None = None) -> Reply:
+        """The next reply, within so many seconds, or the usual time. Raises :class:`Late`."""
 
     def fileno(self) -> int:
         """What to poll for the end of the connection; -1 if there is nothing."""
@@ -166,11 +166,13 @@ class SocketChannel:
         except OSError as error:
             raise Broken(str(error) or type(error).__name__) from error
 
-    def read(self, seconds: float) -> Reply:
+    def read(self, seconds: float | None = None) -> Reply:
         try:
             reply = self._gets()
             if reply is not _UNFINISHED:
                 return reply
+            if seconds is None:
+                return self._rest()
             self._limit(seconds)
             try:
                 return self._rest()
@@ -242,8 +244,8 @@ class ClientChannel:
         with self._translated():
             self._connection.send_packed_command([requests])
 
-    def read(self, seconds: float) -> Reply:
-        return self._read(timeout=seconds)
+    def read(self, seconds: float | None = None) -> Reply:
+        return self._read() if seconds is None else self._read(timeout=seconds)
 
     def _read(self, **how: float) -> Reply:
         with self._translated():

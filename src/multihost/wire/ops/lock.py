@@ -18,7 +18,7 @@ from multihost.wire.ops.object import gone
 from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.wait import Step, pop_from, wait
+from multihost.wire.wait import Pop, Step, pop_from, wait
 
 __all__ = ["LockHold", "acquire", "create", "free", "holder", "is_locked", "release", "waiters"]
 
@@ -58,7 +58,8 @@ def acquire(
 ) -> LockHold | None:
     """Take the lock for ``owner``, None if that was not possible in time.
 
-    1 round trip for a free lock, 2 and the wait for another one.
+    1 round trip for a free lock, 2 and the wait for another one. Where threads of this process had
+    to wait last time they join those who wait at once.
     """
     session = handle.session
     hold = _acquire(handle, owner, blocking, seconds)
@@ -83,10 +84,11 @@ def _acquire(
         if not isinstance(error, MultihostError) or isinstance(error, LinkError):
             session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
         raise
+    hold = None
     if fence is None:
         session.janitor.suspect(handle.keys, _look)
-        return None
-    hold = session.holds[owner] = LockHold(handle, id_, int(fence), lapses)
+    else:
+        hold = session.holds[owner] = LockHold(handle, id_, int(fence), lapses)
     if handle.link.breaks != breaks:  # then an attempt may still arrive, after the release
         session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
     return hold
@@ -96,26 +98,34 @@ def _take(handle: Handle, id_: bytes, blocking: bool, seconds: float | None) -> 
     """The fencing token, None if the lock was not to be had in time."""
     link = handle.link
     breaks = link.breaks
-    taken, fence = link.exchange_many(link.take(), _taking(handle, id_), 2)
-    if type(fence) is not int or fence < FIRST:
-        raise _undone(handle, id_, taken, fence)
-    if taken == 1:
-        return fence
-    if not blocking or link.breaks != breaks:  # after a break it may be ours already
-        found: bytes | None = _try.repeat(handle, id_)
-        if found is not None or not blocking:
-            return found
+    if not (blocking and handle.crowded):
+        taken, fence = link.exchange_many(link.take(), _taking(handle, id_), 2)
+        if type(fence) is not int or fence < FIRST:
+            raise _undone(handle, id_, taken, fence)
+        if taken == 1:
+            return fence
+        if not blocking or link.breaks != breaks:  # after a break it may be ours already
+            found: bytes | None = _try.repeat(handle, id_)
+            if found is not None or not blocking:
+                return found
     args = (handle.session.me.waiter, id_)
     claimed: bytes | None = wait(
         handle,
         seconds,
         Step(_join, args),
-        pop_from(handle.keys.tokens),
+        _pop(handle),
         Step(_claim, args),
         lambda _: Step(_leave, args),
         _look,
+        lambda joined: setattr(handle, "crowded", joined == b"."),
     )
     return claimed
+
+
+def _pop(handle: Handle) -> Pop:
+    if handle.pop is None:
+        handle.pop = pop_from(handle.keys.tokens)
+    return handle.pop  # type: ignore[no-any-return]
 
 
 def _taking(handle: Handle, id_: bytes) -> bytes:

@@ -1,33 +1,27 @@
--- lock/claim: take the lock if it is not held. Written behind a BLPOP of data:tokens.
+-- lock/claim: take the lock if it is not held. May be repeated. Written behind a BLPOP of data:tokens.
 --
 -- KEYS
---   record  string  last request of the caller
---   data    hash    'h' -> holder, '' while it is passed on; 'f' -> last fencing token; 'w', 'q:<waiter>': waiters
+--   data  hash  'h' -> holder, '' while it is passed on; 'f' -> last fencing token; 'w' -> number of waiters;
+--               'q:<waiter>' -> the hold it wants
 -- ARGV
---   request  int    number of the request
---   waiter   bytes  session and thread
---   id       bytes  the hold
--- RETURNS  the fencing token; nil if another one holds the lock
+--   waiter  bytes  session and thread
+--   id      bytes  the hold
+-- RETURNS  the fencing token; nil if another one holds the lock, or this one does not wait for it any more
 -- ERRORS   GONE
 
--- @include lib/later
-local record, data = KEYS[1], KEYS[2]
-local request, waiter, id = ARGV[1], ARGV[2], ARGV[3]
+local data = KEYS[1]
+local waiter, id = ARGV[1], ARGV[2]
 
-local late = too_late(record, request)
-if late then return late[1] end
 local field = 'q:' .. waiter
 local state = redis.call('HMGET', data, 'h', 'f', 'w', field)
-local holder, fence, waiters = state[1], state[2], tonumber(state[3] or 0)
+local holder, fence = state[1], state[2]
 if not fence then
   -- @include lib/refuse
   return redis.error_reply(gone('lock'))
 end
+if state[4] ~= id then return holder == id and fence end
 if holder and holder ~= '' and holder ~= id then return false end
-if state[4] then
-  redis.call('HDEL', data, field)
-  waiters = waiters - 1
-end
+redis.call('HDEL', data, field)
 if holder ~= id then fence = string.format('%.0f', fence + 1) end
-redis.call('HSET', data, 'h', id, 'f', fence, 'w', waiters)
+redis.call('HSET', data, 'h', id, 'f', fence, 'w', state[3] - 1)
 return fence

@@ -8,7 +8,7 @@
 --   request  int    number of the request
 --   waiter   bytes  session and thread
 --   id       bytes  the hold that it wants
--- RETURNS  '.'
+-- RETURNS  '.'; '+' if it need not wait for others
 -- ERRORS   GONE
 -- WAKES    the waiter itself, if the lock is free
 
@@ -34,4 +34,4 @@ if holder ~= id then holder = '' end
 redis.call('HSET', data, field, id, 'w', waiters, 'h', holder)
 -- @include lib/wake
 wake(data .. ':tokens', 1)
-return '.'
+return '+'
