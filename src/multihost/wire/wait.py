@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from multihost.errors import LinkError
 from multihost.wire.janitor import Watched
@@ -28,11 +27,7 @@ SLICE = 5.0
 OVERDUE = 2.0  # seconds that a server may be late with the end of a slice
 
 
-class Step(NamedTuple):
-    """A script and its arguments."""
-
-    script: Script
-    args: Sequence[bytes]
+Step = tuple[Script, Sequence[bytes]]  # a script and its arguments
 
 
 class Pop:
@@ -67,22 +62,17 @@ def wait(
     closing: Step,
     leave: Callable[[bytes], Step] | None = None,
     look: Script | None = None,
-    opened: Callable[[Reply], object] | None = None,
 ) -> Reply:
     """Wait until ``closing`` answers something, and return that; None when time is up.
 
     ``leave`` is what undoes ``opening`` if the wait ends in another way: its time is up, the object
     is gone, the server is lost, or the thread is interrupted. It is told the last request of the
-    caller before this wait. ``look`` finds dead holders. ``opened`` is told what ``opening``
-    answered.
+    caller before this wait. ``look`` finds dead holders; the process must have entered its session
+    then.
     """
-    turn = _Turn(handle, seconds, opening, pop, closing, opened)
-    session = handle.session
-    watched = None
+    turn = _Turn(handle, seconds, opening, pop, closing)
+    watched = None if look is None else _watched(handle, look)
     try:
-        if look is not None:
-            session.enter(handle.keys)
-            watched = _watched(handle, look)
         reply = turn.take()
     except BaseException:
         turn.link.drop(turn.caller)  # with the connection the server forgets what it blocks
@@ -91,7 +81,10 @@ def wait(
     finally:
         if watched is not None:
             watched.waiters.discard(threading.get_ident())
-    turn.end(leave if reply is None else None)
+    if reply is None:
+        turn.end(leave)
+    else:
+        turn.link.give_back(turn.caller)
     return reply
 
 
@@ -126,12 +119,13 @@ def _exchange(
 ) -> Reply:
     """Run a script; if its outcome stays unknown do something else, or the same again."""
     caller.kept = True
-    request, unknown = step.script.request(handle, caller, step.args)
+    script, args = step
+    request, unknown = script.request(handle, caller, args)
     try:
         reply = handle.link.exchange(caller, request, unknown)
     except ReplyError as error:
         caller.kept = False
-        raise failure(error, step.script.name, handle.keys.ident) from None
+        raise failure(error, script.name, handle.keys.ident) from None
     except BaseException:
         if instead is None:
             _send_or_owe(handle, caller, request, unknown)
@@ -149,7 +143,8 @@ def withdraw(handle: Handle, caller: Caller, leave: Step) -> None:
     it. If the server cannot be reached the background thread does it later.
     """
     caller.kept = True
-    request, unknown = leave.script.request(handle, caller, leave.args)
+    script, args = leave
+    request, unknown = script.request(handle, caller, args)
     _send_or_owe(handle, caller, request, unknown)
 
 
@@ -182,7 +177,6 @@ class _Turn:
         opening: Step,
         pop: Pop,
         closing: Step,
-        opened: Callable[[Reply], object] | None,
     ) -> None:
         self.handle = handle
         self.link: Link = handle.link
@@ -190,7 +184,6 @@ class _Turn:
         self._before = b"%012d" % self.caller.number
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._opening, self._pop, self._closing = opening, pop, closing
-        self._opened = opened
         # Usually a connection is as patient as a slice needs.
         self._usual_limit = None if self.link.timeout >= SLICE + OVERDUE else SLICE + OVERDUE
         self._passing_until = 0.0
@@ -226,17 +219,21 @@ class _Turn:
         limit = self._usual_limit
         if left < SLICE:
             block, limit = left + OVERDUE, left
-        opening, _ = self._opening.script.request(self.handle, self.caller, self._opening.args)
-        self._unheard = self._closing.script.request(self.handle, self.caller, self._closing.args)
-        first, last = self.link.blocked(
-            self.caller, opening, self._pop.request(block), self._unheard[0], limit
+        script, args = self._opening
+        opening, _ = script.request(self.handle, self.caller, args)
+        script, args = self._closing
+        self._unheard = closing, _ = script.request(self.handle, self.caller, args)
+        replies = self.link.blocked(
+            self.caller, opening + self._pop.request(block) + closing, limit
         )
-        if self._opened is not None:
-            self._opened(first)
-        reply = first if type(first) is ReplyError else last
-        if type(reply) is not ReplyError:
-            self._unheard = None
-        return reply
+        for reply in (replies[0], replies[-1]):
+            if type(reply) is ReplyError:
+                return reply
+        # A full server refuses a pop that pushes; what was decided behind it counts all the same.
+        if replies[2] is None and type(replies[1]) is ReplyError:
+            return replies[1]
+        self._unheard = None
+        return replies[2]
 
     def _ask_again(self) -> Reply:
         """Send the request to decide once more, under its number: the server executes what it was
@@ -254,12 +251,12 @@ class _Turn:
     def _failed(self, error: ReplyError) -> None:
         """Return if another round may do better."""
         if error.code == "NOSCRIPT":
-            for step in (self._opening, self._closing):
-                self.link.call(b"SCRIPT", b"LOAD", step.script.source)
+            for script, _ in (self._opening, self._closing):
+                self.link.call(b"SCRIPT", b"LOAD", script.source)
         elif error.passing and time.monotonic() < (self._passing_until or self._be_patient()):
             self.link.pause()
         else:
-            raise failure(error, self._closing.script.name, self.handle.keys.ident) from None
+            raise failure(error, self._closing[0].name, self.handle.keys.ident) from None
 
     def end(self, leave: Callable[[bytes], Step] | None) -> None:
         """Give the caller back, after it has left."""

@@ -259,36 +259,25 @@ class Link:
         self._threads.stack.append(caller)
         return replies
 
-    def blocked(
-        self,
-        caller: Caller,
-        opening: bytes,
-        blocking: bytes,
-        closing: bytes,
-        seconds: float | None,
-    ) -> tuple[Reply, Reply]:
+    def blocked(self, caller: Caller, requests: bytes, seconds: float | None) -> list[Reply]:
         """Send three commands in one write, of which the second blocks; wait ``seconds`` for that,
         None: as long as for any other.
 
-        Returns what the first and the last one answered, errors among them; after an error of the
-        first the others are not waited for. Breaks are for the one who waits: raises
-        :class:`Broken`, and the connection is closed. The caller is not given back.
+        Returns the replies, errors among them; after an error of the first the others are not
+        waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection is
+        closed. The caller is not given back.
         """
         channel = caller.channel or self._connect(caller)
         try:
-            channel.send(opening + blocking + closing)
-            reply = channel.read()
-            if type(reply) is ReplyError:
-                self.drop(caller)
-                return reply, None
-            popped = channel.read(seconds)
-            last = channel.read()
+            replies = channel.block(requests, seconds)
         except Broken as error:
             self.drop(caller)
             if not isinstance(error, Late):
                 self._doubted = time.monotonic()
             raise
-        return reply, popped if type(popped) is ReplyError else last
+        if len(replies) == 1:
+            self.drop(caller)
+        return replies
 
     def once(self, caller: Caller, request: bytes) -> Reply:
         """Send one command in the manner of :meth:`blocked`; returns errors, too."""

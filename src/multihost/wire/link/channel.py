@@ -53,11 +53,10 @@ class Channel(Protocol):
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]: ...
 
-    def send(self, requests: bytes) -> None:
-        """Without waiting for an answer: :meth:`read` it."""
-
-    def read(self, seconds: float | None = None) -> Reply:
-        """The next reply, within so many seconds, or the usual time. Raises :class:`Late`."""
+    def block(self, requests: bytes, seconds: float | None) -> list[Reply]:
+        """Send three commands of which the second blocks; wait for it ``seconds``, None: the usual
+        time. After an error of the first only that is returned.
+        """
 
     def fileno(self) -> int:
         """What to poll for the end of the connection; -1 if there is nothing."""
@@ -158,30 +157,29 @@ class SocketChannel:
         except (OSError, hiredis.ProtocolError) as error:
             raise Broken(str(error) or type(error).__name__) from error
 
-    def send(self, requests: bytes) -> None:
+    def block(self, requests: bytes, seconds: float | None) -> list[Reply]:
+        receive, feed, gets = self._receive, self._feed, self._gets
+        if seconds is not None:
+            self._limit(seconds)
         try:
             self._send(requests)
-        except BlockingIOError:
-            raise Late("no answer within the timeout") from None
-        except OSError as error:
-            raise Broken(str(error) or type(error).__name__) from error
-
-    def read(self, seconds: float | None = None) -> Reply:
-        try:
-            reply = self._gets()
-            if reply is not _UNFINISHED:
-                return reply
-            if seconds is None:
-                return self._rest()
-            self._limit(seconds)
-            try:
-                return self._rest()
-            finally:
-                self._limit(self._timeout)
+            replies: list[Reply] = []
+            while True:
+                data = receive(65536)
+                if not data:
+                    raise Broken("the server closed the connection")
+                feed(data)
+                while (reply := gets()) is not _UNFINISHED:
+                    replies.append(reply)
+                if len(replies) == 3 or (replies and type(replies[0]) is ReplyError):
+                    return replies
         except BlockingIOError:
             raise Late("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
             raise Broken(str(error) or type(error).__name__) from error
+        finally:
+            if seconds is not None and self._socket.fileno() >= 0:
+                self._limit(self._timeout)
 
     def _limit(self, seconds: float) -> None:
         limit = _timeval(max(seconds, 1e-6))  # zero would mean for ever
@@ -237,15 +235,23 @@ class ClientChannel:
         return self.exchange_many(request, 1)[0]
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
-        self.send(requests)
+        self._write(requests)
         return [self._read() for _ in range(count)]
 
-    def send(self, requests: bytes) -> None:
+    def block(self, requests: bytes, seconds: float | None) -> list[Reply]:
+        self._write(requests)
+        first = self._read()
+        if type(first) is ReplyError:
+            return [first]
+        return [
+            first,
+            self._read() if seconds is None else self._read(timeout=seconds),
+            self._read(),
+        ]
+
+    def _write(self, requests: bytes) -> None:
         with self._translated():
             self._connection.send_packed_command([requests])
-
-    def read(self, seconds: float | None = None) -> Reply:
-        return self._read() if seconds is None else self._read(timeout=seconds)
 
     def _read(self, **how: float) -> Reply:
         with self._translated():

@@ -14,7 +14,7 @@ from multihost.wire.ops.ownership import retain
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import Step, attempt, circle_in, insist, wait
+from multihost.wire.wait import attempt, circle_in, insist, wait
 
 __all__ = ["Arrival", "arrive", "break_", "create", "open_", "state", "wait_for_others"]
 
@@ -73,8 +73,8 @@ def arrive(handle: Handle) -> Arrival | None:
     waiter = session.me.waiter
     answer: bytes = attempt(
         handle,
-        Step(_arrive, (waiter,)),
-        lambda _: Step(_break, (waiter, b"", b"broken")),
+        (_arrive, (waiter,)),
+        lambda _: (_break, (waiter, b"", b"broken")),
     )
     if answer == b"broken":
         return None
@@ -89,9 +89,9 @@ def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> 
         outcome = wait(
             handle,
             seconds,
-            Step(_stay, ()),
+            (_stay, ()),
             circle_in(b"%b:%b" % (handle.keys.tokens, arrival.generation)),
-            Step(_passed, args),
+            (_passed, args),
             None,
             _look,
         )
@@ -106,7 +106,7 @@ def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> 
 def open_(handle: Handle, arrival: Arrival) -> bool:
     """The action is done: let the others pass; whether the barrier still stands. 1 round trip."""
     args = (handle.session.me.waiter, arrival.generation)
-    return bool(insist(handle, Step(_open, args)) == b"open")
+    return bool(insist(handle, (_open, args)) == b"open")
 
 
 def break_(handle: Handle, arrival: Arrival | None = None, *, anew: bool = False) -> bool:
@@ -114,7 +114,7 @@ def break_(handle: Handle, arrival: Arrival | None = None, *, anew: bool = False
     pass before. 1 round trip.
     """
     waiter, generation = (handle.session.me.waiter, arrival.generation) if arrival else (b"", b"")
-    answer = insist(handle, Step(_break, (waiter, generation, b"" if anew else b"broken")))
+    answer = insist(handle, (_break, (waiter, generation, b"" if anew else b"broken")))
     return bool(answer == b"open")
 
 

@@ -12,7 +12,7 @@ from multihost.wire.ops.ownership import retain
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import Step, attempt, insist, pop_from, wait
+from multihost.wire.wait import attempt, insist, pop_from, wait
 
 __all__ = ["create", "enter", "leave", "notify", "sleepers", "wait_for_notice"]
 
@@ -42,13 +42,13 @@ def enter(handle: Handle) -> bytes:
     session = handle.session
     session.enter(handle.keys)
     waiter = session.me.waiter
-    generation: bytes = attempt(handle, Step(_enter, (waiter,)), lambda _: Step(_leave, (waiter,)))
+    generation: bytes = attempt(handle, (_enter, (waiter,)), lambda _: (_leave, (waiter,)))
     return generation
 
 
 def leave(handle: Handle) -> None:
     """Do not wait any more. 1 round trip."""
-    insist(handle, Step(_leave, (handle.session.me.waiter,)))
+    insist(handle, (_leave, (handle.session.me.waiter,)))
 
 
 def wait_for_notice(handle: Handle, generation: bytes, seconds: float | None) -> bool:
@@ -57,10 +57,10 @@ def wait_for_notice(handle: Handle, generation: bytes, seconds: float | None) ->
     notice = wait(
         handle,
         seconds,
-        Step(_stay, (generation,)),
+        (_stay, (generation,)),
         pop_from(b"%b:%b" % (handle.keys.tokens, generation)),
-        Step(_awake, (waiter, generation)),
-        lambda _: Step(_leave, (waiter,)),
+        (_awake, (waiter, generation)),
+        lambda _: (_leave, (waiter,)),
         _look,
     )
     return notice is not None
@@ -76,4 +76,4 @@ def sleepers(handle: Handle) -> int:
 
 def notify(handle: Handle, count: int) -> None:
     """Wake up to ``count`` who wait. 1 round trip."""
-    insist(handle, Step(_notify, (b"%d" % count,)))
+    insist(handle, (_notify, (b"%d" % count,)))

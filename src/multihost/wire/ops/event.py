@@ -11,7 +11,7 @@ from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import Step, circle_in, insist, wait
+from multihost.wire.wait import circle_in, insist, wait
 
 __all__ = ["clear", "create", "is_set", "put", "wait_until_set"]
 
@@ -28,12 +28,12 @@ def create(handle: Handle) -> bool:
 
 def put(handle: Handle) -> None:
     """Set the event. 1 round trip."""
-    insist(handle, Step(_set, ()))
+    insist(handle, (_set, ()))
 
 
 def clear(handle: Handle) -> None:
     """Reset the event. 1 round trip."""
-    insist(handle, Step(_clear, ()))
+    insist(handle, (_clear, ()))
 
 
 def is_set(handle: Handle) -> bool:
@@ -51,5 +51,5 @@ def wait_until_set(handle: Handle, seconds: float | None) -> bool:
         return True
     if seconds is not None and seconds <= 0:
         return False
-    look = Step(_look, (seen[1:],))
+    look = (_look, (seen[1:],))
     return wait(handle, seconds, look, circle_in(handle.keys.tokens), look) is not None

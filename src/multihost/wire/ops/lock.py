@@ -18,7 +18,7 @@ from multihost.wire.ops.object import gone
 from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.wait import Pop, Step, pop_from, wait
+from multihost.wire.wait import Pop, pop_from, wait
 
 __all__ = ["LockHold", "acquire", "create", "free", "holder", "is_locked", "release", "waiters"]
 
@@ -112,13 +112,14 @@ def _take(handle: Handle, id_: bytes, blocking: bool, seconds: float | None) -> 
     claimed: bytes | None = wait(
         handle,
         seconds,
-        Step(_join, args),
+        (_join, args),
         _pop(handle),
-        Step(_claim, args),
-        lambda _: Step(_leave, args),
+        (_claim, args),
+        lambda _: (_leave, args),
         _look,
-        lambda joined: setattr(handle, "crowded", joined == b"."),
     )
+    if claimed is not None:
+        handle.crowded = claimed[:1] != b"+"
     return claimed
 
 

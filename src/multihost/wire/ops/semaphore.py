@@ -93,16 +93,16 @@ def acquire(
     args = (session.me.waiter, account.id)
 
     def leave(since: bytes) -> Step:
-        return Step(_leave, (*args, since))
+        return (_leave, (*args, since))
 
-    fence = attempt(handle, Step(_acquire, (account.id, b"%d" % bool(blocking))), leave)
+    fence = attempt(handle, (_acquire, (account.id, b"%d" % bool(blocking))), leave)
     if fence is None and blocking:
         fence = wait(
             handle,
             seconds,
-            Step(_join, args),
+            (_join, args),
             pop_from(handle.keys.tokens),
-            Step(_claim, args),
+            (_claim, args),
             leave,
             _look,
         )
@@ -132,7 +132,7 @@ def release(handle: Handle, account: Permits, amount: int) -> bool:
 
 def _put_back(handle: Handle, account: Permits, amount: int, own: int) -> bytes:
     args = (account.id, b"%d" % amount, b"%d" % own, b"%d" % account.bounded)
-    answer: bytes = insist(handle, Step(_release, args))
+    answer: bytes = insist(handle, (_release, args))
     return answer
 
 

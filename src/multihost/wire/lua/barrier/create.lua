@@ -29,7 +29,9 @@ if name ~= '' and string.byte(action) == 64 then
   -- @include lib/refuse
   return refuse(record, request, RETAIN)
 end
-if name ~= '' then redis.call('DEL', data) end
+if name ~= '' and redis.call('EXISTS', data) > 0 then
+  redis.call('UNLINK', data)
+end
 redis.call('HSET', data, 'n', parties, 'g', '0', 'c', '0', 's', '', 'a', action)
 enter(names, name, kind, lease, {data})
 if string.byte(action) == 64 then references(data).take_in(action) end

@@ -29,7 +29,9 @@ if name ~= '' and string.byte(lock) == 64 then
   -- @include lib/refuse
   return refuse(record, request, RETAIN)
 end
-if name ~= '' then redis.call('DEL', data) end
+if name ~= '' and redis.call('EXISTS', data) > 0 then
+  redis.call('UNLINK', data)
+end
 redis.call('HSET', data, 'g', '0', 'f', first_fence())
 enter(names, name, kind, lease, {data})
 if string.byte(lock) == 64 then references(data).take_in(lock) end

@@ -29,9 +29,11 @@ local last, oldest = tonumber(state[1]), tonumber(state[2] or 0)
 for generation = oldest, last do
   local waiting = count_of(data, 'c', generation)
   if waiting > 0 then
-    local woken = math.min(count, waiting - count_of(data, 'n', generation))
+    local notified = count_of(data, 'n', generation)
+    local woken = math.min(count, waiting - notified)
     if woken > 0 then
-      redis.call('HINCRBY', data, 'n:' .. generation, woken)
+      redis.call('HDEL', data, 'n:' .. generation) -- a full server accepts what follows a deletion
+      redis.call('HSET', data, 'n:' .. generation, notified + woken)
       wake(data .. ':tokens:' .. generation, woken)
       count = count - woken
     end

@@ -21,6 +21,7 @@ if not state[1] then
 end
 local missing = tonumber(state[2] or 0) - redis.call('LLEN', data .. ':tokens:' .. generation)
 if missing > 0 then
+  redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
   -- @include lib/wake
   wake(data .. ':tokens:' .. generation, missing)
 end

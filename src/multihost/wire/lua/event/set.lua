@@ -22,9 +22,9 @@ if not set then
   return refuse(record, request, gone('event'))
 end
 if set == '0' then
+  redis.call('DEL', data .. ':tokens') -- a full server accepts what follows a deletion
   redis.call('HINCRBY', data, 'n', '1')
   redis.call('HSET', data, 's', '1')
-  redis.call('DEL', data .. ':tokens')
   -- @include lib/wake
   wake(data .. ':tokens', 1)
 end

@@ -2,11 +2,12 @@
 --
 -- KEYS
 --   data  hash  'h' -> holder, '' while it is passed on; 'f' -> last fencing token; 'w' -> number of waiters;
---               'q:<waiter>' -> the hold it wants
+--               'q:<waiter>' -> the hold it wants, and '+' if it need not wait for others
 -- ARGV
 --   waiter  bytes  session and thread
 --   id      bytes  the hold
--- RETURNS  the fencing token; nil if another one holds the lock, or this one does not wait for it any more
+-- RETURNS  the fencing token, behind '+' if it did not wait for others; nil if another one holds the lock, or this one
+--          does not wait for it any more
 -- ERRORS   GONE
 
 local data = KEYS[1]
@@ -19,9 +20,10 @@ if not fence then
   -- @include lib/refuse
   return redis.error_reply(gone('lock'))
 end
-if state[4] ~= id then return holder == id and fence end
+local free = state[4] == id .. '+'
+if state[4] ~= id and not free then return holder == id and fence end
 if holder and holder ~= '' and holder ~= id then return false end
 redis.call('HDEL', data, field)
 if holder ~= id then fence = string.format('%.0f', fence + 1) end
 redis.call('HSET', data, 'h', id, 'f', fence, 'w', state[3] - 1)
-return fence
+return free and '+' .. fence or fence

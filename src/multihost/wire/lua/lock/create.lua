@@ -22,7 +22,9 @@ local done = answered(record, request)
 if done then return done[1] end
 local existing = known(names, data, name)
 if existing then return answer(record, request, existing) end
-if name ~= '' then redis.call('DEL', data) end
+if name ~= '' and redis.call('EXISTS', data) > 0 then
+  redis.call('UNLINK', data)
+end
 redis.call('HSET', data, 'f', first_fence())
 enter(names, name, kind, lease, {data})
 return answer(record, request, '.')

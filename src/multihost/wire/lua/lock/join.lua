@@ -2,13 +2,14 @@
 --
 -- KEYS
 --   record       string  last request of the caller
---   data         hash    'h' -> holder, '' while it is passed on; 'w' -> number of waiters; 'q:<waiter>' -> its hold
+--   data         hash    'h' -> holder, '' while it is passed on; 'w' -> number of waiters; 'q:<waiter>' -> its hold,
+--                        and '+' if it need not wait for others
 --   data:tokens  list    hints for who waits
 -- ARGV
 --   request  int    number of the request
 --   waiter   bytes  session and thread
 --   id       bytes  the hold that it wants
--- RETURNS  '.'; '+' if it need not wait for others
+-- RETURNS  '.'
 -- ERRORS   GONE
 -- WAKES    the waiter itself, if the lock is free
 
@@ -31,7 +32,7 @@ if holder and holder ~= id then
   return '.'
 end
 if holder ~= id then holder = '' end
-redis.call('HSET', data, field, id, 'w', waiters, 'h', holder)
+redis.call('HSET', data, field, id .. '+', 'w', waiters, 'h', holder)
 -- @include lib/wake
 wake(data .. ':tokens', 1)
-return '+'
+return '.'

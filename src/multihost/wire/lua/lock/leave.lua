@@ -17,12 +17,14 @@
 local record, data = KEYS[1], KEYS[2]
 local request, waiter, id = ARGV[1], ARGV[2], ARGV[3]
 
+-- A full server accepts what follows a deletion, of nothing too.
+redis.call('HDEL', data, '')
 local late = too_late(record, request)
 if late then return late[1] end
 local field = 'q:' .. waiter
 local state = redis.call('HMGET', data, 'h', 'w', field)
 local holder, waiters = state[1], state[2]
-if state[3] == id then
+if state[3] == id or state[3] == id .. '+' then
   redis.call('HDEL', data, field)
   waiters = redis.call('HINCRBY', data, 'w', '-1') .. ''
 end

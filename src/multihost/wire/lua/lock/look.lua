@@ -34,6 +34,7 @@ if prune == '1' then
     end
   end
   waiters = living .. ''
+  redis.call('HDEL', data, 'w') -- a full server accepts what follows a deletion
   redis.call('HSET', data, 'w', waiters)
 end
 local holding = sessions_seen(sessions)

@@ -42,7 +42,11 @@ for _, field in ipairs(redis.call('HKEYS', data)) do
 end
 if prune == '1' then
   waiters = living
+  redis.call('HDEL', data, 'w') -- a full server accepts what follows a deletion
   redis.call('HSET', data, 'w', waiters)
 end
-if free > 0 and waiters > 0 then hand_out(data, free, waiters) end
+if free > 0 and waiters > 0 then
+  redis.call('HDEL', data, '') -- of nothing, too
+  hand_out(data, free, waiters)
+end
 return holding.append_to({waiters, before})
