@@ -69,9 +69,10 @@ class ConditionProxy(AcquirerProxy):
     Its lock is an RLock of its own, or a Lock or RLock that was given, with which the condition is
     locked, too.
 
-    **Cost**: ``wait()`` four round trips and the wait, ``notify()`` one.
+    **Cost**: ``wait()`` five round trips and the wait, ``notify()`` one.
     **If the holder dies**: as with its lock. A killed waiter takes no notification along: another
-    one gets it, at once if it was waiting, about a second later if the dead one had been notified.
+    one gets it, at once if it was waiting, about a second later if the dead one had been notified
+    and did not have the lock again.
     **Differs from multiprocessing**: works with an RLock that was given; a dead holder blocks
     nobody.
     """
@@ -123,9 +124,12 @@ class ConditionProxy(AcquirerProxy):
             condition_ops.leave(handle)
             raise
         try:
-            return condition_ops.wait_for_notice(handle, generation, timeout)
+            notified = condition_ops.wait_for_notice(handle, generation, timeout)
         finally:
             self._lock._acquire_restore(count)
+        if notified:
+            condition_ops.go_on(handle)
+        return notified
 
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
         """Wait until ``predicate()``, which is called here, is true; its last result."""

@@ -6,6 +6,7 @@ belongs to the next (see ``lua/condition/enter.lua``).
 
 from __future__ import annotations
 
+from multihost.wire.link import pairs
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
 from multihost.wire.ops.ownership import retain
@@ -14,7 +15,7 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import attempt, insist, pop_from, wait
 
-__all__ = ["create", "enter", "leave", "notify", "sleepers", "wait_for_notice"]
+__all__ = ["create", "enter", "go_on", "leave", "notify", "sleepers", "wait_for_notice"]
 
 _create = Script("condition/create")
 _enter = Script("condition/enter")
@@ -66,12 +67,19 @@ def wait_for_notice(handle: Handle, generation: bytes, seconds: float | None) ->
     return notice is not None
 
 
+def go_on(handle: Handle) -> None:
+    """This thread has the lock again: its notification has arrived. Until then it would be for
+    another one, if this process died. 1 round trip.
+    """
+    handle.link.call(b"HDEL", handle.keys.data, b"z:" + handle.session.me.waiter)
+
+
 def sleepers(handle: Handle) -> int:
     """How many wait for a notification. 1 round trip, O(waiters)."""
-    fields = handle.link.call(b"HKEYS", handle.keys.data)
-    if not fields:
+    found = pairs(handle.link.call(b"HGETALL", handle.keys.data))
+    if not found:
         raise gone(handle, "condition/statistics")
-    return sum(field[:2] == b"z:" for field in fields)
+    return sum(field[:2] == b"z:" and generation != b"" for field, generation in found.items())
 
 
 def notify(handle: Handle, count: int) -> None:

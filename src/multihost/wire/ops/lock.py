@@ -81,7 +81,8 @@ def _acquire(
     try:
         fence = _take(handle, id_, blocking, seconds)
     except BaseException as error:
-        if not isinstance(error, MultihostError) or isinstance(error, LinkError):
+        known = isinstance(error, MultihostError) and not isinstance(error, LinkError)
+        if not known or handle.link.breaks != breaks:
             session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
         raise
     hold = None
@@ -150,10 +151,11 @@ def _undone(handle: Handle, id_: bytes, taken: object, fence: object) -> Multiho
 
 
 def _give_up(handle: Handle, owner: Hashable, id_: bytes) -> None:
-    """End a hold that nobody knows of."""
+    """End a hold that nobody knows of, or one of a lock that was deleted."""
     hold = handle.session.holds.get(owner)
     if hold is None or hold.id != id_:
         _release.repeat(handle, id_)
+    _discard.repeat(handle, id_)
 
 
 def release(hold: Hold) -> bool:

@@ -1,5 +1,7 @@
 -- condition/leave: stop waiting for a notification.
 --
+-- Who was notified and does not go on leaves that to another one.
+--
 -- KEYS
 --   record           string  last request of the caller
 --   data             hash    'g' -> generation; 'c:<g>', 'n:<g>', 'z:<waiter>': who waits
@@ -20,7 +22,12 @@ local done = answered(record, request)
 if done then return done[1] end
 local generation = redis.call('HGET', data, 'z:' .. waiter)
 if generation then
+  local state = redis.call('HMGET', data, 'g', 'o')
   redis.call('HDEL', data, 'z:' .. waiter)
-  leave(data, generation, tonumber(redis.call('HGET', data, 'g')), true)
+  if generation == '' then
+    rouse(data, tonumber(state[2] or 0), tonumber(state[1]), 1)
+  else
+    leave(data, generation, tonumber(state[1]), true)
+  end
 end
 return answer(record, request, '.')

@@ -1,4 +1,4 @@
--- condition/look: forget dead waiters, and pass on what notified them. May be repeated.
+-- condition/look: forget dead waiters, pass on what notified them, and wake who waits in vain. May be repeated.
 --
 -- KEYS
 --   data             hash    'g' -> generation; 'c:<g>', 'n:<g>', 'z:<waiter>': who waits
@@ -18,8 +18,9 @@
 local data, sessions = KEYS[1], KEYS[2]
 local before, prune = ARGV[1], ARGV[2]
 
-local last = redis.call('HGET', data, 'g')
-if not last then return false end
+local state = redis.call('HMGET', data, 'g', 'o')
+if not state[1] then return false end
+local last, oldest = tonumber(state[1]), tonumber(state[2] or 0)
 local waiting = sessions_seen(sessions)
 local living = 0
 for _, field in ipairs(redis.call('HKEYS', data)) do
@@ -29,8 +30,21 @@ for _, field in ipairs(redis.call('HKEYS', data)) do
     else
       local generation = redis.call('HGET', data, field)
       redis.call('HDEL', data, field)
-      leave(data, generation, tonumber(last), true)
+      if generation == '' then
+        rouse(data, oldest, last, 1)
+      else
+        leave(data, generation, last, true)
+      end
     end
+  end
+end
+for generation = oldest, last do
+  local notified = count_of(data, 'n', generation)
+  local missing = notified - redis.call('LLEN', data .. ':tokens:' .. generation)
+  if missing > 0 then
+    -- Who took the token is dead, or has not come yet to say so: then one too many does no harm.
+    redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
+    wake(data .. ':tokens:' .. generation, missing)
   end
 end
 return waiting.append_to({living, before})

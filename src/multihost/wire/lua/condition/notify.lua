@@ -13,7 +13,6 @@
 
 -- @include lib/once
 -- @include lib/sleepers
--- @include lib/wake
 local record, data = KEYS[1], KEYS[2]
 local request, count = ARGV[1], ARGV[2]
 
@@ -24,22 +23,5 @@ if not state[1] then
   -- @include lib/refuse
   return refuse(record, request, gone('condition'))
 end
-count = tonumber(count)
-local last, oldest = tonumber(state[1]), tonumber(state[2] or 0)
-for generation = oldest, last do
-  local waiting = count_of(data, 'c', generation)
-  if waiting > 0 then
-    local notified = count_of(data, 'n', generation)
-    local woken = math.min(count, waiting - notified)
-    if woken > 0 then
-      redis.call('HDEL', data, 'n:' .. generation) -- a full server accepts what follows a deletion
-      redis.call('HSET', data, 'n:' .. generation, notified + woken)
-      wake(data .. ':tokens:' .. generation, woken)
-      count = count - woken
-    end
-  elseif generation == oldest and generation < last then
-    oldest = generation + 1
-    redis.call('HSET', data, 'o', oldest)
-  end
-end
+rouse(data, tonumber(state[2] or 0), tonumber(state[1]), tonumber(count))
 return answer(record, request, '.')

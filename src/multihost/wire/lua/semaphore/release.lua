@@ -39,7 +39,7 @@ if bounded == '1' and free + amount > value then return answer(record, request, 
 redis.call('HDEL', data, field)
 if had > amount then redis.call('HSET', data, field, had - amount) end
 local missing = amount - had
-if missing > 0 and redis.call('HLEN', data) > 4 then
+if missing > 0 and redis.call('HLEN', data) > 3 then
   for _, other in ipairs(redis.call('HKEYS', data)) do
     if missing > 0 and string.sub(other, 1, 2) == 'p:' then
       local has = tonumber(redis.call('HGET', data, other))

@@ -1,0 +1,1 @@
+"""Locks and the like beyond what the standard library has."""
