@@ -227,29 +227,74 @@ def test_permits_that_another_process_releases_do_not_come_back_twice(
     assert theirs.statistics().permits == 4
 
 
-@pytest.mark.parametrize("typeid", ["Lock", "RLock", "Semaphore"])
-def test_who_waits_for_what_is_deleted_learns_it(
-    typeid: str, m: RedisManager, other: RedisManager
-) -> None:
-    held = CREATE[typeid](m, "x")
-    while held.acquire(False) and typeid == "Semaphore":
-        pass
+WAITS: dict[str, Any] = {
+    "Lock": (lambda p: p.acquire(), lambda p: p.acquire(), lambda p: p.statistics().waiters),
+    "RLock": (lambda p: p.acquire(), lambda p: p.acquire(), lambda p: p.statistics().waiters),
+    "Semaphore": (
+        lambda p: [p.acquire(), p.acquire()],
+        lambda p: p.acquire(),
+        lambda p: p.statistics().waiters,
+    ),
+    "Condition": (
+        lambda p: None,
+        lambda p: p.acquire() and p.wait(),
+        lambda p: p.statistics().waiters,
+    ),
+    "Barrier": (lambda p: None, lambda p: p.wait(), lambda p: p.n_waiting),
+}
+
+
+def learns_of_the_end(typeid: str, proxy: Any, other: RedisManager, deleted: Any) -> None:
+    prepare, wait, waiters = WAITS[typeid]
+    prepare(proxy)
     outcome: list[BaseException] = []
 
-    def wait() -> None:
+    def wait_in_vain() -> None:
         try:
-            CREATE[typeid](other, "x").acquire()
+            wait(CREATE[typeid](other, "x"))
         except BaseException as error:
             outcome.append(error)
 
-    thread = threading.Thread(target=wait)
+    thread = threading.Thread(target=wait_in_vain)
     thread.start()
-    assert wait_until(lambda: held.statistics().waiters == 1)
-    held.delete()
+    assert wait_until(lambda: waiters(proxy) == 1)
+    deleted()
     thread.join(2)
     assert [type(error) for error in outcome] == [ObjectGone]
+
+
+@pytest.mark.parametrize("typeid", WAITS)
+def test_who_waits_for_what_is_deleted_learns_it(
+    typeid: str, m: RedisManager, other: RedisManager
+) -> None:
+    proxy = CREATE[typeid](m, "x")
+    learns_of_the_end(typeid, proxy, other, proxy.delete)
     with pytest.raises(ObjectGone):
-        held.release()
+        proxy.wait() if typeid == "Barrier" else proxy.locked()
+    assert m.names() == []
+
+
+def test_who_waits_for_an_event_that_is_deleted_learns_it(
+    m: RedisManager, server: AnyServer
+) -> None:
+    event = m.Event("x")
+    outcome: list[BaseException] = []
+    started = threading.Event()
+
+    def wait_in_vain() -> None:
+        started.set()
+        try:
+            event.wait()
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=wait_in_vain)
+    thread.start()
+    started.wait()
+    assert wait_until(lambda: server.info("clients")["blocked_clients"] == "1")
+    event.delete()
+    thread.join(2)
+    assert [type(error) for error in outcome] == [ObjectGone]
 
 
 # -- living

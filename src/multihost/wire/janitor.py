@@ -29,7 +29,7 @@ __all__ = ["Janitor", "Watched"]
 logger = logging.getLogger(__name__)
 
 LOOK = 0.3  # seconds between two looks
-SHARE = 0.02  # and for each process that waits for the same
+SHARE = 0.1  # at least, for each process that waits for the same
 GRACE = 1.0  # a living process comes back sooner
 PRUNE = 8  # every so many looks for dead waiters, too
 LINGER = 3.0  # how long an object is looked after on suspicion

@@ -250,12 +250,17 @@ class Script:
 
     def request(
         self, subject: Subject, caller: Caller, args: Sequence[bytes]
-    ) -> tuple[bytes, Callable[[], bytes] | None]:
+    ) -> tuple[bytes, Callable[[], bytes]]:
         """A new request of ``caller``: what to send, and what instead to a server that forgot the
         script. The number stays the same, for it may have been executed.
         """
         if not self._writes:
-            return self._repeatable(subject, args), None
+
+            def source() -> bytes:
+                keys = self._keys(subject, None)
+                return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *args))
+
+            return self._repeatable(subject, args), source
         caller.number = number = caller.number + 1
         head = subject.heads.get((self, len(args)))
         if head is None or head[0] is not caller:

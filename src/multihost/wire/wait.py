@@ -23,7 +23,7 @@ from multihost.wire.session import Handle
 
 __all__ = ["Pop", "Step", "attempt", "circle_in", "insist", "pop_from", "wait"]
 
-SLICE = 5.0
+SLICE = 20.0
 OVERDUE = 2.0  # seconds that a server may be late with the end of a slice
 
 
@@ -188,7 +188,7 @@ class _Turn:
         self._usual_limit = None if self.link.timeout >= SLICE + OVERDUE else SLICE + OVERDUE
         self._passing_until = 0.0
         # The last request to decide, while it is not known whether it was executed.
-        self._unheard: tuple[bytes, Callable[[], bytes] | None] | None = None
+        self._unheard: tuple[bytes, Callable[[], bytes]] | None = None
 
     def _left(self) -> float:
         return SLICE if self._deadline is None else self._deadline - time.monotonic()
@@ -219,19 +219,23 @@ class _Turn:
         limit = self._usual_limit
         if left < SLICE:
             block, limit = left + OVERDUE, left
-        script, args = self._opening
-        opening, _ = script.request(self.handle, self.caller, args)
-        script, args = self._closing
-        self._unheard = closing, _ = script.request(self.handle, self.caller, args)
+        known = self.link.opened(self.caller).known
+        first, args = self._opening
+        opening, source = first.request(self.handle, self.caller, args)
+        if first not in known:  # what follows would block, and run, behind a NOSCRIPT as well
+            opening = source()
+        last, args = self._closing
+        self._unheard = closing, source = last.request(self.handle, self.caller, args)
+        if last not in known:
+            closing = source()
         replies = self.link.blocked(
             self.caller, opening + self._pop.request(block) + closing, limit
         )
-        for reply in (replies[0], replies[-1]):
+        for reply in replies:
             if type(reply) is ReplyError:
                 return reply
-        # A full server refuses a pop that pushes; what was decided behind it counts all the same.
-        if replies[2] is None and type(replies[1]) is ReplyError:
-            return replies[1]
+        known.add(first)
+        known.add(last)
         self._unheard = None
         return replies[2]
 
@@ -242,7 +246,7 @@ class _Turn:
         assert self._unheard is not None
         request, unknown = self._unheard
         reply = self.link.once(self.caller, request)
-        if type(reply) is ReplyError and reply.code == "NOSCRIPT" and unknown is not None:
+        if type(reply) is ReplyError and reply.code == "NOSCRIPT":
             reply = self.link.once(self.caller, unknown())
         if type(reply) is not ReplyError or not reply.passing:
             self._unheard = None

@@ -267,7 +267,7 @@ class Link:
         waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection is
         closed. The caller is not given back.
         """
-        channel = caller.channel or self._connect(caller)
+        channel = self.opened(caller)
         try:
             replies = channel.block(requests, seconds)
         except Broken as error:
@@ -278,6 +278,10 @@ class Link:
         if len(replies) == 1:
             self.drop(caller)
         return replies
+
+    def opened(self, caller: Caller) -> Channel:
+        """The connection of a caller, which is opened if need be. Raises :class:`Broken`."""
+        return caller.channel or self._connect(caller)
 
     def once(self, caller: Caller, request: bytes) -> Reply:
         """Send one command in the manner of :meth:`blocked`; returns errors, too."""

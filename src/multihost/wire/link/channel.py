@@ -49,6 +49,9 @@ class Late(Broken):
 class Channel(Protocol):
     """One connection. After any exception but ReplyError it must be closed."""
 
+    known: set[object]
+    """Scripts that the server is known to know."""
+
     def exchange(self, request: bytes) -> Reply: ...
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]: ...
@@ -117,7 +120,7 @@ def _timeval(seconds: float) -> bytes:
 class SocketChannel:
     """A plain socket, read by hiredis."""
 
-    __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout")
+    __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout", "known")
 
     def __init__(self, sock: socket.socket, timeout: float) -> None:
         # A timeout kept by the kernel costs no poll() before each read, as settimeout() does.
@@ -125,6 +128,7 @@ class SocketChannel:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
         self._timeout = timeout
+        self.known: set[object] = set()
         reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_UNFINISHED)
         self._socket = sock
         self._send, self._receive = sock.sendall, sock.recv
@@ -229,6 +233,7 @@ class ClientChannel:
         import redis.exceptions
 
         self._connection = connection
+        self.known: set[object] = set()
         self._errors = redis.exceptions
 
     def exchange(self, request: bytes) -> Reply:
@@ -300,11 +305,19 @@ def _open_socket(address: Address, credentials: Credentials, timeout: float) -> 
         sock = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
         with _Opening(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            _keep_alive(sock)
     with _Opening(sock):
         channel = SocketChannel(sock, timeout)
         _greet(channel, address, credentials)
     return channel
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Let the kernel find out that the other end is gone: who is blocked there does not write."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):  # the first is called otherwise on macOS
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 class _Opening(contextlib.AbstractContextManager[None]):

@@ -6,7 +6,6 @@ belongs to the next (see ``lua/condition/enter.lua``).
 
 from __future__ import annotations
 
-from multihost.wire.link import pairs
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
 from multihost.wire.ops.ownership import retain
@@ -71,15 +70,15 @@ def go_on(handle: Handle) -> None:
     """This thread has the lock again: its notification has arrived. Until then it would be for
     another one, if this process died. 1 round trip.
     """
-    handle.link.call(b"HDEL", handle.keys.data, b"z:" + handle.session.me.waiter)
+    handle.link.call(b"HDEL", handle.keys.data, b"y:" + handle.session.me.waiter)
 
 
 def sleepers(handle: Handle) -> int:
     """How many wait for a notification. 1 round trip, O(waiters)."""
-    found = pairs(handle.link.call(b"HGETALL", handle.keys.data))
-    if not found:
+    fields = handle.link.call(b"HKEYS", handle.keys.data)
+    if not fields:
         raise gone(handle, "condition/statistics")
-    return sum(field[:2] == b"z:" and generation != b"" for field, generation in found.items())
+    return sum(field[:2] == b"z:" for field in fields)
 
 
 def notify(handle: Handle, count: int) -> None:

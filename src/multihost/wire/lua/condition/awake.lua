@@ -2,8 +2,8 @@
 --
 -- KEYS
 --   record           string  last request of the caller
---   data             hash    'c:<g>' -> how many wait; 'n:<g>' -> notifications; 'z:<waiter>' -> generation,
---                            '' until it goes on
+--   data             hash    'c:<g>' -> how many wait; 'n:<g>' -> notifications; 'z:<waiter>' -> generation;
+--                            'y:<waiter>': notified, but does not have the lock again
 --   data:tokens:<g>  list    hints for who waits
 -- ARGV
 --   request     int    number of the request
@@ -23,14 +23,13 @@ if not state[1] then
   -- @include lib/refuse
   return refuse(record, request, gone('condition'))
 end
-if state[3] == '' then return answer(record, request, '1') end
 -- Who was taken for dead and forgotten waits again.
 if tonumber(state[2] or 0) <= 0 or not state[3] then
   -- @include lib/refuse
   return nothing(record, request)
 end
 redis.call('HDEL', data, 'z:' .. waiter) -- a full server accepts what follows a deletion
-redis.call('HSET', data, 'z:' .. waiter, '')
+redis.call('HSET', data, 'y:' .. waiter, '')
 if redis.call('HINCRBY', data, 'n:' .. generation, '-1') <= 0 then redis.call('HDEL', data, 'n:' .. generation) end
 if redis.call('HINCRBY', data, 'c:' .. generation, '-1') <= 0 then redis.call('HDEL', data, 'c:' .. generation) end
 return answer(record, request, '1')

@@ -4,7 +4,7 @@
 --
 -- KEYS
 --   record           string  last request of the caller
---   data             hash    'g' -> generation; 'c:<g>', 'n:<g>', 'z:<waiter>': who waits
+--   data             hash    'g' -> generation; 'c:<g>', 'n:<g>', 'z:<waiter>', 'y:<waiter>': who waits
 --   data:tokens:<g>  list    hints for who waits
 -- ARGV
 --   request  int    number of the request
@@ -20,14 +20,11 @@ local request, waiter = ARGV[1], ARGV[2]
 
 local done = answered(record, request)
 if done then return done[1] end
-local generation = redis.call('HGET', data, 'z:' .. waiter)
-if generation then
-  local state = redis.call('HMGET', data, 'g', 'o')
+local state = redis.call('HMGET', data, 'g', 'o', 'z:' .. waiter)
+if state[3] then
   redis.call('HDEL', data, 'z:' .. waiter)
-  if generation == '' then
-    rouse(data, tonumber(state[2] or 0), tonumber(state[1]), 1)
-  else
-    leave(data, generation, tonumber(state[1]), true)
-  end
+  leave(data, state[3], tonumber(state[1]), true)
+elseif redis.call('HDEL', data, 'y:' .. waiter) == 1 then
+  rouse(data, tonumber(state[2] or 0), tonumber(state[1]), 1)
 end
 return answer(record, request, '.')

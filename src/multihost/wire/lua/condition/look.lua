@@ -1,7 +1,7 @@
 -- condition/look: forget dead waiters, pass on what notified them, and wake who waits in vain. May be repeated.
 --
 -- KEYS
---   data             hash    'g' -> generation; 'c:<g>', 'n:<g>', 'z:<waiter>': who waits
+--   data             hash    'g' -> generation; 'c:<g>', 'n:<g>', 'z:<waiter>', 'y:<waiter>': who waits
 --   data:tokens:<g>  list    hints for who waits
 --   sessions         prefix  of the sessions
 --   sessions:<id>    string  one of them
@@ -24,16 +24,17 @@ local last, oldest = tonumber(state[1]), tonumber(state[2] or 0)
 local waiting = sessions_seen(sessions)
 local living = 0
 for _, field in ipairs(redis.call('HKEYS', data)) do
-  if string.sub(field, 1, 2) == 'z:' then
+  local kind = string.sub(field, 1, 2)
+  if kind == 'z:' or kind == 'y:' then
     if waiting.note(string.sub(field, 3)) then
       living = living + 1
     else
       local generation = redis.call('HGET', data, field)
       redis.call('HDEL', data, field)
-      if generation == '' then
-        rouse(data, oldest, last, 1)
-      else
+      if kind == 'z:' then
         leave(data, generation, last, true)
+      else
+        rouse(data, oldest, last, 1)
       end
     end
   end

@@ -9,15 +9,17 @@
 --   data:refs hash    unnamed objects contained
 --   data:owners hash    kept containers that contain it
 --   data:tokens list    hints for who waits for it
+--   data:tokens:<g> list    the same
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
 -- RETURNS  '.' or '!' (objects were let go); nil if there was none
 -- ERRORS   none
--- WAKES    who waits for a lock or a semaphore, to learn that it is gone
+-- WAKES    who waits for it, to learn that it is gone
 
 -- @include lib/once
 -- @include lib/refs
+-- @include lib/wake
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name = ARGV[1], ARGV[2]
 
@@ -30,11 +32,16 @@ if redis.call('EXISTS', data) == 0 and listed == 0 then
   return nothing(record, request)
 end
 local flag = references(data).let_all_go()
-local waiters = redis.pcall('HGET', data, 'w')
+-- A lock or a semaphore counts who waits; a condition and a barrier do so for each generation; an event does not.
+local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's')
+local generation = waited[2]
+local sleepers = waited[3] or generation and redis.call('HGET', data, 'c:' .. generation)
 redis.call('UNLINK', data, data .. ':index', data .. ':spelled', data .. ':owners', data .. ':tokens')
-if type(waiters) == 'string' and waiters ~= '0' then
-  -- @include lib/wake
-  wake(data .. ':tokens', tonumber(waiters))
+if waited[1] then wake(data .. ':tokens', tonumber(waited[1])) end
+if sleepers then wake(data .. ':tokens:' .. generation, tonumber(sleepers)) end
+if waited[4] and not generation then
+  wake(data .. ':tokens', 1)
+  redis.call('PEXPIRE', data .. ':tokens', '1000')
 end
 if flag == '.' then redis.call('UNLINK', data .. ':refs') end
 return answer(record, request, flag)
