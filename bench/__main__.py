@@ -50,12 +50,12 @@ def parse() -> argparse.Namespace:
     from bench.sections import SECTIONS
 
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything: under a minute")
+    parser.add_argument("--quick", action="store_true", help="less of everything: about a minute")
     parser.add_argument(
         "--only", action="append", choices=SECTIONS, help="only this section (may be repeated)"
     )
     parser.add_argument("--mode", choices=("pinned", "unpinned"), help="only this mode")
-    parser.add_argument("--rounds", type=int, help="exactly so many rounds of everything")
+    parser.add_argument("--rounds", type=int, help="exactly so many rounds of what has rounds")
     parser.add_argument(
         "--goals", action="store_true", help="print the goals, the numbers, and reached or missed"
     )

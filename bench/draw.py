@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.catalogue import BULK, SINGLES
-from bench.report import Cells, ratio, workers
+from bench.report import Cells, lock_rows, ratio, workers
 
 __all__ = ["draw"]
 
@@ -15,10 +15,13 @@ MODES = {"pinned": "everything on one core", "unpinned": "all cores"}
 PROCESSES = "get and set"
 #: Bars and marks end here.
 EDGE = 3.0
+#: The number stands in a bar that is longer than this, and behind a shorter one.
+INSIDE = 0.3
 FASTER, SLOWER = "#2f7d6d", "#c9762b"
 MARKS = {
     "multihost-tcp": ("multihost over TCP", "|", "#1d1d1d"),
     "redis-py": ("redis-py", "o", "#b3261e"),
+    "redis-lock": ("python-redis-lock", "^", "#5b4a9e"),
     "socket": ("bare socket", "D", "#7a7a7a"),
 }
 
@@ -71,7 +74,7 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
 
 
 def pick(sections: Mapping[str, Any]) -> dict[str, Cells]:
-    """Choose the rows to show: all single calls, the biggest bulk calls, the processes."""
+    """Choose the rows to show: all single calls, the biggest bulk calls, the processes, locks."""
     rows: dict[str, Cells] = {}
     singles = sections.get("singles", {})
     rows.update({name: singles[name] for name in SINGLES if name in singles})
@@ -83,6 +86,8 @@ def pick(sections: Mapping[str, Any]) -> dict[str, Cells]:
                 rows[f"{name}, {label}"] = bulk[name]
     for count, cells in sections.get("processes", {}).items():
         rows[workers(count)] = cells[PROCESSES]
+    if "locks" in sections:
+        rows |= lock_rows(sections["locks"])
     return rows
 
 
@@ -101,7 +106,7 @@ def spread(names: list[str]) -> dict[str, float]:
 
 def group_of(name: str) -> str:
     """Name the group a row belongs to."""
-    for label in ("10³", "10⁵", "process"):
+    for label in ("Lock", "10³", "10⁵", "process"):
         if label in name:
             return label
     kind = name.split(maxsplit=1)[0]
@@ -118,7 +123,9 @@ def draw_mode(axis: Any, rows: Mapping[str, Cells], positions: Mapping[str, floa
         color=[FASTER if value <= 1 else SLOWER for value in ours.values()],
     )
     for name, value in ours.items():
-        axis.text(0.03, positions[name], f"{value:.2f}", va="center", fontsize=7, color="white")
+        # Inside the bar if that is long enough.
+        place, colour = (0.03, "white") if value > INSIDE else (value + 0.03, "black")
+        axis.text(place, positions[name], f"{value:.2f}", va="center", fontsize=7, color=colour)
     for who, (label, mark, colour) in MARKS.items():
         theirs = {
             name: min(value, EDGE) for name, cells in rows.items() if (value := ratio(cells, who))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -16,7 +17,7 @@ def machine_facts() -> dict[str, object]:
     with run_server() as server:
         info = server.info()
     name = "Valkey" if "valkey_version" in info else "Redis"
-    return {
+    facts: dict[str, object] = {
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "system": platform.system(),
@@ -25,3 +26,6 @@ def machine_facts() -> dict[str, object]:
         "redis-py": importlib.metadata.version("redis"),
         "hiredis": importlib.metadata.version("hiredis"),
     }
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        facts["python-redis-lock"] = importlib.metadata.version("python-redis-lock")
+    return facts

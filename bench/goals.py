@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.catalogue import READS, SINGLES
-from bench.report import print_table, ratio
+from bench.catalogue import LOCK, READS, SINGLES
+from bench.report import lock_rows, print_table, ratio, workers
 
 __all__ = ["GOALS", "Goal", "print_goals"]
 
 #: A call may cost this much more on the biggest object than on the smallest and still be «flat»:
 #: the memory caches of the server explain less than that, a scan very much more.
 FLAT = 1.25
+
+#: And a lock that is held may cost this much CPU time, in microseconds a second: one with a renewal
+#: of its own costs a hundred and more.
+NOTHING = 1.0
 
 #: What a goal makes of one mode's sections: the number, and where it comes from.
 Number = tuple[float, str]
@@ -101,6 +105,63 @@ def first_answer(sections: Mapping[str, Any]) -> Number | None:
     return (cells["multihost"]["us"] / 1000, "ms") if "multihost" in cells else None
 
 
+def lock_time(name: str) -> Read:
+    """Read a time of the section on locks, divided by the standard library's."""
+
+    def read(sections: Mapping[str, Any]) -> Number | None:
+        rows = lock_rows(sections["locks"]) if "locks" in sections else {}
+        value = ratio(rows.get(name, {}))
+        return None if value is None else (value, "")
+
+    return read
+
+
+def lock_throughput(count: int) -> Read:
+    """Read how many times the acquisitions per second of the standard library there are."""
+    time = lock_time(f"Lock, {workers(str(count))}")
+
+    def read(sections: Mapping[str, Any]) -> Number | None:
+        slower = time(sections)
+        return (1 / slower[0], "") if slower else None
+
+    return read
+
+
+def fairness(sections: Mapping[str, Any]) -> Number | None:
+    """Read how often the least served of eight got the lock, against the most served."""
+    shares = sections.get("locks", {}).get("fairness", {}).get("8", {})
+    return (shares["multihost"], "") if "multihost" in shares else None
+
+
+def reentry(sections: Mapping[str, Any]) -> Number | None:
+    """Read the commands for acquire() and release() of an RLock that the thread has already."""
+    counted = sections.get("locks", {}).get("commands", {})
+    return (counted["multihost"], "") if "multihost" in counted else None
+
+
+def held_lock(sections: Mapping[str, Any]) -> Number | None:
+    """Read what each further lock costs that a process holds, in microseconds of CPU a second."""
+    used = sections.get("locks", {}).get("held", {}).get("multihost", {})
+    # That a process holds any has a price, once: its heartbeat.
+    counts = sorted((count for count in used if int(count)), key=int)
+    if len(counts) < 2:
+        return None
+    fewest, most = counts[0], counts[-1]
+    percent = sum(used[most].values()) - sum(used[fewest].values())
+    return percent * 1e4 / (int(most) - int(fewest)), "\N{MICRO SIGN}s"
+
+
+def idle_waiters(sections: Mapping[str, Any]) -> Number | None:
+    """Read the CPU time of those who wait, clients and server, in percent of a core."""
+    used = sections.get("locks", {}).get("waiting", {})
+    known = [
+        (sum(cells["multihost"].values()), name)
+        for name, cells in used.items()
+        if "multihost" in cells
+    ]
+    return max(known, default=None)
+
+
 BOTH = ("pinned", "unpinned")
 
 GOALS = (
@@ -121,6 +182,15 @@ GOALS = (
     Goal("latency by size", FLAT, ("pinned",), growth),
     Goal("memory of a dict entry", 1.7, ("unpinned",), memory),
     Goal("first answer, ms", 60.0, ("unpinned",), first_answer),
+    Goal("a free lock", 0.9, BOTH, lock_time(LOCK)),
+    Goal("RLock re-entry, commands", 0.0, BOTH, reentry),
+    Goal("lock, 2 processes, 1/s", 1.0, BOTH, lock_throughput(2), least=True),
+    Goal("lock, 8 processes, 1/s", 1.0, BOTH, lock_throughput(8), least=True),
+    Goal("lock, fairness of 8", 0.8, BOTH, fairness, least=True),
+    Goal("lock, wake-up p50", 0.5, BOTH, lock_time("Lock, wake-up p50")),
+    Goal("lock, wake-up p99", 1.0, BOTH, lock_time("Lock, wake-up p99")),
+    Goal("a held lock", NOTHING, BOTH, held_lock),
+    Goal("100 waiters, % of a core", 1.0, BOTH, idle_waiters),
 )
 
 
@@ -148,7 +218,7 @@ def describe(number: Number | None, counts: bool) -> str:
     """Write the number and where it comes from."""
     if number is None:
         return ""
-    text = f"{number[0]:.2f} {number[1]}"
+    text = f"{number[0]:.2f} {number[1]}".rstrip()
     return text if counts else f"({text})"
 
 

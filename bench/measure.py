@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bench.catalogue import BULK, SINGLES, SIZED, Row, mistaken
+from bench.catalogue import BULK, LOCKS, SINGLES, SIZED, Row, mistaken
 
 __all__ = ["Group", "Plan", "Samples", "rehearse", "take_turns"]
 
@@ -45,7 +45,9 @@ class Samples:
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """Reduce to median and quartiles in microseconds, the rows in the catalogue's order."""
-        known = [row for row in dict.fromkeys((*SINGLES, *BULK, *SIZED)) if row in self.seconds]
+        known = [
+            row for row in dict.fromkeys((*SINGLES, *BULK, *SIZED, *LOCKS)) if row in self.seconds
+        ]
         return {
             row: {who: quartiles(values) for who, values in self.seconds[row].items()}
             for row in dict.fromkeys((*known, *self.seconds))

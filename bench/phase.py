@@ -13,9 +13,11 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from bench.contenders import enter_all
+from bench.locks import locks
 from bench.measure import Samples
 from bench.processes import processes
 from bench.sections import Effort, bulk, memory, singles, sizes, start
@@ -42,18 +44,11 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
             left_out[section] = missing
 
     if {"singles", "bulk", "sizes", "processes"} & set(sections):
-        with enter_all(tcp=effort.tcp) as contenders:
-            # What exists by now stays: no use in letting every collection walk over it.
-            gc.collect()
-            gc.freeze()
-            if say(sections, "processes"):
-                keep("processes", processes(contenders, effort.processes, effort.mixed))
-            if say(sections, "singles"):
-                keep("singles", singles(contenders, effort))
-            if say(sections, "bulk"):
-                keep("bulk", bulk(contenders, effort))
-            if say(sections, "sizes"):
-                keep("sizes", sizes(contenders, effort))
+        measure_together(sections, effort, keep)
+    if say(sections, "locks"):
+        result["locks"], missing = locks(effort.locks)
+        if missing:
+            left_out["locks"] = missing
     if say(sections, "start"):
         keep("start", start(effort))
     if say(sections, "memory"):
@@ -61,6 +56,26 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
     if left_out:
         result["left out"] = left_out
     return result
+
+
+def measure_together(
+    sections: list[str],
+    effort: Effort,
+    keep: Callable[[str, Samples | dict[int, Samples]], None],
+) -> None:
+    """Measure the sections that share their contenders."""
+    with enter_all(tcp=effort.tcp) as contenders:
+        # What exists by now stays: no use in letting every collection walk over it.
+        gc.collect()
+        gc.freeze()
+        if say(sections, "processes"):
+            keep("processes", processes(contenders, effort.processes, effort.mixed))
+        if say(sections, "singles"):
+            keep("singles", singles(contenders, effort))
+        if say(sections, "bulk"):
+            keep("bulk", bulk(contenders, effort))
+        if say(sections, "sizes"):
+            keep("sizes", sizes(contenders, effort))
 
 
 def say(sections: list[str], section: str) -> bool:

@@ -6,14 +6,19 @@ import contextlib
 import multiprocessing
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
+from typing import Any
 
 from bench.contenders import Contender
 from bench.measure import Plan, Samples
 from bench.server import die_with_parent
 
-__all__ = ["processes"]
+__all__ = ["FORK", "Job", "processes", "receive", "team"]
+
+#: What a worker process does. It ends soon after the message 0.
+Job = Callable[[Connection], object]
 
 #: Seconds after which a worker that should have answered is given up.
 PATIENCE = 120.0
@@ -32,7 +37,7 @@ def processes(
         end = time.perf_counter() + plan.seconds
         with contextlib.ExitStack() as stack:
             teams = {
-                who: stack.enter_context(team(contender.mix(), count))
+                who: stack.enter_context(team([partial(work, contender.mix())] * count))
                 for who, contender in contenders.items()
             }
             for who, workers in list(teams.items()):
@@ -63,22 +68,21 @@ def run(workers: list[Connection], calls: int) -> float:
     return elapsed / (share * len(workers))
 
 
-def receive(worker: Connection) -> tuple[float, float]:
-    """Read one worker's start and end."""
-    if not worker.poll(PATIENCE):
+def receive(worker: Connection, patience: float = PATIENCE) -> Any:
+    """Read one worker's answer: here, its start and end."""
+    if not worker.poll(patience):
         raise TimeoutError("a worker process does not answer")
-    span: tuple[float, float] = worker.recv()
-    return span
+    return worker.recv()
 
 
 @contextlib.contextmanager
-def team(begin: Callable[[], Callable[[int], object]], count: int) -> Iterator[list[Connection]]:
-    """Start workers, and end them with the block."""
+def team(jobs: Sequence[Job]) -> Iterator[list[Connection]]:
+    """Start a worker for each job, and end them with the block."""
     workers, ends = [], []
     try:
-        for _ in range(count):
+        for job in jobs:
             ours, theirs = FORK.Pipe()
-            process = FORK.Process(target=work, args=(begin, theirs), daemon=True)
+            process = FORK.Process(target=begin, args=(job, theirs), daemon=True)
             process.start()
             theirs.close()
             workers.append(process)
@@ -98,10 +102,15 @@ def team(begin: Callable[[], Callable[[int], object]], count: int) -> Iterator[l
             end.close()
 
 
-def work(begin: Callable[[], Callable[[int], object]], orders: Connection) -> None:
-    """Do as many calls as ordered, until none are."""
+def begin(job: Job, orders: Connection) -> None:
+    """Do the job."""
     die_with_parent()
-    call = begin()
+    job(orders)
+
+
+def work(open_: Callable[[], Callable[[int], object]], orders: Connection) -> None:
+    """Do as many calls as ordered, until none are."""
+    call = open_()
     while calls := orders.recv():
         # CLOCK_MONOTONIC: the same clock in every process.
         started = time.perf_counter()

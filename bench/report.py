@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.catalogue import CONTENDERS
 
-__all__ = ["print_results", "print_table", "ratio", "workers"]
+__all__ = ["lock_rows", "print_results", "print_table", "ratio", "workers"]
 
 Cells = Mapping[str, Mapping[str, float]]
 
@@ -32,6 +32,8 @@ def print_results(document: Mapping[str, Any]) -> None:
         if "processes" in sections:
             rows = {workers(n): it["get and set"] for n, it in sections["processes"].items()}
             print_ratios(f"Get and set on one dict, time per call of all, {mode}", rows)
+        if "locks" in sections:
+            print_locks(sections["locks"], mode)
         if "sizes" in sections:
             print_sizes(f"Microseconds a call by entries, {mode}", sections["sizes"])
         if "start" in sections:
@@ -49,6 +51,58 @@ def print_ratios(title: str, rows: Mapping[str, Cells]) -> None:
     for name, cells in rows.items():
         base = f"{cells['stdlib']['us']:,.1f}" if "stdlib" in cells else ""
         lines.append([name, base, *(number(ratio(cells, who)) for who in others)])
+    print_table(title, header, lines)
+
+
+def lock_rows(locks: Mapping[str, Any]) -> dict[str, Cells]:
+    """Choose what of the section on locks is a time to be divided by another."""
+    rows: dict[str, Cells] = dict(locks["calls"])
+    rows |= {f"Lock, {workers(count)}": cells for count, cells in locks["contended"].items()}
+    rows |= {f"Lock, wake-up {name}": cells for name, cells in locks["wake-up"].items()}
+    return rows
+
+
+def print_locks(locks: Mapping[str, Any], mode: str) -> None:
+    """Print the section on locks."""
+    print_ratios(f"acquire() and release(), {mode}", lock_rows(locks))
+    rows = {
+        f"{workers(count)}, least to most served": shares
+        for count, shares in locks["fairness"].items()
+    }
+    rows["commands of a re-entry"] = locks["commands"]
+    print_by_contender(f"Fairness, and round trips spared, {mode}", rows, "{:.2f}".format)
+    for title, table in (
+        ("Percent of a core while waiting: clients + server", locks["waiting"]),
+        ("Percent of a core while holding: client + server", by_count(locks.get("held", {}))),
+    ):
+        if table:
+            print_by_contender(f"{title}, {mode}", table, both_sides)
+
+
+def by_count(held: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Turn the table of held locks: a row for each number of them."""
+    counts = dict.fromkeys(count for cells in held.values() for count in cells)
+    return {
+        f"{int(count):,} held": {who: cells[count] for who, cells in held.items() if count in cells}
+        for count in counts
+    }
+
+
+def both_sides(used: Mapping[str, float]) -> str:
+    """Write the CPU time of clients and server."""
+    return f"{used['clients']:.2f} + {used['server']:.2f}"
+
+
+def print_by_contender(
+    title: str, rows: Mapping[str, Mapping[str, Any]], write: Callable[[Any], str]
+) -> None:
+    """Print numbers as they are: a row each, a column per contender."""
+    present = [who for who in CONTENDERS if any(who in cells for cells in rows.values())]
+    header = ["", *(CONTENDERS[who] for who in present)]
+    lines = [
+        [name, *(write(cells[who]) if who in cells else "" for who in present)]
+        for name, cells in rows.items()
+    ]
     print_table(title, header, lines)
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 from bench.catalogue import BULK, WIDTH, Row, entries
 from bench.contenders import Contender, import_multihost
+from bench.locks import LockEffort
 from bench.measure import Plan, Samples, rehearse, take_turns
 from bench.server import run_server
 from bench.socket_link import SocketLink
 
 __all__ = ["SECTIONS", "Effort", "bulk", "memory", "singles", "sizes", "start"]
 
-SECTIONS = ("singles", "bulk", "sizes", "processes", "start", "memory")
+SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "start", "memory")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Effort:
     sized: Plan
     processes: tuple[int, ...]
     mixed: Plan
+    locks: LockEffort
     starts: int
     #: The rows measured at the biggest of the sizes in ``bulk``.
     biggest: tuple[str, ...]
@@ -45,13 +47,14 @@ class Effort:
             sized=Plan(40, 100),
             processes=(1, 2, 4, 8),
             mixed=Plan(15, 8_000),
+            locks=LockEffort.full(),
             starts=7,
             biggest=BULK,
         )
 
     @classmethod
     def quick(cls) -> Effort:
-        """Stay under a minute: few rounds, and not everything."""
+        """Take about a minute: few rounds, and not everything."""
         return cls(
             singles=Plan(12, 40, 4),
             bulk={
@@ -63,13 +66,14 @@ class Effort:
             sized=Plan(10, 50, 1),
             processes=(1, 8),
             mixed=Plan(3, 1_600, 0.7),
+            locks=LockEffort.quick(),
             starts=3,
             biggest=("dict copy", "dict copy, one value"),
             tcp=False,
         )
 
     def with_rounds(self, rounds: int) -> Effort:
-        """Do exactly so many rounds of everything."""
+        """Do exactly so many rounds of everything that is done in rounds."""
 
         def fixed(plan: Plan) -> Plan:
             return Plan(rounds, plan.calls)
@@ -80,6 +84,7 @@ class Effort:
             bulk={size: fixed(plan) for size, plan in self.bulk.items()},
             sized=fixed(self.sized),
             mixed=fixed(self.mixed),
+            locks=self.locks.with_rounds(rounds),
             starts=rounds,
         )
 

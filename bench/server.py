@@ -24,10 +24,11 @@ __all__ = ["Server", "die_with_parent", "find_binary", "run_server"]
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: where it listens, and where programs that take a URL find it."""
+    """A running server: where it listens, where programs that take a URL find it, its process."""
 
     path: str
     url: str
+    pid: int
     password: str | None = None
 
     def info(self) -> dict[str, str]:
@@ -36,6 +37,10 @@ class Server:
             text = link.call("INFO").decode()
         lines = (line.split(":", 1) for line in text.splitlines() if ":" in line)
         return {name: content for name, content in lines}
+
+    def commands(self) -> int:
+        """Count the commands it has executed, those of ``info()`` among them."""
+        return int(self.info()["total_commands_processed"])
 
     def used_memory(self) -> int:
         """Count the bytes in use, without what is buffered for its connections."""
@@ -91,7 +96,7 @@ def run_server(*, tcp: bool = False) -> Iterator[Server]:
             assert process.stdin is not None
             process.stdin.write("".join(f"{k} {v}\n" for k, v in settings.items()).encode())
             process.stdin.close()
-            server = Server(path, url, password)
+            server = Server(path, url, process.pid, password)
             wait_until_ready(process, server)
             yield server
         finally:

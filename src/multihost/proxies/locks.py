@@ -68,6 +68,13 @@ def checked_timeout(blocking: bool, timeout: float | None) -> float | None:
     return None if timeout == -1 else timeout
 
 
+def seconds_to_wait(timeout: float | None) -> float | None:
+    """The same for what ``threading`` builds on a lock: a negative timeout is as good as zero."""
+    if timeout is None:
+        return None
+    return checked_timeout(True, timeout) if timeout > 0 else 0.0
+
+
 class AcquirerProxy(BaseProxy):
     """What can be acquired and released, also by ``with``."""
 
@@ -322,12 +329,13 @@ class SemaphoreProxy(AcquirerProxy):
         """Take a permit, within ``timeout`` seconds (None: for ever); whether there was one.
 
         A timeout of zero and less tries once. Raises ValueError for a timeout without blocking,
-        ObjectGone, LinkLost.
+        OverflowError for one that is too large, ObjectGone, LinkLost.
         """
         if timeout is not None:
             if not blocking:
                 raise ValueError("can't specify timeout for non-blocking acquire")
-            blocking = timeout > 0
+            timeout = seconds_to_wait(timeout)
+            blocking = timeout != 0
         return semaphore_ops.acquire(self._handle, self._account(), bool(blocking), timeout)
 
     def release(self, n: int = 1) -> None:

@@ -9,7 +9,7 @@ from threading import BrokenBarrierError
 from typing import Any, NamedTuple, TypeVar
 
 from multihost.proxies.base import BaseProxy, Token, _name
-from multihost.proxies.locks import AcquirerProxy, LockProxy, RLockProxy
+from multihost.proxies.locks import AcquirerProxy, LockProxy, RLockProxy, seconds_to_wait
 from multihost.wire.ops import barrier as barrier_ops
 from multihost.wire.ops import condition as condition_ops
 from multihost.wire.ops import event as event_ops
@@ -114,8 +114,7 @@ class ConditionProxy(AcquirerProxy):
         """
         if not self._lock._is_owned():
             raise RuntimeError("cannot wait on un-acquired lock")
-        if timeout is not None:
-            timeout = timeout if timeout > 0 else 0.0
+        timeout = seconds_to_wait(timeout)
         handle = self._handle
         generation = condition_ops.enter(handle)
         try:
@@ -197,7 +196,7 @@ class EventProxy(BaseProxy):
 
         It was also if it was cleared at once. Raises ObjectGone, LinkLost.
         """
-        return event_ops.wait_until_set(self._handle, timeout)
+        return event_ops.wait_until_set(self._handle, seconds_to_wait(timeout))
 
     def statistics(self) -> RendezvousStatistics:  # type: ignore[override]
         """Whether the event is set. 1 round trip."""
@@ -234,8 +233,7 @@ class BarrierProxy(BaseProxy):
         if timeout is None:
             default = self._token.detail.split(" ")[1]
             timeout = None if default == "None" else float(default)
-        else:
-            timeout = float(timeout)
+        timeout = seconds_to_wait(timeout)
         arrival = barrier_ops.arrive(handle)
         if arrival is None:
             raise BrokenBarrierError

@@ -24,6 +24,7 @@ from multihost.wire.session import Handle
 __all__ = ["Pop", "Step", "attempt", "circle_in", "insist", "pop_from", "wait"]
 
 SLICE = 20.0
+QUIET = 2.0  # a first slice in which an error of the opening would not be heard of
 OVERDUE = 2.0  # seconds that a server may be late with the end of a slice
 
 
@@ -35,13 +36,13 @@ class Pop:
 
     def __init__(self, name: bytes, *lists: bytes) -> None:
         self._command = name, *lists
-        self._usual = self._packed(SLICE)
+        self._usual = {SLICE: self._packed(SLICE), QUIET: self._packed(QUIET)}
 
     def _packed(self, seconds: float) -> bytes:
         return pack((*self._command, b"%.3f" % seconds))
 
     def request(self, seconds: float) -> bytes:
-        return self._usual if seconds == SLICE else self._packed(seconds)
+        return self._usual.get(seconds) or self._packed(seconds)
 
 
 def pop_from(tokens: bytes) -> Pop:
@@ -184,9 +185,8 @@ class _Turn:
         self._before = b"%012d" % self.caller.number
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._opening, self._pop, self._closing = opening, pop, closing
-        # Usually a connection is as patient as a slice needs.
-        self._usual_limit = None if self.link.timeout >= SLICE + OVERDUE else SLICE + OVERDUE
         self._passing_until = 0.0
+        self._quiet = handle.crowded and self.link.may_be_quiet()
         # The last request to decide, while it is not known whether it was executed.
         self._unheard: tuple[bytes, Callable[[], bytes]] | None = None
 
@@ -216,10 +216,15 @@ class _Turn:
     def _round(self, left: float) -> Reply:
         # The last round ends by our clock, the others by the server's.
         block: float = SLICE
-        limit = self._usual_limit
-        if left < SLICE:
-            block, limit = left + OVERDUE, left
+        limit: float | None = SLICE + OVERDUE
         known = self.link.opened(self.caller).known
+        quiet, self._quiet = self._quiet and self._opening[0] in known, False
+        if quiet and left > QUIET:
+            block = QUIET
+            if self.link.timeout >= QUIET + OVERDUE:
+                limit = None
+        elif left < SLICE:
+            block, limit = left + OVERDUE, left
         first, args = self._opening
         opening, source = first.request(self.handle, self.caller, args)
         if first not in known:  # what follows would block, and run, behind a NOSCRIPT as well

@@ -57,6 +57,9 @@ RECORD_SECONDS = 60.0  # how long the server knows a request, see lua/lib/once.l
 BACKOFF = (0.005, 0.25)  # first and longest pause between attempts to connect, in seconds
 
 
+SKIP = pack((b"CLIENT", b"REPLY", b"SKIP"))
+
+
 class Caller:
     """One conversation with the server: a connection and the request numbers that go over it.
 
@@ -163,6 +166,7 @@ class Link:
         self._records: dict[bytes, None] = {}
         self._doubted = -RECORD_SECONDS
         self.breaks = 0
+        self._quiet: bool | None = None
         self._threads = _Threads(self)
 
     # calls
@@ -259,9 +263,12 @@ class Link:
         self._threads.stack.append(caller)
         return replies
 
-    def blocked(self, caller: Caller, requests: bytes, seconds: float | None) -> list[Reply]:
+    def blocked(
+        self, caller: Caller, requests: bytes, seconds: float | None, quiet: bool = False
+    ) -> list[Reply]:
         """Send three commands in one write, of which the second blocks; wait ``seconds`` for that,
-        None: as long as for any other.
+        None: as long as for any other. If ``quiet``, which :meth:`may_be_quiet` must allow, the
+        first is not answered: that saves whoever has to wait from being woken for it.
 
         Returns the replies, errors among them; after an error of the first the others are not
         waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection is
@@ -269,7 +276,7 @@ class Link:
         """
         channel = self.opened(caller)
         try:
-            replies = channel.block(requests, seconds)
+            replies = channel.block(SKIP + requests if quiet else requests, seconds, quiet)
         except Broken as error:
             self.drop(caller)
             if not isinstance(error, Late):
@@ -278,6 +285,15 @@ class Link:
         if len(replies) == 1:
             self.drop(caller)
         return replies
+
+    def may_be_quiet(self) -> bool:
+        """Whether the server lets a client do without a reply. Asks once."""
+        if self._quiet is None:
+            try:
+                self._quiet = self.ask(b"CLIENT", b"REPLY", b"ON") == b"OK"
+            except ReplyError:
+                self._quiet = False
+        return self._quiet
 
     def opened(self, caller: Caller) -> Channel:
         """The connection of a caller, which is opened if need be. Raises :class:`Broken`."""

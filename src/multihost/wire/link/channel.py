@@ -56,9 +56,10 @@ class Channel(Protocol):
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]: ...
 
-    def block(self, requests: bytes, seconds: float | None) -> list[Reply]:
+    def block(self, requests: bytes, seconds: float | None, quiet: bool = False) -> list[Reply]:
         """Send three commands of which the second blocks; wait for it ``seconds``, None: the usual
-        time. After an error of the first only that is returned.
+        time. After an error of the first only that is returned. If ``quiet`` there is no reply to
+        the first one.
         """
 
     def fileno(self) -> int:
@@ -161,13 +162,13 @@ class SocketChannel:
         except (OSError, hiredis.ProtocolError) as error:
             raise Broken(str(error) or type(error).__name__) from error
 
-    def block(self, requests: bytes, seconds: float | None) -> list[Reply]:
+    def block(self, requests: bytes, seconds: float | None, quiet: bool = False) -> list[Reply]:
         receive, feed, gets = self._receive, self._feed, self._gets
         if seconds is not None:
             self._limit(seconds)
         try:
             self._send(requests)
-            replies: list[Reply] = []
+            replies: list[Reply] = [None] if quiet else []
             while True:
                 data = receive(65536)
                 if not data:
@@ -243,9 +244,9 @@ class ClientChannel:
         self._write(requests)
         return [self._read() for _ in range(count)]
 
-    def block(self, requests: bytes, seconds: float | None) -> list[Reply]:
+    def block(self, requests: bytes, seconds: float | None, quiet: bool = False) -> list[Reply]:
         self._write(requests)
-        first = self._read()
+        first = None if quiet else self._read()
         if type(first) is ReplyError:
             return [first]
         return [

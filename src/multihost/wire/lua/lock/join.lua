@@ -24,6 +24,9 @@ local state = redis.call('HMGET', data, 'h', 'f', 'w', field)
 local holder, waiters = state[1], tonumber(state[3] or 0)
 if not state[2] then
   -- @include lib/refuse
+  -- @include lib/wake
+  wake(data .. ':tokens', 1) -- so that the claim behind says so, too
+  redis.call('PEXPIRE', data .. ':tokens', '1000')
   return redis.error_reply(gone('lock'))
 end
 if not state[4] then waiters = waiters + 1 end
