@@ -47,7 +47,7 @@ def test_the_first_contention_on_a_server_without_scripts(
             crowd = [fork.Process(target=take_turns, args=(held, 30, writer)) for _ in range(6)]
             for process in crowd:
                 process.start()
-            for process in crowd:
+            for _ in crowd:
                 assert reader.poll(20), "somebody waits though the lock is free"
                 reader.recv()
             for process in crowd:
