@@ -1,0 +1,300 @@
+"""What becomes of a hold when its process ends, sleeps, forks, or is taken for dead."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager
+from tests.support.leaks import AnyServer
+from tests.support.procs import ROOT
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+fork = multiprocessing.get_context("fork")
+
+SOON = 2.0
+"""Seconds within which what a killed process held is free again while somebody waits."""
+
+MAKE: dict[str, Callable[[RedisManager], Any]] = {
+    "Lock": lambda m: m.Lock("x"),
+    "RLock": lambda m: m.RLock("x"),
+    "Semaphore": lambda m: m.Semaphore("x", 1),
+    "BoundedSemaphore": lambda m: m.BoundedSemaphore("x", 1),
+    "Condition": lambda m: m.Condition("x"),
+}
+
+
+@pytest.fixture
+def m(url: str) -> Iterator[RedisManager]:
+    with RedisManager(url) as manager:
+        yield manager
+
+
+class Child:
+    """A forked process that does what it is told, call by call."""
+
+    def __init__(self, held: Any) -> None:
+        self._ours, theirs = fork.Pipe()
+        self.process = fork.Process(target=self._serve, args=(held, theirs, self._ours))
+        self.process.start()
+        theirs.close()
+
+    @staticmethod
+    def _serve(held: Any, connection: Connection, other: Connection) -> None:
+        other.close()
+        for method, args in iter(connection.recv, None):
+            try:
+                attribute = getattr(held, method)
+                connection.send(attribute(*args) if callable(attribute) else attribute)
+            except Exception as error:
+                connection.send(type(error).__name__)
+
+    def tell(self, method: str, *args: Any) -> None:
+        self._ours.send((method, args))
+
+    def answer(self, seconds: float = 10.0) -> Any:
+        assert self._ours.poll(seconds), "no answer"
+        return self._ours.recv()
+
+    def call(self, method: str, *args: Any) -> Any:
+        self.tell(method, *args)
+        return self.answer()
+
+    def send(self, number: int) -> None:
+        os.kill(self.process.pid or 0, number)
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
+        self.process.join()
+
+    def end(self) -> None:
+        """In order: as every child of multiprocessing it leaves through os._exit."""
+        with contextlib.suppress(BrokenPipeError):
+            self._ours.send(None)
+        self.process.join()
+        self._ours.close()
+
+
+@contextlib.contextmanager
+def child(held: Any) -> Iterator[Child]:
+    process = Child(held)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+# -- the end
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_what_a_killed_process_held_is_free_again_soon(kind: str, m: RedisManager) -> None:
+    held = MAKE[kind](m)
+    with child(held) as holder:
+        assert holder.call("acquire")
+        assert not held.acquire(False)
+        holder.kill()
+        begun = time.monotonic()
+        assert held.acquire(True, 10)
+        assert time.monotonic() - begun < SOON
+        held.release()
+
+
+def test_who_only_asks_gets_it_too(m: RedisManager) -> None:
+    lock = m.Lock("x")
+    with child(lock) as holder:
+        assert holder.call("acquire")
+        holder.kill()
+        begun = time.monotonic()
+        assert wait_until(lambda: lock.acquire(False))
+        assert time.monotonic() - begun < SOON
+        lock.release()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "BoundedSemaphore", "Condition"])
+def test_what_a_process_held_is_free_at_once_if_it_ends_in_order(
+    kind: str, m: RedisManager
+) -> None:
+    held = MAKE[kind](m)
+    with child(held) as holder:
+        assert holder.call("acquire")
+    assert held.acquire(False)
+    held.release()
+
+
+def test_a_program_that_ends_frees_what_it_held(m: RedisManager, url: str) -> None:
+    lock = m.Lock("x")
+    code = (
+        "import sys; from multihost import RedisManager;"
+        "RedisManager(sys.argv[1]).Lock('x').acquire()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, url],
+        check=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert lock.acquire(False)
+    lock.release()
+
+
+def test_permits_used_as_signals_stay_taken_after_an_orderly_end(m: RedisManager) -> None:
+    signals = m.Semaphore("x", 0)
+    signals.release(3)
+    with child(signals) as consumer:
+        assert consumer.call("acquire")
+    assert signals.statistics().permits == 2
+    with child(signals) as consumer:
+        assert consumer.call("acquire")
+        consumer.kill()
+        assert signals.acquire()
+        assert not signals.acquire(True, SOON), "what was consumed is consumed"
+    assert signals.statistics().holders == {(os.uname().nodename, os.getpid()): 1}
+
+
+def test_a_thread_that_ends_keeps_what_it_held(m: RedisManager) -> None:
+    lock, rlock = m.Lock(), m.RLock()
+    for held in (lock, rlock):
+        thread = threading.Thread(target=held.acquire)
+        thread.start()
+        thread.join()
+        assert held.locked()
+    lock.release()  # a lock belongs to nobody
+    with pytest.raises(RuntimeError, match="cannot release un-acquired lock"):
+        rlock.release()
+
+
+# -- forking
+
+
+def test_a_child_holds_nothing_of_its_parents(m: RedisManager) -> None:
+    lock, rlock, bounded = m.Lock("lock"), m.RLock("rlock"), m.BoundedSemaphore("bounded", 1)
+    for held in (lock, rlock, bounded):
+        held.acquire()
+        with child(held) as other:
+            assert other.call("fencing_token") == "RuntimeError"
+            assert other.call("acquire", False) is False
+        assert held.locked(), "nor does its end release anything"
+        held.release()
+    with rlock:
+        with child(rlock) as other:
+            assert other.call("release") == "RuntimeError"
+
+
+# -- sleeping
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "BoundedSemaphore"])
+def test_who_slept_past_its_lease_learns_what_it_lost(kind: str, url: str) -> None:
+    with RedisManager(url, lease=1.0) as m:
+        held = MAKE[kind](m)
+        with child(held) as sleeper:
+            assert sleeper.call("acquire")
+            token = sleeper.call("fencing_token")
+            sleeper.send(signal.SIGSTOP)
+            begun = time.monotonic()
+            assert held.acquire(True, 10)
+            assert time.monotonic() - begun < 1.0 + 1.0 / 3 + 1.0, "the lease, a beat, and a look"
+            assert held.fencing_token > token
+            sleeper.send(signal.SIGCONT)
+            assert wait_until(lambda: sleeper.call("fencing_token") == "LeaseLost")
+            assert sleeper.call("release") == "LeaseLost"
+            assert not held.acquire(False) or kind == "RLock", "and it did not release ours"
+            if kind == "RLock":
+                held.release()
+            held.release()
+            assert sleeper.call("acquire", True, 5) is True
+            assert sleeper.call("release") is None
+
+
+@pytest.mark.parametrize("kind", ["Lock", "BoundedSemaphore"])
+def test_the_first_call_after_a_sleep_is_a_release(kind: str, url: str) -> None:
+    with RedisManager(url, lease=0.6) as m:
+        held = MAKE[kind](m)
+        for _ in range(5):
+            with child(held) as sleeper:
+                assert sleeper.call("acquire")
+                sleeper.send(signal.SIGSTOP)
+                assert held.acquire(True, 10)
+                sleeper.tell("release")  # it lies there when the process wakes up
+                sleeper.send(signal.SIGCONT)
+                assert sleeper.answer() == "LeaseLost"
+                assert not held.acquire(False)
+                held.release()
+
+
+def test_who_slept_for_less_than_its_lease_keeps_what_it_had(url: str) -> None:
+    with RedisManager(url, lease=4.0) as m:
+        lock = m.Lock("x")
+        with child(lock) as sleeper:
+            assert sleeper.call("acquire")
+            sleeper.send(signal.SIGSTOP)
+            assert not lock.acquire(True, 1.5)
+            sleeper.send(signal.SIGCONT)
+            assert sleeper.call("fencing_token") > 0
+            assert not lock.acquire(True, 1.5)
+            assert sleeper.call("release") is None
+            assert lock.acquire(True, 5)
+            lock.release()
+
+
+# -- false alarms
+
+
+def heartbeat(server: AnyServer) -> Callable[[], list[bytes]]:
+    """The client ids of the connections that keep sessions alive, by their keys."""
+
+    def connections() -> list[bytes]:
+        notes = [server.command("GET", key) for key in server.keys("*}:s:*")]
+        return [note.split(b" ")[0] for note in notes if note]
+
+    return connections
+
+
+def test_a_killed_connection_is_not_a_dead_process(fresh_server: Server) -> None:
+    with RedisManager(fresh_server.url) as manager:
+        lock = manager.Lock("x")
+        with child(lock) as holder:
+            assert holder.call("acquire")
+            connections = heartbeat(fresh_server)
+            (first,) = {*connections()}
+            waiting = threading.Thread(target=lock.acquire)
+            waiting.start()
+            assert wait_until(lambda: lock.statistics().waiters == 1)
+            for _ in range(50):
+                for connection in connections():
+                    fresh_server.command("CLIENT", "KILL", "ID", connection)
+                assert wait_until(lambda: len(set(connections())) == 2)
+                assert lock.holder().pid == holder.process.pid
+            assert first not in connections()
+            waiting.join(SOON)
+            assert waiting.is_alive()
+            assert holder.call("release") is None
+            waiting.join()
+            lock.release()
+
+
+def test_an_idle_timeout_is_not_a_dead_process(fresh_server: Server) -> None:
+    fresh_server.command("CONFIG", "SET", "timeout", "1")
+    with RedisManager(fresh_server.url) as manager:
+        lock = manager.Lock("x")
+        with child(lock) as holder:
+            assert holder.call("acquire")
+            assert not lock.acquire(True, 5)
+            assert lock.holder().pid == holder.process.pid
+            assert holder.call("release") is None
+            assert lock.acquire(True, 1)
+            lock.release()
+    fresh_server._drop_controls()  # the server has closed these, too
