@@ -250,6 +250,75 @@ def test_who_slept_for_less_than_its_lease_keeps_what_it_had(url: str) -> None:
             lock.release()
 
 
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+def test_who_slept_while_it_waited_gets_its_turn(kind: str, url: str) -> None:
+    with RedisManager(url, lease=0.6) as m:
+        held = MAKE[kind](m)
+        held.acquire()
+        with child(held) as sleeper, child(held) as other:
+            sleeper.tell("acquire")
+            assert wait_until(lambda: held.statistics().waiters == 1)
+            sleeper.send(signal.SIGSTOP)
+            other.tell("acquire", True, 6)  # its looks forget dead waiters
+            assert wait_until(lambda: held.statistics().waiters == 2)
+            assert wait_until(lambda: held.statistics().waiters == 1)
+            assert other.answer() is False
+            sleeper.send(signal.SIGCONT)
+            assert wait_until(lambda: held.statistics().waiters == 1)
+            held.release()
+            assert sleeper.answer(SOON) is True
+            assert sleeper.call("release") is None
+
+
+def test_who_slept_while_it_waited_is_notified_later(url: str) -> None:
+    with RedisManager(url, lease=0.6) as m:
+        condition = m.Condition("x")
+        with child(condition) as sleeper:
+            assert sleeper.call("acquire")
+            sleeper.tell("wait")
+            assert wait_until(lambda: condition.statistics().waiters == 1)
+            sleeper.send(signal.SIGSTOP)
+            with condition:
+                assert not condition.wait(4)
+            assert condition.statistics().waiters == 0, "it was forgotten"
+            sleeper.send(signal.SIGCONT)
+            assert wait_until(lambda: condition.statistics().waiters == 1)
+            with condition:
+                condition.notify()
+            assert sleeper.answer(SOON) is True
+            assert sleeper.call("release") is None
+
+
+def test_a_party_that_sleeps_past_its_lease_breaks_the_barrier(url: str) -> None:
+    with RedisManager(url, lease=0.6) as m:
+        barrier = m.Barrier("x", 3)
+        with child(barrier) as sleeper:
+            sleeper.tell("wait")
+            assert wait_until(lambda: barrier.n_waiting == 1)
+            sleeper.send(signal.SIGSTOP)
+            with pytest.raises(threading.BrokenBarrierError):
+                barrier.wait(10)
+            sleeper.send(signal.SIGCONT)
+            assert sleeper.answer(SOON) == "BrokenBarrierError"
+            barrier.reset()
+            assert not barrier.broken
+
+
+def test_an_arrived_party_that_is_killed_breaks_the_barrier(m: RedisManager) -> None:
+    barrier = m.Barrier("x", 3)
+    for _ in range(3):
+        with child(barrier) as party:
+            party.tell("wait")
+            assert wait_until(lambda: barrier.n_waiting == 1)
+            party.kill()
+            begun = time.monotonic()
+            with pytest.raises(threading.BrokenBarrierError):
+                barrier.wait()
+            assert time.monotonic() - begun < SOON
+        barrier.reset()
+        assert barrier.n_waiting == 0
+
+
 # -- false alarms
 
 

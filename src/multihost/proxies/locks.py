@@ -209,8 +209,8 @@ class LockProxy(_LockBase):
         process lost it, ObjectGone.
         """
         handle = self._handle
-        hold = handle.session.holds.pop(handle.keys.ident, None)
-        if hold is not None and lock_ops.release(hold):
+        hold = handle.session.holds.get(handle.keys.ident)
+        if hold is not None and lock_ops.release(hold, handle.keys.ident):
             return
         if not lock_ops.free(handle):
             raise RuntimeError("release unlocked lock")
@@ -273,12 +273,12 @@ class RLockProxy(_LockBase):
         hold = session.holds.get(key)
         if hold is None:
             raise RuntimeError("cannot release un-acquired lock")
-        hold.count -= 1
-        if hold.count == 0:
-            del session.holds[key]
-            if not lock_ops.release(hold):
+        if hold.count == 1:
+            if not lock_ops.release(hold, key):
                 raise hold.gone("lock/release")
-        elif hold.lost:
+            return
+        hold.count -= 1
+        if hold.lost:
             raise hold.gone("lock/release")
 
     def _hold(self) -> Hold | None:
@@ -377,10 +377,10 @@ class SemaphoreProxy(AcquirerProxy):
         return semaphore_ops.permits(self._handle, self._bounded)
 
     def _show(self) -> str:
-        return f"<{self._typeid} {self._token.ident}: value={self._free()}>"
+        return f"<{self._typeid} {self._token.ident}: value={self._value()}>"
 
-    def _free(self) -> int:
-        return semaphore_ops.free_permits(self._handle)
+    def _value(self) -> str:
+        return str(semaphore_ops.free_permits(self._handle))
 
 
 class BoundedSemaphoreProxy(SemaphoreProxy):
@@ -395,3 +395,7 @@ class BoundedSemaphoreProxy(SemaphoreProxy):
 
     _typeid = "BoundedSemaphore"
     _bounded = True
+
+    def _value(self) -> str:
+        free, initial = semaphore_ops.free_and_initial(self._handle)
+        return f"{free}/{initial}"

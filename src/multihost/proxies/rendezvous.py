@@ -6,6 +6,7 @@ import operator
 import time
 from collections.abc import Callable
 from threading import BrokenBarrierError
+from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from multihost.proxies.base import BaseProxy, Token, _name
@@ -96,6 +97,16 @@ class ConditionProxy(AcquirerProxy):
     def release(self) -> None:
         """Release the lock."""
         self._lock.release()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # A wait that failed could not take the lock again: what it raised says why.
+        if kind is None or self._lock._hold() is not None:
+            self.release()
 
     def locked(self) -> bool:
         """Whether the lock is held. 1 round trip."""

@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from multihost.wire.keys import Keys
 from multihost.wire.link import Caller, Command, Link, Reply, pack, pack_args
 from multihost.wire.replies import ReplyError, failure
 
 __all__ = ["BadScript", "Header", "Script", "all_names", "parse", "source_of"]
+
+T = TypeVar("T")
 
 _LUA = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
@@ -193,6 +194,19 @@ class Subject(Protocol):
     def heads(self) -> dict[tuple[Script, int], tuple[Caller | None, bytes]]: ...
 
 
+class _Lazy(Generic[T]):
+    """A property that is computed once, as :func:`functools.cached_property`, which before Python
+    3.12 has a lock: a forked process may inherit it locked.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+
+    def __get__(self, instance: Any, owner: object = None) -> T:
+        value = instance.__dict__[self._compute.__name__] = self._compute(instance)
+        return value
+
+
 class Script:
     """One operation on the server. Read and checked at its first call.
 
@@ -202,24 +216,24 @@ class Script:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    @functools.cached_property
+    @_Lazy
     def _checked(self) -> tuple[bytes, Header]:
         source = source_of(self.name)
         return source.encode(), parse(self.name, _read(self.name), source)
 
-    @functools.cached_property
+    @_Lazy
     def source(self) -> bytes:
         return self._checked[0]
 
-    @functools.cached_property
+    @_Lazy
     def header(self) -> Header:
         return self._checked[1]
 
-    @functools.cached_property
+    @_Lazy
     def sha(self) -> bytes:
         return hashlib.sha1(self.source).hexdigest().encode()
 
-    @functools.cached_property
+    @_Lazy
     def _writes(self) -> bool:
         return self.header.writes
 

@@ -255,7 +255,10 @@ class Session:
 
     def _beat(self) -> None:
         """Say that this process lives, and see what it lost while nobody heard of it."""
-        for prefix in self.presence.beat():
+        lapsed = self.presence.beat()
+        if lapsed:  # who waits may have been forgotten, too: let it join again
+            self.link.rouse()
+        for prefix in lapsed:
             for hold in list(self.holds.values()):
                 if hold.handle.keys.prefix == prefix:
                     hold.check()

@@ -181,12 +181,12 @@ class _Turn:
     ) -> None:
         self.handle = handle
         self.link: Link = handle.link
+        self._quiet = handle.crowded and self.link.may_be_quiet()
         self.caller: Caller = self.link.take()
         self._before = b"%012d" % self.caller.number
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._opening, self._pop, self._closing = opening, pop, closing
         self._passing_until = 0.0
-        self._quiet = handle.crowded and self.link.may_be_quiet()
         # The last request to decide, while it is not known whether it was executed.
         self._unheard: tuple[bytes, Callable[[], bytes]] | None = None
 

@@ -167,6 +167,7 @@ class Link:
         self._doubted = -RECORD_SECONDS
         self.breaks = 0
         self._quiet: bool | None = None
+        self._blocked: set[Caller] = set()
         self._threads = _Threads(self)
 
     # calls
@@ -275,6 +276,7 @@ class Link:
         closed. The caller is not given back.
         """
         channel = self.opened(caller)
+        self._blocked.add(caller)
         try:
             replies = channel.block(SKIP + requests if quiet else requests, seconds, quiet)
         except Broken as error:
@@ -282,9 +284,18 @@ class Link:
             if not isinstance(error, Late):
                 self._doubted = time.monotonic()
             raise
+        finally:
+            self._blocked.discard(caller)
         if len(replies) == 1:
             self.drop(caller)
         return replies
+
+    def rouse(self) -> None:
+        """Break the connections of all who are blocked: let them look again."""
+        for caller in list(self._blocked):
+            channel = caller.channel
+            if channel is not None:
+                channel.break_off()
 
     def may_be_quiet(self) -> bool:
         """Whether the server lets a client do without a reply. Asks once."""

@@ -67,6 +67,9 @@ class Channel(Protocol):
 
     def close(self) -> None: ...
 
+    def break_off(self) -> None:
+        """Wake a thread that waits for a reply, with :class:`Broken`; it closes the connection."""
+
     def shut(self) -> None:
         """Close, and wake a thread that waits for a reply. Not for a forked child: it would cut the
         parent off.
@@ -209,9 +212,12 @@ class SocketChannel:
     def close(self) -> None:
         self._socket.close()
 
-    def shut(self) -> None:
+    def break_off(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def shut(self) -> None:
+        self.break_off()
         self._socket.close()
 
 
@@ -291,6 +297,11 @@ class ClientChannel:
         self._connection.disconnect()  # which in a forked child leaves the parent's connection up
 
     shut = close
+
+    def break_off(self) -> None:
+        if self.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                self._connection._sock.shutdown(socket.SHUT_RDWR)
 
 
 # -- opening a connection

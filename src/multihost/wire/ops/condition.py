@@ -57,7 +57,7 @@ def wait_for_notice(handle: Handle, generation: bytes, seconds: float | None) ->
     notice = wait(
         handle,
         seconds,
-        (_stay, (generation,)),
+        (_stay, (waiter, generation)),
         pop_from(b"%b:%b" % (handle.keys.tokens, generation)),
         (_awake, (waiter, generation)),
         lambda _: (_leave, (waiter,)),

@@ -78,18 +78,18 @@ def _acquire(
     lapses = session.presence.lapses
     id_ = session.me.next_id()
     breaks = handle.link.breaks
+    hold = None
     try:
         fence = _take(handle, id_, blocking, seconds)
+        if fence is not None:
+            hold = session.holds[owner] = LockHold(handle, id_, int(fence), lapses)
     except BaseException as error:
         known = isinstance(error, MultihostError) and not isinstance(error, LinkError)
         if not known or handle.link.breaks != breaks:
             session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
         raise
-    hold = None
-    if fence is None:
+    if hold is None:
         session.janitor.suspect(handle.keys, _look)
-    else:
-        hold = session.holds[owner] = LockHold(handle, id_, int(fence), lapses)
     if handle.link.breaks != breaks:  # then an attempt may still arrive, after the release
         session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
     return hold
@@ -158,17 +158,21 @@ def _give_up(handle: Handle, owner: Hashable, id_: bytes) -> None:
     _discard.repeat(handle, id_)
 
 
-def release(hold: Hold) -> bool:
-    """End a hold, which its owner has put down; whether it was one.
+def release(hold: Hold, owner: Hashable) -> bool:
+    """Put a hold down and end it; whether it was one.
 
     Raises LeaseLost if it was lost meanwhile, and ObjectGone. 1 round trip.
     """
     handle = hold.handle
+    holds = handle.session.holds
     breaks = handle.link.breaks
     try:
+        if holds.pop(owner, None) is None:
+            return False  # another thread came first
         answer = _release.repeat(handle, hold.id)
     except BaseException:
-        handle.session.janitor.owe(hold.end)  # it is put down, whatever came between
+        holds.pop(owner, None)  # it is put down, whatever came between
+        handle.session.janitor.owe(hold.end)
         raise
     if answer == b".":
         return True

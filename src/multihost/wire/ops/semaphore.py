@@ -15,7 +15,16 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import Step, attempt, insist, pop_from, wait
 
-__all__ = ["Permits", "acquire", "create", "free_permits", "permits", "release", "state"]
+__all__ = [
+    "Permits",
+    "acquire",
+    "create",
+    "free_and_initial",
+    "free_permits",
+    "permits",
+    "release",
+    "state",
+]
 
 _create = Script("semaphore/create")
 _acquire = Script("semaphore/acquire")
@@ -138,10 +147,15 @@ def _put_back(handle: Handle, account: Permits, amount: int, own: int) -> bytes:
 
 def free_permits(handle: Handle) -> int:
     """1 round trip."""
-    free: bytes | None = handle.link.call(b"HGET", handle.keys.data, b"v")
+    return free_and_initial(handle)[0]
+
+
+def free_and_initial(handle: Handle) -> tuple[int, int]:
+    """How many permits are free, and how many there were at first. 1 round trip."""
+    free, initial = handle.link.call(b"HMGET", handle.keys.data, b"v", b"n")
     if free is None:
         raise gone(handle, "semaphore/locked")
-    return int(free)
+    return int(free), int(initial)
 
 
 def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:

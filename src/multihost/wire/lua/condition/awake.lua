@@ -23,7 +23,6 @@ if not state[1] then
   -- @include lib/refuse
   return refuse(record, request, gone('condition'))
 end
--- Who was taken for dead and forgotten waits again.
 if tonumber(state[2] or 0) <= 0 or not state[3] then
   -- @include lib/refuse
   return nothing(record, request)
