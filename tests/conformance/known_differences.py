@@ -1,4 +1,4 @@
-"""Where our proxies deviate from the builtins that CPython's tests are about: test and reason.
+"""Where our proxies deviate from the objects that CPython's tests are about: test and reason.
 
 A listed test that passes fails the run.
 """
@@ -23,4 +23,25 @@ KNOWN_DIFFERENCES = {
     "TestHashMapping::test_copy": "copy() is a plain dict",
     "TestHashMapping::test_fromkeys": "fromkeys is a method of the object, with a plain result",
     "TestMapping::test_fromkeys": "fromkeys is a method of the object, with a plain result",
+    "TestBarrier::test_repr": "repr() shows the proxy",
+    "TestBoundedSemaphore::test_repr": "repr() shows the proxy",
+    "TestEvent::test_repr": "repr() shows the proxy",
+    "TestLock::test_locked_repr": "repr() shows the proxy",
+    "TestLock::test_repr": "repr() shows the proxy",
+    "TestRLock::test_locked_repr": "repr() shows the proxy",
+    "TestRLock::test_repr": "repr() shows the proxy",
+    "TestRLock::test_repr_count": "repr() shows the proxy",
+    "TestSemaphore::test_repr": "repr() shows the proxy",
+    # What threading does within one process.
+    "TestEvent::test_at_fork_reinit": "there is no condition of threading within an event",
+    "TestLock::test_at_fork_reinit": "a forked child shares the lock, and must not make it anew",
+    "TestRLock::test_recursion_count": "_recursion_count() is for threading's own modules",
+    # What a process holds is given back when it ends.
+    "TestSyncManagerTypesFork::test_bounded_semaphore": "the child ended with the permit",
+    "TestSyncManagerTypesFork::test_lock": "the child ended with the lock, the parent releases it",
+    "TestSyncManagerTypesSpawn::test_bounded_semaphore": "the child ended with the permit",
+    "TestSyncManagerTypesSpawn::test_lock": "the child ended with the lock, the parent releases it",
 }
+
+# Tests that only newer releases of Python have.
+NOT_EVERYWHERE = {"TestRLock::test_repr_count"}

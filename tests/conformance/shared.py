@@ -7,10 +7,12 @@ methods are the proxies' own, so it is their behaviour that is tested.
 
 from __future__ import annotations
 
+import functools
+
 from multihost.managers import DictProxy, ListProxy, SetProxy
 from multihost.proxies.base import Token
 
-__all__ = ["Shared", "SharedDict", "SharedList", "SharedSet"]
+__all__ = ["Shared", "SharedDict", "SharedList", "SharedSet", "factory", "in_this_process"]
 
 
 def value(thing):
@@ -49,6 +51,28 @@ class Shared:
             self._showing.discard(ident)
 
     __str__ = __repr__
+
+
+def factory(typeid):
+    """Make proxies as the manager does, for types that need nothing added."""
+
+    def make(*args, **kwds):
+        return getattr(Shared.manager, typeid)(*args, **kwds)
+
+    return make
+
+
+_actions = []
+
+
+def _act(number):
+    return _actions[number]()
+
+
+def in_this_process(action):
+    """The local function of a test, so that it can be pickled; it runs only in this process."""
+    _actions.append(action)
+    return functools.partial(_act, len(_actions) - 1)
 
 
 class SharedDict(Shared, DictProxy):

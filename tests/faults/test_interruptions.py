@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
+import linecache
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import multihost
 from multihost import RedisManager
 from tests.support.faults import CuttingProxy, Rule
 from tests.support.procs import run_all
@@ -21,6 +25,7 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 SECONDS = 10.0
+SOURCES = os.path.dirname(multihost.__file__)
 THREADS, CALLS = 20, 200
 
 
@@ -331,3 +336,115 @@ def _use_and_collect(d: Any) -> int:
     result: int = d.increment("n")
     gc.collect()
     return result
+
+
+# -- signals in the middle of taking and releasing
+
+
+class Interruption:
+    """A KeyboardInterrupt between two lines of ours, the ``at``-th time that there is room for it.
+
+    Not at ``try`` nor at ``with``, which is also met at the end of its block: no signal is handled
+    there.
+    """
+
+    def __init__(self, at: int) -> None:
+        self.place = ""
+        self._left = at
+
+    def __enter__(self) -> None:
+        sys.settrace(self._enter)
+
+    def __exit__(self, *exc: object) -> None:
+        sys.settrace(None)
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        return self._step if frame.f_code.co_filename.startswith(SOURCES) else None
+
+    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        text = linecache.getline(file, line).strip()
+        if event in ("line", "return") and not text.startswith(("with ", "try:")):
+            self._left -= 1
+            if not self._left:
+                self.place = f"{event} {line} of {file}"
+                raise KeyboardInterrupt
+        return self._step
+
+
+def take_and_release(thing: Any) -> None:
+    thing.acquire()
+    thing.release()
+
+
+def wait_with(condition: Any) -> None:
+    with condition:
+        condition.wait(0.002)
+
+
+def meet(barrier: Any) -> None:
+    with contextlib.suppress(threading.BrokenBarrierError):
+        barrier.wait(0.002)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # opened just then
+@pytest.mark.parametrize(
+    ("typeid", "act", "step"),
+    [
+        ("Lock", take_and_release, 1),
+        ("RLock", take_and_release, 1),
+        ("Semaphore", take_and_release, 1),
+        ("held Lock", lambda lock: lock.acquire(timeout=0.002), 3),
+        ("held Semaphore", lambda semaphore: semaphore.acquire(timeout=0.002), 3),
+        ("Condition", wait_with, 3),
+        ("Barrier", meet, 3),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_signal_at_any_moment_leaves_nothing_that_nobody_knows_of(
+    typeid: str, act: Callable[[Any], Any], step: int, server: Any
+) -> None:
+    """The server has of this process what this process knows of, and nobody of it waits."""
+    is_held, _, typeid = typeid.rpartition(" ")
+    args = {"Semaphore": (1,), "Barrier": (2,)}.get(typeid, ())
+    with RedisManager(server.url) as manager, RedisManager(server.url) as other:
+        thing = getattr(manager, typeid)("x", *args)
+        theirs = getattr(other, typeid)("x", *args)
+        data, session = thing._handle.keys.data, manager._session
+        sid = session.presence.sid
+        if is_held:
+            theirs.acquire()
+
+        def known() -> bool:
+            found = server.command("HGETALL", data)
+            fields = dict(zip(found[::2], found[1::2], strict=True))
+            if any(field[:2] in (b"q:", b"z:") for field in fields):
+                return False
+            if typeid == "Semaphore":
+                held = sum(hold.count for hold in session.holds.values())
+                taken = sum(int(n) for field, n in fields.items() if field[:2] == b"p:")
+                return held == int(fields.get(b"p:" + sid, 0)) and int(fields[b"v"]) + taken == 1
+            holder = fields.get(b"h", b"")
+            ours = [holder] if holder.startswith(sid) else []
+            return [hold.id for hold in session.holds.values()] == ours
+
+        act(thing)
+        for at in itertools.count(1, step):
+            with contextlib.suppress(ReferenceError, RuntimeError):
+                act(thing)  # opens the connection that the last one lost
+            interruption = Interruption(at)
+            with contextlib.suppress(KeyboardInterrupt), interruption:
+                act(thing)
+            if not interruption.place:
+                assert at > 60
+                break
+            wait_until(known, 2, interruption.place)
+            for hold in list(session.holds.values()):
+                if hold.count:
+                    thing.release()
+            if typeid == "Barrier":
+                theirs.reset()
+            with session.janitor._lock:
+                session.janitor._chores.clear()
+        if is_held:
+            theirs.release()

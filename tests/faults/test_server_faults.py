@@ -13,42 +13,13 @@ from typing import Any
 import pytest
 
 from multihost import LinkError, LinkLost, Manager, ObjectGone, RedisManager
+from tests.faults.calls import Call, patient
 from tests.support.faults import CuttingProxy
 from tests.support.procs import kill9
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 SECONDS = 10.0
-
-
-def patient(manager: Any, seconds: float) -> None:
-    manager._session.link.patience = seconds
-
-
-class Call(threading.Thread):
-    """A call in another thread; ``outcome()`` is what it returned, or raises what it raised."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self._function = function
-        self._result: Any = None
-        self._error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._result = self._function()
-        except BaseException as error:
-            self._error = error
-        finally:
-            del self._function
-
-    def outcome(self) -> Any:
-        self.join(SECONDS)
-        assert not self.is_alive(), "the call hangs"
-        if self._error is not None:
-            raise self._error
-        return self._result
 
 
 # -- restarts

@@ -50,7 +50,10 @@ def managers(embedded, redis):
 
 @pytest.fixture(params=["embedded", "redis"])
 def ours(request, managers):
-    return managers[request.param]
+    manager = managers[request.param]
+    # The server was emptied after the last test, also of what says that this process lives.
+    manager._session.presence.places.clear()
+    return manager
 
 
 @pytest.fixture(scope="session")

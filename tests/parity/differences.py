@@ -45,8 +45,30 @@ DIFFERENCES = {
         "setattr(ns, '', x) works; the standard library stumbles over the missing first letter"
     ),
     "generic_aliases": "DictProxy[str, int] and the like are typing's aliases, on every Python",
-    "extra_methods": "name, delete(), statistics(), increment() and add() are ours",
+    "extra_methods": (
+        "name, delete(), statistics(), increment(), add(), holder() and fencing_token are ours, as "
+        "are release(n) and locked() of semaphores"
+    ),
     "wrong_arguments": (
         "a wrong number of arguments is a TypeError in the words of a function written in Python"
+    ),
+    "classes_of_locks": (
+        "LockProxy, RLockProxy, SemaphoreProxy and BoundedSemaphoreProxy are classes of their own, "
+        "below AcquirerProxy: their methods differ"
+    ),
+    "a_dead_holder": (
+        "locks and the permits of bounded semaphores are given back when their holder ends; there, "
+        "nobody gets them ever again"
+    ),
+    "condition_with_an_rlock": (
+        "a condition works with the RLock that it was given; there, it cannot see who owns it"
+    ),
+    "the_action_of_a_barrier": (
+        "it runs in the process of the last one to arrive; there, in the server, which knows "
+        "nothing of the program"
+    ),
+    "timeouts_are_checked_first": (
+        "a timeout that is no number, or too large, is refused at once; there, only when somebody "
+        "has to wait"
     ),
 }

@@ -7,6 +7,7 @@ answer comes from a builtin object in another process.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from multiprocessing import managers
 
@@ -59,6 +60,8 @@ ListProxy = _proxy("ListProxy", managers.ListProxy, ("clear", "copy"))
 SetProxy = _proxy(
     "SetProxy", managers.BaseProxy, [m for m in SET_METHODS if m not in IN_PLACE], IN_PLACE
 )
+AcquirerProxy = _proxy("AcquirerProxy", managers.AcquirerProxy, ("locked",))
+ConditionProxy = _proxy("ConditionProxy", managers.ConditionProxy, ("locked",))
 # Registered in 3.14 too (where SetProxy is called a mapping by mistake).
 MutableMapping.register(DictProxy)
 MutableSequence.register(ListProxy)
@@ -69,3 +72,34 @@ if sys.version_info < (3, 14):
     ReferenceManager.register("dict", dict, DictProxy)
     ReferenceManager.register("list", list, ListProxy)
     ReferenceManager.register("set", set, SetProxy)
+
+    class RLock:
+        """That of threading, which since 3.14 tells whether it is locked."""
+
+        def __init__(self):
+            self._lock = threading.RLock()
+
+        def __getattr__(self, name):
+            return getattr(self._lock, name)
+
+        def __repr__(self):
+            return repr(self._lock)
+
+        def locked(self):
+            if self._lock._is_owned():
+                return True
+            if free := self._lock.acquire(False):
+                self._lock.release()
+            return not free
+
+    class Condition(threading.Condition):
+        """That of threading, which since 3.14 tells whether its lock is."""
+
+        def __init__(self, lock=None):
+            lock = RLock() if lock is None else lock
+            super().__init__(lock)
+            self.locked = lock.locked
+
+    ReferenceManager.register("Lock", threading.Lock, AcquirerProxy)
+    ReferenceManager.register("RLock", RLock, AcquirerProxy)
+    ReferenceManager.register("Condition", Condition, ConditionProxy)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import operator
+import os
+from fractions import Fraction
 
 import pytest
 
 from tests.parity.differences import DIFFERENCES
 from tests.parity.samples import IntSubclass
 from tests.parity.transcript import bodies, compare, plain, write
+from tests.support.procs import run_all
 
 
 class ByIdentity:
@@ -38,6 +42,19 @@ def body_creation_errors(m, t):
     t(m.Array, "i", 5)
     t(m.Array, "i", ["a"])
     t(m.Array, "b", [1000])
+    # On some releases the standard library makes some of these.
+    t(lambda: m.Lock(1) and None)
+    t(lambda: m.Event(1) and None)
+    t(lambda: m.Semaphore(-1) and None)
+    t(lambda: m.BoundedSemaphore(-1) and None)
+    t(lambda: m.Semaphore(1.5) and None)
+    t(lambda: m.Semaphore(1, 2) and None)
+    t(lambda: m.Condition(1) and None)
+    t(lambda: m.Barrier() and None)
+    t(lambda: m.Barrier(0) and None)
+    t(lambda: m.Barrier(1, 1) and None)
+    t(lambda: m.Barrier(1, None, "1s") and None)
+    t(lambda: m.Barrier(1, None, None, None) and None)
 
 
 def body_iteration_is_a_snapshot(m, t):
@@ -156,6 +173,22 @@ def body_extra_methods(m, t):
     t(lambda: m.Value("i", 1).add(2))
     t(lambda: m.list().delete())
     t(lambda: m.names() is not None)
+    for typeid in ("Lock", "RLock", "Semaphore", "BoundedSemaphore"):
+        lock = getattr(m, typeid)()
+        lock.acquire()
+        t(lambda lock=lock: lock.fencing_token > 0)
+        t(lambda lock=lock: lock.statistics().typeid)
+    t(lambda: m.Lock().holder())
+    for semaphore in (m.Semaphore(2), m.BoundedSemaphore(2)):
+        semaphore.acquire()
+        t(lambda semaphore=semaphore: semaphore.locked())
+        semaphore.acquire()
+        t(lambda semaphore=semaphore: semaphore.locked())
+        t(semaphore.release, 2)
+        t(semaphore.acquire, False)
+    t(lambda: m.Condition().statistics().waiters)
+    t(lambda: m.Event().statistics().state)
+    t(lambda: m.Barrier(2).statistics().parties)
 
 
 def body_wrong_arguments(m, t):
@@ -165,6 +198,61 @@ def body_wrong_arguments(m, t):
     t(m.set().add, 1, 2)
     t(m.Value("i", 1).set)
     t(m.list().sort, len)
+
+
+def body_classes_of_locks(m, t):
+    for typeid in ("Lock", "RLock", "Semaphore", "BoundedSemaphore"):
+        t(lambda typeid=typeid: type(getattr(m, typeid)()).__name__)
+
+
+def take(lock):
+    return lock.acquire(False)
+
+
+def body_a_dead_holder(m, t):
+    for lock in (m.Lock(), m.RLock(), m.Condition(), m.BoundedSemaphore()):
+        t(run_all, multiprocessing.get_context("fork"), take, [[lock]])
+        t(lock.acquire, False)
+
+
+def body_condition_with_an_rlock(m, t):
+    lock = m.RLock()
+    c = m.Condition(lock)
+    with lock:
+        t(c.wait, 0.01)
+        t(c.notify)
+        t(c.acquire, True, 0.01)
+        t(c.release)
+    with c:
+        t(c.wait, 0.01)
+        t(c.notify_all)
+        t(lock.acquire, True, 0.01)
+        t(lock.release)
+
+
+class ProcessID:
+    def __init__(self, l):
+        self.l = l
+
+    def __call__(self):
+        self.l.append(os.getpid())
+
+
+def body_the_action_of_a_barrier(m, t):
+    l = m.list()
+    t(m.Barrier(1, ProcessID(l)).wait)
+    t(lambda: l[0] == os.getpid())
+
+
+def body_timeouts_are_checked_first(m, t):
+    event, semaphores = m.Event(), [m.Semaphore(3), m.BoundedSemaphore(3)]
+    event.set()
+    barrier = m.Barrier(1)
+    for timeout in (1e10, "1", Fraction(1, 100)):
+        for semaphore in semaphores:
+            t(semaphore.acquire, True, timeout)
+        t(event.wait, timeout)
+        t(barrier.wait, timeout)
 
 
 @pytest.mark.parametrize("body", bodies(globals()))
@@ -193,13 +281,20 @@ def test_creation_raises_the_original(ours):
         for name in (
             *("TypeError", "TypeError", "TypeError", "TypeError", "TypeError", "TypeError"),
             *("TypeError", "TypeError", "ValueError", "TypeError", "TypeError", "OverflowError"),
+            *("TypeError", "TypeError", "ValueError", "ValueError", "TypeError", "TypeError"),
+            *("TypeError", "TypeError", "ValueError", "TypeError", "ValueError", "TypeError"),
         )
     ]
 
 
 @pytest.mark.parametrize(
     "body",
-    [body_iterating_a_proxy_argument, body_arguments_need_not_be_picklable, body_extra_methods],
+    [
+        body_iterating_a_proxy_argument,
+        body_arguments_need_not_be_picklable,
+        body_extra_methods,
+        body_condition_with_an_rlock,
+    ],
 )
 def test_it_works_here(body, ours):
     assert not [line for line in outcomes(body, ours) if str(line[0]).startswith("raises")]
@@ -229,6 +324,24 @@ def test_equal_bytes(ours):
 def test_what_cannot_be_a_key_is_refused(body, ours):
     for name, *_ in outcomes(body, ours):
         assert name == "raises builtins.TypeError"
+
+
+def test_what_a_dead_process_held(ours):
+    assert outcomes(body_a_dead_holder, ours) == [plain([True]), plain(True)] * 4
+
+
+def test_who_runs_the_action(ours):
+    assert outcomes(body_the_action_of_a_barrier, ours) == [plain(0), plain(True)]
+
+
+def test_timeouts(ours):
+    got = [name for name, *_ in outcomes(body_timeouts_are_checked_first, ours)]
+    wrong = (
+        "raises builtins.OverflowError",
+        "raises builtins.TypeError",
+        "raises builtins.TypeError",
+    )
+    assert got == [name for name in wrong for _ in range(4)]
 
 
 def test_set_operators_with_proxies(ours):

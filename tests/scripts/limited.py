@@ -1,18 +1,20 @@
-"""A user that may touch what a script declares, and nothing else."""
+"""Users that may touch what a script declares, and nothing else."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import re
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import hiredis
 
 from multihost.wire import script as script_module
-from multihost.wire.link.channel import SocketChannel
+from multihost.wire.link.channel import SocketChannel, pack, pack_all
+from multihost.wire.replies import ReplyError
+from tests.faults.sync import POPS
 
 __all__ = ["USER", "Limits", "limited"]
 
@@ -20,19 +22,23 @@ USER = "limited"
 PASSWORD = "pw"
 
 EVERYTHING = ["reset", "on", f">{PASSWORD}", "allkeys", "+@all"]
-AROUND = ["+evalsha", "+eval", "+multi", "+exec", "+watch", "+unwatch", "+lrange", "+get"]
+AROUND = "+evalsha +eval +multi +exec +watch +unwatch +lrange +get +auth +ping".split()
 
 CALL = re.compile(r"\bp?call\('(\w+)'")
-DERIVED = re.compile(r"data(?:\.\.\.)?(:\w+)")
+DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions)(:\w+)?(:<\w+>)?")
 
 
 class Limits:
-    """Before a script runs, its user is cut down to the keys and commands that it declares."""
+    """Before a script runs, the user of its connection is cut down to the keys and commands that
+    the script declares. Each connection has a user of its own: others are not held up.
+    """
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._one_at_a_time = threading.RLock()
         self._by_digest = {}
+        self._users: dict[SocketChannel, str] = {}
+        self._waiting: set[SocketChannel] = set()
+        self._numbers = itertools.count()
         self.seen: set[str] = set()
         """The scripts that were run under their limits."""
         for name in script_module.all_names():
@@ -40,49 +46,79 @@ class Limits:
             digest = hashlib.sha1(source.encode()).hexdigest().encode()
             header = script_module.parse(name, script_module._read(name))
             self._by_digest[digest] = self._by_digest[source.encode()] = (name, header, source)
-        self.widen()
+        self._widen(USER)
 
-    def widen(self) -> None:
-        self._server.command("ACL", "SETUSER", USER, *EVERYTHING)
+    def close(self) -> None:
+        self._server.command("ACL", "DELUSER", USER, *self._users.values())
 
-    @contextlib.contextmanager
-    def around(self, requests: bytes) -> Iterator[None]:
-        """One request at a time: the background thread must not meet the limits of another."""
-        with self._one_at_a_time, self._narrowed(requests):
-            yield
-
-    @contextlib.contextmanager
-    def _narrowed(self, requests: bytes) -> Iterator[None]:
+    def of_scripts(self, requests: bytes) -> list[list[bytes]] | None:
+        """The commands, if there are scripts among them."""
         reader = hiredis.Reader()
         reader.feed(requests)
-        commands = []
+        commands: list[list[bytes]] = []
         while (command := reader.gets()) is not False:
             commands.append(command)
-        scripts = [c for c in commands if c[0] in (b"EVALSHA", b"EVAL") and c[1] in self._by_digest]
-        if not scripts:
-            yield
-            return
-        assert len(scripts) == 1
-        name, rules = self._rules(scripts[0])
-        self._server.command("ACL", "SETUSER", USER, *rules)
+        return commands if any(map(self._is_script, commands)) else None
+
+    def log_in(self, channel: SocketChannel, exchange: Any) -> None:
+        """Give the connection its own user."""
+        if channel not in self._users:
+            user = f"{USER}-{next(self._numbers)}"
+            self._widen(user)
+            exchange(channel, pack((b"AUTH", user.encode(), PASSWORD.encode())))
+            self._users[channel] = user
+
+    @contextlib.contextmanager
+    def narrowed(self, channel: SocketChannel, commands: list[list[bytes]]) -> Iterator[None]:
+        """For an exchange with one script."""
+        self._narrow(channel, commands)
         try:
             yield
-            self.seen.add(name)
         finally:
-            self.widen()
+            self._widen(self._users[channel])
+
+    def wait(self, channel: SocketChannel, commands: list[list[bytes]]) -> None:
+        """Until the connection is used for something else."""
+        self._narrow(channel, commands)
+        self._waiting.add(channel)
+
+    def _narrow(self, channel: SocketChannel, commands: list[list[bytes]]) -> None:
+        [script] = filter(self._is_script, commands)
+        name, rules = self._rules(script)
+        for command in commands:
+            if (pop := command[0].decode().lower()) in POPS:
+                rules += [f"+{pop}", b"~" + command[1]]
+        self._server.command("ACL", "SETUSER", self._users[channel], *rules)
+        self.seen.add(name)
+
+    def plain(self, channel: SocketChannel) -> None:
+        """Commands without a script follow."""
+        if channel in self._waiting:
+            self._waiting.discard(channel)
+            self._widen(self._users[channel])
+
+    def _is_script(self, command: list[bytes]) -> bool:
+        return command[0] in (b"EVALSHA", b"EVAL") and command[1] in self._by_digest
+
+    def _widen(self, user: str) -> None:
+        self._server.command("ACL", "SETUSER", user, *EVERYTHING)
 
     def _rules(self, command: list[bytes]) -> tuple[str, list[str | bytes]]:
         name, header, source = self._by_digest[command[1]]
         count = int(command[2])
         keys = command[3 : 3 + count]
         listed = [entry for entry in header.keys if ":" not in entry]
-        suffixes = [match[1].encode() for e in header.keys if (match := DERIVED.fullmatch(e))]
         if listed == ["data..."]:
-            of_data = keys
+            of = {"data...": keys}
         else:
             assert len(keys) == len(listed), (name, keys, listed)
-            of_data = [key for key, entry in zip(keys, listed, strict=True) if entry == "data"]
-        allowed = [*keys, *[key + suffix for key in of_data for suffix in suffixes]]
+            of = {entry: [key] for key, entry in zip(keys, listed, strict=True)}
+        allowed = list(keys)
+        for entry in header.keys:
+            if ":" in entry:
+                base, suffix, index = DERIVED.fullmatch(entry).groups()  # type: ignore[union-attr]
+                tail = (suffix or "") + (":*" if index else "")
+                allowed += [key + tail.encode() for key in of.get(base) or of["data..."]]
         commands = [f"+{command.lower()}" for command in sorted(set(CALL.findall(source)))]
         patterns = [b"~" + key for key in allowed]
         return name, ["resetkeys", *patterns, "-@all", *AROUND, *commands]
@@ -93,19 +129,47 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
     """The limits, and the URL of the limited user."""
     limits = Limits(server)
     exchange, exchange_many = SocketChannel.exchange, SocketChannel.exchange_many
+    block = SocketChannel.block
 
     def one(self: SocketChannel, request: bytes) -> Any:
-        with limits.around(request):
+        if (commands := limits.of_scripts(request)) is None:
+            limits.plain(self)
+            return exchange(self, request)
+        limits.log_in(self, exchange)
+        with limits.narrowed(self, commands):
             return exchange(self, request)
 
     def many(self: SocketChannel, requests: bytes, count: int) -> Any:
-        with limits.around(requests):
+        if (commands := limits.of_scripts(requests)) is None:
+            limits.plain(self)
             return exchange_many(self, requests, count)
+        limits.log_in(self, exchange)
+        with limits.narrowed(self, commands):
+            return exchange_many(self, requests, count)
+
+    def blocked(
+        self: SocketChannel, requests: bytes, seconds: float | None, quiet: bool = False
+    ) -> list[Any]:
+        """A wait: its first script runs alone, the second one with the pop before it."""
+        commands = limits.of_scripts(requests)
+        assert commands is not None
+        opening, *rest = commands[quiet:]  # without the one for quietness
+        limits.log_in(self, exchange)
+        with limits.narrowed(self, [opening]):
+            first = exchange(self, pack(opening))
+        if isinstance(first, ReplyError):
+            return [first]
+        limits.wait(self, rest)
+        return [
+            None if quiet else first,
+            *block(self, pack_all([(b"PING",), *rest]), seconds)[1:],
+        ]
 
     with monkeypatch.context() as patch:
         patch.setattr(SocketChannel, "exchange", one)
         patch.setattr(SocketChannel, "exchange_many", many)
+        patch.setattr(SocketChannel, "block", blocked)
         try:
             yield limits, server.url_for(USER, PASSWORD)
         finally:
-            server.command("ACL", "DELUSER", USER)
+            limits.close()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import BrokenBarrierError
 from typing import Any
 
 import pytest
 
-from multihost import MultihostError, RedisManager
+from multihost import MultihostError, ObjectGone, RedisManager
 from multihost.wire import script as script_module
+from tests.faults import sync
+from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
 from tests.scripts.limited import limited
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 BY_NAME = {case.name: case for case in CASES}
+SYNC_BY_NAME = {case.name: case for case in sync.CASES}
 
 
 def run(case: Case, url: str) -> None:
@@ -22,6 +26,14 @@ def run(case: Case, url: str) -> None:
         scene = Scene(manager)
         case.make(scene)
         assert case.run(scene) == case.result
+
+
+def play(case: sync.Case, url: str, server: Server) -> None:
+    with sync.staging(url, server, others_url=url) as make:
+        stage = make(case)
+        assert case.run(stage) == case.result
+        case.calm(stage)
+        case.finish(stage)
 
 
 @pytest.fixture
@@ -45,6 +57,16 @@ def test_an_operation_needs_what_its_scripts_declare(
     users_server.command("FLUSHALL")
 
 
+@pytest.mark.parametrize("name", SYNC_BY_NAME)
+def test_an_operation_of_a_lock_and_its_kin_does_too(
+    name: str, users_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with limited(users_server, monkeypatch) as (limits, url):
+        play(SYNC_BY_NAME[name], url, users_server)
+        assert limits.seen
+    users_server.command("FLUSHALL")
+
+
 def hold_and_let_go(server: Server, url: str) -> None:
     with RedisManager(url, lease=60) as manager:
         outer = manager.dict(inner=manager.list([1]), other=manager.set([2]))
@@ -56,12 +78,50 @@ def hold_and_let_go(server: Server, url: str) -> None:
         assert len(outer["inner"]) == 1
 
 
+def wait_for_the_dead(server: Server, url: str) -> None:
+    """What holds each object, or waits for it, is a session without a connection."""
+    with RedisManager(url) as manager:
+        run_id = server.info()["run_id"]
+        note = f"999999 {run_id} 1 elsewhere"
+
+        def haunt(proxy: Any, **fields: str) -> Any:
+            keys = proxy._handle.keys
+            server.command("SET", keys.sessions + b":ghost", note, "PX", 30000)
+            server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
+            return proxy
+
+        waits = [
+            haunt(manager.Lock(), h="ghost.0.MainThread.0000000000000001").acquire,
+            haunt(manager.Semaphore(1), v="0", **{"p:ghost": "1"}).acquire,
+        ]
+        barrier = haunt(manager.Barrier(3), c="1", **{"q:ghost.0.MainThread": "0"})
+        waits.append(lambda: pytest.raises(BrokenBarrierError, barrier.wait))
+        condition = manager.Condition()
+
+        def wait_after_the_dead() -> None:
+            with condition:
+                haunt(condition, **{"z:ghost.0.MainThread": "0", "c:0": "1", "n:0": "1"})
+                condition.wait()
+
+        waits.append(wait_after_the_dead)
+        calls = [Call(wait) for wait in waits]
+        for call in calls:
+            call.outcome()
+        lock, semaphore = manager.Lock(), manager.Semaphore(1)
+        semaphore.acquire()
+        lock.delete()
+        with pytest.raises(ObjectGone):
+            lock.acquire()
+        manager._session.holds.clear()
+
+
 def test_what_the_background_thread_does(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with limited(own_server, monkeypatch) as (limits, url):
         hold_and_let_go(own_server, url)
-        assert {"object/renew", "object/drop"} <= limits.seen
+        wait_for_the_dead(own_server, url)
+        assert {"object/renew", "object/drop", "session/doubt", "lock/look"} <= limits.seen
 
 
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +129,11 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         for case in CASES:
             run(case, url)
             own_server.command("FLUSHALL")
+        for case in sync.CASES:
+            play(case, url, own_server)
+            own_server.command("FLUSHALL")
         hold_and_let_go(own_server, url)
+        wait_for_the_dead(own_server, url)
         assert limits.seen == set(script_module.all_names())
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from multihost import RedisManager, ServerFull
+from tests.faults import sync
+from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case
 from tests.faults.test_exactly_once import check, left, staged
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 
 # What takes something away, and so must work when nothing else does. Not here: list.remove(), which
 # only Python can decide, needs a transaction, and a full server refuses those.
@@ -146,3 +150,131 @@ def test_a_manager_opens_and_closes_on_a_full_server(small: Server) -> None:
         manager.shutdown()
         assert small.keys() == []
     del d, l
+
+
+# -- locks and their kin
+
+# What gives something back, ends a wait or wakes others.
+RELIEVING = [
+    case.name
+    for case in sync.CASES
+    if re.search(r" (release|notify|set|clear|abort|reset)\b|^(attach|delete) ", case.name)
+]
+
+# What takes or makes something.
+TAKING = [
+    case.name
+    for case in sync.CASES
+    if re.search(r"^[^g]\\w* acquire( not blocking| in time| crowded)?$|^create |^Barrier wait", case.name)
+]
+
+# What two do, one of whom takes something, and may be refused.
+OF_TWO = [
+    case.name
+    for case in sync.CASES
+    if re.search(r" in turn$|^(Condition|Event) wait$|^Barrier wait first|notify (one|all)", case.name)
+]
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in sync.CASES if c.name not in OF_TWO], ids=lambda case: case.name
+)
+def test_an_operation_of_a_lock_on_a_full_server(case: sync.Case, small: Server) -> None:
+    with sync.staging(small.url, small) as make:
+        stage = make(case)
+        case.run(stage)
+        case.calm(stage)
+        expected = sync.facts(stage)
+        case.finish(stage)
+        stage = make(case)
+        before = sync.facts(stage)
+        with full(small):
+            result = case.run(stage)
+            if result is not ServerFull:
+                case.calm(stage)
+        if result is ServerFull:
+            assert case.name not in RELIEVING, "giving back must work"
+            assert sync.facts(stage) == before
+        else:
+            assert case.name not in TAKING, "a full server does not grow"
+            assert result == case.result
+            assert sync.facts(stage) == expected
+            case.finish(stage)
+    small.command("FLUSHALL")
+
+
+def wait_on_condition(stage: sync.Stage) -> None:
+    stage.ours.acquire()
+    stage.ours.wait(0.3)
+
+
+ENDING_WAITS = {
+    "Lock": lambda stage: stage.theirs.acquire() and stage.ours.acquire(timeout=0.3),
+    "Semaphore": lambda stage: stage.theirs.acquire() and stage.ours.acquire(timeout=0.3),
+    "Condition": wait_on_condition,
+    "Barrier": lambda stage: stage.ours.wait(0.3),
+}
+
+
+@pytest.mark.parametrize("typeid", ENDING_WAITS)
+def test_a_wait_that_ends_on_a_full_server_leaves_nothing(typeid: str, small: Server) -> None:
+    args = (1,) if typeid == "Semaphore" else ()
+    case = sync.Case("", lambda stage: stage.make(typeid, *args), ENDING_WAITS[typeid], None)
+    with sync.staging(small.url, small) as make:
+        stage = make(case)
+        expected = Call(lambda: case.run(stage)).outcome(), sync.facts(stage)
+        stage = make(case)
+        call = Call(lambda: case.run(stage))
+        stage.await_blocked()
+        with full(small):
+            result = call.outcome()
+        if typeid != "Condition":
+            assert (result, sync.facts(stage)) == expected
+            return
+        assert result is ServerFull, "it could not take the lock again"
+        assert stage.fields(b"z:") == stage.fields(b"q:") == []
+        assert stage.theirs.acquire(False)
+        stage.theirs.release()
+
+
+def test_a_session_lives_on_a_full_server(small: Server) -> None:
+    """Its key is renewed, and set in other partitions."""
+    with RedisManager(small.url, lease=0.5) as manager, RedisManager(small.url) as other:
+        lock, theirs = manager.Lock("x"), other.Lock("x")
+        assert lock.acquire()
+        more = [manager.Semaphore(f"s{number}", 0) for number in range(5)]
+        call = Call(lambda: theirs.acquire(timeout=1.2))
+        wait_until(lambda: small.command("HGET", lock._handle.keys.data, "w") == b"1")
+        with full(small):
+            assert call.outcome() is False
+            for semaphore in more:
+                assert semaphore.acquire(False) is False
+            assert len(manager._session.presence.places) > 1
+            assert lock._hold().stands()
+            lock.release()
+            with pytest.raises(ServerFull):
+                lock.acquire()
+        assert theirs.acquire(False)
+        theirs.release()
+    small.command("FLUSHALL")
+
+
+def test_the_dead_are_found_on_a_full_server(small: Server) -> None:
+    with RedisManager(small.url) as manager:
+        note = f"999999 {small.info()['run_id']} 1 elsewhere"
+        lock, semaphore = manager.Lock("x"), manager.Semaphore("y", 1)
+        for proxy, fields in (
+            (lock, ("h", "ghost.0.MainThread.0000000000000001")),
+            (semaphore, ("v", 0, "p:ghost", 1)),
+        ):
+            keys = proxy._handle.keys
+            small.command("SET", keys.sessions + b":ghost", note, "PX", 30000)
+            small.command("HSET", keys.data, *fields)
+        calls = [Call(lock.acquire), Call(semaphore.acquire)]
+        for proxy in (lock, semaphore):
+            wait_until(lambda: small.command("HGET", proxy._handle.keys.data, "w") == b"1")
+        with full(small):
+            assert [call.outcome() for call in calls] == [True, True]
+        lock.release()
+        semaphore.release()
+    small.command("FLUSHALL")

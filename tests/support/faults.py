@@ -8,7 +8,8 @@
 A rule fires once (``times``), at the ``nth`` matching request from now on; then the proxy is
 transparent again. Of several rules the one armed first goes first: two plain rules break two
 attempts in a row.
-Without ``match``, set-up commands are let through: see ``SETUP``.
+Without ``match``, set-up commands are let through: see ``SETUP``. A request without a reply (after
+``CLIENT REPLY SKIP``) is none for the faults of replies.
 """
 
 from __future__ import annotations
@@ -344,6 +345,7 @@ class _Connection:
         self._working = 2
         self._awaited: collections.deque[tuple[list[bytes], Rule | None]] = collections.deque()
         self._has_subscribed = False
+        self._mute = b"ON"  # ``CLIENT REPLY``: OFF, or SKIP for one request
 
     def drop(self) -> None:
         _shut(self._client)
@@ -382,12 +384,21 @@ class _Connection:
         name = args[0].upper()
         if name in SUBSCRIBING:
             self._has_subscribed = True
-        else:
+        elif self._is_answered(name, args):
             self._awaited.append((args, rule))
         with proxy._lock:
             proxy.passed[name] += 1
         self._server.sendall(frame)
         return True
+
+    def _is_answered(self, name: bytes, args: list[bytes]) -> bool:
+        if name == b"CLIENT" and args[1].upper() == b"REPLY":
+            self._mute = args[2].upper()
+            return self._mute == b"ON"
+        mute = self._mute
+        if mute == b"SKIP":
+            self._mute = b"ON"
+        return mute == b"ON"
 
     def carry_replies(self) -> None:
         with contextlib.suppress(OSError):

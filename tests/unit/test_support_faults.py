@@ -108,6 +108,18 @@ def test_a_request_is_cut_before_the_server_sees_it(
     assert works(proxy)
 
 
+def test_requests_without_a_reply(proxy: CuttingProxy, client: RawClient) -> None:
+    client.send(("CLIENT", "REPLY", "SKIP"), ("ECHO", "one"), ("ECHO", "two"))
+    assert client.read() == b"two"
+    rule = proxy.cut_after_reply("echo")
+    client.send(("CLIENT", "REPLY", "OFF"), ("ECHO", "three"), ("CLIENT", "REPLY", "ON"))
+    client.send(("PING",), ("ECHO", "four"), ("PING",))
+    assert [client.read(), client.read()] == [b"OK", b"PONG"]
+    with pytest.raises(ConnectionError):
+        client.read()
+    assert rule.args == [b"ECHO", b"four"]
+
+
 def test_a_delayed_reply_waits_for_the_event(
     proxy: CuttingProxy, client: RawClient, server: Server
 ) -> None:

@@ -9,6 +9,7 @@ from threading import BrokenBarrierError
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+from multihost.errors import LinkError, MultihostError
 from multihost.proxies.base import BaseProxy, Token, _name
 from multihost.proxies.locks import AcquirerProxy, LockProxy, RLockProxy, seconds_to_wait
 from multihost.wire.ops import barrier as barrier_ops
@@ -127,14 +128,19 @@ class ConditionProxy(AcquirerProxy):
             raise RuntimeError("cannot wait on un-acquired lock")
         timeout = seconds_to_wait(timeout)
         handle = self._handle
-        generation = condition_ops.enter(handle)
         try:
+            generation = condition_ops.enter(handle)
             count = self._lock._release_save()
-        except BaseException:
-            condition_ops.leave(handle)
+        except BaseException as error:
+            if not isinstance(error, LinkError):  # then it is on its way
+                condition_ops.leave(handle)
             raise
         try:
             notified = condition_ops.wait_for_notice(handle, generation, timeout)
+        except BaseException as error:
+            if not isinstance(error, MultihostError):  # a signal, perhaps before it began
+                condition_ops.leave(handle)
+            raise
         finally:
             self._lock._acquire_restore(count)
         if notified:

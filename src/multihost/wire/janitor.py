@@ -118,11 +118,9 @@ class Janitor:
             self._wake(time.monotonic())
 
     def _wake(self, due: float) -> None:
-        if self.due == math.inf:
+        if due < self.due:
             self.due = due
             self._ring()
-        else:
-            self.due = min(self.due, due)
 
     # the background thread
 
@@ -184,6 +182,7 @@ class Janitor:
             left = _doubt.read(self.link, [key], note, b"%d" % (GRACE * 1000))
             if left is not None:
                 watched.due = min(watched.due, time.monotonic() + left / 1000 + 0.01)
+                watched.looks = 0  # it may be one of those who wait, too
 
     def _gone(self, holders: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """Those whose connection this server had and has no more."""

@@ -328,6 +328,12 @@ class Link:
         """After :meth:`blocked`: the caller is free for other exchanges of this thread."""
         self._threads.stack.append(caller)
 
+    def reclaim(self, caller: Caller) -> None:
+        """Take a caller again that an exchange may have given back just now."""
+        stack = self._threads.stack
+        if caller in stack:
+            stack.remove(caller)
+
     def pause(self) -> None:
         """Let a moment pass before asking a server again that said «not now»."""
         self._closing.wait(BACKOFF[1] / 5)
@@ -478,7 +484,8 @@ class Link:
         except OSError as error:
             if isinstance(error, LinkError):
                 raise
-            raise Broken(str(error) or type(error).__name__) from error
+            kind = Late if isinstance(error, TimeoutError) else Broken
+            raise kind(str(error) or type(error).__name__) from error
         if self._closed is not None:  # closed while connecting: close() may have missed this one
             channel.close()
             raise self.closed

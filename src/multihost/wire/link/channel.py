@@ -311,10 +311,11 @@ def _open_socket(address: Address, credentials: Credentials, timeout: float) -> 
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _Opening(sock):
-            sock.settimeout(CONNECT_TIMEOUT)
+            sock.settimeout(min(CONNECT_TIMEOUT, timeout))
             sock.connect(address.path)
     else:
-        sock = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
+        place = address.host, address.port
+        sock = socket.create_connection(place, min(CONNECT_TIMEOUT, timeout))
         with _Opening(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _keep_alive(sock)

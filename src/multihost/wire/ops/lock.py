@@ -194,6 +194,7 @@ def is_locked(handle: Handle) -> bool:
     if fence is None:
         raise gone(handle, "lock/locked")
     if holder is not None:
+        handle.session.enter(handle.keys)
         handle.session.janitor.suspect(handle.keys, _look)
     return holder is not None
 

@@ -39,33 +39,14 @@ _look = Script("semaphore/look")
 class Permits(Hold):
     """The permits that this process has of one semaphore."""
 
-    __slots__ = ("_lock", "bounded")
+    __slots__ = ("bounded", "lock")
 
     def __init__(self, handle: Handle, bounded: bool) -> None:
         presence = handle.session.presence
         super().__init__(handle, presence.sid, 0, presence.lapses)
         self.count = 0
         self.bounded = bounded
-        self._lock = threading.Lock()
-
-    def took(self, fence: int) -> None:
-        with self._lock:
-            if not self.count:
-                self.lapses, self.lost = self.handle.session.presence.lapses, False
-            self.count += 1
-            self.fence = fence
-
-    def put_down(self, amount: int) -> int:
-        """Give up to ``amount`` out of hand; how many."""
-        with self._lock:
-            own = min(self.count, amount)
-            self.count -= own
-            return own
-
-    def pick_up(self, own: int) -> None:
-        """Take back what was put down."""
-        with self._lock:
-            self.count += own
+        self.lock = threading.Lock()
 
     def stands(self) -> bool:
         had = self.handle.link.call(b"HGET", self.handle.keys.data, b"p:" + self.id)
@@ -100,25 +81,44 @@ def acquire(
     session = handle.session
     session.enter(handle.keys)
     args = (session.me.waiter, account.id)
+    noted = left = False
+
+    def note(fence: bytes | None) -> None:
+        nonlocal noted
+        if fence is None:
+            return
+        with account.lock:
+            if not account.count:
+                account.lapses, account.lost = session.presence.lapses, False
+            account.fence = int(fence)
+            account.count, noted = account.count + 1, True  # no signal can come between
 
     def leave(since: bytes) -> Step:
+        nonlocal left
+        left = True
         return (_leave, (*args, since))
 
-    fence = attempt(handle, (_acquire, (account.id, b"%d" % bool(blocking))), leave)
-    if fence is None and blocking:
-        fence = wait(
-            handle,
-            seconds,
-            (_join, args),
-            pop_from(handle.keys.tokens),
-            (_claim, args),
-            leave,
-            _look,
-        )
+    try:
+        fence = attempt(handle, (_acquire, (account.id, b"%d" % bool(blocking))), leave, note)
+        if fence is None and blocking:
+            fence = wait(
+                handle,
+                seconds,
+                (_join, args),
+                pop_from(handle.keys.tokens),
+                (_claim, args),
+                leave,
+                _look,
+                note,
+            )
+    except BaseException:
+        if noted and left:  # a signal came after it was noted, and it was given back
+            with account.lock:
+                account.count -= 1
+        raise
     if fence is None:
         session.janitor.suspect(handle.keys, _look)
         return False
-    account.took(int(fence))
     return True
 
 
@@ -127,27 +127,37 @@ def release(handle: Handle, account: Permits, amount: int) -> bool:
 
     Raises LeaseLost if this process had some and lost them.
     """
-    own = account.put_down(amount)
-    answer = _put_back(handle, account, amount, own)
+    own = min(account.count, amount)
+    down = False
+
+    def note(answer: bytes | None) -> None:
+        nonlocal down
+        if answer in (b".", None) and not down:
+            with account.lock:
+                account.count, down = max(account.count - own, 0), True
+
+    def put_back(own: int) -> bytes:
+        args = (account.id, b"%d" % amount, b"%d" % own, b"%d" % account.bounded)
+        answer: bytes = insist(handle, (_release, args), note)
+        return answer
+
+    answer = put_back(own)
     if answer == b"?":
         if account.missed():
+            note(None)
             raise account.gone("semaphore/release")
         # Another process has released permits that this one took.
-        answer = _put_back(handle, account, amount, 0)
-    if answer == b">":
-        account.pick_up(own)
+        answer = put_back(0)
     return answer == b"."
-
-
-def _put_back(handle: Handle, account: Permits, amount: int, own: int) -> bytes:
-    args = (account.id, b"%d" % amount, b"%d" % own, b"%d" % account.bounded)
-    answer: bytes = insist(handle, (_release, args))
-    return answer
 
 
 def free_permits(handle: Handle) -> int:
     """1 round trip."""
-    return free_and_initial(handle)[0]
+    free, _ = free_and_initial(handle)
+    if free <= 0:
+        handle.session.enter(handle.keys)
+        handle.session.janitor.suspect(handle.keys, _look)
+    return free
 
 
 def free_and_initial(handle: Handle) -> tuple[int, int]:

@@ -21,7 +21,7 @@ local request, waiter, session, since = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local done = answered(record, request)
 if done then return done[1] end
 local last = redis.call('GET', record) or ''
-local granted = string.sub(last, 1, 12) > since and string.sub(last, 13, 13) == '+'
+local granted = string.sub(last, 1, 12) > since and string.find(last, '^%+%d', 13) -- not that it left already
 local field = 'p:' .. session
 local left = redis.call('HDEL', data, 'q:' .. waiter)
 local state = redis.call('HMGET', data, 'v', 'w', field)

@@ -10,8 +10,8 @@
 -- ARGV
 --   before  bytes  what the last look of this process found
 --   prune   int    1 = look for dead waiters, too
--- RETURNS  the number of waiters, what was found, then each living holder's session and what it says of itself; nil if
---          there is no semaphore
+-- RETURNS  the number of waiters, what was found, then the session of each who lives, of holders and of waiters
+--          that were looked for, and what it says of itself; nil if there is no semaphore
 -- ERRORS   none
 -- WAKES    as many waiters as there are permits
 
@@ -23,17 +23,17 @@ local before, prune = ARGV[1], ARGV[2]
 local state = redis.call('HMGET', data, 'v', 'n', 'w')
 local free, value, waiters = tonumber(state[1]), tonumber(state[2]), tonumber(state[3] or 0)
 if not free then return false end
-local holding, waiting = sessions_seen(sessions), sessions_seen(sessions)
+local seen = sessions_seen(sessions)
 local living = 0
 for _, field in ipairs(redis.call('HKEYS', data)) do
   local kind, identity = string.sub(field, 1, 2), string.sub(field, 3)
-  if kind == 'p:' and not holding.note(identity) then
+  if kind == 'p:' and not seen.note(identity) then
     local back = tonumber(redis.call('HGET', data, field))
     redis.call('HDEL', data, field)
     free = math.max(free, math.min(free + back, value))
     redis.call('HSET', data, 'v', free)
   elseif kind == 'q:' and prune == '1' then
-    if waiting.note(identity) then
+    if seen.note(identity) then
       living = living + 1
     else
       redis.call('HDEL', data, field)
@@ -49,4 +49,4 @@ if free > 0 and waiters > 0 then
   redis.call('HDEL', data, '') -- of nothing, too
   hand_out(data, free, waiters)
 end
-return holding.append_to({waiters, before})
+return seen.append_to({waiters, before})

@@ -1,0 +1,36 @@
+"""What is left on a server when everybody has gone."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+__all__ = ["blocked", "nothing_left"]
+
+# What a killed process cannot take along goes by itself: the record of its last request within a
+# minute, its session with the lease, tokens that nobody took within a minute.
+TEMPORARY = re.compile(rb"\{[^{}]+:\d\d\}:(?:r:[^:]+|s:[^:]+|[nu]:.+:tokens(?::\d+)?)")
+MINUTE_MS = 60_000
+
+
+def nothing_left(server: Server) -> None:
+    """No client, and no key but those that expire within a minute and that nobody renews."""
+    wait_until(lambda: not connected(server), 5.0, "all clients have gone")
+    keys = server.keys("{*}:*")
+    ttls = server.commands(*(("PTTL", key) for key in keys)) if keys else []
+    left = {key: ttl for key, ttl in zip(keys, ttls, strict=True) if ttl != -2}
+    lasting = [key for key, ttl in left.items() if not 0 <= ttl <= MINUTE_MS]
+    strange = [key for key in left if not TEMPORARY.fullmatch(key)]
+    assert not lasting and not strange, (lasting, strange)
+
+
+def connected(server: Server) -> list[dict[str, str]]:
+    """The connections of the code under test."""
+    return [row for row in server.clients() if row["name"] == "multihost"]
+
+
+def blocked(server: Server) -> int:
+    """How many of those are blocked."""
+    return sum("b" in row["flags"] for row in connected(server))

@@ -1,0 +1,131 @@
+"""Forked workers that are killed without a word and replaced at once.
+
+A fork of this process costs a few milliseconds and inherits the proxies that the work is about; its
+session, its connections and what it holds are its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import select
+import threading
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar, cast
+
+from tests.support.procs import ProcessFailed, kill9
+
+__all__ = ["Crew", "Whistle", "together"]
+
+FORK = multiprocessing.get_context("fork")
+SECONDS = 10.0
+
+T = TypeVar("T")
+
+# multiprocessing looks after all children together, in whichever thread starts or awaits one.
+_processes = threading.Lock()
+
+
+class Whistle:
+    """Ends the work of a crew; who pauses hears it, too."""
+
+    def __init__(self) -> None:
+        self._ears, self._mouth = os.pipe()
+
+    def blow(self) -> None:
+        os.write(self._mouth, b".")
+
+    def blown(self, seconds: float = 0.0) -> bool:
+        """Whether it was blown within so many seconds."""
+        return bool(select.select([self._ears], [], [], seconds)[0])
+
+    def close(self) -> None:
+        os.close(self._ears)
+        os.close(self._mouth)
+
+
+class Crew:
+    """``size`` processes that run ``work(number, *args)``; those that live are killed at the end of
+    the ``with`` block.
+    """
+
+    def __init__(self, size: int, work: Callable[..., object], *args: Any) -> None:
+        self._work, self._args = work, args
+        self._members: list[BaseProcess] = []
+        self.kills = 0
+        self._members = [self._new(number) for number in range(size)]
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with _processes:
+            for member in self._members:
+                kill9(member)
+                member.close()
+
+    @property
+    def pids(self) -> list[int]:
+        return [member.pid or 0 for member in self._members]
+
+    def kill(self, numbers: Iterable[int]) -> set[int]:
+        """SIGKILL, to all of them in one moment; who they were."""
+        victims = [self._members[number] for number in numbers]
+        for victim in victims:
+            kill9(victim.pid or 0)
+        with _processes:
+            for victim in victims:
+                victim.join()
+        for victim in victims:
+            # One that had ended by itself has met an error, which it wrote to standard error.
+            if victim.exitcode != -9:
+                raise ProcessFailed(f"a worker ended with {victim.exitcode} before it was killed")
+        self.kills += len(victims)
+        return {victim.pid or 0 for victim in victims}
+
+    def replace(self, numbers: Iterable[int]) -> None:
+        """Others take the places of the dead."""
+        for number in numbers:
+            with _processes:
+                self._members[number].close()
+            self._members[number] = self._new(number)
+
+    def finish(self, seconds: float = SECONDS) -> None:
+        """Wait until all have ended by themselves."""
+        for member in self._members:
+            wait([member.sentinel], seconds)
+            with _processes:
+                member.join(1.0)
+                status = member.exitcode
+            if status != 0:
+                raise ProcessFailed(f"a worker {member.pid} ended with {status}")
+
+    def _new(self, number: int) -> BaseProcess:
+        process = FORK.Process(target=self._work, args=(number, *self._args))
+        with _processes:
+            process.start()
+        return process
+
+
+def together(work: Callable[[int], T], count: int) -> list[T]:
+    """Run ``work(0)`` ... ``work(count - 1)``, each in a thread; what they returned."""
+    results: list[T | BaseException | None] = [None] * count
+
+    def run(number: int) -> None:
+        try:
+            results[number] = work(number)
+        except BaseException as error:
+            results[number] = error
+
+    # No pool of concurrent.futures: a process that is forked by a thread of one cannot end.
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast("list[T]", results)

@@ -1,0 +1,200 @@
+"""Barriers of which parties are killed when they have arrived, and in the middle of the action."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterable
+from threading import BrokenBarrierError
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager
+from tests.chaos.aftermath import nothing_left
+from tests.chaos.crew import FORK, Crew, Whistle, together
+from tests.chaos.journal import Journal, seconds
+from tests.support.procs import run_all
+from tests.support.server import Server
+
+GROUPS = 12
+PARTIES = 5
+KILLS = 18  # at least, in each group
+BOUND = 2.0  # seconds until the others hear that a party is dead
+PATIENCE = 10.0
+ROUNDS = 3000
+
+
+def work(number: int, barrier: Any, url: str, name: str) -> None:
+    """Come to the barrier when told to, and tell how that ended."""
+    with Journal(url, name) as journal:
+        while journal.order(number) == "come":
+            try:
+                barrier.wait()
+            except BrokenBarrierError:
+                journal.note("broken")
+            else:
+                journal.note("passed")
+
+
+def act(url: str, name: str) -> None:
+    """The action: it lasts until we say so."""
+    with Journal(url, name) as journal:
+        journal.note("acting")
+        journal.order("action")
+
+
+class Torment:
+    """A barrier, its parties, and us, who send some of them there and kill some of those."""
+
+    def __init__(self, barrier: Any, server: Server, name: str) -> None:
+        self.barrier = barrier
+        self.server = server
+        self.name = name
+        self.chance = random.Random()
+        self.whistle = Whistle()
+        self.gaps: list[float] = []
+        self.in_action = 0
+
+    def __call__(self) -> Torment:
+        with (
+            Journal(self.server.url, self.name) as self.journal,
+            Crew(PARTIES, work, self.barrier, self.server.url, self.name) as self.crew,
+        ):
+            while self.crew.kills < KILLS:
+                self.everybody_passes()
+                if "action" in self.name and self.chance.random() < 0.5:
+                    self.killed_in_action()
+                else:
+                    self.killed_on_arrival()
+            self.everybody_passes()
+            self.order(range(PARTIES), "end")
+            self.crew.finish()
+            self.kills = self.crew.kills
+        self.whistle.close()
+        return self
+
+    # episodes; each leaves the barrier as new and all parties waiting for orders
+
+    def everybody_passes(self) -> None:
+        self.journal.give_order("action", "go on")
+        begin = self.journal.note("round")
+        self.order(range(PARTIES), "come")
+        self.expect("passed", set(self.crew.pids), begin)
+        self.journal.forget_orders("action")
+
+    def killed_on_arrival(self) -> None:
+        """One comes later, so that those who die have not passed."""
+        late, *others = self.chance.sample(range(PARTIES), PARTIES)
+        numbers = others[: self.chance.choice([1, 2, 3])]
+        self.order(others, "come")
+        self.whistle.blown(self.chance.choice([0.002, 0.01]) * self.chance.random())
+        pids = self.crew.pids
+        killed, victims = self.kill(numbers)
+        self.crew.replace(numbers)
+        if self.arrived() & victims:
+            self.expect("broken", {pids[n] for n in others} - victims, killed)
+            self.order([late], "come")
+            self.expect("broken", {pids[late]}, killed)
+            self.barrier.reset()
+        else:
+            # They died before they came; the others wait for those who replace them.
+            self.journal.give_order("action", "go on")
+            self.order([late, *numbers], "come")
+            self.expect("passed", set(self.crew.pids), killed)
+            self.journal.forget_orders("action")
+
+    def killed_in_action(self) -> None:
+        begin = self.journal.note("round")
+        self.order(range(PARTIES), "come")
+        (acting,) = self.expect("acting", None, begin)
+        self.whistle.blown(self.chance.choice([0, 0.01]) * self.chance.random())
+        pids = self.crew.pids
+        numbers = {pids.index(acting), *self.chance.sample(range(PARTIES), 1)}
+        killed, victims = self.kill(numbers)
+        self.in_action += 1
+        self.expect("broken", set(pids) - victims, killed)
+        self.crew.replace(numbers)
+        self.barrier.reset()
+
+    def order(self, numbers: Iterable[int], order: str) -> None:
+        for number in numbers:
+            self.journal.give_order(number, order)
+
+    def kill(self, numbers: Iterable[int]) -> tuple[str, set[int]]:
+        pids = self.crew.pids
+        killed = self.journal.notes([("kill", pids[number]) for number in numbers])[-1]
+        victims = self.crew.kill(numbers)
+        for number in numbers:
+            self.journal.forget_orders(number)
+        return killed, victims
+
+    def arrived(self) -> set[int]:
+        """The processes that are counted as arrived."""
+        keys = self.barrier._handle.keys
+        # What the dead have sent is in the server by now, and after this it is executed.
+        self.journal.raw.pipeline(("PING",))
+        fields = self.server.command("HKEYS", keys.data)
+        sids = {field[2:].partition(b".")[0] for field in fields if field[:2] == b"q:"}
+        notes = [self.server.command("GET", keys.sessions + b":" + sid) for sid in sids]
+        return {int(note.split()[2]) for note in notes if note}
+
+    def expect(self, what: str, wanted: set[int] | None, since: str) -> set[int]:
+        """That all of them, or somebody, and nobody else says so, soon."""
+        said: set[int] = set()
+        last = since
+        while not said or (wanted is not None and said != wanted):
+            entries = self.journal.wait(last, PATIENCE)
+            assert entries, f"{self.name}: not {what} within {PATIENCE} s: {wanted} but {said}"
+            for entry in entries:
+                last = entry.id
+                if entry.what in ("passed", "broken", "acting") and entry.pid in (
+                    wanted or {entry.pid}
+                ):
+                    assert entry.what == what or (entry.what, what) == ("acting", "passed")
+                    if entry.what == what:
+                        said.add(entry.pid)
+        self.gaps.append(seconds(last) - seconds(since))
+        return said
+
+
+@pytest.mark.timeout(120)
+def test_a_barrier_breaks_when_a_party_is_killed(fresh_server: Server) -> None:
+    url = fresh_server.url
+    with RedisManager(url) as m:
+        torments = [Torment(m.Barrier(PARTIES), fresh_server, f"{n}") for n in range(GROUPS // 2)]
+        for n in range(GROUPS // 2):
+            name = f"with an action {n}"
+            barrier = m.Barrier(name, PARTIES, functools.partial(act, url, name))
+            torments.append(Torment(barrier, fresh_server, name))
+        together(lambda n: torments[n](), GROUPS)
+        assert sum(torment.kills for torment in torments) >= 200
+        assert sum(torment.in_action for torment in torments) >= 20
+        gaps = sorted(gap for torment in torments for gap in torment.gaps)
+        assert gaps[-1] <= BOUND, gaps[-5:]
+        assert all(map(m.delete, m.names()))
+        del barrier, torments
+    nothing_left(fresh_server)
+
+
+def rounds(barrier: Any, url: str, parties: int) -> list[int]:
+    places = []
+    with Journal(url, "") as journal:
+        for n in range(ROUNDS):
+            journal.raw.call("INCR", f"arrived {n}")
+            places.append(barrier.wait())
+            assert journal.raw.call("GET", f"arrived {n}") == b"%d" % parties
+    return places
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("parties", [2, 5])
+def test_thousands_of_rounds(parties: int, fresh_server: Server) -> None:
+    with RedisManager(fresh_server.url) as m:
+        barrier = m.Barrier(parties)
+        args = [(barrier, fresh_server.url, parties)] * parties
+        places = run_all(FORK, rounds, args, timeout=100)
+        for of_one_round in zip(*places, strict=True):
+            assert sorted(of_one_round) == list(range(parties))
+        del barrier, args
+    nothing_left(fresh_server)

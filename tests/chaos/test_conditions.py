@@ -1,0 +1,181 @@
+"""Conditions whose waiters are killed before, while and after they are notified."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager
+from tests.chaos.aftermath import nothing_left
+from tests.chaos.crew import Crew, Whistle, together
+from tests.chaos.journal import BEGINNING, Entry, Journal, is_after, seconds
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+GROUPS = 10
+WAITERS = 5
+KILLS = 20  # at least, in each group
+BOUND = 2.0  # seconds until a notification has woken somebody who lives
+PATIENCE = 10.0
+
+
+def work(number: int, condition: Any, url: str, whistle: Whistle) -> None:
+    """Wait for a notification again and again; every line is written with the lock."""
+    with Journal(url, str(condition._token.ident)) as journal:
+        with condition:
+            while not whistle.blown():
+                journal.note("wait")
+                assert condition.wait()
+                journal.note("woken")
+
+
+class Torment:
+    """One condition, those who wait for it, and us, who notify and kill them."""
+
+    def __init__(self, condition: Any, server: Server) -> None:
+        self.condition = condition
+        self.server = server
+        self.chance = random.Random()
+        self.whistle = Whistle()
+        self.waiting: list[int] = []  # in the order in which they began
+        self.killed: set[int] = set()
+        self.last = BEGINNING
+        self.gaps: list[float] = []
+        self.returned = 0  # how many victims had the lock again
+
+    def __call__(self) -> Torment:
+        work_args = self.condition, self.server.url, self.whistle
+        with (
+            Journal(self.server.url, str(self.condition._token.ident)) as self.journal,
+            Crew(WAITERS, work, *work_args) as self.crew,
+        ):
+            while self.crew.kills < KILLS:
+                self.await_waiters()
+                self.episode()
+            self.await_waiters()
+            self.whistle.blow()
+            with self.condition:
+                self.condition.notify_all()
+            self.crew.finish()
+            self.kills = self.crew.kills
+        self.whistle.close()
+        return self
+
+    def await_waiters(self) -> None:
+        """Until all wait; who was woken meanwhile."""
+        while sorted(self.waiting) != sorted(self.crew.pids):
+            assert self.read(), f"not all were waiting within {PATIENCE} s"
+
+    def read(self) -> list[Entry]:
+        entries = self.journal.wait(self.last, PATIENCE)
+        for entry in entries:
+            self.last = entry.id
+            if entry.what == "kill":
+                self.killed.add(entry.pid)
+            elif entry.what == "wait":
+                self.waiting.append(entry.pid)
+            elif entry.what == "woken" and entry.pid in self.waiting:
+                self.waiting.remove(entry.pid)
+        self.waiting = [pid for pid in self.waiting if pid not in self.killed]
+        return entries
+
+    def episode(self) -> None:
+        """Notify one or all, and kill some before, after, or while the lock is still held."""
+        everybody = self.chance.random() < 0.2
+        when = self.chance.choice(["before", "with the lock", "after"])
+        numbers = self.chance.sample(range(WAITERS), self.chance.choice([1, 1, 2]))
+        pids = self.crew.pids
+        oldest = pids.index(self.waiting[0])
+        if self.chance.random() < 0.5 and oldest not in numbers:
+            numbers[0] = oldest
+        victims = {pids[number] for number in numbers}
+        if when == "before":
+            self.kill(numbers, 0.0)
+        with self.condition:
+            notified = self.journal.note("notify")
+            self.condition.notify(WAITERS if everybody else 1)
+            if when == "with the lock":
+                self.kill(numbers, 0.005)
+        if when == "after":
+            self.kill(numbers, 0.004)
+        self.crew.replace(numbers)
+        if everybody:
+            self.expect(notified, set(pids) - victims, WAITERS)
+            self.settle()
+        elif when == "after" and self.had_returned(victims, notified):
+            self.returned += 1
+            self.settle()  # it may have been killed before the server knew that it had returned
+        else:
+            self.expect(notified, None, 1)
+
+    def kill(self, numbers: list[int], within: float) -> None:
+        self.whistle.blown(self.chance.random() * within)
+        pids = self.crew.pids
+        self.journal.notes([("kill", pids[number]) for number in numbers])
+        self.crew.kill(numbers)
+
+    def had_returned(self, victims: set[int], notified: str) -> bool:
+        """Whether one of them was killed behind the wait, with the lock: that was the one."""
+        data = self.condition._lock._handle.keys
+        holder = None
+
+        def known() -> bool:
+            nonlocal holder
+            holder = self.server.command("HGET", data.data, "h")
+            # While it is passed on, and a living process is about to take it, it is nobody's.
+            return holder != b"" or self.server.command("EXISTS", data.tokens) == 1
+
+        wait_until(known, PATIENCE)
+        if not holder:
+            return False
+        session = self.server.command("GET", data.sessions + b":" + holder.partition(b".")[0])
+        woken = {e.pid for e in self.journal.read(notified) if e.what == "woken"}
+        return int(session.split()[2]) in victims - woken
+
+    def settle(self) -> None:
+        """Until the dead are forgotten: what notified them passes on to who is there."""
+        data = self.condition._handle.keys.data
+
+        def forgotten() -> bool:
+            kinds = [field[:2] for field in self.server.command("HKEYS", data)]
+            return kinds.count(b"z:") == WAITERS and not {b"n:", b"y:"} & set(kinds)
+
+        wait_until(forgotten, PATIENCE)
+
+    def expect(self, notified: str, wanted: set[int] | None, most: int) -> None:
+        """That all of them are woken, or somebody; and nobody without a notification."""
+        woken: set[int] = set()
+        since = seconds(notified)
+        while not (woken if wanted is None else woken >= wanted):
+            entries = self.read()
+            assert entries, f"nobody was woken within {PATIENCE} s"
+            for entry in entries:
+                if is_after(entry.id, notified):
+                    if entry.what == "kill":
+                        since = entry.at
+                    elif entry.what == "woken":
+                        woken.add(entry.pid)
+                        self.gaps.append(entry.at - since)
+        assert len(woken) <= most
+
+
+@pytest.mark.timeout(120)
+def test_no_notification_dies_with_a_waiter(fresh_server: Server) -> None:
+    with RedisManager(fresh_server.url) as m:
+        conditions = [
+            m.Condition(),
+            m.Condition("named"),
+            m.Condition(m.Lock()),
+            m.Condition(m.RLock()),
+            m.Condition("of a lock", m.Lock("lock")),
+            *(m.Condition() for _ in range(GROUPS - 5)),
+        ]
+        torments = together(lambda n: Torment(conditions[n], fresh_server)(), GROUPS)
+        assert sum(torment.kills for torment in torments) >= 200
+        gaps = sorted(gap for torment in torments for gap in torment.gaps)
+        assert gaps[-1] <= BOUND, gaps[-5:]
+        assert all(map(m.delete, m.names()))
+        del conditions, torments
+    nothing_left(fresh_server)

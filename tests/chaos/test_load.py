@@ -1,0 +1,104 @@
+"""Many who want the same: everybody gets a share, and who waits costs nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager
+from tests.chaos.aftermath import blocked, nothing_left
+from tests.chaos.crew import Crew, Whistle
+from tests.chaos.journal import Journal
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+PROCESSES = 8
+SECONDS = 5.0
+SHARE = 0.8  # of what the luckiest gets, for the unluckiest
+
+WAITERS = 100
+PROCESSES_IDLE = 4
+IDLE_SECONDS = 10.0
+IDLE = 0.01  # of one core
+PATIENCE = 30.0
+
+
+def take_turns(number: int, lock: Any, url: str, start: Whistle, end: Whistle) -> None:
+    with Journal(url, "load") as journal:
+        lock.acquire()
+        lock.release()
+        journal.note("ready")
+        start.blown(PATIENCE)
+        turns = 0
+        while not end.blown():
+            lock.acquire()
+            turns += 1
+            lock.release()
+        journal.note("turns", turns)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+def test_everybody_gets_a_share(kind: str, fresh_server: Server) -> None:
+    url = fresh_server.url
+    start, end = Whistle(), Whistle()
+    with RedisManager(url) as m, Journal(url, "load") as journal:
+        lock = getattr(m, kind)()
+        with Crew(PROCESSES, take_turns, lock, url, start, end) as crew:
+            wait_until(lambda: len(journal.read()) == PROCESSES, PATIENCE)
+            start.blow()
+            end.blown(SECONDS)
+            end.blow()
+            crew.finish()
+        turns = sorted(entry.token for entry in journal.read() if entry.what == "turns")
+        assert len(turns) == PROCESSES
+        assert turns[0] >= SHARE * turns[-1], turns
+        del lock
+    start.close()
+    end.close()
+    nothing_left(fresh_server)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What all threads of a process have used, to the nanosecond."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def wait_in_threads(number: int, threads: int, wait: Callable[[], object]) -> None:
+    own = [threading.Thread(target=wait) for _ in range(threads)]
+    for thread in own:
+        thread.start()
+    for thread in own:
+        thread.join()
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="no /proc with CPU times")
+def test_waiting_costs_no_cpu(fresh_server: Server) -> None:
+    whistle = Whistle()
+    with RedisManager(fresh_server.url) as m:
+        lock = m.Lock()
+
+        def wait() -> None:
+            with lock:
+                pass
+
+        lock.acquire()
+        with Crew(PROCESSES_IDLE, wait_in_threads, WAITERS // PROCESSES_IDLE, wait) as crew:
+            wait_until(lambda: blocked(fresh_server) == WAITERS, PATIENCE)
+            pids = [fresh_server.pid, *crew.pids]
+            used = []
+            # What else the machine does may make this look dearer than it is, and not cheaper.
+            while len(used) < 3 and min(used, default=1.0) > IDLE:
+                before = sum(map(cpu_seconds, pids))
+                whistle.blown(IDLE_SECONDS)
+                used.append((sum(map(cpu_seconds, pids)) - before) / IDLE_SECONDS)
+            assert min(used) <= IDLE, used
+            lock.release()
+            crew.finish()
+        del lock
+    whistle.close()
+    nothing_left(fresh_server)

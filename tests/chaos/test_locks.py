@@ -1,0 +1,143 @@
+"""Locks whose holders and waiters are killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager
+from tests.chaos.aftermath import nothing_left
+from tests.chaos.crew import Crew, Whistle, together
+from tests.chaos.journal import BEGINNING, Entry, Journal, seconds
+from tests.support.server import Server
+
+GROUPS = 10  # as many locks, so that nobody has to be patient for all
+WORKERS = 5
+KILLS = 20  # at least, in each group
+BOUND = 2.0  # seconds until a killed holder's lock is free
+PATIENCE = 10.0  # seconds; who waits longer is not only late
+
+
+def work(number: int, lock: Any, url: str, whistle: Whistle) -> None:
+    """Take the lock again and again, in the way that is this worker's."""
+    chance = random.Random(os.getpid())
+    with Journal(url, str(lock._token.ident)) as journal:
+        while not whistle.blown():
+            if not take(lock, number, chance):
+                whistle.blown(chance.random() * 0.01)
+                continue
+            depth = 1
+            while type(lock).__name__ == "RLockProxy" and chance.random() < 0.3:
+                assert lock.acquire(timeout=1)
+                depth += 1
+            token = lock.fencing_token
+            journal.note("enter", token)
+            whistle.blown(chance.random() * 0.015)
+            assert lock.fencing_token == token
+            journal.note("leave", token)
+            for _ in range(depth):
+                lock.release()
+
+
+def take(lock: Any, number: int, chance: random.Random) -> bool:
+    """One worker in each group only tries, one soon loses its patience, the others wait."""
+    if number == 0:
+        return bool(lock.acquire(blocking=False))
+    if number == 1:
+        return bool(lock.acquire(timeout=chance.random() * 0.05))
+    return bool(lock.acquire())
+
+
+def torment(lock: Any, url: str) -> tuple[int, list[Entry], list[float]]:
+    """Kill who uses a lock, at least one of them the one who has it or is next: how many were
+    killed, what they did, and how long each time the lock was not to be had.
+    """
+    chance = random.Random()
+    whistle = Whistle()
+    with (
+        Journal(url, str(lock._token.ident)) as journal,
+        Crew(WORKERS, work, lock, url, whistle) as crew,
+    ):
+        gaps = []
+        last = BEGINNING
+        while crew.kills < KILLS:
+            last, holder = after(journal, last, set())
+            whistle.blown(chance.choice([0, 0.004, 0.04]) * chance.random())
+            pids = crew.pids
+            # One of those who wait without end always stays.
+            numbers = {*chance.sample(range(WORKERS), chance.choice([1, 1, 2]))}
+            if holder in pids and chance.random() < 0.3:
+                numbers.add(pids.index(holder))
+            if numbers >= set(range(2, WORKERS)):
+                continue
+            victims = {pids[number] for number in numbers}
+            last = journal.notes([("kill", pid) for pid in victims])[-1]
+            crew.kill(numbers)
+            crew.replace(numbers)
+            killed = last
+            last, _ = after(journal, last, victims)
+            gaps.append(seconds(last) - seconds(killed))
+        whistle.blow()
+        crew.finish()
+        entries = journal.read()
+    whistle.close()
+    return crew.kills, entries, gaps
+
+
+def after(journal: Journal, last: str, victims: set[int]) -> tuple[str, int]:
+    """Wait until one who lives enters: the id of that, and who it is."""
+    while entries := journal.wait(last, PATIENCE):
+        for entry in entries:
+            if entry.what == "enter" and entry.pid not in victims:
+                return entry.id, entry.pid
+        last = entries[-1].id
+    raise AssertionError(f"nobody got the lock within {PATIENCE} s")
+
+
+def check_one_at_a_time(entries: Sequence[Entry]) -> int:
+    """Never two holders, and rising tokens; how many were killed while they held the lock.
+
+    One that is being killed has left when another one enters.
+    """
+    last = 0
+    inside: Entry | None = None
+    killed: set[int] = set()
+    in_there = 0
+    for entry in entries:
+        if entry.what == "kill":
+            killed.add(entry.pid)
+        elif entry.what == "enter":
+            assert entry.token > last, (entry, last)
+            if inside is not None:
+                assert inside.pid in killed, (inside, entry)
+                in_there += 1
+            inside, last = entry, entry.token
+        else:
+            assert inside is not None and inside[2:] == entry[2:], (inside, entry)
+            inside = None
+    return in_there
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_one_holder_at_a_time_whoever_is_killed(kind: str, fresh_server: Server) -> None:
+    with RedisManager(fresh_server.url) as m:
+        locks = [getattr(m, kind)(f"lock {n}" if n % 2 else None) for n in range(GROUPS)]
+        outcomes = together(lambda n: torment(locks[n], fresh_server.url), GROUPS)
+        kills = holders = 0
+        for killed, entries, gaps in outcomes:
+            kills += killed
+            holders += check_one_at_a_time(entries)
+            assert max(gaps) <= BOUND, sorted(gaps)[-5:]
+        assert kills >= 200
+        assert holders >= 20
+        for lock in locks:
+            assert lock.acquire(timeout=BOUND)
+            lock.release()
+        assert all(map(m.delete, m.names()))
+        del locks, lock, outcomes
+    nothing_left(fresh_server)

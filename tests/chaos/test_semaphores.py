@@ -1,0 +1,137 @@
+"""Semaphores of which those who have a permit, or wait for one, are killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager
+from tests.chaos.aftermath import nothing_left
+from tests.chaos.crew import Crew, Whistle, together
+from tests.chaos.journal import BEGINNING, Entry, Journal, seconds
+from tests.support.server import Server
+
+GROUPS = 10
+WORKERS = 6
+PERMITS = 3
+KILLS = 20  # at least, in each group
+BOUND = 2.0  # seconds until the permit of a killed process is free
+PATIENCE = 10.0
+
+
+def work(number: int, semaphore: Any, url: str, whistle: Whistle) -> None:
+    """Take a permit again and again."""
+    chance = random.Random(os.getpid())
+    with Journal(url, str(semaphore._token.ident)) as journal:
+        while not whistle.blown():
+            if number == 0:
+                took = semaphore.acquire(timeout=chance.random() * 0.05)
+            else:
+                took = semaphore.acquire()
+            if not took:
+                continue
+            token = semaphore.fencing_token
+            journal.note("enter", token)
+            whistle.blown(0.02 + chance.random() * 0.04)
+            journal.note("leave", token)
+            semaphore.release()
+
+
+def torment(semaphore: Any, url: str) -> tuple[int, list[Entry], list[float]]:
+    """Kill who uses a semaphore, often one who has a permit: how many were killed, what they did,
+    and how long each time it took until as many had a permit as may.
+    """
+    chance = random.Random()
+    whistle = Whistle()
+    with (
+        Journal(url, str(semaphore._token.ident)) as journal,
+        Crew(WORKERS, work, semaphore, url, whistle) as crew,
+    ):
+        gaps = []
+        last, inside = full(journal, BEGINNING, set())
+        while crew.kills < KILLS:
+            whistle.blown(chance.choice([0, 0.04, 0.08]) * chance.random())
+            pids = crew.pids
+            numbers = {*chance.sample(range(WORKERS), chance.choice([1, 2]))}
+            if chance.random() < 0.3:
+                numbers.add(pids.index(chance.choice(sorted(inside))))
+            victims = {pids[number] for number in numbers}
+            last = killed = journal.notes([("kill", pid) for pid in victims])[-1]
+            crew.kill(numbers)
+            crew.replace(numbers)
+            last, inside = full(journal, last, victims)
+            gaps.append(seconds(last) - seconds(killed))
+        whistle.blow()
+        crew.finish()
+        entries = journal.read()
+    whistle.close()
+    return crew.kills, entries, gaps
+
+
+def full(journal: Journal, last: str, victims: set[int]) -> tuple[str, set[int]]:
+    """Wait until all permits are with living processes: the id of that line, and who has them."""
+    inside: set[int] = set()
+    while entries := journal.wait(last, PATIENCE):
+        for entry in entries:
+            if entry.what == "enter" and entry.pid not in victims:
+                inside.add(entry.pid)
+            elif entry.what == "leave":
+                inside.discard(entry.pid)
+            if len(inside) == PERMITS:
+                return entry.id, inside
+        last = entries[-1].id
+    raise AssertionError(f"the permits were not free within {PATIENCE} s")
+
+
+def check_so_many_at_a_time(entries: Sequence[Entry]) -> int:
+    """Never more inside than there are permits, and no token twice; how many were killed inside."""
+    inside: dict[int, int] = {}
+    killed: set[int] = set()
+    tokens = set()
+    most = in_there = 0
+    for entry in entries:
+        if entry.what == "kill":
+            killed.add(entry.pid)
+            in_there += inside.pop(entry.pid, 0) > 0
+        elif entry.what == "enter":
+            assert entry.token not in tokens, entry
+            tokens.add(entry.token)
+            if entry.pid not in killed:
+                inside[entry.pid] = entry.token
+            most = max(most, len(inside))
+            assert len(inside) <= PERMITS, (inside, entry)
+        else:
+            assert inside.pop(entry.pid, entry.token) == entry.token
+    assert most == PERMITS
+    return in_there
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
+def test_permits_come_back_whoever_is_killed(kind: str, fresh_server: Server) -> None:
+    with RedisManager(fresh_server.url) as m:
+        make = getattr(m, kind)
+        semaphores = [make(f"s {n}", PERMITS) if n % 2 else make(PERMITS) for n in range(GROUPS)]
+        outcomes = together(lambda n: torment(semaphores[n], fresh_server.url), GROUPS)
+        kills = holders = 0
+        for killed, entries, gaps in outcomes:
+            kills += killed
+            holders += check_so_many_at_a_time(entries)
+            assert max(gaps) <= BOUND, sorted(gaps)[-5:]
+        assert kills >= 200
+        assert holders >= 50
+        # All have gone in order or were killed: every permit can be had, and not one more.
+        for semaphore in semaphores:
+            for _ in range(PERMITS):
+                assert semaphore.acquire(timeout=BOUND)
+            assert not semaphore.acquire(blocking=False)
+            semaphore.release(PERMITS)
+            statistics = semaphore.statistics()
+            assert (statistics.permits, statistics.holders) == (PERMITS, {})
+        assert all(map(m.delete, m.names()))
+        del semaphores, semaphore
+    nothing_left(fresh_server)

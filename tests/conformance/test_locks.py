@@ -1,0 +1,51 @@
+"""CPython's tests of locks, events, conditions, semaphores and barriers, on the shared ones."""
+
+from __future__ import annotations
+
+import threading
+import types
+
+import pytest
+
+from tests.conformance.shared import factory, in_this_process
+
+lock_tests = pytest.importorskip(
+    "test.lock_tests", reason="this interpreter has no test package", exc_type=ImportError
+)
+
+
+class TestLock(lock_tests.LockTests):
+    locktype = staticmethod(factory("Lock"))
+
+
+class TestRLock(lock_tests.RLockTests):
+    locktype = staticmethod(factory("RLock"))
+
+
+class TestEvent(lock_tests.EventTests):
+    eventtype = staticmethod(factory("Event"))
+
+
+class TestCondition(lock_tests.ConditionTests):
+    condtype = staticmethod(factory("Condition"))
+
+    @pytest.fixture(autouse=True)
+    def shared_lock(self, monkeypatch):
+        """What they give to a condition as its lock is a shared one."""
+        module = types.SimpleNamespace(**vars(threading))
+        module.Lock = factory("Lock")
+        monkeypatch.setattr(lock_tests, "threading", module)
+
+
+class TestSemaphore(lock_tests.SemaphoreTests):
+    semtype = staticmethod(factory("Semaphore"))
+
+
+class TestBoundedSemaphore(lock_tests.BoundedSemaphoreTests):
+    semtype = staticmethod(factory("BoundedSemaphore"))
+
+
+class TestBarrier(lock_tests.BarrierTests):
+    @staticmethod
+    def barriertype(parties, action=None, timeout=None):
+        return factory("Barrier")(parties, action and in_this_process(action), timeout)

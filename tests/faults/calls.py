@@ -1,0 +1,46 @@
+"""Calls that take their time, in other threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Call", "patient"]
+
+SECONDS = 10.0
+
+
+class Call(threading.Thread):
+    """A call in another thread; ``outcome()`` is what it returned, or raises what it raised."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._function = function
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.ended = 0.0
+        """When, by the monotonic clock."""
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._result = self._function()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self.ended = time.monotonic()
+            del self._function
+
+    def outcome(self) -> Any:
+        self.join(SECONDS)
+        assert not self.is_alive(), "the call hangs"
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+def patient(manager: Any, seconds: float) -> None:
+    """How long it looks for a lost server."""
+    manager._session.link.patience = seconds

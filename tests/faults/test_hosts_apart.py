@@ -1,0 +1,224 @@
+"""A network that is cut between two hosts: packets vanish, and neither side is told.
+
+The server is on host ``a``, with us, who reach it by its socket; a program on host ``b`` is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from threading import BrokenBarrierError
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager
+from tests.faults.calls import Call
+from tests.support.hosts import Hosts
+from tests.support.procs import Script, spawn_script
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+LEASE = 2.0
+NOTICED = LEASE + 1.5
+"""When everybody knows of a host that was cut off: its lease, a look, and a busy machine."""
+
+
+@pytest.fixture
+def server(hosts: Hosts) -> Iterator[Server]:
+    with Server(
+        tcp=True, host=hosts.address["a"], prefix=hosts.prefix("a"), protected_mode="no"
+    ) as on_a:
+        yield on_a
+
+
+START = """
+import json, sys, threading, time
+from multihost import RedisManager
+url, lease = sys.argv[1:]
+m = RedisManager(url, lease=float(lease), timeout=1.0)
+m._session.link.patience = 1.0
+m._session.me  # of the main thread
+
+def say(name, call):
+    started = time.monotonic()
+    try:
+        result = call()
+    except BaseException as error:
+        result = type(error).__name__
+    print(json.dumps([name, result, time.monotonic() - started]), flush=True)
+
+def aside(name, call):
+    threading.Thread(target=say, args=(name, call), daemon=True).start()
+"""
+
+FAR = (
+    START
+    + """
+held, wanted, gpu = m.Lock("held"), m.Lock("wanted"), m.Semaphore("gpu", 1)
+condition, event, barrier = m.Condition("condition"), m.Event("event"), m.Barrier("barrier", 3)
+held.acquire()
+gpu.acquire()
+
+def sleep():
+    with condition:
+        return condition.wait()
+
+def want():
+    wanted.acquire()
+    return wanted.fencing_token
+
+m._session.link.patience = 30.0
+aside("wanted", want)
+aside("condition", sleep)
+aside("event", event.wait)
+aside("barrier", barrier.wait)
+say("fence", lambda: held.fencing_token)
+sys.stdin.readline()
+say("fencing_token", lambda: held.fencing_token)
+say("held.release", held.release)
+say("gpu.release", gpu.release)
+say("held.acquire", lambda: held.acquire(timeout=5) and held.fencing_token)
+say("gpu.acquire", lambda: gpu.acquire(timeout=5))
+sys.stdin.readline()
+"""
+)
+
+
+def told(script: Script) -> list[Any]:
+    found: list[Any] = json.loads(script.line())
+    return found
+
+
+def slept(condition: Any) -> bool:
+    with condition:
+        return bool(condition.wait(10))
+
+
+def fields(server: Server, proxy: Any, start: bytes) -> int:
+    found = server.command("HKEYS", proxy._handle.keys.data)
+    return sum(field.startswith(start) for field in found)
+
+
+def test_what_a_host_held_and_waited_for_that_was_cut_off(hosts: Hosts, server: Server) -> None:
+    with RedisManager(server.url) as m:
+        held, wanted, gpu = m.Lock("held"), m.Lock("wanted"), m.Semaphore("gpu", 1)
+        condition, event = m.Condition("condition"), m.Event("event")
+        barrier = m.Barrier("barrier", 3)
+        wanted.acquire()
+        argv = [server.tcp_url, str(LEASE)]
+        with spawn_script(FAR, args=argv, prefix=hosts.prefix("b")) as far:
+            name, fence, _ = told(far)
+            assert name == "fence"
+            wait_until(lambda: fields(server, wanted, b"q:") == 1)
+            wait_until(lambda: fields(server, condition, b"z:") == 1)
+            wait_until(lambda: barrier.n_waiting == 1)
+            wait_until(lambda: sum("b" in row["flags"] for row in server.clients()) == 4)
+
+            calls = {
+                "held": Call(lambda: held.acquire(timeout=10)),
+                "gpu": Call(lambda: gpu.acquire(timeout=10)),
+                "wanted": Call(lambda: m.Lock("wanted").acquire(timeout=10)),
+                "condition": Call(lambda: slept(condition)),
+                "barrier": Call(lambda: pytest.raises(BrokenBarrierError, barrier.wait)),
+            }
+            wait_until(lambda: sum("b" in row["flags"] for row in server.clients()) == 9)
+            hosts.cut("b")
+            cut = time.monotonic()
+            # It is the first in both queues, and what it is given it does not hear of.
+            wanted.release()
+            with condition:
+                condition.notify()
+            event.set()
+            for name, call in calls.items():
+                assert call.outcome(), name
+                assert call.ended - cut < NOTICED, name
+            assert calls["held"].ended - cut > LEASE / 3, "only its lease could tell"
+            assert held.fencing_token > fence
+            newer = wanted.fencing_token
+
+            hosts.heal("b")
+            healed = time.monotonic()
+            far.tell("")
+            results = {}
+            while len(results) < 5 or "barrier" not in results or "event" not in results:
+                name, result, _ = told(far)
+                results[name] = result
+                if name == "gpu.release":
+                    assert fields(server, gpu, b"p:") == 1, "it did not release ours"
+                    assert held._hold().stands()
+                    held.release()
+                    gpu.release()
+            wanted.release()
+            with condition:
+                condition.notify_all()
+            while len(results) < 9:
+                name, result, _ = told(far)
+                results[name] = result
+            assert results["fencing_token"] == "LeaseLost"
+            assert results["held.release"] == "LeaseLost"
+            assert results["gpu.release"] == "LeaseLost"
+            assert results["held.acquire"] > fence
+            assert results["gpu.acquire"] is True
+            assert results["wanted"] > newer
+            assert results["event"] is True
+            assert results["barrier"] == "BrokenBarrierError"
+            assert results["condition"] in (True, False)
+            assert time.monotonic() - healed < 8
+            far.tell("")
+            far.finish()
+
+
+IMPATIENT = (
+    START
+    + """
+lock, gpu, event = m.Lock("lock"), m.Semaphore("gpu", 1), m.Event("event")
+condition, barrier = m.Condition("condition"), m.Barrier("barrier", 2)
+
+def sleep():
+    with condition:
+        return condition.wait(1)
+
+print("ready", flush=True)
+sys.stdin.readline()
+aside("lock", lambda: lock.acquire(timeout=1))
+aside("gpu", lambda: gpu.acquire(timeout=1))
+aside("event", lambda: event.wait(1))
+aside("condition", sleep)
+aside("barrier", lambda: barrier.wait(1))
+sys.stdin.readline()
+"""
+)
+
+
+def test_a_wait_with_a_timeout_behind_a_cut_ends(hosts: Hosts, server: Server) -> None:
+    """At its time and what it takes to see that the server does not answer."""
+    with RedisManager(server.url) as m:
+        lock, gpu = m.Lock("lock"), m.Semaphore("gpu", 1)
+        lock.acquire()
+        gpu.acquire()
+        argv = [server.tcp_url, str(LEASE)]
+        with spawn_script(IMPATIENT, args=argv, prefix=hosts.prefix("b")) as far:
+            assert far.line() == "ready"
+            far.tell("")
+            wait_until(lambda: sum("b" in row["flags"] for row in server.clients()) == 5)
+            hosts.cut("b")
+            for _ in range(5):
+                name, result, took = told(far)
+                assert 1 <= took < 1 + 1 + 2 * (1 + 1) + 1, (name, took)
+                assert result in (False, "LinkLost", "LinkError", "BrokenBarrierError"), name
+            hosts.heal("b")
+            lock.release()
+            gpu.release()
+            # What it did not get must not be taken, also later.
+            until = time.monotonic() + NOTICED
+            assert lock.acquire(timeout=NOTICED)
+            assert gpu.acquire(timeout=NOTICED)
+            assert time.monotonic() < until
+            far.tell("")
+            far.finish()
+
+
+assert threading

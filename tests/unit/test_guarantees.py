@@ -1,0 +1,35 @@
+"""Each cell of docs/guarantees.md is backed by a test that exists, or says it is not covered."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.procs import ROOT
+
+TEXT = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+TESTS = dict(re.findall(r"^\| \[(\d+)\] \| `(\S+)` \|$", TEXT, re.MULTILINE))
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in TEXT.split("## The tests")[0].splitlines()
+    if line.startswith("| ") and not line.startswith("| primitive")
+]
+# What is a consequence of the cell beside it, or of there being nothing to lose.
+BY_REFERENCE = re.compile(r"as Lock|nothing is held")
+
+
+def test_every_cell_names_its_tests() -> None:
+    assert len(ROWS) >= 7
+    for primitive, *cells in ROWS:
+        assert len(cells) == 6, primitive
+        for cell in cells:
+            assert (
+                re.search(r"\[\d+\]", cell) or cell == "not covered" or BY_REFERENCE.match(cell)
+            ), (primitive, cell)
+
+
+def test_every_test_that_is_named_exists_and_is_used() -> None:
+    used = set(re.findall(r"\[(\d+)\]", TEXT.split("## The tests")[0]))
+    assert used == set(TESTS)
+    for test in TESTS.values():
+        path, _, name = test.partition("::")
+        assert re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE), test
