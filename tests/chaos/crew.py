@@ -6,9 +6,11 @@ session, its connections and what it holds are its own.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import select
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait
@@ -71,25 +73,25 @@ class Crew:
         return [member.pid or 0 for member in self._members]
 
     def kill(self, numbers: Iterable[int]) -> set[int]:
-        """SIGKILL, to all of them in one moment; who they were."""
-        victims = [self._members[number] for number in numbers]
+        """SIGKILL, to all of them in one moment; who they were. They are dead now."""
+        victims = [self.pids[number] for number in numbers]
         for victim in victims:
-            kill9(victim.pid or 0)
-        with _processes:
-            for victim in victims:
-                victim.join()
+            os.kill(victim, signal.SIGKILL)
         for victim in victims:
-            # One that had ended by itself has met an error, which it wrote to standard error.
-            if victim.exitcode != -9:
-                raise ProcessFailed(f"a worker ended with {victim.exitcode} before it was killed")
+            with contextlib.suppress(ChildProcessError):  # another thread was first
+                os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)
         self.kills += len(victims)
-        return {victim.pid or 0 for victim in victims}
+        return {*victims}
 
     def replace(self, numbers: Iterable[int]) -> None:
         """Others take the places of the dead."""
         for number in numbers:
             with _processes:
+                status = self._status(self._members[number])
                 self._members[number].close()
+            # One that had ended by itself has met an error, which it wrote to standard error.
+            if status != -signal.SIGKILL:
+                raise ProcessFailed(f"a worker ended with {status} before it was killed")
             self._members[number] = self._new(number)
 
     def finish(self, seconds: float = SECONDS) -> None:
@@ -97,10 +99,14 @@ class Crew:
         for member in self._members:
             wait([member.sentinel], seconds)
             with _processes:
-                member.join(1.0)
-                status = member.exitcode
+                status = self._status(member)
             if status != 0:
-                raise ProcessFailed(f"a worker {member.pid} ended with {status}")
+                raise ProcessFailed(f"a worker ended with {status}")
+
+    @staticmethod
+    def _status(member: BaseProcess) -> int | None:
+        member.join(1.0)
+        return member.exitcode
 
     def _new(self, number: int) -> BaseProcess:
         process = FORK.Process(target=self._work, args=(number, *self._args))

@@ -19,10 +19,10 @@ from tests.support.server import Server
 
 GROUPS = 12
 PARTIES = 5
-KILLS = 18  # at least, in each group
+KILLS = 17  # at least, in each group
 BOUND = 2.0  # seconds until the others hear that a party is dead
 PATIENCE = 10.0
-ROUNDS = 3000
+ROUNDS = 2000
 
 
 def work(number: int, barrier: Any, url: str, name: str) -> None:
@@ -86,13 +86,14 @@ class Torment:
     def killed_on_arrival(self) -> None:
         """One comes later, so that those who die have not passed."""
         late, *others = self.chance.sample(range(PARTIES), PARTIES)
-        numbers = others[: self.chance.choice([1, 2, 3])]
+        numbers = others[: self.chance.choice([1, 2, 3, 3])]
         self.order(others, "come")
         self.whistle.blown(self.chance.choice([0.002, 0.01]) * self.chance.random())
         pids = self.crew.pids
         killed, victims = self.kill(numbers)
+        were_there = self.arrived() & victims
         self.crew.replace(numbers)
-        if self.arrived() & victims:
+        if were_there:
             self.expect("broken", {pids[n] for n in others} - victims, killed)
             self.order([late], "come")
             self.expect("broken", {pids[late]}, killed)
@@ -173,7 +174,6 @@ def test_a_barrier_breaks_when_a_party_is_killed(fresh_server: Server) -> None:
         gaps = sorted(gap for torment in torments for gap in torment.gaps)
         assert gaps[-1] <= BOUND, gaps[-5:]
         assert all(map(m.delete, m.names()))
-        del barrier, torments
     nothing_left(fresh_server)
 
 
@@ -196,5 +196,4 @@ def test_thousands_of_rounds(parties: int, fresh_server: Server) -> None:
         places = run_all(FORK, rounds, args, timeout=100)
         for of_one_round in zip(*places, strict=True):
             assert sorted(of_one_round) == list(range(parties))
-        del barrier, args
     nothing_left(fresh_server)

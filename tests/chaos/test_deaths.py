@@ -59,6 +59,12 @@ def take(held: Any) -> bool:
     return bool(taken)
 
 
+def all_free(kinds: list[Any]) -> bool:
+    """Ask each of them."""
+    locked = [held.locked() for held in kinds]
+    return not any(locked)
+
+
 @pytest.mark.parametrize("way", ["fork", "program", "exit"])
 def test_nobody_keeps_alive_what_the_dead_held(way: str, fresh_server: Server) -> None:
     with RedisManager(fresh_server.url) as m, Journal(fresh_server.url, "death") as journal:
@@ -76,7 +82,6 @@ def test_nobody_keeps_alive_what_the_dead_held(way: str, fresh_server: Server) -
                 if way != "exit":
                     for pid in left:
                         kill9(pid)
-        del kinds
     nothing_left(fresh_server)
 
 
@@ -89,7 +94,7 @@ def test_who_only_looks_sees_it_too(fresh_server: Server) -> None:
             seen = one_of_each(observer, named=True)
             assert all(each.locked() for each in seen)
             crew.kill(range(len(kinds)))
-            wait_until(lambda: not any([each.locked() for each in seen]), BOUND)
+            wait_until(lambda: all_free(seen), BOUND)
         assert all(map(m.delete, m.names()))
     nothing_left(fresh_server)
 
@@ -104,11 +109,10 @@ def test_a_dead_waiter_keeps_nothing_locked(fresh_server: Server) -> None:
             crew.kill(range(len(kinds)))
         for held in kinds:
             held.release()
-        wait_until(lambda: not any([held.locked() for held in kinds]), BOUND)
+        wait_until(lambda: all_free(kinds), BOUND)
         for held in kinds:
             assert held.acquire(blocking=False)
             held.release()
-        del kinds, held
     nothing_left(fresh_server)
 
 
@@ -126,7 +130,6 @@ def test_a_lock_is_had_although_what_said_so_expired(fresh_server: Server) -> No
         # Each attempt may see only that the lock is on its way to somebody.
         wait_until(lambda: lock.acquire(blocking=False), BOUND)
         lock.release()
-        del lock
     nothing_left(fresh_server)
 
 
@@ -150,7 +153,6 @@ def test_a_signal_that_was_taken_does_not_come_back(fresh_server: Server) -> Non
             crew.kill([0, 1])
         assert not semaphore.acquire(timeout=BOUND)
         assert semaphore.statistics()[2:] == (0, {}, 0)
-        del semaphore
     nothing_left(fresh_server)
 
 
@@ -167,7 +169,6 @@ def test_permits_do_not_come_back_beyond_the_initial_value(fresh_server: Server)
             assert not semaphore.acquire(timeout=BOUND)
         semaphore.release(2)
         assert semaphore.statistics().permits == 2
-        del semaphore
     nothing_left(fresh_server)
 
 

@@ -78,6 +78,5 @@ def test_who_lives_is_woken(
         assert event.is_set()
         assert max(gaps) <= BOUND, sorted(gaps)[-5:]
         assert all(map(m.delete, m.names()))
-        del event, steps
     whistle.close()
     nothing_left(fresh_server)

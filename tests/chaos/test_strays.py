@@ -146,7 +146,6 @@ def given_to_the_dead(server: Server, case: Case, polled: bool) -> list[float]:
                         assert came, f"nobody came within {PATIENCE} s"
                         waits.append(came[0].at - seconds(begin))
                     second.finish()
-        del shared, args, giver
     whistle.close()
     nothing_left(server)
     return waits

@@ -503,7 +503,9 @@ CASES += [
         _one_of_theirs_back(0),
     ),
     Case("Semaphore release of a new one", _fresh("Semaphore"), _call("release"), None, _left(3)),
-    Case("Semaphore release of three", _ours_held("Semaphore"), _call("release", 3), None, _left(4)),
+    Case(
+        "Semaphore release of three", _ours_held("Semaphore"), _call("release", 3), None, _left(4)
+    ),
     Case(
         "Semaphore release for one",
         _two_wait,
@@ -741,7 +743,9 @@ CASES += [
         _is_broken,
     ),
     Case("Barrier abort", _barrier(2, 0), _call("abort"), None, _is_broken),
-    Case("Barrier abort of who waits", _barrier(3, 2), _call("abort"), None, _is_broken, BROKEN * 2),
+    Case(
+        "Barrier abort of who waits", _barrier(3, 2), _call("abort"), None, _is_broken, BROKEN * 2
+    ),
     Case("Barrier reset", _barrier(2, 0), _call("reset"), None, _stands),
     Case("Barrier reset of who waits", _barrier(3, 2), _call("reset"), None, _stands, BROKEN * 2),
 ]
@@ -803,9 +807,7 @@ CASES += [
     Case(
         "create Condition on a lock",
         _nothing,
-        lambda stage: setattr(
-            stage, "ours", stage.manager.Condition(NAME, stage.manager.RLock())
-        ),
+        lambda stage: setattr(stage, "ours", stage.manager.Condition(NAME, stage.manager.RLock())),
         None,
     ),
 ]

@@ -6,7 +6,6 @@ The server is on host ``a``, with us, who reach it by its socket; a program on h
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from threading import BrokenBarrierError
@@ -17,7 +16,7 @@ import pytest
 from multihost import RedisManager
 from tests.faults.calls import Call
 from tests.support.hosts import Hosts
-from tests.support.procs import Script, spawn_script
+from tests.support.procs import ROOT, Script, spawn_script
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -36,11 +35,12 @@ def server(hosts: Hosts) -> Iterator[Server]:
 
 START = """
 import json, sys, threading, time
-from multihost import RedisManager
-url, lease = sys.argv[1:]
+root, url, lease = sys.argv[1:]
+sys.path.insert(0, root)
+from multihost import LeaseLost, RedisManager
+from tests.support.waiting import wait_until
 m = RedisManager(url, lease=float(lease), timeout=1.0)
 m._session.link.patience = 1.0
-m._session.me  # of the main thread
 
 def say(name, call):
     started = time.monotonic()
@@ -70,6 +70,12 @@ def want():
     wanted.acquire()
     return wanted.fencing_token
 
+def is_lost():
+    try:
+        held.fencing_token
+    except LeaseLost:
+        return True
+
 m._session.link.patience = 30.0
 aside("wanted", want)
 aside("condition", sleep)
@@ -77,7 +83,7 @@ aside("event", event.wait)
 aside("barrier", barrier.wait)
 say("fence", lambda: held.fencing_token)
 sys.stdin.readline()
-say("fencing_token", lambda: held.fencing_token)
+say("lost", lambda: wait_until(is_lost))
 say("held.release", held.release)
 say("gpu.release", gpu.release)
 say("held.acquire", lambda: held.acquire(timeout=5) and held.fencing_token)
@@ -108,7 +114,7 @@ def test_what_a_host_held_and_waited_for_that_was_cut_off(hosts: Hosts, server: 
         condition, event = m.Condition("condition"), m.Event("event")
         barrier = m.Barrier("barrier", 3)
         wanted.acquire()
-        argv = [server.tcp_url, str(LEASE)]
+        argv = [str(ROOT), server.tcp_url, str(LEASE)]
         with spawn_script(FAR, args=argv, prefix=hosts.prefix("b")) as far:
             name, fence, _ = told(far)
             assert name == "fence"
@@ -142,22 +148,20 @@ def test_what_a_host_held_and_waited_for_that_was_cut_off(hosts: Hosts, server: 
             hosts.heal("b")
             healed = time.monotonic()
             far.tell("")
-            results = {}
-            while len(results) < 5 or "barrier" not in results or "event" not in results:
-                name, result, _ = told(far)
-                results[name] = result
-                if name == "gpu.release":
-                    assert fields(server, gpu, b"p:") == 1, "it did not release ours"
-                    assert held._hold().stands()
-                    held.release()
-                    gpu.release()
+            results: dict[str, Any] = {}
+            while not {"lost", "held.release", "gpu.release"} <= set(results):
+                name, results[name], _ = told(far)
+            assert fields(server, gpu, b"p:") == 1, "it did not release ours"
+            assert held._hold().stands()
+            assert wanted._hold().stands()
+            held.release()
+            gpu.release()
             wanted.release()
             with condition:
                 condition.notify_all()
             while len(results) < 9:
-                name, result, _ = told(far)
-                results[name] = result
-            assert results["fencing_token"] == "LeaseLost"
+                name, results[name], _ = told(far)
+            assert results["lost"] is True, "without asking"
             assert results["held.release"] == "LeaseLost"
             assert results["gpu.release"] == "LeaseLost"
             assert results["held.acquire"] > fence
@@ -199,7 +203,7 @@ def test_a_wait_with_a_timeout_behind_a_cut_ends(hosts: Hosts, server: Server) -
         lock, gpu = m.Lock("lock"), m.Semaphore("gpu", 1)
         lock.acquire()
         gpu.acquire()
-        argv = [server.tcp_url, str(LEASE)]
+        argv = [str(ROOT), server.tcp_url, str(LEASE)]
         with spawn_script(IMPATIENT, args=argv, prefix=hosts.prefix("b")) as far:
             assert far.line() == "ready"
             far.tell("")
@@ -219,6 +223,3 @@ def test_a_wait_with_a_timeout_behind_a_cut_ends(hosts: Hosts, server: Server) -
             assert time.monotonic() < until
             far.tell("")
             far.finish()
-
-
-assert threading

@@ -225,9 +225,7 @@ def test_scripts_that_are_forgotten_during_a_wait(
     for _ in range(2):
         server.command("SCRIPT", "FLUSH")
         pops = proxy.passed[b"BLPOP"] + proxy.passed[b"BRPOPLPUSH"]
-        wait_until(
-            lambda: proxy.passed[b"BLPOP"] + proxy.passed[b"BRPOPLPUSH"] > pops + 1, SECONDS
-        )
+        wait_until(lambda: proxy.passed[b"BLPOP"] + proxy.passed[b"BRPOPLPUSH"] > pops + 1, SECONDS)
     wait_until(lambda: each.is_waiting(server), SECONDS)
     assert call.is_alive()
     server.command("SCRIPT", "FLUSH")
@@ -315,7 +313,9 @@ def test_a_wait_for_a_server_that_stays_away_ends(start_server: Callable[..., Se
         waits = [cls(m, other) for cls in WAITS]
         for each in waits:
             each.hold()
-        calls = [begun(each, server, 0.5 if index % 2 else None) for index, each in enumerate(waits)]
+        calls = [
+            begun(each, server, 0.5 if index % 2 else None) for index, each in enumerate(waits)
+        ]
         server.kill()
         killed = time.monotonic()
         for call in calls:
@@ -443,7 +443,10 @@ def test_a_signal_ends_a_wait_at_once_without_a_trace(
     number: signal.Signals, url: str, server: Any
 ) -> None:
     expected = "KeyboardInterrupt" if number == signal.SIGINT else "SystemExit"
-    with RedisManager(url) as m, spawn_script(INTERRUPTED, {"URL": url, "ROOT": str(ROOT)}) as child:
+    with (
+        RedisManager(url) as m,
+        spawn_script(INTERRUPTED, {"URL": url, "ROOT": str(ROOT)}) as child,
+    ):
         objects = [cls(m, m) for cls in ALL]
         for each in objects:
             each.hold()
@@ -528,9 +531,7 @@ def test_a_signal_at_any_moment_of_an_acquire_leaves_no_hold(
     """Of a free one: a signal may come before, while and after the server gives it."""
     with RedisManager(url) as m:
         thing = getattr(m, typeid)("thing", *(() if typeid == "Lock" else (1,)))
-        with spawn_script(
-            RANDOM, {"URL": url, "ROOT": str(ROOT)}, args=[typeid, "300"]
-        ) as child:
+        with spawn_script(RANDOM, {"URL": url, "ROOT": str(ROOT)}, args=[typeid, "300"]) as child:
             interrupted, held = map(int, child.line().split())
             assert interrupted > 10
             assert held == 0

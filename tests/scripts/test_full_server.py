@@ -165,14 +165,18 @@ RELIEVING = [
 TAKING = [
     case.name
     for case in sync.CASES
-    if re.search(r"^[^g]\\w* acquire( not blocking| in time| crowded)?$|^create |^Barrier wait", case.name)
+    if re.search(
+        r"^[^g]\\w* acquire( not blocking| in time| crowded)?$|^create |^Barrier wait", case.name
+    )
 ]
 
 # What two do, one of whom takes something, and may be refused.
 OF_TWO = [
     case.name
     for case in sync.CASES
-    if re.search(r" in turn$|^(Condition|Event) wait$|^Barrier wait first|notify (one|all)", case.name)
+    if re.search(
+        r" in turn$|^(Condition|Event) wait$|^Barrier wait first|notify (one|all)", case.name
+    )
 ]
 
 

@@ -210,12 +210,13 @@ class Session:
         while keys.prefix not in presence.places or time.monotonic() > presence.fresh_until:
             if self.link.is_closed:
                 raise self.link.closed
+            asked = time.monotonic()
             there = presence.want(keys.prefix)
             with self._lock:
                 self._start()
             self._bell.ring()
             there.wait()
-            if keys.prefix in presence.places:
+            if keys.prefix in presence.places and presence.fresh_until > asked:
                 return
             self.link.call(b"EXISTS", keys.sessions)  # tells why, if there still is a reason
 

@@ -64,7 +64,7 @@ def acquire(
     session = handle.session
     hold = _acquire(handle, owner, blocking, seconds)
     while hold is not None and session.presence.lapses != hold.lapses and not hold.stands():
-        # This process slept while it was given the lock, and others took it for dead.
+        # This process slept, or was cut off, while it was given the lock: others took it for dead.
         del session.holds[owner]
         hold = _acquire(handle, owner, blocking, seconds)
     return hold
@@ -82,6 +82,7 @@ def _acquire(
     try:
         fence = _take(handle, id_, blocking, seconds)
         if fence is not None:
+            session.enter(handle.keys)  # it may have been given long ago: find out what has lapsed
             hold = session.holds[owner] = LockHold(handle, id_, int(fence), lapses)
     except BaseException as error:
         known = isinstance(error, MultihostError) and not isinstance(error, LinkError)

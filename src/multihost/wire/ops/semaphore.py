@@ -6,8 +6,10 @@ fencing token, ``w`` the number of waiters, and ``p:<session>`` what each proces
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
+from multihost.errors import MultihostError
 from multihost.wire.link import pairs
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
@@ -80,6 +82,25 @@ def acquire(
     """
     session = handle.session
     session.enter(handle.keys)
+    lapses = session.presence.lapses
+    while _acquired(handle, account, blocking, seconds):
+        try:
+            session.enter(handle.keys)  # it may have been given long ago: find out what has lapsed
+            if session.presence.lapses == lapses or account.stands():
+                return True
+        except BaseException:
+            with contextlib.suppress(MultihostError):
+                release(handle, account, 1)
+            raise
+        # This process slept, or was cut off, while it was given it: others took it for dead.
+        lapses = session.presence.lapses
+        with account.lock:
+            account.count -= 1
+    return False
+
+
+def _acquired(handle: Handle, account: Permits, blocking: bool, seconds: float | None) -> bool:
+    session = handle.session
     args = (session.me.waiter, account.id)
     noted = left = False
 
