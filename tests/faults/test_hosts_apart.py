@@ -1,6 +1,6 @@
 """A network that is cut between two hosts: packets vanish, and neither side is told.
 
-The server is on host ``a``, with us, who reach it by its socket; a program on host ``b`` is cut off.
+The server is on host ``a``, with us, who reach it by its socket; a program on ``b`` is cut off.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from multihost import LinkError, Manager, ObjectGone, RedisManager
 from multihost.wire import wait as wait_module
 from tests.faults.calls import Call, patient
 from tests.support.faults import CuttingProxy
-from tests.support.procs import ROOT, Script, kill9, spawn_script
+from tests.support.procs import ROOT, kill9, spawn_script
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -519,7 +519,8 @@ for turn in range(int(sys.argv[2])):
         signal.setitimer(signal.ITIMER_REAL, 0)
     if taken:
         thing.release()
-print(interrupted, len([h for h in m._session.holds.values() if getattr(h, "count", 0)]), flush=True)
+held = [h for h in m._session.holds.values() if getattr(h, "count", 0)]
+print(interrupted, len(held), flush=True)
 sys.stdin.readline()
 """
 

@@ -1,8 +1,8 @@
 """Operations of an event.
 
 An event is a hash: ``s`` is its state and ``n`` counts how often it was set, so that nobody misses
-one that is cleared at once. While it is set a token lies in ``data:tokens``; those who wait pass it
-around, each by a pop that pushes it back.
+one that is cleared at once. Once it is set a token lies in ``data:tokens:<n>`` for those who wait
+since it had been set ``n`` times; they pass it around, each by a pop that pushes it back.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _create = Script("event/create")
 _set = Script("event/set")
 _clear = Script("event/clear")
 _look = Script("event/look")
+_stay = Script("event/stay")
 
 
 def create(handle: Handle) -> bool:
@@ -51,5 +52,7 @@ def wait_until_set(handle: Handle, seconds: float | None) -> bool:
         return True
     if seconds is not None and seconds <= 0:
         return False
-    look = (_look, (seen[1:],))
-    return wait(handle, seconds, look, circle_in(handle.keys.tokens), look) is not None
+    before = seen[1:]
+    tokens = b"%b:%b" % (handle.keys.tokens, before)
+    found = wait(handle, seconds, (_stay, (before,)), circle_in(tokens), (_look, (before,)))
+    return found is not None

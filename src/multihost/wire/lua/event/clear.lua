@@ -1,9 +1,9 @@
 -- event/clear: reset an event.
 --
 -- KEYS
---   record       string  last request of the caller
---   data         hash    's' -> '1' = set
---   data:tokens  list    one token, which goes round among those who wait
+--   record           string  last request of the caller
+--   data             hash    's' -> '1' = set; 'n' -> how often it was set
+--   data:tokens:<n>  list    one token, which goes round among those who wait since then
 -- ARGV
 --   request  int  number of the request
 -- RETURNS  '.'
@@ -15,13 +15,15 @@ local request = ARGV[1]
 
 local done = answered(record, request)
 if done then return done[1] end
-local set = redis.call('HGET', data, 's')
+local state = redis.call('HMGET', data, 's', 'n')
+local set, times = state[1], state[2]
 if not set then
   -- @include lib/refuse
   return refuse(record, request, gone('event'))
 end
 if set == '1' then
-  redis.call('DEL', data .. ':tokens')
+  -- The token of this time stays for those who are about to wait; the one before is out of use.
+  redis.call('DEL', data .. ':tokens:' .. (times - 2)) -- a full server accepts what follows a deletion
   redis.call('HSET', data, 's', '0')
 end
 return answer(record, request, '.')

@@ -33,15 +33,16 @@ if redis.call('EXISTS', data) == 0 and listed == 0 then
 end
 local flag = references(data).let_all_go()
 -- A lock or a semaphore counts who waits; a condition and a barrier do so for each generation; an event does not.
-local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's')
+local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's', 'n')
 local generation = waited[2]
 local sleepers = waited[3] or generation and redis.call('HGET', data, 'c:' .. generation)
 redis.call('UNLINK', data, data .. ':index', data .. ':spelled', data .. ':owners', data .. ':tokens')
 if waited[1] then wake(data .. ':tokens', tonumber(waited[1])) end
 if sleepers then wake(data .. ':tokens:' .. generation, tonumber(sleepers)) end
-if waited[4] and not generation then
-  wake(data .. ':tokens', 1)
-  redis.call('PEXPIRE', data .. ':tokens', '1000')
+if waited[4] and waited[5] and not generation then
+  local tokens = data .. ':tokens:' .. waited[5]
+  wake(tokens, 1)
+  redis.call('PEXPIRE', tokens, '1000')
 end
 if flag == '.' then redis.call('UNLINK', data .. ':refs') end
 return answer(record, request, flag)

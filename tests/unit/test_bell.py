@@ -1,0 +1,153 @@
+"""The bell: heard once, never missed, and nobody is held up by ringing it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from multihost.wire.bell import Bell
+from tests.support.waiting import wait_until
+
+SECONDS = 5.0
+
+
+@pytest.fixture
+def bell() -> Iterator[Bell]:
+    one = Bell()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def wire() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def waits(bell: Bell, seconds: float, fd: int = -1) -> tuple[bool, float]:
+    started = time.monotonic()
+    answer = bell.wait(seconds, fd)
+    return answer, time.monotonic() - started
+
+
+def test_a_wait_ends_at_its_time(bell: Bell) -> None:
+    assert waits(bell, 0.05)[1] >= 0.04
+    for seconds in (0, -1, float("-inf")):
+        assert waits(bell, seconds)[1] < 0.04
+
+
+def test_a_ring_wakes_who_waits(bell: Bell) -> None:
+    took: list[float] = []
+    thread = threading.Thread(target=lambda: took.append(waits(bell, SECONDS)[1]))
+    thread.start()
+    wait_until(lambda: bell._watched == -1 and thread.is_alive(), SECONDS)
+    bell.ring()
+    thread.join(SECONDS)
+    assert took[0] < SECONDS / 2
+
+
+def test_a_ring_before_the_wait_is_heard_once(bell: Bell) -> None:
+    for _ in range(100_000):  # more than a pipe holds, if each was written
+        bell.ring()
+    assert waits(bell, SECONDS)[1] < 1
+    assert waits(bell, 0.02)[1] >= 0.01
+    bell.ring()
+    assert waits(bell, SECONDS)[1] < 1
+
+
+def test_no_ring_of_many_threads_is_missed(bell: Bell) -> None:
+    rung = [0]
+
+    def ring() -> None:
+        for _ in range(2000):
+            rung[0] += 1
+            bell.ring()
+
+    threads = [threading.Thread(target=ring) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    heard = 0
+    while heard < rung[0] or any(thread.is_alive() for thread in threads):
+        before = rung[0]
+        if heard < before:
+            assert waits(bell, SECONDS)[1] < SECONDS
+            heard = before
+    for thread in threads:
+        thread.join()
+
+
+def test_a_connection_is_watched_too(bell: Bell, wire: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = wire
+    assert bell.wait(0, ours.fileno()) is False
+    theirs.send(b"x")
+    assert bell.wait(SECONDS, ours.fileno()) is True
+    bell.ring()
+    assert bell.wait(SECONDS, ours.fileno()) is True, "both at once"
+    assert bell.wait(0) is False, "not watched any more"
+    ours.recv(10)
+    assert bell.wait(0, ours.fileno()) is False
+    theirs.close()
+    assert bell.wait(SECONDS, ours.fileno()) is True
+
+
+def test_the_connection_that_is_watched_may_change(bell: Bell) -> None:
+    for _ in range(3):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            assert bell.wait(0, ours.fileno()) is False
+            theirs.close()
+            assert bell.wait(SECONDS, ours.fileno()) is True
+        assert bell.wait(0) is False
+
+
+def test_a_signal_handler_and_a_finalizer_may_ring(bell: Bell) -> None:
+    class Thing:
+        pass
+
+    thing = Thing()
+    weakref.finalize(thing, bell.ring)
+    del thing
+    gc.collect()
+    assert waits(bell, SECONDS)[1] < 1
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: bell.ring())
+    try:
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+        timer.start()
+        assert waits(bell, SECONDS)[1] < SECONDS / 2
+        timer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_closed_bell_is_silent_and_closes_once() -> None:
+    bell = Bell()
+    ends = bell._out, bell._in
+    bell.close()
+    with socket.socket() as taken:  # it may have got one of the numbers
+        number = taken.fileno()
+        bell.close()
+        bell.ring()
+        os.fstat(number)
+    for fd in set(ends) - {number}:
+        with pytest.raises(OSError):
+            os.fstat(fd)
+
+
+def test_a_child_closes_its_copy_alone(bell: Bell) -> None:
+    pid = os.fork()
+    if pid == 0:
+        bell.close()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    bell.ring()
+    assert waits(bell, SECONDS)[1] < 1
