@@ -20,7 +20,9 @@ __all__ = ["MustRetain", "ReplyError", "failure"]
 FORBIDDEN = ("The user executing the script", "ACL failure in script")
 # How Redis 6.2 reports what a command in a script said.
 IN_SCRIPT = re.compile(r"ERR Error running script \(.*?: -?(([A-Z]{3,})\b.*)", re.DOTALL)
-PASSING = frozenset({"LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN"})
+PASSING = frozenset(
+    {"LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "UNBLOCKED"}
+)
 
 
 class ReplyError(Exception):

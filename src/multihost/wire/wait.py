@@ -304,6 +304,8 @@ class _Turn:
                 self.link.call(b"SCRIPT", b"LOAD", script.source)
         elif error.passing and time.monotonic() < (self._passing_until or self._be_patient()):
             self.link.pause()
+        elif error.passing:
+            raise LinkError(f"the server at {self.link.address} does not answer commands: {error}")
         else:
             raise failure(error, self._closing[0].name, self.handle.keys.ident) from None
 
