@@ -181,7 +181,9 @@ class Janitor:
             key = b"%b:%b" % (watched.keys.sessions, sid)
             left = _doubt.read(self.link, [key], note, b"%d" % (GRACE * 1000))
             if left is not None:
-                watched.due = min(watched.due, time.monotonic() + left / 1000 + 0.01)
+                due = time.monotonic() + left / 1000 + 0.01
+                watched.due = min(watched.due, due)
+                watched.until = max(watched.until, due + LOOK)  # also if nobody waits any more
                 watched.looks = 0  # it may be one of those who wait, too
 
     def _gone(self, holders: dict[bytes, bytes]) -> dict[bytes, bytes]:
