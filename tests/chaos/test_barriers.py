@@ -17,9 +17,9 @@ from tests.chaos.journal import Journal, seconds
 from tests.support.procs import run_all
 from tests.support.server import Server
 
-GROUPS = 12
+GROUPS = 20
 PARTIES = 5
-KILLS = 17  # at least, in each group
+KILLS = 10  # at least, in each group
 BOUND = 2.0  # seconds until the others hear that a party is dead
 PATIENCE = 10.0
 ROUNDS = 2000

@@ -194,6 +194,9 @@ def body_who_waits_gets_it(m, t):
 
 
 def body_rlock(m, t):
+    # The standard library takes a copy that goes for the last proxy of its object, and when that was
+    # the last object hangs up: for its server this thread is another one from then on.
+    keeps_the_connection = m.Event()
     lock = m.RLock()
     with ThreadPoolExecutor(1) as pool:
 
@@ -225,6 +228,7 @@ def body_rlock(m, t):
         t(lock.acquire, True, "1")
         t(lock.release)
         t(lock.release)
+    t(keeps_the_connection.is_set)
 
 
 def body_an_rlock_of_a_thread_that_ended(m, t):
