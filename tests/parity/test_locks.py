@@ -194,8 +194,8 @@ def body_who_waits_gets_it(m, t):
 
 
 def body_rlock(m, t):
-    # The standard library takes a copy that goes for the last proxy of its object, and when that was
-    # the last object hangs up: for its server this thread is another one from then on.
+    # The standard library takes a copy that goes for the last proxy of its object. When that was
+    # the last one here it hangs up, and for its server this thread is another one from then on.
     keeps_the_connection = m.Event()
     lock = m.RLock()
     with ThreadPoolExecutor(1) as pool:

@@ -11,7 +11,7 @@ import pytest
 
 from multihost.errors import LinkLost, ObjectGone
 from multihost.wire import janitor as module
-from multihost.wire.janitor import GRACE, HAUNTED, LINGER, LOOK, PRUNE, Janitor
+from multihost.wire.janitor import GRACE, HAUNTED, LINGER, LOOK, PRUNE, SHARE, Janitor
 from multihost.wire.keys import Keys
 from multihost.wire.presence import Note
 from multihost.wire.replies import ReplyError
@@ -92,6 +92,13 @@ class House:
     def watch(self) -> Any:
         return self.janitor.watch(KEYS, self.look)  # type: ignore[arg-type]
 
+    def crowd(self, size: int) -> None:
+        """So many processes wait."""
+        connections = {b"%d" % number for number in range(size)}
+        self.look.waiters = size
+        self.look.holders = {b"s" + each: note(each) for each in connections}
+        self.link.connections |= connections
+
     def run(self, seconds: float = 0.0) -> int:
         """Let the time pass as the background thread does; how often it looked."""
         before = len(self.look.calls)
@@ -139,13 +146,29 @@ def test_every_so_often_for_dead_waiters_too(house: House) -> None:
     assert thorough == [0, PRUNE, 2 * PRUNE, 3 * PRUNE]
 
 
-def test_where_many_wait_each_looks_less_often(house: House) -> None:
-    house.look.waiters = 1000
-    watched = house.watch()
+def test_where_many_processes_wait_each_looks_less_often(house: House) -> None:
+    house.crowd(1000)
+    house.watch()
     assert house.run(10 * LOOK) == 1
-    watched.waiters |= set(range(999))  # they are threads of this process
-    house.run(1000)
+    assert house.janitor.due > house.clock.now + 10
+    house.look.waiters = 2  # the others got what they wanted
+    house.run(2 * SHARE * 1000)
     assert house.run(10 * LOOK) in (9, 10, 11)
+
+
+def test_threads_of_one_process_look_together(house: House) -> None:
+    house.look.waiters = 1000
+    house.watch()
+    assert house.run(10 * LOOK) in (9, 10)
+
+
+def test_nobody_looks_less_often_for_the_dead(house: House) -> None:
+    house.crowd(1000)
+    house.link.connections.clear()
+    house.look.holders[b"alive"] = note(b"7777")
+    house.link.connections.add(b"7777")
+    house.watch()
+    assert house.run(10 * LOOK) in (9, 10)
 
 
 def test_a_thread_that_joins_at_the_last_moment_is_looked_after(house: House) -> None:
@@ -314,8 +337,8 @@ def test_an_exorcism_lasts_as_long_as_the_ghost_may_come(house: House) -> None:
 
 
 def test_a_chore_does_not_wait_for_the_next_look(house: House) -> None:
+    house.crowd(1000)
     house.watch()
-    house.look.waiters = 10_000
     house.run(LOOK)
     assert house.janitor.due > house.clock.now + 10
     rings = house.rings

@@ -4,7 +4,8 @@ Whoever waits for something looks after it: the background thread of each waitin
 ``look`` script of the object about three times a second. That releases what dead sessions held,
 restores tokens that went astray, and tells which sessions hold something. Of those the connection
 is looked up (``CLIENT LIST ID``): if it is gone, and the server is the one that counted it, the
-session is given :data:`GRACE` seconds to come back. Where many wait, each looks less often.
+session is given :data:`GRACE` seconds to come back. Where many processes
+wait, each looks less often.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Watched:
 
     __slots__ = (
         "before",
+        "crowd",
         "due",
         "heads",
         "janitor",
@@ -67,6 +69,7 @@ class Watched:
         self.until = 0.0
         self.before = b""
         self.looks = 0
+        self.crowd = 1
         self.due = time.monotonic() + LOOK * random.random()
 
 
@@ -169,14 +172,17 @@ class Janitor:
 
     def _look(self, watched: Watched) -> None:
         watched.looks += 1
-        prune = b"1" if watched.looks % PRUNE == 1 else b"0"
-        found = watched.script.repeat(watched, watched.before, prune)
+        prune = watched.looks % PRUNE == 1
+        found = watched.script.repeat(watched, watched.before, b"%d" % prune)
         if found is None:  # there is no such object any more
             return
-        waiters, watched.before, *holders = found
-        share = SHARE * waiters / max(1, len(watched.waiters))
+        waiters, watched.before, *packed = found
+        notes = dict(zip(packed[0::2], packed[1::2], strict=True))
+        gone = self._gone(notes)
+        if prune:  # else the dead are among the waiters: those who live must not look less for them
+            watched.crowd = len(notes) - len(gone)
+        share = SHARE * min(waiters, watched.crowd)
         watched.due = time.monotonic() + max(LOOK, share) * (0.9 + random.random() / 5)
-        gone = self._gone(dict(zip(holders[0::2], holders[1::2], strict=True)))
         for sid, note in gone.items():
             key = b"%b:%b" % (watched.keys.sessions, sid)
             left = _doubt.read(self.link, [key], note, b"%d" % (GRACE * 1000))
