@@ -505,6 +505,8 @@ signal.signal(signal.SIGALRM, interrupt)
 m = RedisManager(os.environ["URL"])
 thing = getattr(m, sys.argv[1])("thing")
 interrupted = lost = 0
+thing.acquire()  # Thread.start() of CPython does not bear a signal: the background thread is there
+thing.release()
 
 def held():
     return sum(hold.count for hold in m._session.holds.values())
