@@ -34,6 +34,7 @@ class Server:
         self.answers: dict[str, list[Any]] = {}
         """What comes next for each name; the last one for ever."""
         self.limits: list[float | None] = []
+        self.overdue: list[float] = []
         self.refuses = False
         self.names = {script.sha: script.name for script in (JOIN, CLAIM, LEAVE)}
         self.names |= {script.source: script.name for script in (JOIN, CLAIM, LEAVE)}
@@ -91,9 +92,18 @@ class Channel:
     def exchange_many(self, requests: bytes, count: int) -> list[Any]:
         return self._all(requests)
 
-    def block(self, requests: bytes, seconds: float | None, quiet: bool = False) -> list[Any]:
+    def block(
+        self,
+        requests: bytes,
+        seconds: float | None,
+        quiet: bool = False,
+        count: int = 3,
+        overdue: float = 0.0,
+    ) -> list[Any]:
         assert not quiet
+        assert count == 3
         self.server.limits.append(seconds)
+        self.server.overdue.append(overdue)
         replies = self._all(requests)
         return replies[:1] if type(replies[0]) is ReplyError else replies
 
@@ -192,8 +202,9 @@ def test_the_last_round_ends_by_our_clock(handle: Any, server: Server) -> None:
     server.answers["BLPOP"] = [Late("silence")]
     assert waited(handle, 0.03) is None
     blocked = [float(args[2]) for name, _, args in server.log if name == "BLPOP"]
-    assert all(OVERDUE <= each <= 0.03 + OVERDUE for each in blocked), "not by the server's"
+    assert all(0 < each < 0.03 for each in blocked), "it has ended when the server is nudged"
     assert all(limit is not None and 0 < limit <= 0.03 for limit in server.limits)
+    assert set(server.overdue) == {OVERDUE}, "a silent server does not end it"
     assert server.names_sent[-1] == "leave"
     assert server.channels[0].is_closed, "with it the server forgets what it blocks"
 

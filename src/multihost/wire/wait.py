@@ -4,8 +4,8 @@ A round is one write of three commands: a script that enters the thread among th
 that blocks until there is a token, and a script that decides, which runs as soon as the pop
 returns. Tokens are hints and carry nothing: one that is lost costs time, never data. A pop blocks
 for :data:`SLICE` seconds at most, so that a connection that died unnoticed is found out. A server
-looks at its clock ten times a second: a wait that ends sooner hangs up, and is exact. A thread
-waits on the connection that it has anyway: as many connections as threads, however many wait.
+looks at its clock ten times a second, or when it hears something: at the end of a wait it is sent
+an empty command, which makes timeouts exact. A thread waits on the connection that it has anyway: as many connections as threads, however many wait.
 """
 
 from __future__ import annotations
@@ -21,7 +21,19 @@ from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
-__all__ = ["Pop", "Step", "attempt", "circle_in", "insist", "pop_from", "wait"]
+__all__ = [
+    "OVERDUE",
+    "QUIET",
+    "SLICE",
+    "Pop",
+    "Step",
+    "attempt",
+    "brief",
+    "circle_in",
+    "insist",
+    "pop_from",
+    "wait",
+]
 
 SLICE = 20.0
 QUIET = 2.0  # a first slice in which an error of the opening would not be heard of
@@ -44,6 +56,14 @@ class Pop:
 
     def request(self, seconds: float) -> bytes:
         return self._usual.get(seconds) or self._packed(seconds)
+
+
+def brief(left: float) -> tuple[float, float, float]:
+    """For a wait that ends in less than a slice: how long the server blocks, after which time it is
+    nudged, and how long it may take then.
+    """
+    block = max(int(left * 1000 - 1) / 1000, 0.001)
+    return block, max(left, block + 0.001), OVERDUE
 
 
 def pop_from(tokens: bytes) -> Pop:
@@ -249,9 +269,9 @@ class _Turn:
         return None
 
     def _round(self, left: float) -> Reply:
-        # The last round ends by our clock, the others by the server's.
         block: float = SLICE
         limit: float | None = SLICE + OVERDUE
+        overdue = 0.0
         known = self.link.opened(self.caller).known
         quiet, self._quiet = self._quiet and self._opening[0] in known, False
         if quiet and left > QUIET:
@@ -259,9 +279,7 @@ class _Turn:
             if self.link.timeout >= QUIET + OVERDUE:
                 limit = None
         elif left < SLICE:
-            block, limit = left + OVERDUE, left
-            if self.link.address.scheme == "fake":  # blocks the thread itself, and is in time
-                block = max(left, 0.001)
+            block, limit, overdue = brief(left)
         first, args = self._opening
         opening, source = first.request(self.handle, self.caller, args)
         if first not in known:  # what follows would block, and run, behind a NOSCRIPT as well
@@ -271,7 +289,7 @@ class _Turn:
         if last not in known:
             closing = source()
         replies = self.link.blocked(
-            self.caller, opening + self._pop.request(block) + closing, limit
+            self.caller, opening + self._pop.request(block) + closing, limit, overdue=overdue
         )
         for reply in (replies[0], replies[-1]):
             if type(reply) is ReplyError:

@@ -265,20 +265,29 @@ class Link:
         return replies
 
     def blocked(
-        self, caller: Caller, requests: bytes, seconds: float | None, quiet: bool = False
+        self,
+        caller: Caller,
+        requests: bytes,
+        seconds: float | None,
+        quiet: bool = False,
+        count: int = 3,
+        overdue: float = 0.0,
     ) -> list[Reply]:
-        """Send three commands in one write, of which the second blocks; wait ``seconds`` for that,
-        None: as long as for any other. If ``quiet``, which :meth:`may_be_quiet` must allow, the
-        first is not answered: that saves whoever has to wait from being woken for it.
+        """Send ``count`` commands in one write, of which the second blocks; wait ``seconds`` for
+        that, None: as long as for any other, then nudge the server and wait ``overdue`` seconds
+        more. If ``quiet``, which :meth:`may_be_quiet` must allow, the first is not answered: that
+        saves whoever has to wait from being woken for it.
 
-        Returns the replies, errors among them; after an error of the first the others are not
-        waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection is
+        Returns the replies, errors among them; after an error or a zero of the first the others are
+        not waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection is
         closed. The caller is not given back.
         """
         channel = self.opened(caller)
         self._blocked.add(caller)
         try:
-            replies = channel.block(SKIP + requests if quiet else requests, seconds, quiet)
+            replies = channel.block(
+                SKIP + requests if quiet else requests, seconds, quiet, count, overdue
+            )
         except Broken as error:
             self.drop(caller)
             if not isinstance(error, Late):
@@ -286,9 +295,18 @@ class Link:
             raise
         finally:
             self._blocked.discard(caller)
-        if len(replies) == 1:
+        if len(replies) < count:
             self.drop(caller)
         return replies
+
+    def tell(self, caller: Caller, requests: bytes) -> None:
+        """Send commands that are not answered. They are executed unless the connection breaks
+        before the next answer. The caller is not given back.
+        """
+        try:
+            self.opened(caller).tell(requests)
+        except Broken:
+            self.drop(caller)
 
     def rouse(self) -> None:
         """Break the connections of all who are blocked: let them look again."""

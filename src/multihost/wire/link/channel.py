@@ -36,6 +36,7 @@ Reply = Any
 Command = Sequence[bytes]
 
 CONNECT_TIMEOUT = 5.0
+NUDGE = b"\r\n"  # an empty command, which has no reply: the server wakes up, and looks at its clock
 
 
 class Broken(Exception):
@@ -56,11 +57,22 @@ class Channel(Protocol):
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]: ...
 
-    def block(self, requests: bytes, seconds: float | None, quiet: bool = False) -> list[Reply]:
-        """Send three commands of which the second blocks; wait for it ``seconds``, None: the usual
-        time. After an error of the first only that is returned. If ``quiet`` there is no reply to
-        the first one.
+    def block(
+        self,
+        requests: bytes,
+        seconds: float | None,
+        quiet: bool = False,
+        count: int = 3,
+        overdue: float = 0.0,
+    ) -> list[Reply]:
+        """Send ``count`` commands of which the second blocks; wait for it ``seconds``, None: the
+        usual time. Then nudge the server, which looks at its clock ten times a second, and wait
+        ``overdue`` seconds more. After an error or a zero of the first only that is returned. If
+        ``quiet`` there is no reply to the first one.
         """
+
+    def tell(self, requests: bytes) -> None:
+        """Send commands that are not answered."""
 
     def fileno(self) -> int:
         """What to poll for the end of the connection; -1 if there is nothing."""
@@ -117,6 +129,11 @@ def pack_all(commands: Sequence[Command]) -> bytes:
 _UNFINISHED = object()
 
 
+def refused(first: Reply) -> bool:
+    """Whether the first of several commands says that the others make no sense."""
+    return first == 0 or type(first) is ReplyError
+
+
 def _timeval(seconds: float) -> bytes:
     return struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
 
@@ -165,7 +182,14 @@ class SocketChannel:
         except (OSError, hiredis.ProtocolError) as error:
             raise Broken(str(error) or type(error).__name__) from error
 
-    def block(self, requests: bytes, seconds: float | None, quiet: bool = False) -> list[Reply]:
+    def block(
+        self,
+        requests: bytes,
+        seconds: float | None,
+        quiet: bool = False,
+        count: int = 3,
+        overdue: float = 0.0,
+    ) -> list[Reply]:
         receive, feed, gets = self._receive, self._feed, self._gets
         if seconds is not None:
             self._limit(seconds)
@@ -173,13 +197,21 @@ class SocketChannel:
             self._send(requests)
             replies: list[Reply] = [None] if quiet else []
             while True:
-                data = receive(65536)
+                try:
+                    data = receive(65536)
+                except BlockingIOError:
+                    if not overdue:
+                        raise
+                    self._limit(overdue)
+                    overdue = 0.0
+                    self._send(NUDGE)
+                    continue
                 if not data:
                     raise Broken("the server closed the connection")
                 feed(data)
                 while (reply := gets()) is not _UNFINISHED:
                     replies.append(reply)
-                if len(replies) == 3 or (replies and type(replies[0]) is ReplyError):
+                if len(replies) == count or (replies and refused(replies[0])):
                     return replies
         except BlockingIOError:
             raise Late("no answer within the timeout") from None
@@ -188,6 +220,12 @@ class SocketChannel:
         finally:
             if seconds is not None and self._socket.fileno() >= 0:
                 self._limit(self._timeout)
+
+    def tell(self, requests: bytes) -> None:
+        try:
+            self._send(requests)
+        except OSError as error:
+            raise Broken(str(error) or type(error).__name__) from error
 
     def _limit(self, seconds: float) -> None:
         limit = _timeval(max(seconds, 1e-6))  # zero would mean for ever
@@ -250,22 +288,39 @@ class ClientChannel:
         self._write(requests)
         return [self._read() for _ in range(count)]
 
-    def block(self, requests: bytes, seconds: float | None, quiet: bool = False) -> list[Reply]:
+    def block(
+        self,
+        requests: bytes,
+        seconds: float | None,
+        quiet: bool = False,
+        count: int = 3,
+        overdue: float = 0.0,
+    ) -> list[Reply]:
         self._write(requests)
-        first = None if quiet else self._read()
-        if type(first) is ReplyError:
-            return [first]
-        return [
-            first,
-            self._read() if seconds is None else self._read(timeout=seconds),
-            self._read(),
-        ]
+        replies: list[Reply] = [None if quiet else self._read()]
+        if refused(replies[0]):
+            return replies
+        how: dict[str, Any] = {} if seconds is None else {"timeout": seconds}
+        if overdue:
+            try:
+                replies.append(self._read(disconnect_on_error=False, **how))
+            except Late:
+                self._write(NUDGE)
+                replies.append(self._read(timeout=overdue))
+        else:
+            replies.append(self._read(**how))
+        while len(replies) < count:
+            replies.append(self._read())
+        return replies
+
+    def tell(self, requests: bytes) -> None:
+        self._write(requests)
 
     def _write(self, requests: bytes) -> None:
         with self._translated():
             self._connection.send_packed_command([requests])
 
-    def _read(self, **how: float) -> Reply:
+    def _read(self, **how: Any) -> Reply:
         with self._translated():
             try:
                 return self._plain(self._connection.read_response(disable_decoding=True, **how))
