@@ -24,6 +24,7 @@ from multihost.errors import (
     ServerFull,
     ServerMissing,
     ServerUnfit,
+    ShutDown,
 )
 from multihost.managers import RedisManager, SyncManager
 
@@ -47,6 +48,7 @@ __all__ = [
     "ServerFull",
     "ServerMissing",
     "ServerUnfit",
+    "ShutDown",
     "SyncManager",
 ]
 

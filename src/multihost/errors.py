@@ -16,6 +16,7 @@
     +-- ProtocolMismatch                     written by a release with another data layout
     +-- InternalError (RuntimeError)         a broken promise inside multihost: please report it
 
+``ShutDown`` is :class:`queue.ShutDown` where there is one (Python 3.13), else the same by itself.
 Where ``multiprocessing`` or a builtin type raises, its own exception is raised: ``KeyError``,
 ``IndexError``, ``ValueError``, ``queue.Empty`` and so on. An exception raised bare says what its
 docstring says.
@@ -23,6 +24,8 @@ docstring says.
 
 from __future__ import annotations
 
+import queue
+import sys
 from multiprocessing import AuthenticationError
 
 __all__ = [
@@ -41,7 +44,15 @@ __all__ = [
     "ServerFull",
     "ServerMissing",
     "ServerUnfit",
+    "ShutDown",
 ]
+
+if sys.version_info >= (3, 13):
+    ShutDown = queue.ShutDown
+else:
+
+    class ShutDown(Exception):
+        """The queue was shut down: it takes no more items, and has none left."""
 
 
 class MultihostError(Exception):

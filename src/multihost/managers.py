@@ -24,6 +24,14 @@ from multihost.proxies.locks import (
     SemaphoreStatistics,
 )
 from multihost.proxies.mapping import DictProxy
+from multihost.proxies.queues import (
+    JoinableQueueProxy,
+    LifoQueueProxy,
+    PriorityQueueProxy,
+    QueueProxy,
+    QueueStatistics,
+    SimpleQueueProxy,
+)
 from multihost.proxies.rendezvous import (
     BarrierProxy,
     BarrierStatistics,
@@ -49,9 +57,11 @@ from multihost.wire.ops import list as list_ops
 from multihost.wire.ops import lock as lock_ops
 from multihost.wire.ops import namespace as namespace_ops
 from multihost.wire.ops import object as object_ops
+from multihost.wire.ops import queue as queue_ops
 from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
+from multihost.wire.ops.taking import Terms
 from multihost.wire.session import Handle, Session
 
 __all__ = [
@@ -65,16 +75,22 @@ __all__ = [
     "DictProxy",
     "EventProxy",
     "Holder",
+    "JoinableQueueProxy",
+    "LifoQueueProxy",
     "ListProxy",
     "LockProxy",
     "LockStatistics",
     "NamespaceProxy",
+    "PriorityQueueProxy",
+    "QueueProxy",
+    "QueueStatistics",
     "RLockProxy",
     "RedisManager",
     "RendezvousStatistics",
     "SemaphoreProxy",
     "SemaphoreStatistics",
     "SetProxy",
+    "SimpleQueueProxy",
     "Statistics",
     "SyncManager",
     "Token",
@@ -87,6 +103,7 @@ TIMEOUT = 10.0
 
 AnyProxy = TypeVar("AnyProxy", bound=BaseProxy)
 AnySemaphore = TypeVar("AnySemaphore", bound=SemaphoreProxy)
+AnyQueue = TypeVar("AnyQueue", bound=QueueProxy[Any])
 
 
 class BaseManager:
@@ -477,6 +494,59 @@ class SyncManager(BaseManager):
                 handle, count, timeout, b"" if action is None else handle.codec.dump(action)
             ),
             f"{count} {timeout}",
+        )
+
+    def Queue(self, *args: Any, **kwds: Any) -> QueueProxy[Any]:
+        """A shared queue: ``Queue()``, ``Queue(100)``, ``Queue("name", 100)``. 1 round trip.
+
+        ``redeliver=True`` delivers an item again whose consumer died before ``task_done()``, with
+        ``max_deliveries=n`` at most n times: then it becomes a dead letter.
+        """
+        return self._queue(QueueProxy, False, args, kwds)
+
+    def JoinableQueue(self, *args: Any, **kwds: Any) -> JoinableQueueProxy[Any]:
+        """A :meth:`Queue` for which ``redeliver=True`` goes without saying. 1 round trip."""
+        return self._queue(JoinableQueueProxy, True, args, kwds)
+
+    def LifoQueue(self, *args: Any, **kwds: Any) -> LifoQueueProxy[Any]:
+        """A :meth:`Queue` that returns what was put last. 1 round trip."""
+        return self._queue(LifoQueueProxy, False, args, kwds)
+
+    def PriorityQueue(self, *args: Any, **kwds: Any) -> PriorityQueueProxy[Any]:
+        """A :meth:`Queue` that returns the smallest item. 1 round trip."""
+        return self._queue(PriorityQueueProxy, False, args, kwds)
+
+    def SimpleQueue(self, name: str | None = None) -> SimpleQueueProxy[Any]:
+        """A shared queue without a size: ``SimpleQueue()``, ``SimpleQueue("name")``. 1 round
+        trip.
+        """
+        terms = Terms(0, "f", 0)
+        return self._create_object(
+            SimpleQueueProxy,
+            name,
+            lambda handle: queue_ops.create(handle, "SimpleQueue", terms, (True, True)),
+            "0 0",
+        )
+
+    def _queue(
+        self, proxytype: type[AnyQueue], redeliver: bool, args: tuple[Any, ...], kwds: Any
+    ) -> AnyQueue:
+        given: bool | None = kwds.pop("redeliver", None)
+        times: int | None = kwds.pop("max_deliveries", None)
+        name, maxsize = _named("maxsize", args, kwds)
+        redeliver = redeliver if given is None else bool(given)
+        if times is not None and (operator.index(times) < 1 or not redeliver):
+            raise ValueError(
+                f"max_deliveries is at least 1, and for a queue with redeliver=True: not {times}"
+            )
+        most = 0 if maxsize is None else max(operator.index(maxsize), 0)
+        terms = Terms(most, proxytype._order, (times or -1) if redeliver else 0)
+        explicit = maxsize is not None, given is not None or times is not None
+        return self._create_object(
+            proxytype,
+            name,
+            lambda handle: queue_ops.create(handle, proxytype._typeid, terms, explicit),
+            f"{terms.most} {terms.again}",
         )
 
     def _semaphore(

@@ -83,6 +83,7 @@ class Janitor:
         self._lock = threading.Lock()
         self._watched: dict[tuple[bytes, str], Watched] = {}
         self._chores: list[tuple[float, bool, Callable[[], object]]] = []
+        self._errands: list[tuple[float, float, Callable[[], bool]]] = []
         self._may_list = True
         self.due = math.inf  # when it wants to run, by the monotonic clock
 
@@ -111,6 +112,13 @@ class Janitor:
         """Do it again and again until no late command of a given up connection can arrive."""
         self._add(action, False)
 
+    def errand(self, seconds: float, action: Callable[[], bool]) -> None:
+        """Do it in so many seconds, and again after as many while it returns True."""
+        with self._lock:
+            due = time.monotonic() + seconds
+            self._errands.append((due, seconds, action))
+            self._wake(due)
+
     def owe(self, action: Callable[[], object]) -> None:
         """Do it as soon as the server can be reached."""
         self._add(action, True)
@@ -132,6 +140,7 @@ class Janitor:
         if time.monotonic() < self.due:
             return
         try:
+            self._run_errands()
             self._do_chores()
             for watched in self._due_now():
                 self._look(watched)
@@ -139,6 +148,7 @@ class Janitor:
             with self._lock:
                 self.due = min(
                     min((each.due for each in self._watched.values()), default=math.inf),
+                    min((due for due, _, _ in self._errands), default=math.inf),
                     time.monotonic() + LOOK if self._chores else math.inf,
                 )
 
@@ -157,6 +167,21 @@ class Janitor:
                 else:
                     del self._watched[watched.keys.data, watched.script.name]
         return [each for each in ready if each.waiters or each.until >= now]
+
+    def _run_errands(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            errands, self._errands = self._errands, []
+        for due, seconds, action in errands:
+            try:
+                again = due > now or action()
+            except MultihostError as error:
+                logger.debug("at %s, later: %s", self.link.address, error)
+                again = True
+            if again:
+                later = due if due > now else time.monotonic() + seconds
+                with self._lock:
+                    self._errands.append((later, seconds, action))
 
     def _do_chores(self) -> None:
         chores, self._chores = self._chores, []

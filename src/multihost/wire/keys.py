@@ -1,13 +1,14 @@
 """Every key name, as a function of what it belongs to. No other module writes one.
 
 Keys that scripts use together share a hash tag ``{namespace:NN}``: the partition of the object's
-identity, one of 64. An object owns up to five keys: its data; ``data:index``, the order of a dict;
-``data:spelled``, the keys and members whose first spelling is not the canonical one; ``data:refs``,
-the unnamed objects it contains; and ``data:owners``, the kept objects that contain it. Scripts are
-given the first and derive the others. Who waits for an object is blocked on the list
-``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and expires. A
-partition has its ``names``, and a key ``s:<id>`` for each session that holds or waits for something
-in it.
+identity, one of 64. An object owns its data; ``data:index``, the order of a dict; ``data:spelled``,
+the keys and members whose first spelling is not the canonical one; ``data:refs``, the unnamed
+objects it contains; and ``data:owners``, the kept objects that contain it. A queue has
+``data:items``, ``data:dead`` for dead letters, and ``data:flight:<session>.<n>`` for what a
+consumer has taken. Scripts are given the first and derive the others. Who waits for an object is
+blocked on the list ``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and
+expires. A partition has its ``names``, and a key ``s:<id>`` for each session that holds or waits
+for something in it.
 """
 
 from __future__ import annotations
@@ -104,10 +105,26 @@ class Keys:
         return self.data + b":owners"
 
     @property
+    def items(self) -> bytes:
+        return self.data + b":items"
+
+    @property
+    def dead(self) -> bytes:
+        return self.data + b":dead"
+
+    @property
     def tokens(self) -> bytes:
         return self.data + b":tokens"
 
     @property
     def all(self) -> tuple[bytes, ...]:
         """Every key that the object may own."""
-        return self.data, self.index, self.spelled, self.refs, self.owners
+        return (
+            self.data,
+            self.index,
+            self.spelled,
+            self.refs,
+            self.owners,
+            self.items,
+            self.dead,
+        )

@@ -12,6 +12,7 @@ from multihost.errors import (
     ObjectGone,
     ServerFull,
     ServerUnfit,
+    ShutDown,
 )
 
 __all__ = ["MustRetain", "ReplyError", "failure"]
@@ -42,7 +43,7 @@ class MustRetain(MultihostError):
     """The container must own what the value refers to first; nothing was changed."""
 
 
-def failure(error: ReplyError, operation: str, subject: str) -> MultihostError:
+def failure(error: ReplyError, operation: str, subject: str) -> Exception:
     """The exception for an error reply to ``operation`` on ``subject``."""
     code, text = error.code, str(error)
     if wrapped := IN_SCRIPT.match(text):
@@ -53,6 +54,8 @@ def failure(error: ReplyError, operation: str, subject: str) -> MultihostError:
             return ObjectGone(
                 f"{where}: the object was deleted, or its lease ran out; create it again"
             )
+        case "SHUTDOWN":
+            return ShutDown(f"{subject} was shut down: it takes no more items, and has none left")
         case "RETAIN":
             return MustRetain()
         case "OOM":

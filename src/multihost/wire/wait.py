@@ -5,7 +5,8 @@ that blocks until there is a token, and a script that decides, which runs as soo
 returns. Tokens are hints and carry nothing: one that is lost costs time, never data. A pop blocks
 for :data:`SLICE` seconds at most, so that a connection that died unnoticed is found out. A server
 looks at its clock ten times a second, or when it hears something: at the end of a wait it is sent
-an empty command, which makes timeouts exact. A thread waits on the connection that it has anyway: as many connections as threads, however many wait.
+an empty command, which makes timeouts exact. A thread waits on the connection that it has anyway:
+as many connections as threads, however many wait.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "insist",
     "pop_from",
     "wait",
+    "watching",
 ]
 
 SLICE = 20.0
@@ -94,7 +96,7 @@ def wait(
     then. ``note`` is called with the answer as long as an interruption would undo it.
     """
     turn = _Turn(handle, seconds, opening, pop, closing)
-    watched = None if look is None else _watched(handle, look)
+    watched = None if look is None else watching(handle, look)
     try:
         reply = turn.take()
         if reply is None:
@@ -113,7 +115,7 @@ def wait(
     return reply
 
 
-def _watched(handle: Handle, look: Script) -> Watched:
+def watching(handle: Handle, look: Script) -> Watched:
     """Have the background thread look after what is waited for. Usually it does so already."""
     watched, janitor = handle.watched, handle.session.janitor
     if watched is not None and watched.script is look and watched.janitor is janitor:

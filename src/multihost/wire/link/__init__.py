@@ -20,7 +20,6 @@ from multihost.errors import (
     LinkError,
     LinkLost,
     ManagerClosed,
-    MultihostError,
     ServerFull,
     ServerUnfit,
 )
@@ -127,7 +126,7 @@ def pairs(reply: object) -> dict[bytes, bytes]:
     return dict(zip(reply[0::2], reply[1::2], strict=True))
 
 
-def _failed(error: ReplyError, command: Command) -> MultihostError:
+def _failed(error: ReplyError, command: Command) -> Exception:
     subject = command[1].decode("utf-8", "replace") if len(command) > 1 else "the server"
     return failure(error, command[0].decode().lower(), subject)
 
@@ -279,8 +278,8 @@ class Link:
         saves whoever has to wait from being woken for it.
 
         Returns the replies, errors among them; after an error or a zero of the first the others are
-        not waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection is
-        closed. The caller is not given back.
+        not waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection
+        is closed. The caller is not given back.
         """
         channel = self.opened(caller)
         self._blocked.add(caller)
@@ -298,15 +297,6 @@ class Link:
         if len(replies) < count:
             self.drop(caller)
         return replies
-
-    def tell(self, caller: Caller, requests: bytes) -> None:
-        """Send commands that are not answered. They are executed unless the connection breaks
-        before the next answer. The caller is not given back.
-        """
-        try:
-            self.opened(caller).tell(requests)
-        except Broken:
-            self.drop(caller)
 
     def rouse(self) -> None:
         """Break the connections of all who are blocked: let them look again."""

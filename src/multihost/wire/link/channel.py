@@ -71,9 +71,6 @@ class Channel(Protocol):
         ``quiet`` there is no reply to the first one.
         """
 
-    def tell(self, requests: bytes) -> None:
-        """Send commands that are not answered."""
-
     def fileno(self) -> int:
         """What to poll for the end of the connection; -1 if there is nothing."""
 
@@ -221,12 +218,6 @@ class SocketChannel:
             if seconds is not None and self._socket.fileno() >= 0:
                 self._limit(self._timeout)
 
-    def tell(self, requests: bytes) -> None:
-        try:
-            self._send(requests)
-        except OSError as error:
-            raise Broken(str(error) or type(error).__name__) from error
-
     def _limit(self, seconds: float) -> None:
         limit = _timeval(max(seconds, 1e-6))  # zero would mean for ever
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -312,9 +303,6 @@ class ClientChannel:
         while len(replies) < count:
             replies.append(self._read())
         return replies
-
-    def tell(self, requests: bytes) -> None:
-        self._write(requests)
 
     def _write(self, requests: bytes) -> None:
         with self._translated():

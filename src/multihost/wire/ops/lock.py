@@ -141,7 +141,7 @@ def _taking(handle: Handle, id_: bytes) -> bytes:
     return b"%b$%d\r\n%b\r\n%b" % (parts[0], len(id_), id_, parts[1])
 
 
-def _undone(handle: Handle, id_: bytes, taken: object, fence: object) -> MultihostError:
+def _undone(handle: Handle, id_: bytes, taken: object, fence: object) -> Exception:
     """There is no lock, or the server refused one of the two commands: leave nothing of them."""
     for reply in (taken, fence):
         if isinstance(reply, ReplyError):

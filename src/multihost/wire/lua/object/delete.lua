@@ -8,8 +8,13 @@
 --   data:spelled hash    its first spellings
 --   data:refs hash    unnamed objects contained
 --   data:owners hash    kept containers that contain it
+--   data:items  any   those of a queue
+--   data:dead  list  its dead letters
+--   data:flight:<flight>  list  what a consumer took out of it
 --   data:tokens list    hints for who waits for it
 --   data:tokens:<g> list    the same
+--   data:tokens:get list    the same
+--   data:tokens:join list    the same
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
@@ -18,6 +23,7 @@
 -- WAKES    who waits for it, to learn that it is gone
 
 -- @include lib/once
+-- @include lib/keys
 -- @include lib/refs
 -- @include lib/wake
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
@@ -31,18 +37,31 @@ if redis.call('EXISTS', data) == 0 and listed == 0 then
   -- @include lib/refuse
   return nothing(record, request)
 end
+local keys = keys_of(data)
 local flag = references(data).let_all_go()
 -- A lock or a semaphore counts who waits; a condition and a barrier do so for each generation; an event does not.
-local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's', 'n')
+local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's', 'n', 'o', 'gw')
 local generation = waited[2]
 local sleepers = waited[3] or generation and redis.call('HGET', data, 'c:' .. generation)
-redis.call('UNLINK', data, data .. ':index', data .. ':spelled', data .. ':owners', data .. ':tokens')
+for _, key in ipairs(keys) do
+  if key ~= data .. ':refs' then redis.call('UNLINK', key) end
+end
+redis.call('UNLINK', data .. ':tokens')
 if waited[1] then wake(data .. ':tokens', tonumber(waited[1])) end
 if sleepers then wake(data .. ':tokens:' .. generation, tonumber(sleepers)) end
 if waited[4] and waited[5] and not generation then
   local tokens = data .. ':tokens:' .. waited[5]
   wake(tokens, 1)
   redis.call('PEXPIRE', tokens, '1000')
+end
+if waited[6] then -- a queue: its consumers are blocked on the items themselves, or on hints
+  if waited[6] ~= 'p' then
+    redis.call('RPUSH', data .. ':items', '')
+    redis.call('PEXPIRE', data .. ':items', '1000')
+  end
+  wake(data .. ':tokens:get', tonumber(waited[7] or 0))
+  wake(data .. ':tokens:join', 1)
+  redis.call('PEXPIRE', data .. ':tokens:join', '1000')
 end
 if flag == '.' then redis.call('UNLINK', data .. ':refs') end
 return answer(record, request, flag)

@@ -7,6 +7,9 @@
 --   data:spelled  hash    its first spellings
 --   data:refs     hash    unnamed objects it contains
 --   data:owners   hash    owner -> epoch
+--   data:items  any   those of a queue
+--   data:dead  list  its dead letters
+--   data:flight:<flight>  list  what a consumer took out of it
 -- ARGV
 --   request    int    number of the request
 --   lease      int    milliseconds

@@ -8,6 +8,9 @@
 --   data...:spelled  hash  their first spellings
 --   data...:refs     hash  unnamed objects they contain
 --   data...:owners   hash  kept containers that contain them
+--   data...:items  any   those of a queue
+--   data...:dead  list  its dead letters
+--   data...:flight:<flight>  list  what a consumer took out of it
 -- ARGV
 --   lease  int  milliseconds
 -- RETURNS  the unnamed objects that those with a lease contain
@@ -19,9 +22,10 @@ local lease = ARGV[1]
 local contained = {}
 for _, data in ipairs(KEYS) do
   if redis.call('PTTL', data) >= 0 then
-    for _, key in ipairs(keys_of(data)) do redis.call('PEXPIRE', key, lease) end
-    for _, field in ipairs(redis.call('HKEYS', data .. ':refs')) do
-      if string.sub(field, 1, 2) == 'n:' then contained[#contained + 1] = string.sub(field, 3) end
+    local keys, refs = keys_of(data)
+    for _, key in ipairs(keys) do redis.call('PEXPIRE', key, lease) end
+    for i = 1, #refs, 2 do
+      if string.sub(refs[i], 1, 2) == 'n:' then contained[#contained + 1] = string.sub(refs[i], 3) end
     end
   end
 end

@@ -1,0 +1,12 @@
+-- lib/admit: whether a queue takes so many items more; a reply in a list if it does not.
+
+-- @include lib/refuse
+local function refused(record, request, state, waiting, size, count)
+  if not state[1] then return {refuse(record, request, gone('queue'))} end
+  if state[2] then return {refuse(record, request, 'SHUTDOWN the queue was shut down')} end
+  local most = tonumber(state[1])
+  if most > 0 and (size + count > most or (waiting == '1' and tonumber(state[3] or 0) > 0)) then
+    return {nothing(record, request)}
+  end
+  return nil
+end

@@ -1,0 +1,38 @@
+-- lib/give_back: what was taken out of a queue goes back to where it was.
+--
+-- What lay at a consumer says so: '*<n>;' stands before a value that was delivered n times. One that was delivered as
+-- often as it may be becomes a dead letter.
+
+local function give_back(data, flight, order, counted, limit)
+  local items, gave, dead = data .. ':items', 0, 0
+  while true do
+    local item = redis.call('RPOP', flight)
+    if not item then break end
+    if item == '' then -- the mark of a queue that was shut down
+      redis.call(order == 'l' and 'LPUSH' or 'RPUSH', items, '')
+    else
+      local rank, value = '', item
+      if order == 'p' then
+        local stop = string.find(item, ' ', 1, true) + 32
+        rank, value = string.sub(item, 1, stop), string.sub(item, stop + 1)
+      end
+      local times, bare = string.match(value, '^%*(%d+);(.*)$')
+      times, bare = tonumber(times or 0) + 1, bare or value
+      if counted then value = '*' .. times .. ';' .. bare end
+      if counted and limit > 0 and times >= limit then
+        redis.call('RPUSH', data .. ':dead', rank .. bare)
+        dead = dead + 1
+      elseif order == 'p' then
+        local score, member = string.match(rank, '^(%S+) (.*)$')
+        redis.call('ZADD', items, score, member .. value)
+        gave = gave + 1
+      else
+        redis.call(order == 'l' and 'RPUSH' or 'LPUSH', items, value)
+        gave = gave + 1
+      end
+    end
+  end
+  if gave > 0 then keep(data, items) end
+  if dead > 0 then keep(data, data .. ':dead') end
+  return gave, dead
+end

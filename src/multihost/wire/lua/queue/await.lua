@@ -1,0 +1,36 @@
+-- queue/await: join those who wait for an item of a priority queue. A BLPOP of data:tokens:get and queue/pull follow.
+--
+-- KEYS
+--   record           string  last request of the caller
+--   data             hash    'x' -> it was shut down; 'gw' -> number of waiters; 'g:<waiter>'
+--   data:items       zset    the items
+--   data:tokens:get  list    hints for who waits
+-- ARGV
+--   request  int    number of the request
+--   waiter   bytes  session and thread
+-- RETURNS  '.'
+-- ERRORS   GONE
+-- WAKES    the waiter itself, if there is an item
+
+-- @include lib/later
+-- @include lib/wake
+local record, data = KEYS[1], KEYS[2]
+local request, waiter = ARGV[1], ARGV[2]
+
+local late = too_late(record, request)
+if late then return late[1] end
+local tokens = data .. ':tokens:get'
+local state = redis.call('HMGET', data, 'o', 'gw', 'x', 'g:' .. waiter)
+if not state[1] then
+  -- @include lib/refuse
+  return redis.error_reply(gone('queue'))
+end
+local waiters = tonumber(state[2] or 0)
+if not state[4] then
+  waiters = waiters + 1
+  redis.call('HSET', data, 'g:' .. waiter, '1', 'gw', waiters)
+end
+local size = redis.call('ZCARD', data .. ':items')
+if state[3] then size = waiters end
+wake(tokens, math.min(size, waiters) - redis.call('LLEN', tokens))
+return '.'

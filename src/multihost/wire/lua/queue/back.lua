@@ -1,0 +1,33 @@
+-- queue/back: what lies at a place of this session goes back. May be repeated.
+--
+-- KEYS
+--   data                  hash  'o' -> order; 'r' -> how often an item is delivered; 'u' -> unfinished items; 'j'
+--   data:items            any   the items
+--   data:flight:<flight>  list  where they lie
+--   data:dead             list  dead letters
+--   data:tokens:get       list  hints for consumers of a priority queue
+--   data:tokens:join      list  a token for those who join
+-- ARGV
+--   flight   bytes  place
+--   counted  int    1 = they were delivered, 0 = nobody heard of them
+-- RETURNS  nothing
+-- ERRORS   none
+-- WAKES    consumers
+
+-- @include lib/keep
+-- @include lib/give_back
+-- @include lib/finished
+-- @include lib/wake
+local data = KEYS[1]
+local flight, counted = ARGV[1], ARGV[2]
+
+local place = data .. ':flight:' .. flight
+local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw')
+if not state[1] then
+  redis.call('UNLINK', place)
+  return false
+end
+local gave, dead = give_back(data, place, state[1], counted == '1', tonumber(state[2]))
+if dead > 0 then finished(data, state[3], dead, state[4]) end
+if state[5] and gave > 0 then wake(data .. ':tokens:get', math.min(gave, tonumber(state[5]))) end
+return false

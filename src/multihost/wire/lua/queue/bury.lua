@@ -1,0 +1,59 @@
+-- queue/bury: dead letters go back into the queue, behind all others, or are thrown away. O(letters).
+--
+-- KEYS
+--   record            string  last request of the caller
+--   data              hash    'u' -> unfinished items; 'x' -> it was shut down; 'o' -> order; 'j' -> somebody joins
+--   data:items        any     the items
+--   data:dead         list    dead letters
+--   data:refs         hash    unnamed objects contained
+--   data:tokens:get   list    hints for who waits for an item of a priority queue
+--   data:tokens:join  list    a token for those who join
+-- ARGV
+--   request  int  number of the request
+--   again    int  1 = they go back into the queue
+-- RETURNS  '.' or '!' (objects were let go) and how many there were
+-- ERRORS   GONE SHUTDOWN
+-- WAKES    one consumer for each
+
+-- @include lib/once
+-- @include lib/keep
+-- @include lib/refs
+local record, data = KEYS[1], KEYS[2]
+local request, again = ARGV[1], ARGV[2]
+
+local done = answered(record, request)
+if done then return done[1] end
+local state = redis.call('HMGET', data, 'u', 'x', 'o', 'j', 'gw')
+-- @include lib/refuse
+if not state[1] then return refuse(record, request, gone('queue')) end
+if again == '1' and state[2] then return refuse(record, request, 'SHUTDOWN the queue was shut down') end
+local dead, items, links = data .. ':dead', data .. ':items', references(data)
+local letters = redis.call('LRANGE', dead, 0, -1)
+redis.call('UNLINK', dead)
+if #letters == 0 then return answer(record, request, '.0') end
+if again == '1' and state[3] == 'p' then
+  for _, letter in ipairs(letters) do
+    local score, member = string.match(letter, '^(%S+) (.*)$')
+    redis.call('ZADD', items, score, member)
+  end
+elseif again == '1' then
+  for i = 1, #letters, 1000 do
+    local stop = math.min(i + 999, #letters)
+    redis.call(state[3] == 'l' and 'LPUSH' or 'RPUSH', items, unpack(letters, i, stop))
+  end
+else
+  for _, letter in ipairs(letters) do
+    if state[3] == 'p' then letter = string.sub(letter, string.find(letter, ' ', 1, true) + 33) end
+    links.let_go(letter)
+  end
+end
+if again == '1' then
+  keep(data, items)
+  redis.call('HINCRBY', data, 'u', #letters)
+  if state[1] == '0' and state[4] then redis.call('DEL', data .. ':tokens:join') end
+  if state[5] then
+    -- @include lib/wake
+    wake(data .. ':tokens:get', math.min(#letters, tonumber(state[5])))
+  end
+end
+return answer(record, request, links.flag .. #letters)

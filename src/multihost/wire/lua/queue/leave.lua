@@ -1,0 +1,36 @@
+-- queue/leave: a session ends in order: what it had taken and not finished goes back. May be repeated.
+--
+-- KEYS
+--   data                  hash  'o' -> order; 'r' -> how often an item is delivered; 'u' -> unfinished items; 'j', 'gw'
+--   data:items            any   the items
+--   data:refs             hash  'f:<session>' -> how many places it has
+--   data:flight:<flight>  list  a place
+--   data:dead             list  dead letters
+--   data:tokens:get       list  hints for consumers of a priority queue
+--   data:tokens:join      list  a token for those who join
+-- ARGV
+--   session  bytes  who ends
+-- RETURNS  nothing
+-- ERRORS   none
+-- WAKES    consumers
+
+-- @include lib/keep
+-- @include lib/give_back
+-- @include lib/finished
+-- @include lib/wake
+local data = KEYS[1]
+local session = ARGV[1]
+
+local places = redis.call('HGET', data .. ':refs', 'f:' .. session)
+if not places then return false end
+redis.call('HDEL', data .. ':refs', 'f:' .. session)
+local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw')
+local gave, dead = 0, 0
+for n = 1, tonumber(places) do
+  local place = data .. ':flight:' .. session .. '.' .. n
+  local back, died = give_back(data, place, state[1], state[2] ~= '0', tonumber(state[2]))
+  gave, dead = gave + back, dead + died
+end
+if dead > 0 then finished(data, state[3], dead, state[4]) end
+if state[5] and gave > 0 then wake(data .. ':tokens:get', math.min(gave, tonumber(state[5]))) end
+return false

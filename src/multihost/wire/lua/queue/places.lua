@@ -1,0 +1,22 @@
+-- queue/places: a session gets places for what it takes out of a queue. May be repeated.
+--
+-- KEYS
+--   data       hash  the queue
+--   data:refs  hash  'f:<session>' -> how many places it has: the lists data:flight:<session>.<n>
+-- ARGV
+--   session  bytes  who takes
+--   places   int    how many
+-- RETURNS  '.'
+-- ERRORS   GONE
+
+-- @include lib/keep
+local data = KEYS[1]
+local session, places = ARGV[1], ARGV[2]
+
+if redis.call('EXISTS', data) == 0 then
+  -- @include lib/refuse
+  return redis.error_reply(gone('queue'))
+end
+redis.call('HSET', data .. ':refs', 'f:' .. session, places)
+keep(data, data .. ':refs')
+return '.'

@@ -1,0 +1,53 @@
+-- queue/pull: take the first items of a priority queue. May be repeated by who then forgets the place.
+--
+-- KEYS
+--   data                  hash  'n' -> most items; 'x' -> it was shut down; 'w' -> who waits for room; 'gw',
+--                               'g:<waiter>': who waits for an item
+--   data:items            zset  the items
+--   data:flight:<flight>  list  where they go, each behind its score
+--   data:tokens           list  hints for who waits for room
+--   data:tokens:get       list  hints for who waits for an item
+-- ARGV
+--   flight  bytes  place of who takes them
+--   count   int    at most so many
+--   waiter  bytes  who waited; '' = nobody
+-- RETURNS  the items, each behind its score; nil if there is none
+-- ERRORS   GONE SHUTDOWN
+-- WAKES    others, if there are more items; who waits for room
+
+-- @include lib/keep
+-- @include lib/wake
+local data = KEYS[1]
+local flight, count, waiter = ARGV[1], ARGV[2], ARGV[3]
+
+local items, place, tokens = data .. ':items', data .. ':flight:' .. flight, data .. ':tokens:get'
+local state = redis.call('HMGET', data, 'n', 'x', 'w', 'gw')
+if not state[1] then
+  -- @include lib/refuse
+  return redis.error_reply(gone('queue'))
+end
+local found = redis.call('ZRANGE', items, 0, count - 1, 'WITHSCORES')
+local waiters = tonumber(state[4] or 0)
+if #found == 0 then
+  if not state[2] then return false end
+  if waiters > 0 then wake(tokens, waiters - redis.call('LLEN', tokens)) end
+  return redis.error_reply('SHUTDOWN the queue was shut down')
+end
+redis.call('ZREMRANGEBYRANK', items, 0, #found / 2 - 1)
+local taken = {}
+for i = 1, #found, 2 do taken[#taken + 1] = found[i + 1] .. ' ' .. found[i] end
+for i = 1, #taken, 1000 do redis.call('RPUSH', place, unpack(taken, i, math.min(i + 999, #taken))) end
+keep(data, place)
+if waiter ~= '' and redis.call('HDEL', data, 'g:' .. waiter) == 1 then
+  waiters = waiters - 1
+  redis.call('HSET', data, 'gw', waiters)
+end
+if waiters > 0 or state[3] then
+  local size = redis.call('ZCARD', items)
+  if waiters > 0 then wake(tokens, math.min(size, waiters) - redis.call('LLEN', tokens)) end
+  if tonumber(state[3] or 0) > 0 then
+    -- @include lib/hand_out
+    hand_out(data, state[1] - size, tonumber(state[3]))
+  end
+end
+return taken

@@ -1,0 +1,32 @@
+-- queue/spent: put the mark of a queue that was shut down or deleted back for the next one. May be repeated.
+--
+-- KEYS
+--   data                  hash  'o' -> order
+--   data:items            list  the mark, alone if the queue is empty
+--   data:flight:<flight>  list  the mark
+-- ARGV
+--   flight  bytes  place of who took it
+-- RETURNS  nothing
+-- ERRORS   GONE SHUTDOWN
+-- WAKES    the next consumer that waits
+
+-- @include lib/keep
+local data = KEYS[1]
+local flight = ARGV[1]
+
+local items, place = data .. ':items', data .. ':flight:' .. flight
+local order = redis.call('HGET', data, 'o')
+if not order then
+  if redis.call('LPOP', place) then
+    redis.call('RPUSH', items, '')
+    redis.call('PEXPIRE', items, '1000')
+  end
+  -- @include lib/refuse
+  return redis.error_reply(gone('queue'))
+end
+if redis.call('LPOP', place) then
+  redis.call(order == 'l' and 'LPUSH' or 'RPUSH', items, '')
+  keep(data, items)
+end
+if redis.call('LLEN', items) == 1 then return redis.error_reply('SHUTDOWN the queue was shut down') end
+return false

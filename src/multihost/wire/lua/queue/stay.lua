@@ -1,0 +1,28 @@
+-- queue/stay: wait until nothing is unfinished; a BRPOPLPUSH and queue/joined follow. May be repeated.
+--
+-- KEYS
+--   data              hash  'u' -> unfinished items; 'j' -> somebody joins
+--   data:tokens:join  list  one token for those who join, while nothing is unfinished
+-- ARGV
+-- RETURNS  '.'
+-- ERRORS   GONE
+-- WAKES    who joins, if nothing is unfinished
+
+-- @include lib/finished
+local data = KEYS[1]
+
+local unfinished = redis.call('HGET', data, 'u')
+if not unfinished then
+  -- @include lib/refuse
+  -- @include lib/wake
+  wake(data .. ':tokens:join', 1)
+  redis.call('PEXPIRE', data .. ':tokens:join', '1000')
+  return redis.error_reply(gone('queue'))
+end
+redis.call('HSET', data, 'j', '1')
+if unfinished == '0' then
+  finished(data, 0, 0, true)
+else
+  redis.call('DEL', data .. ':tokens:join')
+end
+return '.'

@@ -1,0 +1,560 @@
+"""How a consumer takes items out of a queue.
+
+An item moves to a *place*, a list that belongs to the consumer, in one command that blocks while
+there is none. It lies there until the consumer says that it arrived (with its next call, or a few
+milliseconds later in the background) or, if it would be delivered again otherwise, that it is done.
+What lies at a place of a dead session goes back, and so does what came to a place after its
+connection broke: such a place is not used again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+from multihost.wire.link import Broken, Caller, Reply, pack, pack_args
+from multihost.wire.ops.object import gone
+from multihost.wire.ops.ownership import settled
+from multihost.wire.replies import ReplyError, failure
+from multihost.wire.script import Script
+from multihost.wire.session import Handle, Hold
+from multihost.wire.wait import OVERDUE, QUIET, SLICE, brief, pop_from, wait, watching
+
+__all__ = ["RANK", "Item", "Places", "Terms", "arrived", "look", "next_item", "take"]
+
+look = Script("queue/look")
+_places = Script("queue/places")
+_more = Script("queue/more")
+_spent = Script("queue/spent")
+_taken = Script("queue/taken")
+_back = Script("queue/back")
+_leave = Script("queue/leave")
+_room = Script("queue/room")
+_await = Script("queue/await")
+_quit = Script("queue/quit")
+_pull = Script("queue/pull")
+
+SETTLE = 0.005  # seconds in which an item that arrived is acknowledged
+AT_ONCE = 0.0002  # seconds; who gets an item sooner did not wait for it
+DAY = b"86400000"  # milliseconds after which the place of a consumer that was killed is forgotten
+DIRECTIONS = {"f": (b"LEFT", b"RIGHT"), "l": (b"RIGHT", b"RIGHT")}
+LINKED = b"@#"  # what a value with proxies begins with
+RANK = 32  # digits in front of a value that is sorted by priority
+
+
+class Terms(NamedTuple):
+    """What was agreed when a queue was made."""
+
+    most: int  # items at most, 0: any number
+    order: str  # "f" first in first out, "l" last in first out, "p" by priority
+    again: int  # how often an item is delivered that is not done: 0 once, -1 as often as it takes
+
+
+class Item(NamedTuple):
+    """Something that was taken."""
+
+    value: bytes
+    times: int  # how often it was delivered, this time included
+    place: Place
+
+
+class Place:
+    """Where the server keeps what one connection has taken."""
+
+    __slots__ = ("blocking", "caller", "expire", "forget", "key", "lapses", "left", "name", "now")
+
+    def __init__(self, places: Places, caller: Caller, number: int) -> None:
+        keys = places.handle.keys
+        self.name = b"%b.%d" % (places.id, number)
+        self.key = b"%b:flight:%b" % (keys.data, self.name)
+        self.caller = caller
+        self.lapses = places.lapses
+        self.left = 0  # items that lie there and have not arrived, or are not done
+        self.forget = pack((b"DEL", self.key))
+        self.expire = pack((b"PEXPIRE", self.key, DAY))
+        way = (keys.items, self.key, *DIRECTIONS.get(places.terms.order, ()))
+        exists = pack((b"EXISTS", keys.data))
+        self.now = exists + pack((b"LMOVE", *way))
+        self.blocking = exists + b"*6\r\n" + pack_args((b"BLMOVE", *way))
+
+
+class Places(Hold):
+    """The places of this process at one queue."""
+
+    __slots__ = (
+        "_is_settling",
+        "_last",
+        "_lock",
+        "_made",
+        "_registered",
+        "_room",
+        "_settling",
+        "_taken",
+        "deliveries",
+        "free",
+        "prefetch",
+        "ready",
+        "terms",
+        "waited",
+    )
+
+    def __init__(self, handle: Handle, terms: Terms) -> None:
+        presence = handle.session.presence
+        super().__init__(handle, presence.sid, 0, presence.lapses)
+        self.terms = terms
+        self.free: dict[Caller, list[Place]] = {}
+        self.ready: deque[Item] = deque()  # fetched ahead
+        self.prefetch = 0
+        self.waited = False  # whether there was no item last time
+        self.deliveries = threading.local()
+        self._lock = threading.Lock()
+        self._made = self._registered = 0
+        self._room = pack((b"HGET", handle.keys.data, b"w"))
+        self._last: dict[Caller, Place] = {}  # of which all items arrived
+        self._settling: dict[Place, float] = {}  # of which the server was not told yet, since when
+        self._is_settling = False
+        self._taken: dict[
+            int, deque[Place]
+        ] = {}  # by thread: where each item lies that is not done
+
+    @classmethod
+    def of(cls, handle: Handle, terms: Terms) -> Places:
+        """Those of the session."""
+        holds: dict[Hashable, Hold] = handle.session.holds
+        key = "places", handle.keys.ident
+        found = holds.get(key) or holds.setdefault(key, cls(handle, terms))
+        assert isinstance(found, cls)
+        return found
+
+    def stands(self) -> bool:
+        return False  # after a lapse others have taken back what lay there
+
+    def end(self) -> None:
+        """The process ends in order: what is not done, or was not handed out, goes back."""
+        self.settle(0.0)
+        for item in self.ready:
+            _back.repeat(self.handle, item.place.name, b"0")
+        _leave.repeat(self.handle, self.id)
+
+    def take(self, caller: Caller) -> Place:
+        """An empty place for a connection. A round trip for the first ones."""
+        free = self.free.get(caller)
+        lapses = self.handle.session.presence.lapses
+        while free:
+            place = free.pop()
+            if place.lapses == lapses:
+                return place
+        with self._lock:
+            if lapses != self.lapses:  # others have forgotten them
+                self.lapses, self._registered = lapses, 0
+            self._made = number = self._made + 1
+            if number > self._registered:
+                wanted = max(2 * number, 4)
+                _places.repeat(self.handle, self.id, b"%d" % wanted)
+                self._registered = wanted
+        return Place(self, caller, number)
+
+    def release(self, place: Place) -> None:
+        """Nothing lies there any more."""
+        self.free.setdefault(place.caller, []).append(place)
+
+    def give_up(self, place: Place) -> None:
+        """Something may lie there, or come there yet, of which this process does not hear."""
+
+        def back() -> None:
+            _back.repeat(self.handle, place.name, b"0")
+
+        self.handle.session.janitor.exorcise(back)
+
+    def is_fresh(self, lapses: int) -> bool:
+        """Whether nobody can have taken this process for dead since it counted ``lapses``."""
+        presence = self.handle.session.presence
+        return presence.lapses == lapses and time.monotonic() < presence.fresh_until
+
+    # what arrived
+
+    def arrived(self, place: Place, since: float) -> None:
+        """Items of it are in the hands of this process: tell the server soon."""
+        self._settling[place] = since
+        if not place.left:
+            self._last[place.caller] = place
+        if not self._is_settling:
+            self._is_settling = True
+            self.handle.session.janitor.errand(SETTLE, self._errand)
+
+    def _errand(self) -> bool:
+        self.settle(SETTLE)
+        self._is_settling = False  # in this order: what arrives now begins another errand
+        if not self._settling:
+            return False
+        self._is_settling = True
+        return True
+
+    def settle(self, age: float) -> None:
+        """Tell the server what arrived so many seconds ago. 1 round trip."""
+        before = time.monotonic() - age
+        known = [
+            place
+            for place, since in list(self._settling.items())
+            if since <= before and self._settling.pop(place, None) is not None
+        ]
+        if not known:
+            return
+        left = [place.left for place in known]
+        commands = [
+            (b"LTRIM", place.key, b"%d" % -count, b"-1") if count else (b"DEL", place.key)
+            for place, count in zip(known, left, strict=True)
+        ]
+        try:
+            self.handle.link.pipeline(commands)
+        except BaseException:
+            self._settling.update(dict.fromkeys(known, 0.0))
+            raise
+        for place, count in zip(known, left, strict=True):
+            if not count:
+                self.release(place)
+
+    def previous(self, caller: Caller) -> Place | None:
+        """The last place of this connection, if the server is yet to be told: with the request that
+        follows.
+        """
+        place = self._last.pop(caller, None)
+        return place if place and self._settling.pop(place, None) is not None else None
+
+    def fewer(self, place: Place, count: int) -> bool:
+        """So many items less lie there; whether none is left."""
+        with self._lock:
+            place.left -= count
+            return not place.left
+
+    # what is not done
+
+    def note(self, place: Place) -> None:
+        """An item of it was handed to this thread, which will say when it is done."""
+        self._taken.setdefault(threading.get_ident(), deque()).append(place)
+
+    def oldest(self) -> Place | None:
+        """The place of the oldest item that is not done, of this thread if it has one."""
+        mine = self._taken.get(threading.get_ident())
+        with self._lock:
+            for places in [mine] if mine else list(self._taken.values()):
+                if places:
+                    return places.popleft()
+        return None
+
+    # the commands
+
+    def moves_more(self, count: int) -> bool:
+        """Whether a script follows the move of the first item: for more of them, or for a lease of
+        the place that others renew.
+        """
+        return count > 1 or (self.terms.again != 0 and self.handle.keys.name is None)
+
+    def behind(self, place: Place, count: int, previous: Place | None) -> list[bytes]:
+        """The commands behind the move of the first item."""
+        commands = []
+        if self.moves_more(count):
+            args = (place.name, b"%d" % (count - 1))
+            commands.append(_more.request(self.handle, place.caller, args)[0])
+        elif self.terms.most:
+            commands.append(self._room)
+        if self.handle.keys.name is None and not self.terms.again:
+            commands.append(place.expire)
+        if previous is not None:
+            commands.append(previous.forget)
+        return commands
+
+
+def next_item(handle: Handle, places: Places, blocking: bool, seconds: float | None) -> Item | None:
+    """Take one item, of those that were fetched ahead if there are some."""
+    while places.ready:
+        try:
+            item = places.ready.popleft()
+        except IndexError:  # another thread was first
+            break
+        lapses = item.place.lapses
+        if places.is_fresh(lapses) or _still_there(handle, item.place, lapses):
+            return item
+    if not (places.prefetch or (places.waited and blocking) or places.terms.order == "p"):
+        found = _at_once(handle, places)
+        if found is not None:
+            return found
+    begun = time.monotonic()
+    items = take(handle, places, 1 + places.prefetch, blocking, seconds)
+    places.waited = time.monotonic() - begun > AT_ONCE
+    places.ready.extend(items[1:])
+    return items[0] if items else None
+
+
+def take(
+    handle: Handle, places: Places, count: int, blocking: bool, seconds: float | None
+) -> list[Item]:
+    """Take up to ``count`` items, at least one if there is one in time; they are not acknowledged.
+
+    1 round trip, and the wait. Raises ShutDown, ObjectGone.
+    """
+    presence = handle.session.presence
+    deadline = None if seconds is None else time.monotonic() + seconds
+    blocking = blocking and (seconds is None or seconds > 0)
+    attempt = _pull_items if places.terms.order == "p" else _move_items
+    watched = watching(handle, look) if blocking else None
+    try:
+        while True:
+            handle.session.enter(handle.keys)
+            lapses = presence.lapses
+            raw, place = attempt(handle, places, count, blocking, deadline)
+            if raw and place is not None:
+                if places.is_fresh(lapses) or _still_there(handle, place, lapses):
+                    return _items(places, place, raw)
+            elif not blocking or (deadline is not None and time.monotonic() >= deadline):
+                handle.session.janitor.suspect(handle.keys, look)
+                return []
+    finally:
+        if watched is not None:
+            watched.waiters.discard(threading.get_ident())
+
+
+def arrived(handle: Handle, places: Places, items: Sequence[Item]) -> None:
+    """These items, taken at once, are in the hands of this thread. No round trip, one if they
+    contain proxies.
+    """
+    place = items[0].place
+    if places.terms.again:
+        for _ in items:
+            places.note(place)
+    elif any(item.value[0] in LINKED for item in items):
+        settled(handle, _taken.write(handle, place.name, b"%d" % len(items)))
+        if places.fewer(place, len(items)):
+            places.release(place)
+    else:
+        places.fewer(place, len(items))
+        places.arrived(place, time.monotonic())
+
+
+def _still_there(handle: Handle, place: Place, lapses: int) -> bool:
+    """Whether an item is this process's, which others could take for dead before it came."""
+    handle.session.enter(handle.keys)
+    return handle.session.presence.lapses == lapses or bool(handle.link.call(b"EXISTS", place.key))
+
+
+def _items(places: Places, place: Place, raw: list[bytes]) -> list[Item]:
+    """What came, without what stands before the values."""
+    items = []
+    for each in raw:
+        value, times = each, 1
+        if places.terms.order == "p":
+            value = value[value.index(b" ") + 1 + RANK :]
+        if value[:1] == b"*":
+            before, _, value = value.partition(b";")
+            times = int(before[1:]) + 1
+        items.append(Item(value, times, place))
+    place.left = len(items)
+    return items
+
+
+def _in_doubt(places: Places, place: Place, previous: Place | None) -> None:
+    """A connection broke: nobody knows what came to a place, and what was heard of another."""
+    places.give_up(place)
+    if previous is not None:
+        places.arrived(previous, 0.0)
+
+
+# -- a list: the item moves by itself
+
+
+def _at_once(handle: Handle, places: Places) -> Item | None:
+    """An item that is there, as most calls find it. None for all else, which take() looks at."""
+    link, presence = handle.link, handle.session.presence
+    lapses = presence.lapses
+    caller = link.take()
+    channel = caller.channel
+    free = places.free.get(caller)
+    if channel is None or not free or time.monotonic() >= presence.fresh_until:
+        link.give_back(caller)
+        return None
+    place = free.pop()
+    previous = places.previous(caller)
+    behind = places.behind(place, 1, previous)
+    try:
+        replies = channel.exchange_many(place.now + b"".join(behind), 2 + len(behind))
+    except BaseException as error:
+        link.drop(caller)
+        link.give_back(caller)
+        _in_doubt(places, place, previous)
+        if isinstance(error, Broken):
+            return None
+        raise
+    link.give_back(caller)
+    if previous is not None:
+        places.release(previous)
+    value = replies[1]
+    if value is None:
+        places.release(place)
+        return None
+    if value == b"":  # the mark of a queue that takes no more
+        _spent.repeat(handle, place.name)  # says why
+    if type(value) is not bytes or not value or place.lapses != lapses:
+        places.give_up(place)
+        return None
+    if not places.is_fresh(lapses) and not _still_there(handle, place, lapses):
+        return None
+    if places.terms.most and not places.moves_more(1) and replies[2] not in (None, b"0"):
+        _room.repeat(handle)
+    if value[0] == 0x2A:
+        return _items(places, place, [value])[0]
+    place.left = 1
+    return Item(value, 1, place)
+
+
+def _move_items(
+    handle: Handle, places: Places, count: int, blocking: bool, deadline: float | None
+) -> tuple[list[bytes], Place | None]:
+    """One round: nothing if there was no item, or if another round is to be made."""
+    link = handle.link
+    caller = link.take()
+    place = previous = None
+    try:
+        place = places.take(caller)
+        previous = places.previous(caller)
+        replies = _exchange(handle, places, place, previous, count, blocking, deadline)
+    except Broken as error:
+        if place is not None:
+            _in_doubt(places, place, previous)
+        left = link.patience if deadline is None else deadline - time.monotonic()
+        try:
+            if left > 0:
+                link.revive(caller, error, min(link.patience, left))
+        finally:
+            link.give_back(caller)
+        if place is not None and left > 0:
+            _back.repeat(handle, place.name, b"0")
+        return [], None
+    except BaseException:
+        link.drop(caller)
+        link.give_back(caller)
+        if place is not None:
+            _in_doubt(places, place, previous)
+        raise
+    link.give_back(caller)
+    if previous is not None and replies[0] != 0:
+        places.release(previous)
+    try:
+        raw = _heard(handle, places, place, replies, count)
+    except BaseException:
+        places.give_up(place)
+        raise
+    if not raw:
+        places.release(place)
+    return raw, place
+
+
+def _exchange(
+    handle: Handle,
+    places: Places,
+    place: Place,
+    previous: Place | None,
+    count: int,
+    blocking: bool,
+    deadline: float | None,
+) -> list[Reply]:
+    """Move an item, and do what belongs to it."""
+    link, caller = handle.link, place.caller
+    limit: float | None = None
+    overdue = 0.0
+    if blocking:
+        left = SLICE if deadline is None else max(deadline - time.monotonic(), 0.0)
+        block = SLICE
+        if left >= QUIET and link.timeout >= QUIET + OVERDUE:
+            block = QUIET
+        elif left < SLICE:
+            block, limit, overdue = brief(left)
+        else:
+            limit = SLICE + OVERDUE
+        request = place.blocking + pack_args((b"%.3f" % block,))
+    else:
+        request = place.now
+    behind = places.behind(place, count, previous)
+    return link.blocked(
+        caller, request + b"".join(behind), limit, count=2 + len(behind), overdue=overdue
+    )
+
+
+def _heard(
+    handle: Handle, places: Places, place: Place, replies: list[Reply], count: int
+) -> list[bytes]:
+    """What was taken, of the replies to :func:`_exchange`."""
+    if replies[0] == 0:
+        raise gone(handle, "queue/get")
+    for reply in replies[:2]:
+        if type(reply) is not ReplyError:
+            continue
+        if (
+            reply.code == "OOM"
+        ):  # a full server refuses what may grow; scripts begin with a deletion
+            handle.link.pause()
+            return _more_of(handle, place, count)
+        if not reply.passing:
+            raise failure(reply, "queue/get", handle.keys.ident) from None
+        handle.link.pause()
+        return []
+    if replies[1] == b"":  # the mark of a queue that takes no more
+        _spent.repeat(handle, place.name)  # says why
+        return []
+    raw = [] if replies[1] is None else [replies[1]]
+    if places.moves_more(count):
+        if type(replies[2]) is ReplyError:  # the server does not know the script
+            raw += _more_of(handle, place, count - 1)
+        else:
+            raw += replies[2]
+    elif raw and places.terms.most and replies[2] not in (None, b"0"):
+        _room.repeat(handle)
+    return raw
+
+
+def _more_of(handle: Handle, place: Place, count: int) -> list[bytes]:
+    more: list[bytes] = _more.repeat(handle, place.name, b"%d" % count)
+    return more
+
+
+# -- a sorted set: a script moves the items, and hints wake those who wait
+
+
+def _pull_items(
+    handle: Handle, places: Places, count: int, blocking: bool, deadline: float | None
+) -> tuple[list[bytes], Place | None]:
+    """As :func:`_move_items`."""
+    link = handle.link
+    caller = link.take()
+    link.give_back(caller)  # the next calls of this thread go over it
+    place = places.take(caller)
+    breaks, channel = link.breaks, caller.channel
+    args = (place.name, b"%d" % count)
+    raw: list[bytes] | None
+    try:
+        raw = _pull.repeat(handle, *args, b"")
+        if raw is None and blocking:
+            waiter = handle.session.me.waiter
+            raw = wait(
+                handle,
+                None if deadline is None else deadline - time.monotonic(),
+                (_await, (waiter,)),
+                pop_from(handle.keys.tokens + b":get"),
+                (_pull, (*args, waiter)),
+                lambda _: (_quit, (waiter,)),
+                look,
+            )
+    except BaseException:
+        places.give_up(place)
+        raise
+    if link.breaks != breaks or (channel is not None and caller.channel is not channel):
+        # An attempt may have come late, or twice: nobody knows what lies there.
+        places.give_up(place)
+        _back.repeat(handle, place.name, b"0")
+        return [], None
+    if not raw:
+        places.release(place)
+        return [], None
+    return raw, place
