@@ -502,19 +502,19 @@ class SyncManager(BaseManager):
         ``redeliver=True`` delivers an item again whose consumer died before ``task_done()``, with
         ``max_deliveries=n`` at most n times: then it becomes a dead letter.
         """
-        return self._queue(QueueProxy, False, args, kwds)
+        return self._queue(QueueProxy, args, kwds)
 
     def JoinableQueue(self, *args: Any, **kwds: Any) -> JoinableQueueProxy[Any]:
-        """A :meth:`Queue` for which ``redeliver=True`` goes without saying. 1 round trip."""
-        return self._queue(JoinableQueueProxy, True, args, kwds)
+        """The same as :meth:`Queue`, as in the standard library. 1 round trip."""
+        return self._queue(JoinableQueueProxy, args, kwds)
 
     def LifoQueue(self, *args: Any, **kwds: Any) -> LifoQueueProxy[Any]:
         """A :meth:`Queue` that returns what was put last. 1 round trip."""
-        return self._queue(LifoQueueProxy, False, args, kwds)
+        return self._queue(LifoQueueProxy, args, kwds)
 
     def PriorityQueue(self, *args: Any, **kwds: Any) -> PriorityQueueProxy[Any]:
         """A :meth:`Queue` that returns the smallest item. 1 round trip."""
-        return self._queue(PriorityQueueProxy, False, args, kwds)
+        return self._queue(PriorityQueueProxy, args, kwds)
 
     def SimpleQueue(self, name: str | None = None) -> SimpleQueueProxy[Any]:
         """A shared queue without a size: ``SimpleQueue()``, ``SimpleQueue("name")``. 1 round
@@ -528,20 +528,17 @@ class SyncManager(BaseManager):
             "0 0",
         )
 
-    def _queue(
-        self, proxytype: type[AnyQueue], redeliver: bool, args: tuple[Any, ...], kwds: Any
-    ) -> AnyQueue:
-        given: bool | None = kwds.pop("redeliver", None)
+    def _queue(self, proxytype: type[AnyQueue], args: tuple[Any, ...], kwds: Any) -> AnyQueue:
+        redeliver: bool | None = kwds.pop("redeliver", None)
         times: int | None = kwds.pop("max_deliveries", None)
         name, maxsize = _named("maxsize", args, kwds)
-        redeliver = redeliver if given is None else bool(given)
         if times is not None and (operator.index(times) < 1 or not redeliver):
             raise ValueError(
                 f"max_deliveries is at least 1, and for a queue with redeliver=True: not {times}"
             )
         most = 0 if maxsize is None else max(operator.index(maxsize), 0)
         terms = Terms(most, proxytype._order, (times or -1) if redeliver else 0)
-        explicit = maxsize is not None, given is not None or times is not None
+        explicit = maxsize is not None, redeliver is not None
         return self._create_object(
             proxytype,
             name,

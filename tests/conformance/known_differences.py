@@ -32,6 +32,12 @@ KNOWN_DIFFERENCES = {
     "TestRLock::test_repr": "repr() shows the proxy",
     "TestRLock::test_repr_count": "repr() shows the proxy",
     "TestSemaphore::test_repr": "repr() shows the proxy",
+    # What a queue was made with, and what is in it.
+    "TestJoinableQueue::test_shrinking_queue": "the size was agreed on by all who use it",
+    "TestLifoQueue::test_shrinking_queue": "the size was agreed on by all who use it",
+    "TestPriorityQueue::test_shrinking_queue": "the size was agreed on by all who use it",
+    "TestQueue::test_shrinking_queue": "the size was agreed on by all who use it",
+    "TestSimpleQueue::test_references": "its items are of a local class, which is not pickled",
     # What threading does within one process.
     "TestEvent::test_at_fork_reinit": "there is no condition of threading within an event",
     "TestLock::test_at_fork_reinit": "a forked child shares the lock, and must not make it anew",

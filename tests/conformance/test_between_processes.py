@@ -32,8 +32,6 @@ class Children:
 class SharedTypes(Children, borrowed.ManagerMixin):
     """The mixin that gives the tests their types, with those of our manager."""
 
-    Queue = staticmethod(multiprocessing.Queue)  # until our manager has one
-
     @classmethod
     def setUpClass(cls):
         cls.manager = Shared.manager
@@ -58,7 +56,14 @@ def bound(name, mixin, **attributes):
         globals()[cls.__name__] = cls
 
 
-for name in ("_TestLock", "_TestSemaphore", "_TestCondition", "_TestEvent", "_TestBarrier"):
+for name in (
+    "_TestLock",
+    "_TestSemaphore",
+    "_TestCondition",
+    "_TestEvent",
+    "_TestBarrier",
+    "_TestQueue",
+):
     bound(name, SharedTypes)
 
 # Its types come from a manager of its own for each test.
@@ -66,5 +71,5 @@ bound(
     "TestSyncManagerTypes",
     Children,
     manager_class=SyncManager,
-    **dict.fromkeys(("test_pool", "test_queue", "test_joinable_queue")),  # until they exist
+    test_pool=None,  # until it exists
 )

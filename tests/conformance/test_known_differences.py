@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.known_differences import KNOWN_DIFFERENCES, NOT_EVERYWHERE
 
-MODULES = ("between_processes", "list", "locks", "mapping", "set")
+MODULES = ("between_processes", "list", "locks", "mapping", "queue", "set")
 
 
 def test_every_listed_test_exists_and_has_a_reason():

@@ -20,7 +20,7 @@ __all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerle
 AnyServer = Server | ExternalServer
 
 KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
-OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:index|spelled|refs|owners))?", re.DOTALL)
+OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:index|spelled|refs|owners|items|dead|flight:[^:]+))?", re.DOTALL)
 PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"
 ANY_NAMESPACE = "{*:[0-9][0-9]}:*"

@@ -66,8 +66,7 @@ class _QueueBase(BaseProxy, Generic[T]):
         is in the queue once if this returns; if it raises LinkLost that is unknown.
         """
         handle = self._handle
-        if self._terms.most:
-            timeout = _seconds(block, timeout)
+        timeout = _seconds(block, timeout) if self._terms.most else None
         if not ops.put(handle, (handle.codec.dump(item),), block, timeout):
             raise Full
 
@@ -197,13 +196,12 @@ class QueueProxy(_QueueBase[T]):
         ``put``.
         """
         batch, most = list(items), self._terms.most
-        if most:
-            timeout = _seconds(block, timeout)
-            if len(batch) > most:
-                raise ValueError(
-                    f"put_many() on {self._token.ident}: {len(batch)} items never find room at "
-                    f"once in a queue of {most}; put fewer"
-                )
+        timeout = _seconds(block, timeout) if most else None
+        if 0 < most < len(batch):
+            raise ValueError(
+                f"put_many() on {self._token.ident}: {len(batch)} items never find room at once "
+                f"in a queue of {most}; put fewer"
+            )
         values = self._handle.codec.dump_many(batch)
         if values and not ops.put(self._handle, values, block, timeout):
             raise Full
@@ -264,9 +262,7 @@ class QueueProxy(_QueueBase[T]):
 
 
 class JoinableQueueProxy(QueueProxy[T]):
-    """A :class:`QueueProxy` that delivers an item again whose consumer died before it called
-    ``task_done()``, so that ``join()`` returns whoever dies.
-    """
+    """A :class:`QueueProxy` under another name, as in the standard library."""
 
     _typeid = "JoinableQueue"
 
@@ -302,8 +298,7 @@ class PriorityQueueProxy(QueueProxy[T]):
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item to its place. See the class for its cost, else as ``Queue.put``."""
-        if self._terms.most:
-            timeout = _seconds(block, timeout)
+        timeout = _seconds(block, timeout) if self._terms.most else None
         if not ranking.put(self._handle, item, self._handle.codec.dump(item), block, timeout):
             raise Full
 

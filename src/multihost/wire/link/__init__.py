@@ -353,6 +353,13 @@ class Link:
         if channel is not None:
             channel.close()
 
+    def upcoming(self) -> Caller:
+        """The caller that this thread's next call will take."""
+        stack = self._threads.stack
+        if not stack:
+            stack.append(self._new_caller())
+        return stack[-1]
+
     def here(self) -> Channel | None:
         """The connection that this thread's next call will use, None if it is not open."""
         stack = self._threads.stack

@@ -139,8 +139,11 @@ class Places(Hold):
             _back.repeat(self.handle, item.place.name, b"0")
         _leave.repeat(self.handle, self.id)
 
-    def take(self, caller: Caller) -> Place:
-        """An empty place for a connection. A round trip for the first ones."""
+    def take(self) -> Place:
+        """An empty place for the connection that this thread's next call will use. A round trip for
+        the first ones.
+        """
+        caller = self.handle.link.upcoming()
         free = self.free.get(caller)
         lapses = self.handle.session.presence.lapses
         while free:
@@ -414,29 +417,26 @@ def _move_items(
 ) -> tuple[list[bytes], Place | None]:
     """One round: nothing if there was no item, or if another round is to be made."""
     link = handle.link
-    caller = link.take()
-    place = previous = None
+    place = places.take()
+    caller = place.caller = link.take()
+    previous = places.previous(caller)
     try:
-        place = places.take(caller)
-        previous = places.previous(caller)
         replies = _exchange(handle, places, place, previous, count, blocking, deadline)
     except Broken as error:
-        if place is not None:
-            _in_doubt(places, place, previous)
+        _in_doubt(places, place, previous)
         left = link.patience if deadline is None else deadline - time.monotonic()
         try:
             if left > 0:
                 link.revive(caller, error, min(link.patience, left))
         finally:
             link.give_back(caller)
-        if place is not None and left > 0:
+        if left > 0:
             _back.repeat(handle, place.name, b"0")
         return [], None
     except BaseException:
         link.drop(caller)
         link.give_back(caller)
-        if place is not None:
-            _in_doubt(places, place, previous)
+        _in_doubt(places, place, previous)
         raise
     link.give_back(caller)
     if previous is not None and replies[0] != 0:
@@ -527,9 +527,8 @@ def _pull_items(
 ) -> tuple[list[bytes], Place | None]:
     """As :func:`_move_items`."""
     link = handle.link
-    caller = link.take()
-    link.give_back(caller)  # the next calls of this thread go over it
-    place = places.take(caller)
+    place = places.take()
+    caller = place.caller
     breaks, channel = link.breaks, caller.channel
     args = (place.name, b"%d" % count)
     raw: list[bytes] | None
