@@ -309,10 +309,12 @@ def take(
             handle.session.enter(handle.keys)
             lapses = presence.lapses
             raw, place = attempt(handle, places, count, blocking, deadline)
-            if raw and place is not None:
+            if raw:
                 if places.is_fresh(lapses) or _still_there(handle, place, lapses):
                     return _items(places, place, raw)
-            elif not blocking or (deadline is not None and time.monotonic() >= deadline):
+            elif (raw is not None and not blocking) or (
+                deadline is not None and time.monotonic() >= deadline
+            ):
                 handle.session.janitor.suspect(handle.keys, look)
                 return []
     finally:
@@ -414,8 +416,8 @@ def _at_once(handle: Handle, places: Places) -> Item | None:
 
 def _move_items(
     handle: Handle, places: Places, count: int, blocking: bool, deadline: float | None
-) -> tuple[list[bytes], Place | None]:
-    """One round: nothing if there was no item, or if another round is to be made."""
+) -> tuple[list[bytes] | None, Place]:
+    """One round: nothing if there was no item, None if that is not known."""
     link = handle.link
     place = places.take()
     caller = place.caller = link.take()
@@ -432,7 +434,7 @@ def _move_items(
             link.give_back(caller)
         if left > 0:
             _back.repeat(handle, place.name, b"0")
-        return [], None
+        return None, place
     except BaseException:
         link.drop(caller)
         link.give_back(caller)
@@ -484,8 +486,8 @@ def _exchange(
 
 def _heard(
     handle: Handle, places: Places, place: Place, replies: list[Reply], count: int
-) -> list[bytes]:
-    """What was taken, of the replies to :func:`_exchange`."""
+) -> list[bytes] | None:
+    """What was taken, of the replies to :func:`_exchange`; None if the server says «not now»."""
     if replies[0] == 0:
         raise gone(handle, "queue/get")
     for reply in replies[:2]:
@@ -499,7 +501,7 @@ def _heard(
         if not reply.passing:
             raise failure(reply, "queue/get", handle.keys.ident) from None
         handle.link.pause()
-        return []
+        return None
     if replies[1] == b"":  # the mark of a queue that takes no more
         _spent.repeat(handle, place.name)  # says why
         return []
@@ -524,7 +526,7 @@ def _more_of(handle: Handle, place: Place, count: int) -> list[bytes]:
 
 def _pull_items(
     handle: Handle, places: Places, count: int, blocking: bool, deadline: float | None
-) -> tuple[list[bytes], Place | None]:
+) -> tuple[list[bytes] | None, Place]:
     """As :func:`_move_items`."""
     link = handle.link
     place = places.take()
@@ -552,8 +554,7 @@ def _pull_items(
         # An attempt may have come late, or twice: nobody knows what lies there.
         places.give_up(place)
         _back.repeat(handle, place.name, b"0")
-        return [], None
+        return None, place
     if not raw:
         places.release(place)
-        return [], None
-    return raw, place
+    return raw or [], place

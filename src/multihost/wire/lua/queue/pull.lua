@@ -26,6 +26,8 @@ if not state[1] then
   -- @include lib/refuse
   return redis.error_reply(gone('queue'))
 end
+local had = redis.call('LRANGE', place, 0, -1)
+if #had > 0 then return had end -- nobody heard of the first attempt
 local found = redis.call('ZRANGE', items, 0, count - 1, 'WITHSCORES')
 local waiters = tonumber(state[4] or 0)
 if #found == 0 then

@@ -1,0 +1,171 @@
+"""Queues of which producers and consumers are killed at any moment: every item is accounted for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from queue import Empty
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager
+from tests.chaos.aftermath import nothing_left
+from tests.chaos.crew import Crew, Whistle, together
+from tests.chaos.journal import Entry, Journal
+from tests.support.server import Server
+
+PRODUCERS, CONSUMERS = 3, 4
+KILLS = 36  # at least, for each queue
+BOUND = 2.0  # seconds until what a killed consumer had can be got
+LIMIT = 3
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "any size": ("Queue", {}),
+    "a few": ("Queue", {"maxsize": 4}),
+    "last in": ("LifoQueue", {"maxsize": 20}),
+    "priority": ("PriorityQueue", {}),
+    "again": ("JoinableQueue", {"redeliver": True, "maxsize": 10}),
+    "again, by priority": ("PriorityQueue", {"redeliver": True}),
+    "again, in batches": ("Queue", {"redeliver": True}),
+    "letters": ("JoinableQueue", {"redeliver": True, "max_deliveries": LIMIT, "maxsize": 10}),
+}
+
+
+def numbers() -> Iterator[int]:
+    """Those that no other process counts."""
+    return itertools.count(os.getpid() * 1_000_000)
+
+
+def produce(q: Any, journal: Journal, whistle: Whistle, chance: random.Random) -> None:
+    for item in numbers():
+        journal.note("puts", item)
+        q.put(item)
+        journal.note("put", item)
+        if whistle.blown(chance.random() * 0.03):
+            return
+
+
+def consume(q: Any, journal: Journal, whistle: Whistle, chance: random.Random) -> None:
+    again = bool(q._terms.again)
+    while not whistle.blown():
+        try:
+            items = q.get_many(3, timeout=0.5) if chance.random() < 0.3 else [q.get(timeout=0.5)]
+        except Empty:
+            continue
+        for item in items:
+            journal.note("got", item)
+        whistle.blown(chance.random() * 0.02)
+        for item in items:
+            if again:
+                q.task_done()
+            journal.note("done", item)
+
+
+def work(number: int, q: Any, url: str, name: str, whistle: Whistle) -> None:
+    with Journal(url, name) as journal:
+        act = produce if number < PRODUCERS else consume
+        act(q, journal, whistle, random.Random(os.getpid()))
+
+
+def torment(q: Any, url: str, name: str) -> tuple[int, list[Entry]]:
+    """Kill producers and consumers, often several at once; how many, and what all of them did."""
+    chance = random.Random()
+    whistle = Whistle()
+    with (
+        Journal(url, name) as journal,
+        Crew(PRODUCERS + CONSUMERS, work, q, url, name, whistle) as crew,
+    ):
+        last = "0-0"
+        while crew.kills < KILLS:
+            # Not before there was a life to end.
+            last = journal.wait(last, BOUND)[-1].id
+            whistle.blown(0.05 * chance.random())
+            victims = {*chance.sample(range(PRODUCERS + CONSUMERS), chance.choice([1, 2, 3]))}
+            pids = crew.pids
+            crew.kill(victims)
+            for victim in victims:
+                journal.note("killed", pid=pids[victim])
+            crew.replace(victims)
+        whistle.blow()
+        rest = drain(q, journal)
+        crew.finish()
+        drain(q, journal)
+        whistle.close()
+        return crew.kills, journal.read()
+
+
+def drain(q: Any, journal: Journal) -> None:
+    """Get what is left, also what a killed consumer had."""
+    while True:
+        try:
+            item = q.get(timeout=BOUND)
+        except Empty:
+            return
+        journal.note("got", item)
+        if q._terms.again:
+            q.task_done()
+        journal.note("done", item)
+
+
+def check(entries: Sequence[Entry], letters: Sequence[int], again: bool) -> None:
+    """Nothing is lost, and nothing delivered to two who lived."""
+    told: dict[str, set[int]] = defaultdict(set)
+    takers: dict[int, list[int]] = defaultdict(list)
+    killed: set[int] = set()
+    for entry in entries:
+        told[entry.what].add(entry.token)
+        if entry.what == "killed":
+            killed.add(entry.pid)
+        elif entry.what == "got":
+            takers[entry.token].append(entry.pid)
+    lost = told["put"] - told["got"] - set(letters)
+    if again:
+        assert not lost, "a killed consumer takes nothing along"
+        for item in told["put"] - told["done"] - set(letters):
+            # It was done, and whoever did it was killed before the note.
+            assert killed.intersection(takers[item]), item
+    else:
+        # Between get() and its note a consumer can be killed; with a batch in its hands at most.
+        assert len(lost) <= 3 * len(killed)
+    assert told["got"] <= told["puts"], "items that nobody put"
+    for item, pids in takers.items():
+        assert len([pid for pid in pids if pid not in killed]) <= 1, (item, pids, killed)
+        assert len(set(pids)) == len(pids) or again, (item, pids)
+        if not again:
+            # Who was killed in the moment of getting it may not have said so to the server.
+            assert len(pids) <= 2, (item, pids)
+    assert len(takers) > 100
+
+
+@pytest.mark.timeout(150)
+def test_every_item_is_accounted_for_whoever_is_killed(fresh_server: Server) -> None:
+    url = fresh_server.url
+    with RedisManager(url) as m:
+        queues = {
+            name: getattr(m, typeid)(name if number % 2 else None, **options)
+            if number % 2
+            else getattr(m, typeid)(**options)
+            for number, (name, (typeid, options)) in enumerate(KINDS.items())
+        }
+        names = list(queues)
+        outcomes = together(lambda n: torment(queues[names[n]], url, names[n]), len(names))
+        assert sum(kills for kills, _ in outcomes) >= 200
+        for name, (_, entries) in zip(names, outcomes, strict=True):
+            q = queues[name]
+            again = "again" in name or name == "letters"
+            letters = q.dead_letters()
+            check(entries, letters, again)
+            state = q.statistics()
+            assert (state.size, state.in_flight, state.waiters) == (0, 0, 0), (name, state)
+            if again:
+                assert state.unfinished == 0, (name, state)
+                q.join()
+            assert bool(letters) <= (name == "letters")
+            q.purge_dead_letters()
+        assert all(map(m.delete, m.names()))
+        del queues, q
+    nothing_left(fresh_server)

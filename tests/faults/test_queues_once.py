@@ -1,0 +1,197 @@
+"""Whatever breaks, and wherever: an item is put once, and taken once.
+
+Each case runs with a fault at each of its requests in turn, and must have the same outcome.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Callable
+from queue import Empty, Full
+from typing import Any
+
+import pytest
+
+from multihost import RedisManager, ShutDown
+from tests.faults.sync import foreground
+from tests.support.faults import CuttingProxy, Rule
+from tests.support.waiting import wait_until
+
+SECONDS = 5.0
+SOON = 0.05
+_namespaces = itertools.count()
+
+FAULTS: dict[str, Callable[[CuttingProxy, int], Rule]] = {
+    "reply lost": lambda proxy, nth: proxy.cut_after_reply(foreground, nth),
+    "reply torn": lambda proxy, nth: proxy.cut_mid_reply(foreground, nth),
+    "request lost": lambda proxy, nth: proxy.cut_before_request(foreground, nth),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """``act`` on a queue that has ``items``; the ``result``, and the items that are ``left``."""
+
+    act: Callable[[Any], Any]
+    result: Any
+    left: list[Any]
+    items: tuple[Any, ...] = (1, 2, 3)
+    kind: str = "Queue"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    unfinished: int = 3
+    flying: int = 0  # items that were taken and are not done
+    meanwhile: Callable[[Any], Any] | None = None  # what another process does
+
+
+def got_and_done(q: Any) -> Any:
+    item = q.get()
+    q.task_done()
+    return item
+
+
+def raised(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def run(q: Any) -> Any:
+        try:
+            return act(q)
+        except (Empty, Full, ShutDown) as error:
+            return type(error)
+
+    return run
+
+
+AGAIN = {"redeliver": True}
+CASES = {
+    "put": Case(lambda q: q.put(4), None, [1, 2, 3, 4], unfinished=4),
+    "put_many": Case(lambda q: q.put_many([4, 5]), None, [1, 2, 3, 4, 5], unfinished=5),
+    "put, no room": Case(
+        raised(lambda q: q.put(4, timeout=SOON)), Full, [1, 2, 3], options={"maxsize": 3}
+    ),
+    "put, room in time": Case(
+        lambda q: q.put(4, timeout=SECONDS),
+        None,
+        [2, 3, 4],
+        options={"maxsize": 3},
+        meanwhile=lambda q: q.get(),
+        unfinished=4,
+    ),
+    "put by priority": Case(
+        lambda q: q.put(0), None, [0, 1, 2, 3], kind="PriorityQueue", unfinished=4
+    ),
+    "put strings by priority": Case(
+        lambda q: q.put("b"), None, ["a", "b", "c"], ("c", "a"), kind="PriorityQueue", unfinished=3
+    ),
+    "put by priority, room in time": Case(
+        lambda q: q.put(0, timeout=SECONDS),
+        None,
+        [0, 2, 3],
+        kind="PriorityQueue",
+        options={"maxsize": 3},
+        meanwhile=lambda q: q.get(),
+        unfinished=4,
+    ),
+    "get": Case(lambda q: q.get(), 1, [2, 3]),
+    "get twice": Case(lambda q: (q.get(), q.get()), (1, 2), [3]),
+    "get now": Case(lambda q: q.get_nowait(), 1, [2, 3]),
+    "get of a few": Case(lambda q: q.get(), 1, [2, 3], options={"maxsize": 3}),
+    "get the last": Case(lambda q: q.get(), 3, [2, 1], kind="LifoQueue"),
+    "get the smallest": Case(lambda q: q.get(), 1, [2, 3], (3, 1, 2), kind="PriorityQueue"),
+    "get_many": Case(lambda q: q.get_many(2), [1, 2], [3]),
+    "get_many by priority": Case(
+        lambda q: q.get_many(2), [1, 2], [3], (3, 2, 1), kind="PriorityQueue"
+    ),
+    "get too late": Case(raised(lambda q: q.get(timeout=SOON)), Empty, [], (), unfinished=0),
+    "get too late by priority": Case(
+        raised(lambda q: q.get(timeout=SOON)), Empty, [], (), kind="PriorityQueue", unfinished=0
+    ),
+    "get in time": Case(
+        lambda q: q.get(timeout=SECONDS), 4, [], (), meanwhile=lambda q: q.put(4), unfinished=1
+    ),
+    "get in time by priority": Case(
+        lambda q: q.get(timeout=SECONDS),
+        4,
+        [],
+        (),
+        kind="PriorityQueue",
+        meanwhile=lambda q: q.put(4),
+        unfinished=1,
+    ),
+    "get, to be done": Case(lambda q: q.get(), 1, [2, 3], options=AGAIN, flying=1),
+    "task_done": Case(got_and_done, 1, [2, 3], options=AGAIN, unfinished=2),
+    "task_done of any": Case(lambda q: q.task_done(), None, [1, 2, 3], unfinished=2),
+    "join": Case(lambda q: q.join(), None, [], (), unfinished=0),
+    "shutdown": Case(lambda q: q.shutdown(), None, [1, 2, 3]),
+    "shutdown at once": Case(lambda q: q.shutdown(True), None, [], unfinished=0),
+}
+
+
+def run(case: Case, url: str, server: Any, break_it: Callable[[], Rule] | None) -> Rule | None:
+    """One run; the rule if its fault was met."""
+    namespace = f"multihost-{next(_namespaces):06d}-once"
+    with (
+        RedisManager(url, namespace=namespace) as manager,
+        RedisManager(server.url, namespace=namespace) as other,
+    ):
+        theirs = getattr(other, case.kind)("q", **case.options)
+        ours = getattr(manager, case.kind)("q", **case.options)
+        theirs.put_many(case.items)
+        manager._session.enter(ours._handle.keys)
+        rule = break_it() if break_it else None
+        helper = threading.Thread(target=lambda: wait_and(case, ours, theirs), daemon=True)
+        if case.meanwhile:
+            helper.start()
+        result = case.act(ours)
+        if case.meanwhile:
+            helper.join(SECONDS)
+            assert not helper.is_alive()
+        met = rule if rule is not None and rule.caught.is_set() else None
+        if rule is not None:
+            rule.disarm()
+        assert result == case.result
+        expected = (len(case.left), case.flying)
+
+        def settled() -> bool:
+            state = theirs.statistics()
+            return (state.size, state.in_flight) == expected
+
+        wait_until(settled, SECONDS, f"{expected} but {theirs.statistics()}")
+        state = theirs.statistics()
+        assert state.waiters == 0
+        assert state.unfinished == case.unfinished
+        left = [theirs.get_nowait() for _ in case.left]
+        assert left == case.left
+        theirs.delete()
+    return met
+
+
+def wait_and(case: Case, ours: Any, theirs: Any) -> None:
+    """Do what another process does, once ours waits."""
+    server = theirs._handle.link
+
+    def waits() -> bool:
+        rows = server.call(b"CLIENT", b"LIST").splitlines()
+        return any(
+            b"flags=b" in row and any(b"cmd=" + c in row for c in (b"blpop", b"blmove"))
+            for row in rows
+        )
+
+    wait_until(waits, SECONDS, "ours waits")
+    assert case.meanwhile is not None
+    case.meanwhile(theirs)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_undisturbed(name: str, server: Any) -> None:
+    run(CASES[name], server.url, server, None)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", CASES)
+def test_once(name: str, fault: str, server: Any, proxy: CuttingProxy) -> None:
+    met = 0
+    for nth in itertools.count(1):
+        if run(CASES[name], proxy.url, server, lambda: FAULTS[fault](proxy, nth)) is None:  # noqa: B023
+            break
+        met += 1
+    assert met
