@@ -137,7 +137,7 @@ class Places(Hold):
         self.settle(0.0)
         for item in self.ready:
             _back.repeat(self.handle, item.place.name, b"0")
-        _leave.repeat(self.handle, self.id)
+        _leave.repeat(self.handle, self.id, b"%d" % self._made)
 
     def take(self) -> Place:
         """An empty place for the connection that this thread's next call will use. A round trip for
@@ -489,6 +489,7 @@ def _heard(
 ) -> list[bytes] | None:
     """What was taken, of the replies to :func:`_exchange`; None if the server says «not now»."""
     if replies[0] == 0:
+        _back.repeat(handle, place.name, b"0")  # the mark of its end may have come
         raise gone(handle, "queue/get")
     for reply in replies[:2]:
         if type(reply) is not ReplyError:

@@ -10,6 +10,7 @@
 --   data:tokens:join      list  a token for those who join
 -- ARGV
 --   session  bytes  who ends
+--   places   int    how many places it had; those of a deleted queue are empty, or have the mark of its end
 -- RETURNS  nothing
 -- ERRORS   none
 -- WAKES    consumers
@@ -19,17 +20,19 @@
 -- @include lib/finished
 -- @include lib/wake
 local data = KEYS[1]
-local session = ARGV[1]
+local session, places = ARGV[1], ARGV[2]
 
-local places = redis.call('HGET', data .. ':refs', 'f:' .. session)
-if not places then return false end
 redis.call('HDEL', data .. ':refs', 'f:' .. session)
 local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw')
 local gave, dead = 0, 0
 for n = 1, tonumber(places) do
   local place = data .. ':flight:' .. session .. '.' .. n
-  local back, died = give_back(data, place, state[1], state[2] ~= '0', tonumber(state[2]))
-  gave, dead = gave + back, dead + died
+  if state[1] then
+    local back, died = give_back(data, place, state[1], state[2] ~= '0', tonumber(state[2]))
+    gave, dead = gave + back, dead + died
+  else
+    redis.call('DEL', place)
+  end
 end
 if dead > 0 then finished(data, state[3], dead, state[4]) end
 if state[5] and gave > 0 then wake(data .. ':tokens:get', math.min(gave, tonumber(state[5]))) end

@@ -1,0 +1,1 @@
+"""How long shared objects live, and what keeps them."""

@@ -1,0 +1,184 @@
+"""The order of a queue by priority is that of Python's ``<``."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import math
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multihost import RedisManager
+from multihost.wire.ops import ranking
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def m(server: Any) -> Iterator[RedisManager]:
+    with RedisManager(server.url, lease=3600.0) as manager:
+        q = manager.PriorityQueue()
+        q.put(1)
+        q.get()
+        wait_until(lambda: not q.statistics().in_flight)  # the background thread has its connection
+        yield manager
+
+
+numbers = st.one_of(
+    st.booleans(),
+    st.integers(-4, 4),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.fractions(max_denominator=5),
+)
+KINDS = {
+    "numbers": numbers,
+    "tuples": st.tuples(st.integers(-2, 2), st.text("ab", max_size=2)),
+    "tuples of all lengths": st.one_of(
+        st.tuples(st.integers(0, 1)), st.tuples(st.integers(0, 1), st.integers(0, 3))
+    ),
+    "texts": st.text("abc", max_size=3),
+    "bytes": st.binary(max_size=2),
+    "lists": st.lists(st.integers(0, 2), max_size=3),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_what_comes_out_is_sorted(kind: str, m: RedisManager, data: st.DataObject) -> None:
+    """Puts and gets in turn, as a sorted list does it; equal items come in the order of arrival."""
+    q = m.PriorityQueue()
+    model: list[Any] = []
+    for step in data.draw(st.lists(st.one_of(st.none(), KINDS[kind]), max_size=40)):
+        if step is not None:
+            q.put(step)
+            model.append(step)
+            model.sort()
+        elif model:
+            got = q.get_nowait()
+            assert (type(got), got) == (type(model[0]), model[0])
+            del model[0]
+    got = q.get_many(1000, False) if model else []
+    assert [(type(item), item) for item in got] == [(type(item), item) for item in model]
+
+
+def test_the_smallest_of_a_heap_too(m: RedisManager) -> None:
+    chance = random.Random(1)
+    items = [
+        (chance.randrange(9), chance.choice("abcdef") * chance.randrange(4)) for _ in range(300)
+    ]
+    q, heap = m.PriorityQueue(), list(items)
+    heapq.heapify(heap)
+    for item in items:
+        q.put(item)
+    assert [q.get() for _ in items] == [heapq.heappop(heap) for _ in items]
+
+
+@dataclasses.dataclass(order=True)
+class Job:
+    priority: int
+    payload: Any = dataclasses.field(compare=False)
+
+
+def test_what_has_an_order_of_its_own(m: RedisManager) -> None:
+    q = m.PriorityQueue()
+    for number, priority in enumerate([2, 1, 2, 1, 3]):
+        q.put(Job(priority, {"number": number}))
+    assert [q.get().payload["number"] for _ in range(5)] == [1, 3, 0, 2, 4]
+
+
+class Liar:
+    """Something that cannot be compared."""
+
+    def __lt__(self, other: object) -> bool:
+        raise ArithmeticError("I will not say")
+
+
+@pytest.mark.parametrize(
+    ("there", "item", "error"),
+    [
+        ([1, 2], "a", TypeError),
+        ([1, 2], None, TypeError),
+        (["a"], 1, TypeError),
+        ([(1, "a")], (1, 2), TypeError),
+        ([(1, "a")], 1, TypeError),
+        ([1], (1,), TypeError),
+        ([[1]], (1,), TypeError),
+        ([1], 1j, TypeError),
+        ([1], Liar(), ArithmeticError),
+    ],
+)
+def test_what_cannot_be_compared_is_not_put(
+    there: list[Any], item: Any, error: type[Exception], m: RedisManager
+) -> None:
+    q = m.PriorityQueue()
+    for each in there:
+        q.put(each)
+    with pytest.raises(error):
+        q.put(item)
+    assert q.qsize() == len(there)
+    assert q.statistics().unfinished == len(there)
+    q.put(there[0])
+    assert q.get_many(9) == sorted([*there, there[0]])
+
+
+def test_numbers_of_all_kinds_meet(m: RedisManager) -> None:
+    q = m.PriorityQueue()
+    items = [3, Fraction(5, 2), 2.75, 2**60, 2**60 + 1, -math.inf, True, 10**400, math.inf]
+    for item in items:
+        q.put(item)
+    assert q.get_many(99) == sorted(items)
+    q.put(1)
+    assert q.get() == 1
+
+
+def test_a_place_in_the_middle_is_never_used_up(
+    m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levelled = []
+    monkeypatch.setattr(
+        ranking._level,
+        "repeat",
+        lambda handle, real=ranking._level.repeat: levelled.append(1) or real(handle),
+    )
+    q = m.PriorityQueue()
+    q.put((0, "a"))
+    q.put((0, "c"))
+    expected = ["a"]
+    for length in range(1, 80):
+        q.put((0, "b" * length))  # each between the last one and "c"
+        expected.append("b" * length)
+    assert [text for _, text in q.get_many(99)] == [*expected, "c"]
+    assert levelled
+
+
+def test_who_puts_at_once_does_not_disturb_the_order(m: RedisManager) -> None:
+    q = m.PriorityQueue()
+    chance = random.Random(2)
+    items = [(chance.randrange(3), f"{chance.randrange(10**6):06d}") for _ in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(q.put, items))
+    assert q.get_many(500) == sorted(items)
+
+
+def test_a_put_among_many_takes_few_round_trips(m: RedisManager) -> None:
+    q = m.PriorityQueue()
+    chance = random.Random(3)
+    for _ in range(2000):
+        q.put(f"{chance.randrange(10**9):09d}")
+    link = m._session.link
+    asked = []
+    real = link.exchange_many
+    link.exchange_many = lambda *args: asked.append(1) or real(*args)  # type: ignore[method-assign]
+    try:
+        q.put("500000000")
+    finally:
+        del link.exchange_many
+    assert len(asked) <= 4

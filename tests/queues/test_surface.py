@@ -1,0 +1,391 @@
+"""Names, parameters, batches, order and statistics of queues."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, Full
+from typing import Any
+
+import pytest
+
+from multihost import Manager, ObjectGone, RedisManager, ShutDown
+from multihost.managers import QueueStatistics
+from tests.support.leaks import AnyServer
+from tests.support.waiting import wait_until
+
+KINDS = ("Queue", "JoinableQueue", "LifoQueue", "PriorityQueue")
+ALL = (*KINDS, "SimpleQueue")
+SECONDS = 5.0
+
+
+@pytest.fixture
+def m(url: str) -> Iterator[RedisManager]:
+    with RedisManager(url) as manager:
+        yield manager
+
+
+@pytest.fixture
+def other(url: str) -> Iterator[RedisManager]:
+    """Another session in this process: for the server, another process."""
+    with RedisManager(url) as manager:
+        yield manager
+
+
+def aside(act: Callable[[], Any]) -> list[Any]:
+    """Do something in another thread: what it returns or raises, once it has."""
+    result: list[Any] = []
+
+    def run() -> None:
+        try:
+            result.append(act())
+        except Exception as error:
+            result.append(type(error))
+
+    threading.Thread(target=run, daemon=True).start()
+    return result
+
+
+def blocked(server: AnyServer, count: int) -> None:
+    """Wait until so many are blocked."""
+    wait_until(
+        lambda: sum("b" in row["flags"] for row in server.clients()) >= count, SECONDS, "blocked"
+    )
+
+
+# -- names and parameters
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_name_finds_the_same_queue(kind: str, m: RedisManager, other: RedisManager) -> None:
+    first, second = getattr(m, kind)("x"), getattr(other, kind)("x")
+    first.put(1)
+    assert second.get() == 1
+    assert second.name == "x"
+    assert m.names() == ["x"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_are_compared_if_they_are_given(
+    kind: str, m: RedisManager, other: RedisManager
+) -> None:
+    getattr(m, kind)("x", 3)
+    assert getattr(other, kind)("x").maxsize == 3
+    assert getattr(other, kind)("x", 3).maxsize == 3
+    assert getattr(other, kind)("x", maxsize=3).maxsize == 3
+    with pytest.raises(ValueError, match="'x' is a .* with maxsize 3, not 4"):
+        getattr(other, kind)("x", 4)
+    with pytest.raises(ValueError, match="deliveries"):
+        getattr(other, kind)("x", redeliver=True)
+    with pytest.raises(TypeError, match="is a"):
+        other.SimpleQueue("x")
+
+
+def test_how_often_it_delivers_is_kept_with_the_queue(m: RedisManager, other: RedisManager) -> None:
+    m.Queue("x", redeliver=True, max_deliveries=2)
+    assert other.Queue("x")._terms.again == 2
+    with pytest.raises(ValueError, match="deliveries"):
+        other.Queue("x", redeliver=False)
+    with pytest.raises(ValueError, match="deliveries"):
+        other.Queue("x", redeliver=True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_deliveries": 2}, {"redeliver": True, "max_deliveries": 0}]
+)
+def test_bad_numbers_of_deliveries(options: dict[str, Any], m: RedisManager) -> None:
+    with pytest.raises(ValueError, match="max_deliveries"):
+        m.Queue("x", **options)
+    assert m.names() == []
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_leading_str_is_a_name_for_every_manager(kind: str) -> None:
+    with Manager() as manager:
+        assert getattr(manager, kind)("x").name == "x"
+        assert getattr(manager, kind)().name is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_statistics(kind: str, m: RedisManager) -> None:
+    q = getattr(m, kind)("x", 9, redeliver=True)
+    q.put_many([1, 2, 3])
+    q.get()
+    assert q.statistics() == QueueStatistics(kind, "x", 2, 9, 3, 1, 0, 0, False)
+    q.task_done()
+    q.shutdown()
+    assert q.statistics() == QueueStatistics(kind, "x", 2, 9, 2, 0, 0, 0, True)
+
+
+# -- batches
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches(kind: str, m: RedisManager) -> None:
+    q = getattr(m, kind)()
+    q.put_many([])
+    assert q.empty()
+    q.put_many(range(5))
+    order = [4, 3, 2, 1, 0] if kind == "LifoQueue" else [0, 1, 2, 3, 4]
+    assert q.get_many(2) == order[:2]
+    assert q.get() == order[2]
+    assert q.get_many(10) == order[3:]
+    with pytest.raises(Empty):
+        q.get_many(2, False)
+    with pytest.raises(Empty):
+        q.get_many(2, timeout=0.01)
+
+
+def test_large_batches(m: RedisManager) -> None:
+    q = m.Queue("x")
+    q.put_many(range(50_000))
+    assert q.qsize() == 50_000
+    assert q.get_many(30_000) == list(range(30_000))
+    assert q.get_many(30_000) == list(range(30_000, 50_000))
+    assert q.statistics().in_flight == 0 or wait_until(lambda: not q.statistics().in_flight)
+
+
+def test_a_batch_finds_room_as_a_whole(m: RedisManager) -> None:
+    q = m.Queue("x", 3)
+    q.put(0)
+    with pytest.raises(Full):
+        q.put_many([1, 2, 3], False)
+    with pytest.raises(Full):
+        q.put_many([1, 2, 3], timeout=0.02)
+    assert q.qsize() == 1
+    with pytest.raises(ValueError, match="4 items never find room"):
+        q.put_many([1, 2, 3, 4])
+    q.put_many([1, 2], False)
+    put = aside(lambda: q.put_many([3, 4, 5]))
+    got = [q.get(timeout=SECONDS) for _ in range(6)]
+    assert got == [0, 1, 2, 3, 4, 5]
+    assert wait_until(lambda: put) == [None]
+
+
+def test_a_batch_waits_for_the_first_item_only(m: RedisManager, other: RedisManager) -> None:
+    q, theirs = m.Queue("x"), other.Queue("x")
+    got = aside(lambda: q.get_many(5, timeout=SECONDS))
+    theirs.put_many([1, 2])
+    assert wait_until(lambda: got) == [[1, 2]]
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_batch_has_items(n: int, m: RedisManager) -> None:
+    with pytest.raises(ValueError, match="get_many"):
+        m.Queue().get_many(n)
+
+
+# -- who waits
+
+
+def test_consumers_are_served_in_the_order_in_which_they_came(
+    m: RedisManager, server: AnyServer
+) -> None:
+    q = m.Queue("x")
+    got = []
+    for number in range(5):
+        got.append(aside(lambda: q.get(timeout=SECONDS)))
+        blocked(server, number + 1)
+    for number in range(5):
+        q.put(number)
+        assert wait_until(lambda n=number: got[n]) == [number]
+
+
+def test_producers_get_room_in_the_order_in_which_they_came(
+    m: RedisManager, server: AnyServer
+) -> None:
+    q = m.Queue("x", 1)
+    q.put(-1)
+    put = []
+    for number in range(5):
+        put.append(aside(lambda n=number: q.put(n, timeout=SECONDS)))
+        blocked(server, number + 1)
+    for number in range(5):
+        assert q.get() == number - 1
+        assert wait_until(lambda n=number: put[n]) == [None]
+        assert not any(put[number + 1 :]), "one for whom there is room"
+
+
+def test_nobody_passes_those_who_wait_for_room(m: RedisManager, server: AnyServer) -> None:
+    q = m.Queue("x", 1)
+    q.put(0)
+    first = aside(lambda: q.put(1, timeout=SECONDS))
+    blocked(server, 1)
+    second = aside(lambda: q.put(2, timeout=SECONDS))
+    blocked(server, 2)
+    assert [q.get(timeout=SECONDS) for _ in range(3)] == [0, 1, 2]
+    assert wait_until(lambda: first and second) == [None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["delete", "shutdown"])
+def test_all_who_wait_hear_of_the_end(
+    kind: str, end: str, m: RedisManager, other: RedisManager, server: AnyServer
+) -> None:
+    q = getattr(m, kind)("x", 1)
+    takers = [aside(q.get) for _ in range(3)]
+    blocked(server, 3)
+    getattr(getattr(other, kind)("x"), end)()
+    error = ObjectGone if end == "delete" else ShutDown
+    assert wait_until(lambda: all(takers) and [taker[0] for taker in takers]) == [error] * 3
+    for act in (q.get, q.get_nowait, lambda: q.put(1), lambda: q.put(1, timeout=1)):
+        with pytest.raises(error):
+            act()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["delete", "shutdown"])
+def test_who_waits_for_room_hears_of_the_end(
+    kind: str, end: str, m: RedisManager, other: RedisManager, server: AnyServer
+) -> None:
+    q = getattr(m, kind)("x", 1)
+    q.put(0)
+    makers = [aside(lambda: q.put(1)) for _ in range(3)]
+    joiner = aside(q.join)
+    blocked(server, 4)
+    getattr(getattr(other, kind)("x"), end)()
+    error = ObjectGone if end == "delete" else ShutDown
+    assert wait_until(lambda: all(makers) and [maker[0] for maker in makers]) == [error] * 3
+    if end == "shutdown":
+        assert q.get() == 0
+        assert not joiner
+        q.task_done()
+    assert wait_until(lambda: joiner) == [ObjectGone if end == "delete" else None]
+
+
+def test_a_timeout_is_exact(m: RedisManager) -> None:
+    for kind in ALL:
+        q = getattr(m, kind)()
+        for seconds in (0.0, 0.003, 0.03, 0.12):
+            begun = time.monotonic()
+            with pytest.raises(Empty):
+                q.get(timeout=seconds)
+            assert seconds <= time.monotonic() - begun < seconds + 0.09
+
+
+def test_a_wait_that_runs_out_costs_no_connection(m: RedisManager, server: AnyServer) -> None:
+    q = m.Queue("x")
+    for _ in range(3):
+        with pytest.raises(Empty):
+            q.get(timeout=0.01)
+    before = {row["id"] for row in server.clients()}
+    for _ in range(20):
+        with pytest.raises(Empty):
+            q.get(timeout=0.01)
+    assert {row["id"] for row in server.clients()} == before
+
+
+# -- shutting down
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_there_can_be_got_after_the_end(kind: str, m: RedisManager) -> None:
+    q = getattr(m, kind)()
+    q.put_many([1, 2, 3])
+    q.shutdown()
+    assert q.qsize() == 3
+    assert sorted([q.get(), *q.get_many(9)]) == [1, 2, 3]
+    assert q.qsize() == 0
+    assert q.empty()
+    for _ in range(2):
+        with pytest.raises(ShutDown):
+            q.get()
+        with pytest.raises(ShutDown):
+            q.get_many(2)
+    q.shutdown()
+    q.shutdown(immediate=True)
+    with pytest.raises(ShutDown):
+        q.get_nowait()
+
+
+def test_what_was_taken_is_still_to_be_done(m: RedisManager) -> None:
+    q = m.Queue("x", redeliver=True)
+    q.put_many([1, 2, 3])
+    q.get()
+    q.shutdown(immediate=True)
+    assert q.statistics().unfinished == 1
+    q.task_done()
+    q.join()
+
+
+# -- items
+
+
+def test_an_item_may_be_a_proxy(m: RedisManager, server: AnyServer) -> None:
+    for kind in ("Queue", "LifoQueue", "SimpleQueue"):
+        q = getattr(m, kind)(f"a {kind}")
+        inner = m.list([1])
+        keys = inner._handle.keys
+        q.put({"it": inner})
+        del inner
+        assert server.command("PTTL", keys.data) == -1, "a named queue keeps it"
+        got = q.get()["it"]
+        assert got.copy() == [1]
+        assert server.command("PTTL", keys.data) > 0, "nobody but us"
+
+
+def test_proxies_in_batches_and_letters(m: RedisManager) -> None:
+    q = m.Queue("x")
+    q.put_many([m.list([n]) for n in range(3)])
+    assert [each.copy() for each in q.get_many(2)] == [[0], [1]]
+    q.shutdown(immediate=True)
+    assert q.statistics().size == 0
+
+
+def test_a_pickled_proxy_is_the_same_queue(m: RedisManager) -> None:
+    q = m.Queue(2, redeliver=True)
+    again = pickle.loads(pickle.dumps(q))
+    again.put(1)
+    assert again.maxsize == 2
+    assert q.get() == 1
+    again.task_done()
+    assert q.statistics().unfinished == 0
+
+
+def test_many_threads_take_every_item_once(m: RedisManager) -> None:
+    for kind in KINDS:
+        q = getattr(m, kind)(20)
+        with ThreadPoolExecutor(16) as pool:
+            takers = [pool.submit(lambda q=q: [q.get() for _ in range(25)]) for _ in range(8)]
+            for start in range(0, 200, 25):
+                pool.submit(lambda q=q, s=start: [q.put(n) for n in range(s, s + 25)])
+            assert sorted(n for taker in takers for n in taker.result()) == list(range(200))
+        assert q.qsize() == 0
+
+
+# -- fetching ahead
+
+
+def test_prefetch_asks_the_server_less_often(m: RedisManager, server: AnyServer) -> None:
+    q = m.Queue("x")
+    q.put_many(range(100))
+    q.prefetch = 49
+    q.get()
+    moves = _calls(server, "blmove") + _calls(server, "lmove")
+    assert [q.get() for _ in range(99)] == list(range(1, 100))
+    assert _calls(server, "blmove") + _calls(server, "lmove") - moves <= 1
+    wait_until(lambda: not q.statistics().in_flight)
+
+
+def _calls(server: AnyServer, command: str) -> int:
+    stats = server.command("INFO", "commandstats").decode()
+    found = [line for line in stats.splitlines() if line.startswith(f"cmdstat_{command}:")]
+    return int(found[0].split("calls=")[1].split(",")[0]) if found else 0
+
+
+def test_what_was_fetched_ahead_goes_back_in_the_end(url: str, m: RedisManager) -> None:
+    q = m.Queue("x")
+    q.put_many(range(10))
+    with RedisManager(url) as leaves:
+        theirs = leaves.Queue("x")
+        theirs.prefetch = 5
+        assert [theirs.get(), theirs.get()] == [0, 1]
+    assert q.get_many(20) == list(range(2, 10))
+
+
+def test_prefetch_is_a_number(m: RedisManager) -> None:
+    with pytest.raises(ValueError, match="prefetch"):
+        m.Queue().prefetch = -1
