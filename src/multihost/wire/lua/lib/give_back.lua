@@ -4,7 +4,7 @@
 -- often as it may be becomes a dead letter.
 
 local function give_back(data, flight, order, counted, limit)
-  local items, gave, dead = data .. ':items', 0, 0
+  local items, gave, letters = data .. ':items', 0, {}
   while true do
     local item = redis.call('RPOP', flight)
     if not item then break end
@@ -20,8 +20,7 @@ local function give_back(data, flight, order, counted, limit)
       times, bare = tonumber(times or 0) + 1, bare or value
       if counted then value = '*' .. times .. ';' .. bare end
       if counted and limit > 0 and times >= limit then
-        redis.call('RPUSH', data .. ':dead', rank .. bare)
-        dead = dead + 1
+        table.insert(letters, 1, rank .. bare)
       elseif order == 'p' then
         local score, member = string.match(rank, '^(%S+) (.*)$')
         redis.call('ZADD', items, score, member .. value)
@@ -33,6 +32,7 @@ local function give_back(data, flight, order, counted, limit)
     end
   end
   if gave > 0 then keep(data, items) end
-  if dead > 0 then keep(data, data .. ':dead') end
-  return gave, dead
+  for _, letter in ipairs(letters) do redis.call('RPUSH', data .. ':dead', letter) end
+  if #letters > 0 then keep(data, data .. ':dead') end
+  return gave, #letters
 end

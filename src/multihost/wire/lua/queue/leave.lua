@@ -25,7 +25,7 @@ local session, places = ARGV[1], ARGV[2]
 redis.call('HDEL', data .. ':refs', 'f:' .. session)
 local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw')
 local gave, dead = 0, 0
-for n = 1, tonumber(places) do
+for n = tonumber(places), 1, -1 do
   local place = data .. ':flight:' .. session .. '.' .. n
   if state[1] then
     local back, died = give_back(data, place, state[1], state[2] ~= '0', tonumber(state[2]))

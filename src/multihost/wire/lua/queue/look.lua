@@ -43,7 +43,7 @@ for i = 1, #refs, 2 do
     if seen.note(session) then
       consumers = consumers + 1
     else
-      for n = 1, tonumber(refs[i + 1]) do
+      for n = tonumber(refs[i + 1]), 1, -1 do -- the last one taken goes back first
         local place = data .. ':flight:' .. session .. '.' .. n
         local _, died = give_back(data, place, order, state[3] ~= '0', tonumber(state[3]))
         dead = dead + died

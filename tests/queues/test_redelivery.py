@@ -1,0 +1,355 @@
+"""What becomes of an item when its consumer ends, is killed, sleeps, or does not come back."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from queue import Empty
+from typing import Any
+
+import pytest
+
+from multihost import LeaseLost, RedisManager
+from tests.support.leaks import AnyServer
+from tests.support.procs import kill9
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+fork = multiprocessing.get_context("fork")
+
+SECONDS = 5.0
+SOON = 2.0
+"""Seconds within which what a killed process had can be got while somebody waits."""
+KINDS = ("Queue", "JoinableQueue", "LifoQueue", "PriorityQueue")
+
+
+@pytest.fixture
+def m(url: str) -> Iterator[RedisManager]:
+    with RedisManager(url) as manager:
+        yield manager
+
+
+@pytest.fixture
+def other(url: str) -> Iterator[RedisManager]:
+    """Another session in this process: for the server, another process."""
+    with RedisManager(url) as manager:
+        yield manager
+
+
+def take_and(q: Any, count: int, way: str, said: Any, prefetch: int = 0) -> None:
+    """Take so many, say which, and end in one way or another."""
+    q.prefetch = prefetch
+    items = [q.get(timeout=SECONDS) for _ in range(count)]
+    if way == "settled":  # long after they arrived
+        wait_until(lambda: not q.statistics().in_flight)
+    said.send(items)
+    if way == "exit":
+        return
+    signal.pause()
+
+
+class Consumer:
+    """A process that takes items."""
+
+    def __init__(self, q: Any, count: int, way: str, prefetch: int = 0) -> None:
+        self._ours, theirs = multiprocessing.Pipe()
+        self.process = fork.Process(target=take_and, args=(q, count, way, theirs, prefetch))
+        self.process.start()
+        theirs.close()
+        assert self._ours.poll(SECONDS)
+        self.items = self._ours.recv()
+
+    def end(self, way: str) -> None:
+        if way == "exit":
+            self.process.join(SECONDS)
+            assert self.process.exitcode == 0
+        else:
+            kill9(self.process)
+        self.process.close()
+        self._ours.close()
+
+
+@pytest.mark.parametrize("way", ["killed", "exit"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_not_done_is_delivered_again(kind: str, way: str, m: RedisManager) -> None:
+    q = getattr(m, kind)("x", redeliver=True)
+    q.put_many([1, 2, 3])
+    consumer = Consumer(q, 2, way)
+    assert q.qsize() == 1 or way == "exit"
+    consumer.end(way)
+    rest = []
+    for _ in range(3):
+        item = q.get(timeout=SOON)
+        rest.append((item, q.deliveries))
+        q.task_done()
+    again = {(item, 2) for item in consumer.items}
+    last = (1, 1) if kind == "LifoQueue" else (3, 1)
+    if way == "exit":  # before anybody asked
+        order = [3, 2, 1] if kind == "LifoQueue" else [1, 2, 3]
+        assert [item for item, _ in rest] == order, "they go back to where they were"
+    assert set(rest) == again | {last}
+    q.join()
+
+
+def test_who_waits_gets_what_a_killed_consumer_had(m: RedisManager) -> None:
+    q = m.JoinableQueue("x", redeliver=True)
+    q.put("a")
+    consumer = Consumer(q, 1, "killed")
+    with pytest.raises(Empty):
+        q.get(timeout=0.5)
+    begun = time.monotonic()
+    consumer.end("killed")
+    assert q.get() == "a"
+    assert time.monotonic() - begun < SOON
+    assert q.deliveries == 2
+    q.task_done()
+
+
+def test_join_waits_for_what_is_delivered_again(m: RedisManager) -> None:
+    q = m.JoinableQueue("x", redeliver=True)
+    q.put("a")
+    consumer = Consumer(q, 1, "killed")
+    consumer.end("killed")
+
+    with run_all_in_thread(q.join) as joined:
+        assert q.get(timeout=SOON) == "a"
+        assert not joined
+        q.task_done()
+        wait_until(lambda: joined)
+
+
+class run_all_in_thread:
+    """Call it in a thread; a list that is filled when it has returned."""
+
+    def __init__(self, act: Any) -> None:
+        import threading
+
+        self.done: list[bool] = []
+        self._thread = threading.Thread(target=lambda: self.done.append(act() is None))
+
+    def __enter__(self) -> list[bool]:
+        self._thread.start()
+        return self.done
+
+    def __exit__(self, *exc: object) -> None:
+        self._thread.join(SECONDS)
+        assert not self._thread.is_alive()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_nobody_can_do_becomes_a_dead_letter(kind: str, url: str, m: RedisManager) -> None:
+    q = getattr(m, kind)("x", redeliver=True, max_deliveries=2)
+    q.put_many([1, 2])
+    for delivery in (1, 2):
+        with RedisManager(url) as leaves:
+            theirs = getattr(leaves, kind)("x")
+            assert theirs.get_many(2) == ([2, 1] if kind == "LifoQueue" else [1, 2])
+            assert theirs.deliveries == delivery
+    assert q.empty()
+    assert sorted(q.dead_letters()) == [1, 2]
+    assert q.statistics().dead_letters == 2
+    q.join()  # they do not count any more
+    assert q.requeue_dead_letters() == 2
+    assert (q.qsize(), q.dead_letters(), q.statistics().unfinished) == (2, [], 2)
+    assert q.get() in (1, 2)
+    assert q.deliveries == 1, "as if it were new"
+    q.task_done()
+    with RedisManager(url) as leaves:
+        for _ in range(2):
+            theirs = getattr(leaves, kind)("x")
+    assert q.requeue_dead_letters() == 0
+
+
+def test_dead_letters_can_be_thrown_away(url: str, m: RedisManager) -> None:
+    q = m.Queue("x", redeliver=True, max_deliveries=1)
+    q.put_many([m.list([1]), "b"])
+    with RedisManager(url) as leaves:
+        leaves.Queue("x").get_many(2)
+    first, second = q.dead_letters()
+    assert (first.copy(), second) == ([1], "b")
+    assert q.purge_dead_letters() == 2
+    assert q.dead_letters() == []
+    assert q.purge_dead_letters() == 0
+
+
+def test_who_slept_lost_its_items(server: AnyServer) -> None:
+    with (
+        RedisManager(server.url, lease=0.5) as sleeper,
+        RedisManager(server.url) as m,
+    ):
+        theirs, q = sleeper.Queue("x", redeliver=True), m.Queue("x")
+        theirs.put("a")
+        assert theirs.get() == "a"
+        # For the server it sleeps: nobody renews its session.
+        presence = sleeper._session.presence
+        beat, presence.beat = presence.beat, list  # type: ignore[method-assign]
+        assert q.get(timeout=SECONDS) == "a"
+        assert q.deliveries == 2
+        presence.beat = beat  # type: ignore[method-assign]
+        wait_until(lambda: presence.lapses)
+        with pytest.raises(LeaseLost, match="x"):
+            theirs.task_done()
+        q.task_done()
+        q.join()
+        theirs.put("b")
+        assert theirs.get() == "b"
+        theirs.task_done()
+
+
+def test_who_has_nothing_has_nothing_to_do(m: RedisManager, other: RedisManager) -> None:
+    q, theirs = m.Queue("x", redeliver=True), other.Queue("x")
+    q.put(1)
+    theirs.get()
+    with pytest.raises(ValueError, match="too many times"):
+        q.task_done()
+    theirs.task_done()
+    with pytest.raises(ValueError, match="too many times"):
+        theirs.task_done()
+
+
+def test_the_oldest_of_a_thread_is_done_first(url: str, m: RedisManager) -> None:
+    q = m.Queue("x", redeliver=True)
+    q.put_many([1, 2, 3])
+    with RedisManager(url) as leaves:
+        theirs = leaves.Queue("x")
+        assert [theirs.get() for _ in range(3)] == [1, 2, 3]
+        with run_all_in_thread(theirs.task_done):
+            pass  # a thread without items takes the oldest of another one
+        theirs.task_done()
+    assert q.get(timeout=SECONDS) == 3
+
+
+# -- a plain queue
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_plain_queue_delivered_is_gone(kind: str, m: RedisManager) -> None:
+    q = getattr(m, kind)("x")
+    q.put_many([1, 2, 3])
+    consumer = Consumer(q, 1, "settled")
+    consumer.end("killed")
+    assert sorted([*consumer.items, q.get(), q.get()]) == [1, 2, 3]
+    with pytest.raises(Empty):
+        q.get(timeout=SOON)
+
+
+def test_an_item_is_acknowledged_within_milliseconds(m: RedisManager, server: AnyServer) -> None:
+    q = m.Queue("x")
+    q.put_many(range(5))
+    q.get()
+    begun = time.monotonic()
+    wait_until(lambda: not q.statistics().in_flight)
+    assert time.monotonic() - begun < 0.2
+    assert not server.keys("*:flight:*")
+
+
+def test_what_was_fetched_ahead_by_a_killed_consumer_comes_back(m: RedisManager) -> None:
+    q = m.Queue("x")
+    q.put_many(range(6))
+    consumer = Consumer(q, 2, "alive", prefetch=3)
+    assert consumer.items == [0, 1]
+    wait_until(lambda: q.statistics().in_flight == 2)
+    consumer.end("killed")
+    assert sorted(q.get(timeout=SOON) for _ in range(4)) == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_waiter_takes_nothing_along(kind: str, m: RedisManager, server: Any) -> None:
+    q = getattr(m, kind)("x")
+    waiters = [fork.Process(target=q.get) for _ in range(3)]
+    for waiter in waiters:
+        waiter.start()
+
+    def waiting() -> int:
+        return sum("b" in row["flags"] for row in server.clients())
+
+    wait_until(lambda: waiting() == 3)
+    for waiter in waiters:
+        kill9(waiter)
+    q.put(1)
+    assert q.get(timeout=SOON) == 1
+
+
+def test_a_stopped_waiter_gives_its_item_back(server: AnyServer) -> None:
+    """Stopped in the middle of a wait, for longer than its lease."""
+    with RedisManager(server.url, lease=0.6) as m:
+        q = m.Queue("x")
+        ours, theirs = multiprocessing.Pipe()
+        waiter = fork.Process(target=lambda: theirs.send(q.get()))
+        waiter.start()
+        wait_until(lambda: sum("b" in row["flags"] for row in server.clients()) == 1)
+        assert waiter.pid
+        os.kill(waiter.pid, signal.SIGSTOP)
+        q.put("a")
+        assert q.get(timeout=SECONDS) == "a"
+        q.put("b")
+        os.kill(waiter.pid, signal.SIGCONT)
+        assert ours.poll(SECONDS)
+        assert ours.recv() == "b", "not the one that another got"
+        waiter.join(SECONDS)
+        waiter.close()
+
+
+# -- the lease of an unnamed queue
+
+
+def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
+    m = RedisManager(fresh_server.url, lease=0.5)
+    q = m.Queue(redeliver=True, max_deliveries=1)
+    q.put_many(range(5))
+    q.get()
+    m._session.abandon()  # as if this process were killed
+    wait_until(lambda: not fresh_server.keys("*u:*"), SECONDS, "all has expired")
+
+
+def test_what_is_in_flight_lives_as_long_as_its_queue(server: AnyServer) -> None:
+    with RedisManager(server.url, lease=0.5) as m:
+        q = m.Queue(redeliver=True)
+        q.put_many([1, 2])
+        assert q.get() == 1
+        never = multiprocessing.Event()
+        never.wait(1.5)
+        assert q.statistics().in_flight == 1
+        q.task_done()
+        assert q.get() == 2
+        q.task_done()
+        q.join()
+
+
+def test_in_a_named_container_it_needs_no_lease(server: AnyServer) -> None:
+    with RedisManager(server.url, lease=0.5) as m:
+        d = m.dict("d")
+        q = m.Queue(redeliver=True)
+        q.put_many([1, 2])
+        assert q.get() == 1
+        d["q"] = q
+        for key in server.keys("*u:*"):
+            if b":r:" not in key:
+                assert server.command("PTTL", key) == -1, key
+        q.task_done()
+        assert q.get() == 2
+        q.task_done()
+        d.clear()
+
+
+# -- a server that comes back
+
+
+def test_a_restart_loses_nothing(start_server: Any) -> None:
+    server = start_server(appendonly="yes", appendfsync="always", tcp=True)
+    with RedisManager(server.url) as m:
+        q, again = m.Queue("q", 2), m.JoinableQueue("again", redeliver=True)
+        q.put_many([1, 2])
+        again.put_many(["a", "b"])
+        assert again.get() == "a"
+        server.restart(empty=False)
+        assert q.get() == 1
+        q.put(3)
+        assert q.get_many(5) == [2, 3]
+        again.task_done()
+        assert again.get() == "b"
+        again.task_done()
+        again.join()
