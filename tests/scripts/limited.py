@@ -14,7 +14,6 @@ import hiredis
 from multihost.wire import script as script_module
 from multihost.wire.link.channel import SocketChannel, pack, pack_all
 from multihost.wire.replies import ReplyError
-from tests.faults.sync import POPS
 
 __all__ = ["USER", "Limits", "limited"]
 
@@ -25,7 +24,7 @@ EVERYTHING = ["reset", "on", f">{PASSWORD}", "allkeys", "+@all"]
 AROUND = "+evalsha +eval +multi +exec +watch +unwatch +lrange +get +auth +ping".split()
 
 CALL = re.compile(r"\bp?call\('(\w+)'")
-DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions)(:\w+)?(:<\w+>)?")
+DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions)((?::\w+)*)(:<\w+>)?")
 
 
 class Limits:
@@ -86,8 +85,8 @@ class Limits:
         [script] = filter(self._is_script, commands)
         name, rules = self._rules(script)
         for command in commands:
-            if (pop := command[0].decode().lower()) in POPS:
-                rules += [f"+{pop}", b"~" + command[1]]
+            if not self._is_script(command):
+                rules += [f"+{command[0].decode().lower()}", *(b"~" + key for key in command[1:3])]
         self._server.command("ACL", "SETUSER", self._users[channel], *rules)
         self.seen.add(name)
 
@@ -148,11 +147,22 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
             return exchange_many(self, requests, count)
 
     def blocked(
-        self: SocketChannel, requests: bytes, seconds: float | None, quiet: bool = False
+        self: SocketChannel,
+        requests: bytes,
+        seconds: float | None,
+        quiet: bool = False,
+        count: int = 3,
+        overdue: float = 0.0,
     ) -> list[Any]:
         """A wait: its first script runs alone, the second one with the pop before it."""
         commands = limits.of_scripts(requests)
-        assert commands is not None
+        if commands is None or commands[0][0] == b"EXISTS":  # of a queue: no script, or one behind
+            if commands is None:
+                limits.plain(self)
+            else:
+                limits.log_in(self, exchange)
+                limits.wait(self, commands)
+            return block(self, requests, seconds, quiet, count, overdue)
         opening, *rest = commands[quiet:]  # without the one for quietness
         limits.log_in(self, exchange)
         with limits.narrowed(self, [opening]):
@@ -162,7 +172,7 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
         limits.wait(self, rest)
         return [
             None if quiet else first,
-            *block(self, pack_all([(b"PING",), *rest]), seconds)[1:],
+            *block(self, pack_all([(b"PING",), *rest]), seconds, overdue=overdue)[1:],
         ]
 
     with monkeypatch.context() as patch:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from fractions import Fraction
+from queue import Full
 from threading import BrokenBarrierError
 from typing import Any
 
 import pytest
 
-from multihost import MultihostError, ObjectGone, RedisManager
+from multihost import MultihostError, ObjectGone, RedisManager, ShutDown
 from multihost.wire import script as script_module
-from tests.faults import sync
+from multihost.wire.ops.taking import Places
+from tests.faults import sync, test_queues_once
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
 from tests.scripts.limited import limited
@@ -65,6 +69,51 @@ def test_an_operation_of_a_lock_and_its_kin_does_too(
         play(SYNC_BY_NAME[name], url, users_server)
         assert limits.seen
     users_server.command("FLUSHALL")
+
+
+@pytest.mark.parametrize("name", test_queues_once.CASES)
+def test_an_operation_of_a_queue_does_too(
+    name: str, users_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with limited(users_server, monkeypatch) as (limits, url):
+        test_queues_once.run(test_queues_once.CASES[name], url, users_server, None)
+        assert limits.seen
+    users_server.command("FLUSHALL")
+
+
+def use_queues(server: Server, url: str) -> None:
+    """What no case does."""
+    with RedisManager(server.url) as theirs, RedisManager(url) as m:
+        q = m.Queue("q", 2, redeliver=True, max_deliveries=1)
+        q.put_many([m.list([1]), m.list([2])])
+        with pytest.raises(Full):
+            q.put(3, timeout=0.02)
+        with RedisManager(url) as leaves:
+            leaves.Queue("q").get_many(2)
+        q.requeue_dead_letters()
+        q.get()
+        q.task_done()
+        q.shutdown()
+        q.get()
+        with pytest.raises(ShutDown):
+            q.get()
+        linked = m.Queue("linked")
+        linked.put(m.list([1]))
+        linked.get()
+        few = m.Queue("few", 1)
+        few.put(1)
+        waits = threading.Thread(target=lambda: theirs.Queue("few").put(2))
+        waits.start()
+        wait_until(lambda: few.statistics().waiters)
+        assert [few.get(), few.get(timeout=5)] == [1, 2]
+        waits.join()
+        ranked = m.PriorityQueue("ranked")
+        for item in (1, 2.5, Fraction(3, 2)):
+            ranked.put(item)
+        places = Places.of(ranked._handle, ranked._terms)
+        places.give_up(places.take())
+        wait_until(lambda: m._session.janitor._chores)
+        m._session.janitor._do_chores()
 
 
 def hold_and_let_go(server: Server, url: str) -> None:
@@ -132,6 +181,10 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         for case in sync.CASES:
             play(case, url, own_server)
             own_server.command("FLUSHALL")
+        for each in test_queues_once.CASES.values():
+            test_queues_once.run(each, url, own_server, None)
+        use_queues(own_server, url)
+        own_server.command("FLUSHALL")
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
         assert limits.seen == set(script_module.all_names())

@@ -1,4 +1,6 @@
--- queue/more: take more items out of a queue. May be repeated by who then forgets the place.
+-- queue/more: take more items out of a queue. May be repeated.
+--
+-- Who repeats it does not use the place again.
 --
 -- KEYS
 --   data                  hash  'o' -> order; 'n' -> most items; 'w' -> who waits for room; 'x' -> it was shut down

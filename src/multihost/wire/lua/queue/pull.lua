@@ -1,4 +1,6 @@
--- queue/pull: take the first items of a priority queue. May be repeated by who then forgets the place.
+-- queue/pull: take the first items of a priority queue. May be repeated.
+--
+-- Who repeats it does not use the place again.
 --
 -- KEYS
 --   data                  hash  'n' -> most items; 'x' -> it was shut down; 'w' -> who waits for room; 'gw',
