@@ -223,3 +223,53 @@ def test_a_wait_with_a_timeout_behind_a_cut_ends(hosts: Hosts, server: Server) -
             assert time.monotonic() < until
             far.tell("")
             far.finish()
+
+
+CONSUMER = (
+    START
+    + """
+jobs, again = m.Queue("jobs"), m.JoinableQueue("again", redeliver=True)
+m._session.link.patience = 30.0
+say("got", again.get)
+aside("waited", jobs.get)
+sys.stdin.readline()
+say("task_done", again.task_done)
+say("again", lambda: again.get(timeout=5))
+say("done", again.task_done)
+sys.stdin.readline()
+"""
+)
+
+
+def test_what_a_consumer_had_that_was_cut_off(hosts: Hosts, server: Server) -> None:
+    with RedisManager(server.url) as m:
+        jobs, again = m.Queue("jobs"), m.JoinableQueue("again", redeliver=True)
+        again.put("a")
+        argv = [str(ROOT), server.tcp_url, str(LEASE)]
+        with spawn_script(CONSUMER, args=argv, prefix=hosts.prefix("b")) as far:
+            assert told(far)[:2] == ["got", "a"]
+            wait_until(lambda: sum("b" in row["flags"] for row in server.clients()) == 1)
+            hosts.cut("b")
+            cut = time.monotonic()
+            jobs.put("first")  # is sent to who does not hear of it
+            ours = Call(lambda: jobs.get(timeout=10))
+            theirs = Call(lambda: again.get(timeout=10))
+            assert ours.outcome() == "first"
+            assert theirs.outcome() == "a"
+            assert max(ours.ended, theirs.ended) - cut < NOTICED
+            jobs.put("second")
+            hosts.heal("b")
+            far.tell("")
+            results: dict[str, Any] = {}
+            while "task_done" not in results or "waited" not in results:
+                name, results[name], _ = told(far)
+            assert results["task_done"] == "LeaseLost"
+            assert results["waited"] == "second", "what others got is not delivered again"
+            again.put("b")
+            while "done" not in results:
+                name, results[name], _ = told(far)
+            assert results["again"] == "b"
+            assert results["done"] is None
+            far.tell("")
+            far.finish()
+        assert again.statistics().unfinished == 1, "ours is not done yet"

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager, ShutDown
+from multihost.wire import wait as wait_module
+from multihost.wire.ops import taking
 from tests.faults.sync import foreground
+from tests.faults.test_locks_once import deliver
 from tests.support.faults import CuttingProxy, Rule
 from tests.support.waiting import wait_until
 
@@ -126,11 +129,18 @@ CASES = {
 }
 
 
-def run(case: Case, url: str, server: Any, break_it: Callable[[], Rule] | None) -> Rule | None:
-    """One run; the rule if its fault was met."""
+def run(
+    case: Case,
+    url: str,
+    server: Any,
+    break_it: Callable[[], Rule] | None,
+    after: Callable[[Rule], None] = Rule.disarm,
+    **options: Any,
+) -> Rule | None:
+    """One run; the rule if its fault was met. ``after`` ends the fault."""
     namespace = f"multihost-{next(_namespaces):06d}-once"
     with (
-        RedisManager(url, namespace=namespace) as manager,
+        RedisManager(url, namespace=namespace, **options) as manager,
         RedisManager(server.url, namespace=namespace) as other,
     ):
         theirs = getattr(other, case.kind)("q", **case.options)
@@ -146,9 +156,7 @@ def run(case: Case, url: str, server: Any, break_it: Callable[[], Rule] | None) 
             helper.join(SECONDS)
             assert not helper.is_alive()
         met = rule if rule is not None and rule.caught.is_set() else None
-        if rule is not None:
-            rule.disarm()
-        assert result == case.result
+        assert result == case.result, rule
         expected = (len(case.left), case.flying)
 
         def settled() -> bool:
@@ -156,6 +164,9 @@ def run(case: Case, url: str, server: Any, break_it: Callable[[], Rule] | None) 
             return (state.size, state.in_flight) == expected
 
         wait_until(settled, SECONDS, f"{expected} but {theirs.statistics()}")
+        if rule is not None:
+            after(rule)
+            wait_until(settled, SECONDS, f"{expected} but {theirs.statistics()}")
         state = theirs.statistics()
         assert state.waiters == 0
         assert state.unfinished == case.unfinished
@@ -191,7 +202,47 @@ def test_undisturbed(name: str, server: Any) -> None:
 def test_once(name: str, fault: str, server: Any, proxy: CuttingProxy) -> None:
     met = 0
     for nth in itertools.count(1):
-        if run(CASES[name], proxy.url, server, lambda: FAULTS[fault](proxy, nth)) is None:  # noqa: B023
+        if run(CASES[name], proxy.url, server, lambda: FAULTS[fault](proxy, nth)) is None:
             break
         met += 1
     assert met
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_replies_that_come_too_late_are_not_missed(
+    name: str, server: Any, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (wait_module, taking):
+        monkeypatch.setattr(module, "SLICE", 0.2)
+        monkeypatch.setattr(module, "OVERDUE", 0.1)
+
+    def end(rule: Rule) -> None:
+        rule.event.set()
+        rule.disarm()
+
+    for nth in itertools.count(1):
+
+        def delay(nth: int = nth) -> Rule:
+            return proxy.delay_reply(threading.Event(), foreground, nth)
+
+        if run(CASES[name], proxy.url, server, delay, end, timeout=0.1) is None:
+            break
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_arrives_late_is_without_effect(name: str, server: Any, proxy: CuttingProxy) -> None:
+    """At once, or where an item is moved by a plain command, soon."""
+
+    def end(rule: Rule) -> None:
+        if rule.caught.is_set():
+            deliver(proxy, rule)
+        else:
+            rule.disarm()
+
+    for nth in itertools.count(1):
+
+        def hold(nth: int = nth) -> Rule:
+            return proxy.hold_request(threading.Event(), foreground, nth, hang_up=True)
+
+        if run(CASES[name], proxy.url, server, hold, end) is None:
+            break
