@@ -10,8 +10,8 @@ from tests.support.waiting import wait_until
 __all__ = ["blocked", "nothing_left"]
 
 # What a killed process cannot take along goes by itself: the record of its last request within a
-# minute, its session with the lease, tokens that nobody took within a minute. The mark by which those
-# who wait learn that a queue was deleted is there for a second.
+# minute, its session with the lease, tokens that nobody took within a minute. The mark by which
+# those who wait learn that a queue was deleted is there for a second.
 TEMPORARY = re.compile(rb"\{[^{}]+:\d\d\}:(?:r:[^:]+|s:[^:]+|[nu]:.+:(?:tokens(?::\w+)?|items))")
 MINUTE_MS = 60_000
 

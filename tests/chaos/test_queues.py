@@ -91,7 +91,7 @@ def torment(q: Any, url: str, name: str) -> tuple[int, list[Entry]]:
                 journal.note("killed", pid=pids[victim])
             crew.replace(victims)
         whistle.blow()
-        rest = drain(q, journal)
+        drain(q, journal)
         crew.finish()
         drain(q, journal)
         whistle.close()
@@ -167,5 +167,6 @@ def test_every_item_is_accounted_for_whoever_is_killed(fresh_server: Server) -> 
             assert bool(letters) <= (name == "letters")
             q.purge_dead_letters()
         assert all(map(m.delete, m.names()))
-        del queues, q
+        queues.clear()
+        del q
     nothing_left(fresh_server)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from multihost import LeaseLost, RedisManager
+from multihost import LeaseLost, ObjectGone, RedisManager
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9
 from tests.support.server import Server
@@ -353,3 +353,19 @@ def test_a_restart_loses_nothing(start_server: Any) -> None:
         assert again.get() == "b"
         again.task_done()
         again.join()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_lost_its_data(kind: str, start_server: Any) -> None:
+    server = start_server(tcp=True)
+    with RedisManager(server.url) as m:
+        q = getattr(m, kind)("q", 1)
+        q.put(1)
+        assert q.get() == 1
+        server.restart()
+        for act in (q.get, q.get_nowait, lambda: q.put(1), q.qsize, q.join, q.task_done):
+            with pytest.raises(ObjectGone):
+                act()
+        again = getattr(m, kind)("q", 1)
+        again.put(2)
+        assert q.get() == 2
