@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
+import signal
 import subprocess
 import sys
 from importlib.resources import files
@@ -19,8 +23,6 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-
 
 
 def run(*argv: str, **env: str) -> str:
-    import os
-
     done = subprocess.run(
         [sys.executable, "-W", "error", *argv],
         cwd=ROOT,
@@ -92,6 +94,65 @@ def test_processes_start_together() -> None:
     assert lines[0::2] == ["all are here"] * 3
     for number, line in enumerate(lines[1::2], 1):
         assert re.fullmatch(rf"round {number}: begun within (20 ms|0\.\d\d\d s)", line)
+
+
+def check_work(lines: list[str]) -> None:
+    killed = [line for line in lines if "is killed" in line]
+    assert len(killed) == 1
+    victim, survivor = ("ab", "ba")["host b" in killed[0]]
+    assert killed[0] == f"host {victim} is killed in the middle of job 7"
+    assert f"host {survivor} has done job 7, deliveries == 2" in lines
+    done = [line for line in lines if "has done" in line]
+    assert sorted(int(re.findall(r"job (\d+)", line)[0]) for line in done) == list(range(20))
+    assert lines[-1] == "20 jobs are done"
+
+
+def test_the_job_of_a_killed_worker_is_done_by_the_other() -> None:
+    check_work(run("examples/work_queue.py").splitlines())
+
+
+def test_a_terminal_shows_a_progress_bar() -> None:
+    pytest.importorskip("rich")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "examples/work_queue.py"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "COLUMNS": "80"},
+        stdout=theirs,
+    ) as program:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while part := os.read(ours, 4096):
+                shown += part
+        os.close(ours)
+        assert program.wait(30) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "100%" in text
+    check_work([line for line in re.split(r"[\r\n]+", text) if " job" in line])
+
+
+def test_a_work_queue_between_two_programs(url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "examples/work_queue.py", "work", url],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    ) as worker:
+        lines = run("examples/work_queue.py", "fill", url).splitlines()
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(10) == 0
+    assert len(lines) == 21
+    assert lines[-1] == "20 jobs are done"
+
+
+def test_many_processes_log_to_one_place() -> None:
+    lines = run("examples/logging_queue.py").splitlines()
+    for number in range(4):
+        steps = [line for line in lines if line.startswith(f"INFO worker.{number}")]
+        assert steps == [f"INFO worker.{number}: step {step}" for step in range(3)]
+    assert "ERROR worker.2: worker 2 has failed" in lines
+    assert "ZeroDivisionError: division by zero" in lines
+    assert lines[-1] == "everything is written"
 
 
 def test_the_package_ships_its_scripts_and_types() -> None:

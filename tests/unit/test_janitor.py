@@ -363,3 +363,43 @@ def test_one_that_fails_keeps_none_of_the_others_from_being_done(house: House) -
     house.janitor.owe(others[1])
     house.run()
     assert [chore.done for chore in others] == [1, 1]  # type: ignore[attr-defined]
+
+
+# -- errands
+
+
+def test_an_errand_is_run_until_there_is_nothing_left(house: House) -> None:
+    left = [True, True, False]
+    house.janitor.errand(0.005, lambda: left.pop(0))
+    assert house.rings == 1
+    house.run(0.004)
+    assert len(left) == 3
+    house.run(0.002)
+    assert len(left) == 2
+    house.run(1.0)
+    assert left == []
+    assert house.janitor.due == math.inf
+
+
+def test_an_errand_that_fails_is_run_again(house: House) -> None:
+    outcomes: list[bool | Exception] = [LinkLost("away"), False]
+
+    def run() -> bool:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    house.janitor.errand(0.005, run)
+    house.run(1.0)
+    assert outcomes == []
+
+
+def test_a_second_errand_does_not_hurry_the_first(house: House) -> None:
+    done: list[str] = []
+    house.janitor.errand(1.0, lambda: bool(done.append("late")))
+    house.janitor.errand(0.1, lambda: bool(done.append("early")))
+    house.run(0.2)
+    assert done == ["early"]
+    house.run(1.0)
+    assert done == ["early", "late"]

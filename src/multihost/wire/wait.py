@@ -64,7 +64,7 @@ def brief(left: float) -> tuple[float, float, float]:
     """For a wait that ends in less than a slice: how long the server blocks, after which time it is
     nudged, and how long it may take then.
     """
-    block = max(int(left * 1000 - 1) / 1000, 0.001)
+    block = max(int(left * 1000 - 1) / 1000, 0.002)  # Redis 6.2 takes 0.001 for 0, and for ever
     return block, max(left, block + 0.001), OVERDUE
 
 
