@@ -12,21 +12,16 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from multihost import RedisManager
 from multihost.wire.ops import ranking
-from tests.support.waiting import wait_until
 
 
-@pytest.fixture(scope="module")
-def m(server: Any) -> Iterator[RedisManager]:
-    with RedisManager(server.url, lease=3600.0) as manager:
-        q = manager.PriorityQueue()
-        q.put(1)
-        q.get()
-        wait_until(lambda: not q.statistics().in_flight)  # the background thread has its connection
+@pytest.fixture
+def m(url: str) -> Iterator[RedisManager]:
+    with RedisManager(url) as manager:
         yield manager
 
 
@@ -50,7 +45,11 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_what_comes_out_is_sorted(kind: str, m: RedisManager, data: st.DataObject) -> None:
     """Puts and gets in turn, as a sorted list does it; equal items come in the order of arrival."""

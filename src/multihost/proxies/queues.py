@@ -52,11 +52,13 @@ class _QueueBase(BaseProxy, Generic[T]):
         super().__init__(handle, token, manager)
         most, again = token.detail.split()
         self._terms = Terms(int(most), self._order, int(again))
+        self._at: tuple[object, Places] | None = None
 
     def _places(self) -> Places:
-        handle = self._handle
-        found = handle.session.holds.get(("places", handle.keys.ident))
-        return found if isinstance(found, Places) else Places.of(handle, self._terms)
+        session = self._handle.session
+        if self._at is None or self._at[0] is not session.holds:  # which a forked child has anew
+            self._at = session.holds, Places.of(self._handle, self._terms)
+        return self._at[1]
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Append an item. 1 round trip; where there is no room, 2 and the wait.
@@ -77,7 +79,8 @@ class _QueueBase(BaseProxy, Generic[T]):
         (None: for ever); ShutDown, ObjectGone, ValueError for a negative timeout.
         """
         places = self._places()
-        item = next_item(self._handle, places, block, _seconds(block, timeout))
+        seconds = None if timeout is None else _seconds(block, timeout)
+        item = next_item(self._handle, places, block, seconds)
         if item is None:
             raise Empty
         try:
@@ -242,7 +245,9 @@ class QueueProxy(_QueueBase[T]):
     def prefetch(self, items: int) -> None:
         if items < 0:
             raise ValueError(f"prefetch is a number of items, not {items}")
-        self._places().prefetch = items
+        places = self._places()
+        places.prefetch = items
+        places.simple = False
 
     def dead_letters(self) -> list[T]:
         """Items that were delivered ``max_deliveries`` times and never done; for ``join()`` they

@@ -40,6 +40,7 @@ _pull = Script("queue/pull")
 SETTLE = 0.005  # seconds in which an item that arrived is acknowledged
 AT_ONCE = 0.0002  # seconds; who gets an item sooner did not wait for it
 DAY = b"86400000"  # milliseconds after which the place of a consumer that was killed is forgotten
+BATCH = 256  # items that are moved one by one, which is faster than by a script
 DIRECTIONS = {"f": (b"LEFT", b"RIGHT"), "l": (b"RIGHT", b"RIGHT")}
 LINKED = b"@#"  # what a value with proxies begins with
 RANK = 32  # digits in front of a value that is sorted by priority
@@ -64,7 +65,18 @@ class Item(NamedTuple):
 class Place:
     """Where the server keeps what one connection has taken."""
 
-    __slots__ = ("blocking", "caller", "expire", "forget", "key", "lapses", "left", "name", "now")
+    __slots__ = (
+        "blocking",
+        "caller",
+        "forget",
+        "key",
+        "lapses",
+        "left",
+        "move",
+        "name",
+        "now",
+        "one",
+    )
 
     def __init__(self, places: Places, caller: Caller, number: int) -> None:
         keys = places.handle.keys
@@ -74,11 +86,13 @@ class Place:
         self.lapses = places.lapses
         self.left = 0  # items that lie there and have not arrived, or are not done
         self.forget = pack((b"DEL", self.key))
-        self.expire = pack((b"PEXPIRE", self.key, DAY))
         way = (keys.items, self.key, *DIRECTIONS.get(places.terms.order, ()))
         exists = pack((b"EXISTS", keys.data))
-        self.now = exists + pack((b"LMOVE", *way))
+        self.move = pack((b"LMOVE", *way))
+        self.now = exists + self.move
         self.blocking = exists + b"*6\r\n" + pack_args((b"BLMOVE", *way))
+        behind = places.behind(self, 1)
+        self.one = self.now + b"".join(behind), 2 + len(behind)  # if there is no more to do
 
 
 class Places(Hold):
@@ -90,13 +104,13 @@ class Places(Hold):
         "_lock",
         "_made",
         "_registered",
-        "_room",
         "_settling",
         "_taken",
         "deliveries",
         "free",
         "prefetch",
         "ready",
+        "simple",
         "terms",
         "waited",
     )
@@ -108,11 +122,11 @@ class Places(Hold):
         self.free: dict[Caller, list[Place]] = {}
         self.ready: deque[Item] = deque()  # fetched ahead
         self.prefetch = 0
+        self.simple = terms.order != "p"  # a list of which nothing is fetched ahead
         self.waited = False  # whether there was no item last time
         self.deliveries = threading.local()
         self._lock = threading.Lock()
         self._made = self._registered = 0
-        self._room = pack((b"HGET", handle.keys.data, b"w"))
         self._last: dict[Caller, Place] = {}  # of which all items arrived
         self._settling: dict[Place, float] = {}  # of which the server was not told yet, since when
         self._is_settling = False
@@ -250,29 +264,43 @@ class Places(Hold):
 
     # the commands
 
-    def moves_more(self, count: int) -> bool:
-        """Whether a script follows the move of the first item: for more of them, or for a lease of
-        the place that others renew.
+    def behind(self, place: Place, count: int) -> list[bytes]:
+        """The commands behind the move of the first item: for more of them, what belongs to the
+        terms, and for the lease of the place.
         """
-        return count > 1 or (self.terms.again != 0 and self.handle.keys.name is None)
-
-    def behind(self, place: Place, count: int, previous: Place | None) -> list[bytes]:
-        """The commands behind the move of the first item."""
-        commands = []
-        if self.moves_more(count):
-            args = (place.name, b"%d" % (count - 1))
-            commands.append(_more.request(self.handle, place.caller, args)[0])
+        handle = self.handle
+        unnamed = handle.keys.name is None
+        commands = [place.move] * (count - 1) if count <= BATCH else []
+        if count > BATCH or (unnamed and self.terms.again):
+            rest = 0 if count <= BATCH else count - 1
+            commands.append(_more.request(handle, place.caller, (place.name, b"%d" % rest))[0])
         elif self.terms.most:
-            commands.append(self._room)
-        if self.handle.keys.name is None and not self.terms.again:
-            commands.append(place.expire)
-        if previous is not None:
-            commands.append(previous.forget)
+            commands.append(pack((b"HGET", handle.keys.data, b"w")))
+        if unnamed and not self.terms.again:
+            commands.append(pack((b"PEXPIRE", place.key, DAY)))
         return commands
 
 
 def next_item(handle: Handle, places: Places, blocking: bool, seconds: float | None) -> Item | None:
     """Take one item, of those that were fetched ahead if there are some."""
+    if places.simple:
+        if not (places.waited and blocking):
+            found = _at_once(handle, places)
+            if found is not None:
+                return found
+    else:
+        found = _fetched(handle, places)
+        if found is not None:
+            return found
+    begun = time.monotonic()
+    items = take(handle, places, 1 + places.prefetch, blocking, seconds)
+    places.waited = time.monotonic() - begun > AT_ONCE
+    places.ready.extend(items[1:])
+    return items[0] if items else None
+
+
+def _fetched(handle: Handle, places: Places) -> Item | None:
+    """An item that was fetched ahead."""
     while places.ready:
         try:
             item = places.ready.popleft()
@@ -281,15 +309,7 @@ def next_item(handle: Handle, places: Places, blocking: bool, seconds: float | N
         lapses = item.place.lapses
         if places.is_fresh(lapses) or _still_there(handle, item.place, lapses):
             return item
-    if not (places.prefetch or (places.waited and blocking) or places.terms.order == "p"):
-        found = _at_once(handle, places)
-        if found is not None:
-            return found
-    begun = time.monotonic()
-    items = take(handle, places, 1 + places.prefetch, blocking, seconds)
-    places.waited = time.monotonic() - begun > AT_ONCE
-    places.ready.extend(items[1:])
-    return items[0] if items else None
+    return None
 
 
 def take(
@@ -330,6 +350,9 @@ def arrived(handle: Handle, places: Places, items: Sequence[Item]) -> None:
     if places.terms.again:
         for _ in items:
             places.note(place)
+    elif len(items) == place.left == 1 and items[0].value[0] not in LINKED:  # as nearly always
+        place.left = 0
+        places.arrived(place, time.monotonic())
     elif any(item.value[0] in LINKED for item in items):
         settled(handle, _taken.write(handle, place.name, b"%d" % len(items)))
         if places.fewer(place, len(items)):
@@ -382,9 +405,11 @@ def _at_once(handle: Handle, places: Places) -> Item | None:
         return None
     place = free.pop()
     previous = places.previous(caller)
-    behind = places.behind(place, 1, previous)
+    request, count = place.one
+    if previous is not None:
+        request, count = request + previous.forget, count + 1
     try:
-        replies = channel.exchange_many(place.now + b"".join(behind), 2 + len(behind))
+        replies = channel.exchange_many(request, count)
     except BaseException as error:
         link.drop(caller)
         link.give_back(caller)
@@ -406,7 +431,7 @@ def _at_once(handle: Handle, places: Places) -> Item | None:
         return None
     if not places.is_fresh(lapses) and not _still_there(handle, place, lapses):
         return None
-    if places.terms.most and not places.moves_more(1) and replies[2] not in (None, b"0"):
+    if places.terms.most and type(replies[2]) is bytes and replies[2] != b"0":
         _room.repeat(handle)
     if value[0] == 0x2A:
         return _items(places, place, [value])[0]
@@ -478,7 +503,9 @@ def _exchange(
         request = place.blocking + pack_args((b"%.3f" % block,))
     else:
         request = place.now
-    behind = places.behind(place, count, previous)
+    behind = places.behind(place, count)
+    if previous is not None:
+        behind.append(previous.forget)
     return link.blocked(
         caller, request + b"".join(behind), limit, count=2 + len(behind), overdue=overdue
     )
@@ -503,16 +530,17 @@ def _heard(
             raise failure(reply, "queue/get", handle.keys.ident) from None
         handle.link.pause()
         return None
-    if replies[1] == b"":  # the mark of a queue that takes no more
-        _spent.repeat(handle, place.name)  # says why
-        return []
-    raw = [] if replies[1] is None else [replies[1]]
-    if places.moves_more(count):
-        if type(replies[2]) is ReplyError:  # the server does not know the script
-            raw += _more_of(handle, place, count - 1)
-        else:
-            raw += replies[2]
-    elif raw and places.terms.most and replies[2] not in (None, b"0"):
+    moved = count if count <= BATCH else 1
+    raw = [reply for reply in replies[1 : 1 + moved] if type(reply) is bytes]
+    if raw and not raw[-1]:  # the mark of a queue that takes no more
+        _spent.repeat(handle, place.name)  # says why, if there is nothing else
+        return raw[:-1]
+    what = replies[1 + moved] if len(replies) > 1 + moved else None
+    if type(what) is ReplyError:  # the server does not know the script
+        what = _more_of(handle, place, 0 if moved == count else count - 1)
+    if type(what) is list:
+        raw += what
+    elif type(what) is bytes and places.terms.most and what != b"0" and raw:
         _room.repeat(handle)
     return raw
 

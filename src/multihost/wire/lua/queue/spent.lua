@@ -3,7 +3,7 @@
 -- KEYS
 --   data                  hash  'o' -> order
 --   data:items            list  the mark, alone if the queue is empty
---   data:flight:<flight>  list  the mark
+--   data:flight:<flight>  list  the mark, behind items that were taken before
 -- ARGV
 --   flight  bytes  place of who took it
 -- RETURNS  nothing
@@ -16,17 +16,21 @@ local flight = ARGV[1]
 
 local items, place = data .. ':items', data .. ':flight:' .. flight
 local order = redis.call('HGET', data, 'o')
+local has_mark = redis.call('LINDEX', place, -1) == ''
+if has_mark then redis.call('RPOP', place) end
 if not order then
-  if redis.call('LPOP', place) then
+  if has_mark then
     redis.call('RPUSH', items, '')
     redis.call('PEXPIRE', items, '1000')
   end
   -- @include lib/refuse
   return redis.error_reply(gone('queue'))
 end
-if redis.call('LPOP', place) then
+if has_mark then
   redis.call(order == 'l' and 'LPUSH' or 'RPUSH', items, '')
   keep(data, items)
 end
-if redis.call('LLEN', items) == 1 then return redis.error_reply('SHUTDOWN the queue was shut down') end
+if redis.call('EXISTS', place) == 0 and redis.call('LLEN', items) == 1 then
+  return redis.error_reply('SHUTDOWN the queue was shut down')
+end
 return false
