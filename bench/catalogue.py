@@ -5,15 +5,26 @@ A row means the same thing to every contender. What a contender has no equivalen
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 __all__ = [
+    "BATCH",
+    "BOUND",
     "BULK",
     "CONTENDERS",
     "LOCK",
     "LOCKS",
+    "PRIORITIES",
+    "QUEUE",
+    "QUEUES",
+    "QUEUE_BATCH",
+    "QUEUE_BOUNDED",
+    "QUEUE_JOINABLE",
+    "QUEUE_NAMED",
     "READS",
     "REENTRY",
     "RLOCK",
@@ -26,6 +37,7 @@ __all__ = [
     "mistaken",
     "nothing",
     "numbers",
+    "priorities",
     "small_key",
     "value",
 ]
@@ -103,6 +115,28 @@ SIZED = ("dict get", "dict set", "dict len", "list append")
 LOCK, RLOCK, REENTRY = "Lock, free", "RLock, free", "RLock, re-entry"
 LOCKS = (LOCK, RLOCK, REENTRY)
 
+#: Each is put() and get() of one item, the last one with task_done().
+QUEUE, QUEUE_NAMED, QUEUE_BOUNDED, QUEUE_JOINABLE = (
+    "Queue put and get",
+    "Queue put and get, named",
+    "Queue put and get, bounded",
+    "JoinableQueue, with task_done",
+)
+QUEUES = (QUEUE, QUEUE_NAMED, QUEUE_BOUNDED, QUEUE_JOINABLE)
+
+#: So many items with put_many() and get_many(); the time is that of one item.
+QUEUE_BATCH = "Queue, 100 at once"
+BATCH = 100
+
+#: How many items a bounded queue may hold.
+BOUND = 100
+
+#: What is put into priority queues, and an item that is smaller than all others.
+PRIORITIES: dict[str, Any] = {"numbers": -1, "tuples": (-1, ""), "strings": ""}
+
+#: Tuples begin with one of so many numbers.
+LEVELS = 10
+
 
 def nothing(_: int) -> None:
     """Prepare nothing, clean nothing up."""
@@ -150,6 +184,16 @@ def numbers(size: int) -> list[int]:
     return list(range(size))
 
 
+def priorities(kind: str, size: int, seed: int | None = 0) -> list[Any]:
+    """List items for a priority queue, in random order; without a seed new ones each time."""
+    drawn = random.Random(seed)
+    if kind == "numbers":
+        return [drawn.randrange(1 << 40) for _ in range(size)]
+    if kind == "tuples":
+        return [(drawn.randrange(LEVELS), value(drawn.randrange(1 << 40))) for _ in range(size)]
+    return [value(drawn.randrange(1 << 40)) for _ in range(size)]
+
+
 @lru_cache(maxsize=1)
 def _expected_entries(size: int) -> dict[str, str]:
     return entries(size)
@@ -170,6 +214,10 @@ def mistaken(name: str, result: object, size: int = WIDTH) -> bool:
         "Value get": 7,
         "Array get": 0,
         **dict.fromkeys(LOCKS, True),
+        **dict.fromkeys(QUEUES, value(0)),
+        QUEUE_BATCH: list(map(value, range(BATCH))),
+        "Queue get": 0,
+        **{f"PriorityQueue get, {kind}": item for kind, item in PRIORITIES.items()},
     }
     whole: dict[str, Callable[[], bool]] = {
         "dict copy": lambda: result == _expected_entries(size),

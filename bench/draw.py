@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.catalogue import BULK, SINGLES
-from bench.report import Cells, lock_rows, ratio, workers
+from bench.report import Cells, lock_rows, queue_rows, ratio, workers
 
 __all__ = ["draw"]
 
@@ -74,7 +74,7 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
 
 
 def pick(sections: Mapping[str, Any]) -> dict[str, Cells]:
-    """Choose the rows to show: all single calls, the biggest bulk calls, the processes, locks."""
+    """Choose the rows to show: single calls, the biggest bulk calls, processes, locks, queues."""
     rows: dict[str, Cells] = {}
     singles = sections.get("singles", {})
     rows.update({name: singles[name] for name in SINGLES if name in singles})
@@ -88,6 +88,8 @@ def pick(sections: Mapping[str, Any]) -> dict[str, Cells]:
         rows[workers(count)] = cells[PROCESSES]
     if "locks" in sections:
         rows |= lock_rows(sections["locks"])
+    if "queues" in sections:
+        rows |= queue_rows(sections["queues"])
     return rows
 
 
@@ -106,7 +108,7 @@ def spread(names: list[str]) -> dict[str, float]:
 
 def group_of(name: str) -> str:
     """Name the group a row belongs to."""
-    for label in ("Lock", "10³", "10⁵", "process"):
+    for label in ("Lock", "Queue", "10³", "10⁵", "process"):
         if label in name:
             return label
     kind = name.split(maxsplit=1)[0]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.catalogue import LOCK, READS, SINGLES
-from bench.report import lock_rows, print_table, ratio, workers
+from bench.catalogue import LOCK, QUEUE_BATCH, QUEUES, READS, SINGLES
+from bench.report import both_ways, lock_rows, print_table, queue_rows, ratio, workers
 
 __all__ = ["GOALS", "Goal", "print_goals"]
 
@@ -42,18 +42,18 @@ class Goal:
 
 def worst_single(names: tuple[str, ...]) -> Read:
     """Read the slowest of some single calls."""
+    return lambda sections: worst(sections.get("singles", {}), names)
 
-    def read(sections: Mapping[str, Any]) -> Number | None:
-        rows = sections.get("singles", {})
-        ratios = {name: ratio(rows[name]) for name in names if name in rows}
-        known = {name: value for name, value in ratios.items() if value is not None}
-        if not known:
-            return None
-        worst = max(known, key=lambda name: known[name])
-        missing = len(names) - len(known)
-        return known[worst], worst + (f", {missing} not measured" if missing else "")
 
-    return read
+def worst(rows: Mapping[str, Any], names: tuple[str, ...]) -> Number | None:
+    """Read the slowest of some rows."""
+    ratios = {name: ratio(rows[name]) for name in names if name in rows}
+    known = {name: value for name, value in ratios.items() if value is not None}
+    if not known:
+        return None
+    slowest = max(known, key=lambda name: known[name])
+    missing = len(names) - len(known)
+    return known[slowest], slowest + (f", {missing} not measured" if missing else "")
 
 
 def worst_bulk(size: int, *names: str) -> Read:
@@ -76,7 +76,11 @@ def throughput(sections: Mapping[str, Any]) -> Number | None:
 
 def growth(sections: Mapping[str, Any]) -> Number | None:
     """Read how much slower a call is on the biggest object than on the smallest."""
-    by_size = sections.get("sizes", {})
+    return slower_by_size(sections.get("sizes", {}))
+
+
+def slower_by_size(by_size: Mapping[str, Any]) -> Number | None:
+    """Read how much slower the worst of some calls is at the biggest size."""
     if len(by_size) < 2:
         return None
     smallest, biggest = min(by_size, key=int), max(by_size, key=int)
@@ -162,6 +166,35 @@ def idle_waiters(sections: Mapping[str, Any]) -> Number | None:
     return max(known, default=None)
 
 
+def queue_call(sections: Mapping[str, Any]) -> Number | None:
+    """Read the slowest of put() and get() of one item."""
+    return worst(sections.get("queues", {}).get("calls", {}), QUEUES)
+
+
+def queue_speed(name: str) -> Read:
+    """Read how many times the items per second of the standard library a queue passes."""
+
+    def read(sections: Mapping[str, Any]) -> Number | None:
+        rows = queue_rows(sections["queues"]) if "queues" in sections else {}
+        slower = ratio(rows.get(name, {}))
+        return (1 / slower, "") if slower else None
+
+    return read
+
+
+def queue_growth(sections: Mapping[str, Any]) -> Number | None:
+    """Read how much slower a call is on the longest queue than on the shortest."""
+    return slower_by_size(sections.get("queues", {}).get("sizes", {}))
+
+
+def queue_memory(sections: Mapping[str, Any]) -> Number | None:
+    """Read the bytes that an item takes more than in a plain list."""
+    used = sections.get("queues", {}).get("memory", {})
+    if "multihost" not in used:
+        return None
+    return used["multihost"] - used["plain list"], f"of {used['multihost']:.0f} bytes"
+
+
 BOTH = ("pinned", "unpinned")
 
 GOALS = (
@@ -191,6 +224,17 @@ GOALS = (
     Goal("lock, wake-up p99", 1.0, BOTH, lock_time("Lock, wake-up p99")),
     Goal("a held lock", NOTHING, BOTH, held_lock),
     Goal("100 waiters, % of a core", 1.0, BOTH, idle_waiters),
+    Goal("queue, put and get", 1.0, ("pinned",), queue_call),
+    Goal("queue, 100 at once, 1/s", 50.0, BOTH, queue_speed(QUEUE_BATCH), least=True),
+    Goal(
+        "queue, 4 + 4 processes, 1/s",
+        1.5,
+        BOTH,
+        queue_speed(f"Queue, {both_ways('4')}"),
+        least=True,
+    ),
+    Goal("queue, latency by size", FLAT, ("pinned",), queue_growth),
+    Goal("queue, bytes of an item more", 64.0, BOTH, queue_memory),
 )
 
 

@@ -20,6 +20,7 @@ from bench.contenders import enter_all
 from bench.locks import locks
 from bench.measure import Samples
 from bench.processes import processes
+from bench.queues import queues
 from bench.sections import Effort, bulk, memory, singles, sizes, start
 from bench.server import die_with_parent
 
@@ -49,6 +50,10 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
         result["locks"], missing = locks(effort.locks)
         if missing:
             left_out["locks"] = missing
+    if say(sections, "queues"):
+        result["queues"], missing = queues(effort.queues)
+        if missing:
+            left_out["queues"] = missing
     if say(sections, "start"):
         keep("start", start(effort))
     if say(sections, "memory"):

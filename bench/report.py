@@ -8,7 +8,15 @@ from typing import Any
 
 from bench.catalogue import CONTENDERS
 
-__all__ = ["lock_rows", "print_results", "print_table", "ratio", "workers"]
+__all__ = [
+    "both_ways",
+    "lock_rows",
+    "print_results",
+    "print_table",
+    "queue_rows",
+    "ratio",
+    "workers",
+]
 
 Cells = Mapping[str, Mapping[str, float]]
 
@@ -34,12 +42,14 @@ def print_results(document: Mapping[str, Any]) -> None:
             print_ratios(f"Get and set on one dict, time per call of all, {mode}", rows)
         if "locks" in sections:
             print_locks(sections["locks"], mode)
+        if "queues" in sections:
+            print_queues(sections["queues"], mode)
         if "sizes" in sections:
             print_sizes(f"Microseconds a call by entries, {mode}", sections["sizes"])
         if "start" in sections:
             print_ratios(f"Start, {mode}", sections["start"])
     if "memory" in document:
-        print_memory(document["memory"])
+        print_memory("a dict entry", document["memory"], "plain hash")
 
 
 def print_ratios(title: str, rows: Mapping[str, Cells]) -> None:
@@ -77,6 +87,24 @@ def print_locks(locks: Mapping[str, Any], mode: str) -> None:
     ):
         if table:
             print_by_contender(f"{title}, {mode}", table, both_sides)
+
+
+def queue_rows(queues: Mapping[str, Any]) -> dict[str, Cells]:
+    """Choose what of the section on queues is a time to be divided by another."""
+    rows: dict[str, Cells] = dict(queues["calls"])
+    rows |= {f"Queue, {both_ways(count)}": cells for count, cells in queues["passed"].items()}
+    rows |= {f"Queue, wake-up {name}": cells for name, cells in queues["wake-up"].items()}
+    for cells in queues["sorting"].values():
+        rows |= cells
+    return rows
+
+
+def print_queues(queues: Mapping[str, Any], mode: str) -> None:
+    """Print the section on queues."""
+    sizes = ", ".join(f"{int(size):,}" for size in queues["sorting"])
+    print_ratios(f"Queues (priority queues of {sizes} items), {mode}", queue_rows(queues))
+    print_sizes(f"Microseconds a call by items in the queue, {mode}", queues["sizes"])
+    print_memory("a queue's item", queues["memory"], "plain list")
 
 
 def by_count(held: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -117,16 +145,21 @@ def print_sizes(title: str, by_size: Mapping[str, Mapping[str, Cells]]) -> None:
     print_table(title, ["", "", *(f"{int(size):,}" for size in by_size)], lines)
 
 
-def print_memory(used: Mapping[str, float]) -> None:
-    """Print the bytes an entry takes on the server."""
-    plain = used["plain hash"]
+def print_memory(what: str, used: Mapping[str, float], base: str) -> None:
+    """Print the bytes that something takes on the server."""
+    plain = used[base]
     lines = [[who, f"{size:.0f}", f"{size / plain:.2f}"] for who, size in used.items()]
-    print_table("Server memory of a dict entry", ["", "bytes", "to plain hash"], lines)
+    print_table(f"Server memory of {what}", ["", "bytes", f"to {base}"], lines)
 
 
 def workers(count: str) -> str:
     """Name a row of the section of many processes."""
     return f"{count} process" if count == "1" else f"{count} processes"
+
+
+def both_ways(count: str) -> str:
+    """Name a row of so many producers and as many consumers."""
+    return f"{count} + {count} processes"
 
 
 def number(value: float | None) -> str:

@@ -12,12 +12,13 @@ from bench.catalogue import BULK, WIDTH, Row, entries
 from bench.contenders import Contender, import_multihost
 from bench.locks import LockEffort
 from bench.measure import Plan, Samples, rehearse, take_turns
+from bench.queues import QueueEffort
 from bench.server import run_server
 from bench.socket_link import SocketLink
 
 __all__ = ["SECTIONS", "Effort", "bulk", "memory", "singles", "sizes", "start"]
 
-SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "start", "memory")
+SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "queues", "start", "memory")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Effort:
     processes: tuple[int, ...]
     mixed: Plan
     locks: LockEffort
+    queues: QueueEffort
     starts: int
     #: The rows measured at the biggest of the sizes in ``bulk``.
     biggest: tuple[str, ...]
@@ -48,6 +50,7 @@ class Effort:
             processes=(1, 2, 4, 8),
             mixed=Plan(15, 8_000),
             locks=LockEffort.full(),
+            queues=QueueEffort.full(),
             starts=7,
             biggest=BULK,
         )
@@ -67,6 +70,7 @@ class Effort:
             processes=(1, 8),
             mixed=Plan(3, 1_600, 0.7),
             locks=LockEffort.quick(),
+            queues=QueueEffort.quick(),
             starts=3,
             biggest=("dict copy", "dict copy, one value"),
             tcp=False,
@@ -85,6 +89,7 @@ class Effort:
             sized=fixed(self.sized),
             mixed=fixed(self.mixed),
             locks=self.locks.with_rounds(rounds),
+            queues=self.queues.with_rounds(rounds),
             starts=rounds,
         )
 
