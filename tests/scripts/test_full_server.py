@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from queue import Empty
 
 import pytest
 
@@ -281,4 +282,36 @@ def test_the_dead_are_found_on_a_full_server(small: Server) -> None:
             assert [call.outcome() for call in calls] == [True, True]
         lock.release()
         semaphore.release()
+    small.command("FLUSHALL")
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
+@pytest.mark.parametrize("redeliver", [False, True])
+def test_a_full_server_lets_consumers_take(kind: str, redeliver: bool, small: Server) -> None:
+    with RedisManager(small.url) as manager:
+        q = getattr(manager, kind)("q", redeliver=redeliver)
+        order = [3, 2, 1] if kind == "LifoQueue" else [1, 2, 3]
+        q.put_many([1, 2, 3])
+        q.put(9)
+        first = q.get()
+        assert first == (9 if kind == "LifoQueue" else 1)
+        if redeliver:
+            q.task_done()
+        with full(small):
+            with pytest.raises(ServerFull):
+                q.put(4)
+            with pytest.raises(ServerFull):
+                q.put_many([4, 5])
+            rest = [q.get(), *q.get_many(5)]
+            if redeliver:
+                for _ in rest:
+                    q.task_done()
+            with pytest.raises(Empty):
+                q.get_nowait()
+            with pytest.raises(Empty):
+                q.get(timeout=0.02)
+        assert sorted([first, *rest]) == sorted([*order, 9])
+        assert q.statistics().in_flight == 0 or not redeliver
+        q.put(7)
+        assert q.get() == 7
     small.command("FLUSHALL")

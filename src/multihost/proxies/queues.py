@@ -136,8 +136,9 @@ class QueueProxy(_QueueBase[T]):
     **Cost**: ``put`` and ``get`` one round trip, O(1) however many items there are.
     ``put_many`` and ``get_many`` one round trip a batch.
     **If a consumer dies**: what ``get()`` returned is its own, as with :mod:`multiprocessing`. What
-    was under way to it goes back to the head, about a second later. With ``redeliver`` so does what
-    it had not finished.
+    was under way to it goes back to the head, about a second later; so does an item whose arrival
+    the server was not yet told of, which takes 5 to 10 ms. With ``redeliver`` so does what it had
+    not finished.
     **If a producer dies** in ``put``: the item is in the queue or not, never twice.
     **Differs from multiprocessing**: with ``redeliver`` the process that got an item calls
     ``task_done()`` for it. ``shutdown()`` is there on every Python.

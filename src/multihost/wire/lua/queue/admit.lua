@@ -12,6 +12,7 @@
 local data = KEYS[1]
 local waiter = ARGV[1]
 
+redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
 local state = redis.call('HMGET', data, 'n', 'o', 'x', 'w')
 if not state[1] then
   -- @include lib/refuse

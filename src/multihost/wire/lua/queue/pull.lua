@@ -22,6 +22,7 @@
 local data = KEYS[1]
 local flight, count, waiter = ARGV[1], ARGV[2], ARGV[3]
 
+redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
 local items, place, tokens = data .. ':items', data .. ':flight:' .. flight, data .. ':tokens:get'
 local state = redis.call('HMGET', data, 'n', 'x', 'w', 'gw')
 if not state[1] then

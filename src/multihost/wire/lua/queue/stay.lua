@@ -11,6 +11,7 @@
 -- @include lib/finished
 local data = KEYS[1]
 
+redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
 local unfinished = redis.call('HGET', data, 'u')
 if not unfinished then
   -- @include lib/refuse
