@@ -658,7 +658,10 @@ def test_every_script_that_changes_something_is_among_the_cases(
     changing = {
         name
         for name in script_module.all_names()
-        if script_module.parse(name, script_module._read(name)).writes
+        if (
+            script_module.parse(name, script_module._read(name)).writes
+            and not name.startswith("queue/")  # see test_queues_once
+        )
         or name in ("lock/claim", "lock/discard", "lock/release", "lock/try")
     }
     assert changing - seen == set()

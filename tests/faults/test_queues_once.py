@@ -215,6 +215,7 @@ def test_replies_that_come_too_late_are_not_missed(
     for module in (wait_module, taking):
         monkeypatch.setattr(module, "SLICE", 0.2)
         monkeypatch.setattr(module, "OVERDUE", 0.1)
+    monkeypatch.setattr(wait_module, "NUDGED", 0.1)
 
     def end(rule: Rule) -> None:
         rule.event.set()

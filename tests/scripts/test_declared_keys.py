@@ -107,6 +107,9 @@ def use_queues(server: Server, url: str) -> None:
         wait_until(lambda: few.statistics().waiters)
         assert [few.get(), few.get(timeout=5)] == [1, 2]
         waits.join()
+        many = m.Queue(redeliver=True)
+        many.put_many(range(500))
+        many.get_many(400)
         ranked = m.PriorityQueue("ranked")
         for item in (1, 2.5, Fraction(3, 2)):
             ranked.put(item)

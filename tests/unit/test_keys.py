@@ -20,6 +20,8 @@ def test_the_layout_is_fixed() -> None:
         b"{multihost:07}:n:results:spelled",
         b"{multihost:07}:n:results:refs",
         b"{multihost:07}:n:results:owners",
+        b"{multihost:07}:n:results:items",
+        b"{multihost:07}:n:results:dead",
     )
     assert named.name == b"results"
     assert Keys("multihost", "u:" + "a" * 22).name is None

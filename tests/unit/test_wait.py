@@ -17,7 +17,7 @@ from multihost.wire.keys import Keys
 from multihost.wire.link import Broken, Late, Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
-from multihost.wire.wait import OVERDUE, SLICE, attempt, insist, pop_from, wait
+from multihost.wire.wait import NUDGED, OVERDUE, SLICE, attempt, insist, pop_from, wait
 
 JOIN, CLAIM, LEAVE = (Script(f"semaphore/{name}") for name in ("join", "claim", "leave"))
 KEYS = Keys("ns", "n:x")
@@ -204,7 +204,7 @@ def test_the_last_round_ends_by_our_clock(handle: Any, server: Server) -> None:
     blocked = [float(args[2]) for name, _, args in server.log if name == "BLPOP"]
     assert all(0 < each < 0.03 for each in blocked), "it has ended when the server is nudged"
     assert all(limit is not None and 0 < limit <= 0.03 for limit in server.limits)
-    assert set(server.overdue) == {OVERDUE}, "a silent server does not end it"
+    assert set(server.overdue) == {NUDGED}, "a silent server does not end it"
     assert server.names_sent[-1] == "leave"
     assert server.channels[0].is_closed, "with it the server forgets what it blocks"
 

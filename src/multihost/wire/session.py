@@ -215,7 +215,7 @@ class Session:
             with self._lock:
                 self._start()
             self._bell.ring()
-            there.wait()
+            there.wait(self.link.patience or None)  # it may be busy with a lost server
             if keys.prefix in presence.places and presence.fresh_until > asked:
                 return
             self.link.call(b"EXISTS", keys.sessions)  # tells why, if there still is a reason

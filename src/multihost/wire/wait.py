@@ -23,6 +23,7 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
 __all__ = [
+    "NUDGED",
     "OVERDUE",
     "QUIET",
     "SLICE",
@@ -40,6 +41,7 @@ __all__ = [
 SLICE = 20.0
 QUIET = 2.0  # a first slice in which an error of the opening would not be heard of
 OVERDUE = 2.0  # seconds that a server may be late with the end of a slice
+NUDGED = 0.5  # and with the end of a wait, of which it is told
 
 
 Step = tuple[Script, Sequence[bytes]]  # a script and its arguments
@@ -65,7 +67,7 @@ def brief(left: float) -> tuple[float, float, float]:
     nudged, and how long it may take then.
     """
     block = max(int(left * 1000 - 1) / 1000, 0.002)  # Redis 6.2 takes 0.001 for 0, and for ever
-    return block, max(left, block + 0.001), OVERDUE
+    return block, max(left, block + 0.001), NUDGED
 
 
 def pop_from(tokens: bytes) -> Pop:
