@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from fractions import Fraction
-from queue import Full
+from queue import Empty, Full
 from threading import BrokenBarrierError
 from typing import Any
 
@@ -107,6 +107,8 @@ def use_queues(server: Server, url: str) -> None:
         wait_until(lambda: few.statistics().waiters)
         assert [few.get(), few.get(timeout=5)] == [1, 2]
         waits.join()
+        with pytest.raises(Empty):
+            few.get(timeout=0.8)  # long enough for a look
         many = m.Queue(redeliver=True)
         many.put_many(range(500))
         many.get_many(400)

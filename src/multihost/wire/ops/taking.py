@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from multihost.wire.link import Broken, Caller, Reply, pack, pack_args
 from multihost.wire.ops.object import gone
@@ -93,6 +93,9 @@ class Place:
         self.blocking = exists + b"*6\r\n" + pack_args((b"BLMOVE", *way))
         behind = places.behind(self, 1)
         self.one = self.now + b"".join(behind), 2 + len(behind)  # if there is no more to do
+
+
+NOTHING: Any = object()  # there is no item
 
 
 class Places(Hold):
@@ -286,7 +289,10 @@ def next_item(handle: Handle, places: Places, blocking: bool, seconds: float | N
     if places.simple:
         if not (places.waited and blocking):
             found = _at_once(handle, places)
-            if found is not None:
+            if found is NOTHING and not blocking:
+                handle.session.janitor.suspect(handle.keys, look)
+                return None
+            if found is not None and found is not NOTHING:
                 return found
     else:
         found = _fetched(handle, places)
@@ -337,6 +343,8 @@ def take(
             ):
                 handle.session.janitor.suspect(handle.keys, look)
                 return []
+            else:
+                places.waited = True
     finally:
         if watched is not None:
             watched.waiters.discard(threading.get_ident())
@@ -394,7 +402,9 @@ def _in_doubt(places: Places, place: Place, previous: Place | None) -> None:
 
 
 def _at_once(handle: Handle, places: Places) -> Item | None:
-    """An item that is there, as most calls find it. None for all else, which take() looks at."""
+    """An item that is there, as most calls find it; NOTHING if there is none. None for all else,
+    which take() looks at.
+    """
     link, presence = handle.link, handle.session.presence
     lapses = presence.lapses
     caller = link.take()
@@ -423,10 +433,9 @@ def _at_once(handle: Handle, places: Places) -> Item | None:
     value = replies[1]
     if value is None:
         places.release(place)
-        return None
-    if value == b"":  # the mark of a queue that takes no more
-        _spent.repeat(handle, place.name)  # says why
+        return NOTHING if replies[0] == 1 else None
     if type(value) is not bytes or not value or place.lapses != lapses:
+        _back.repeat(handle, place.name, b"0")
         places.give_up(place)
         return None
     if not places.is_fresh(lapses) and not _still_there(handle, place, lapses):
@@ -494,8 +503,8 @@ def _exchange(
     if blocking:
         left = SLICE if deadline is None else max(deadline - time.monotonic(), 0.0)
         block = SLICE
-        if left >= QUIET and link.timeout >= QUIET + OVERDUE:
-            block = QUIET
+        if not places.waited and left >= QUIET and link.timeout >= QUIET + OVERDUE:
+            block = QUIET  # within the usual time for an answer, which need not be set
         elif left < SLICE:
             block, limit, overdue = brief(left)
         else:
