@@ -202,7 +202,10 @@ def test_these_tests_would_notice_another_key(
     monkeypatch.setattr(
         script_module,
         "_read",
-        lambda name: real(name).replace("local done", "redis.call('GET', 'x')\nlocal done"),
+        # Not in others, which may be read for the first time just now, and are kept.
+        lambda name: real(name).replace(
+            *(("local done", "redis.call('GET', 'x')\nlocal done") if name == "dict/pop" else "..")
+        ),
     )
     from multihost.wire.ops import dict as ops
 
