@@ -573,7 +573,7 @@ def _pull_items(
     args = (place.name, b"%d" % count)
     raw: list[bytes] | None
     try:
-        raw = _pull.repeat(handle, *args, b"")
+        raw = _pull_now(handle, places, place, count)
         if raw is None and blocking:
             waiter = handle.session.me.waiter
             raw = wait(
@@ -596,3 +596,25 @@ def _pull_items(
     if not raw:
         places.release(place)
     return raw or [], place
+
+
+def _pull_now(handle: Handle, places: Places, place: Place, count: int) -> list[bytes] | None:
+    """What is there, while the server is told what arrived before."""
+    link = handle.link
+    caller = link.take()
+    args = (place.name, b"%d" % count, b"")
+    previous = places.previous(caller)
+    requests = [] if previous is None else [previous.forget]
+    requests.append(_pull.request(handle, caller, args)[0])
+    try:
+        replies = link.exchange_many(caller, b"".join(requests), len(requests))
+    except BaseException:
+        if previous is not None:
+            places.arrived(previous, 0.0)
+        raise
+    if previous is not None:
+        places.release(previous)
+    found: list[bytes] | ReplyError | None = replies[-1]
+    if type(found) is ReplyError:  # one of the queue, or the server does not know the script
+        return _pull.repeat(handle, *args)  # type: ignore[no-any-return]
+    return found  # type: ignore[return-value]
