@@ -35,7 +35,11 @@ class Bound:
 
     def setUp(self):
         name = self.proxytype._typeid.removeprefix("Joinable")  # they tell the order by the name
-        self.type2test = type(name, (Shared, self.proxytype), {})
+        attributes = {
+            "is_shutdown": property(lambda q: q.statistics().is_shut_down),
+            "unfinished_tasks": property(lambda q: q.statistics().unfinished),
+        }
+        self.type2test = type(name, (Shared, self.proxytype), attributes)
         super().setUp()
 
 
