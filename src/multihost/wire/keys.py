@@ -13,16 +13,21 @@ for something in it.
 
 from __future__ import annotations
 
+import re
 import zlib
+from typing import NamedTuple
 
 __all__ = [
     "PARTITIONS",
     "PROTOCOL",
     "Keys",
+    "Part",
     "check_name",
     "check_namespace",
     "names",
+    "part",
     "partition",
+    "pattern",
     "prefix",
 ]
 
@@ -45,6 +50,37 @@ def prefix(namespace: str, number: int) -> bytes:
 def names(namespace: str, number: int) -> bytes:
     """The hash of the names in a partition: name -> type, parameters, protocol."""
     return prefix(namespace, number) + b"names"
+
+
+def pattern(namespace: str) -> bytes:
+    """What SCAN looks for to find every key of a namespace, and few others."""
+    return b"{%b:[0-9][0-9]}:*" % namespace.replace("\\", "\\\\").encode()
+
+
+class Part(NamedTuple):
+    """What a key is: part of an object, or of a partition (then ``ident`` is empty).
+
+    ``suffix`` is empty for the data of an object.
+    """
+
+    number: int
+    ident: str
+    suffix: str
+
+
+_KEY = re.compile(rb"\{(.*?):(\d\d)\}:(.*)", re.DOTALL)
+
+
+def part(namespace: str, key: bytes) -> Part | None:
+    """What the key is, None if it is not one of this namespace."""
+    found = _KEY.fullmatch(key)
+    if found is None or found[1] != namespace.encode():
+        return None
+    number, tail = int(found[2]), found[3].decode("utf-8", "surrogatepass")
+    if tail[:2] not in ("n:", "u:"):
+        return Part(number, "", tail)
+    name, _, suffix = tail[2:].partition(":")
+    return Part(number, tail[:2] + name.replace("%3A", ":").replace("%25", "%"), suffix)
 
 
 def check_namespace(namespace: str) -> str:

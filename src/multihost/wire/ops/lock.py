@@ -20,7 +20,17 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import Pop, pop_from, wait
 
-__all__ = ["LockHold", "acquire", "create", "free", "holder", "is_locked", "release", "waiters"]
+__all__ = [
+    "LockHold",
+    "acquire",
+    "bury",
+    "create",
+    "free",
+    "holder",
+    "is_locked",
+    "release",
+    "waiters",
+]
 
 _create = Script("lock/create")
 _try = Script("lock/try")
@@ -220,3 +230,8 @@ def waiters(handle: Handle) -> int:
 def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:
     fence, holder, count = handle.link.call(b"HMGET", handle.keys.data, b"f", b"h", b"w")
     return fence, holder, count
+
+
+def bury(handle: Handle) -> None:
+    """Free it from a dead holder, and forget dead waiters. May be repeated. 1 round trip."""
+    _look.repeat(handle, b"", b"1")

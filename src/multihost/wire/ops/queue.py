@@ -25,11 +25,13 @@ __all__ = [
     "State",
     "admitted",
     "bury",
+    "bury_dead",
     "create",
     "dead_letters",
     "done",
     "join",
     "put",
+    "salvage",
     "shutdown",
     "size",
     "state",
@@ -45,6 +47,7 @@ _stay = Script("queue/stay")
 _joined = Script("queue/joined")
 _shutdown = Script("queue/shutdown")
 _bury = Script("queue/bury")
+_salvage = Script("queue/salvage")
 
 
 class State(NamedTuple):
@@ -216,3 +219,17 @@ def state(handle: Handle, terms: Terms) -> State:
         waiters=int(waiting or 0) + int(taking or 0),
         is_shut_down=down is not None,
     )
+
+
+def bury_dead(handle: Handle) -> None:
+    """Give back what dead sessions had taken, and forget who of them waited. May be repeated. 1
+    round trip, O(items that come back).
+    """
+    look.repeat(handle, b"", b"1")
+
+
+def salvage(handle: Handle, flight: bytes) -> int:
+    """Give back what lies at a place of a dead session, also if that is not known any more; how
+    many items that were. 1 round trip.
+    """
+    return int(_salvage.repeat(handle, flight) or 0)
