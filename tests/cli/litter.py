@@ -45,25 +45,25 @@ def make_idle(server: AnyServer, key: bytes, seconds: int = 7200) -> None:
 
 
 def _name(server: AnyServer, m: RedisManager) -> str:
-    lose(server, m.Value("i", 1, name="gone value"), "data")
-    return "gone value"
+    lose(server, m.Value("i", 1, name="gone-value"), "data")
+    return "gone-value"
 
 
 def _remains(server: AnyServer, m: RedisManager) -> str:
-    gone = m.dict("gone dict", {"a": 1})
-    server.command("HDEL", gone._handle.keys.names, "gone dict")
+    gone = m.dict("gone-dict", {"a": 1})
+    server.command("HDEL", gone._handle.keys.names, "gone-dict")
     lose(server, gone, "data")
-    queue = m.Queue("gone queue")
+    queue = m.Queue("gone-queue")
     data = queue._handle.keys.data
     queue.delete()
     server.command("RPUSH", data + b":flight:ghost.1", "x")
-    return "gone dict"
+    return "gone-dict"
 
 
 def _unfinished(server: AnyServer, m: RedisManager) -> str:
-    handle = begin_only(m, "never made", m.list([1]))
+    handle = begin_only(m, "never-made", m.list([1]))
     make_idle(server, handle.keys.refs)
-    return "never made"
+    return "never-made"
 
 
 def _released(server: AnyServer, m: RedisManager) -> str:
@@ -74,22 +74,22 @@ def _released(server: AnyServer, m: RedisManager) -> str:
 
 
 def _unkept(server: AnyServer, m: RedisManager) -> str:
-    d = m.dict("lost owner")
+    d = m.dict("lost-owner")
     d["x"] = inner = m.list([1])
-    server.command("HDEL", d._handle.keys.names, "lost owner")
+    server.command("HDEL", d._handle.keys.names, "lost-owner")
     lose(server, d, "data", "index", "refs")
     return inner._token.ident
 
 
 def _unkept_by_all(server: AnyServer, m: RedisManager) -> str:
-    d = m.dict("other owner")
+    d = m.dict("other-owner")
     d["x"] = inner = m.list([2])
     lose(server, inner, "owners")
     return inner._token.ident
 
 
 def _unkept_circle(server: AnyServer, m: RedisManager) -> str:
-    d = m.dict("of a circle")
+    d = m.dict("of-a-circle")
     d["a"] = a = m.list()
     b = m.list([a])
     a.append(b)
@@ -104,22 +104,22 @@ def _dead_sessions(server: AnyServer, m: RedisManager) -> str:
         server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
         return keys.data
 
-    haunt(m.Lock("dead lock"), h="ghost.0.MainThread.0000000000000001")
-    haunt(m.Semaphore("dead semaphore", 2), v="1", **{"p:ghost": "1"})
-    haunt(m.Barrier("dead barrier", 3), c="1", **{"q:ghost.0.MainThread": "0"})
-    haunt(m.Condition("dead condition"), **{"z:ghost.0.MainThread": "0", "c:0": "1"})
-    queue = m.Queue("dead queue", 5)
+    haunt(m.Lock("dead-lock"), h="ghost.0.MainThread.0000000000000001")
+    haunt(m.Semaphore("dead-semaphore", 2), v="1", **{"p:ghost": "1"})
+    haunt(m.Barrier("dead-barrier", 3), c="1", **{"q:ghost.0.MainThread": "0"})
+    haunt(m.Condition("dead-condition"), **{"z:ghost.0.MainThread": "0", "c:0": "1"})
+    queue = m.Queue("dead-queue", 5)
     data = haunt(queue, **{"w": "1", "q:ghost.0.MainThread": "1"})
     server.command("HSET", data + b":refs", "f:ghost", 1)
     server.command("RPUSH", data + b":flight:ghost.1", queue._handle.codec.dump("back"))
-    return "dead lock"
+    return "dead-lock"
 
 
 def _stray(server: AnyServer, m: RedisManager) -> str:
-    queue = m.Queue("with a stray")
+    queue = m.Queue("with-a-stray")
     data = queue._handle.keys.data
     server.command("RPUSH", data + b":flight:ghost.7", queue._handle.codec.dump("stray"))
-    return "with a stray"
+    return "with-a-stray"
 
 
 LITTER = {

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from multihost import MultihostError, ObjectGone, RedisManager, ShutDown
+from multihost.inspection import find_garbage, opened, remove
 from multihost.wire import script as script_module
 from multihost.wire.ops.taking import Places
+from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
@@ -169,6 +171,23 @@ def wait_for_the_dead(server: Server, url: str) -> None:
         manager._session.holds.clear()
 
 
+def collect_garbage(server: Server, url: str) -> None:
+    with RedisManager(server.url) as manager:
+        for kind in LITTER.values():
+            for leave in kind:
+                leave(server, manager)
+        with opened(url) as session:
+            for _ in range(3):
+                list(remove(session, find_garbage(session)))
+            assert not find_garbage(session)
+
+
+def test_what_gc_does(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with limited(own_server, monkeypatch) as (limits, url):
+        collect_garbage(own_server, url)
+        assert {"object/sweep", "object/mourn", "object/abandon", "queue/salvage"} <= limits.seen
+
+
 def test_what_the_background_thread_does(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +211,8 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         own_server.command("FLUSHALL")
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
+        own_server.command("FLUSHALL")
+        collect_garbage(own_server, url)
         assert limits.seen == set(script_module.all_names())
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from multihost.inspection.objects import FAMILIES
+from multihost.inspection.objects import TYPEIDS
 from multihost.wire.ops import remains, survey
 from multihost.wire.ops.remains import IDLE
 from multihost.wire.session import Session
@@ -83,7 +83,7 @@ def _of_the_gone(
 ) -> Iterator[Garbage]:
     kind = entries.get(ident[2:], b"") if ident[0] == "n" else b""
     typeid = survey.Entry.unpack(kind).typeid if kind else ""
-    if kind and typeid in FAMILIES:
+    if kind and typeid in TYPEIDS:
         yield Garbage("name", ident, f"{typeid} that is gone", (kind.decode("utf-8", "replace"),))
     left = remains.left_behind(session, ident, suffixes)
     if left:

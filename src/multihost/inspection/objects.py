@@ -34,6 +34,18 @@ FAMILIES = {
     "barrier": "Barrier",
     "queue": "Queue",
 }
+TYPEIDS = frozenset(
+    {
+        *FAMILIES.values(),
+        "RLock",
+        "BoundedSemaphore",
+        "JoinableQueue",
+        "LifoQueue",
+        "PriorityQueue",
+        "SimpleQueue",
+    }
+)
+"""What this release knows to be gone when its data is."""
 _ORDERS = {"l": "LifoQueue", "p": "PriorityQueue"}
 _UNREADABLE = (BadPayload, pickle.UnpicklingError, EOFError, LookupError, ValueError, MemoryError)
 _UNNAMED = re.compile(r"u:[\w-]{22}")
