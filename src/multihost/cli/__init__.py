@@ -6,8 +6,6 @@ usage, 3 the server cannot be reached or refuses.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 import click
@@ -57,9 +55,6 @@ def run(args: Sequence[str]) -> int:
         return _complain(str(error), 3)
     except MultihostError as error:
         return _complain(str(error), 1)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return int(code or 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import sys
 import time
@@ -90,7 +91,8 @@ def _keys() -> Iterator[Any]:
     def pressed(seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            if sys.stdin.read(1) in ("q", "Q", ""):
+            typed = os.read(terminal, 64)
+            if not typed or b"q" in typed.lower():
                 return True
         return False
 

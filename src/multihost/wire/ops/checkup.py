@@ -7,7 +7,7 @@ import time
 from typing import NamedTuple
 
 from multihost.wire import keys as key_names
-from multihost.wire.link import Command, Link, pack, pairs
+from multihost.wire.link import Command, Link, pairs
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import all_names, source_of
 
@@ -159,15 +159,15 @@ def permissions(link: Link, namespace: str) -> Permissions:
     commands += [
         tuple(key if word == "k" else word.encode() for word in _SPELLED[name]) for name in wanted
     ]
-    commands += [(b"DISCARD",), (b"WATCH", key), (b"EXEC",)]
-    requests = b"".join(map(pack, commands))
-    _, *replies = link.exchange_many(link.take(), requests, len(commands))
-    link.hang_up()  # with whatever it is still in the middle of
-    del replies[len(wanted)]
+    _, *replies, discarded = link.replies([*commands, (b"DISCARD",)])
+    if isinstance(discarded, ReplyError):
+        link.hang_up()  # which discards it, too
+    replies += link.replies([(b"WATCH", key), (b"EXEC",)])
+    link.hang_up()  # and with it what is watched
     refused = {
         name: str(reply)
         for name, reply in zip((*wanted, *_OUTSIDE), replies, strict=True)
-        if isinstance(reply, ReplyError) and reply.code == "NOPERM"
+        if isinstance(reply, ReplyError) and "NOPERM" in str(reply)
     }
     by_key = {name for name, text in refused.items() if "access" in text and "key" in text}
     missing = refused.keys() - by_key
