@@ -13,12 +13,14 @@ for something in it.
 
 from __future__ import annotations
 
+import secrets
 import zlib
 
 __all__ = [
     "PARTITIONS",
     "PROTOCOL",
     "Keys",
+    "beside",
     "check_name",
     "check_namespace",
     "names",
@@ -65,6 +67,14 @@ def check_name(name: object) -> str:
     return name
 
 
+def beside(ident: str) -> str:
+    """A new ident of an unnamed object, in the partition of ``ident``."""
+    number = partition(ident)
+    while partition(found := "u:" + secrets.token_urlsafe(16)) != number:
+        pass
+    return found
+
+
 class Keys:
     """The keys of one object.
 
@@ -87,6 +97,11 @@ class Keys:
     def name(self) -> bytes | None:
         """The name as the server has it, None for an unnamed object."""
         return self.ident[2:].encode("utf-8", "surrogatepass") if self.ident[0] == "n" else None
+
+    @property
+    def clients(self) -> bytes:
+        """What the data of unnamed objects of this partition starts with, but for a colon."""
+        return self.prefix + b"u"
 
     @property
     def index(self) -> bytes:
