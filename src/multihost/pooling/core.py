@@ -10,8 +10,9 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from multiprocessing import util
+from multiprocessing.managers import RemoteError
 from multiprocessing.connection import Connection, wait
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from multihost.errors import ManagerClosed, MultihostError, WorkerLost
 from multihost.pooling.client import Client, chunks_for
@@ -27,7 +28,15 @@ from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import Worker
 from multihost.wire.session import Session
 
-__all__ = ["PoolStatistics", "SharedPool", "Worker", "statistics"]
+__all__ = [
+    "ManagedPool",
+    "PoolRefused",
+    "PoolStatistics",
+    "SharedPool",
+    "Worker",
+    "refusable",
+    "statistics",
+]
 
 _stdlib: Any = stdlib
 RUN, CLOSE, TERMINATE = _stdlib.RUN, _stdlib.CLOSE, _stdlib.TERMINATE
@@ -103,8 +112,6 @@ class _Parts(NamedTuple):
 
 class SharedPool(_stdlib.Pool):  # type: ignore[misc]
     """A pool of a manager: see :class:`multihost.pool.Pool`, which makes its own manager."""
-
-    _forked: ClassVar[Any] = None
 
     def __init__(
         self,
@@ -294,6 +301,25 @@ class ManagedPool(SharedPool):
     def __reduce__(self) -> Any:
         client = self._client
         return _attached, (self._ticket, client.letter, client.attempts)
+
+
+class PoolRefused(ValueError, RemoteError):
+    """A pool that cannot be. The standard library's manager, which makes it elsewhere, raises
+    RemoteError; a pool raises ValueError.
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def refusable(make: Callable[..., ManagedPool], *args: Any, **kwds: Any) -> ManagedPool:
+    """Make a pool for a manager; what is refused can be caught as there, too."""
+    try:
+        return make(*args, **kwds)
+    except ValueError as error:
+        if isinstance(error, MultihostError):
+            raise
+        raise PoolRefused(*error.args) from None
 
 
 def _attached(ticket: Ticket, letter: str, attempts: int) -> ManagedPool:
