@@ -49,7 +49,7 @@ class SharedTypes(Children, borrowed.ManagerMixin):
 def bound(name, mixin, **attributes):
     """The test case of this name, with its children forked, and once more with them spawned."""
     for method in ("fork", "spawn"):
-        cls = type(name, (mixin, getattr(borrowed, name), borrowed.unittest.TestCase), attributes)
+        cls = type(name, (getattr(borrowed, name), mixin, borrowed.unittest.TestCase), attributes)
         cls.__name__ = cls.__qualname__ = f"{name.lstrip('_')}{method.capitalize()}"
         cls.__module__ = __name__
         cls.method = method
@@ -63,13 +63,9 @@ for name in (
     "_TestEvent",
     "_TestBarrier",
     "_TestQueue",
+    "_TestPool",
 ):
     bound(name, SharedTypes)
 
 # Its types come from a manager of its own for each test.
-bound(
-    "TestSyncManagerTypes",
-    Children,
-    manager_class=SyncManager,
-    test_pool=None,  # until it exists
-)
+bound("TestSyncManagerTypes", Children, manager_class=SyncManager)

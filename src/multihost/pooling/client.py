@@ -56,7 +56,6 @@ class Client:
         self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks that are not sent
         self._sending = threading.Lock()
         self._wanted = threading.Event()  # set when somebody is to send what is in the buffer
-        self._sender: threading.Thread | None = None
         self._watchers: set[int] = set()
 
     # tasks
@@ -74,11 +73,6 @@ class Client:
         entry = self._enter(task)
         if entry is not None:
             self._buffer.append(entry)
-            if self._sender is None:
-                self._sender = threading.Thread(
-                    target=self._send_on, name="multihost-pool-sender", daemon=True
-                )
-                self._sender.start()
             self._wanted.set()
         return not self._is_closed
 
@@ -106,8 +100,10 @@ class Client:
     def _is_crowded(self, size: int) -> bool:
         return len(self._under_way) >= MOST or self._bytes + size > MOST_BYTES
 
-    def _send_on(self) -> None:
-        """The thread that sends what others post while they make more."""
+    def send(self) -> None:
+        """The thread that sends what others post while they make more. Returns when this client is
+        closed.
+        """
         while not self._is_closed:
             self._wanted.wait()
             self._wanted.clear()
@@ -213,11 +209,6 @@ class Client:
             for number in list(self._under_way):
                 self._finish(number, (False, error))
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no task is under way."""
-        return not self._under_way
-
     def close(self) -> None:
         """Delete the queue of results: workers forget the tasks, and the threads end."""
         with self._change:
@@ -234,11 +225,6 @@ class Client:
         except MultihostError as error:
             util.debug("the results of a pool expire: %s", error)
             self.handle.link.rouse()
-
-    def join(self) -> None:
-        """Wait for the thread that sends."""
-        if self._sender is not None:
-            self._sender.join()
 
 
 def chunks_for(length: int, workers: int) -> int:

@@ -14,11 +14,11 @@ from multiprocessing.managers import RemoteError
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
-from multihost.errors import ManagerClosed, MultihostError, WorkerLost
+from multihost.errors import ManagerClosed, MultihostError, ObjectGone, WorkerLost
 from multihost.pooling.client import Client, chunks_for
 from multihost.pooling.crew import Crew
 from multihost.pooling.lifeline import Lifeline
-from multihost.pooling.loop import Orders
+from multihost.pooling.loop import GONE, Orders
 from multihost.pooling.messages import pickler_of
 from multihost.pooling.tally import Tally
 from multihost.pooling.ticket import Ticket, ident_of, session_of
@@ -106,7 +106,7 @@ class _Parts(NamedTuple):
     tasks: queue.SimpleQueue[Any]
     notifier: _Notifier
     lifeline: Lifeline
-    threads: list[Any]  # workers, tasks, results
+    threads: list[Any]  # that look after workers, make tasks, hear of results, send tasks
     manager: Any  # to shut down at the end, or None
 
 
@@ -187,13 +187,13 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
             self._crew.join()
             self._client.close()
             raise
-        for target in (_handle_workers, _handle_tasks, _handle_results):
+        for target in (_handle_workers, _handle_tasks, _handle_results, _send_tasks):
             thread: Any = threading.Thread(
                 target=target, args=(parts,), name=f"multihost-pool{target.__name__}", daemon=True
             )
             thread._state = RUN
             parts.threads.append(thread)
-        self._worker_handler, self._task_handler, self._result_handler = parts.threads
+        self._worker_handler, self._task_handler, self._result_handler, _ = parts.threads
         self._terminate = util.Finalize(self, _terminate, args=(parts,), exitpriority=15)
         self._state = RUN
         for thread in parts.threads:
@@ -286,6 +286,8 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
     def join(self) -> None:
         if self._pid == os.getpid():
             super().join()
+            for thread in self._parts.threads:
+                thread.join()
         elif self._state == RUN:
             raise ValueError("Pool is still running")
 
@@ -297,6 +299,15 @@ class ManagedPool(SharedPool):
     """The pool that ``manager.Pool()`` returns. As a proxy of the standard library's manager it can
     be pickled: where it arrives it is another client of the same pool.
     """
+
+    def terminate(self) -> None:
+        """As there: for every process that has an unnamed pool; of a named one for this client."""
+        super().terminate()
+        if self._crew.size == 0 and self.name is None:
+            _delete(self._ticket)
+
+    def __del__(self) -> None:
+        """It ends with its manager at the latest, and need not be closed, as the one there."""
 
     def __reduce__(self) -> Any:
         client = self._client
@@ -371,8 +382,10 @@ def _handle_workers(parts: _Parts) -> None:
     me: Any = threading.current_thread()
     crew, notifier, client = parts.crew, parts.notifier, parts.client
     while me._state == RUN or (parts.cache and me._state != TERMINATE):
-        for _ in crew.reap():
+        for process in crew.reap():
             util.debug("cleaning up worker")
+            if process.exitcode == GONE and client.failure is None:
+                client.fail(ObjectGone("the pool was terminated or deleted by another process"))
         if client.failure is None and crew.trouble is None:
             try:
                 crew.fill()
@@ -380,6 +393,8 @@ def _handle_workers(parts: _Parts) -> None:
                 crew.trouble = f"no process can be started: {error}"
         if crew.trouble is not None and client.failure is None:
             client.fail(WorkerLost(f"this pool has no workers: {crew.trouble}"))
+        if client.failure is not None:
+            crew.terminate()
         for ready in wait([*crew.sentinels, notifier.reader]):
             if ready is notifier.reader:
                 notifier.reader.recv_bytes()
@@ -438,9 +453,14 @@ def _handle_results(parts: _Parts) -> None:
     util.debug("result handler exiting")
 
 
+def _send_tasks(parts: _Parts) -> None:
+    """Send them together while more are made."""
+    parts.client.send()
+
+
 def _terminate(parts: _Parts) -> None:
     """End now, whatever is under way."""
-    workers, tasks, results = parts.threads
+    workers, *others = parts.threads
     for thread in parts.threads:
         thread._state = TERMINATE
     parts.notifier.put(None)
@@ -453,10 +473,9 @@ def _terminate(parts: _Parts) -> None:
     parts.crew.join()
     if not parts.crew.orders.patient and parts.crew.size:
         _delete(parts.crew.orders.ticket)
-    for thread in (tasks, results):
+    for thread in others:
         if here is not thread:
             thread.join()
-    parts.client.join()
     parts.lifeline.discard()
     parts.notifier.close()
     if parts.manager is not None:
