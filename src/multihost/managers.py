@@ -65,7 +65,7 @@ from multihost.wire.ops.taking import Terms
 from multihost.wire.session import Handle, Session
 
 if TYPE_CHECKING:
-    from multihost.pooling.core import ManagedPool
+    from multihost.pooling.managed import ManagedPool
 
 __all__ = [
     "ArrayProxy",
@@ -548,7 +548,7 @@ class SyncManager(BaseManager):
 
         It lives in this process, and can be pickled: where it arrives it is another client.
         """
-        from multihost.pooling.core import ManagedPool, refusable
+        from multihost.pooling.managed import ManagedPool, refusable
 
         return refusable(
             ManagedPool,

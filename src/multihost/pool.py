@@ -19,7 +19,8 @@ from typing import Any
 
 from multihost.errors import WorkerLost
 from multihost.managers import RedisManager
-from multihost.pooling.core import PoolStatistics, SharedPool, Worker
+from multihost.pooling.census import PoolStatistics, Worker
+from multihost.pooling.core import SharedPool
 
 __all__ = [
     "ApplyResult",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
 from multiprocessing import util
 from typing import Any
 
@@ -45,7 +44,7 @@ class Client:
         queue_ops.create(results, "SimpleQueue", PLAIN, (True, True))
         session.made(results.keys)
         # It keeps the queue of results, which expires when this process is killed.
-        self._results = SimpleQueueProxy(
+        self._results: SimpleQueueProxy[Any] = SimpleQueueProxy(
             results, Token("SimpleQueue", ident, "0 0", session.origin)
         )
         self.ident = ident[2:]
@@ -114,7 +113,8 @@ class Client:
         buffer = self._buffer
         while buffer:
             with self._sending:
-                batch, size = [], 0
+                batch: list[tuple[tuple[int, int], bytes]] = []
+                size = 0
                 while buffer and len(batch) < BATCH and size < BATCH_BYTES:
                     batch.append(buffer.popleft())
                     size += len(batch[-1][1])
@@ -231,5 +231,3 @@ def chunks_for(length: int, workers: int) -> int:
     """The chunk size of multiprocessing: four chunks a worker."""
     chunksize, extra = divmod(length, max(workers, 1) * 4)
     return chunksize + bool(extra)
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from multiprocessing import util
 from multiprocessing.process import BaseProcess
@@ -26,9 +27,14 @@ class Crew:
         self._slots: dict[int, int] = {}  # by pid
         self._ready: dict[int, int] = {}  # how many of a slot were ready when the last one started
         self._failed = 0
+        self._lock = threading.Lock()
 
     def fill(self) -> None:
         """Start processes until there are enough."""
+        with self._lock:
+            self._fill()
+
+    def _fill(self) -> None:
         taken = {self._slots[process.pid] for process in self.processes if process.pid}
         free = [slot for slot in range(self.size) if slot not in taken]
         for slot in free[: self.size - len(self.processes)]:

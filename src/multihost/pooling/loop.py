@@ -148,7 +148,7 @@ class _Worker:
         packed = item.value[-TAG:]
         tag = Tag.unpack(packed)
         if item.times > tag.attempts:
-            lost = b"!%d" % (item.times - 1) + b"%018d%018d" % (tag.job, tag.index)
+            lost = b"!%d" % (item.times - 1) + b"%018d%018d" % (tag.job, tag.number)
             return Done(item.place, packed, lost)
         if self.is_stopping:  # it came in the very moment
             ops.return_task(self.handle, self.places, item, begun=False)
@@ -158,7 +158,7 @@ class _Worker:
         self.ring()
         self.client = tag.client
         try:
-            ok, value = self.call(item, tag)
+            ok, value = self.call(item)
         except BaseException as error:
             self.end_with(item, tag, error)
             raise
@@ -168,7 +168,7 @@ class _Worker:
         self.ring()
         return Done(item.place, packed, self.packed(tag, ok, value))
 
-    def call(self, item: Item, tag: Tag) -> tuple[bool, Any]:
+    def call(self, item: Item) -> tuple[bool, Any]:
         """Whether the task returned, and what, or what it raised."""
         if not self.is_prepared:
             self.prepare()
@@ -188,10 +188,10 @@ class _Worker:
     def packed(self, tag: Tag, ok: bool, value: Any) -> bytes:
         """The result as it is sent; if it cannot be pickled, an error that says so."""
         try:
-            return Result(tag.job, tag.index, ok, value).pack(self.codec, tag.pickler)
+            return Result(tag.job, tag.number, ok, value).pack(self.codec, tag.pickler)
         except Exception as error:  # noqa: BLE001 - as in multiprocessing
             wrapped = MaybeEncodingError(error, value)
-            return Result(tag.job, tag.index, False, wrapped).pack(self.codec, "p")
+            return Result(tag.job, tag.number, False, wrapped).pack(self.codec, "p")
 
     def end_with(self, item: Item, tag: Tag, error: BaseException) -> None:
         """A task ends its worker: it is run again by another one, or reported."""
@@ -200,7 +200,7 @@ class _Worker:
             ops.return_task(self.handle, self.places, item, begun=True)
             return
         lost = WorkerLost(f"the task ended the worker that ran it: {error!r}")
-        result = Result(tag.job, tag.index, False, lost).pack(self.codec, "p")
+        result = Result(tag.job, tag.number, False, lost).pack(self.codec, "p")
         done = Done(item.place, item.value[-TAG:], result)
         ops.next_task(self.handle, self.places, done, more=False)
 

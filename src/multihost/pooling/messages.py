@@ -26,15 +26,15 @@ class Task(NamedTuple):
 
     def pack(self, codec: Codec, tag: Tag) -> bytes:
         """Raises what the pickler raises."""
-        numbered = (tag.job, tag.index, *self)
+        numbered = (tag.job, tag.number, *self)
         return codec.pickle(numbered, dumps_of(tag.pickler)) + tag.pack()
 
     @classmethod
     def unpack(cls, codec: Codec, packed: bytes) -> Task:
         """Raises what the unpickler raises, BadPayload among it."""
         tag = Tag.unpack(packed[-TAG:])
-        job, index, *task = codec.load(packed[:-TAG])
-        if (job, index) != (tag.job, tag.index):
+        job, number, *task = codec.load(packed[:-TAG])
+        if (job, number) != (tag.job, tag.number):
             raise BadPayload("a task has the number of another one")
         return cls(*task)
 
@@ -43,7 +43,7 @@ class Result(NamedTuple):
     """What became of a task: a value, or an exception."""
 
     job: int
-    index: int
+    number: int
     ok: bool
     value: Any
 
@@ -54,17 +54,17 @@ class Result(NamedTuple):
     @classmethod
     def unpack(cls, codec: Codec, packed: bytes, attempts: int) -> Result:
         """What cannot be read is the exception that says so."""
-        number = packed[-NUMBER:]
-        job, index = int(number[:18]), int(number[18:])
+        digits = packed[-NUMBER:]
+        job, number = int(digits[:18]), int(digits[18:])
         if packed[0] == LOST:
-            return cls(job, index, False, lost(int(packed[1:-NUMBER]), attempts))
+            return cls(job, number, False, lost(int(packed[1:-NUMBER]), attempts))
         try:
             found = cls(*codec.load(packed[:-NUMBER]))
-            if found[:2] != (job, index):
-                raise BadPayload("a result has the number of another one")  # noqa: TRY301
+            if found[:2] != (job, number):
+                raise BadPayload("a result has the number of another one")
         except Exception as error:  # noqa: BLE001 - whatever classes raise when they are unpickled
             error.add_note("raised while the result of a task was unpickled")
-            return cls(job, index, False, error)
+            return cls(job, number, False, error)
         return found
 
 
@@ -106,4 +106,4 @@ def dumps_of(letter: str) -> Callable[[Any], bytes]:
             "pickler='cloudpickle' needs cloudpickle, here and where the workers run: "
             "pip install cloudpickle"
         ) from None
-    return lambda value: cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
+    return lambda value: cloudpickle.dumps(value, protocol=5)

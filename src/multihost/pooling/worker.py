@@ -193,9 +193,7 @@ class Workers:
         self._crew.terminate()
         self._tell("stopping")
 
-    def _tell(
-        self, kind: Any, pid: int | None = None, exitcode: int | None = None
-    ) -> None:
+    def _tell(self, kind: Any, pid: int | None = None, exitcode: int | None = None) -> None:
         progress = self.progress
         if self._on_event is None or (kind == "progress" and progress == self._told):
             return
@@ -226,8 +224,9 @@ def serve(
 ) -> Progress:
     """Run workers for a named pool until SIGTERM or Ctrl-C; what they have done.
 
-    The first signal lets them finish what they have begun, the second one ends them at once. Outside
-    of the main thread signals are not handled: use :class:`Workers` there. Arguments as there.
+    The first signal lets them finish what they have begun, the second one ends them at once.
+    Outside of the main thread signals are not handled: use :class:`Workers` there. Arguments as
+    there.
     """
     workers = Workers(
         manager, name, processes, context=context, on_event=on_event, until_deleted=until_deleted

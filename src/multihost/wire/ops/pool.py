@@ -54,11 +54,11 @@ class Tag(NamedTuple):
     pickler: str  # one letter
     attempts: int
     job: int
-    index: int
+    number: int
 
     def pack(self) -> bytes:
         client, letter = self.client.encode(), self.pickler.encode()
-        return b"%b%b%05d%018d%018d" % (client, letter, self.attempts, self.job, self.index)
+        return b"%b%b%05d%018d%018d" % (client, letter, self.attempts, self.job, self.number)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Tag:
