@@ -8,6 +8,8 @@ every host
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from multihost.errors import (
     AccessDenied,
     AddressUnknown,
@@ -25,8 +27,13 @@ from multihost.errors import (
     ServerMissing,
     ServerUnfit,
     ShutDown,
+    WorkerLost,
 )
 from multihost.managers import RedisManager, SyncManager
+
+if TYPE_CHECKING:
+    from multihost.executor import Executor
+    from multihost.pool import Pool
 
 __version__ = "0.1.0"
 
@@ -34,6 +41,7 @@ __all__ = [
     "AccessDenied",
     "AddressUnknown",
     "BadPayload",
+    "Executor",
     "InternalError",
     "LeaseLost",
     "LinkError",
@@ -43,6 +51,7 @@ __all__ = [
     "MultihostError",
     "ObjectGone",
     "PayloadTooLarge",
+    "Pool",
     "ProtocolMismatch",
     "RedisManager",
     "ServerFull",
@@ -50,7 +59,21 @@ __all__ = [
     "ServerUnfit",
     "ShutDown",
     "SyncManager",
+    "WorkerLost",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What many programs do not need is imported when it is asked for."""
+    if name == "Pool":
+        from multihost.pool import Pool
+
+        return Pool
+    if name == "Executor":
+        from multihost.executor import Executor
+
+        return Executor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def Manager() -> SyncManager:

@@ -11,6 +11,7 @@
     +-- ServerFull (MemoryError)             the server refuses writes: ``maxmemory`` is reached
     +-- LeaseLost (RuntimeError)             this process was taken for dead, and lost its hold
     +-- ObjectGone (ReferenceError)          the shared object was deleted or its lease ran out
+    +-- WorkerLost (RuntimeError)            the worker died that ran a task of a pool
     +-- BadPayload (ValueError)              stored bytes that are altered, unsigned or not ours
     +-- PayloadTooLarge (ValueError)         a value over the 512 MB a server takes
     +-- ProtocolMismatch                     written by a release with another data layout
@@ -45,6 +46,7 @@ __all__ = [
     "ServerMissing",
     "ServerUnfit",
     "ShutDown",
+    "WorkerLost",
 ]
 
 if sys.version_info >= (3, 13):
@@ -104,6 +106,10 @@ class LeaseLost(MultihostError, RuntimeError):
 
 class ObjectGone(MultihostError, ReferenceError):
     """The shared object was deleted, or its lease ran out."""
+
+
+class WorkerLost(MultihostError, RuntimeError):
+    """The worker process that ran a task of a pool died, and the task was not to be run again."""
 
 
 class BadPayload(MultihostError, ValueError):

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing import ProcessError, current_process, util
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from multihost.embedded import EmbeddedServer
 from multihost.errors import ManagerClosed
@@ -63,6 +63,9 @@ from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
 from multihost.wire.ops.taking import Terms
 from multihost.wire.session import Handle, Session
+
+if TYPE_CHECKING:
+    from multihost.pooling.managed import ManagedPool
 
 __all__ = [
     "ArrayProxy",
@@ -526,6 +529,38 @@ class SyncManager(BaseManager):
             name,
             lambda handle: queue_ops.create(handle, "SimpleQueue", terms, (True, True)),
             "0 0",
+        )
+
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        *,
+        name: str | None = None,
+        attempts: int = 1,
+        pickler: str = "pickle",
+    ) -> ManagedPool:
+        """A pool of worker processes: ``Pool(4)``, ``Pool(0, name="render")``; see
+        :class:`multihost.pool.Pool`. 2 round trips, and the start of the processes.
+
+        It lives in this process, and can be pickled: where it arrives it is another client.
+        """
+        from multihost.pooling.managed import ManagedPool, refusable
+
+        return refusable(
+            ManagedPool,
+            self,
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            context,
+            name=name,
+            attempts=attempts,
+            pickler=pickler,
         )
 
     def _queue(self, proxytype: type[AnyQueue], args: tuple[Any, ...], kwds: Any) -> AnyQueue:

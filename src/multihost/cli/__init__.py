@@ -16,6 +16,7 @@ from multihost.cli.garbage import gc
 from multihost.cli.listing import locks, ls, queues
 from multihost.cli.objects import rm, show
 from multihost.cli.top import top
+from multihost.cli.worker import worker
 from multihost.errors import LinkError, MultihostError
 
 __all__ = ["commands", "run"]
@@ -35,7 +36,7 @@ def commands() -> None:
     """
 
 
-for command in (ls, show, locks, queues, rm, gc, doctor, top):
+for command in (worker, ls, show, locks, queues, rm, gc, doctor, top):
     commands.add_command(command)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from multihost.inspection import opened
+from multihost.managers import RedisManager
 from multihost.wire.address import SCHEMES, parse
 from multihost.wire.session import Session
 
@@ -36,6 +37,10 @@ class Target(NamedTuple):
     def open(self) -> AbstractContextManager[Session]:
         """A session there."""
         return opened(self.url, self.namespace, authkey=self.authkey)
+
+    def manager(self) -> RedisManager:
+        """One that takes part there."""
+        return RedisManager(self.url, namespace=self.namespace, authkey=self.authkey or None)
 
 
 def server(command: Command) -> Command:

@@ -150,6 +150,12 @@ class Codec:
         encode = SIMPLE.get(type(value))
         return encode(value) if encode is not None else self._pickle(value, self._identity)
 
+    def pickle(self, value: object, dumps: Callable[[Any], bytes] = _dumps) -> bytes:
+        """The stored form of ``value`` as a whole pickle, made by ``dumps``. Not for a codec with a
+        serializer.
+        """
+        return self._pickle(value, self._sign if self._secret else self._identity, dumps)
+
     def dump_many(self, values: Sequence[object]) -> list[bytes]:
         if self._secret or self.serializer is not None:
             return [self._dump_guarded(value) for value in values]
@@ -235,8 +241,13 @@ class Codec:
 
     # inner forms
 
-    def _pickle(self, value: object, seal: Callable[[bytes], bytes]) -> bytes:
-        data, links, _ = pickle_for(self.home, _dumps, value)
+    def _pickle(
+        self,
+        value: object,
+        seal: Callable[[bytes], bytes],
+        dumps: Callable[[Any], bytes] = _dumps,
+    ) -> bytes:
+        data, links, _ = pickle_for(self.home, dumps, value)
         check_size(len(data) + 32 * len(links))
         return b"@%b;%b" % (",".join(links).encode(), seal(data)) if links else seal(data)
 

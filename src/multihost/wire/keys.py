@@ -14,6 +14,7 @@ for something in it.
 from __future__ import annotations
 
 import re
+import secrets
 import zlib
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ __all__ = [
     "PROTOCOL",
     "Keys",
     "Part",
+    "beside",
     "check_name",
     "check_namespace",
     "names",
@@ -101,6 +103,14 @@ def check_name(name: object) -> str:
     return name
 
 
+def beside(ident: str) -> str:
+    """A new ident of an unnamed object, in the partition of ``ident``."""
+    number = partition(ident)
+    while partition(found := "u:" + secrets.token_urlsafe(16)) != number:
+        pass
+    return found
+
+
 class Keys:
     """The keys of one object.
 
@@ -123,6 +133,11 @@ class Keys:
     def name(self) -> bytes | None:
         """The name as the server has it, None for an unnamed object."""
         return self.ident[2:].encode("utf-8", "surrogatepass") if self.ident[0] == "n" else None
+
+    @property
+    def clients(self) -> bytes:
+        """What the data of unnamed objects of this partition starts with, but for a colon."""
+        return self.prefix + b"u"
 
     @property
     def index(self) -> bytes:

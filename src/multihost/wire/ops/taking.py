@@ -23,7 +23,18 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import OVERDUE, QUIET, SLICE, brief, pop_from, wait, watching
 
-__all__ = ["RANK", "Item", "Places", "Terms", "arrived", "look", "next_item", "take"]
+__all__ = [
+    "RANK",
+    "Item",
+    "Place",
+    "Places",
+    "Terms",
+    "arrived",
+    "give_back",
+    "look",
+    "next_item",
+    "take",
+]
 
 look = Script("queue/look")
 _places = Script("queue/places")
@@ -348,6 +359,11 @@ def take(
     finally:
         if watched is not None:
             watched.waiters.discard(threading.get_ident())
+
+
+def give_back(handle: Handle, place: Place, counted: bool) -> None:
+    """What lies at a place goes back to the head; ``counted`` if it was delivered. 1 round trip."""
+    _back.repeat(handle, place.name, b"%d" % counted)
 
 
 def arrived(handle: Handle, places: Places, items: Sequence[Item]) -> None:
