@@ -49,7 +49,7 @@ def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     shown = capsys.readouterr().out
     assert "--url" in shown
     assert "--authkey-file" in shown
-    assert ("--json" in shown) is (name != "worker")
+    assert "--json" in shown
 
 
 def test_the_package_does_not_import_the_libraries() -> None:
