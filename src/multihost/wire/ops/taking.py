@@ -361,9 +361,9 @@ def take(
             watched.waiters.discard(threading.get_ident())
 
 
-def give_back(handle: Handle, place: Place, counted: bool) -> None:
+def give_back(handle: Handle, flight: bytes, counted: bool) -> None:
     """What lies at a place goes back to the head; ``counted`` if it was delivered. 1 round trip."""
-    _back.repeat(handle, place.name, b"%d" % counted)
+    _back.repeat(handle, flight, b"%d" % counted)
 
 
 def arrived(handle: Handle, places: Places, items: Sequence[Item]) -> None:
