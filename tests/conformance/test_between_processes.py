@@ -69,7 +69,6 @@ for name in (
     bound(name, SharedTypes)
 
 
-
 class Processes(Children, borrowed.ProcessesMixin):
     """The tests of ``multiprocessing.Pool``, with ours."""
 

@@ -39,7 +39,10 @@ def test_with_attempts_it_is_run_again(manager):
 
 def test_a_client_hears_of_it_when_no_worker_is_left(manager):
     began, go_on = manager.Queue(), manager.Event()
-    with manager.Pool(1, name="lonely", context=FORK) as others, manager.Pool(0, name="lonely") as p:
+    with (
+        manager.Pool(1, name="lonely", context=FORK) as others,
+        manager.Pool(0, name="lonely") as p,
+    ):
         lost = p.apply_async(work.say_and_wait, (began, go_on))
         worker = began.get(timeout=5)
         others._crew.size = 0  # nobody replaces it

@@ -122,6 +122,7 @@ class Places(Hold):
         "_taken",
         "deliveries",
         "free",
+        "life",
         "prefetch",
         "ready",
         "simple",
@@ -139,6 +140,7 @@ class Places(Hold):
         self.simple = terms.order != "p"  # a list of which nothing is fetched ahead
         self.waited = False  # whether there was no item last time
         self.deliveries = threading.local()
+        self.life = DAY  # of what lies at a place of an unnamed queue, in milliseconds
         self._lock = threading.Lock()
         self._made = self._registered = 0
         self._last: dict[Caller, Place] = {}  # of which all items arrived
@@ -291,7 +293,7 @@ class Places(Hold):
         elif self.terms.most:
             commands.append(pack((b"HGET", handle.keys.data, b"w")))
         if unnamed and not self.terms.again:
-            commands.append(pack((b"PEXPIRE", place.key, DAY)))
+            commands.append(pack((b"PEXPIRE", place.key, self.life)))
         return commands
 
 
