@@ -143,6 +143,7 @@ class Client:
         """The thread that hears of results. Returns when the queue of results is deleted."""
         handle = self._results._handle
         places = Places.of(handle, PLAIN)
+        places.life = handle.session.lease_ms  # results may be large, and nobody else wants them
         count = 1
         try:
             while True:

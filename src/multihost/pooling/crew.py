@@ -8,7 +8,9 @@ from multiprocessing import util
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from multihost.errors import MultihostError
 from multihost.pooling.loop import UNPREPARED, Orders, work
+from multihost.wire.ops import pool as ops
 
 __all__ = ["Crew"]
 
@@ -57,7 +59,16 @@ class Crew:
             slot = self._slots.pop(process.pid, None) if process.pid else None
             if slot is not None:
                 self._judge(process, slot)
+                if process.exitcode and process.exitcode < 0:
+                    self._bury(slot)
             yield process
+
+    def _bury(self, slot: int) -> None:
+        """Others would find out in a second that it was killed."""
+        try:
+            ops.bury(self.orders.ticket.handle(), self.orders.tally.session(slot))
+        except MultihostError as error:
+            util.debug("others are not told of a dead worker: %s", error)
 
     def _judge(self, process: BaseProcess, slot: int) -> None:
         if process.exitcode == UNPREPARED:

@@ -214,6 +214,7 @@ class _Worker:
 def work(orders: Orders, slot: int) -> None:
     """The target of a worker process."""
     worker = _Worker(orders, slot)
+    orders.tally.enter(slot, worker.handle.session.presence.sid)
     orders.lifeline.at_end(worker.abandoned)
     worker.heed_signals()
     try:

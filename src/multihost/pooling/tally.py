@@ -1,4 +1,4 @@
-"""What workers have done, counted in memory that they share with who started them."""
+"""What workers have done, told in memory that they share with who started them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Progress", "Tally"]
 
-FIELDS = 4
+FIELDS = 6
 
 
 class Progress(NamedTuple):
@@ -21,7 +21,7 @@ class Progress(NamedTuple):
 
 
 class Tally:
-    """Four numbers for each of some workers, of which only that one writes them.
+    """Some numbers for each of some workers, of which only that one writes them.
 
     A worker that follows another one counts on.
     """
@@ -29,8 +29,18 @@ class Tally:
     def __init__(self, workers: int) -> None:
         self._numbers: Any = RawArray("q", FIELDS * max(workers, 1))
 
+    def enter(self, slot: int, session: bytes) -> None:
+        """The worker begins, with a session of this name: 16 bytes."""
+        name = int.from_bytes(session[:8], "big"), int.from_bytes(session[8:], "big")
+        self._numbers[FIELDS * slot + 4 : FIELDS * slot + 6] = name
+
+    def session(self, slot: int) -> bytes:
+        """The session of the last worker of this slot."""
+        name = self._numbers[FIELDS * slot + 4 : FIELDS * slot + 6]
+        return b"".join(int(part).to_bytes(8, "big") for part in name)
+
     def ready(self, slot: int) -> None:
-        """The worker can begin."""
+        """The worker can take tasks."""
         self._numbers[FIELDS * slot] += 1
 
     def begun(self, slot: int) -> None:

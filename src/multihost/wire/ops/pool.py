@@ -29,6 +29,7 @@ __all__ = [
     "State",
     "Tag",
     "Worker",
+    "bury",
     "create",
     "next_task",
     "record",
@@ -136,7 +137,7 @@ def next_task(handle: Handle, places: Places, done: Done | None, more: bool) -> 
         )
         if broken or not places.is_fresh(lapses):
             # An attempt may have come late, or twice: nobody knows what lies there.
-            give_back(handle, place, counted=False)
+            give_back(handle, place.name, counted=False)
             places.give_up(place)
             done = None
             if more:
@@ -168,9 +169,21 @@ def wait_for_task(handle: Handle, places: Places) -> Item:
 
 def return_task(handle: Handle, places: Places, item: Item, begun: bool) -> None:
     """A task goes back, for another worker. 1 round trip."""
-    give_back(handle, item.place, counted=begun)
+    give_back(handle, item.place.name, counted=begun)
     item.place.left = 0
     places.release(item.place)
+
+
+def bury(handle: Handle, session: bytes) -> None:
+    """A worker is known to be dead: what it had goes back, or is lost. 3 round trips.
+
+    Its places stay known: what it sent before it died may still arrive.
+    """
+    places = handle.link.call(b"HGET", handle.keys.refs, b"f:" + session)
+    for number in range(1, int(places or 0) + 1):
+        give_back(handle, b"%b.%d" % (session, number), counted=True)
+    if places:
+        _look.repeat(handle, b"", b"0")
 
 
 def watch(handle: Handle) -> None:
@@ -179,8 +192,9 @@ def watch(handle: Handle) -> None:
 
 
 def state(handle: Handle) -> State:
-    """2 round trips, O(workers)."""
+    """2 round trips, O(workers). Dead ones among them will be found soon."""
     link, keys = handle.link, handle.keys
+    handle.session.janitor.suspect(keys, _look)
     exists, waiting, refs = link.pipeline(
         [(b"EXISTS", keys.data), (b"LLEN", keys.items), (b"HGETALL", keys.refs)]
     )

@@ -122,6 +122,7 @@ class Places(Hold):
         "_taken",
         "deliveries",
         "free",
+        "life",
         "prefetch",
         "ready",
         "simple",
@@ -139,6 +140,7 @@ class Places(Hold):
         self.simple = terms.order != "p"  # a list of which nothing is fetched ahead
         self.waited = False  # whether there was no item last time
         self.deliveries = threading.local()
+        self.life = DAY  # of what lies at a place of an unnamed queue, in milliseconds
         self._lock = threading.Lock()
         self._made = self._registered = 0
         self._last: dict[Caller, Place] = {}  # of which all items arrived
@@ -291,7 +293,7 @@ class Places(Hold):
         elif self.terms.most:
             commands.append(pack((b"HGET", handle.keys.data, b"w")))
         if unnamed and not self.terms.again:
-            commands.append(pack((b"PEXPIRE", place.key, DAY)))
+            commands.append(pack((b"PEXPIRE", place.key, self.life)))
         return commands
 
 
@@ -361,9 +363,9 @@ def take(
             watched.waiters.discard(threading.get_ident())
 
 
-def give_back(handle: Handle, place: Place, counted: bool) -> None:
+def give_back(handle: Handle, flight: bytes, counted: bool) -> None:
     """What lies at a place goes back to the head; ``counted`` if it was delivered. 1 round trip."""
-    _back.repeat(handle, place.name, b"%d" % counted)
+    _back.repeat(handle, flight, b"%d" % counted)
 
 
 def arrived(handle: Handle, places: Places, items: Sequence[Item]) -> None:

@@ -46,7 +46,7 @@ for _ = 1, 1000 do -- so many that nobody waits for, at most
   if not client or string.sub(item, -64, -43) ~= string.sub(client, -22) then client = client_of(clients, item) end
   local lost = is_lost(item)
   if client and not lost then
-    if string.find(data, '}:u:', 1, true) then redis.call('PEXPIRE', place, '86400000') end
+    if string.find(data, '}:u:', 1, true) then keep(data, place) end
     return {flag, item}
   end
   redis.call('DEL', place)
