@@ -190,7 +190,11 @@ class Workers:
             self._out.recv_bytes()
         self._stops += 1
         self._is_stopping = True
-        self._crew.terminate()
+        if self._stops == 1:
+            self._crew.terminate()
+        else:  # a second SIGTERM, close behind the first one, may be taken for the same
+            for process in self._crew.processes:
+                process.kill()
         self._tell("stopping")
 
     def _tell(self, kind: Any, pid: int | None = None, exitcode: int | None = None) -> None:
