@@ -108,6 +108,7 @@ def _dead_sessions(server: AnyServer, m: RedisManager) -> str:
     haunt(m.Semaphore("dead-semaphore", 2), v="1", **{"p:ghost": "1"})
     haunt(m.Barrier("dead-barrier", 3), c="1", **{"q:ghost.0.MainThread": "0"})
     haunt(m.Condition("dead-condition"), **{"z:ghost.0.MainThread": "0", "c:0": "1"})
+    haunt(m.Condition("held-by-the-dead"), h="ghost.0.MainThread.0000000000000001")
     queue = m.Queue("dead-queue", 5)
     data = haunt(queue, **{"w": "1", "q:ghost.0.MainThread": "1"})
     server.command("HSET", data + b":refs", "f:ghost", 1)

@@ -6,7 +6,7 @@ import click
 
 from multihost.cli import output
 from multihost.cli.options import Target, as_json, server
-from multihost.inspection import GARBAGE_KINDS, find_garbage, remove
+from multihost.inspection import GARBAGE_KINDS, HOUR, find_garbage, remove
 
 __all__ = ["gc"]
 
@@ -20,9 +20,17 @@ ROUNDS = 3  # what is let go may let others go
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed: the default.")
 @click.option("--yes", is_flag=True, help="Remove it.")
+@click.option(
+    "--lease",
+    default=HOUR,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="For objects that nothing keeps; at least the longest RedisManager(lease=) in use.",
+)
 @as_json
 @server
-def gc(target: Target, dry_run: bool, yes: bool, as_json: bool) -> None:
+def gc(target: Target, dry_run: bool, yes: bool, lease: float, as_json: bool) -> None:
     """Find what belongs to nobody, and remove it with --yes.
 
     It never removes what is in use: each script looks again in the moment in which it removes.
@@ -30,7 +38,7 @@ def gc(target: Target, dry_run: bool, yes: bool, as_json: bool) -> None:
     if dry_run and yes:
         raise click.UsageError("--dry-run or --yes, not both")
     rows = []
-    with target.open() as session:
+    with target.open(lease) as session:
         for _ in range(ROUNDS if yes else 1):
             found = find_garbage(session)
             done = list(remove(session, found)) if yes else [(each, False) for each in found]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from multihost.inspection import opened
+from multihost.inspection import HOUR, opened
 from multihost.managers import RedisManager
 from multihost.wire.address import SCHEMES, parse
 from multihost.wire.session import Session
@@ -34,9 +34,9 @@ class Target(NamedTuple):
     def __repr__(self) -> str:
         return "Target(...)"
 
-    def open(self) -> AbstractContextManager[Session]:
-        """A session there."""
-        return opened(self.url, self.namespace, authkey=self.authkey)
+    def open(self, lease: float = HOUR) -> AbstractContextManager[Session]:
+        """A session there; ``lease`` is for what it lets live on."""
+        return opened(self.url, self.namespace, authkey=self.authkey, lease=lease)
 
     def manager(self) -> RedisManager:
         """One that takes part there."""

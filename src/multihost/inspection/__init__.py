@@ -20,10 +20,11 @@ from multihost.inspection.objects import (
     preview,
     queue_of,
 )
-from multihost.inspection.place import opened, server_time
+from multihost.inspection.place import HOUR, opened, server_time
 
 __all__ = [
     "GARBAGE_KINDS",
+    "HOUR",
     "Activity",
     "Finding",
     "Garbage",

@@ -43,6 +43,7 @@ TYPEIDS = frozenset(
         "LifoQueue",
         "PriorityQueue",
         "SimpleQueue",
+        "Pool",
     }
 )
 """What this release knows to be gone when its data is."""

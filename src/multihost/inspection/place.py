@@ -12,7 +12,7 @@ from multihost.wire.keys import check_namespace
 from multihost.wire.link import Link
 from multihost.wire.session import Session
 
-__all__ = ["opened", "server_time"]
+__all__ = ["HOUR", "opened", "server_time"]
 
 TIMEOUT = 10.0
 HOUR = 3600.0

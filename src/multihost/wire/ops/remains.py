@@ -9,7 +9,7 @@ from multihost.wire.keys import Keys, partition
 from multihost.wire.link import Command, pairs
 from multihost.wire.ops import barrier, condition, lock, queue, semaphore
 from multihost.wire.ops.ownership import abandon, give_lease, is_kept, settle_all
-from multihost.wire.ops.survey import sessions
+from multihost.wire.ops.survey import Party, look_at, sessions
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
@@ -38,11 +38,11 @@ BATCH = 1000
 PARTS = ("index", "spelled", "owners", "items", "dead")
 
 _LOOKS = {
-    "lock": lock.bury,
-    "semaphore": semaphore.bury,
-    "condition": condition.bury,
-    "barrier": barrier.bury,
-    "queue": queue.bury_dead,
+    "lock": (lock.bury,),
+    "semaphore": (semaphore.bury,),
+    "condition": (condition.bury, lock.bury),  # a lock of its own lies in the same hash
+    "barrier": (barrier.bury,),
+    "queue": (queue.bury_dead,),
 }
 
 
@@ -124,9 +124,24 @@ def settle(handle: Handle) -> bool:
 
 
 def bury(handle: Handle, family: str) -> bool:
-    """Let others have what dead sessions hold of an object, and forget who waited. 1 round trip."""
-    _LOOKS[family](handle)
-    return True
+    """Let others have what dead sessions hold of an object, and forget who waited; whether that
+    changed something. 1 round trip, and a look before and after.
+    """
+    before = _dead(handle)
+    for look in _LOOKS[family]:
+        look(handle)
+    return _dead(handle) != before
+
+
+def _dead(handle: Handle) -> list[Party]:
+    """Those of its parties that are dead."""
+    session = handle.session
+    return [
+        party
+        for seen in look_at(session.link, session.namespace, [handle.keys.ident])
+        for party in (*seen.holders, *seen.waiters)
+        if party.note is None
+    ]
 
 
 def salvage(handle: Handle, flight: str) -> bool:
