@@ -246,13 +246,16 @@ def test_queues(manager: RedisManager, ask: Any, rows: Any) -> None:
 
 
 def test_show(manager: RedisManager, ask: Any, rows: Any) -> None:
-    manager.dict("d", {"a": 1, (1, 2): [3], "bomb": Bomb(), "b": None})
+    inner = manager.list()
+    d = manager.dict("d", {"a": 1, (1, 2): [3], "bomb": Bomb()})
+    d["b"] = inner
     shown = ask("show", "d")
     assert [(e["key"], e["value"]) for e in shown["entries"][:2]] == [
         ("'a'", "1"),
         ("(1, 2)", "[3]"),
     ]
     assert shown["entries"][2]["value"].endswith("bytes>"), "nothing is executed"
+    assert shown["entries"][3]["value"] == f"<refers to {inner._token.ident}>"
     assert len(ask("show", "d", "--items", "2")["entries"]) == 2
     assert ask("show", "d", "--items", "0")["entries"] == []
     for name, proxy, entries in (

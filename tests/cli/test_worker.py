@@ -116,11 +116,17 @@ def test_what_a_terminal_shows(url: str) -> None:
         m.delete("p")
 
 
-def test_a_pool_among_the_queues(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pool_is_seen(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     with RedisManager(url) as m, Pool(0, url=url, name="p") as pool:
         pool.apply_async(abs, (-1,))
         assert run(["queues", "--json", url]) == 0
         [info, *_] = json.loads(capsys.readouterr().out)
         assert (info["name"], info["type"], info["length"]) == ("p", "Pool", 1)
+        assert run(["top", "--once", "--json", url]) == 0
+        [found] = json.loads(capsys.readouterr().out)["pools"]
+        assert (found["name"], found["waiting"], found["running"]) == ("p", 1, 0)
+        assert found["workers"] == []
+        assert run(["top", "--once", url]) == 0
+        assert "POOL  WAITING" in capsys.readouterr().out
         pool.terminate()
         m.delete("p")

@@ -30,7 +30,19 @@ __all__ = [
 ]
 
 NUMBERS = frozenset(
-    {"length", "memory", "size", "max", "waiters", "unfinished", "taken", "dead", "objects", "+/s"}
+    [
+        "length",
+        "memory",
+        "size",
+        "max",
+        "waiters",
+        "unfinished",
+        "taken",
+        "dead",
+        "waiting",
+        "running",
+        "+/s",
+    ]
 )
 WIDE = 10_000  # columns: what reads a pipe does not want lines cut
 

@@ -22,13 +22,14 @@ from multihost.cli.listing import (
     row_of_queue,
 )
 from multihost.cli.options import Target, as_json, server
-from multihost.inspection import Activity, activity, queue_of
+from multihost.inspection import Activity, ObjectInfo, activity, queue_of
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 __all__ = ["top"]
 
+POOL = "Pool"
 ROWS = 15  # of each table
 
 
@@ -115,6 +116,14 @@ def _rates(now: Activity, before: Activity | None) -> dict[str, float]:
     }
 
 
+def _queues(now: Activity) -> list[ObjectInfo]:
+    return [i for i in now.objects if queue_of(i) is not None and i.typeid != POOL]
+
+
+def _pools(now: Activity) -> list[ObjectInfo]:
+    return [info for info in now.objects if info.typeid == POOL]
+
+
 def _document(now: Activity, before: Activity | None) -> str:
     rates = _rates(now, before)
     return output.line(
@@ -128,8 +137,17 @@ def _document(now: Activity, before: Activity | None) -> str:
             "locks": [described(info) for info in now.objects if info.typeid in LOCKS],
             "queues": [
                 described(info) | {"growth_per_second": rates.get(info.ident)}
-                for info in now.objects
-                if queue_of(info) is not None
+                for info in _queues(now)
+            ],
+            "pools": [
+                {
+                    "name": info.name,
+                    "waiting": info.length,
+                    "running": sum(who.count for who in info.holders),
+                    "growth_per_second": rates.get(info.ident),
+                    "workers": info.holders,
+                }
+                for info in _pools(now)
             ],
         }
     )
@@ -142,9 +160,7 @@ def _view(now: Activity, before: Activity | None) -> Group:
     rates = _rates(now, before)
     locks = [info for info in now.objects if info.typeid in LOCKS]
     locks.sort(key=lambda info: (-len(info.waiters), -len(info.holders)))
-    queues = [info for info in now.objects if queue_of(info) is not None]
-    queues.sort(key=lambda info: -(info.length or 0))
-    grown = [rates.get(info.ident) for info in queues[:ROWS]]
+    queues = sorted(_queues(now), key=lambda info: -(info.length or 0))
     parts: list[Any] = [
         Text(_headline(now), style="bold"),
         Text(_census(now.types, now.is_whole)),
@@ -154,11 +170,26 @@ def _view(now: Activity, before: Activity | None) -> Group:
         parts += [Text(), output.table(LOCK_COLUMNS, rows)]
     if queues:
         columns = (*QUEUE_COLUMNS[:3], "+/s", *QUEUE_COLUMNS[3:])
-        table = [row_of_queue(info) for info in queues[:ROWS]]
-        signed = [None if rate is None else f"{rate:+.1f}" for rate in grown]
-        with_rates = [(*row[:3], rate, *row[3:]) for row, rate in zip(table, signed, strict=True)]
-        parts += [Text(), output.table(columns, with_rates)]
+        table = [(info, row_of_queue(info)) for info in queues[:ROWS]]
+        rated = [(*row[:3], _signed(rates.get(info.ident)), *row[3:]) for info, row in table]
+        parts += [Text(), output.table(columns, rated)]
+    if pools := _pools(now):
+        rows = [
+            (
+                info.name,
+                info.length,
+                _signed(rates.get(info.ident)),
+                sum(who.count for who in info.holders),
+                output.who(info.holders),
+            )
+            for info in pools[:ROWS]
+        ]
+        parts += [Text(), output.table(("pool", "waiting", "+/s", "running", "workers"), rows)]
     return Group(*parts)
+
+
+def _signed(rate: float | None) -> str | None:
+    return None if rate is None else f"{rate:+.1f}"
 
 
 def _headline(now: Activity) -> str:

@@ -298,6 +298,8 @@ def _bare(item: bytes) -> bytes:
 def _shown(codec: Codec, stored: bytes | None) -> str:
     if stored is None:
         return "?"
+    if stored[:1] in (b"@", b"#") and b";" in stored:
+        return f"<refers to {', '.join(codec.links(stored))}>"
     try:
         return repr(_plain(codec, stored))
     except _UNREADABLE:
@@ -306,8 +308,6 @@ def _shown(codec: Codec, stored: bytes | None) -> str:
 
 def _plain(codec: Codec, stored: bytes) -> Any:
     """The value, if that takes neither a class nor a call."""
-    if stored[:1] in (b"@", b"#"):
-        raise BadPayload("it contains proxies")
     stored = codec.unsealed(stored)
     if stored[:1].isdigit() or stored[:1] == b"-":
         return int(stored)
