@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 NUMBERS = frozenset(
-    [
+    {
         "length",
         "memory",
         "size",
@@ -42,7 +42,7 @@ NUMBERS = frozenset(
         "waiting",
         "running",
         "+/s",
-    ]
+    }
 )
 WIDE = 10_000  # columns: what reads a pipe does not want lines cut
 
