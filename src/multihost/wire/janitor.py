@@ -4,8 +4,8 @@ Whoever waits for something looks after it: the background thread of each waitin
 ``look`` script of the object about three times a second. That releases what dead sessions held,
 restores tokens that went astray, and tells which sessions hold something. Of those the connection
 is looked up (``CLIENT LIST ID``): if it is gone, and the server is the one that counted it, the
-session is given :data:`GRACE` seconds to come back. Where many processes
-wait, each looks less often.
+session is given :data:`GRACE` seconds to come back. Where many processes wait, each looks less
+often.
 """
 
 from __future__ import annotations

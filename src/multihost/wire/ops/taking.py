@@ -81,7 +81,7 @@ class Place:
     def __init__(self, places: Places, caller: Caller, number: int) -> None:
         keys = places.handle.keys
         self.name = b"%b.%d" % (places.id, number)
-        self.key = b"%b:flight:%b" % (keys.data, self.name)
+        self.key = keys.flight(self.name)
         self.caller = caller
         self.lapses = places.lapses
         self.left = 0  # items that lie there and have not arrived, or are not done
