@@ -14,6 +14,8 @@ import pytest
 
 from multihost import Manager, ObjectGone, RedisManager, ShutDown
 from multihost.managers import QueueStatistics
+from multihost.wire.ops import taking
+from multihost.wire.script import Script
 from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
@@ -254,6 +256,53 @@ def test_who_waits_for_room_hears_of_the_end(
         assert not joiner
         q.task_done()
     assert wait_until(lambda: joiner) == [ObjectGone if end == "delete" else None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_took_before_hears_of_the_end(kind: str, m: RedisManager, other: RedisManager) -> None:
+    q = getattr(m, kind)("x")
+    q.put_many([1, 2])
+    q.get()
+    getattr(other, kind)("x").delete()
+    for act in (q.get_nowait, q.get, lambda: q.get(timeout=1), lambda: q.get_many(2)):
+        with pytest.raises(ObjectGone, match="x"):
+            act()
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue"])
+def test_the_end_is_marked_once(kind: str, m: RedisManager, server: AnyServer) -> None:
+    q = getattr(m, kind)("x")
+    q.put(1)
+    q.shutdown()
+    q.shutdown()
+    items, place = q._handle.keys.items, q._handle.keys.flight(b"late.1")
+    for script in (taking._spent, taking._back):
+        server.command("RPUSH", place, "")
+        script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+        assert server.command("LLEN", items) == 2
+    assert q.get() == 1
+    with pytest.raises(ShutDown):
+        q.get()
+    q.shutdown(immediate=True)
+    assert server.command("LLEN", items) == 1
+
+
+# -- deleted, and made again
+
+
+@pytest.mark.parametrize("script", [taking._spent, taking._back], ids=lambda each: each.name)
+def test_the_end_of_a_queue_is_not_that_of_the_next(
+    script: Script, m: RedisManager, server: AnyServer
+) -> None:
+    m.Queue("x").delete()
+    q = m.Queue("x")
+    server.command("RPUSH", q._handle.keys.flight(b"late.1"), "")
+    script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+    assert q.qsize() == 0
+    q.put(1)
+    assert q.get() == 1
+    with pytest.raises(Empty):
+        q.get_nowait()
 
 
 def test_a_timeout_is_exact(m: RedisManager) -> None:
