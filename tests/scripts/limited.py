@@ -156,7 +156,7 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
     ) -> list[Any]:
         """A wait: its first script runs alone, the second one with the pop before it."""
         commands = limits.of_scripts(requests)
-        if commands is None or commands[0][0] == b"EXISTS":  # of a queue: no script, or one behind
+        if commands is None or commands[0][0] == b"HEXISTS":  # of a queue: no script, or one behind
             if commands is None:
                 limits.plain(self)
             else:

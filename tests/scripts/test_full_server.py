@@ -9,7 +9,7 @@ from queue import Empty
 
 import pytest
 
-from multihost import RedisManager, ServerFull
+from multihost import RedisManager, ServerFull, ShutDown
 from tests.faults import sync
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case
@@ -314,4 +314,19 @@ def test_a_full_server_lets_consumers_take(kind: str, redeliver: bool, small: Se
         assert q.statistics().in_flight == 0 or not redeliver
         q.put(7)
         assert q.get() == 7
+    small.command("FLUSHALL")
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
+def test_a_consumer_hears_of_the_end_on_a_full_server(kind: str, small: Server) -> None:
+    with RedisManager(small.url) as manager:
+        q = getattr(manager, kind)("q")
+        q.put_many([1, 1])
+        q.get()
+        q.shutdown()
+        with full(small):
+            assert q.get() == 1
+            for act in (q.get, q.get_nowait, lambda: q.get(timeout=1), lambda: q.get_many(2)):
+                with pytest.raises(ShutDown):
+                    act()
     small.command("FLUSHALL")

@@ -10,7 +10,15 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from multihost.proxies.base import BaseProxy, Token, _name
 from multihost.wire.ops import queue as ops
 from multihost.wire.ops import ranking
-from multihost.wire.ops.taking import Places, Terms, arrived, next_item, take
+from multihost.wire.ops.taking import (
+    Places,
+    Terms,
+    arrived,
+    fetched,
+    next_item,
+    one_arrived,
+    take,
+)
 from multihost.wire.session import Handle
 
 __all__ = [
@@ -86,7 +94,7 @@ class _QueueBase(BaseProxy, Generic[T]):
         try:
             return self._handle.codec.load(item.value)  # type: ignore[no-any-return]
         finally:
-            arrived(self._handle, places, (item,))
+            one_arrived(self._handle, places, item)
             places.deliveries.last = item.times
 
     def put_nowait(self, item: T) -> None:
@@ -218,7 +226,8 @@ class QueueProxy(_QueueBase[T]):
         if n < 1:
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
         places = self._places()
-        items = take(self._handle, places, n, block, _seconds(block, timeout))
+        seconds = _seconds(block, timeout)
+        items = fetched(self._handle, places, n) or take(self._handle, places, n, block, seconds)
         if not items:
             raise Empty
         try:

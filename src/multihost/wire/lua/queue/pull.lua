@@ -6,7 +6,8 @@
 --   data                  hash  'n' -> most items; 'x' -> it was shut down; 'w' -> who waits for room; 'gw',
 --                               'g:<waiter>': who waits for an item
 --   data:items            zset  the items
---   data:flight:<flight>  list  where they go, each behind its score
+--   data:refs             hash  'f:<session>' -> how many places it has
+--   data:flight:<flight>  list  where they go, each behind the kind of all items and its score
 --   data:tokens           list  hints for who waits for room
 --   data:tokens:get       list  hints for who waits for an item
 -- ARGV
@@ -31,6 +32,11 @@ if not state[1] then
 end
 local had = redis.call('LRANGE', place, 0, -1)
 if #had > 0 then return had end -- nobody heard of the first attempt
+local session, number = string.match(flight, '^(.*)%.(%d+)$')
+if tonumber(redis.call('HGET', data .. ':refs', 'f:' .. session) or 0) < tonumber(number) then
+  redis.call('HSET', data .. ':refs', 'f:' .. session, number) -- the queue was deleted, and made again
+  keep(data, data .. ':refs')
+end
 local found = redis.call('ZRANGE', items, 0, count - 1, 'WITHSCORES')
 local waiters = tonumber(state[4] or 0)
 if #found == 0 then
