@@ -266,8 +266,9 @@ class QueueProxy(_QueueBase[T]):
         return self._handle.codec.load_many(ops.dead_letters(self._handle, self._terms))
 
     def requeue_dead_letters(self) -> int:
-        """Put the dead letters back, behind all other items, as if they were new; how many there
-        were. 1 round trip, O(letters).
+        """Put the dead letters back, behind all other items, as if they were new (in a
+        PriorityQueue before those with which only Python can compare them); how many there were. 1
+        round trip, O(letters).
         """
         return ops.bury(self._handle, True)
 

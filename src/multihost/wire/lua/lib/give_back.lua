@@ -22,8 +22,7 @@ local function give_back(data, flight, order, counted, limit, down)
       if counted and limit > 0 and times >= limit then
         table.insert(letters, 1, rank .. bare)
       elseif order == 'p' then
-        local score, member = string.match(rank, '^(%S+) (.*)$')
-        redis.call('ZADD', items, score, member .. value)
+        reshelve(data, rank, value)
         gave = gave + 1
       else
         redis.call(order == 'l' and 'RPUSH' or 'LPUSH', items, value)

@@ -16,6 +16,7 @@
 
 -- @include lib/keep
 -- @include lib/mark
+-- @include lib/reshelve
 -- @include lib/give_back
 -- @include lib/finished
 -- @include lib/wake

@@ -25,6 +25,7 @@
 -- @include lib/keep
 -- @include lib/size
 -- @include lib/mark
+-- @include lib/reshelve
 -- @include lib/give_back
 -- @include lib/finished
 -- @include lib/hand_out
