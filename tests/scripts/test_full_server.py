@@ -86,9 +86,16 @@ GROWING = [
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[Server]:
+def small_server() -> Iterator[Server]:
     with Server(tcp=True) as server:
         yield server
+
+
+@pytest.fixture
+def small(small_server: Server) -> Iterator[Server]:
+    """Empty for each test."""
+    yield small_server
+    small_server.command("FLUSHALL")
 
 
 @contextlib.contextmanager
@@ -122,7 +129,6 @@ def test_a_call_on_a_full_server(case: Case, small: Server) -> None:
                 assert left(small, scene) == expected
                 if case.state is not None:
                     check(case, scene, result)
-    small.command("FLUSHALL")
 
 
 def test_reads_and_lookups_work_on_a_full_server(small: Server) -> None:
@@ -205,7 +211,6 @@ def test_an_operation_of_a_lock_on_a_full_server(case: sync.Case, small: Server)
             assert result == case.result
             assert sync.facts(stage) == expected
             case.finish(stage)
-    small.command("FLUSHALL")
 
 
 def wait_on_condition(stage: sync.Stage) -> None:
@@ -261,7 +266,6 @@ def test_a_session_lives_on_a_full_server(small: Server) -> None:
                 lock.acquire()
         assert theirs.acquire(False)
         theirs.release()
-    small.command("FLUSHALL")
 
 
 def test_the_dead_are_found_on_a_full_server(small: Server) -> None:
@@ -282,7 +286,6 @@ def test_the_dead_are_found_on_a_full_server(small: Server) -> None:
             assert [call.outcome() for call in calls] == [True, True]
         lock.release()
         semaphore.release()
-    small.command("FLUSHALL")
 
 
 @pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
@@ -314,7 +317,6 @@ def test_a_full_server_lets_consumers_take(kind: str, redeliver: bool, small: Se
         assert q.statistics().in_flight == 0 or not redeliver
         q.put(7)
         assert q.get() == 7
-    small.command("FLUSHALL")
 
 
 @pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
@@ -329,4 +331,3 @@ def test_a_consumer_hears_of_the_end_on_a_full_server(kind: str, small: Server) 
             for act in (q.get, q.get_nowait, lambda: q.get(timeout=1), lambda: q.get_many(2)):
                 with pytest.raises(ShutDown):
                     act()
-    small.command("FLUSHALL")
