@@ -221,7 +221,8 @@ class QueueProxy(_QueueBase[T]):
     def get_many(self, n: int, block: bool = True, timeout: float | None = None) -> list[T]:
         """Take up to ``n`` items; waits until there is one. 1 round trip, O(items).
 
-        Raises as ``get``.
+        Where ``get`` fetched items ahead these come first, alone and without a round trip. Raises
+        as ``get``.
         """
         if n < 1:
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
