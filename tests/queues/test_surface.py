@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 import time
@@ -327,6 +328,22 @@ def test_the_end_of_a_queue_is_not_that_of_the_next(
     assert q.get() == 1
     with pytest.raises(Empty):
         q.get_nowait()
+
+
+@pytest.mark.parametrize("script", [taking._spent, taking._back], ids=lambda each: each.name)
+def test_who_meets_the_end_too_late_passes_it_on(
+    script: Script, m: RedisManager, server: AnyServer
+) -> None:
+    q = m.Queue("x")
+    q.delete()
+    keys = q._handle.keys
+    server.command("UNLINK", keys.items)
+    server.command("RPUSH", keys.flight(b"late.1"), "")
+    with contextlib.suppress(ObjectGone):  # which one of the two says
+        script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+    assert server.command("LRANGE", keys.items, "0", "-1") == [b""]
+    assert 0 < server.command("PTTL", keys.items) <= 1000
+    assert not server.command("EXISTS", keys.flight(b"late.1"))
 
 
 def test_a_deleted_queue_forgets_its_consumers(m: RedisManager, server: AnyServer) -> None:

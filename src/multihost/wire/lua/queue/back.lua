@@ -26,7 +26,12 @@ local flight, counted = ARGV[1], ARGV[2]
 local place = data .. ':flight:' .. flight
 local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw', 'x')
 if not state[1] then
+  local has_mark = redis.call('LINDEX', place, -1) == ''
   redis.call('UNLINK', place)
+  if has_mark then -- others wait for it
+    mark_end(data .. ':items', 'f')
+    redis.call('PEXPIRE', data .. ':items', '1000')
+  end
   return false
 end
 local gave, dead = give_back(data, place, state[1], counted == '1', tonumber(state[2]), state[6])
