@@ -184,7 +184,8 @@ class Janitor:
                     self._errands.append((later, seconds, action))
 
     def _do_chores(self) -> None:
-        chores, self._chores = self._chores, []
+        with self._lock:
+            chores, self._chores = self._chores, []
         for until, once, action in chores:
             done = False
             try:
@@ -193,7 +194,8 @@ class Janitor:
             except MultihostError as error:
                 logger.debug("at %s, later: %s", self.link.address, error)
             if not done and time.monotonic() < until:
-                self._chores.append((until, once, action))
+                with self._lock:
+                    self._chores.append((until, once, action))
 
     def _look(self, watched: Watched) -> None:
         watched.looks += 1
