@@ -14,6 +14,7 @@ from multihost import RedisManager
 from tests.chaos.aftermath import nothing_left
 from tests.chaos.crew import FORK, Crew, Whistle, together
 from tests.chaos.journal import Journal, seconds
+from tests.chaos.machine import Watch
 from tests.support.procs import run_all
 from tests.support.server import Server
 
@@ -81,7 +82,7 @@ class Torment:
 
     def everybody_passes(self) -> None:
         self.journal.give_order("action", "go on")
-        begin = self.journal.note("round")
+        begin = self.begin("round")
         self.order(range(PARTIES), "come")
         self.expect("passed", set(self.crew.pids), begin)
         self.journal.forget_orders("action")
@@ -98,20 +99,20 @@ class Torment:
         self.crew.replace(numbers)
         if were_there:
             self.expect("broken", {pids[n] for n in others} - victims, killed)
-            begin = self.journal.note("too late")
+            begin = self.begin("too late")
             self.order([late], "come")
             self.expect("broken", {pids[late]}, begin)
             self.barrier.reset()
         else:
             # They died before they came; the others wait for those who replace them.
             self.journal.give_order("action", "go on")
-            begin = self.journal.note("round")
+            begin = self.begin("round")
             self.order([late, *numbers], "come")
             self.expect("passed", set(self.crew.pids), begin)
             self.journal.forget_orders("action")
 
     def killed_in_action(self) -> None:
-        begin = self.journal.note("round")
+        begin = self.begin("round")
         self.order(range(PARTIES), "come")
         (acting,) = self.expect("acting", None, begin)
         self.whistle.blown(self.chance.choice([0, 0.01]) * self.chance.random())
@@ -123,12 +124,17 @@ class Torment:
         self.crew.replace(numbers)
         self.barrier.reset()
 
+    def begin(self, what: str) -> str:
+        self.watch = Watch(self.server.pid, self.crew.pids)
+        return self.journal.note(what)
+
     def order(self, numbers: Iterable[int], order: str) -> None:
         for number in numbers:
             self.journal.give_order(number, order)
 
     def kill(self, numbers: Iterable[int]) -> tuple[str, set[int]]:
         pids = self.crew.pids
+        self.watch = Watch(self.server.pid, pids)
         killed = self.journal.notes([("kill", pids[number]) for number in numbers])[-1]
         victims = self.crew.kill(numbers)
         for number in numbers:
@@ -149,6 +155,7 @@ class Torment:
         """That all of them, or somebody, and nobody else says so, soon."""
         said: set[int] = set()
         last = since
+        pids = self.crew.pids
         while not said or (wanted is not None and said != wanted):
             entries = self.journal.wait(last, PATIENCE)
             assert entries, f"{self.name}: not {what} within {PATIENCE} s: {wanted} but {said}"
@@ -160,7 +167,7 @@ class Torment:
                     assert entry.what == what or (entry.what, what) == ("acting", "passed")
                     if entry.what == what:
                         said.add(entry.pid)
-        self.gaps.append(seconds(last) - seconds(since))
+        self.gaps.append(seconds(last) - seconds(since) - self.watch.withheld(pids))
         return said
 
 

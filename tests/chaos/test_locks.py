@@ -13,6 +13,7 @@ from multihost import RedisManager
 from tests.chaos.aftermath import nothing_left
 from tests.chaos.crew import Crew, Whistle, together
 from tests.chaos.journal import BEGINNING, Entry, Journal, seconds
+from tests.chaos.machine import Watch
 from tests.support.server import Server
 
 GROUPS = 12  # as many locks, so that nobody has to be patient for all
@@ -54,12 +55,13 @@ def take(lock: Any, number: int, chance: random.Random) -> bool:
     return bool(lock.acquire())
 
 
-def torment(lock: Any, url: str) -> tuple[int, list[Entry], list[float]]:
+def torment(lock: Any, server: Server) -> tuple[int, list[Entry], list[float]]:
     """Kill who uses a lock, at least one of them the one who has it or is next: how many were
     killed, what they did, and how long each time the lock was not to be had.
     """
     chance = random.Random()
     whistle = Whistle()
+    url = server.url
     with (
         Journal(url, str(lock._token.ident)) as journal,
         Crew(WORKERS, work, lock, url, whistle) as crew,
@@ -81,11 +83,12 @@ def torment(lock: Any, url: str) -> tuple[int, list[Entry], list[float]]:
                 continue
             victims = {pids[number] for number in numbers}
             last = journal.notes([("kill", pid) for pid in victims])[-1]
+            watch = Watch(server.pid, crew.pids)
             crew.kill(numbers)
             crew.replace(numbers)
             killed = last
             last, _ = after(journal, last, victims)
-            gaps.append(seconds(last) - seconds(killed))
+            gaps.append(seconds(last) - seconds(killed) - watch.withheld(crew.pids))
         whistle.blow()
         crew.finish()
         entries = journal.read()
@@ -132,7 +135,7 @@ def check_one_at_a_time(entries: Sequence[Entry]) -> int:
 def test_one_holder_at_a_time_whoever_is_killed(kind: str, fresh_server: Server) -> None:
     with RedisManager(fresh_server.url) as m:
         locks = [getattr(m, kind)(f"lock {n}" if n % 2 else None) for n in range(GROUPS)]
-        outcomes = together(lambda n: torment(locks[n], fresh_server.url), GROUPS)
+        outcomes = together(lambda n: torment(locks[n], fresh_server), GROUPS)
         kills = holders = 0
         for killed, entries, gaps in outcomes:
             kills += killed

@@ -13,6 +13,7 @@ from multihost import RedisManager
 from tests.chaos.aftermath import nothing_left
 from tests.chaos.crew import Crew, Whistle, together
 from tests.chaos.journal import BEGINNING, Entry, Journal, seconds
+from tests.chaos.machine import Watch
 from tests.support.server import Server
 
 GROUPS = 12
@@ -43,12 +44,13 @@ def work(number: int, semaphore: Any, url: str, whistle: Whistle) -> None:
             semaphore.release()
 
 
-def torment(semaphore: Any, url: str) -> tuple[int, list[Entry], list[float]]:
+def torment(semaphore: Any, server: Server) -> tuple[int, list[Entry], list[float]]:
     """Kill who uses a semaphore, often one who has a permit: how many were killed, what they did,
     and how long each time it took until as many had a permit as may.
     """
     chance = random.Random()
     whistle = Whistle()
+    url = server.url
     with (
         Journal(url, str(semaphore._token.ident)) as journal,
         Crew(WORKERS, work, semaphore, url, whistle) as crew,
@@ -61,15 +63,18 @@ def torment(semaphore: Any, url: str) -> tuple[int, list[Entry], list[float]]:
             if not aimed:
                 whistle.blown(chance.choice([0, 0.04, 0.08]) * chance.random())
             pids = crew.pids
-            numbers = {*chance.sample(range(WORKERS), chance.choice([1, 2, 3]))}
+            # Those who stay are enough to take all permits.
+            numbers = {*chance.sample(range(WORKERS), chance.choice([1, 2, WORKERS - PERMITS]))}
             if aimed or chance.random() < 0.3:
+                numbers.pop()
                 numbers.add(pids.index(chance.choice(sorted(inside))))
             victims = {pids[number] for number in numbers}
             last = killed = journal.notes([("kill", pid) for pid in victims])[-1]
+            watch = Watch(server.pid, pids)
             crew.kill(numbers)
             crew.replace(numbers)
             last, inside = full(journal, last, victims)
-            gaps.append(seconds(last) - seconds(killed))
+            gaps.append(seconds(last) - seconds(killed) - watch.withheld(crew.pids))
         whistle.blow()
         crew.finish()
         entries = journal.read()
@@ -121,7 +126,7 @@ def test_permits_come_back_whoever_is_killed(kind: str, fresh_server: Server) ->
     with RedisManager(fresh_server.url) as m:
         make = getattr(m, kind)
         semaphores = [make(f"s {n}", PERMITS) if n % 2 else make(PERMITS) for n in range(GROUPS)]
-        outcomes = together(lambda n: torment(semaphores[n], fresh_server.url), GROUPS)
+        outcomes = together(lambda n: torment(semaphores[n], fresh_server), GROUPS)
         kills = holders = 0
         for killed, entries, gaps in outcomes:
             kills += killed
