@@ -8,8 +8,24 @@ import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["Watch"]
+__all__ = ["Gap", "Watch", "check_prompt"]
+
+
+class Gap(NamedTuple):
+    """How long something took, and how much of that was withheld at most, in seconds."""
+
+    took: float
+    withheld: float
+
+
+def check_prompt(gaps: Iterable[Gap], bound: float) -> None:
+    """All within the bound; nine of ten without an excuse, which is generous on a full machine."""
+    gaps = sorted(gaps)
+    assert gaps[len(gaps) * 9 // 10].took <= bound, gaps[-len(gaps) // 10 - 1 :]
+    late = [gap for gap in gaps if gap.took - gap.withheld > bound]
+    assert not late, late
 
 
 class Watch:
