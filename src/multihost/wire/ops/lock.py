@@ -28,6 +28,7 @@ _join = Script("lock/join")
 _claim = Script("lock/claim")
 _leave = Script("lock/leave")
 _release = Script("lock/release")
+_end = Script("lock/end")
 _free = Script("lock/free")
 _discard = Script("lock/discard")
 _look = Script("lock/look")
@@ -45,7 +46,7 @@ class LockHold(Hold):
         return holder == self.id
 
     def end(self) -> None:
-        _release.repeat(self.handle, self.id)
+        _end.repeat(self.handle, self.id)
 
 
 def create(handle: Handle, typeid: str) -> bool:
@@ -179,7 +180,7 @@ def release(hold: Hold, owner: Hashable) -> bool:
     except BaseException:
         holds.pop(owner, None)  # it is put down, whatever came between
         hold.count = 0
-        handle.session.janitor.owe(hold.end)
+        handle.session.janitor.owe(lambda: _release.repeat(handle, hold.id))
         raise
     if answer == b".":
         return True
