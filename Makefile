@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -40,6 +40,10 @@ format: $(VENV)/.dev ## what "make check" can put right by itself
 bench: $(VENV)/.bench ## measure beside multiprocessing, redis-py and the bare socket
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
+docs: $(VENV)/.docs ## build the documentation into build/docs; every warning is an error
+	@$(BIN)/sphinx-build -W --keep-going -n -q docs build/docs
+	@echo "open build/docs/index.html"
+
 clean: ## remove the virtual environment and whatever tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -53,7 +57,8 @@ $(VENV)/.python:
 $(VENV)/.server: EXTRA := server
 $(VENV)/.dev: EXTRA := dev
 $(VENV)/.bench: EXTRA := bench
-$(VENV)/.server $(VENV)/.dev $(VENV)/.bench: $(VENV)/.python pyproject.toml
+$(VENV)/.docs: EXTRA := docs
+$(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs: $(VENV)/.python pyproject.toml
 	@echo "installing multihost[$(EXTRA)] into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@
