@@ -26,16 +26,18 @@ demo: $(VENV)/.server ## two programs written for multiprocessing, with one impo
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k dict" for some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files
+check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m multihost.wire.script
+	@$(BIN)/python scripts/protocol.py --check
 
-format: $(VENV)/.dev ## what "make check" can put right by itself
+format: $(VENV)/.dev ## what "make check" can put right by itself, docs/protocol.md among it
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
+	@$(BIN)/python scripts/protocol.py
 
 bench: $(VENV)/.bench ## measure beside multiprocessing, redis-py and the bare socket
 	@$(BIN)/python -m bench $(BENCH_ARGS)
