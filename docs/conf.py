@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -15,11 +14,7 @@ author = "The multihost authors"
 version = release = metadata.version("multihost")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "stdlib_links"]
-# Pages of what may not be there yet.
-MODULES = {"multihost.pool": ["reference/pool.md"]}
-exclude_patterns = ["_ext"] + [
-    page for module, pages in MODULES.items() if find_spec(module) is None for page in pages
-]
+exclude_patterns = ["_ext"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Type variables, and the types of what users never make themselves.

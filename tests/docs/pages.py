@@ -5,8 +5,8 @@ Blocks are run in their order, by their language:
 - ``python`` that starts with ``# name.py`` is saved under that name; with ``if __name__`` it is a
   program and is run; any other belongs to the session;
 - ``pycon`` is typed into the session, and must be answered as it says;
-- ``console``: what follows a ``$`` is run, and must print what stands below; ``...`` stands for
-  anything.
+- ``console``: what follows a ``$``, or ``host$``, is run, and must print what stands below; ``...``
+  stands for anything.
 
 A comment in the line above changes that: ``<!-- not run: why -->``, and ``<!-- terminal -->`` for a
 program that goes on in a terminal of its own.
@@ -82,7 +82,7 @@ class Stage:
             raise SystemExit(1)
 
     def console(self, block: Block) -> None:
-        commands = re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]
+        commands = re.split(r"^\w*\$ ", block.text, flags=re.MULTILINE)[1:]
         for number, command in enumerate(commands, 1):
             line, _, expected = command.partition("\n")
             if match := re.fullmatch(r"export (\w+)=(\S+)", line):

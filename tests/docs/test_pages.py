@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,13 +18,12 @@ from tests.docs.pages import ANYHOST, blocks
 from tests.support.procs import ROOT
 from tests.support.server import Server
 
+CONTENTS = re.findall(
+    r"^(?:tutorial|howto/\S+)$", (ROOT / "docs" / "index.md").read_text("utf-8"), re.MULTILINE
+)
 PAGES = {
-    str(page.relative_to(ROOT)): page
-    for page in (
-        ROOT / "README.md",
-        ROOT / "docs" / "tutorial.md",
-        *sorted((ROOT / "docs" / "howto").glob("*.md")),
-    )
+    "README.md": ROOT / "README.md",
+    **{f"docs/{page}.md": ROOT / "docs" / f"{page}.md" for page in CONTENTS},
 }
 
 
