@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 import multihost.wire
 from multihost import RedisManager
@@ -89,6 +90,16 @@ def test_a_tour_of_every_type_needs_no_more(server: Server) -> None:
     server.command("ACL", "LOG", "RESET")
     tour(server.url_for(NAME, "PASSWORD"))
     assert [entry[7] for entry in server.command("ACL", "LOG")] == []
+
+
+def test_a_connection_of_redis_py_needs_no_more(server: Server) -> None:
+    server.command("ACL", "LOG", "RESET")
+    client = redis.Redis.from_url(server.url_for(NAME, "PASSWORD"))
+    with RedisManager(client=client) as manager:
+        queue = manager.Queue()
+        queue.put(manager.dict(a=1))
+        assert queue.get().copy() == {"a": 1}
+    assert {entry[7] for entry in server.command("ACL", "LOG")} <= {b"client|setinfo"}
 
 
 def test_nothing_outside_the_namespace_is_within_reach(server: Server) -> None:
