@@ -54,7 +54,9 @@ def _check_complete(_app: Any, env: Any) -> None:
     documented = env.domains.python_domain.objects
     for module in map(importlib.import_module, MODULES):
         for name in module.__all__:
-            if f"{module.__name__}.{name}" not in documented:
+            obj = getattr(module, name)
+            names = {f"{module.__name__}.{name}", f"{obj.__module__}.{obj.__qualname__}"}
+            if not names & documented.keys():
                 logger.warning("%s.%s has no entry in docs/reference.md", module.__name__, name)
 
 
