@@ -23,7 +23,7 @@ PASSWORD = "pw"
 EVERYTHING = ["reset", "on", f">{PASSWORD}", "allkeys", "+@all"]
 AROUND = "+evalsha +eval +multi +exec +watch +unwatch +lrange +get +auth +ping".split()
 
-CALL = re.compile(r"\bp?call\('(\w+)'")
+CALL = re.compile(r"\bp?call\((?:\w+(?:\[\d\])? == '\w' and '(\w+)' or )?'(\w+)'")
 DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions)((?::\w+)*)(:<\w+>)?")
 
 
@@ -118,7 +118,8 @@ class Limits:
                 base, suffix, index = DERIVED.fullmatch(entry).groups()  # type: ignore[union-attr]
                 tail = (suffix or "") + (":*" if index else "")
                 allowed += [key + tail.encode() for key in of.get(base) or of["data..."]]
-        commands = [f"+{command.lower()}" for command in sorted(set(CALL.findall(source)))]
+        names = itertools.chain.from_iterable(CALL.findall(source))
+        commands = [f"+{command.lower()}" for command in sorted(set(names) - {""})]
         patterns = [b"~" + key for key in allowed]
         return name, ["resetkeys", *patterns, "-@all", *AROUND, *commands]
 
