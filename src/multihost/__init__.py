@@ -1,9 +1,8 @@
 """``multiprocessing.Manager`` across hosts, on Redis.
 
 >>> from multihost import Manager, RedisManager
->>> d = Manager().dict()  # private server, as multiprocessing.Manager()
->>> d = RedisManager("redis://host:6379/0").dict("results")  # the same dict for every process on
-every host
+>>> d = Manager().dict()  # on a private server, as multiprocessing.Manager()
+>>> d = RedisManager("redis://host:6379/0").dict("results")  # the same on every host
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every exception that multihost adds to those of the standard library.
+"""Every exception that multihost adds to those of the standard library::
 
     MultihostError
     +-- LinkError (ConnectionError)          the server cannot be reached or used
@@ -17,7 +17,7 @@
     +-- ProtocolMismatch                     written by a release with another data layout
     +-- InternalError (RuntimeError)         a broken promise inside multihost: please report it
 
-``ShutDown`` is :class:`queue.ShutDown` where there is one (Python 3.13), else the same by itself.
+``ShutDown`` is ``queue.ShutDown`` where there is one (Python 3.13), else the same by itself.
 Where ``multiprocessing`` or a builtin type raises, its own exception is raised: ``KeyError``,
 ``IndexError``, ``ValueError``, ``queue.Empty`` and so on. An exception raised bare says what its
 docstring says.

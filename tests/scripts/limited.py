@@ -23,8 +23,7 @@ PASSWORD = "pw"
 EVERYTHING = ["reset", "on", f">{PASSWORD}", "allkeys", "+@all"]
 AROUND = "+evalsha +eval +multi +exec +watch +unwatch +lrange +get +auth +ping".split()
 
-CALL = re.compile(r"\bp?call\(([^,)]*)")
-NAME = re.compile(r"'([A-Z]+)'")
+CALL = re.compile(r"\bp?call\((?:\w+(?:\[\d\])? == '\w' and '(\w+)' or )?'(\w+)'")
 DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions)((?::\w+)*)(:<\w+>)?")
 
 
@@ -119,8 +118,8 @@ class Limits:
                 base, suffix, index = DERIVED.fullmatch(entry).groups()  # type: ignore[union-attr]
                 tail = (suffix or "") + (":*" if index else "")
                 allowed += [key + tail.encode() for key in of.get(base) or of["data..."]]
-        called = {name for call in CALL.findall(source) for name in NAME.findall(call)}
-        commands = [f"+{command.lower()}" for command in sorted(called)]
+        names = itertools.chain.from_iterable(CALL.findall(source))
+        commands = [f"+{command.lower()}" for command in sorted(set(names) - {""})]
         patterns = [b"~" + key for key in allowed]
         return name, ["resetkeys", *patterns, "-@all", *AROUND, *commands]
 
@@ -158,7 +157,7 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
     ) -> list[Any]:
         """A wait: its first script runs alone, the second one with the pop before it."""
         commands = limits.of_scripts(requests)
-        if commands is None or commands[0][0] == b"EXISTS":  # of a queue: no script, or one behind
+        if commands is None or commands[0][0] == b"HEXISTS":  # of a queue: no script, or one behind
             if commands is None:
                 limits.plain(self)
             else:

@@ -20,9 +20,10 @@ def test_the_layout_is_fixed() -> None:
         b"{multihost:07}:n:results:spelled",
         b"{multihost:07}:n:results:refs",
         b"{multihost:07}:n:results:owners",
-        b"{multihost:07}:n:results:items",
-        b"{multihost:07}:n:results:dead",
     )
+    assert named.items == b"{multihost:07}:n:results:items"
+    assert named.dead == b"{multihost:07}:n:results:dead"
+    assert named.flight(b"session.1") == b"{multihost:07}:n:results:flight:session.1"
     assert named.name == b"results"
     assert Keys("multihost", "u:" + "a" * 22).name is None
     assert Keys("other", "n:results").prefix == b"{other:07}:"

@@ -9,8 +9,7 @@ digit, ``-`` a plain ``int`` of at most 64 bits as decimal text, so that the ser
 ``#``        the same, when the references were counted before the value was stored
 ``S``        16 bytes of keyed BLAKE2 in front of what follows, in a manager with an ``authkey``
 ``=``        the output of a ``serializer=``
-other        one opcode of a pickle with its argument, for ``str``, ``bytes``, ``float``, ``None``,
-``bool``
+other        one opcode of a pickle with its argument: ``str``, ``bytes``, ``float``, ``bool``, None
 ===========  ====================================================================================
 
 The last form makes a long run of values one pickle: joined, they are read by a single C call.

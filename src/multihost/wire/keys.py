@@ -163,19 +163,15 @@ class Keys:
     def dead(self) -> bytes:
         return self.data + b":dead"
 
+    def flight(self, place: bytes) -> bytes:
+        """Where a consumer of a queue keeps what it has taken."""
+        return b"%b:flight:%b" % (self.data, place)
+
     @property
     def tokens(self) -> bytes:
         return self.data + b":tokens"
 
     @property
     def all(self) -> tuple[bytes, ...]:
-        """Every key that the object may own."""
-        return (
-            self.data,
-            self.index,
-            self.spelled,
-            self.refs,
-            self.owners,
-            self.items,
-            self.dead,
-        )
+        """Every key that an object may own which is no queue."""
+        return self.data, self.index, self.spelled, self.refs, self.owners
