@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import secrets
 import zlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 __all__ = [
@@ -166,6 +167,15 @@ class Keys:
     def flight(self, place: bytes) -> bytes:
         """Where a consumer of a queue keeps what it has taken."""
         return b"%b:flight:%b" % (self.data, place)
+
+    def flights(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
+        """All of those that the queue knows of, by what its refs say."""
+        return [
+            self.flight(b"%b.%d" % (field[2:], number))
+            for field, count in refs.items()
+            if field[:2] == b"f:"
+            for number in range(1, int(count) + 1)
+        ]
 
     @property
     def tokens(self) -> bytes:

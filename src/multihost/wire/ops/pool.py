@@ -204,7 +204,7 @@ def state(handle: Handle) -> State:
     if not sessions:
         return State(int(waiting), [])
     notes = link.pipeline([(b"GET", b"%b:%b" % (keys.sessions, sid)) for sid in sessions])
-    flights = any_object.flights(keys, refs)
+    flights = keys.flights(pairs(refs))
     lengths = link.pipeline([(b"LLEN", flight) for flight in flights]) if flights else []
     running = dict.fromkeys(sessions, 0)
     for flight, length in zip(flights, lengths, strict=True):

@@ -200,12 +200,7 @@ def state(handle: Handle, terms: Terms) -> State:
         ]
     )
     unfinished, down, waiting, taking = facts
-    places = [
-        keys.flight(b"%b.%d" % (field[2:], number))
-        for field, count in pairs(refs).items()
-        if field[:2] == b"f:"
-        for number in range(1, int(count) + 1)
-    ]
+    places = keys.flights(pairs(refs))
     flying = link.pipeline([(b"LLEN", place) for place in places]) if places else []
     return State(
         size=size(handle, terms),

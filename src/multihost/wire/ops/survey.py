@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys, Part
 from multihost.wire.link import Command, Link, pairs
-from multihost.wire.ops.object import flights
 from multihost.wire.presence import Note
 from multihost.wire.replies import ReplyError, failure
 
@@ -154,6 +153,12 @@ class _Draft:
         self.waiters: list[Party] = []
         self.memory: int | None = None
 
+    def all_keys(self) -> tuple[bytes, ...]:
+        keys = self.keys
+        if self.family != "queue":
+            return keys.all
+        return (*keys.all, keys.items, keys.dead, *self.places)
+
     def seen(self) -> Seen:
         contents = {k[2:].decode(): int(n) for k, n in self.refs.items() if k[:2] == b"n:"}
         return Seen(
@@ -262,12 +267,12 @@ def _fill_queues(link: Link, queues: Sequence[_Draft]) -> None:
     for draft in queues:
         count = b"ZCARD" if draft.fields.get("o") == "p" else b"LLEN"
         commands.append((count, draft.keys.items))
-        commands += [(b"LLEN", place) for place in flights(draft.keys, draft.refs)]
+        commands += [(b"LLEN", place) for place in draft.keys.flights(draft.refs)]
     replies = iter(_tolerant(link, commands))
     for draft in queues:
         has_mark = "x" in draft.fields and draft.fields.get("o") != "p"
         draft.size = max(int(next(replies)) - has_mark, 0)
-        draft.places = {place: int(next(replies)) for place in flights(draft.keys, draft.refs)}
+        draft.places = {place: int(next(replies)) for place in draft.keys.flights(draft.refs)}
 
 
 def _tolerant(link: Link, commands: Sequence[Command]) -> list[Any]:
@@ -369,7 +374,7 @@ _HOLDERS = {
 
 def _weigh(link: Link, found: Sequence[_Draft]) -> None:
     """Bytes on the server, none where it does not say."""
-    weighed = [(draft, key) for draft in found for key in (*draft.keys.all, *draft.places)]
+    weighed = [(draft, key) for draft in found for key in draft.all_keys()]
     replies = link.replies([(b"MEMORY", b"USAGE", key) for _, key in weighed])
     for (draft, _), reply in zip(weighed, replies, strict=True):
         if isinstance(reply, ReplyError):

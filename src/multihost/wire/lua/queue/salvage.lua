@@ -18,6 +18,8 @@
 -- WAKES    consumers
 
 -- @include lib/keep
+-- @include lib/mark
+-- @include lib/reshelve
 -- @include lib/give_back
 -- @include lib/finished
 -- @include lib/wake
@@ -25,10 +27,10 @@ local data, sessions = KEYS[1], KEYS[2]
 local flight = ARGV[1]
 
 if redis.call('EXISTS', sessions .. ':' .. string.match(flight, '^[^.]*')) == 1 then return false end
-local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw')
+local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw', 'x')
 if not state[1] then return false end
 local place = data .. ':flight:' .. flight
-local gave, dead = give_back(data, place, state[1], state[2] ~= '0', tonumber(state[2]))
+local gave, dead = give_back(data, place, state[1], state[2] ~= '0', tonumber(state[2]), state[6])
 if dead > 0 then finished(data, state[3], dead, state[4]) end
 if state[5] and gave > 0 then wake(data .. ':tokens:get', math.min(gave, tonumber(state[5]))) end
 return gave + dead
