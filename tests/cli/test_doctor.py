@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from multihost import RedisManager
 from multihost.cli import run
 from multihost.inspection import examine, opened
 from multihost.wire.ops import checkup
+from tests.cli.litter import LITTER
+from tests.support.procs import ROOT
 from tests.support.server import Server
 
 
@@ -183,10 +186,9 @@ def test_slow_and_wrong_clocks_are_told(sick: Server, monkeypatch: pytest.Monkey
 
 WIRE = Path(multihost.__file__).parent / "wire"
 ARGUMENTS = frozenset(
-    "AUTH COUNT ID LEFT LIST LOAD MATCH OK ON REPLY RIGHT SELECT SETNAME SKIP USAGE".split()
+    "AUTH COUNT HELLO ID IDLETIME LEFT LIST LOAD MATCH OK ON REPLY RIGHT SELECT SETNAME SKIP "
+    "USAGE".split()
 )
-OF_TOOLS = frozenset("CONFIG DBSIZE DISCARD HELLO HSCAN IDLETIME OBJECT SCAN SSCAN TYPE".split())
-"""What only opens a connection, or only the command line needs."""
 
 
 def test_all_commands_of_python_are_known() -> None:
@@ -199,7 +201,7 @@ def test_all_commands_of_python_are_known() -> None:
         and re.fullmatch(rb"[A-Z]{2,}", node.value)
     }
     optional = {name.split()[0] for name in checkup.OPTIONAL}
-    assert found - ARGUMENTS - OF_TOOLS - optional == checkup.PLAIN - ARGUMENTS
+    assert found - ARGUMENTS - checkup.OF_TOOLS - optional == checkup.PLAIN - ARGUMENTS
 
 
 def test_all_commands_can_be_tried(fresh_server: Server) -> None:
@@ -219,3 +221,28 @@ def _try(server: Server, words: list[str]) -> str:
         return str(error)
     finally:
         client.close()
+
+
+def test_the_rights_of_an_operator_are_enough(
+    fresh_server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that docs/operations.md and docs/howto/command-line.md name, and nothing else."""
+    rules: list[str] = []
+    for page in ("operations.md", "howto/command-line.md"):
+        text = (ROOT / "docs" / page).read_text()
+        [block] = re.findall(r"ACL SETUSER (.*?)```", text, re.DOTALL)
+        rules += [word for word in shlex.split(block.replace("\\\n", " ")) if word[0] in "+~-r"]
+    fresh_server.command("ACL", "SETUSER", "operator", "on", ">pw", *rules)
+    url = fresh_server.url_for("operator", "pw")
+    with RedisManager(fresh_server.url) as manager:
+        manager.set([1], name="s")
+        for kind in LITTER.values():
+            for leave in kind:
+                leave(fresh_server, manager)
+        fresh_server.command("ACL", "LOG", "RESET")
+        for command in ("ls --memory", "locks", "queues", "show s", "top --once", "gc", "gc --yes"):
+            assert run([*command.split(), "--url", url]) == 0, command
+        assert run(["doctor", url]) == 0
+        assert "unknown" not in capsys.readouterr().out
+        assert run(["rm", "--yes", "--url", url, "s"]) == 0
+    assert [entry[7] for entry in fresh_server.command("ACL", "LOG")] == []

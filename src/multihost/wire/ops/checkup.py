@@ -12,6 +12,7 @@ from multihost.wire.replies import ReplyError
 from multihost.wire.script import all_names, source_of
 
 __all__ = [
+    "OF_TOOLS",
     "PLAIN",
     "Facts",
     "Permissions",
@@ -54,6 +55,9 @@ OPTIONAL = {
     "OBJECT": "multihost gc leaves containers that were never finished",
 }
 """What multihost can do without, and what is missing then."""
+
+OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "HSCAN", "OBJECT", "SCAN", "SSCAN", "TYPE"])
+"""What only looking around takes."""
 
 # How each command may be called on a key "k", so that only permissions can be against it.
 _SAMPLES = """
