@@ -120,7 +120,7 @@ def _unkept(session: Session, there: set[str], kept: set[str]) -> Iterator[Garba
                 reached.add(ident)
                 waiting.append(ident)
     for ident in unnamed:
-        if ident not in reached and not remains.is_kept(session, ident):
+        if ident not in reached and remains.is_unkept(session, ident):
             theirs = owners[ident]
             yield Garbage("unkept", ident, f"owners: {', '.join(theirs) or 'none'}")
 

@@ -20,7 +20,7 @@ from multihost.wire.session import Handle, Session
 __all__ = [
     "abandon",
     "give_lease",
-    "is_kept",
+    "is_unkept",
     "linked",
     "owners_of",
     "retain",
@@ -204,10 +204,12 @@ def owners_of(session: Session, ident: str) -> dict[str, bytes]:
     return {owner.decode(): epoch for owner, epoch in owners.items()}
 
 
-def is_kept(session: Session, ident: str) -> bool:
-    """Whether something keeps an object without a lease: a name leads to it, or what has a lease,
-    or what is being made. 2 round trips for each object on the way up.
+def is_unkept(session: Session, ident: str) -> bool:
+    """Whether an object has no lease, though neither a name leads to it, nor what has a lease, nor
+    what is being made. 2 round trips for each object on the way up.
     """
+    if session.link.call(b"PTTL", session.handle(ident).keys.data) != -1:
+        return False
     seen: set[str] = set()
     waiting = [ident]
     while waiting:
@@ -219,17 +221,17 @@ def is_kept(session: Session, ident: str) -> bool:
             keys = session.handle(owner).keys
             left, noted = session.link.pipeline([(b"PTTL", keys.data), (b"EXISTS", keys.refs)])
             if left >= 0 or (left == -2 and noted) or (left == -1 and keys.name is not None):
-                return True
+                return False
             if left == -1:
                 waiting.append(owner)
-    return False
+    return True
 
 
 def give_lease(session: Session, ident: str) -> bool:
     """Let an object that nothing keeps live on a lease, the session's, and what it contains;
     whether that was so. Whoever holds it renews that. Few round trips for each object.
     """
-    if is_kept(session, ident):
+    if not is_unkept(session, ident):
         return False
     handle = session.handle(ident)
     owners = owners_of(session, ident)

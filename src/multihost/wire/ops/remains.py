@@ -8,7 +8,7 @@ from typing import Any
 from multihost.wire.keys import Keys, partition
 from multihost.wire.link import Command, pairs
 from multihost.wire.ops import barrier, condition, lock, queue, semaphore
-from multihost.wire.ops.ownership import abandon, give_lease, is_kept, settle_all
+from multihost.wire.ops.ownership import abandon, give_lease, is_unkept, settle_all
 from multihost.wire.ops.survey import Party, look_at, sessions
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
@@ -20,7 +20,7 @@ __all__ = [
     "bury",
     "give_lease",
     "idle",
-    "is_kept",
+    "is_unkept",
     "leases",
     "left_behind",
     "let_go",
