@@ -261,3 +261,14 @@ def test_unknown_types_are_left_alone(
     assert not found(session)
     assert not collect(session)
     assert server.command("HGET", keys.names, "from tomorrow")
+
+
+def test_on_a_full_server(fresh_server: Server) -> None:
+    with RedisManager(fresh_server.url) as manager, opened(fresh_server.url) as session:
+        for kind in LITTER.values():
+            for leave in kind:
+                leave(fresh_server, manager)
+        fresh_server.command("CONFIG", "SET", "maxmemory", 1)
+        assert {kind for kind, _ in collect(session)} == LITTER.keys()
+        assert not found(session)
+        fresh_server.command("CONFIG", "SET", "maxmemory", 0)
