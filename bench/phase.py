@@ -19,8 +19,8 @@ from typing import Any
 from bench.contenders import enter_all
 from bench.locks import locks
 from bench.measure import Samples
-from bench.processes import processes
 from bench.pools import pools
+from bench.processes import processes
 from bench.queues import queues
 from bench.sections import Effort, bulk, memory, singles, sizes, start
 from bench.server import die_with_parent

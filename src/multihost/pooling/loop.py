@@ -62,6 +62,7 @@ class _Worker:
         self.handle: Handle = orders.ticket.handle()
         self.codec: Codec = self.handle.codec
         self.places: Places = Places.of(self.handle, ops.TERMS)
+        self.places.life = self.handle.session.lease_ms  # a client renews the pool
         self.maxtasks = orders.maxtasks
         self.is_prepared = False
         self.is_stopping = False
