@@ -19,6 +19,7 @@ from typing import Any
 from bench.contenders import enter_all
 from bench.locks import locks
 from bench.measure import Samples
+from bench.pools import pools
 from bench.processes import processes
 from bench.queues import queues
 from bench.sections import Effort, bulk, memory, singles, sizes, start
@@ -54,6 +55,10 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
         result["queues"], missing = queues(effort.queues)
         if missing:
             left_out["queues"] = missing
+    if say(sections, "pools"):
+        result["pools"], missing = pools(effort.pools)
+        if missing:
+            left_out["pools"] = missing
     if say(sections, "start"):
         keep("start", start(effort))
     if say(sections, "memory"):

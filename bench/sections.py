@@ -12,13 +12,14 @@ from bench.catalogue import BULK, WIDTH, Row, entries
 from bench.contenders import Contender, import_multihost
 from bench.locks import LockEffort
 from bench.measure import Plan, Samples, rehearse, take_turns
+from bench.pools import PoolEffort
 from bench.queues import QueueEffort
 from bench.server import run_server
 from bench.socket_link import SocketLink
 
 __all__ = ["SECTIONS", "Effort", "bulk", "memory", "singles", "sizes", "start"]
 
-SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "queues", "start", "memory")
+SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "queues", "pools", "start", "memory")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Effort:
     mixed: Plan
     locks: LockEffort
     queues: QueueEffort
+    pools: PoolEffort
     starts: int
     #: The rows measured at the biggest of the sizes in ``bulk``.
     biggest: tuple[str, ...]
@@ -51,6 +53,7 @@ class Effort:
             mixed=Plan(15, 8_000),
             locks=LockEffort.full(),
             queues=QueueEffort.full(),
+            pools=PoolEffort.full(),
             starts=7,
             biggest=BULK,
         )
@@ -71,6 +74,7 @@ class Effort:
             mixed=Plan(3, 1_600, 0.7),
             locks=LockEffort.quick(),
             queues=QueueEffort.quick(),
+            pools=PoolEffort.quick(),
             starts=3,
             biggest=("dict copy", "dict copy, one value"),
             tcp=False,
@@ -90,6 +94,7 @@ class Effort:
             mixed=fixed(self.mixed),
             locks=self.locks.with_rounds(rounds),
             queues=self.queues.with_rounds(rounds),
+            pools=self.pools.with_rounds(rounds),
             starts=rounds,
         )
 

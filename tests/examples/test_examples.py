@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from multihost import RedisManager
 from tests.support.procs import ROOT
 
 TEN = "".join(f"{i}={i * 2}\n" for i in range(10))
@@ -143,6 +144,30 @@ def test_a_work_queue_between_two_programs(url: str) -> None:
         assert worker.wait(10) == 0
     assert len(lines) == 21
     assert lines[-1] == "20 jobs are done"
+
+
+DIGESTS = "20 digests, the last one is d740c064a175a563\n"
+
+
+def test_a_pool_maps() -> None:
+    assert run("examples/pool_map.py") == DIGESTS
+
+
+def test_a_pool_maps_with_the_workers_of_another_program(url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "examples/pool_map.py", "work", url],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert run("examples/pool_map.py", "map", url) == DIGESTS
+        worker.send_signal(signal.SIGINT)
+        assert worker.stdout is not None
+        assert worker.stdout.read().splitlines()[-1].endswith(" 20 done")
+        assert worker.wait(10) == 0
+    with RedisManager(url) as manager:
+        manager.delete("digests")
 
 
 def test_many_processes_log_to_one_place() -> None:

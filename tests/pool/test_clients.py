@@ -147,7 +147,7 @@ def test_cut_connections_lose_and_repeat_nothing(manager, proxy, side):
     with RedisManager(proxy.url, lease=5) as behind:
         mine, theirs = (behind, manager) if side == "client" else (manager, behind)
         with (
-            theirs.Pool(2, name="ours", context=FORK) as workers,
+            theirs.Pool(2, name="ours", context=FORK),
             mine.Pool(0, name="ours") as pool,
         ):
             result = pool.map_async(_mark, [(marks, x) for x in range(600)], 1)

@@ -23,8 +23,9 @@ PASSWORD = "pw"
 EVERYTHING = ["reset", "on", f">{PASSWORD}", "allkeys", "+@all"]
 AROUND = "+evalsha +eval +multi +exec +watch +unwatch +lrange +get +auth +ping".split()
 
-CALL = re.compile(r"\bp?call\((?:\w+(?:\[\d\])? == '\w' and '(\w+)' or )?'(\w+)'")
-DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions)((?::\w+)*)(:<\w+>)?")
+CALL = re.compile(r"\bp?call\(([^,()]+)")  # a command, or one of two: x and 'ONE' or 'OTHER'
+COMMAND = re.compile(r"'([A-Z]{2,})'")
+DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions|clients)((?::\w+)*)(:<\w+>)?")
 
 
 class Limits:
@@ -118,8 +119,8 @@ class Limits:
                 base, suffix, index = DERIVED.fullmatch(entry).groups()  # type: ignore[union-attr]
                 tail = (suffix or "") + (":*" if index else "")
                 allowed += [key + tail.encode() for key in of.get(base) or of["data..."]]
-        names = itertools.chain.from_iterable(CALL.findall(source))
-        commands = [f"+{command.lower()}" for command in sorted(set(names) - {""})]
+        called = COMMAND.findall(" ".join(CALL.findall(source)))
+        commands = [f"+{command.lower()}" for command in sorted(set(called))]
         patterns = [b"~" + key for key in allowed]
         return name, ["resetkeys", *patterns, "-@all", *AROUND, *commands]
 

@@ -13,7 +13,13 @@ import pytest
 
 from multihost import MultihostError, ObjectGone, RedisManager, ShutDown
 from multihost.inspection import find_garbage, opened, remove
+from multihost.pooling import messages
+from multihost.pooling.client import Client
+from multihost.pooling.ticket import Ticket
 from multihost.wire import script as script_module
+from multihost.wire.keys import beside
+from multihost.wire.ops import object as object_ops
+from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.taking import Places
 from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
@@ -123,6 +129,36 @@ def use_queues(server: Server, url: str) -> None:
         m._session.janitor._do_chores()
 
 
+def use_pools(url: str) -> None:
+    """A client, and a worker in the same process."""
+    with RedisManager(url) as m:
+        for name in (None, "p"):
+            ticket = Ticket(m._session, beside("u:") if name is None else f"n:{name}")
+            handle = ticket.handle()
+            pool_ops.create(handle)
+            pool_ops.record(handle, b"")
+            client = Client(ticket, {}, "p", 1)
+            for number in range(3):
+                client.submit((number, 0, len, (m.list(),), {}))
+            places = Places.of(handle, pool_ops.TERMS)
+            item = pool_ops.next_task(handle, places, None, more=True)
+            assert item is not None
+            tag = messages.Tag.unpack(item.value[-messages.TAG :])
+            result = messages.Result(tag.job, tag.number, True, m.list()).pack(
+                m._session.codec, "p"
+            )
+            done = pool_ops.Done(item.place, item.value[-messages.TAG :], result)
+            item = pool_ops.next_task(handle, places, done, more=True)
+            assert item is not None
+            pool_ops.bury(handle, m._session.presence.sid)
+            assert pool_ops.state(handle).waiting == 1
+            client.close()
+            assert pool_ops.next_task(handle, places, None, more=True) is None
+            object_ops.delete(handle)
+            with pytest.raises(ObjectGone):
+                pool_ops.next_task(handle, places, None, more=True)
+
+
 def hold_and_let_go(server: Server, url: str) -> None:
     with RedisManager(url, lease=60) as manager:
         outer = manager.dict(inner=manager.list([1]), other=manager.set([2]))
@@ -197,6 +233,12 @@ def test_what_the_background_thread_does(
         assert {"object/renew", "object/drop", "session/doubt", "lock/look"} <= limits.seen
 
 
+def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with limited(own_server, monkeypatch) as (limits, url):
+        use_pools(url)
+        assert {"pool/next", "pool/look"} <= limits.seen
+
+
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with limited(own_server, monkeypatch) as (limits, url):
         for case in CASES:
@@ -209,6 +251,7 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
             test_queues_once.run(each, url, own_server, None)
         use_queues(own_server, url)
         own_server.command("FLUSHALL")
+        use_pools(url)
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
         own_server.command("FLUSHALL")

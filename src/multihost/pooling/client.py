@@ -51,6 +51,7 @@ class Client:
         self._change = threading.Condition()  # of what follows
         self._under_way: dict[tuple[int, int], int] = {}  # tasks that are not done, and their size
         self._bytes = 0
+        self._waiting = 0  # threads that wait until there are less of them
         self._is_closed = False
         self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks that are not sent
         self._sending = threading.Lock()
@@ -89,7 +90,9 @@ class Client:
         with self._change:
             while self._under_way and not self._is_closed and self._is_crowded(len(packed)):
                 self._wanted.set()
+                self._waiting += 1
                 self._change.wait()
+                self._waiting -= 1
             if self._is_closed:
                 return None
             self._under_way[job, index] = len(packed)
@@ -170,9 +173,8 @@ class Client:
             size = self._under_way.pop(number, None)
             if size is None:
                 return  # it was answered before
-            was_crowded = self._is_crowded(1)
             self._bytes -= size
-            if was_crowded:
+            if self._waiting:
                 self._change.notify_all()
             if not self._under_way:
                 watched = self.handle.watched

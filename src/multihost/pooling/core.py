@@ -43,6 +43,9 @@ _stdlib: Any = stdlib
 class SharedPool(_stdlib.Pool):  # type: ignore[misc]
     """A pool of a manager: see :class:`multihost.pool.Pool`, which makes its own manager."""
 
+    _state = INIT
+    _change_notifier: Any = None  # also of one that was refused, for __del__
+
     def __init__(
         self,
         manager: Any,
@@ -57,9 +60,6 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
         pickler: str = "pickle",
         shut_down: bool = False,
     ) -> None:
-        self._state = INIT
-        self._pool: list[Any] = []
-        self._change_notifier = None
         size = _checked_size(processes, name, maxtasksperchild, initializer)
         if operator.index(attempts) < 1:
             raise ValueError(f"attempts is at least 1, not {attempts}")

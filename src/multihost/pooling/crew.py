@@ -94,6 +94,12 @@ class Crew:
             if process.exitcode is None:
                 process.terminate()
 
+    def kill(self) -> None:
+        """End all at once."""
+        for process in self.processes:
+            if process.exitcode is None:
+                process.kill()
+
     def join(self) -> None:
         """Wait until all have ended."""
         for process in list(self.processes):

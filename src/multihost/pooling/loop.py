@@ -62,6 +62,7 @@ class _Worker:
         self.handle: Handle = orders.ticket.handle()
         self.codec: Codec = self.handle.codec
         self.places: Places = Places.of(self.handle, ops.TERMS)
+        self.places.life = self.handle.session.lease_ms  # a client renews the pool
         self.maxtasks = orders.maxtasks
         self.is_prepared = False
         self.is_stopping = False
@@ -158,7 +159,7 @@ class _Worker:
         self.ring()
         self.client = tag.client
         try:
-            ok, value = self.call(item)
+            ok, value = self.call(item, tag)
         except BaseException as error:
             self.end_with(item, tag, error)
             raise
@@ -168,13 +169,13 @@ class _Worker:
         self.ring()
         return Done(item.place, packed, self.packed(tag, ok, value))
 
-    def call(self, item: Item) -> tuple[bool, Any]:
+    def call(self, item: Item, tag: Tag) -> tuple[bool, Any]:
         """Whether the task returned, and what, or what it raised."""
         if not self.is_prepared:
             self.prepare()
             self.is_prepared = True
         try:
-            func, args, kwds = Task.unpack(self.codec, item.value)
+            func, args, kwds = Task.unpack(self.codec, item.value, tag)
         except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             error.add_note("raised while a worker unpickled the task")
             return False, with_traceback(error)

@@ -30,9 +30,8 @@ class Task(NamedTuple):
         return codec.pickle(numbered, dumps_of(tag.pickler)) + tag.pack()
 
     @classmethod
-    def unpack(cls, codec: Codec, packed: bytes) -> Task:
+    def unpack(cls, codec: Codec, packed: bytes, tag: Tag) -> Task:
         """Raises what the unpickler raises, BadPayload among it."""
-        tag = Tag.unpack(packed[-TAG:])
         job, number, *task = codec.load(packed[:-TAG])
         if (job, number) != (tag.job, tag.number):
             raise BadPayload("a task has the number of another one")

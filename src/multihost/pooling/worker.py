@@ -115,7 +115,6 @@ class Workers:
         self._out, self._in = multiprocessing.Pipe(duplex=False)
         self._told = Progress(0, 0, 0)
         self._is_stopping = False
-        self._stops = 0
 
     @property
     def progress(self) -> Progress:
@@ -188,13 +187,11 @@ class Workers:
     def _stop(self) -> None:
         if self._out.poll():
             self._out.recv_bytes()
-        self._stops += 1
-        self._is_stopping = True
-        if self._stops == 1:
+        if self._is_stopping:
+            self._crew.kill()
+        else:
             self._crew.terminate()
-        else:  # a second SIGTERM, close behind the first one, may be taken for the same
-            for process in self._crew.processes:
-                process.kill()
+        self._is_stopping = True
         self._tell("stopping")
 
     def _tell(self, kind: Any, pid: int | None = None, exitcode: int | None = None) -> None:
@@ -205,8 +202,7 @@ class Workers:
         self._on_event(Event(kind, progress, pid, exitcode))
 
     def _end(self) -> None:
-        for process in self._crew.processes:
-            process.kill()
+        self._crew.kill()
         self._crew.join()
         self._lifeline.discard()
         if self._bell is not None:

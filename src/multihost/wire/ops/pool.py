@@ -175,11 +175,17 @@ def return_task(handle: Handle, places: Places, item: Item, begun: bool) -> None
 
 
 def bury(handle: Handle, session: bytes) -> None:
-    """A worker is known to be dead: what it had goes back, or is lost. 3 round trips.
+    """A worker is known to be dead: what it had goes back, or is lost. 4 round trips.
 
-    Its places stay known: what it sent before it died may still arrive.
+    Its places stay known for a second: what it sent before it died may still arrive.
     """
-    places = handle.link.call(b"HGET", handle.keys.refs, b"f:" + session)
+    places, _ = handle.link.pipeline(
+        [
+            (b"HGET", handle.keys.refs, b"f:" + session),
+            (b"PEXPIRE", b"%b:%b" % (handle.keys.sessions, session), b"1000"),
+        ]
+    )
+    handle.session.janitor.suspect(handle.keys, _look)
     for number in range(1, int(places or 0) + 1):
         give_back(handle, b"%b.%d" % (session, number), counted=True)
     if places:

@@ -143,7 +143,9 @@ class Places(Hold):
         self.simple = terms.order != "p"  # a list of which nothing is fetched ahead
         self.waited = False  # whether there was no item last time
         self.deliveries = threading.local()
-        self.life = DAY  # of what lies at a place of an unnamed queue, in milliseconds
+        # Of what lies at a place of an unnamed queue, in milliseconds. Where somebody is known to
+        # renew the queue it can be a lease.
+        self.life = DAY
         self._lock = threading.Lock()
         self._made = self._registered = 0
         self._last: dict[Caller, Place] = {}  # of which all items arrived
@@ -309,12 +311,13 @@ class Places(Hold):
         handle = self.handle
         unnamed = handle.keys.name is None
         commands = [place.move] * (count - 1) if count <= BATCH else []
-        if count > BATCH or (unnamed and self.terms.again):
+        stays = unnamed and self.terms.again and self.life is DAY
+        if count > BATCH or stays:
             rest = 0 if count <= BATCH else count - 1
             commands.append(_more.request(handle, place.caller, (place.name, b"%d" % rest))[0])
         elif self.terms.most:
             commands.append(pack((b"HGET", handle.keys.data, b"w")))
-        if unnamed and not self.terms.again:
+        if unnamed and not stays:
             commands.append(pack((b"PEXPIRE", place.key, self.life)))
         return commands
 

@@ -1,7 +1,8 @@
 -- lib/task: whose a task is, and how it leaves the pool. Needs lib/keep.
 --
--- A task ends with 64 bytes: 22 of the client whose it is (the unnamed queue clients:<id> takes the results), 1 that says
--- how it is pickled, 5 digits: how often it may be begun, 36 digits: its number. '*<n>;' before it: it was begun n times.
+-- A task ends with 64 bytes: 22 of the client whose it is (the unnamed queue clients:<id> takes its results), 1 that
+-- says how it is pickled, 5 digits: how often it may be begun, 36 digits: its number. '*<n>;' stands before one that
+-- was begun n times.
 
 -- How often a task was begun, if that was often enough; false if it may be run.
 local function is_lost(item)

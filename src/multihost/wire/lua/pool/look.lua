@@ -15,8 +15,8 @@
 -- ARGV
 --   before  bytes  what the last look of this process found
 --   prune   int    1 = look for dead waiters, too, of which a pool has no list
--- RETURNS  the number of workers, what was found, then each of them that lives, and what it says of itself; nil if there
---          is no pool
+-- RETURNS  the number of workers, what was found, then each of them that lives, and what it says of itself; nil if
+--          there is no pool
 -- ERRORS   none
 -- WAKES    clients
 

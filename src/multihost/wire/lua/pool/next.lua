@@ -40,6 +40,7 @@ for _ = 1, 1000 do -- so many that nobody waits for, at most
   if not item or item == '' then -- the mark of a pool that was deleted
     if item then redis.call('LMOVE', place, items, 'RIGHT', 'LEFT') end
     if redis.call('EXISTS', data) == 1 then break end
+    redis.call('PEXPIRE', items, '1000')
     -- @include lib/refuse
     return redis.error_reply(gone('pool'))
   end
