@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import multihost
 from multihost import RedisManager
 from multihost.cli import commands, run
 from tests.support.server import Server
@@ -33,14 +34,13 @@ def program(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_and_version() -> None:
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     shown = program("--help")
     assert shown.returncode == 0
     for name in commands.commands:
         assert f"\n  {name} " in shown.stdout
-    import multihost
-
-    assert program("--version").stdout == f"multihost {multihost.__version__}\n"
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"multihost {multihost.__version__}\n"
 
 
 @pytest.mark.parametrize("name", commands.commands)
@@ -94,11 +94,13 @@ def test_the_address_may_come_from_the_environment(
     assert run(["top", "--interval", "0"]) == 2
 
 
-@pytest.mark.parametrize("command", ["ls", "locks", "queues", "gc", "doctor", "top", "show", "rm"])
+@pytest.mark.parametrize(
+    "command", ["ls", "locks", "queues", "gc", "doctor", "top", "show", "rm", "worker"]
+)
 def test_a_server_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    args = ["x"] if command in ("show", "rm") else []
+    more = {"show": ["x"], "rm": ["x", "--yes"], "worker": ["--pool", "p"]}
     address = f"redis://user:{QUOTED}@localhost:1"
-    assert run([command, address, *args, *(["--yes"] if command == "rm" else [])]) == 3
+    assert run([command, address, *more.get(command, [])]) == 3
     said = capsys.readouterr()
     assert not said.out
     assert "cannot reach the server at redis://localhost:1/0" in said.err
