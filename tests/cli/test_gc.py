@@ -254,13 +254,14 @@ def test_a_session_that_came_back(server: Server, manager: RedisManager, session
 def test_unknown_types_are_left_alone(
     server: Server, manager: RedisManager, session: Session
 ) -> None:
-    value = manager.Value("i", 1, name="from tomorrow")
+    value = manager.dict("from tomorrow", {1: 1})
     keys = value._handle.keys
     server.command("HSET", keys.names, "from tomorrow", "2 pickle Teleporter")
     lose(server, value, "data")
     assert not found(session)
     assert not collect(session)
     assert server.command("HGET", keys.names, "from tomorrow")
+    assert server.command("EXISTS", keys.index)
 
 
 def test_on_a_full_server(fresh_server: Server) -> None:

@@ -83,7 +83,9 @@ def _of_the_gone(
 ) -> Iterator[Garbage]:
     kind = entries.get(ident[2:], b"") if ident[0] == "n" else b""
     typeid = survey.Entry.unpack(kind).typeid if kind else ""
-    if kind and typeid in TYPEIDS:
+    if kind and typeid not in TYPEIDS:
+        return  # of another release, or a type of one's own
+    if kind:
         yield Garbage("name", ident, f"{typeid} that is gone", (kind.decode("utf-8", "replace"),))
     left = remains.left_behind(session, ident, suffixes)
     if left:

@@ -21,7 +21,7 @@ __all__ = ["Entry", "Party", "Seen", "entries", "look_at", "parts", "sessions"]
 
 PAGE = 1000  # keys a SCAN looks at
 BATCH = 200  # objects that are read at once
-MARKS = (b"n", b"f", b"g", b"s", b"o", b"u")  # fields by which a hash says what it is
+MARKS = (b"n", b"f", b"g", b"s", b"o", b"u", b"host")  # by which a hash says what it is
 
 
 class Entry(NamedTuple):
@@ -53,8 +53,8 @@ class Party(NamedTuple):
 
 class Seen(NamedTuple):
     """An object as the server has it. ``family`` is dict, list, set, namespace, value, array, lock,
-    semaphore, condition, event, barrier or queue, else the server's word for what lies there.
-    ``size`` is of entries, or the bytes of an array.
+    semaphore, condition, event, barrier, queue or hosted, else the server's word for what lies
+    there. ``size`` is of entries, or the bytes of an array.
     """
 
     ident: str
@@ -206,6 +206,8 @@ def _asked(
 
 
 def _family(has: set[str]) -> str:
+    if "host" in has:
+        return "hosted"  # the object is in the memory of a process
     if "o" in has:
         return "queue"
     if "g" in has:
