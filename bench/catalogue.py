@@ -232,7 +232,7 @@ def mistaken(name: str, result: object, size: int = WIDTH) -> bool:
         **dict.fromkeys(QUEUES, value(0)),
         QUEUE_BATCH: list(map(value, range(BATCH))),
         "Queue get": 0,
-        **dict.fromkeys(POOLS, [number * number for number in range(POOL_TASKS)]),
+        **{name: [number * number for number in range(POOL_TASKS)] for name in POOLS},
         POOL_APPLY: 0,
         **{f"PriorityQueue get, {kind}": item for kind, item in PRIORITIES.items()},
     }

@@ -47,18 +47,16 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
 
     if {"singles", "bulk", "sizes", "processes"} & set(sections):
         measure_together(sections, effort, keep)
-    if say(sections, "locks"):
-        result["locks"], missing = locks(effort.locks)
-        if missing:
-            left_out["locks"] = missing
-    if say(sections, "queues"):
-        result["queues"], missing = queues(effort.queues)
-        if missing:
-            left_out["queues"] = missing
-    if say(sections, "pools"):
-        result["pools"], missing = pools(effort.pools)
-        if missing:
-            left_out["pools"] = missing
+    own: dict[str, Callable[[], tuple[dict[str, Any], Any]]] = {
+        "locks": lambda: locks(effort.locks),
+        "queues": lambda: queues(effort.queues),
+        "pools": lambda: pools(effort.pools),
+    }
+    for section, measured in own.items():
+        if say(sections, section):
+            result[section], missing = measured()
+            if missing:
+                left_out[section] = missing
     if say(sections, "start"):
         keep("start", start(effort))
     if say(sections, "memory"):

@@ -101,7 +101,7 @@ def test_the_private_server_is_killed():
     pool = manager.Pool(2, context=FORK)
     began, go_on = manager.Queue(), manager.Event()
     waits = pool.apply_async(work.say_and_wait, (began, go_on))
-    more = pool.map_async(work.say_and_wait, [began] * 50, 1)
+    more = pool.starmap_async(work.say_and_wait, [(began, go_on)] * 50, 1)
     began.get(timeout=5)
     process_id = int(
         manager._session.link.ask(b"INFO", b"server").split(b"process_id:")[1].split()[0]

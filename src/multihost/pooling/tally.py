@@ -12,7 +12,7 @@ FIELDS = 6
 
 class Progress(NamedTuple):
     """How many tasks were begun, returned, and raised an exception; those of workers that were
-    killed count as begun only.
+    killed count as begun only. A chunk of a map is one task.
     """
 
     begun: int
