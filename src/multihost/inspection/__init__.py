@@ -7,6 +7,7 @@ something says so.
 from __future__ import annotations
 
 from multihost.inspection.activity import Activity, activity
+from multihost.inspection.contents import preview
 from multihost.inspection.garbage import KINDS as GARBAGE_KINDS
 from multihost.inspection.garbage import Garbage, find_garbage, remove
 from multihost.inspection.health import Finding, examine
@@ -17,7 +18,6 @@ from multihost.inspection.objects import (
     delete,
     find,
     objects,
-    preview,
     queue_of,
 )
 from multihost.inspection.place import HOUR, opened, server_time

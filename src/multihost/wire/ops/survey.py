@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys, Part
 from multihost.wire.link import Command, Link, pairs
+from multihost.wire.ops.parties import Party, holders, waiters
 from multihost.wire.presence import Note
 from multihost.wire.replies import ReplyError, failure
 
-__all__ = ["Entry", "Party", "Seen", "entries", "look_at", "parts", "sessions"]
+__all__ = ["Entry", "Seen", "entries", "look_at", "parts", "sessions"]
 
 PAGE = 1000  # keys a SCAN looks at
 BATCH = 200  # objects that are read at once
@@ -36,19 +37,6 @@ class Entry(NamedTuple):
     def unpack(cls, kind: bytes) -> Entry:
         fields = kind.decode("utf-8", "replace").split(" ", 3)
         return cls(*fields, *[""] * (4 - len(fields)))
-
-
-class Party(NamedTuple):
-    """A session that holds something or waits; with the thread where that counts.
-
-    ``note`` is None if the session is dead. ``number`` is of permits, or of items.
-    """
-
-    sid: str
-    note: Note | None
-    thread: str = ""
-    since: float | None = None
-    number: int = 1
 
 
 class Seen(NamedTuple):
@@ -252,7 +240,7 @@ def _detail(link: Link, namespace: str, found: Sequence[_Draft]) -> None:
             draft.fields = {
                 k.decode("utf-8", "replace"): v.decode("utf-8", "replace")
                 for k, v in pairs(facts).items()
-                if k != b"a"  # the action of a barrier
+                if k not in (b"a", b"init")  # the action of a barrier, how workers of a pool begin
             }
         else:
             draft.size = max(int(facts) - _COUNT.get(draft.family, (b"", 0))[1], 0)
@@ -292,13 +280,11 @@ def _tolerant(link: Link, commands: Sequence[Command]) -> list[Any]:
     return replies
 
 
-# -- who
-
-
 def _meet(link: Link, namespace: str, found: Sequence[_Draft]) -> None:
     """Who holds, and who waits."""
     for draft in found:
-        _HOLDERS[draft.family](draft)
+        draft.holders = holders(draft.family, draft.fields, draft.refs, draft.places)
+        draft.waiters = waiters(draft.family, draft.fields)
     wanted = [
         (key_names.partition(draft.keys.ident), party.sid)
         for draft in found
@@ -309,66 +295,6 @@ def _meet(link: Link, namespace: str, found: Sequence[_Draft]) -> None:
         number = key_names.partition(draft.keys.ident)
         for group in (draft.holders, draft.waiters):
             group[:] = [p._replace(note=notes[number, p.sid]) for p in group]
-
-
-def _party(identity: str, number: int = 1) -> Party:
-    """An identity is a session, with a thread: ``<sid>.<number>.<name>``, and the moment in which a
-    hold was asked for.
-    """
-    sid, *rest = identity.split(".")
-    thread = rest[1].replace("%2E", ".").replace("%25", "%") if len(rest) > 1 else ""
-    since = int(rest[2]) / 1e6 if len(rest) > 2 and rest[2].isdigit() else None
-    return Party(sid, None, thread, since, number)
-
-
-def _waiting(draft: _Draft, *kinds: str) -> list[Party]:
-    found = {field[2:]: _party(field[2:]) for field in draft.fields if field[:2] in kinds}
-    return list(found.values())
-
-
-def _of_lock(draft: _Draft) -> None:
-    if holder := draft.fields.get("h"):
-        draft.holders = [_party(holder)]
-    draft.waiters = _waiting(draft, "q:")
-
-
-def _of_semaphore(draft: _Draft) -> None:
-    for field, count in draft.fields.items():
-        if field[:2] == "p:" and int(count) > 0:
-            draft.holders.append(_party(field[2:], int(count)))
-    draft.waiters = _waiting(draft, "q:")
-
-
-def _of_condition(draft: _Draft) -> None:
-    _of_lock(draft)
-    draft.waiters = _waiting(draft, "q:", "z:", "y:")
-
-
-def _of_barrier(draft: _Draft) -> None:
-    draft.waiters = _waiting(draft, "q:")
-
-
-def _of_event(draft: _Draft) -> None:
-    """The server counts nobody who waits for one."""
-
-
-def _of_queue(draft: _Draft) -> None:
-    draft.waiters = _waiting(draft, "q:", "g:")
-    taken: dict[str, int] = {field[2:].decode(): 0 for field in draft.refs if field[:2] == b"f:"}
-    for place, count in draft.places.items():
-        sid = place.rpartition(b":")[2].partition(b".")[0].decode()
-        taken[sid] += count
-    draft.holders = [_party(sid, count) for sid, count in taken.items()]
-
-
-_HOLDERS = {
-    "lock": _of_lock,
-    "semaphore": _of_semaphore,
-    "condition": _of_condition,
-    "barrier": _of_barrier,
-    "event": _of_event,
-    "queue": _of_queue,
-}
 
 
 # -- memory
