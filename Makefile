@@ -56,7 +56,7 @@ $(VENV)/.python:
 	@scripts/make-venv $(VENV) $(PYTHON)
 	@touch $@
 
-$(VENV)/.server: EXTRA := server
+$(VENV)/.server: EXTRA := server,cli
 $(VENV)/.dev: EXTRA := dev
 $(VENV)/.bench: EXTRA := bench
 $(VENV)/.docs: EXTRA := docs

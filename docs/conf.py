@@ -13,15 +13,9 @@ project = "multihost"
 author = "The multihost authors"
 version = release = metadata.version("multihost")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "stdlib_links"]
-# What is not in the table of contents yet.
-exclude_patterns = [
-    "_ext",
-    "howto/command-line.md",
-    "howto/custom-types.md",
-    "howto/pool.md",
-    "reference-pool.md",
-]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "commands", "docstrings", "stdlib_links"]
+# The second one is not in the table of contents yet.
+exclude_patterns = ["_ext", "howto/custom-types.md"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Type variables, and the types of what users never make themselves.

@@ -35,12 +35,13 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """Where ``python`` is the one that runs the tests."""
+    """Where ``python`` is the one that runs the tests, and ``multihost`` what they test."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    python = folder / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
+    for name, command in (("python", ""), ("multihost", "-m multihost")):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {command} "$@"\n')
+        program.chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
 
 

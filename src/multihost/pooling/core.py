@@ -147,7 +147,10 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> Any:
-        """``func(*args, **kwds)`` in a worker; an :class:`AsyncResult`. 1 round trip."""
+        """``func(*args, **kwds)`` in a worker; an :class:`~multiprocessing.pool.AsyncResult`.
+
+        1 round trip.
+        """
         self._check_running()
         return self._apply_soon(func, args, kwds, callback, error_callback, soon=False)
 
@@ -213,17 +216,20 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
     # the end
 
     def close(self) -> None:
+        """Take no more tasks. Workers end when those that were given are done."""
         if self._pid == os.getpid():
             self._parts.notifier.state = CLOSE
         super().close()
 
     def terminate(self) -> None:
+        """End at once: tasks of this client are forgotten, and its workers end."""
         if self._pid == os.getpid():
             super().terminate()
         else:
             self._state = TERMINATE
 
     def join(self) -> None:
+        """Wait for the end, after :meth:`close` or :meth:`terminate`."""
         if self._pid == os.getpid():
             super().join()
             self._terminate()  # there may be a manager to shut down
