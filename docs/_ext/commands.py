@@ -10,32 +10,42 @@ from sphinx.util.docutils import SphinxDirective
 from multihost.cli import commands
 
 
+def _options(command: click.Command) -> list[tuple[str, str]]:
+    """The names and the help of each option."""
+    context = click.Context(command)
+    records = [option.get_help_record(context) for option in command.params]
+    return [record for record in records if record and record[1]]
+
+
 class Commands(SphinxDirective):
-    """A section for each command: how it is called, what it does, and its options."""
+    """The options that all have, and a section for each command: how it is called, what it does,
+    and its own options.
+    """
 
     def run(self) -> list[nodes.Node]:
-        return [self._section(command) for command in commands.commands.values()]
+        found = list(commands.commands.values())
+        shared = [
+            record
+            for record in _options(found[0])
+            if all(record in _options(command) for command in found)
+        ]
+        start = nodes.paragraph(text="All commands take these options:")
+        return [start, self._list(shared), *(self._section(each, shared) for each in found)]
 
-    def _section(self, command: click.Command) -> nodes.Node:
+    def _section(self, command: click.Command, shared: list[tuple[str, str]]) -> nodes.Node:
         name = f"multihost {command.name}"
-        section = nodes.section(ids=[nodes.make_id(name)])
+        section = nodes.section(ids=[nodes.make_id(name)], names=[name])
         section += nodes.title(text=name)
-        context = click.Context(command, info_name=name)
-        usage = " ".join([name, *command.collect_usage_pieces(context)])
+        usage = " ".join([name, *command.collect_usage_pieces(click.Context(command))])
         section += nodes.literal_block(usage, usage, language="none")
         for paragraph in (command.help or "").split("\n\n"):
             section += nodes.paragraph(text=" ".join(paragraph.split()))
-        section += self._options(command, context)
-        self.state.document.note_explicit_target(section)
+        own = [record for record in _options(command) if record not in shared]
+        section += self._list(own)
         return section
 
-    def _options(self, command: click.Command, context: click.Context) -> nodes.Node:
-        records = [
-            record
-            for parameter in command.get_params(context)
-            if (record := parameter.get_help_record(context)) and "--help" not in record[0]
-        ]
-        lines = [line for names, text in records for line in (f"``{names}``", f"    {text}", "")]
+    def _list(self, options: list[tuple[str, str]]) -> nodes.Node:
+        lines = [line for names, text in options for line in (f"``{names}``", f"    {text}", "")]
         container = nodes.container()
         self.state.nested_parse(StringList(lines, source="multihost --help"), 0, container)
         return container
