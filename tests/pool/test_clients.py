@@ -150,7 +150,7 @@ def test_cut_connections_lose_and_repeat_nothing(manager, proxy, side):
             theirs.Pool(2, name="ours", context=FORK),
             mine.Pool(0, name="ours") as pool,
         ):
-            result = pool.map_async(_mark, [(marks, x) for x in range(600)], 1)
+            result = pool.map_async(work.mark, [(marks, x) for x in range(600)], 1)
             for n in range(5):
                 wait_until(lambda n=n: len(marks) > 100 * n)
                 proxy.cut_all()
@@ -164,9 +164,3 @@ def test_cut_connections_lose_and_repeat_nothing(manager, proxy, side):
                 rule.disarm()
     manager.delete("ours")
     assert set(marks.values()) == {1}
-
-
-def _mark(pair):
-    marks, x = pair
-    marks.increment(x)
-    return x

@@ -84,3 +84,10 @@ class Fragile(Exception):
 
 def fragile():
     raise Fragile(1, 2)
+
+
+def mark(pair):
+    """Count how often it ran."""
+    marks, x = pair
+    marks.increment(x)
+    return x
