@@ -38,7 +38,7 @@ from multihost.wire.fields import PlainUnpickler, spelled
 from multihost.wire.nesting import Home, pickle_for, unpickle_for
 from multihost.wire.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
 
-__all__ = ["Codec", "JsonSerializer", "Serializer"]
+__all__ = ["Codec", "JsonSerializer", "Serializer", "XmlSerializer"]
 
 PICKLE = 0x80
 SIGNED = 0x53
@@ -71,6 +71,20 @@ class JsonSerializer:
 
     def loads(self, data: bytes, /) -> Any:
         return json.loads(data)
+
+
+class XmlSerializer:
+    """XML-RPC, which the standard library's managers know, too. A tuple comes back as a list."""
+
+    def dumps(self, value: Any, /) -> bytes:
+        import xmlrpc.client
+
+        return xmlrpc.client.dumps((value,), None, None, None, True).encode()
+
+    def loads(self, data: bytes, /) -> Any:
+        import xmlrpc.client
+
+        return xmlrpc.client.loads(data.decode())[0][0]
 
 
 class Codec:

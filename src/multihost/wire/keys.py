@@ -7,7 +7,9 @@ objects it contains; and ``data:owners``, the kept objects that contain it. A qu
 ``data:items``, ``data:dead`` for dead letters, and ``data:flight:<session>.<n>`` for what a
 consumer has taken. Scripts are given the first and derive the others. Who waits for an object is
 blocked on the list ``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and
-expires. A partition has its ``names``, and a key ``s:<id>`` for each session that holds or waits
+expires. A host (``h:<22 characters>``), a process that has objects in its memory, has
+``data:clients``, its conversations, of which each goes over the lists ``data:a:<id>`` and
+``data:b:<id>``, and ``data:left``, what clients let go. A partition has its ``names``, and a key ``s:<id>`` for each session that holds or waits
 for something in it.
 """
 
@@ -21,6 +23,7 @@ __all__ = [
     "Keys",
     "check_name",
     "check_namespace",
+    "hosts",
     "names",
     "partition",
     "prefix",
@@ -47,6 +50,11 @@ def names(namespace: str, number: int) -> bytes:
     return prefix(namespace, number) + b"names"
 
 
+def hosts(namespace: str) -> bytes:
+    """The hash of the hosts in a namespace: host -> the types it serves."""
+    return prefix(namespace, 0) + b"hosts"
+
+
 def check_namespace(namespace: str) -> str:
     """The namespace, if it can be one."""
     if not namespace or set(namespace) & set("{}*?[]"):
@@ -68,7 +76,8 @@ def check_name(name: object) -> str:
 class Keys:
     """The keys of one object.
 
-    ``ident`` is ``n:<name>`` for a named object and ``u:<22 characters>`` for an unnamed one.
+    ``ident`` is ``n:<name>`` for a named object, ``u:<22 characters>`` for an unnamed one, and
+    ``h:<22 characters>`` for a host.
     """
 
     __slots__ = ("data", "ident", "names", "prefix", "sessions")
@@ -115,6 +124,18 @@ class Keys:
     @property
     def tokens(self) -> bytes:
         return self.data + b":tokens"
+
+    @property
+    def clients(self) -> bytes:
+        return self.data + b":clients"
+
+    @property
+    def left(self) -> bytes:
+        return self.data + b":left"
+
+    def talk(self, side: bytes, talk: bytes) -> bytes:
+        """What is said in a conversation: side ``a`` to the host, ``b`` by it."""
+        return b"%b:%b:%b" % (self.data, side, talk)
 
     @property
     def all(self) -> tuple[bytes, ...]:

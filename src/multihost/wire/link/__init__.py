@@ -272,9 +272,9 @@ class Link:
         count: int = 3,
         overdue: float = 0.0,
     ) -> list[Reply]:
-        """Send ``count`` commands in one write, of which the second blocks; wait ``seconds`` for
-        that, None: as long as for any other, then nudge the server and wait ``overdue`` seconds
-        more. If ``quiet``, which :meth:`may_be_quiet` must allow, the first is not answered: that
+        """Send ``count`` commands in one write, of which one blocks, not the first; wait
+        ``seconds`` for that, None: as long as for any other, then nudge the server and wait
+        ``overdue`` seconds more. If ``quiet``, which :meth:`may_be_quiet` must allow, the first is not answered: that
         saves whoever has to wait from being woken for it.
 
         Returns the replies, errors among them; after an error or a zero of the first the others are
@@ -297,6 +297,22 @@ class Link:
         if len(replies) < count:
             self.drop(caller)
         return replies
+
+    def converse(self, caller: Caller, request: bytes) -> Reply:
+        """Send commands in one write, of which the last blocks and no other is answered. Breaks are
+        for the one who waits, as in :meth:`blocked`.
+        """
+        channel = caller.channel or self._connect(caller)
+        self._blocked.add(caller)
+        try:
+            return channel.exchange(request)
+        except Broken as error:
+            self.drop(caller)
+            if not isinstance(error, Late):
+                self._doubted = time.monotonic()
+            raise
+        finally:
+            self._blocked.discard(caller)
 
     def rouse(self) -> None:
         """Break the connections of all who are blocked: let them look again."""

@@ -1,0 +1,193 @@
+"""Where objects are hosted: in a process that a manager starts, or in the one that asks to serve."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from multiprocessing import current_process, parent_process, util
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+from typing import Any, NamedTuple
+
+from multihost.errors import MultihostError
+from multihost.proxies.hosted import IteratorProxy
+from multihost.serving.host import Host
+from multihost.wire.address import Address, Credentials
+from multihost.wire.directory import patience_with
+from multihost.wire.link import Link
+
+__all__ = ["Server", "Settings", "end_process", "start_process"]
+
+EVERYWHERE = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
+"""Types that no manager need register."""
+
+
+class Settings(NamedTuple):
+    """What a manager is told about its objects."""
+
+    serializer: Any
+    namespace: str
+    lease: float
+    timeout: float
+
+
+class _Listener:
+    """Where a server listens, as the standard library's servers have it."""
+
+    def __init__(self, address: Any, close: Callable[[], object]) -> None:
+        self.address = address
+        self.close = close
+
+
+class Server:
+    """Serves the registered types of a manager in this process.
+
+    >>> server = QueueManager(address=("", 50000), authkey=b"abracadabra").get_server()
+    >>> server.serve_forever()
+
+    ``address`` is where it listens. ``serve_forever()`` returns never: it ends the process with
+    ``SystemExit(0)`` after Ctrl-C, or when a manager asked it to.
+    """
+
+    def __init__(self, manager: Any) -> None:
+        twin = object.__new__(type(manager))
+        twin.__dict__.update(manager.__dict__)
+        address, credentials, patience = twin._place()
+        try:
+            link = Link(address, credentials, timeout=twin._settings.timeout, patience=patience)
+            twin._open(link)
+        except BaseException:
+            twin._give_up()
+            raise
+        self.registry = manager._served()
+        self.address = twin.address
+        self.listener = _Listener(self.address, twin.shutdown)
+        self._manager = twin
+
+    def serve_forever(self) -> None:
+        """Serve until a manager asks to end."""
+        host = Host(self._manager._open_session(), {**EVERYWHERE, **self.registry}, self._manager)
+        self._manager._host = host.ident
+        current_process()._manager_server = self  # type: ignore[attr-defined]
+        try:
+            try:
+                host.start()
+                host.stopped.wait()
+            except (KeyboardInterrupt, SystemExit):
+                pass
+        finally:
+            host.stop()
+            self._manager.shutdown()
+            sys.exit(0)
+
+
+# -- a process of its own
+
+
+def start_process(
+    manager: Any,
+    registry: Mapping[str, Any],
+    address: Address,
+    credentials: Credentials,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+) -> tuple[Any, str]:
+    """Start a process that serves; the process, and the host in it."""
+    from multiprocessing.connection import Pipe
+
+    reader, writer = Pipe(duplex=False)
+    process = manager._ctx.Process(
+        target=_serve,
+        args=(
+            type(manager),
+            dict(registry),
+            manager._settings,
+            address,
+            AuthenticationString(credentials.pack()),  # which is pickled for a child alone
+            writer,
+            initializer,
+            initargs,
+        ),
+    )
+    identity = ":".join(map(str, process._identity))
+    process.name = f"{type(manager).__name__}-{identity}"
+    try:
+        process.start()
+        writer.close()
+        return process, reader.recv()
+    except BaseException:
+        if process.pid is not None:
+            end_process(process, lambda: None, 0.0)
+        raise
+    finally:
+        writer.close()
+        reader.close()
+
+
+def end_process(process: Any, ask: Callable[[], object], timeout: float) -> None:
+    """Ask a process to end, and see to it that it does."""
+    if process.is_alive():
+        util.info("sending shutdown message to manager")
+        try:
+            ask()
+        except Exception as error:  # noqa: BLE001 - then it is ended in another way
+            util.info("it cannot be asked: %r", error)
+        process.join(timeout)
+        if process.is_alive():
+            util.info("trying to `terminate()` manager process")
+            process.terminate()
+            process.join(timeout)
+            if process.is_alive():
+                util.info("manager still alive after terminate")
+                process.kill()
+                process.join()
+
+
+def _serve(
+    cls: type[Any],
+    registry: dict[str, Any],
+    settings: Settings,
+    address: Address,
+    packed: bytes,
+    writer: Any,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+) -> None:
+    """What the process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who has the manager
+    if initializer is not None:
+        initializer(*initargs)
+    manager = object.__new__(cls)
+    credentials = Credentials.unpack(bytes(packed))
+    manager._parsed, manager._listen, manager._given = address, None, None
+    manager._configure(settings, credentials, None)
+    manager._registry = registry
+    manager._ctx, manager._shutdown_timeout = None, 0.0
+    manager._open(
+        Link(address, credentials, timeout=settings.timeout, patience=patience_with(address))
+    )
+    host = Host(manager._session, {**EVERYWHERE, **registry}, manager)
+    manager._host = host.ident
+    host.start()
+    threading.Thread(target=_outlive_nobody, args=(host,), daemon=True).start()
+    writer.send(host.ident)
+    writer.close()
+    host.stopped.wait()
+    host.stop()
+    try:
+        manager.shutdown()
+    except MultihostError as error:
+        util.info("the server had gone before: %s", error)
+    sys.exit(0)
+
+
+def _outlive_nobody(host: Host) -> None:
+    """End when the process that started this one has ended."""
+    from multiprocessing.connection import wait
+
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        host.stopped.set()

@@ -1,0 +1,381 @@
+"""Conversations with a process that has objects in its memory: a request, its answer, and so on.
+
+A thread that calls has one with each host, and there a thread of its own listens to it. Both write
+what they say onto a list and, in the same write, block on the list of the other: one write and one
+wait a call on each side. What is said starts with what it is and a number:
+
+=================  =====================================================================
+``=<12 digits>``   a request, or the answer to that request
+``+<12 digits>``   an answer said again: the host was not listening for a while
+``.``              to the host: the conversation is over
+``!``              from the host, or for it: see whether it is still there
+``x``              from the host: this conversation was over
+=================  =====================================================================
+
+Here a blocking pop carries data, for what is lost is said again: whoever had a broken connection
+repeats what it said last under the same number, and a request is executed once. An answer with an
+old number is dropped; one that was said again also means that a request may have been lost. What
+nobody hears expires.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from multihost.errors import LinkError, LinkLost
+from multihost.wire.link import SKIP, Broken, Caller, Link, Reply, pack, pack_args
+from multihost.wire.replies import ReplyError, failure
+from multihost.wire.script import Script
+from multihost.wire.session import Handle, Session
+from multihost.wire.wait import OVERDUE, QUIET, SLICE, watching
+
+__all__ = ["Absent", "Ended", "Host", "Listener", "hosts_of"]
+
+FIRST = 0.3  # seconds of a call after which it counts as a long one: the host is looked after
+KEPT = b"60000"  # milliseconds for which what was said waits to be heard
+LARGE = 1 << 16
+HEAD = 13
+
+_look = Script("host/look")
+_knock = Script("host/knock")
+
+
+class Absent(Exception):
+    """There is no such host; nothing was sent."""
+
+
+class Ended(Exception):
+    """The host has ended during a call."""
+
+
+class _Mouth:
+    """What both ends have in common: they say something and listen for what is said next."""
+
+    __slots__ = ("_loud", "_push", "_quick", "_rest", "_slow", "link")
+
+    def __init__(self, link: Link, says: bytes, hears: bytes, first: float) -> None:
+        self.link = link
+        push = b"*3\r\n" + pack_args((b"LPUSH", says))
+        expire = pack((b"PEXPIRE", says, KEPT))
+        self._push = push
+        self._quick = SKIP + push
+        self._rest = b"\r\n" + SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
+        listen = pack((b"BLPOP", hears, b"%.3f" % SLICE))
+        # Only the last word counts: what is said again does not pile up.
+        self._loud = b"\r\n%b%b%b" % (
+            pack((b"LTRIM", says, b"0", b"0")) + expire,
+            pack((b"EXEC",)),
+            listen,
+        )
+        self._slow = pack((b"PING",)) + listen
+
+    def quickly(self, caller: Caller, word: bytes) -> Reply:
+        """Say it and listen for a moment. One write, one read; errors are not heard of."""
+        return self.link.converse(
+            caller, b"%b$%d\r\n%b%b" % (self._quick, len(word), word, self._rest)
+        )
+
+    def slowly(self, caller: Caller, word: bytes | None) -> Reply:
+        """Say it, if there is something to say, and listen for a slice."""
+        if word is None:
+            replies = self.link.blocked(caller, self._slow, SLICE + OVERDUE, count=2)
+        else:
+            request = b"%b%b$%d\r\n%b%b" % (
+                pack((b"MULTI",)),
+                self._push,
+                len(word),
+                word,
+                self._loud,
+            )
+            replies = self.link.blocked(caller, request, SLICE + OVERDUE, count=6)
+        for reply in replies:
+            if type(reply) is ReplyError:
+                return reply
+        return replies[-1]
+
+    def can_be_quick(self, first: float) -> bool:
+        return self.link.timeout >= first + OVERDUE and self.link.may_be_quiet()
+
+
+# -- the caller's end
+
+
+class Host:
+    """A process that serves objects, as the threads that call it see it."""
+
+    def __init__(self, session: Session, ident: str) -> None:
+        self.ident = ident
+        self.session = session
+        self.handle = session.handle(ident)
+        self._numbers = itertools.count()
+        self._local = _Talks(self)
+        self._waiting: set[Talk] = set()
+        self.talks: set[Talk] = set()
+
+    def call(self, payload: bytes) -> bytes:
+        """Send a request and return the answer. 1 round trip to the server and one from there to
+        the host. The first call of a thread takes one or two more.
+
+        Raises Absent, Ended, LinkLost.
+        """
+        talks = self._local.free
+        talk = talks.pop() if talks else Talk(self)
+        if talk.lapses != self.session.presence.lapses:
+            talk.close()
+            talk = Talk(self)
+        try:
+            answer = talk.ask(payload)
+        except Ended:
+            self.talks.discard(talk)
+            raise
+        except BaseException:
+            talk.close()
+            raise
+        talks.append(talk)
+        return answer
+
+    def is_there(self) -> bool:
+        """Whether it lives, as far as one can know at this moment. 1 round trip."""
+        return _look.repeat(self.handle, b"", b"0") is not None
+
+    def next_id(self) -> bytes:
+        return b"%b.%d" % (self.session.presence.sid, next(self._numbers))
+
+    def wait_for(self, talk: Talk) -> Any:
+        """Have the background thread look whether the host lives, while a call waits for it."""
+        self._waiting.add(talk)
+        watched = watching(self.handle, _look)
+        watched.gone = self._tell
+        return watched
+
+    def stop_waiting(self, talk: Talk, watched: Any) -> None:
+        self._waiting.discard(talk)
+        watched.waiters.discard(threading.get_ident())
+
+    def _tell(self) -> None:
+        """It is dead: those who wait for it find out."""
+        for talk in list(self._waiting):
+            self.session.link.snapshot(
+                (b"LPUSH", talk.hears, b"!"), (b"PEXPIRE", talk.hears, KEPT)
+            )
+
+    def say_goodbye(self) -> None:
+        """This process ends: so do its conversations."""
+        commands: list[Sequence[bytes]] = []
+        for talk in list(self.talks):
+            commands += [(b"LPUSH", talk.says, b"."), (b"PEXPIRE", talk.says, KEPT)]
+        self.talks.clear()
+        if commands:
+            self.session.link.snapshot(*commands)
+
+
+class _Free(list["Talk"]):
+    """The free conversations of one thread with a host. Ends them with the thread."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        for talk in self:
+            talk.close()
+
+
+class _Talks(threading.local):
+    def __init__(self, host: Host) -> None:  # noqa: ARG002 - threading.local calls it in each thread
+        self.free = _Free()
+
+
+class Talk:
+    """One conversation, at the end that asks."""
+
+    def __init__(self, host: Host) -> None:
+        session = host.session
+        keys = host.handle.keys
+        session.enter(keys)
+        self._host = host
+        self.id = host.next_id()
+        self.lapses = session.presence.lapses
+        self.says = keys.talk(b"a", self.id)
+        self.hears = keys.talk(b"b", self.id)
+        self._number = 0
+        self._link = session.link
+        self._mouth = _Mouth(session.link, self.says, self.hears, FIRST)
+        self._is_quick = self._mouth.can_be_quick(FIRST)
+        self._presence = session.presence
+        self._knock()
+        host.talks.add(self)
+
+    def _knock(self) -> None:
+        if _knock.repeat(self._host.handle, self.id) is None:
+            raise Absent
+
+    def ask(self, payload: bytes) -> bytes:
+        """Send a request, and wait for its answer."""
+        self._number = number = self._number + 1
+        word = b"=%012d" % number + payload
+        caller = self._link.take()
+        heard, broken = None, False
+        try:
+            if self._is_quick and len(word) < LARGE:
+                try:
+                    heard = self._mouth.quickly(caller, word)
+                except Broken as error:
+                    self._link.revive(caller, error, self._link.patience)
+                    broken = True
+            if type(heard) is list and heard[1][:HEAD] == word[:HEAD]:
+                answer = heard[1][HEAD:]
+            else:
+                answer = self._patiently(caller, word, heard, broken)
+        except BaseException:
+            self._link.drop(caller)  # with the connection the server forgets what it blocks
+            self._link.give_back(caller)
+            raise
+        self._link.give_back(caller)
+        return answer
+
+    def _patiently(self, caller: Caller, word: bytes, heard: Reply, broken: bool) -> bytes:
+        """Wait for as long as it takes, and see whether the host lives."""
+        again: bytes | None = word
+        watched = self._host.wait_for(self)
+        try:
+            if broken and not self._is_heard(caller):
+                raise Ended
+            while True:
+                if type(heard) is list:
+                    again = None
+                    said = heard[1]
+                    kind, number = said[:1], said[1:HEAD]
+                    if number == word[1:HEAD] and kind in (b"=", b"+"):
+                        return said[HEAD:]  # type: ignore[no-any-return]
+                    if kind == b"x":
+                        raise LinkLost(
+                            "this process was taken for dead during the call: whether it took "
+                            "effect is unknown"
+                        )
+                    if kind == b"!" and not self._is_heard(caller):
+                        raise Ended
+                    if kind == b"+":
+                        again = word
+                elif type(heard) is ReplyError:
+                    if not heard.passing:
+                        raise failure(heard, "a call", self._host.ident)
+                    self._link.pause()
+                try:
+                    heard = self._mouth.slowly(caller, again)
+                    again = word  # unless it is heard of: a server may have lost it
+                except Broken as error:
+                    self._link.revive(caller, error, self._link.patience)
+                    heard, again = None, word
+                if heard is None and not self._is_heard(caller):
+                    raise Ended
+        finally:
+            self._host.stop_waiting(self, watched)
+
+    def _is_heard(self, caller: Caller) -> bool:
+        """Say once more that this conversation exists; whether there is a host to hear it."""
+        caller.kept = True  # these calls take it, and nobody else may
+        self._link.give_back(caller)
+        try:
+            return (
+                self._host.is_there() and _knock.repeat(self._host.handle, self.id) is not None
+            )
+        finally:
+            self._link.reclaim(caller)
+            caller.kept = False
+
+    def close(self) -> None:
+        """The conversation is over; finalizers call this in any thread, so it only leaves word."""
+        session = self._host.session
+        self._host.talks.discard(self)
+        if session.presence is self._presence and not session.link.is_closed:
+            session.later(self._say_goodbye)
+
+    def _say_goodbye(self) -> None:
+        self._link.snapshot((b"LPUSH", self.says, b"."), (b"PEXPIRE", self.says, KEPT))
+
+
+def hosts_of(session: Session, ident: str) -> Host:
+    """The host of that identity, as this process sees it."""
+    host = session.hosts.get(ident)
+    if host is None:
+        host = session.hosts.setdefault(ident, Host(session, ident))
+        session.at_end.append(host.say_goodbye)
+    return host
+
+
+# -- the host's end
+
+
+class Listener:
+    """One conversation, at the end that answers."""
+
+    def __init__(self, handle: Handle, talk: bytes, is_over: Callable[[], bool]) -> None:
+        keys = handle.keys
+        self._link = link = handle.link
+        self._number = 0
+        self._is_over = is_over
+        self._mouth = _Mouth(link, keys.talk(b"b", talk), keys.talk(b"a", talk), QUIET)
+        self._is_quick = self._mouth.can_be_quick(QUIET)
+
+    def listen(self, answer: bytes | None) -> bytes | None:
+        """Answer the last request, if there is one, and return the next; None at the end."""
+        word = None if answer is None else b"=%012d" % self._number + answer
+        caller = self._link.take()
+        try:
+            heard = None
+            fresh = word
+            if word is not None and self._is_quick and len(word) < LARGE:
+                try:
+                    heard = self._mouth.quickly(caller, word)
+                    fresh = None
+                except Broken as error:
+                    fresh = self._returned(caller, error, word)
+            payload = self._patiently(caller, word, fresh, heard)
+        except BaseException:
+            self._link.drop(caller)
+            self._link.give_back(caller)
+            raise
+        self._link.give_back(caller)
+        return payload
+
+    def _patiently(
+        self, caller: Caller, word: bytes | None, fresh: bytes | None, heard: Reply
+    ) -> bytes | None:
+        while True:
+            if type(heard) is list:
+                said: bytes = heard[1]
+                if said[:1] != b"=":
+                    return None
+                number = int(said[1:HEAD])
+                if number > self._number:
+                    self._number = number
+                    return said[HEAD:]
+                if number == self._number:
+                    fresh = word
+            elif type(heard) is ReplyError:
+                if not heard.passing and heard.code != "OOM":  # a full server may have room again
+                    raise failure(heard, "an answer", "its caller")
+                self._link.pause()
+            if self._is_over():
+                return None
+            try:
+                heard = self._mouth.slowly(caller, fresh)
+                if type(heard) is not ReplyError:
+                    fresh = None
+            except Broken as error:
+                heard, fresh = None, self._returned(caller, error, word)
+
+    def _returned(self, caller: Caller, error: Broken, word: bytes | None) -> bytes:
+        """Connect again, however long that takes; what to say then."""
+        cause = error
+        while not self._is_over():
+            try:
+                self._link.revive(caller, cause, self._link.patience)
+                break
+            except LinkError as problem:
+                if self._link.is_closed or not self._link.patience:
+                    raise
+                cause = Broken(str(problem))
+        return b"+" + (word or b"=%012d" % self._number)[1:]
