@@ -27,7 +27,7 @@ from multihost.wire.ops import host as host_ops
 from multihost.wire.ops import hosted as hosted_ops
 from multihost.wire.ops import object as object_ops
 from multihost.wire.session import Handle, Session
-from multihost.wire.talk import Absent, Ended, hosts_of
+from multihost.wire.talk import Absent, Ended
 
 __all__ = ["DEFAULT_NAMESPACE", "LEASE", "TIMEOUT", "BaseManager"]
 
@@ -210,8 +210,7 @@ class BaseManager:
 
         def end() -> None:
             def ask() -> None:
-                payload = calls.request(session.codec, "", "shutdown", (), {})
-                hosts_of(session, host).call(payload)
+                calls.ask(session, host, "shutdown")
 
             end_process(process, ask, timeout)
 
@@ -355,15 +354,13 @@ class BaseManager:
 
     def _made(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> BaseProxy:
         session = self._open_session()
-        request = calls.request(
-            session.codec, "", "create", (typeid, args, kwds, self._name_first), {}
-        )
-        answer = self._ask_host(typeid, request)
-        if answer[0] != calls.PROXY:
-            raise _failure(session, answer)
-        return found(session, self, answer)
+        answer = self._ask_host(typeid, args, kwds)
+        other = session.codec.load(answer[1:])
+        if other[0] != calls.PROXY:
+            raise _failure(session, other)
+        return found(session, self, other)
 
-    def _ask_host(self, typeid: str, request: bytes) -> Any:
+    def _ask_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
         """Ask the process that this manager started, else one that serves the type."""
         session = self._open_session()
         tried = None
@@ -380,7 +377,7 @@ class BaseManager:
                     "or let get_server().serve_forever() run in some process"
                 )
             try:
-                return session.codec.load(hosts_of(session, host).call(request))
+                return calls.ask(session, host, "create", typeid, args, kwds, self._name_first)
             except (Absent, Ended):
                 if self._process is not None:
                     raise HostLost(
@@ -404,17 +401,8 @@ class BaseManager:
         deleted = object_ops.delete(handle)
         if host is not None:
             with contextlib.suppress(Absent, Ended, MultihostError):
-                self._tell(host, "delete", name)
+                calls.ask(self._open_session(), host, "delete", name)
         return deleted
-
-    def _tell(self, host: str, what: str, *args: Any) -> Any:
-        session = self._open_session()
-        answer = session.codec.load(
-            hosts_of(session, host).call(calls.request(session.codec, "", what, args, {}))
-        )
-        if answer[0] != calls.RETURN:
-            raise calls.failed(session.codec, answer)
-        return answer[1]
 
     def _number_of_objects(self) -> int:
         """How many objects there are in the namespace. O(keys of the server), for tests."""

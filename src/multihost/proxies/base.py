@@ -131,16 +131,17 @@ class BaseProxy:
     ) -> Any:
         """Call an exposed method of the object, where it lives, and return a copy of the result."""
         handle, token = self._handle, self._token
-        payload = handle.codec.dump((token.ident, methodname, args, kwds or {}))
+        codec = handle.codec
+        payload = codec.dump_call(token.ident, methodname, args, kwds or {})
         answer, host = calls.call(handle, token.detail, payload)
         if host != token.detail:
             object.__setattr__(self, "_token", token._replace(detail=host))
-        kind = answer[0]
-        if kind == calls.RETURN:
-            return answer[1]
-        if kind == calls.PROXY:
-            return found(handle.session, self._manager, answer)
-        raise calls.failed(handle.codec, answer)
+        if answer[0] == calls.VALUE:
+            return codec.load(answer[1:])
+        other = codec.load(answer[1:])
+        if other[0] == calls.PROXY:
+            return found(handle.session, self._manager, other)
+        raise calls.failed(codec, other)
 
     def _getvalue(self) -> Any:
         """A copy of the object as a plain Python object; proxies inside it stay proxies."""

@@ -89,30 +89,25 @@ class Objects:
         """What comes of a request."""
         codec = self._codec
         try:
-            ident, name, args, kwds = codec.load(payload)
+            ident, name, args, *rest = codec.load(payload)
+            kwds = rest[0] if rest else {}
             if not ident:
-                answer: Any = self._public[name](*args, **kwds)
-                if type(answer) is not tuple or answer[:1] != (calls.PROXY,):
-                    answer = (calls.RETURN, answer)
-            else:
-                answer = self._call(ident, name, args, kwds)
+                answer = self._public[name](*args, **kwds)
+                return answer if type(answer) is bytes else calls.answer_of(codec, answer)
+            return self._call(ident, name, args, kwds)
         except _Raised as raised:
             assert raised.__cause__ is not None
             return calls.error_of(codec, raised.__cause__)
         except BaseException:  # noqa: BLE001 - the caller hears of it, whatever it is
-            answer = (calls.TEXT, traceback.format_exc())
-        try:
-            return codec.dump(answer)
-        except Exception:  # noqa: BLE001 - a result that cannot be pickled
-            return codec.dump((calls.TEXT, f"Unserializable message: {traceback.format_exc()}\n"))
+            return calls.text_of(codec, traceback.format_exc())
 
-    def _call(self, ident: str, name: str, args: Any, kwds: Any) -> tuple[Any, ...]:
+    def _call(self, ident: str, name: str, args: Any, kwds: Any) -> bytes:
         each = self._objects.get(ident)
         if each is not None and (ready := each.ready) is not None:
             ready.wait()
             each = self._objects.get(ident)
         if each is None:
-            return (calls.GONE,)
+            return calls.NO_SUCH
         thing = each.thing
         if name not in each.exposed:
             return self._fall_back(each, ident, name, args, kwds)
@@ -126,24 +121,31 @@ class Objects:
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
             raise _Raised from error
         typeid = each.results.get(name)
-        return (calls.RETURN, result) if typeid is None else self._result(typeid, result)
+        return self._value(result) if typeid is None else self._result(typeid, result)
+
+    def _value(self, result: Any) -> bytes:
+        try:
+            return calls.answer_of(self._codec, result)
+        except Exception:  # noqa: BLE001 - it cannot be pickled
+            text = f"Unserializable message: {traceback.format_exc()}\n"
+            return calls.text_of(self._codec, text)
 
     def _fall_back(
         self, each: _Object, ident: str, name: str, args: Any, kwds: Any
-    ) -> tuple[Any, ...]:
+    ) -> bytes:
         """What every object answers to."""
         match name:
             case "__str__":
-                return (calls.RETURN, str(each.thing, *args, **kwds))
+                return self._value(str(each.thing, *args, **kwds))
             case "__repr__":
-                return (calls.RETURN, repr(each.thing, *args, **kwds))
+                return self._value(repr(each.thing, *args, **kwds))
             case "#GETVALUE":
-                return (calls.RETURN, each.thing)
+                return self._value(each.thing)
             case "#METHODS":
-                return (calls.RETURN, each.names)
+                return self._value(each.names)
             case "#DELETE":
                 self._end(ident)
-                return (calls.RETURN, None)
+                return self._value(None)
         if name in each.exposed:
             getattr(each.thing, name)  # says what it lacks
         raise AttributeError(
@@ -151,17 +153,17 @@ class Objects:
             f"exposed={set(each.exposed)!r}"
         )
 
-    def _result(self, typeid: str, result: Any) -> tuple[Any, ...]:
+    def _result(self, typeid: str, result: Any) -> bytes:
         """A result that becomes an object itself."""
         if typeid not in self._registry and self._natives._is_native(typeid):
-            return (calls.RETURN, getattr(self._natives, typeid)(result))
+            return self._value(getattr(self._natives, typeid)(result))
         return self._enter(typeid, self._make(typeid, (result,), {}))
 
     # objects come
 
     def _create(
         self, typeid: str, args: Iterable[Any], kwds: dict[str, Any], name_first: bool
-    ) -> tuple[Any, ...]:
+    ) -> bytes:
         args = tuple(args)
         name, args, kwds = self._name_of(typeid, args, kwds, name_first)
         if name is None:
@@ -177,7 +179,7 @@ class Objects:
             if (ready := each.ready) is not None:
                 ready.wait()  # and if that failed, we try
             elif each.typeid == typeid:
-                return (calls.PROXY, typeid, each.names, ident, self._host, None)
+                return self._found(typeid, each.names, ident, self._host, None)
             else:
                 raise TypeError(
                     f"{name!r} is a {each.typeid}, not a {typeid}: choose another name or delete "
@@ -187,7 +189,7 @@ class Objects:
             there = self._enter_name(self._session.handle(ident), typeid)
             if there is not None:
                 del self._objects[ident]
-                return (calls.PROXY, typeid, None, ident, there, None)
+                return self._found(typeid, None, ident, there, None)
             try:
                 self._fill(each, typeid, self._make(typeid, args, kwds))
             except BaseException:
@@ -200,7 +202,7 @@ class Objects:
             made, each.ready = each.ready, None
             assert made is not None
             made.set()
-        return (calls.PROXY, typeid, each.names, ident, self._host, None)
+        return self._found(typeid, each.names, ident, self._host, None)
 
     def _enter_name(self, handle: Handle, typeid: str) -> str | None:
         """Take a name, also from a dead host; the host if it is a living one's."""
@@ -240,7 +242,7 @@ class Objects:
         each.exposed = frozenset(each.names)
         each.results = {**each.results, **(results or {})}
 
-    def _enter(self, typeid: str, thing: Any) -> tuple[Any, ...]:
+    def _enter(self, typeid: str, thing: Any) -> bytes:
         """An object without a name: the same is found again."""
         with self._mutex:
             ident = self._idents.get(id(thing))
@@ -255,7 +257,10 @@ class Objects:
             self._fill(each, typeid, thing)
             self._objects[ident] = each
             self._idents[id(thing)] = ident
-        return (calls.PROXY, typeid, each.names, ident, self._host, int(claim))
+        return self._found(typeid, each.names, ident, self._host, int(claim))
+
+    def _found(self, *what: Any) -> bytes:
+        return calls.proxy_of(self._codec, *what)
 
     # objects go
 

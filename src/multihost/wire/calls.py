@@ -14,14 +14,34 @@ from multihost.errors import HostLost, ObjectGone, ShutDown
 from multihost.wire.codec import Codec
 from multihost.wire.keys import Keys
 from multihost.wire.ops.hosted import host_of
-from multihost.wire.session import Handle
+from multihost.wire.session import Handle, Session
 from multihost.wire.talk import Absent, Ended, hosts_of
 
-__all__ = ["ERROR", "GONE", "PROXY", "RETURN", "TEXT", "call", "error_of", "failed", "request"]
+__all__ = [
+    "ERROR",
+    "OTHER",
+    "PROXY",
+    "TEXT",
+    "VALUE",
+    "NO_SUCH",
+    "answer_of",
+    "ask",
+    "call",
+    "error_of",
+    "failed",
+    "proxy_of",
+    "text_of",
+]
 
-RETURN, ERROR, TEXT, PROXY, GONE, KNOWN = range(6)
-"""What an answer is: a value; an exception; the text of one; where the result is; that there is no
-such object; an exception of Python's own, for serializers that know nothing else."""
+VALUE, OTHER = 0x2E, 0x3A
+"""What an answer starts with: before a value, and before something else, of these kinds:"""
+
+ERROR, TEXT, PROXY, KNOWN = range(1, 5)
+"""An exception; the text of one; where the result is; an exception of Python's own, for serializers
+that know nothing else."""
+
+NO_SUCH = b"-"
+"""The answer if there is no such object."""
 
 SIGNALS = (StopIteration, StopAsyncIteration, queue.Empty, queue.Full, ShutDown)  # no failures
 PLAIN = {
@@ -36,21 +56,22 @@ PLAIN = {
 }
 
 
-def request(codec: Codec, ident: str, method: str, args: Any, kwds: Any) -> bytes:
-    """A request. Raises what the pickler raises for arguments that cannot be pickled."""
-    return codec.dump((ident, method, args, kwds))
+def ask(session: Session, host: str, what: str, *args: Any) -> bytes:
+    """Ask a host something about itself. Raises Absent, Ended."""
+    return hosts_of(session, host).call(session.codec.dump(("", what, args, {})))
 
 
-def call(handle: Handle, host: str, payload: bytes) -> tuple[Any, str]:
-    """Call the object of this handle at ``host``, and the host that answered.
+def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
+    """Call the object of this handle at ``host``; the answer, and the host that gave it.
 
     A name leads to the host that has it now, also if that is another one than before. Raises
     HostLost, LinkLost, ObjectGone.
     """
     session, keys = handle.session, handle.keys
     while True:
+        answer: bytes | None
         try:
-            answer = handle.codec.load(hosts_of(session, host).call(payload))
+            answer = hosts_of(session, host).call(payload)
         except Absent:
             answer = None
         except Ended:
@@ -58,7 +79,7 @@ def call(handle: Handle, host: str, payload: bytes) -> tuple[Any, str]:
                 f"the process that hosts {keys.ident} ended during the call: what it had done of it"
                 " is lost with the object" + _advice(keys)
             ) from None
-        if answer is not None and answer[0] != GONE:
+        if answer is not None and answer != NO_SUCH:
             return answer, host
         there = host_of(handle) if keys.name is not None else None
         if there is None or there == host:
@@ -71,6 +92,11 @@ def call(handle: Handle, host: str, payload: bytes) -> tuple[Any, str]:
                 + _advice(keys)
             )
         host = there
+
+
+def answer_of(codec: Codec, value: Any) -> bytes:
+    """The answer with a value. Raises what the pickler raises."""
+    return b"." + codec.dump(value)
 
 
 def _advice(keys: Keys) -> str:
@@ -89,14 +115,28 @@ def error_of(codec: Codec, error: BaseException) -> bytes:
         name = type(error).__name__
         if PLAIN.get(name) is type(error):
             try:
-                return codec.dump((KNOWN, name, list(error.args), text))
+                return _other(codec, KNOWN, name, list(error.args), text)
             except Exception:  # noqa: BLE001 - arguments that the serializer does not know
                 text = text or _text_of(error)
-        return codec.dump((TEXT, f"Unserializable message: {text or error!r}\n"))
+        return text_of(codec, f"Unserializable message: {text or error!r}\n")
     try:
-        return codec.dump((ERROR, codec.dump(error), text))
+        return _other(codec, ERROR, codec.dump(error), text)
     except Exception:  # noqa: BLE001 - whatever its __reduce__ raises
-        return codec.dump((TEXT, f"Unserializable message: {_text_of(error)}\n"))
+        return text_of(codec, f"Unserializable message: {_text_of(error)}\n")
+
+
+def text_of(codec: Codec, text: str) -> bytes:
+    """The answer for what is told by words alone."""
+    return _other(codec, TEXT, text)
+
+
+def proxy_of(codec: Codec, *what: Any) -> bytes:
+    """The answer where the result is: its type, what it exposes, ident, host, claim."""
+    return _other(codec, PROXY, *what)
+
+
+def _other(codec: Codec, *parts: Any) -> bytes:
+    return b":" + codec.dump(parts)
 
 
 def _text_of(error: BaseException) -> str:

@@ -164,6 +164,16 @@ class Codec:
         encode = SIMPLE.get(type(value))
         return encode(value) if encode is not None else self._pickle(value, self._identity)
 
+    def dump_call(self, ident: str, method: str, args: Any, kwds: Any) -> bytes:
+        """A call of a method, as a value. Most have few and simple arguments."""
+        if not (self._secret or self.serializer or kwds):
+            for arg in args:
+                if type(arg) not in SIMPLE:
+                    break
+            else:
+                return _dumps((ident, method, args))
+        return self.dump((ident, method, args, kwds))
+
     def dump_many(self, values: Sequence[object]) -> list[bytes]:
         if self._secret or self.serializer is not None:
             return [self._dump_guarded(value) for value in values]

@@ -54,15 +54,16 @@ class Ended(Exception):
 class _Mouth:
     """What both ends have in common: they say something and listen for what is said next."""
 
-    __slots__ = ("_loud", "_push", "_quick", "_rest", "_slow", "link")
+    __slots__ = ("_loud", "_push", "_slow", "link", "quick", "rest")
 
     def __init__(self, link: Link, says: bytes, hears: bytes, first: float) -> None:
         self.link = link
         push = b"*3\r\n" + pack_args((b"LPUSH", says))
         expire = pack((b"PEXPIRE", says, KEPT))
         self._push = push
-        self._quick = SKIP + push
-        self._rest = b"\r\n" + SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
+        # To say it and listen for a moment. One write, one read; errors are not heard of.
+        self.quick = SKIP + push
+        self.rest = b"\r\n" + SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
         listen = pack((b"BLPOP", hears, b"%.3f" % SLICE))
         # Only the last word counts: what is said again does not pile up.
         self._loud = b"\r\n%b%b%b" % (
@@ -71,12 +72,6 @@ class _Mouth:
             listen,
         )
         self._slow = pack((b"PING",)) + listen
-
-    def quickly(self, caller: Caller, word: bytes) -> Reply:
-        """Say it and listen for a moment. One write, one read; errors are not heard of."""
-        return self.link.converse(
-            caller, b"%b$%d\r\n%b%b" % (self._quick, len(word), word, self._rest)
-        )
 
     def slowly(self, caller: Caller, word: bytes | None) -> Reply:
         """Say it, if there is something to say, and listen for a slice."""
@@ -219,8 +214,11 @@ class Talk:
         heard, broken = None, False
         try:
             if self._is_quick and len(word) < LARGE:
+                mouth = self._mouth
                 try:
-                    heard = self._mouth.quickly(caller, word)
+                    heard = self._link.converse(
+                        caller, b"%b$%d\r\n%b%b" % (mouth.quick, len(word), word, mouth.rest)
+                    )
                 except Broken as error:
                     self._link.revive(caller, error, self._link.patience)
                     broken = True
@@ -327,8 +325,11 @@ class Listener:
             heard = None
             fresh = word
             if word is not None and self._is_quick and len(word) < LARGE:
+                mouth = self._mouth
                 try:
-                    heard = self._mouth.quickly(caller, word)
+                    heard = self._link.converse(
+                        caller, b"%b$%d\r\n%b%b" % (mouth.quick, len(word), word, mouth.rest)
+                    )
                     fresh = None
                 except Broken as error:
                     fresh = self._returned(caller, error, word)
