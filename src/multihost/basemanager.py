@@ -1,4 +1,4 @@
-"""What every manager is: states, a connection, registered types, and the process that serves them."""
+"""What every manager is: states, a connection, registered types, and what serves them."""
 
 from __future__ import annotations
 
@@ -500,4 +500,6 @@ def _url_of(listen: Any) -> str:
     if isinstance(listen, str):
         return f"unix://{quote(listen)}"
     host, port = listen
-    return f"redis://[{host}]:{port}/0" if ":" in host else f"redis://{host or '127.0.0.1'}:{port}/0"
+    return (
+        f"redis://[{host}]:{port}/0" if ":" in host else f"redis://{host or '127.0.0.1'}:{port}/0"
+    )

@@ -98,7 +98,7 @@ def AutoProxy(
 class _HostedNamespace(NamespaceProxy):
     """Attributes of an object that a process hosts."""
 
-    __getattribute__ = object.__getattribute__  # type: ignore[assignment]
+    __getattribute__ = object.__getattribute__
 
     def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":
@@ -117,9 +117,9 @@ class _HostedNamespace(NamespaceProxy):
         else:
             self._callmethod("__delattr__", (name,))
 
-    name = property(lambda self: self._callmethod("__getattribute__", ("name",)))  # type: ignore[assignment]
-    delete = property(lambda self: self._callmethod("__getattribute__", ("delete",)))  # type: ignore[assignment]
-    statistics = property(lambda self: self._callmethod("__getattribute__", ("statistics",)))  # type: ignore[assignment]
+    name = property(lambda self: self._callmethod("__getattribute__", ("name",)))
+    delete = property(lambda self: self._callmethod("__getattribute__", ("delete",)))
+    statistics = property(lambda self: self._callmethod("__getattribute__", ("statistics",)))
     _delete = base._delete
 
 
@@ -148,7 +148,7 @@ def _by_index(self: Any) -> Iterator[Any]:
         index += 1
 
 
-IN_PLACE = {f"__i{name}__" for name in "add sub mul and or xor concat".split()}
+IN_PLACE = {f"__i{name}__" for name in ["add", "sub", "mul", "and", "or", "xor", "concat"]}
 OWN = {"__init__", "__module__", "__class_getitem__"}
 SPECIAL: dict[type, dict[str, Any]] = {
     ValueProxy: {"value": property(lambda s: s.get(), lambda s, value: s.set(value))},
@@ -159,38 +159,39 @@ SPECIAL: dict[type, dict[str, Any]] = {
 }
 
 
+def _calls_of(native: type[NativeProxy]) -> dict[str, Any]:
+    """What a native proxy type has, as calls to a process."""
+    body: dict[str, Any] = {}
+    for cls in reversed(native.__mro__[: native.__mro__.index(NativeProxy)]):
+        for name, value in vars(cls).items():
+            if isinstance(value, property):
+                body[name] = _attribute(name)
+            elif isinstance(value, FunctionType) and name not in OWN and not _is_private(name):
+                body[name] = _in_place(name) if name in IN_PLACE else _remote(name)
+    if "__iadd__" in body and "extend" in body:
+        body["__iadd__"] = _extend
+    if "__iter__" in body and "__iter__" not in native._exposed_:
+        body["__iter__"] = _by_index
+    return body
+
+
+def _is_private(name: str) -> bool:
+    return name[:1] == "_" and name[:2] != "__"
+
+
 def _hosted(native: type[NativeProxy]) -> type[NativeProxy]:
     """A native proxy type whose methods are calls to a process."""
-    if native is NamespaceProxy:
-        body: dict[str, Any] = {}
-        bases: tuple[type, ...] = (_HostedNamespace,)
-    else:
-        bases, body = (native,), {}
-        own = native.__mro__[: native.__mro__.index(NativeProxy)]
-        for cls in reversed(own):
-            for name, value in vars(cls).items():
-                if isinstance(value, property):
-                    body[name] = _attribute(name)
-                elif not isinstance(value, FunctionType) or name in OWN or name[:1] == "_" != name[1:2]:
-                    continue
-                elif name in IN_PLACE:
-                    body[name] = _in_place(name)
-                else:
-                    body[name] = _remote(name)
-        if "__iadd__" in body and "extend" in body:
-            body["__iadd__"] = _extend
-        if "__iter__" in body and "__iter__" not in native._exposed_:
-            body["__iter__"] = _by_index
+    parent = _HostedNamespace if native is NamespaceProxy else native
+    body = {} if native is NamespaceProxy else _calls_of(native)
     for name, value in vars(NativeProxy).items():
-        if isinstance(value, FunctionType) and hasattr(BaseProxy, name):
+        if isinstance(value, FunctionType) and name not in vars(_HostedNamespace):
             body[name] = vars(BaseProxy)[name]
+    body["delete"] = vars(parent)["delete"] if native is NamespaceProxy else BaseProxy.delete
     for cls, special in SPECIAL.items():
         if issubclass(native, cls):
             body.update(special)
-    if native is NamespaceProxy:
-        body = {name: value for name, value in body.items() if name not in vars(_HostedNamespace)}
     body["_registered_"] = native
-    return type(native.__name__, bases, body)
+    return type(native.__name__, (parent,), body)
 
 
 def _extend(self: Any, other: Any) -> Any:
@@ -212,7 +213,7 @@ def proxytype_of(registered: Any) -> Builder:
     variant = _variants.get(registered)
     if variant is None:
         native = next(cls for cls in registered.__mro__ if "_typeid" in vars(cls))
-        variant = _variants.setdefault(native, _hosted(native))  # type: ignore[type-var]
+        variant = _variants.setdefault(native, _hosted(native))
         if registered is not native:
             body = {"_registered_": registered, "__module__": registered.__module__}
             variant = type(registered.__name__, (registered, variant), body)

@@ -46,7 +46,11 @@ class _Object:
 
 
 class _Raised(Exception):
-    """A method of an object raised what is the cause of this."""
+    """A method of an object raised something."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Objects:
@@ -96,8 +100,7 @@ class Objects:
                 return answer if type(answer) is bytes else calls.answer_of(codec, answer)
             return self._call(ident, name, args, kwds)
         except _Raised as raised:
-            assert raised.__cause__ is not None
-            return calls.error_of(codec, raised.__cause__)
+            return calls.error_of(codec, raised.error)
         except BaseException:  # noqa: BLE001 - the caller hears of it, whatever it is
             return calls.text_of(codec, traceback.format_exc())
 
@@ -119,7 +122,7 @@ class Objects:
             result = method(*args, **kwds)
         except Exception as error:
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
-            raise _Raised from error
+            raise _Raised(error) from error
         typeid = each.results.get(name)
         return self._value(result) if typeid is None else self._result(typeid, result)
 
@@ -130,9 +133,7 @@ class Objects:
             text = f"Unserializable message: {traceback.format_exc()}\n"
             return calls.text_of(self._codec, text)
 
-    def _fall_back(
-        self, each: _Object, ident: str, name: str, args: Any, kwds: Any
-    ) -> bytes:
+    def _fall_back(self, each: _Object, ident: str, name: str, args: Any, kwds: Any) -> bytes:
         """What every object answers to."""
         match name:
             case "__str__":

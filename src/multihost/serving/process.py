@@ -1,8 +1,7 @@
-"""Where objects are hosted: in a process that a manager starts, or in the one that asks to serve."""
+"""Where objects are hosted: a process that a manager starts, or the one that asks to serve."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading

@@ -44,15 +44,18 @@ NO_SUCH = b"-"
 """The answer if there is no such object."""
 
 SIGNALS = (StopIteration, StopAsyncIteration, queue.Empty, queue.Full, ShutDown)  # no failures
-PLAIN = {
+PLAIN: dict[str, type[Exception]] = {
     each.__name__: each
     for each in (
         queue.Empty,
         queue.Full,
         ShutDown,
         threading.BrokenBarrierError,
-        *(v for v in vars(builtins).values() if isinstance(v, type) and issubclass(v, Exception)),
     )
+} | {
+    name: each
+    for name, each in vars(builtins).items()
+    if isinstance(each, type) and issubclass(each, Exception)
 }
 
 

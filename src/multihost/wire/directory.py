@@ -21,7 +21,16 @@ from multihost.wire.codec import Codec, JsonSerializer, Serializer, XmlSerialize
 from multihost.wire.link import Link
 from multihost.wire.session import Session
 
-__all__ = ["URL_VARIABLE", "Origin", "embedded", "enter", "find", "heirloom", "leave", "patience_with"]
+__all__ = [
+    "URL_VARIABLE",
+    "Origin",
+    "embedded",
+    "enter",
+    "find",
+    "heirloom",
+    "leave",
+    "patience_with",
+]
 
 URL_VARIABLE = "MULTIHOST_URL"
 

@@ -9,8 +9,9 @@ consumer has taken. Scripts are given the first and derive the others. Who waits
 blocked on the list ``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and
 expires. A host (``h:<22 characters>``), a process that has objects in its memory, has
 ``data:clients``, its conversations, of which each goes over the lists ``data:a:<id>`` and
-``data:b:<id>``, and ``data:left``, what clients let go. A partition has its ``names``, and a key ``s:<id>`` for each session that holds or waits
-for something in it.
+``data:b:<id>``, and ``data:left``, what clients let go. A partition has its ``names``, and a key
+``s:<id>`` for each session that holds or waits for something in it; the first one also lists the
+``hosts`` of the namespace.
 """
 
 from __future__ import annotations

@@ -170,9 +170,7 @@ class Session:
         with self._lock:
             self._made[keys.ident] = self._held[keys.ident] = _Reference(keys, True, self._forks)
 
-    def claim(
-        self, keys: Keys, claim: bytes, let_go: Callable[[str, list[bytes]], object]
-    ) -> None:
+    def claim(self, keys: Keys, claim: bytes, let_go: Callable[[str, list[bytes]], object]) -> None:
         """This process was told of the unnamed object; ``let_go`` takes such claims back."""
         with self._lock:
             held = self._held.get(keys.ident)

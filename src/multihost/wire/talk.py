@@ -153,9 +153,7 @@ class Host:
     def _tell(self) -> None:
         """It is dead: those who wait for it find out."""
         for talk in list(self._waiting):
-            self.session.link.snapshot(
-                (b"LPUSH", talk.hears, b"!"), (b"PEXPIRE", talk.hears, KEPT)
-            )
+            self.session.link.snapshot((b"LPUSH", talk.hears, b"!"), (b"PEXPIRE", talk.hears, KEPT))
 
     def say_goodbye(self) -> None:
         """This process ends: so do its conversations."""
@@ -231,7 +229,7 @@ class Talk:
             self._link.give_back(caller)
             raise
         self._link.give_back(caller)
-        return answer
+        return answer  # type: ignore[no-any-return]
 
     def _patiently(self, caller: Caller, word: bytes, heard: Reply, broken: bool) -> bytes:
         """Wait for as long as it takes, and see whether the host lives."""
@@ -276,9 +274,7 @@ class Talk:
         caller.kept = True  # these calls take it, and nobody else may
         self._link.give_back(caller)
         try:
-            return (
-                self._host.is_there() and _knock.repeat(self._host.handle, self.id) is not None
-            )
+            return self._host.is_there() and _knock.repeat(self._host.handle, self.id) is not None
         finally:
             self._link.reclaim(caller)
             caller.kept = False
@@ -296,7 +292,7 @@ class Talk:
 
 def hosts_of(session: Session, ident: str) -> Host:
     """The host of that identity, as this process sees it."""
-    host = session.hosts.get(ident)
+    host: Host | None = session.hosts.get(ident)
     if host is None:
         host = session.hosts.setdefault(ident, Host(session, ident))
         session.at_end.append(host.say_goodbye)

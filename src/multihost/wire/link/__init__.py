@@ -274,8 +274,8 @@ class Link:
     ) -> list[Reply]:
         """Send ``count`` commands in one write, of which one blocks, not the first; wait
         ``seconds`` for that, None: as long as for any other, then nudge the server and wait
-        ``overdue`` seconds more. If ``quiet``, which :meth:`may_be_quiet` must allow, the first is not answered: that
-        saves whoever has to wait from being woken for it.
+        ``overdue`` seconds more. If ``quiet``, which :meth:`may_be_quiet` must allow, the first is
+        not answered: that saves whoever has to wait from being woken for it.
 
         Returns the replies, errors among them; after an error or a zero of the first the others are
         not waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection

@@ -66,9 +66,9 @@ class Channel(Protocol):
         overdue: float = 0.0,
     ) -> list[Reply]:
         """Send ``count`` commands of which one blocks, not the first; wait for it ``seconds``,
-        None: the usual time. Then nudge the server, which looks at its clock ten times a second, and wait
-        ``overdue`` seconds more. After an error or a zero of the first only that is returned. If
-        ``quiet`` there is no reply to the first one.
+        None: the usual time. Then nudge the server, which looks at its clock ten times a second,
+        and wait ``overdue`` seconds more. After an error or a zero of the first only that is
+        returned. If ``quiet`` there is no reply to the first one.
         """
 
     def fileno(self) -> int:

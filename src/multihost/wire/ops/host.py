@@ -18,7 +18,19 @@ from multihost.wire.session import Handle, Session
 from multihost.wire.talk import KEPT, hosts_of
 from multihost.wire.wait import OVERDUE, watching
 
-__all__ = ["LEFT", "begin", "end", "find", "forget", "hint", "let_go", "refuse", "renew", "tend", "visits"]
+__all__ = [
+    "LEFT",
+    "begin",
+    "end",
+    "find",
+    "forget",
+    "hint",
+    "let_go",
+    "refuse",
+    "renew",
+    "tend",
+    "visits",
+]
 
 _tend = Script("host/tend")
 _leave = Script("host/leave")
@@ -56,9 +68,7 @@ def tend(handle: Handle) -> Watched:
 
 def end(handle: Handle) -> None:
     """Remove a host; who waits for its answers is told. 2 round trips."""
-    handle.link.call(
-        b"HDEL", key_names.hosts(handle.session.namespace), handle.keys.ident.encode()
-    )
+    handle.link.call(b"HDEL", key_names.hosts(handle.session.namespace), handle.keys.ident.encode())
     _leave.repeat(handle)
 
 
@@ -67,15 +77,15 @@ def find(session: Session, typeid: str) -> str | None:
     trips.
     """
     listed = pairs(session.link.call(b"HGETALL", key_names.hosts(session.namespace)))
-    found = []
+    found: list[tuple[int, str]] = []
     for ident, packed in listed.items():
         since, *typeids = json.loads(packed)
         if typeid in typeids:
             found.append((since, ident.decode()))
-    for _, ident in sorted(found, reverse=True):
-        if hosts_of(session, ident).is_there():
-            return ident
-        session.link.call(b"HDEL", key_names.hosts(session.namespace), ident.encode())
+    for _, newest in sorted(found, reverse=True):
+        if hosts_of(session, newest).is_there():
+            return newest
+        session.link.call(b"HDEL", key_names.hosts(session.namespace), newest.encode())
     return None
 
 
