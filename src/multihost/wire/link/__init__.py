@@ -533,10 +533,9 @@ class Link:
         keep: bool = False,
     ) -> list[Reply]:
         """Look for the server until patience ends, and send the commands again."""
-        patience = self.patience if patience is None else patience
+        begun, given = time.monotonic(), patience
         self.breaks += 1
         sent = caller.channel is not None
-        deadline = time.monotonic() + patience
         pause, longest = BACKOFF
         try:
             if sent and isinstance(cause, Late) and self.timeout + self.patience > RECORD_SECONDS:
@@ -555,7 +554,8 @@ class Link:
                     return channel.exchange_many(requests, count)
                 except Broken as error:
                     cause = error
-                if time.monotonic() + pause > deadline:
+                patience = self.patience if given is None else given  # who leaves has none
+                if time.monotonic() + pause > begun + patience:
                     if sent and patience:
                         raise LinkLost(
                             f"the connection to {self.address} broke and did not come back within "
