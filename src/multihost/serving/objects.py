@@ -5,7 +5,6 @@ Nothing here knows how a request came.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import secrets
 import threading
@@ -317,6 +316,8 @@ class Objects:
 
 def _takes_name(factory: Any) -> bool:
     """Whether ``name=`` is an argument of the callable itself."""
+    import inspect  # slow, and seldom needed
+
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):

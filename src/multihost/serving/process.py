@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from multihost.errors import MultihostError
 from multihost.proxies.hosted import IteratorProxy
-from multihost.serving.host import Host
 from multihost.wire.address import Address, Credentials
 from multihost.wire.directory import patience_with
 from multihost.wire.link import Link
@@ -67,6 +66,8 @@ class Server:
 
     def serve_forever(self) -> None:
         """Serve until a manager asks to end."""
+        from multihost.serving.host import Host  # only those who serve need it
+
         host = Host(self._manager._open_session(), {**EVERYWHERE, **self.registry}, self._manager)
         self._manager._host = host.ident
         current_process()._manager_server = self  # type: ignore[attr-defined]
@@ -155,6 +156,8 @@ def _serve(
     initargs: tuple[Any, ...],
 ) -> None:
     """What the process does."""
+    from multihost.serving.host import Host
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who has the manager
     if initializer is not None:
         initializer(*initargs)
@@ -170,7 +173,7 @@ def _serve(
     host = Host(manager._session, {**EVERYWHERE, **registry}, manager)
     manager._host = host.ident
     host.start()
-    threading.Thread(target=_outlive_nobody, args=(host,), daemon=True).start()
+    threading.Thread(target=_outlive_nobody, args=(host.stopped,), daemon=True).start()
     writer.send(host.ident)
     writer.close()
     host.stopped.wait()
@@ -182,11 +185,11 @@ def _serve(
     sys.exit(0)
 
 
-def _outlive_nobody(host: Host) -> None:
+def _outlive_nobody(stopped: threading.Event) -> None:
     """End when the process that started this one has ended."""
     from multiprocessing.connection import wait
 
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        host.stopped.set()
+        stopped.set()

@@ -31,6 +31,7 @@ import json
 import operator
 import pickle
 from collections.abc import Callable, Collection, Sequence
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from multihost.errors import BadPayload
@@ -254,9 +255,20 @@ class Codec:
     # inner forms
 
     def _pickle(self, value: object, seal: Callable[[bytes], bytes]) -> bytes:
-        data, links, _ = pickle_for(self.home, _dumps, value)
+        try:
+            data, links, _ = pickle_for(self.home, _dumps, value)
+        except Exception as error:  # noqa: BLE001 - whatever a __reduce__ raises
+            data, links = self._pickle_for_processes(value, error)
         check_size(len(data) + 32 * len(links))
         return b"@%b;%b" % (",".join(links).encode(), seal(data)) if links else seal(data)
+
+    def _pickle_for_processes(self, value: object, error: Exception) -> tuple[bytes, Any]:
+        """What plain pickle cannot do and ``multiprocessing`` can: the views of a dict and so on."""
+        try:
+            data, links, _ = pickle_for(self.home, ForkingPickler.dumps, value)
+        except Exception:  # noqa: BLE001 - as above
+            raise error from None
+        return bytes(data), links
 
     @staticmethod
     def _identity(data: bytes) -> bytes:

@@ -20,9 +20,10 @@ nobody hears expires.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from multihost.errors import LinkError, LinkLost
@@ -109,6 +110,7 @@ class Host:
         self._local = _Talks(self)
         self._waiting: set[Talk] = set()
         self.talks: set[Talk] = set()
+        self.ends = 0  # how often it was found dead
 
     def call(self, payload: bytes) -> bytes:
         """Send a request and return the answer. 1 round trip to the server and one from there to
@@ -118,12 +120,12 @@ class Host:
         """
         talks = self._local.free
         talk = talks.pop() if talks else Talk(self)
-        if talk.lapses != self.session.presence.lapses:
+        if talk.is_over:
             talk.close()
             talk = Talk(self)
         try:
             answer = talk.ask(payload)
-        except Ended:
+        except (Absent, Ended):
             self.talks.discard(talk)
             raise
         except BaseException:
@@ -152,6 +154,7 @@ class Host:
 
     def _tell(self) -> None:
         """It is dead: those who wait for it find out."""
+        self.ends += 1
         for talk in list(self._waiting):
             self.session.link.snapshot((b"LPUSH", talk.hears, b"!"), (b"PEXPIRE", talk.hears, KEPT))
 
@@ -189,7 +192,8 @@ class Talk:
         session.enter(keys)
         self._host = host
         self.id = host.next_id()
-        self.lapses = session.presence.lapses
+        self._lapses = session.presence.lapses
+        self._ends = host.ends
         self.says = keys.talk(b"a", self.id)
         self.hears = keys.talk(b"b", self.id)
         self._number = 0
@@ -203,6 +207,11 @@ class Talk:
     def _knock(self) -> None:
         if _knock.repeat(self._host.handle, self.id) is None:
             raise Absent
+
+    @property
+    def is_over(self) -> bool:
+        """Whether one of the two was dead meanwhile, or taken for it."""
+        return self._lapses != self._presence.lapses or self._ends != self._host.ends
 
     def ask(self, payload: bytes) -> bytes:
         """Send a request, and wait for its answer."""
@@ -234,6 +243,7 @@ class Talk:
     def _patiently(self, caller: Caller, word: bytes, heard: Reply, broken: bool) -> bytes:
         """Wait for as long as it takes, and see whether the host lives."""
         again: bytes | None = word
+        once = type(heard) is list  # it was said once, and not lost
         watched = self._host.wait_for(self)
         try:
             if broken and not self._is_heard(caller):
@@ -251,13 +261,15 @@ class Talk:
                             "effect is unknown"
                         )
                     if kind == b"!" and not self._is_heard(caller):
-                        raise Ended
+                        self._host.ends += 1
+                        raise Absent if once and self._is_unheard(caller, word) else Ended
                     if kind == b"+":
                         again = word
                 elif type(heard) is ReplyError:
                     if not heard.passing:
                         raise failure(heard, "a call", self._host.ident)
                     self._link.pause()
+                once = once and again is None
                 try:
                     heard = self._mouth.slowly(caller, again)
                     again = word  # unless it is heard of: a server may have lost it
@@ -271,10 +283,21 @@ class Talk:
 
     def _is_heard(self, caller: Caller) -> bool:
         """Say once more that this conversation exists; whether there is a host to hear it."""
-        caller.kept = True  # these calls take it, and nobody else may
+        with self._lent(caller):
+            return self._host.is_there() and _knock.repeat(self._host.handle, self.id) is not None
+
+    def _is_unheard(self, caller: Caller, word: bytes) -> bool:
+        """Take back what the host had not heard when it ended; whether that is so."""
+        with self._lent(caller):
+            return bool(self._link.call(b"LREM", self.says, b"1", word))
+
+    @contextlib.contextmanager
+    def _lent(self, caller: Caller) -> Iterator[None]:
+        """Other calls take the connection, and nobody else may."""
+        caller.kept = True
         self._link.give_back(caller)
         try:
-            return self._host.is_there() and _knock.repeat(self._host.handle, self.id) is not None
+            yield
         finally:
             self._link.reclaim(caller)
             caller.kept = False
