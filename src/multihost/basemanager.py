@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping
 from multiprocessing import ProcessError, current_process, get_context, util
 from multiprocessing.managers import RemoteError
@@ -363,7 +364,7 @@ class BaseManager:
     def _ask_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
         """Ask the process that this manager started, else one that serves the type."""
         session = self._open_session()
-        tried = None
+        tried, deadline = None, time.monotonic() + session.link.patience
         while True:
             host = self._host
             if host is None:
@@ -379,12 +380,19 @@ class BaseManager:
             try:
                 return calls.ask(session, host, "create", typeid, args, kwds, self._name_first)
             except (Absent, Ended):
-                if self._process is not None:
+                if self._process is None:
+                    self._host, tried = None, host
+                elif self._is_serving() and time.monotonic() < deadline:
+                    session.link.pause()  # a server that lost its data hears of the host again
+                else:
                     raise HostLost(
                         "the process that this manager started has ended, and its objects with it: "
                         "start another manager"
                     ) from None
-                self._host, tried = None, host
+
+    def _is_serving(self) -> bool:
+        """Whether the process runs that this manager started; only its parent knows."""
+        return os.getpid() == self._pid and bool(self._process.is_alive())
 
     # objects
 

@@ -12,6 +12,7 @@ import pytest
 
 from multihost import HostLost, LinkError, ManagerClosed, ObjectGone
 from multihost.managers import SyncManager
+from tests.hosted.callers import Caller
 from tests.hosted.things import Counter, Our, Remote
 from tests.support.procs import is_alive, kill9, spawn_script
 from tests.support.waiting import wait_until
@@ -27,23 +28,6 @@ def serving(url, **how):
         yield manager
     finally:
         manager.shutdown()
-
-
-class Caller(threading.Thread):
-    """A call that takes its time, and how it ended."""
-
-    def __init__(self, method):
-        super().__init__()
-        self._method = method
-        self.error = None
-        self.ended = 0.0
-
-    def run(self):
-        try:
-            self._method()
-        except Exception as error:
-            self.error = error
-        self.ended = time.monotonic()
 
 
 def test_a_killed_host_is_noticed(url):
