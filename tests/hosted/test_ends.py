@@ -95,7 +95,9 @@ def test_the_thread_of_a_client_that_ends_ends(url):
         counter = manager.Counter()
 
         def talks():
-            return [name for name in counter.threads() if name.startswith("multihost-") and "." in name]
+            return [
+                name for name in counter.threads() if name.startswith("multihost-") and "." in name
+            ]
 
         caller = threading.Thread(target=counter.add)
         caller.start()
@@ -120,9 +122,9 @@ def call_and_linger(counter):
 
 
 def test_an_object_nobody_refers_to_is_dropped(url):
-    with serving(url, lease=1.5) as manager, Remote(url, lease=1.5) as other:
+    with serving(url, lease=0.9) as manager, Remote(url, lease=0.9) as other:
         assert manager.Counter().add() == 1
-        numbers = lambda: ask(manager, "number_of_objects")  # noqa: E731
+        numbers = lambda: ask(manager, "number_of_objects")
         wait_until(lambda: numbers() == 0)
         queue_1, queue_2 = manager.get_global(), other.get_global()
         queue_1.put(1)

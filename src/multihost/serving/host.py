@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multihost.errors import MultihostError
@@ -16,11 +15,23 @@ from multihost.wire.ops import host as ops
 from multihost.wire.session import Session
 from multihost.wire.talk import Listener, hosts_of
 
-__all__ = ["Host"]
+__all__ = ["Host", "announce"]
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 10_000  # conversations that are over
+
+
+def announce(session: Session, ident: str, typeids: Iterable[str]) -> None:
+    """Enter a host that is about to serve; until then what clients ask waits for it."""
+    handle = session.handle(ident)
+    ops.begin(handle, typeids)
+
+    def renew() -> bool:
+        ops.renew(handle)
+        return True
+
+    session.janitor.errand(session.lease / 3, renew)
 
 
 class Host:
@@ -28,8 +39,10 @@ class Host:
     each thread that calls.
     """
 
-    def __init__(self, session: Session, registry: Mapping[str, Registered], natives: Any) -> None:
-        self.ident = "h:" + secrets.token_urlsafe(16)
+    def __init__(
+        self, session: Session, ident: str, registry: Mapping[str, Registered], natives: Any
+    ) -> None:
+        self.ident = ident
         self.stopped = threading.Event()
         self._session = session
         self._handle = session.handle(self.ident)
@@ -44,9 +57,8 @@ class Host:
 
     def start(self) -> None:
         """Be there for clients from now on."""
-        ops.begin(self._handle, self._registry)
+        announce(self._session, self.ident, self._registry)
         self._watched = ops.tend(self._handle)
-        self._session.janitor.errand(self._session.lease / 3, self._renew)
         threading.Thread(target=self._hear, name="multihost-host", daemon=True).start()
 
     def stop(self) -> None:
@@ -63,13 +75,6 @@ class Host:
 
     def _is_alive(self, host: str) -> bool:
         return hosts_of(self._session, host).is_there()
-
-    # the background thread of the session
-
-    def _renew(self) -> bool:
-        if not self._is_over:
-            ops.renew(self._handle)
-        return not self._is_over
 
     # the thread that hears of new clients
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import sys
 import threading
@@ -59,17 +60,22 @@ class Server:
         except BaseException:
             twin._give_up()
             raise
-        self.registry = manager._served()
+        self.registry = {**EVERYWHERE, **manager._served()}
         self.address = twin.address
         self.listener = _Listener(self.address, twin.shutdown)
         self._manager = twin
+        from multihost.serving.host import announce  # only those who serve need it
+
+        self._host = new_ident()
+        announce(twin._open_session(), self._host, self.registry)
 
     def serve_forever(self) -> None:
         """Serve until a manager asks to end."""
-        from multihost.serving.host import Host  # only those who serve need it
+        from multihost.serving.host import Host
 
-        host = Host(self._manager._open_session(), {**EVERYWHERE, **self.registry}, self._manager)
-        self._manager._host = host.ident
+        manager = self._manager
+        host = Host(manager._open_session(), self._host, self.registry, manager)
+        manager._host = self._host
         current_process()._manager_server = self  # type: ignore[attr-defined]
         try:
             try:
@@ -79,8 +85,13 @@ class Server:
                 pass
         finally:
             host.stop()
-            self._manager.shutdown()
+            manager.shutdown()
             sys.exit(0)
+
+
+def new_ident() -> str:
+    """A name for a host."""
+    return "h:" + secrets.token_urlsafe(16)
 
 
 # -- a process of its own
@@ -170,7 +181,7 @@ def _serve(
     manager._open(
         Link(address, credentials, timeout=settings.timeout, patience=patience_with(address))
     )
-    host = Host(manager._session, {**EVERYWHERE, **registry}, manager)
+    host = Host(manager._session, new_ident(), {**EVERYWHERE, **registry}, manager)
     manager._host = host.ident
     host.start()
     threading.Thread(target=_outlive_nobody, args=(host.stopped,), daemon=True).start()

@@ -263,7 +263,7 @@ class Codec:
         return b"@%b;%b" % (",".join(links).encode(), seal(data)) if links else seal(data)
 
     def _pickle_for_processes(self, value: object, error: Exception) -> tuple[bytes, Any]:
-        """What plain pickle cannot do and ``multiprocessing`` can: the views of a dict and so on."""
+        """What plain pickle cannot do, and ``multiprocessing`` can: the views of a dict."""
         try:
             data, links, _ = pickle_for(self.home, ForkingPickler.dumps, value)
         except Exception:  # noqa: BLE001 - as above

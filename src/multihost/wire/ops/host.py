@@ -40,25 +40,28 @@ LEFT = 500  # how much of what clients let go is looked at in one go
 
 def begin(handle: Handle, typeids: Iterable[str]) -> None:
     """Enter a host, with the types that it serves. 2 round trips, and its session."""
-    handle.session.enter(handle.keys)
+    keys, session = handle.keys, handle.session
+    session.enter(keys)
     listed = json.dumps([time.time_ns(), *typeids]).encode()
-    renew(handle)
     handle.link.snapshot(
-        (b"HSET", key_names.hosts(handle.session.namespace), handle.keys.ident.encode(), listed),
-        (b"PEXPIRE", key_names.hosts(handle.session.namespace), handle.session.lease_ms),
+        (b"HSET", keys.data, b"s", session.presence.sid),
+        (b"PEXPIRE", keys.data, session.lease_ms),
+    )
+    handle.link.snapshot(
+        (b"HSET", key_names.hosts(session.namespace), keys.ident.encode(), listed),
+        (b"PEXPIRE", key_names.hosts(session.namespace), session.lease_ms),
     )
 
 
 def renew(handle: Handle) -> None:
-    """Give a host another lease. 2 round trips."""
+    """Give a host another lease, if it has one. 1 round trip."""
     keys, session = handle.keys, handle.session
-    handle.link.snapshot(
-        (b"HSET", keys.data, b"s", session.presence.sid),
-        (b"PEXPIRE", keys.data, session.lease_ms),
-        (b"PEXPIRE", keys.clients, session.lease_ms),
-        (b"PEXPIRE", keys.left, session.lease_ms),
+    handle.link.pipeline(
+        [
+            (b"PEXPIRE", key, session.lease_ms)
+            for key in (keys.data, keys.clients, keys.left, key_names.hosts(session.namespace))
+        ]
     )
-    handle.link.call(b"PEXPIRE", key_names.hosts(session.namespace), session.lease_ms)
 
 
 def tend(handle: Handle) -> Watched:
