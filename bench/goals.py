@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.catalogue import LOCK, QUEUE_BATCH, QUEUES, READS, SINGLES
+from bench.catalogue import HOSTED_CALLS, LOCK, QUEUE_BATCH, QUEUES, READS, SINGLES
 from bench.report import both_ways, lock_rows, print_table, queue_rows, ratio, workers
 
 __all__ = ["GOALS", "Goal", "print_goals"]
@@ -195,6 +195,11 @@ def queue_memory(sections: Mapping[str, Any]) -> Number | None:
     return used["multihost"] - used["plain list"], f"of {used['multihost']:.0f} bytes"
 
 
+def hosted_call(sections: Mapping[str, Any]) -> Number | None:
+    """Read the slowest call to an object in a process."""
+    return worst(sections.get("hosted", {}), HOSTED_CALLS)
+
+
 BOTH = ("pinned", "unpinned")
 
 GOALS = (
@@ -235,6 +240,7 @@ GOALS = (
     ),
     Goal("queue, latency by size", FLAT, ("pinned",), queue_growth),
     Goal("queue, bytes of an item more", 64.0, BOTH, queue_memory),
+    Goal("a hosted call", 2.5, BOTH, hosted_call),
 )
 
 

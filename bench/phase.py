@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.contenders import enter_all
+from bench.hosted import hosted
 from bench.locks import locks
 from bench.measure import Samples
 from bench.processes import processes
@@ -46,14 +47,17 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
 
     if {"singles", "bulk", "sizes", "processes"} & set(sections):
         measure_together(sections, effort, keep)
-    if say(sections, "locks"):
-        result["locks"], missing = locks(effort.locks)
-        if missing:
-            left_out["locks"] = missing
-    if say(sections, "queues"):
-        result["queues"], missing = queues(effort.queues)
-        if missing:
-            left_out["queues"] = missing
+    waiting: dict[str, Callable[[], tuple[dict[str, Any], dict[str, dict[str, str]]]]] = {
+        "locks": lambda: locks(effort.locks),
+        "queues": lambda: queues(effort.queues),
+    }
+    for section, run in waiting.items():
+        if say(sections, section):
+            result[section], missing = run()
+            if missing:
+                left_out[section] = missing
+    if say(sections, "hosted"):
+        keep("hosted", hosted(effort.hosted))
     if say(sections, "start"):
         keep("start", start(effort))
     if say(sections, "memory"):

@@ -18,7 +18,7 @@ from bench.socket_link import SocketLink
 
 __all__ = ["SECTIONS", "Effort", "bulk", "memory", "singles", "sizes", "start"]
 
-SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "queues", "start", "memory")
+SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "queues", "hosted", "start", "memory")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Effort:
     mixed: Plan
     locks: LockEffort
     queues: QueueEffort
+    hosted: Plan
     starts: int
     #: The rows measured at the biggest of the sizes in ``bulk``.
     biggest: tuple[str, ...]
@@ -51,6 +52,7 @@ class Effort:
             mixed=Plan(15, 8_000),
             locks=LockEffort.full(),
             queues=QueueEffort.full(),
+            hosted=Plan(60, 100),
             starts=7,
             biggest=BULK,
         )
@@ -71,6 +73,7 @@ class Effort:
             mixed=Plan(3, 1_600, 0.7),
             locks=LockEffort.quick(),
             queues=QueueEffort.quick(),
+            hosted=Plan(12, 40, 4),
             starts=3,
             biggest=("dict copy", "dict copy, one value"),
             tcp=False,
@@ -90,6 +93,7 @@ class Effort:
             mixed=fixed(self.mixed),
             locks=self.locks.with_rounds(rounds),
             queues=self.queues.with_rounds(rounds),
+            hosted=fixed(self.hosted),
             starts=rounds,
         )
 

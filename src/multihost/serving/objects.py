@@ -20,6 +20,7 @@ from multihost.wire.session import Handle, Session
 
 __all__ = ["Objects", "Registered", "public_methods"]
 
+NONE: dict[str, Any] = {}
 CHECKED = 1000  # records that are looked at in one round trip
 Registered = tuple[Any, Any, Any, Any]  # callable, exposed, method_to_typeid, proxytype
 
@@ -92,12 +93,15 @@ class Objects:
         """What comes of a request."""
         codec = self._codec
         try:
-            ident, name, args, *rest = codec.load(payload)
-            kwds = rest[0] if rest else {}
-            if not ident:
-                answer = self._public[name](*args, **kwds)
-                return answer if type(answer) is bytes else calls.answer_of(codec, answer)
-            return self._call(ident, name, args, kwds)
+            request = codec.load(payload)
+            if len(request) == 3:  # without keywords
+                ident, name, args = request
+                return self._call(ident, name, args, NONE)
+            ident, name, args, kwds = request
+            if ident:
+                return self._call(ident, name, args, kwds)
+            answer = self._public[name](*args, **kwds)
+            return answer if type(answer) is bytes else calls.answer_of(codec, answer)
         except _Raised as raised:
             return calls.error_of(codec, raised.error)
         except BaseException:  # noqa: BLE001 - the caller hears of it, whatever it is
@@ -122,8 +126,9 @@ class Objects:
         except Exception as error:
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
             raise _Raised(error) from error
-        typeid = each.results.get(name)
-        return self._value(result) if typeid is None else self._result(typeid, result)
+        if each.results and (typeid := each.results.get(name)) is not None:
+            return self._result(typeid, result)
+        return self._value(result)
 
     def _value(self, result: Any) -> bytes:
         try:

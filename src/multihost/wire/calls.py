@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import linecache
 import pickle
 import queue
 import threading
@@ -143,7 +144,18 @@ def _other(codec: Codec, *parts: Any) -> bytes:
 
 
 def _text_of(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+    """The traceback. Errors may be many: what usually is all costs a tenth of the full account."""
+    if error.__cause__ or error.__context__ or hasattr(error, "__notes__"):
+        return "".join(traceback.format_exception(error))
+    lines = ["Traceback (most recent call last):\n"]
+    at = error.__traceback__
+    while at is not None:
+        code = at.tb_frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {at.tb_lineno}, in {code.co_name}\n')
+        if line := linecache.getline(code.co_filename, at.tb_lineno).strip():
+            lines.append(f"    {line}\n")
+        at = at.tb_next
+    return "".join([*lines, *traceback.format_exception_only(error)])
 
 
 def failed(codec: Codec, answer: Any) -> BaseException:

@@ -172,7 +172,7 @@ class Codec:
                 if type(arg) not in SIMPLE:
                     break
             else:
-                return _dumps((ident, method, args))
+                return pickle.dumps((ident, method, args), 5)
         return self.dump((ident, method, args, kwds))
 
     def dump_many(self, values: Sequence[object]) -> list[bytes]:
@@ -194,6 +194,8 @@ class Codec:
             if self._secret or self.serializer is not None:
                 return self._load_guarded(stored)
             head = stored[0]
+            if head == PICKLE:
+                return self._unpickle(stored)
             if head == 0x8C:
                 return stored[2:].decode("utf-8", "surrogatepass")
             return self._load_other(stored, head)
