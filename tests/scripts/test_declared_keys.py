@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from multihost import MultihostError, ObjectGone, RedisManager, ShutDown
+from multihost.serving.host import Host
+from multihost.serving.process import new_ident
 from multihost.wire import script as script_module
 from multihost.wire.ops.taking import Places
 from tests.faults import sync, test_queues_once
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
+from tests.hosted.things import Counter, Remote
 from tests.scripts.limited import limited
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -121,6 +124,22 @@ def use_queues(server: Server, url: str) -> None:
         m._session.janitor._do_chores()
 
 
+def host_objects(server: Server, url: str) -> None:
+    """The process that hosts is this one, so that its commands are limited, too."""
+    with RedisManager(url) as serving, Remote(url) as client:
+        registry = {"Counter": (Counter, None, None, None)}
+        host = Host(serving._open_session(), new_ident(), registry, serving)
+        host.start()
+        clients = serving._open_session().handle(host.ident).keys.clients
+        server.command("SADD", clients, "ghost.1")
+        assert client.Counter("counter").add() == 1
+        unnamed = client.Counter()
+        wait_until(lambda: not server.command("SISMEMBER", clients, "ghost.1"))
+        del unnamed
+        wait_until(lambda: len(host.objects) == 1)
+        host.stop()
+
+
 def hold_and_let_go(server: Server, url: str) -> None:
     with RedisManager(url, lease=60) as manager:
         outer = manager.dict(inner=manager.list([1]), other=manager.set([2]))
@@ -192,6 +211,7 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         own_server.command("FLUSHALL")
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
+        host_objects(own_server, url)
         assert limits.seen == set(script_module.all_names())
 
 

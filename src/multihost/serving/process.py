@@ -17,7 +17,7 @@ from multihost.wire.address import Address, Credentials
 from multihost.wire.directory import patience_with
 from multihost.wire.link import Link
 
-__all__ = ["Server", "Settings", "end_process", "start_process"]
+__all__ = ["Server", "Settings", "end_process", "new_ident", "start_process"]
 
 EVERYWHERE = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
 """Types that no manager need register."""
