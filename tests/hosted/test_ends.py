@@ -140,6 +140,17 @@ def test_an_object_nobody_refers_to_is_dropped(url):
         wait_until(lambda: numbers() == 0, timeout=8)
 
 
+def test_a_kept_container_keeps_it(url):
+    with serving(url) as manager:
+        box = manager.dict("box")
+        box["counter"] = manager.Counter(3)
+        kept = box["counter"]
+        assert (kept.statistics().lease, kept.add()) == (None, 4)
+        del box["counter"]
+        assert kept.statistics().lease is not None
+        box.delete()
+
+
 def ask(manager, what):
     from multihost.wire import calls
 

@@ -79,12 +79,17 @@ class Host:
     # the thread that hears of new clients
 
     def _hear(self) -> None:
-        try:
-            self._look_around()
-        except MultihostError as error:
-            if not self._is_over:
-                logger.warning("the objects of this process cannot be reached any more: %s", error)
-                self.stopped.set()
+        link = self._session.link
+        while not self._is_over:
+            try:
+                self._look_around()
+            except MultihostError as error:
+                if self._is_over:
+                    return
+                logger.warning("the objects of this process cannot be reached: %s", error)
+                if link.is_closed or not link.patience:  # a private server does not come back
+                    self.stopped.set()
+                    return
 
     def _look_around(self) -> None:
         every = min(self._session.lease / 3, 20.0)
