@@ -17,7 +17,7 @@ from urllib.parse import quote
 from multihost.embedded import EmbeddedServer
 from multihost.errors import HostLost, ManagerClosed, MultihostError
 from multihost.proxies import hosted
-from multihost.proxies.base import BaseProxy, NativeProxy, Token, found
+from multihost.proxies.base import BaseProxy, NativeProxy, Token, claimed
 from multihost.serving.process import Server, Settings, end_process, start_process
 from multihost.wire import calls, directory
 from multihost.wire.address import Address, Credentials, parse
@@ -334,7 +334,8 @@ class BaseManager:
 
             def create(self: BaseManager, /, *args: Any, **kwds: Any) -> BaseProxy:
                 util.debug("requesting creation of a shared %r object", typeid)
-                return self._made(typeid, args, kwds)
+                token, names = self._create(typeid, *args, **kwds)
+                return hosted.make(proxytype, names, token, self)
 
             create.__name__ = create.__qualname__ = typeid
             setattr(cls, typeid, create)
@@ -348,18 +349,13 @@ class BaseManager:
     def _is_native(self, typeid: str) -> bool:
         return typeid in self._natives
 
-    def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> tuple[Token, tuple[str, ...]]:
+    def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> tuple[Token, Any]:
         """Create an object where it is served; what to make a proxy of."""
-        proxy = self._made(typeid, args, kwds)
-        return proxy._token, proxy._exposed_
-
-    def _made(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> BaseProxy:
         session = self._open_session()
-        answer = self._ask_host(typeid, args, kwds)
-        other = session.codec.load(answer[1:])
-        if other[0] != calls.PROXY:
-            raise _failure(session, other)
-        return found(session, self, other)
+        answer = session.codec.load(self._ask_host(typeid, args, kwds)[1:])
+        if answer[0] != calls.PROXY:
+            raise _failure(session, answer)
+        return claimed(session, answer)
 
     def _ask_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
         """Ask the process that this manager started, else one that serves the type."""
@@ -386,8 +382,8 @@ class BaseManager:
                     session.link.pause()  # a server that lost its data hears of the host again
                 else:
                     raise HostLost(
-                        "the process that this manager started has ended, and its objects with it: "
-                        "start another manager"
+                        "the process that this manager started has ended, and its objects with it, "
+                        "or it does not answer: start another manager"
                     ) from None
 
     def _is_serving(self) -> bool:

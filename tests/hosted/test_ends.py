@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
 
@@ -341,3 +342,32 @@ def test_an_initializer(url):
     with pytest.raises(EOFError):
         failing.start(Counter.missing, (None,))
     failing.shutdown()
+
+
+def pause_between(url, results):
+    with Remote(url, lease=0.9) as manager:
+        counter = manager.Counter("counter")
+        results.append(counter.add())
+        os.kill(os.getpid(), signal.SIGSTOP)
+        results.append(counter.add())
+
+
+def test_who_was_paused_for_longer_than_its_lease(url):
+    with serving(url, lease=0.9) as manager:
+        results = manager.list()
+        child = fork.Process(target=pause_between, args=(url, results))
+        child.start()
+        wait_until(lambda: results[:] == [1])
+        clients = manager._session.handle(manager._host).keys.clients
+        link = manager._session.link
+        count = link.call(b"SCARD", clients)
+        wait_until(lambda: link.call(b"SCARD", clients) < count)  # it was taken for dead
+        os.kill(child.pid, signal.SIGCONT)
+        child.join(10)
+        assert results[:] == [1, 2]
+        counter = manager.Counter(name="counter")
+        os.kill(manager._process.pid, signal.SIGSTOP)
+        with pytest.raises(HostLost):
+            counter.add()
+        os.kill(manager._process.pid, signal.SIGCONT)
+        assert manager.Counter(name="counter").add() in (3, 4)  # the lost call may be carried out

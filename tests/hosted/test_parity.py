@@ -209,6 +209,13 @@ def test_what_is_not_registered(m):
     assert m.Bare(["x"]).count("x") == 1
 
 
+def test_a_proxy_made_by_hand(m):
+    token, exposed = m._create("Counter", 3)
+    proxy = type(m.Own())(token, "pickle", manager=m, authkey=m._authkey, exposed=exposed)
+    assert (proxy.add_twice(1), token.typeid, "add" in exposed) == (5, "Counter", True)
+    assert proxy._id == token.id
+
+
 def test_it_can_be_hashed_and_compared(m):
     counter = m.Counter()
     assert counter == counter and counter != copy.copy(counter)

@@ -269,14 +269,22 @@ def rebuild_hosted(how: tuple[Any, ...], token: Token, heirloom: bytes | None = 
     return _builders[kind](*args, token._replace(origin=origin), None)  # type: ignore[no-any-return]
 
 
-def found(session: Session, manager: Any, answer: Any) -> BaseProxy:
-    """The proxy of an object that a host created, or found, for this process."""
+def claimed(session: Session, answer: Any) -> tuple[Token, Any]:
+    """The token of an object that a host created, or found, for this process; what it exposes.
+
+    The object is kept until there was a proxy of it, and the last one is gone.
+    """
     _, typeid, exposed, ident, host, claim = answer
-    token = Token(typeid, ident, host, session.origin)
     if claim is not None:
         keys = session.handle(ident).keys
         session.claim(keys, b"%d" % claim, host_ops.let_go(session, host))
-    registry = {} if manager is None else manager._registry
+    return Token(typeid, ident, host, session.origin), exposed
+
+
+def found(session: Session, manager: Any, answer: Any) -> BaseProxy:
+    """The proxy of an object that a host created, or found, for this process."""
+    token, exposed = claimed(session, answer)
+    typeid, registry = token.typeid, {} if manager is None else manager._registry
     proxytype = registry[typeid][-1] if typeid in registry else proxytypes.get(typeid)
     return _builders["registered"](proxytype, exposed, token, manager)  # type: ignore[no-any-return]
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -118,6 +119,9 @@ class Host:
 
         Raises Absent, Ended, LinkLost.
         """
+        session = self.session
+        if time.monotonic() > session.presence.fresh_until:  # it may have been taken for dead
+            session.enter(self.handle.keys)
         talks = self._local.free
         talk = talks.pop() if talks else Talk(self)
         if talk.is_over:
