@@ -11,8 +11,7 @@ from multiprocessing import ProcessError, current_process, get_context, util
 from multiprocessing.managers import RemoteError
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self, TypeVar, cast
-from urllib.parse import quote
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from multihost.embedded import EmbeddedServer
 from multihost.errors import HostLost, ManagerClosed, MultihostError
@@ -20,7 +19,7 @@ from multihost.proxies import hosted
 from multihost.proxies.base import BaseProxy, NativeProxy, Token, claimed
 from multihost.serving.process import Server, Settings, end_process, start_process
 from multihost.wire import calls, directory
-from multihost.wire.address import Address, Credentials, parse
+from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
 from multihost.wire.codec import Codec, Serializer
 from multihost.wire.keys import check_name, check_namespace, names
 from multihost.wire.link import Link
@@ -37,7 +36,6 @@ LEASE = 30.0
 TIMEOUT = 10.0
 
 AnyNative = TypeVar("AnyNative", bound=NativeProxy)
-AddressLike = str | tuple[str, int]
 
 
 class BaseManager:
@@ -63,7 +61,7 @@ class BaseManager:
 
     def __init__(
         self,
-        address: AddressLike | None = None,
+        address: Place | None = None,
         authkey: bytes | None = None,
         serializer: Literal["pickle", "json", "xmlrpclib"] | Serializer = "pickle",
         ctx: Any = None,
@@ -79,12 +77,12 @@ class BaseManager:
             )
         directory.serializer_of(serializer)  # refuses a bad one
         self._parsed: Address | None = None
-        self._listen: AddressLike | None = None
+        self._listen: Place | None = None
         credentials = Credentials()
         if isinstance(address, str) and "://" in address:
             self._parsed, credentials = parse(address)
         elif address is not None:
-            self._listen = _checked(address)
+            self._listen = checked_place(address)
         self._given = address
         self._configure(
             Settings(serializer, check_namespace(namespace), lease, timeout),
@@ -146,13 +144,13 @@ class BaseManager:
         permission, and ServerUnfit if it is too old or may evict data.
         """
         self._check_new()
-        if self._parsed is None and self._listen is None:
-            raise ValueError("connect() needs the address of a server: give a URL, or use start()")
-        if self._parsed is None:
-            address, self._credentials = directory.embedded(_url_of(self._listen), self._authkey)
-        else:
+        if self._parsed is not None:
             address = self._parsed
             self._sign()
+        elif self._listen is not None:
+            address, self._credentials = directory.embedded(url_of(self._listen), self._authkey)
+        else:
+            raise ValueError("connect() needs the address of a server: give a URL, or use start()")
         patience = directory.patience_with(address)
         self._open(
             Link(address, self._credentials, timeout=self._settings.timeout, patience=patience)
@@ -259,7 +257,7 @@ class BaseManager:
                 self._process = None
 
     @property
-    def address(self) -> AddressLike | None:
+    def address(self) -> Place | None:
         """Where the server is, in the form that was given: its URL, without user name and password,
         its ``(host, port)`` or its socket path; None before ``start()`` if none was given.
         """
@@ -482,28 +480,3 @@ def _failure(session: Session, answer: Any) -> BaseException:
     wrapped = RemoteError(str(error))
     wrapped.__cause__ = error
     return wrapped
-
-
-def _checked(address: Any) -> AddressLike:
-    if isinstance(address, str) and address:
-        return os.path.abspath(address)
-    if (
-        isinstance(address, tuple)
-        and len(address) == 2
-        and isinstance(address[0], str)
-        and isinstance(address[1], int)
-    ):
-        return cast("tuple[str, int]", address)
-    raise ValueError(
-        "an address is a URL such as redis://host:6379/0, a (host, port) or a socket path, "
-        f"not {address!r}"
-    )
-
-
-def _url_of(listen: Any) -> str:
-    if isinstance(listen, str):
-        return f"unix://{quote(listen)}"
-    host, port = listen
-    return (
-        f"redis://[{host}]:{port}/0" if ":" in host else f"redis://{host or '127.0.0.1'}:{port}/0"
-    )

@@ -1,22 +1,4 @@
-"""Conversations with a process that has objects in its memory: a request, its answer, and so on.
-
-A thread that calls has one with each host, and there a thread of its own listens to it. Both write
-what they say onto a list and, in the same write, block on the list of the other: one write and one
-wait a call on each side. What is said starts with what it is and a number:
-
-=================  =====================================================================
-``=<12 digits>``   a request, or the answer to that request
-``+<12 digits>``   an answer said again: the host was not listening for a while
-``.``              to the host: the conversation is over
-``!``              from the host, or for it: see whether it is still there
-``x``              from the host: this conversation was over
-=================  =====================================================================
-
-Here a blocking pop carries data, for what is lost is said again: whoever had a broken connection
-repeats what it said last under the same number, and a request is executed once. An answer with an
-old number is dropped; one that was said again also means that a request may have been lost. What
-nobody hears expires.
-"""
+"""Conversations with a process that has objects, at the end that asks; see wire.speech."""
 
 from __future__ import annotations
 
@@ -24,80 +6,31 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from multihost.errors import LinkError, LinkLost
-from multihost.wire.link import SKIP, Broken, Caller, Link, Reply, pack, pack_args
+from multihost.errors import LinkLost
+from multihost.wire.link import Broken, Caller, Reply
 from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
-from multihost.wire.session import Handle, Session
-from multihost.wire.wait import OVERDUE, QUIET, SLICE, watching
+from multihost.wire.session import Session
+from multihost.wire.speech import HEAD, KEPT, LARGE, Mouth
+from multihost.wire.wait import watching
 
-__all__ = ["Absent", "Ended", "Host", "Listener", "hosts_of"]
+__all__ = ["Absent", "Ended", "Host", "hosts_of"]
 
 FIRST = 0.3  # seconds of a call after which it counts as a long one: the host is looked after
-KEPT = b"60000"  # milliseconds for which what was said waits to be heard
-LARGE = 1 << 16
-HEAD = 13
 
 _look = Script("host/look")
 _knock = Script("host/knock")
 
 
 class Absent(Exception):
-    """There is no such host; nothing was sent."""
+    """There is no such host; nothing was sent, or nothing was heard."""
 
 
 class Ended(Exception):
     """The host has ended during a call."""
-
-
-class _Mouth:
-    """What both ends have in common: they say something and listen for what is said next."""
-
-    __slots__ = ("_loud", "_push", "_slow", "link", "quick", "rest")
-
-    def __init__(self, link: Link, says: bytes, hears: bytes, first: float) -> None:
-        self.link = link
-        push = b"*3\r\n" + pack_args((b"LPUSH", says))
-        expire = pack((b"PEXPIRE", says, KEPT))
-        self._push = push
-        # To say it and listen for a moment. One write, one read; errors are not heard of.
-        self.quick = SKIP + push
-        self.rest = b"\r\n" + SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
-        listen = pack((b"BLPOP", hears, b"%.3f" % SLICE))
-        # Only the last word counts: what is said again does not pile up.
-        self._loud = b"\r\n%b%b%b" % (
-            pack((b"LTRIM", says, b"0", b"0")) + expire,
-            pack((b"EXEC",)),
-            listen,
-        )
-        self._slow = pack((b"PING",)) + listen
-
-    def slowly(self, caller: Caller, word: bytes | None) -> Reply:
-        """Say it, if there is something to say, and listen for a slice."""
-        if word is None:
-            replies = self.link.blocked(caller, self._slow, SLICE + OVERDUE, count=2)
-        else:
-            request = b"%b%b$%d\r\n%b%b" % (
-                pack((b"MULTI",)),
-                self._push,
-                len(word),
-                word,
-                self._loud,
-            )
-            replies = self.link.blocked(caller, request, SLICE + OVERDUE, count=6)
-        for reply in replies:
-            if type(reply) is ReplyError:
-                return reply
-        return replies[-1]
-
-    def can_be_quick(self, first: float) -> bool:
-        return self.link.timeout >= first + OVERDUE and self.link.may_be_quiet()
-
-
-# -- the caller's end
 
 
 class Host:
@@ -202,7 +135,7 @@ class Talk:
         self.hears = keys.talk(b"b", self.id)
         self._number = 0
         self._link = session.link
-        self._mouth = _Mouth(session.link, self.says, self.hears, FIRST)
+        self._mouth = Mouth(session.link, self.says, self.hears, FIRST)
         self._is_quick = self._mouth.can_be_quick(FIRST)
         self._presence = session.presence
         self._knock()
@@ -324,82 +257,3 @@ def hosts_of(session: Session, ident: str) -> Host:
         host = session.hosts.setdefault(ident, Host(session, ident))
         session.at_end.append(host.say_goodbye)
     return host
-
-
-# -- the host's end
-
-
-class Listener:
-    """One conversation, at the end that answers."""
-
-    def __init__(self, handle: Handle, talk: bytes, is_over: Callable[[], bool]) -> None:
-        keys = handle.keys
-        self._link = link = handle.link
-        self._number = 0
-        self._is_over = is_over
-        self._mouth = _Mouth(link, keys.talk(b"b", talk), keys.talk(b"a", talk), QUIET)
-        self._is_quick = self._mouth.can_be_quick(QUIET)
-
-    def listen(self, answer: bytes | None) -> bytes | None:
-        """Answer the last request, if there is one, and return the next; None at the end."""
-        word = None if answer is None else b"=%012d" % self._number + answer
-        caller = self._link.take()
-        try:
-            heard = None
-            fresh = word
-            if word is not None and self._is_quick and len(word) < LARGE:
-                mouth = self._mouth
-                try:
-                    heard = self._link.converse(
-                        caller, b"%b$%d\r\n%b%b" % (mouth.quick, len(word), word, mouth.rest)
-                    )
-                    fresh = None
-                except Broken as error:
-                    fresh = self._returned(caller, error, word)
-            payload = self._patiently(caller, word, fresh, heard)
-        except BaseException:
-            self._link.drop(caller)
-            self._link.give_back(caller)
-            raise
-        self._link.give_back(caller)
-        return payload
-
-    def _patiently(
-        self, caller: Caller, word: bytes | None, fresh: bytes | None, heard: Reply
-    ) -> bytes | None:
-        while True:
-            if type(heard) is list:
-                said: bytes = heard[1]
-                if said[:1] != b"=":
-                    return None
-                number = int(said[1:HEAD])
-                if number > self._number:
-                    self._number = number
-                    return said[HEAD:]
-                if number == self._number:
-                    fresh = word
-            elif type(heard) is ReplyError:
-                if not heard.passing and heard.code != "OOM":  # a full server may have room again
-                    raise failure(heard, "an answer", "its caller")
-                self._link.pause()
-            if self._is_over():
-                return None
-            try:
-                heard = self._mouth.slowly(caller, fresh)
-                if type(heard) is not ReplyError:
-                    fresh = None
-            except Broken as error:
-                heard, fresh = None, self._returned(caller, error, word)
-
-    def _returned(self, caller: Caller, error: Broken, word: bytes | None) -> bytes:
-        """Connect again, however long that takes; what to say then."""
-        cause = error
-        while not self._is_over():
-            try:
-                self._link.revive(caller, cause, self._link.patience)
-                break
-            except LinkError as problem:
-                if self._link.is_closed or not self._link.patience:
-                    raise
-                cause = Broken(str(problem))
-        return b"+" + (word or b"=%012d" % self._number)[1:]

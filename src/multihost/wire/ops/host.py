@@ -15,7 +15,8 @@ from multihost.wire.link import Broken, pack, pairs
 from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
-from multihost.wire.talk import KEPT, hosts_of
+from multihost.wire.speech import KEPT
+from multihost.wire.talk import hosts_of
 from multihost.wire.wait import OVERDUE, watching
 
 __all__ = [
