@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -26,19 +26,25 @@ demo: $(VENV)/.server ## two programs written for multiprocessing, with one impo
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k dict" for some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files
+check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m multihost.wire.script
+	@$(BIN)/python scripts/protocol.py --check
 
-format: $(VENV)/.dev ## what "make check" can put right by itself
+format: $(VENV)/.dev ## what "make check" can put right by itself, docs/protocol.md among it
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
+	@$(BIN)/python scripts/protocol.py
 
 bench: $(VENV)/.bench ## measure beside multiprocessing, redis-py and the bare socket
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+docs: $(VENV)/.docs ## build the documentation into build/docs; every warning is an error
+	@$(BIN)/sphinx-build -W --keep-going -n -q docs build/docs
+	@echo "open build/docs/index.html"
 
 clean: ## remove the virtual environment and whatever tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -53,7 +59,8 @@ $(VENV)/.python:
 $(VENV)/.server: EXTRA := server
 $(VENV)/.dev: EXTRA := dev
 $(VENV)/.bench: EXTRA := bench
-$(VENV)/.server $(VENV)/.dev $(VENV)/.bench: $(VENV)/.python pyproject.toml
+$(VENV)/.docs: EXTRA := docs
+$(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs: $(VENV)/.python pyproject.toml
 	@echo "installing multihost[$(EXTRA)] into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@

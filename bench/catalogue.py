@@ -24,6 +24,12 @@ __all__ = [
     "HOSTED_NATIVE",
     "LOCK",
     "LOCKS",
+    "POOLS",
+    "POOL_APPLY",
+    "POOL_EXECUTOR",
+    "POOL_MAP",
+    "POOL_ONE_BY_ONE",
+    "POOL_TASKS",
     "PRIORITIES",
     "QUEUE",
     "QUEUES",
@@ -59,6 +65,15 @@ CONTENDERS = {
     "redis-lock-renewed": "the same, renewed",
     "socket": "bare socket",
 }
+
+#: How many tasks a map of the section on pools has.
+POOL_TASKS = 10_000
+
+POOL_MAP = "Pool.map, a task of a chunk"
+POOL_ONE_BY_ONE = "Pool.map, chunksize=1, a task"
+POOL_EXECUTOR = "Executor.map, a future"
+POOL_APPLY = "Pool.apply"
+POOLS = (POOL_MAP, POOL_ONE_BY_ONE, POOL_EXECUTOR, POOL_APPLY)
 
 #: How many entries the objects hold that single calls are made on.
 WIDTH = 1000
@@ -238,6 +253,8 @@ def mistaken(name: str, result: object, size: int = WIDTH) -> bool:
         HOSTED_CREATE: 1,
         QUEUE_BATCH: list(map(value, range(BATCH))),
         "Queue get": 0,
+        **{name: [number * number for number in range(POOL_TASKS)] for name in POOLS},
+        POOL_APPLY: 0,
         **{f"PriorityQueue get, {kind}": item for kind, item in PRIORITIES.items()},
     }
     whole: dict[str, Callable[[], bool]] = {

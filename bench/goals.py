@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.catalogue import HOSTED_CALLS, LOCK, QUEUE_BATCH, QUEUES, READS, SINGLES
+from bench.catalogue import (
+    HOSTED_CALLS,
+    LOCK,
+    POOL_MAP,
+    QUEUE_BATCH,
+    QUEUES,
+    READS,
+    SINGLES,
+)
 from bench.report import both_ways, lock_rows, print_table, queue_rows, ratio, workers
 
 __all__ = ["GOALS", "Goal", "print_goals"]
@@ -200,6 +208,17 @@ def hosted_call(sections: Mapping[str, Any]) -> Number | None:
     return worst(sections.get("hosted", {}), HOSTED_CALLS)
 
 
+def pool_time(name: str) -> Read:
+    """Read a time of the section on pools, divided by the standard library's."""
+
+    def read(sections: Mapping[str, Any]) -> Number | None:
+        cells = sections.get("pools", {}).get(name, {})
+        value = ratio(cells)
+        return None if value is None else (value, f"{cells['multihost']['us']:.1f} \N{MICRO SIGN}s")
+
+    return read
+
+
 BOTH = ("pinned", "unpinned")
 
 GOALS = (
@@ -241,6 +260,7 @@ GOALS = (
     Goal("queue, latency by size", FLAT, ("pinned",), queue_growth),
     Goal("queue, bytes of an item more", 64.0, BOTH, queue_memory),
     Goal("a hosted call", 2.5, BOTH, hosted_call),
+    Goal("Pool.map of 10,000 in chunks", 1.5, BOTH, pool_time(POOL_MAP)),
 )
 
 

@@ -20,6 +20,7 @@ from bench.contenders import enter_all
 from bench.hosted import hosted
 from bench.locks import locks
 from bench.measure import Samples
+from bench.pools import pools
 from bench.processes import processes
 from bench.queues import queues
 from bench.sections import Effort, bulk, memory, singles, sizes, start
@@ -47,13 +48,14 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
 
     if {"singles", "bulk", "sizes", "processes"} & set(sections):
         measure_together(sections, effort, keep)
-    waiting: dict[str, Callable[[], tuple[dict[str, Any], dict[str, dict[str, str]]]]] = {
+    own: dict[str, Callable[[], tuple[dict[str, Any], Any]]] = {
         "locks": lambda: locks(effort.locks),
         "queues": lambda: queues(effort.queues),
+        "pools": lambda: pools(effort.pools),
     }
-    for section, run in waiting.items():
+    for section, measured in own.items():
         if say(sections, section):
-            result[section], missing = run()
+            result[section], missing = measured()
             if missing:
                 left_out[section] = missing
     if say(sections, "hosted"):

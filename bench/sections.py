@@ -12,13 +12,25 @@ from bench.catalogue import BULK, WIDTH, Row, entries
 from bench.contenders import Contender, import_multihost
 from bench.locks import LockEffort
 from bench.measure import Plan, Samples, rehearse, take_turns
+from bench.pools import PoolEffort
 from bench.queues import QueueEffort
 from bench.server import run_server
 from bench.socket_link import SocketLink
 
 __all__ = ["SECTIONS", "Effort", "bulk", "memory", "singles", "sizes", "start"]
 
-SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "queues", "hosted", "start", "memory")
+SECTIONS = (
+    "singles",
+    "bulk",
+    "sizes",
+    "processes",
+    "locks",
+    "queues",
+    "pools",
+    "hosted",
+    "start",
+    "memory",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,7 @@ class Effort:
     locks: LockEffort
     queues: QueueEffort
     hosted: Plan
+    pools: PoolEffort
     starts: int
     #: The rows measured at the biggest of the sizes in ``bulk``.
     biggest: tuple[str, ...]
@@ -53,6 +66,7 @@ class Effort:
             locks=LockEffort.full(),
             queues=QueueEffort.full(),
             hosted=Plan(60, 100),
+            pools=PoolEffort.full(),
             starts=7,
             biggest=BULK,
         )
@@ -74,6 +88,7 @@ class Effort:
             locks=LockEffort.quick(),
             queues=QueueEffort.quick(),
             hosted=Plan(12, 40, 4),
+            pools=PoolEffort.quick(),
             starts=3,
             biggest=("dict copy", "dict copy, one value"),
             tcp=False,
@@ -94,6 +109,7 @@ class Effort:
             locks=self.locks.with_rounds(rounds),
             queues=self.queues.with_rounds(rounds),
             hosted=fixed(self.hosted),
+            pools=self.pools.with_rounds(rounds),
             starts=rounds,
         )
 

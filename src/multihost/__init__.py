@@ -1,12 +1,13 @@
 """``multiprocessing.Manager`` across hosts, on Redis.
 
 >>> from multihost import Manager, RedisManager
->>> d = Manager().dict()  # private server, as multiprocessing.Manager()
->>> d = RedisManager("redis://host:6379/0").dict("results")  # the same dict for every process on
-every host
+>>> d = Manager().dict()  # on a private server, as multiprocessing.Manager()
+>>> d = RedisManager("redis://host:6379/0").dict("results")  # the same on every host
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from multihost.errors import (
     AccessDenied,
@@ -26,8 +27,13 @@ from multihost.errors import (
     ServerMissing,
     ServerUnfit,
     ShutDown,
+    WorkerLost,
 )
 from multihost.managers import RedisManager, SyncManager
+
+if TYPE_CHECKING:
+    from multihost.executor import Executor
+    from multihost.pool import Pool
 
 __version__ = "0.1.0"
 
@@ -35,6 +41,7 @@ __all__ = [
     "AccessDenied",
     "AddressUnknown",
     "BadPayload",
+    "Executor",
     "HostLost",
     "InternalError",
     "LeaseLost",
@@ -45,6 +52,7 @@ __all__ = [
     "MultihostError",
     "ObjectGone",
     "PayloadTooLarge",
+    "Pool",
     "ProtocolMismatch",
     "RedisManager",
     "ServerFull",
@@ -52,7 +60,21 @@ __all__ = [
     "ServerUnfit",
     "ShutDown",
     "SyncManager",
+    "WorkerLost",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What many programs do not need is imported when it is asked for."""
+    if name == "Pool":
+        from multihost.pool import Pool
+
+        return Pool
+    if name == "Executor":
+        from multihost.executor import Executor
+
+        return Executor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def Manager() -> SyncManager:

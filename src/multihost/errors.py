@@ -1,4 +1,4 @@
-"""Every exception that multihost adds to those of the standard library.
+"""Every exception that multihost adds to those of the standard library::
 
     MultihostError
     +-- LinkError (ConnectionError)          the server cannot be reached or used
@@ -12,12 +12,13 @@
     +-- ServerFull (MemoryError)             the server refuses writes: ``maxmemory`` is reached
     +-- LeaseLost (RuntimeError)             this process was taken for dead, and lost its hold
     +-- ObjectGone (ReferenceError)          the shared object was deleted or its lease ran out
+    +-- WorkerLost (RuntimeError)            the worker died that ran a task of a pool
     +-- BadPayload (ValueError)              stored bytes that are altered, unsigned or not ours
     +-- PayloadTooLarge (ValueError)         a value over the 512 MB a server takes
     +-- ProtocolMismatch                     written by a release with another data layout
     +-- InternalError (RuntimeError)         a broken promise inside multihost: please report it
 
-``ShutDown`` is :class:`queue.ShutDown` where there is one (Python 3.13), else the same by itself.
+``ShutDown`` is ``queue.ShutDown`` where there is one (Python 3.13), else the same by itself.
 Where ``multiprocessing`` or a builtin type raises, its own exception is raised: ``KeyError``,
 ``IndexError``, ``ValueError``, ``queue.Empty`` and so on. An exception raised bare says what its
 docstring says.
@@ -47,6 +48,7 @@ __all__ = [
     "ServerMissing",
     "ServerUnfit",
     "ShutDown",
+    "WorkerLost",
 ]
 
 if sys.version_info >= (3, 13):
@@ -110,6 +112,10 @@ class LeaseLost(MultihostError, RuntimeError):
 
 class ObjectGone(MultihostError, ReferenceError):
     """The shared object was deleted, or its lease ran out."""
+
+
+class WorkerLost(MultihostError, RuntimeError):
+    """The worker process that ran a task of a pool died, and the task was not to be run again."""
 
 
 class BadPayload(MultihostError, ValueError):

@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.managers import Namespace, RemoteError
-from typing import Any, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from multihost.basemanager import DEFAULT_NAMESPACE, LEASE, TIMEOUT, BaseManager
 from multihost.proxies.base import BaseProxy, Statistics, Token, value_of
@@ -62,6 +62,9 @@ from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
 from multihost.wire.ops.taking import Terms
+
+if TYPE_CHECKING:
+    from multihost.pooling.managed import ManagedPool
 
 __all__ = [
     "AcquirerProxy",
@@ -332,6 +335,38 @@ class SyncManager(BaseManager):
             name,
             lambda handle: queue_ops.create(handle, "SimpleQueue", terms, (True, True)),
             "0 0",
+        )
+
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        *,
+        name: str | None = None,
+        attempts: int = 1,
+        pickler: str = "pickle",
+    ) -> ManagedPool:
+        """A pool of worker processes: ``Pool(4)``, ``Pool(0, name="render")``; see
+        :class:`multihost.pool.Pool`. 2 round trips, and the start of the processes.
+
+        It lives in this process, and can be pickled: where it arrives it is another client.
+        """
+        from multihost.pooling.managed import ManagedPool, refusable
+
+        return refusable(
+            ManagedPool,
+            self,
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            context,
+            name=name,
+            attempts=attempts,
+            pickler=pickler,
         )
 
     def _queue(self, proxytype: type[AnyQueue], args: tuple[Any, ...], kwds: Any) -> AnyQueue:

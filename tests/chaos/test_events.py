@@ -13,6 +13,7 @@ from multihost.wire import wait
 from tests.chaos.aftermath import blocked, nothing_left
 from tests.chaos.crew import Crew, Whistle
 from tests.chaos.journal import Journal, seconds
+from tests.chaos.machine import Gap, Watch, check_prompt
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -56,6 +57,7 @@ def test_who_lives_is_woken(
                 steps: list[Callable[[], object]] = [event.set, event.clear]
                 steps.insert(chance.randrange(3), lambda: crew.kill(numbers))
                 steps.insert(chance.randrange(4), lambda: whistle.blown(chance.random() * 0.002))
+                watch = Watch(fresh_server.pid, pids)
                 last = begin = journal.note("pulse")
                 for step in steps:
                     step()
@@ -68,7 +70,7 @@ def test_who_lives_is_woken(
                         last = entry.id
                         assert entry.what == "woken"
                         living.discard(entry.pid)
-                gaps.append(seconds(last) - seconds(begin))
+                gaps.append(Gap(seconds(last) - seconds(begin), watch.withheld(pids)))
                 crew.replace(numbers)
             event.set()
             for number in range(WAITERS):
@@ -76,7 +78,7 @@ def test_who_lives_is_woken(
                 journal.give_order(number, "end")
             crew.finish()
         assert event.is_set()
-        assert max(gaps) <= BOUND, sorted(gaps)[-5:]
+        check_prompt(gaps, BOUND)
         assert all(map(m.delete, m.names()))
     whistle.close()
     nothing_left(fresh_server)

@@ -42,11 +42,6 @@ KNOWN_DIFFERENCES = {
     "TestEvent::test_at_fork_reinit": "there is no condition of threading within an event",
     "TestLock::test_at_fork_reinit": "a forked child shares the lock, and must not make it anew",
     "TestRLock::test_recursion_count": "_recursion_count() is for threading's own modules",
-    # What a process holds is given back when it ends.
-    "TestSyncManagerTypesFork::test_bounded_semaphore": "the child ended with the permit",
-    "TestSyncManagerTypesFork::test_lock": "the child ended with the lock, the parent releases it",
-    "TestSyncManagerTypesSpawn::test_bounded_semaphore": "the child ended with the permit",
-    "TestSyncManagerTypesSpawn::test_lock": "the child ended with the lock, the parent releases it",
 }
 
 # Tests that only newer releases of Python have.

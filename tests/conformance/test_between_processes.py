@@ -6,6 +6,7 @@ import multiprocessing
 
 import pytest
 
+import multihost.pool
 from multihost.managers import SyncManager
 from tests.conformance.shared import Shared
 
@@ -46,11 +47,11 @@ class SharedTypes(Children, borrowed.ManagerMixin):
         monkeypatch.setattr(borrowed, "get_value", lambda sem: sem.statistics().permits)
 
 
-def bound(name, mixin, **attributes):
+def bound(name, mixin, suffix="", **attributes):
     """The test case of this name, with its children forked, and once more with them spawned."""
     for method in ("fork", "spawn"):
-        cls = type(name, (mixin, getattr(borrowed, name), borrowed.unittest.TestCase), attributes)
-        cls.__name__ = cls.__qualname__ = f"{name.lstrip('_')}{method.capitalize()}"
+        cls = type(name, (getattr(borrowed, name), mixin, borrowed.unittest.TestCase), attributes)
+        cls.__name__ = cls.__qualname__ = f"{name.lstrip('_')}{suffix}{method.capitalize()}"
         cls.__module__ = __name__
         cls.method = method
         globals()[cls.__name__] = cls
@@ -63,13 +64,25 @@ for name in (
     "_TestEvent",
     "_TestBarrier",
     "_TestQueue",
+    "_TestPool",
 ):
     bound(name, SharedTypes)
 
+
+class Processes(Children, borrowed.ProcessesMixin):
+    """The tests of ``multiprocessing.Pool``, with ours."""
+
+    @staticmethod
+    def Pool(*args, **kwds):
+        return multihost.pool.Pool(*args, manager=Shared.manager, **kwds)
+
+    @pytest.fixture(autouse=True)
+    def our_pool(self, monkeypatch):
+        monkeypatch.setattr(multiprocessing, "Pool", self.Pool)
+
+
+for name in ("_TestPool", "_TestPoolWorkerErrors", "_TestPoolWorkerLifetime"):
+    bound(name, Processes, "OfProcesses")
+
 # Its types come from a manager of its own for each test.
-bound(
-    "TestSyncManagerTypes",
-    Children,
-    manager_class=SyncManager,
-    test_pool=None,  # until it exists
-)
+bound("TestSyncManagerTypes", Children, manager_class=SyncManager)

@@ -212,6 +212,11 @@ def test_a_client_of_another_user(fresh_server: Server) -> None:
     wrong.close()
 
 
+def test_a_client_of_asyncio_is_refused() -> None:
+    with pytest.raises(TypeError, match="asyncio"):
+        RedisManager(client=redis.asyncio.Redis(host="127.0.0.1"))
+
+
 @pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"db": 2}, {"protocol": 2}])
 def test_fakeredis(options: dict[str, Any]) -> None:
     client = fakeredis.FakeRedis(**options)

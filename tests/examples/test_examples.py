@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from multihost import RedisManager
 from tests.support.procs import ROOT
 
 TEN = "".join(f"{i}={i * 2}\n" for i in range(10))
@@ -56,11 +57,11 @@ def test_the_seed_programs_differ_from_the_standard_library_in_the_import_only(
 
 def test_the_programs_of_the_readme(tmp_path: Path) -> None:
     outputs = []
-    for number, block in enumerate(BLOCKS[:2]):
+    for number, block in enumerate(BLOCKS[:3]):
         program = tmp_path / f"block{number}.py"
         program.write_text(block)
         outputs.append(run(str(program)))
-    assert outputs == [TEN, NAMESPACE]
+    assert outputs == ["81 285\n", TEN, NAMESPACE]
 
 
 def test_two_programs_share_a_dict_by_its_name(url: str) -> None:
@@ -143,6 +144,30 @@ def test_a_work_queue_between_two_programs(url: str) -> None:
         assert worker.wait(10) == 0
     assert len(lines) == 21
     assert lines[-1] == "20 jobs are done"
+
+
+DIGESTS = "20 digests, the last one is d740c064a175a563\n"
+
+
+def test_a_pool_maps() -> None:
+    assert run("examples/pool_map.py") == DIGESTS
+
+
+def test_a_pool_maps_with_the_workers_of_another_program(url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "examples/pool_map.py", "work", url],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert run("examples/pool_map.py", "map", url) == DIGESTS
+        worker.send_signal(signal.SIGINT)
+        assert worker.stdout is not None
+        assert re.fullmatch(r"ended \d+ [1-9]\d* done", worker.stdout.read().splitlines()[-1])
+        assert worker.wait(10) == 0
+    with RedisManager(url) as manager:
+        manager.delete("digests")
 
 
 def test_many_processes_log_to_one_place() -> None:

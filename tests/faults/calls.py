@@ -33,8 +33,8 @@ class Call(threading.Thread):
             self.ended = time.monotonic()
             del self._function
 
-    def outcome(self) -> Any:
-        self.join(SECONDS)
+    def outcome(self, seconds: float = SECONDS) -> Any:
+        self.join(seconds)
         assert not self.is_alive(), "the call hangs"
         if self._error is not None:
             raise self._error

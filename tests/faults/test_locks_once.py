@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from multihost import ObjectGone, RedisManager
 from multihost.wire import wait as wait_module
-from tests.faults.sync import CASES, Case, Stage, facts, foreground, staging
+from multihost.wire.ops import lock as lock_ops
+from tests.faults.calls import Call
+from tests.faults.sync import CASES, Case, Stage, facts, foreground, script_of, staging
 from tests.support.faults import CuttingProxy, Rule
 from tests.support.waiting import wait_until
 
@@ -165,3 +168,74 @@ def deliver(proxy: CuttingProxy, rule: Rule) -> None:
     old = set(proxy._connections)
     rule.event.set()
     wait_until(lambda: old - proxy._connections, SECONDS, "the old connection is closed")
+
+
+@pytest.mark.parametrize("typeid", ["Lock", "RLock"])
+def test_a_release_is_not_overtaken_by_what_undoes_a_late_attempt(
+    typeid: str, server: Any, proxy: CuttingProxy
+) -> None:
+    """The background thread ends what an attempt of a broken connection may still take, but not the
+    hold that a release is about to end: that would find nothing, or the hold of the next one.
+    """
+    undone = threading.Semaphore(0)
+
+    def count(args: list[bytes]) -> bool:
+        if script_of(args) == "lock/discard":
+            undone.release()
+        return False
+
+    with RedisManager(proxy.url) as ours, RedisManager(server.url) as others:
+        lock, theirs = getattr(ours, typeid)("x"), getattr(others, typeid)("x")
+        broken = proxy.cut_after_reply("HSETNX")
+        proxy.hold_request(threading.Event(), count)
+        held = proxy.hold_request(threading.Event(), lambda args: script_of(args) == "lock/release")
+
+        def take_and_release() -> int:
+            lock.acquire()
+            token = int(lock.fencing_token)
+            lock.release()
+            return token
+
+        call = Call(take_and_release)
+        assert broken.caught.wait(SECONDS)
+        assert held.caught.wait(SECONDS)
+        for _ in range(2):
+            assert undone.acquire(timeout=SECONDS)
+        assert theirs.acquire(False) is False
+        held.event.set()
+        token = call.outcome()
+        assert theirs.acquire(timeout=SECONDS)
+        assert theirs.fencing_token > token
+        theirs.release()
+
+
+def test_several_who_try_a_lock_that_is_gone_leave_nothing(
+    server: Any, proxy: CuttingProxy
+) -> None:
+    """Each leaves something before it finds out, and another one may look meanwhile."""
+    with RedisManager(proxy.url) as ours, RedisManager(server.url) as others:
+        lock, theirs = ours.Lock("x"), others.Lock("x")
+        key = lock._handle.keys.data
+        theirs.delete()
+        held = proxy.hold_request(threading.Event(), lambda args: script_of(args) == "lock/discard")
+        call = Call(lock.acquire)
+        assert held.caught.wait(SECONDS)
+        assert server.command("HLEN", key) == 2
+        with pytest.raises(ObjectGone):
+            theirs.acquire()
+        held.event.set()
+        with pytest.raises(ObjectGone):
+            call.outcome()
+        assert server.command("EXISTS", key) == 0
+
+
+def test_late_attempts_at_a_lock_spare_what_has_its_name_now(server: Any) -> None:
+    with RedisManager(server.url) as manager:
+        lock = manager.Lock("x")
+        lock.delete()
+        for make in (manager.dict, manager.Namespace):
+            make("x", h=1, f=2)
+            lock_ops._give_up(lock._handle, None, b"us.0.MainThread.0000000000000001")
+            fields = server.command("HKEYS", lock._handle.keys.data)
+            assert len(fields) == 3, fields
+            manager.delete("x")

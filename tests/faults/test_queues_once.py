@@ -54,6 +54,30 @@ def got_and_done(q: Any) -> Any:
     return item
 
 
+def fetched_ahead(q: Any) -> Any:
+    q.prefetch = 2
+    return q.get(), q.get_many(2)
+
+
+def got_proxies(q: Any) -> Any:
+    """Behind the other items, which are taken and put again."""
+    others = q.get_many(3)
+    q.put_many([q._manager.list(["a"]), q._manager.list(["b"])])
+    got = [each.copy() for each in q.get_many(2)]
+    for _ in others:
+        q.task_done()
+    q.put_many(others)
+    return got
+
+
+def made_again(q: Any) -> Any:
+    """The queue is not the one of which it took before."""
+    q.get()
+    q.delete()
+    getattr(q._manager, q._typeid)("q").put_many([1, 2, 3])
+    return q.get()
+
+
 def raised(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def run(q: Any) -> Any:
         try:
@@ -104,6 +128,13 @@ CASES = {
     "get_many by priority": Case(
         lambda q: q.get_many(2), [1, 2], [3], (3, 2, 1), kind="PriorityQueue"
     ),
+    "get_many of what was fetched ahead": Case(fetched_ahead, (1, [2, 3]), []),
+    "get_many of what was fetched ahead by priority": Case(
+        fetched_ahead, (1, [2, 3]), [], (3, 2, 1), kind="PriorityQueue"
+    ),
+    "get of proxies": Case(got_proxies, [["a"], ["b"]], [1, 2, 3], unfinished=5),
+    "get after it was made again": Case(made_again, 1, [2, 3]),
+    "get after it was made again by priority": Case(made_again, 1, [2, 3], kind="PriorityQueue"),
     "get too late": Case(raised(lambda q: q.get(timeout=SOON)), Empty, [], (), unfinished=0),
     "get too late by priority": Case(
         raised(lambda q: q.get(timeout=SOON)), Empty, [], (), kind="PriorityQueue", unfinished=0

@@ -492,7 +492,7 @@ def check_usable(each: Wait, m: RedisManager) -> None:
 
 
 RANDOM = """
-import os, random, signal, sys
+import os, random, signal, sys, time
 sys.path.insert(0, os.environ["ROOT"])
 from multihost import RedisManager
 
@@ -511,8 +511,11 @@ thing.release()
 def held():
     return sum(hold.count for hold in m._session.holds.values())
 
-for turn in range(int(sys.argv[2])):
-    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00002, 0.0008))
+turns, enough, most = map(int, sys.argv[2:])
+longest = 0.0008  # for the first turn; then about as long as the last one took
+while turns > 0 or (interrupted < enough and most > 0):
+    turns, most = turns - 1, most - 1
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00002, longest))
     try:
         armed = True
         thing.acquire()
@@ -524,9 +527,11 @@ for turn in range(int(sys.argv[2])):
         signal.setitimer(signal.ITIMER_REAL, 0)
     if held():  # as with a lock of threading: the signal may come when it has been taken
         thing.release()
+    began = time.monotonic()
     if not thing.acquire(timeout=2):
         lost += 1
         break
+    longest = max(1.2 * (time.monotonic() - began), 0.0001)
     thing.release()
 print(interrupted, lost, held(), flush=True)
 sys.stdin.readline()
@@ -540,9 +545,10 @@ def test_a_signal_at_any_moment_of_an_acquire_leaves_no_hold(
     """Of a free one: a signal may come before, while and after the server gives it."""
     with RedisManager(url) as m:
         thing = getattr(m, typeid)("thing", *(() if typeid == "Lock" else (1,)))
-        with spawn_script(RANDOM, {"URL": url, "ROOT": str(ROOT)}, args=[typeid, "200"]) as child:
-            interrupted, lost, held = map(int, child.line().split())
-            assert interrupted > 10
+        args = [typeid, "200", "20", "10000"]
+        with spawn_script(RANDOM, {"URL": url, "ROOT": str(ROOT)}, args=args) as child:
+            interrupted, lost, held = map(int, child.line(60).split())
+            assert interrupted >= 20
             assert (lost, held) == (0, 0)
             assert thing.acquire(timeout=2)
             thing.release()

@@ -358,7 +358,7 @@ def test_who_was_paused_for_longer_than_its_lease(url):
         child = fork.Process(target=pause_between, args=(url, results))
         child.start()
         wait_until(lambda: results[:] == [1])
-        clients = manager._session.handle(manager._host).keys.clients
+        clients = manager._session.handle(manager._host).keys.talks
         link = manager._session.link
         count = link.call(b"SCARD", clients)
         wait_until(lambda: link.call(b"SCARD", clients) < count)  # it was taken for dead

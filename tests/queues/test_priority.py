@@ -158,6 +158,53 @@ def test_a_place_in_the_middle_is_never_used_up(
     assert levelled
 
 
+# -- what comes back
+
+BACK: dict[str, tuple[list[Any], list[Any], list[Any], list[Any]]] = {
+    "before its equals": ([1, True], [0, 1.0], [], [0, 1, True, 1.0]),
+    "a number to tuples": ([3], [(1, "a"), (0, "z")], [], [3, (0, "z"), (1, "a")]),
+    "tuples to numbers": ([(1, "a"), (1, "b")], [2, 0], [], [(1, "a"), (1, "b"), 0, 2]),
+    "numbers to texts": ([3, 4], ["b", "a"], ["aa"], [3, 4, "a", "aa", "b"]),
+    "a text to numbers": (["a"], [5], [2, 7], ["a", 2, 5, 7]),
+    "fractions to fractions": (
+        [Fraction(1, 3), Fraction(1, 2)],
+        [Fraction(7)],
+        [Fraction(3)],
+        [Fraction(1, 3), Fraction(1, 2), Fraction(3), Fraction(7)],
+    ),
+    "a fraction to numbers": (
+        [Fraction(1, 2)],
+        [5],
+        [Fraction(3), 4],
+        [Fraction(1, 2), Fraction(3), 4, 5],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BACK)
+@pytest.mark.parametrize("way", ["again", "dead letter"])
+def test_what_comes_back_is_first_among_its_like(
+    case: str, way: str, url: str, m: RedisManager
+) -> None:
+    """Whatever was put meanwhile, it is not compared by the server."""
+    taken, meanwhile, later, expected = BACK[case]
+    limit = {"max_deliveries": 1} if way == "dead letter" else {}
+    q = m.PriorityQueue("x", redeliver=True, **limit)
+    q.put_many(taken)
+    with RedisManager(url) as leaves:
+        assert leaves.PriorityQueue("x").get_many(9) == taken
+        q.put_many(meanwhile)
+    if way == "dead letter":
+        assert q.dead_letters() == taken
+        assert q.requeue_dead_letters() == len(taken)
+    for item in later:
+        q.put(item)
+    got = q.get_many(99)
+    assert got == expected
+    assert [*map(type, got)] == [*map(type, expected)]
+    assert q.qsize() == 0
+
+
 def test_who_puts_at_once_does_not_disturb_the_order(m: RedisManager) -> None:
     q = m.PriorityQueue()
     chance = random.Random(2)

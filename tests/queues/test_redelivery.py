@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
+from multihost.wire.ops import queue as ops
+from multihost.wire.ops import taking
+from multihost.wire.ops.taking import Places
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9
 from tests.support.server import Server
@@ -222,6 +225,21 @@ def test_the_oldest_of_a_thread_is_done_first(url: str, m: RedisManager) -> None
     assert q.get(timeout=SECONDS) == 3
 
 
+def test_a_task_done_that_was_interrupted_may_be_repeated(
+    url: str, m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q = m.Queue("x", redeliver=True)
+    q.put_many([1, 2])
+    with RedisManager(url) as leaves:
+        theirs = leaves.Queue("x")
+        assert [theirs.get(), theirs.get()] == [1, 2]
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(ops._done, "write", interrupt)
+            theirs.task_done()
+        theirs.task_done()  # the same item
+    assert q.get_many(9) == [2]
+
+
 # -- a plain queue
 
 
@@ -291,6 +309,60 @@ def test_a_stopped_waiter_gives_its_item_back(server: AnyServer) -> None:
         assert ours.recv() == "b", "not the one that another got"
         waiter.join(SECONDS)
         waiter.close()
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("many", [False, True])
+def test_who_is_interrupted_before_it_is_sure_gives_its_item_back(
+    kind: str, many: bool, m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks whether the item is still its own."""
+    q = getattr(m, kind)("x")
+    q.put_many([1, 1])
+    q.get()
+    with monkeypatch.context() as patch:
+
+        def asks(places: Places, lapses: int) -> bool:
+            patch.setattr(type(m._session), "enter", interrupt)
+            return False
+
+        patch.setattr(Places, "is_fresh", asks)
+        with pytest.raises(KeyboardInterrupt):
+            q.get_many(2) if many else q.get()
+    assert q.get(timeout=SOON) == 1
+    with pytest.raises(Empty):
+        q.get(timeout=0.02)
+
+
+def test_who_is_interrupted_while_it_makes_room_gives_its_item_back(
+    m: RedisManager, server: AnyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q = m.Queue("x", 2)
+    q.put_many([1, 2])
+    assert q.get() == 1
+    server.command("HSET", q._handle.keys.data, "w", 1)  # as if somebody waited for room
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(taking._room, "repeat", interrupt)
+        q.get()
+    server.command("HDEL", q._handle.keys.data, "w")
+    assert q.get(timeout=SOON) == 2
+
+
+def test_who_is_interrupted_with_a_proxy_in_hand_lost_it(
+    m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a plain item: it had arrived. The next one is not let go twice."""
+    q = m.Queue("x")
+    q.put_many([m.list([n]) for n in range(3)])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(taking._taken, "write", interrupt)
+        q.get()
+    assert [each.copy() for each in q.get_many(2)] == [[1], [2]]
+    wait_until(lambda: not q.statistics().in_flight)
 
 
 # -- the lease of an unnamed queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 import time
@@ -14,6 +15,8 @@ import pytest
 
 from multihost import Manager, ObjectGone, RedisManager, ShutDown
 from multihost.managers import QueueStatistics
+from multihost.wire.ops import taking
+from multihost.wire.script import Script
 from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
@@ -256,6 +259,103 @@ def test_who_waits_for_room_hears_of_the_end(
     assert wait_until(lambda: joiner) == [ObjectGone if end == "delete" else None]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_took_before_hears_of_the_end(kind: str, m: RedisManager, other: RedisManager) -> None:
+    q = getattr(m, kind)("x")
+    q.put_many([1, 2])
+    q.get()
+    getattr(other, kind)("x").delete()
+    for act in (q.get_nowait, q.get, lambda: q.get(timeout=1), lambda: q.get_many(2)):
+        with pytest.raises(ObjectGone, match="x"):
+            act()
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue"])
+def test_the_end_is_marked_once(kind: str, m: RedisManager, server: AnyServer) -> None:
+    q = getattr(m, kind)("x")
+    q.put(1)
+    q.shutdown()
+    q.shutdown()
+    items, place = q._handle.keys.items, q._handle.keys.flight(b"late.1")
+    for script in (taking._spent, taking._back):
+        server.command("RPUSH", place, "")
+        script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+        assert server.command("LLEN", items) == 2
+    assert q.get() == 1
+    with pytest.raises(ShutDown):
+        q.get()
+    q.shutdown(immediate=True)
+    assert server.command("LLEN", items) == 1
+
+
+# -- deleted, and made again
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_consumer_of_a_queue_that_was_made_again(
+    kind: str, url: str, m: RedisManager, server: AnyServer
+) -> None:
+    """The new queue knows where it keeps what it takes."""
+    with RedisManager(url) as leaves:
+        theirs = getattr(leaves, kind)("x", redeliver=True)
+        theirs.put(0)
+        theirs.get()
+        theirs.task_done()
+        getattr(m, kind)("x").delete()
+        q = getattr(m, kind)("x", redeliver=True)
+        q.put_many([1, 1])
+        assert theirs.get() == 1
+        assert theirs.deliveries == 1
+        assert q.statistics().in_flight == 1
+        theirs.put(1)
+        theirs.task_done()
+        assert theirs.get_many(1) == [1]
+        (place,) = server.keys("*:flight:*")
+        q.delete()
+        assert not server.command("EXISTS", place)
+
+
+@pytest.mark.parametrize("script", [taking._spent, taking._back], ids=lambda each: each.name)
+def test_the_end_of_a_queue_is_not_that_of_the_next(
+    script: Script, m: RedisManager, server: AnyServer
+) -> None:
+    m.Queue("x").delete()
+    q = m.Queue("x")
+    server.command("RPUSH", q._handle.keys.flight(b"late.1"), "")
+    script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+    assert q.qsize() == 0
+    q.put(1)
+    assert q.get() == 1
+    with pytest.raises(Empty):
+        q.get_nowait()
+
+
+@pytest.mark.parametrize("script", [taking._spent, taking._back], ids=lambda each: each.name)
+def test_who_meets_the_end_too_late_passes_it_on(
+    script: Script, m: RedisManager, server: AnyServer
+) -> None:
+    q = m.Queue("x")
+    q.delete()
+    keys = q._handle.keys
+    server.command("UNLINK", keys.items)
+    server.command("RPUSH", keys.flight(b"late.1"), "")
+    with contextlib.suppress(ObjectGone):  # which one of the two says
+        script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+    assert server.command("LRANGE", keys.items, "0", "-1") == [b""]
+    assert 0 < server.command("PTTL", keys.items) <= 1000
+    assert not server.command("EXISTS", keys.flight(b"late.1"))
+
+
+def test_a_deleted_queue_forgets_its_consumers(m: RedisManager, server: AnyServer) -> None:
+    q = m.Queue("x")
+    q.put_many([m.list([1]), m.list([2])])
+    q.get()
+    refs = q._handle.keys.refs
+    assert any(field.startswith(b"f:") for field in server.command("HKEYS", refs))
+    q.delete()
+    assert not any(field.startswith(b"f:") for field in server.command("HKEYS", refs))
+
+
 def test_a_timeout_is_exact(m: RedisManager) -> None:
     for kind in ALL:
         q = getattr(m, kind)()
@@ -384,6 +484,40 @@ def test_what_was_fetched_ahead_goes_back_in_the_end(url: str, m: RedisManager) 
         theirs.prefetch = 5
         assert [theirs.get(), theirs.get()] == [0, 1]
     assert q.get_many(20) == list(range(2, 10))
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
+def test_a_batch_begins_with_what_was_fetched_ahead(kind: str, m: RedisManager) -> None:
+    q = getattr(m, kind)("x")
+    q.put_many([5, 4, 3, 2, 1, 0] if kind == "LifoQueue" else range(6))
+    q.prefetch = 3
+    assert q.get() == 0
+    assert q.get_many(2) == [1, 2]
+    assert q.get_many(9) == [3], "as many as are there without a round trip"
+    assert q.get_many(9) == [4, 5]
+    wait_until(lambda: not q.statistics().in_flight)
+
+
+@pytest.mark.parametrize("redeliver", [False, True])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_batch_may_come_from_several_places(
+    redeliver: bool, linked: bool, m: RedisManager, server: AnyServer
+) -> None:
+    q = m.Queue("x", redeliver=redeliver)
+    q.prefetch = 1
+    takers = [aside(q.get), aside(q.get)]
+    blocked(server, 2)
+    q.put_many([m.list([n]) for n in range(4)] if linked else range(4))
+    wait_until(lambda: all(takers))
+    got = [takers[0][0], takers[1][0], *q.get_many(2)]
+    if linked:
+        got = [each.pop() for each in got]
+    assert sorted(got) == [0, 1, 2, 3]
+    if redeliver:
+        for _ in range(4):
+            q.task_done()
+        q.join()
+    wait_until(lambda: not q.statistics().in_flight)
 
 
 def test_prefetch_is_a_number(m: RedisManager) -> None:

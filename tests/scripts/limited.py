@@ -23,8 +23,9 @@ PASSWORD = "pw"
 EVERYTHING = ["reset", "on", f">{PASSWORD}", "allkeys", "+@all"]
 AROUND = "+evalsha +eval +multi +exec +watch +unwatch +lrange +get +auth +ping".split()
 
-CALL = re.compile(r"\bp?call\('(\w+)'")
-DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions)((?::\w+)*)(:<\w+>)?")
+CALL = re.compile(r"\bp?call\(([^,()]+)")  # a command, or one of two: x and 'ONE' or 'OTHER'
+COMMAND = re.compile(r"'([A-Z]{2,})'")
+DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions|clients)((?::\w+)*)(:<\w+>)?")
 
 
 class Limits:
@@ -118,7 +119,8 @@ class Limits:
                 base, suffix, index = DERIVED.fullmatch(entry).groups()  # type: ignore[union-attr]
                 tail = (suffix or "") + (":*" if index else "")
                 allowed += [key + tail.encode() for key in of.get(base) or of["data..."]]
-        commands = [f"+{command.lower()}" for command in sorted(set(CALL.findall(source)))]
+        called = COMMAND.findall(" ".join(CALL.findall(source)))
+        commands = [f"+{command.lower()}" for command in sorted(set(called))]
         patterns = [b"~" + key for key in allowed]
         return name, ["resetkeys", *patterns, "-@all", *AROUND, *commands]
 
@@ -156,7 +158,7 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
     ) -> list[Any]:
         """A wait: its first script runs alone, the second one with the pop before it."""
         commands = limits.of_scripts(requests)
-        if commands is None or commands[0][0] == b"EXISTS":  # of a queue: no script, or one behind
+        if commands is None or commands[0][0] == b"HEXISTS":  # of a queue: no script, or one behind
             if commands is None:
                 limits.plain(self)
             else:

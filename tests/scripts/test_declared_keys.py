@@ -12,10 +12,18 @@ from typing import Any
 import pytest
 
 from multihost import MultihostError, ObjectGone, RedisManager, ShutDown
+from multihost.inspection import find_garbage, opened, remove
+from multihost.pooling import messages
+from multihost.pooling.client import Client
+from multihost.pooling.ticket import Ticket
 from multihost.serving.host import Host
 from multihost.serving.process import new_ident
 from multihost.wire import script as script_module
+from multihost.wire.keys import beside
+from multihost.wire.ops import object as object_ops
+from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.taking import Places
+from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
@@ -130,7 +138,7 @@ def host_objects(server: Server, url: str) -> None:
         registry = {"Counter": (Counter, None, None, None)}
         host = Host(serving._open_session(), new_ident(), registry, serving)
         host.start()
-        clients = serving._open_session().handle(host.ident).keys.clients
+        clients = serving._open_session().handle(host.ident).keys.talks
         server.command("SADD", clients, "ghost.1")
         assert client.Counter("counter").add() == 1
         unnamed = client.Counter()
@@ -138,6 +146,36 @@ def host_objects(server: Server, url: str) -> None:
         del unnamed
         wait_until(lambda: len(host.objects) == 1)
         host.stop()
+
+
+def use_pools(url: str) -> None:
+    """A client, and a worker in the same process."""
+    with RedisManager(url) as m:
+        for name in (None, "p"):
+            ticket = Ticket(m._session, beside("u:") if name is None else f"n:{name}")
+            handle = ticket.handle()
+            pool_ops.create(handle)
+            pool_ops.record(handle, b"")
+            client = Client(ticket, {}, "p", 1)
+            for number in range(3):
+                client.submit((number, 0, len, (m.list(),), {}))
+            places = Places.of(handle, pool_ops.TERMS)
+            item = pool_ops.next_task(handle, places, None, more=True)
+            assert item is not None
+            tag = messages.Tag.unpack(item.value[-messages.TAG :])
+            result = messages.Result(tag.job, tag.number, True, m.list()).pack(
+                m._session.codec, "p"
+            )
+            done = pool_ops.Done(item.place, item.value[-messages.TAG :], result)
+            item = pool_ops.next_task(handle, places, done, more=True)
+            assert item is not None
+            pool_ops.bury(handle, m._session.presence.sid)
+            assert pool_ops.state(handle).waiting == 1
+            client.close()
+            assert pool_ops.next_task(handle, places, None, more=True) is None
+            object_ops.delete(handle)
+            with pytest.raises(ObjectGone):
+                pool_ops.next_task(handle, places, None, more=True)
 
 
 def hold_and_let_go(server: Server, url: str) -> None:
@@ -188,6 +226,23 @@ def wait_for_the_dead(server: Server, url: str) -> None:
         manager._session.holds.clear()
 
 
+def collect_garbage(server: Server, url: str) -> None:
+    with RedisManager(server.url) as manager:
+        for kind in LITTER.values():
+            for leave in kind:
+                leave(server, manager)
+        with opened(url) as session:
+            for _ in range(3):
+                list(remove(session, find_garbage(session)))
+            assert not find_garbage(session)
+
+
+def test_what_gc_does(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with limited(own_server, monkeypatch) as (limits, url):
+        collect_garbage(own_server, url)
+        assert {"object/sweep", "object/mourn", "object/abandon", "queue/salvage"} <= limits.seen
+
+
 def test_what_the_background_thread_does(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +250,12 @@ def test_what_the_background_thread_does(
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
         assert {"object/renew", "object/drop", "session/doubt", "lock/look"} <= limits.seen
+
+
+def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with limited(own_server, monkeypatch) as (limits, url):
+        use_pools(url)
+        assert {"pool/next", "pool/look"} <= limits.seen
 
 
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,9 +270,12 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
             test_queues_once.run(each, url, own_server, None)
         use_queues(own_server, url)
         own_server.command("FLUSHALL")
+        use_pools(url)
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
         host_objects(own_server, url)
+        own_server.command("FLUSHALL")
+        collect_garbage(own_server, url)
         assert limits.seen == set(script_module.all_names())
 
 

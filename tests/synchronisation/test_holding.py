@@ -134,6 +134,43 @@ def test_what_a_process_held_is_free_at_once_if_it_ends_in_order(
     held.release()
 
 
+@pytest.mark.parametrize(
+    ("kind", "error"), [("Lock", RuntimeError), ("BoundedSemaphore", ValueError)]
+)
+def test_what_was_left_to_others_may_be_released_by_them(
+    kind: str, error: type[Exception], m: RedisManager
+) -> None:
+    """As with the standard library, where it is not free before."""
+    held = MAKE[kind](m)
+    for _ in range(2):
+        with child(held) as holder:
+            assert holder.call("acquire")
+        held.release()
+        with pytest.raises(error):
+            held.release()
+
+
+def test_a_lock_that_was_taken_since_owes_nothing(m: RedisManager) -> None:
+    lock = m.Lock()
+    with child(lock) as holder:
+        assert holder.call("acquire")
+    assert lock.acquire(False)
+    lock.release()
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+def test_as_many_permits_as_were_left_to_others(m: RedisManager) -> None:
+    permits = m.BoundedSemaphore(3)
+    for _ in range(2):
+        with child(permits) as holder:
+            assert holder.call("acquire")
+    permits.release(2)
+    with pytest.raises(ValueError, match="too many"):
+        permits.release()
+    assert permits.statistics().permits == 3
+
+
 def test_a_program_that_ends_frees_what_it_held(m: RedisManager, url: str) -> None:
     lock = m.Lock("x")
     code = (

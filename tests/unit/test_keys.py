@@ -20,9 +20,10 @@ def test_the_layout_is_fixed() -> None:
         b"{multihost:07}:n:results:spelled",
         b"{multihost:07}:n:results:refs",
         b"{multihost:07}:n:results:owners",
-        b"{multihost:07}:n:results:items",
-        b"{multihost:07}:n:results:dead",
     )
+    assert named.items == b"{multihost:07}:n:results:items"
+    assert named.dead == b"{multihost:07}:n:results:dead"
+    assert named.flight(b"session.1") == b"{multihost:07}:n:results:flight:session.1"
     assert named.name == b"results"
     assert Keys("multihost", "u:" + "a" * 22).name is None
     assert Keys("other", "n:results").prefix == b"{other:07}:"
@@ -68,3 +69,19 @@ def test_a_namespace_cannot_be_read_as_a_pattern_or_a_tag(bad: str) -> None:
     with pytest.raises(ValueError, match="namespace"):
         check_namespace(bad)
     assert check_namespace("team-a.project:1") == "team-a.project:1"
+
+
+@pytest.mark.parametrize(
+    "ident", ["n:a", "n:a:b%3A", "n::", "n:%", "n:\udc80\n}:x", "u:" + "x" * 22]
+)
+@pytest.mark.parametrize("namespace", ["multihost", "a:07", "ä\\"])
+def test_a_key_tells_what_it_belongs_to(namespace: str, ident: str) -> None:
+    found = Keys(namespace, ident)
+    number = keys.partition(ident)
+    assert keys.part(namespace, found.data) == keys.Part(number, ident, "")
+    assert keys.part(namespace, found.refs) == keys.Part(number, ident, "refs")
+    assert keys.part(namespace, found.flight(b"sid.1")) == keys.Part(number, ident, "flight:sid.1")
+    assert keys.part(namespace, found.sessions + b":sid") == keys.Part(number, "", "s:sid")
+    assert keys.part(namespace, keys.names(namespace, 7)) == keys.Part(7, "", "names")
+    assert keys.part("another", found.data) is None
+    assert keys.part(namespace, b"foreign") is None

@@ -10,7 +10,15 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from multihost.proxies.base import NativeProxy, Token, _name
 from multihost.wire.ops import queue as ops
 from multihost.wire.ops import ranking
-from multihost.wire.ops.taking import Places, Terms, arrived, next_item, take
+from multihost.wire.ops.taking import (
+    Places,
+    Terms,
+    arrived,
+    fetched,
+    next_item,
+    one_arrived,
+    take,
+)
 from multihost.wire.session import Handle
 
 __all__ = [
@@ -86,7 +94,7 @@ class _QueueBase(NativeProxy, Generic[T]):
         try:
             return self._handle.codec.load(item.value)  # type: ignore[no-any-return]
         finally:
-            arrived(self._handle, places, (item,))
+            one_arrived(self._handle, places, item)
             places.deliveries.last = item.times
 
     def put_nowait(self, item: T) -> None:
@@ -213,12 +221,14 @@ class QueueProxy(_QueueBase[T]):
     def get_many(self, n: int, block: bool = True, timeout: float | None = None) -> list[T]:
         """Take up to ``n`` items; waits until there is one. 1 round trip, O(items).
 
-        Raises as ``get``.
+        Where ``get`` fetched items ahead these come first, alone and without a round trip. Raises
+        as ``get``.
         """
         if n < 1:
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
         places = self._places()
-        items = take(self._handle, places, n, block, _seconds(block, timeout))
+        seconds = _seconds(block, timeout)
+        items = fetched(self._handle, places, n) or take(self._handle, places, n, block, seconds)
         if not items:
             raise Empty
         try:
@@ -257,8 +267,9 @@ class QueueProxy(_QueueBase[T]):
         return self._handle.codec.load_many(ops.dead_letters(self._handle, self._terms))
 
     def requeue_dead_letters(self) -> int:
-        """Put the dead letters back, behind all other items, as if they were new; how many there
-        were. 1 round trip, O(letters).
+        """Put the dead letters back, behind all other items, as if they were new (in a
+        PriorityQueue before those with which only Python can compare them); how many there were. 1
+        round trip, O(letters).
         """
         return ops.bury(self._handle, True)
 

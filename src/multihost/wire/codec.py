@@ -9,8 +9,7 @@ digit, ``-`` a plain ``int`` of at most 64 bits as decimal text, so that the ser
 ``#``        the same, when the references were counted before the value was stored
 ``S``        16 bytes of keyed BLAKE2 in front of what follows, in a manager with an ``authkey``
 ``=``        the output of a ``serializer=``
-other        one opcode of a pickle with its argument, for ``str``, ``bytes``, ``float``, ``None``,
-``bool``
+other        one opcode of a pickle with its argument: ``str``, ``bytes``, ``float``, ``bool``, None
 ===========  ====================================================================================
 
 The last form makes a long run of values one pickle: joined, they are read by a single C call.
@@ -175,6 +174,12 @@ class Codec:
                 return pickle.dumps((ident, method, args), 5)
         return self.dump((ident, method, args, kwds))
 
+    def pickle(self, value: object, dumps: Callable[[Any], bytes] = _dumps) -> bytes:
+        """The stored form of ``value`` as a whole pickle, made by ``dumps``. Not for a codec with a
+        serializer.
+        """
+        return self._pickle(value, self._sign if self._secret else self._identity, dumps)
+
     def dump_many(self, values: Sequence[object]) -> list[bytes]:
         if self._secret or self.serializer is not None:
             return [self._dump_guarded(value) for value in values]
@@ -235,6 +240,12 @@ class Codec:
             return [b"I%b\n" % item if item[0] in DIGITS else item for item in stored]
         return None
 
+    def unsealed(self, stored: bytes) -> bytes:
+        """What was signed, unread. Raises BadPayload if the signature is not that of this codec."""
+        if not self._secret and stored[:1] == b"S":
+            return stored[1 + MAC_SIZE :]  # nobody vouches for it
+        return self._verified((stored,))[0]
+
     @staticmethod
     def is_linked(stored: bytes) -> bool:
         """Whether the value contains proxies of unnamed objects."""
@@ -256,9 +267,14 @@ class Codec:
 
     # inner forms
 
-    def _pickle(self, value: object, seal: Callable[[bytes], bytes]) -> bytes:
+    def _pickle(
+        self,
+        value: object,
+        seal: Callable[[bytes], bytes],
+        dumps: Callable[[Any], bytes] = _dumps,
+    ) -> bytes:
         try:
-            data, links, _ = pickle_for(self.home, _dumps, value)
+            data, links, _ = pickle_for(self.home, dumps, value)
         except Exception as error:  # noqa: BLE001 - whatever a __reduce__ raises
             data, links = self._pickle_for_processes(value, error)
         check_size(len(data) + 32 * len(links))

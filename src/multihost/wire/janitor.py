@@ -4,8 +4,8 @@ Whoever waits for something looks after it: the background thread of each waitin
 ``look`` script of the object about three times a second. That releases what dead sessions held,
 restores tokens that went astray, and tells which sessions hold something. Of those the connection
 is looked up (``CLIENT LIST ID``): if it is gone, and the server is the one that counted it, the
-session is given :data:`GRACE` seconds to come back. Where many processes
-wait, each looks less often.
+session is given :data:`GRACE` seconds to come back. Where many processes wait, each looks less
+often.
 """
 
 from __future__ import annotations
@@ -186,7 +186,8 @@ class Janitor:
                     self._errands.append((later, seconds, action))
 
     def _do_chores(self) -> None:
-        chores, self._chores = self._chores, []
+        with self._lock:
+            chores, self._chores = self._chores, []
         for until, once, action in chores:
             done = False
             try:
@@ -195,7 +196,8 @@ class Janitor:
             except MultihostError as error:
                 logger.debug("at %s, later: %s", self.link.address, error)
             if not done and time.monotonic() < until:
-                self._chores.append((until, once, action))
+                with self._lock:
+                    self._chores.append((until, once, action))
 
     def _look(self, watched: Watched) -> None:
         watched.looks += 1

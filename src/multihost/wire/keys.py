@@ -8,7 +8,7 @@ objects it contains; and ``data:owners``, the kept objects that contain it. A qu
 consumer has taken. Scripts are given the first and derive the others. Who waits for an object is
 blocked on the list ``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and
 expires. A host (``h:<22 characters>``), a process that has objects in its memory, has
-``data:clients``, its conversations, of which each goes over the lists ``data:a:<id>`` and
+``data:talks``, its conversations, of which each goes over the lists ``data:a:<id>`` and
 ``data:b:<id>``, and ``data:left``, what clients let go. A partition has its ``names``, and a key
 ``s:<id>`` for each session that holds or waits for something in it; the first one also lists the
 ``hosts`` of the namespace.
@@ -16,17 +16,25 @@ expires. A host (``h:<22 characters>``), a process that has objects in its memor
 
 from __future__ import annotations
 
+import re
+import secrets
 import zlib
+from collections.abc import Mapping
+from typing import NamedTuple
 
 __all__ = [
     "PARTITIONS",
     "PROTOCOL",
     "Keys",
+    "Part",
+    "beside",
     "check_name",
     "check_namespace",
     "hosts",
     "names",
+    "part",
     "partition",
+    "pattern",
     "prefix",
 ]
 
@@ -56,6 +64,37 @@ def hosts(namespace: str) -> bytes:
     return prefix(namespace, 0) + b"hosts"
 
 
+def pattern(namespace: str) -> bytes:
+    """What SCAN looks for to find every key of a namespace, and few others."""
+    return b"{%b:[0-9][0-9]}:*" % namespace.replace("\\", "\\\\").encode()
+
+
+class Part(NamedTuple):
+    """What a key is: part of an object, or of a partition (then ``ident`` is empty).
+
+    ``suffix`` is empty for the data of an object.
+    """
+
+    number: int
+    ident: str
+    suffix: str
+
+
+_KEY = re.compile(rb"\{(.*?):(\d\d)\}:(.*)", re.DOTALL)
+
+
+def part(namespace: str, key: bytes) -> Part | None:
+    """What the key is, None if it is not one of this namespace."""
+    found = _KEY.fullmatch(key)
+    if found is None or found[1] != namespace.encode():
+        return None
+    number, tail = int(found[2]), found[3].decode("utf-8", "surrogatepass")
+    if tail[:2] not in ("n:", "u:"):
+        return Part(number, "", tail)
+    name, _, suffix = tail[2:].partition(":")
+    return Part(number, tail[:2] + name.replace("%3A", ":").replace("%25", "%"), suffix)
+
+
 def check_namespace(namespace: str) -> str:
     """The namespace, if it can be one."""
     if not namespace or set(namespace) & set("{}*?[]"):
@@ -72,6 +111,14 @@ def check_name(name: object) -> str:
     if not name or len(name) > 512:
         raise ValueError(f"the name of a shared object has 1 to 512 characters, not {len(name)}")
     return name
+
+
+def beside(ident: str) -> str:
+    """A new ident of an unnamed object, in the partition of ``ident``."""
+    number = partition(ident)
+    while partition(found := "u:" + secrets.token_urlsafe(16)) != number:
+        pass
+    return found
 
 
 class Keys:
@@ -99,6 +146,11 @@ class Keys:
         return self.ident[2:].encode("utf-8", "surrogatepass") if self.ident[0] == "n" else None
 
     @property
+    def clients(self) -> bytes:
+        """What the data of unnamed objects of this partition starts with, but for a colon."""
+        return self.prefix + b"u"
+
+    @property
     def index(self) -> bytes:
         return self.data + b":index"
 
@@ -122,13 +174,26 @@ class Keys:
     def dead(self) -> bytes:
         return self.data + b":dead"
 
+    def flight(self, place: bytes) -> bytes:
+        """Where a consumer of a queue keeps what it has taken."""
+        return b"%b:flight:%b" % (self.data, place)
+
+    def flights(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
+        """All of those that the queue knows of, by what its refs say."""
+        return [
+            self.flight(b"%b.%d" % (field[2:], number))
+            for field, count in refs.items()
+            if field[:2] == b"f:"
+            for number in range(1, int(count) + 1)
+        ]
+
     @property
     def tokens(self) -> bytes:
         return self.data + b":tokens"
 
     @property
-    def clients(self) -> bytes:
-        return self.data + b":clients"
+    def talks(self) -> bytes:
+        return self.data + b":talks"
 
     @property
     def left(self) -> bytes:
@@ -140,13 +205,5 @@ class Keys:
 
     @property
     def all(self) -> tuple[bytes, ...]:
-        """Every key that the object may own."""
-        return (
-            self.data,
-            self.index,
-            self.spelled,
-            self.refs,
-            self.owners,
-            self.items,
-            self.dead,
-        )
+        """Every key that an object may own which is no queue."""
+        return self.data, self.index, self.spelled, self.refs, self.owners

@@ -42,6 +42,7 @@ SLICE = 20.0
 QUIET = 2.0  # a first slice in which an error of the opening would not be heard of
 OVERDUE = 2.0  # seconds that a server may be late with the end of a slice
 NUDGED = 0.5  # and with the end of a wait, of which it is told
+REST = 0.004  # by less than that it is early: it counts in milliseconds, and so do we
 
 
 Step = tuple[Script, Sequence[bytes]]  # a script and its arguments
@@ -270,6 +271,9 @@ class _Turn:
                 return reply
             else:
                 self._passing_until = 0.0
+                if (left := self._left()) < REST:  # another round could be refused by a full server
+                    time.sleep(max(left, 0.0))
+                    break
         return None
 
     def _round(self, left: float) -> Reply:

@@ -190,6 +190,10 @@ class Link:
                 raise _failed(reply, command)
         return replies
 
+    def replies(self, commands: Sequence[Command]) -> list[Reply]:
+        """The same, with errors as :class:`ReplyError` among the replies."""
+        return self.exchange_many(self.take(), pack_all(commands), len(commands))
+
     def snapshot(self, *commands: Command) -> list[Reply]:
         """The replies of several reads, all of the same moment, in one round trip."""
         try:

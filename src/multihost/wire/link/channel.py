@@ -457,6 +457,8 @@ def opener_for(address: Address, credentials: Credentials) -> Callable[[float], 
 
 def from_client(client: Any) -> tuple[Address, Callable[[float], Channel]]:
     """The address and the connections of a redis-py client or a fakeredis."""
+    import inspect  # whoever has a client has it already
+
     pool = getattr(client, "connection_pool", None)
     if pool is None or not hasattr(pool, "connection_kwargs"):
         raise TypeError(
@@ -467,6 +469,8 @@ def from_client(client: Any) -> tuple[Address, Callable[[float], Channel]]:
                 else ""
             )
         )
+    if inspect.iscoroutinefunction(client.execute_command):
+        raise TypeError("client= takes a client of redis or fakeredis, not one of their asyncio")
     options = pool.connection_kwargs
     database = int(options.get("db") or 0)
     if "server" in options:

@@ -16,7 +16,7 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import attempt, circle_in, insist, wait
 
-__all__ = ["Arrival", "arrive", "break_", "create", "open_", "state", "wait_for_others"]
+__all__ = ["Arrival", "arrive", "break_", "bury", "create", "open_", "state", "wait_for_others"]
 
 _create = Script("barrier/create")
 _arrive = Script("barrier/arrive")
@@ -124,3 +124,8 @@ def state(handle: Handle) -> tuple[int, bool]:
     if arrived is None:
         raise gone(handle, "barrier/state")
     return int(arrived), broken != b""
+
+
+def bury(handle: Handle) -> None:
+    """Break it if an arrived party is dead. May be repeated. 1 round trip."""
+    _look.repeat(handle, b"", b"1")

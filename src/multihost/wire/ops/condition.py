@@ -14,7 +14,7 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import attempt, insist, pop_from, wait
 
-__all__ = ["create", "enter", "go_on", "leave", "notify", "sleepers", "wait_for_notice"]
+__all__ = ["bury", "create", "enter", "go_on", "leave", "notify", "sleepers", "wait_for_notice"]
 
 _create = Script("condition/create")
 _enter = Script("condition/enter")
@@ -84,3 +84,8 @@ def sleepers(handle: Handle) -> int:
 def notify(handle: Handle, count: int) -> None:
     """Wake up to ``count`` who wait. 1 round trip."""
     insist(handle, (_notify, (b"%d" % count,)))
+
+
+def bury(handle: Handle) -> None:
+    """Forget dead waiters, and pass on what notified them. May be repeated. 1 round trip."""
+    _look.repeat(handle, b"", b"1")

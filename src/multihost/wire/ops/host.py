@@ -60,7 +60,7 @@ def renew(handle: Handle) -> None:
     handle.link.pipeline(
         [
             (b"PEXPIRE", key, session.lease_ms)
-            for key in (keys.data, keys.clients, keys.left, key_names.hosts(session.namespace))
+            for key in (keys.data, keys.talks, keys.left, key_names.hosts(session.namespace))
         ]
     )
 
@@ -108,7 +108,7 @@ def visits(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | N
             (
                 (b"EXISTS", keys.data),
                 (b"BLPOP", keys.tokens, b"%.3f" % max(seconds, 0.002)),
-                (b"SMEMBERS", keys.clients),
+                (b"SMEMBERS", keys.talks),
                 (b"SPOP", keys.left, b"%d" % LEFT),
             ),
         )
@@ -147,7 +147,7 @@ def forget(handle: Handle, talk: bytes) -> None:
     """A conversation is over. 1 round trip."""
     handle.link.pipeline(
         [
-            (b"SREM", handle.keys.clients, talk),
+            (b"SREM", handle.keys.talks, talk),
             (b"DEL", handle.keys.talk(b"a", talk), handle.keys.talk(b"b", talk)),
         ]
     )
@@ -157,7 +157,7 @@ def refuse(handle: Handle, talk: bytes) -> None:
     """Tell a client that its conversation was over. 1 round trip."""
     answers = handle.keys.talk(b"b", talk)
     handle.link.snapshot(
-        (b"SREM", handle.keys.clients, talk), (b"LPUSH", answers, b"x"), (b"PEXPIRE", answers, KEPT)
+        (b"SREM", handle.keys.talks, talk), (b"LPUSH", answers, b"x"), (b"PEXPIRE", answers, KEPT)
     )
 
 

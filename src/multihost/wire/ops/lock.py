@@ -20,7 +20,17 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import Pop, pop_from, wait
 
-__all__ = ["LockHold", "acquire", "create", "free", "holder", "is_locked", "release", "waiters"]
+__all__ = [
+    "LockHold",
+    "acquire",
+    "bury",
+    "create",
+    "free",
+    "holder",
+    "is_locked",
+    "release",
+    "waiters",
+]
 
 _create = Script("lock/create")
 _try = Script("lock/try")
@@ -28,6 +38,7 @@ _join = Script("lock/join")
 _claim = Script("lock/claim")
 _leave = Script("lock/leave")
 _release = Script("lock/release")
+_end = Script("lock/end")
 _free = Script("lock/free")
 _discard = Script("lock/discard")
 _look = Script("lock/look")
@@ -45,7 +56,7 @@ class LockHold(Hold):
         return holder == self.id
 
     def end(self) -> None:
-        _release.repeat(self.handle, self.id)
+        _end.repeat(self.handle, self.id)
 
 
 def create(handle: Handle, typeid: str) -> bool:
@@ -66,6 +77,7 @@ def acquire(
     while hold is not None and session.presence.lapses != hold.lapses and not hold.stands():
         # This process slept, or was cut off, while it was given the lock: others took it for dead.
         del session.holds[owner]
+        hold.count = 0
         hold = _acquire(handle, owner, blocking, seconds)
     return hold
 
@@ -87,12 +99,12 @@ def _acquire(
     except BaseException as error:
         known = isinstance(error, MultihostError) and not isinstance(error, LinkError)
         if not known or handle.link.breaks != breaks:
-            session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
+            session.janitor.exorcise(lambda: _give_up(handle, hold, id_))
         raise
     if hold is None:
         session.janitor.suspect(handle.keys, _look)
     if handle.link.breaks != breaks:  # then an attempt may still arrive, after the release
-        session.janitor.exorcise(lambda: _give_up(handle, owner, id_))
+        session.janitor.exorcise(lambda: _give_up(handle, hold, id_))
     return hold
 
 
@@ -147,16 +159,19 @@ def _undone(handle: Handle, id_: bytes, taken: object, fence: object) -> Excepti
         if isinstance(reply, ReplyError):
             _release.repeat(handle, id_)
             return failure(reply, "lock/acquire", handle.keys.ident)
-    _discard.repeat(handle, id_)
+    _discard.repeat(handle)
     return gone(handle, "lock/acquire")
 
 
-def _give_up(handle: Handle, owner: Hashable, id_: bytes) -> None:
-    """End a hold that nobody knows of, or one of a lock that was deleted."""
-    hold = handle.session.holds.get(owner)
-    if hold is None or hold.id != id_:
+def _give_up(handle: Handle, hold: LockHold | None, id_: bytes) -> None:
+    """End a hold that nobody knows of, or one of a lock that was deleted.
+
+    One that is being released is known until the server has answered: the release would find
+    nothing to end, or the hold of the next one.
+    """
+    if hold is None or not hold.count:
         _release.repeat(handle, id_)
-    _discard.repeat(handle, id_)
+    _discard.repeat(handle)
 
 
 def release(hold: Hold, owner: Hashable) -> bool:
@@ -171,9 +186,11 @@ def release(hold: Hold, owner: Hashable) -> bool:
         if holds.pop(owner, None) is None:
             return False  # another thread came first
         answer = _release.repeat(handle, hold.id)
+        hold.count = 0
     except BaseException:
         holds.pop(owner, None)  # it is put down, whatever came between
-        handle.session.janitor.owe(hold.end)
+        hold.count = 0
+        handle.session.janitor.owe(lambda: _release.repeat(handle, hold.id))
         raise
     if answer == b".":
         return True
@@ -220,3 +237,8 @@ def waiters(handle: Handle) -> int:
 def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:
     fence, holder, count = handle.link.call(b"HMGET", handle.keys.data, b"f", b"h", b"w")
     return fence, holder, count
+
+
+def bury(handle: Handle) -> None:
+    """Free it from a dead holder, and forget dead waiters. May be repeated. 1 round trip."""
+    _look.repeat(handle, b"", b"1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
-from multihost.wire.keys import Keys
 from multihost.wire.link import pairs
 from multihost.wire.ops.ownership import settled
 from multihost.wire.replies import ReplyError, failure
@@ -17,7 +16,6 @@ __all__ = [
     "delete",
     "everything",
     "exists",
-    "flights",
     "gone",
     "lease_left",
     "memory",
@@ -142,21 +140,10 @@ def lease_left(handle: Handle) -> float | None:
     return None if left < 0 else left / 1000
 
 
-def flights(keys: Keys, refs: object) -> list[bytes]:
-    """Where the consumers of a queue keep what they have taken, by what its refs say."""
-    return [
-        b"%b:flight:%b.%d" % (keys.data, field[2:], number)
-        for field, count in pairs(refs).items()
-        if field[:2] == b"f:"
-        for number in range(1, int(count) + 1)
-    ]
-
-
 def memory(handle: Handle) -> int | None:
     """Bytes that the object takes on the server; None where the server does not say."""
     total = 0
-    refs = handle.link.call(b"HGETALL", handle.keys.refs)
-    for key in (*handle.keys.all, *flights(handle.keys, refs)):
+    for key in handle.keys.all:
         try:
             total += handle.link.ask(b"MEMORY", b"USAGE", key) or 0
         except ReplyError:

@@ -17,7 +17,16 @@ from multihost.wire.link import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
-__all__ = ["linked", "retain", "settled"]
+__all__ = [
+    "abandon",
+    "give_lease",
+    "is_unkept",
+    "linked",
+    "owners_of",
+    "retain",
+    "settle_all",
+    "settled",
+]
 
 _intend = Script("object/intend")
 _adopt = Script("object/adopt")
@@ -26,6 +35,8 @@ _forget = Script("object/forget")
 _release = Script("object/release")
 _hold = Script("object/hold")
 _retract = Script("object/retract")
+_mourn = Script("object/mourn")
+_abandon = Script("object/abandon")
 
 
 def retain(handle: Handle, values: Sequence[bytes]) -> Sequence[bytes]:
@@ -182,3 +193,76 @@ def _circle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
         circle[each] = owners
         waiting += [owner.decode() for owner in owners]
     return circle
+
+
+# What nobody came to let go of, because he was killed on the way
+
+
+def owners_of(session: Session, ident: str) -> dict[str, bytes]:
+    """Who owns an object: ident -> the epoch in which he took it in. 1 round trip."""
+    owners = pairs(session.link.call(b"HGETALL", session.handle(ident).keys.owners))
+    return {owner.decode(): epoch for owner, epoch in owners.items()}
+
+
+def is_unkept(session: Session, ident: str) -> bool:
+    """Whether an object has no lease, though neither a name leads to it, nor what has a lease, nor
+    what is being made. 2 round trips for each object on the way up.
+    """
+    if session.link.call(b"PTTL", session.handle(ident).keys.data) != -1:
+        return False
+    seen: set[str] = set()
+    waiting = [ident]
+    while waiting:
+        each = waiting.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        for owner in owners_of(session, each):
+            keys = session.handle(owner).keys
+            left, noted = session.link.pipeline([(b"PTTL", keys.data), (b"EXISTS", keys.refs)])
+            if left >= 0 or (left == -2 and noted) or (left == -1 and keys.name is not None):
+                return False
+            if left == -1:
+                waiting.append(owner)
+    return True
+
+
+def give_lease(session: Session, ident: str) -> bool:
+    """Let an object that nothing keeps live on a lease, the session's, and what it contains;
+    whether that was so. Whoever holds it renews that. Few round trips for each object.
+    """
+    if not is_unkept(session, ident):
+        return False
+    handle = session.handle(ident)
+    owners = owners_of(session, ident)
+    for owner, epoch in owners.items():
+        theirs = session.handle(owner)
+        if session.link.call(b"EXISTS", theirs.keys.data):
+            continue  # one of a circle
+        if _mourn.repeat(theirs, ident.encode(), epoch):
+            _disown_dropped(theirs)
+    for child, owner, epoch in _break_circle(session, ident):
+        _take_owner(session, child, owner, epoch)
+    if not owners:  # lost by other programs
+        for child, owner, epoch in _contents(ident, _release.write(handle, session.lease_ms)):
+            _take_owner(session, child, owner, epoch)
+    return bool(session.link.call(b"PTTL", handle.keys.data) != -1)
+
+
+def settle_all(handle: Handle) -> bool:
+    """Disown what a container let go; whether there was something. Few round trips an object."""
+    before = pairs(handle.link.call(b"HGETALL", handle.keys.refs))
+    if not any(field[:2] == b"n:" and int(count) <= 0 for field, count in before.items()):
+        return False
+    _disown_dropped(handle)
+    return True
+
+
+def abandon(handle: Handle, seconds: int) -> bool:
+    """Let go what a container that is not there was to own, if its note was not touched for so
+    long; whether that was so. 1 round trip, few more for each object.
+    """
+    answer = _abandon.repeat(handle, b"%d" % seconds)
+    if answer == b"!":
+        _disown_dropped(handle)
+    return answer is not None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from multihost.errors import LeaseLost
+from multihost.wire.link import pairs
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
 from multihost.wire.ops.ownership import linked, retain, settled
@@ -19,17 +19,19 @@ from multihost.wire.ops.taking import RANK, Places, Terms, look
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import circle_in, pop_from, wait
+from multihost.wire.wait import Step, circle_in, pop_from, wait
 
 __all__ = [
     "State",
     "admitted",
     "bury",
+    "bury_dead",
     "create",
     "dead_letters",
     "done",
     "join",
     "put",
+    "salvage",
     "shutdown",
     "size",
     "state",
@@ -45,6 +47,7 @@ _stay = Script("queue/stay")
 _joined = Script("queue/joined")
 _shutdown = Script("queue/shutdown")
 _bury = Script("queue/bury")
+_salvage = Script("queue/salvage")
 
 
 class State(NamedTuple):
@@ -97,33 +100,29 @@ def put(handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float 
             return True
         if not blocking:
             return False
-        handle.session.enter(handle.keys)
-        waiter = handle.session.me.waiter
-        answer = wait(
-            handle,
-            seconds,
-            (_line_up, (waiter,)),
-            pop_from(handle.keys.tokens),
-            (_put, (waiter, linked(values), *values)),
-            lambda since: (_step_back, (waiter, since, *values)),
-            look,
+        return _in_line(
+            handle, seconds, (_put, (handle.session.me.waiter, linked(values), *values))
         )
     except MustRetain:
         return put(handle, retain(handle, values), blocking, seconds)
-    return answer is not None
 
 
 def admitted(handle: Handle, seconds: float | None) -> bool:
     """Wait until there is room for an item, which is put then; whether there was in time."""
+    return _in_line(handle, seconds, (_admit, (handle.session.me.waiter,)))
+
+
+def _in_line(handle: Handle, seconds: float | None, closing: Step) -> bool:
+    """Wait among those who wait for room; whether ``closing`` said that there is."""
     handle.session.enter(handle.keys)
-    waiter = handle.session.me.waiter
+    waiter, *rest = closing[1]
     answer = wait(
         handle,
         seconds,
         (_line_up, (waiter,)),
         pop_from(handle.keys.tokens),
-        (_admit, (waiter,)),
-        lambda since: (_step_back, (waiter, since)),
+        closing,
+        lambda since: (_step_back, (waiter, since, *rest[1:])),
         look,
     )
     return answer is not None
@@ -136,25 +135,20 @@ def done(handle: Handle, places: Places) -> bool:
     """
     if not places.terms.again:
         return _done.write(handle, b"") is not None
-    place = places.oldest()
+    place = places.pop_oldest()
     if place is None:
         return False
     try:
         answer: bytes = _done.write(handle, place.name)
     except BaseException:
-        places.note(place)
+        places.put_back(place)
         raise
     if answer == b"?":
-        raise lost(places)
+        raise places.gone("queue/task_done")
     settled(handle, answer)
     if places.fewer(place, 1):
         places.release(place)
     return True
-
-
-def lost(places: Places) -> LeaseLost:
-    """The error for items that were given to others."""
-    return places.gone("queue/task_done")
 
 
 def join(handle: Handle) -> None:
@@ -196,7 +190,7 @@ def bury(handle: Handle, again: bool) -> int:
 
 
 def state(handle: Handle, terms: Terms) -> State:
-    """2 round trips."""
+    """3 round trips, O(places of consumers)."""
     link, keys = handle.link, handle.keys
     facts, refs, dead = link.pipeline(
         [
@@ -206,7 +200,7 @@ def state(handle: Handle, terms: Terms) -> State:
         ]
     )
     unfinished, down, waiting, taking = facts
-    places = any_object.flights(keys, refs)
+    places = keys.flights(pairs(refs))
     flying = link.pipeline([(b"LLEN", place) for place in places]) if places else []
     return State(
         size=size(handle, terms),
@@ -216,3 +210,17 @@ def state(handle: Handle, terms: Terms) -> State:
         waiters=int(waiting or 0) + int(taking or 0),
         is_shut_down=down is not None,
     )
+
+
+def bury_dead(handle: Handle) -> None:
+    """Give back what dead sessions had taken, and forget who of them waited. May be repeated. 1
+    round trip, O(items that come back).
+    """
+    look.repeat(handle, b"", b"1")
+
+
+def salvage(handle: Handle, flight: bytes) -> int:
+    """Give back what lies at a place of a dead session, also if that is not known any more; how
+    many items that were. 1 round trip.
+    """
+    return int(_salvage.repeat(handle, flight) or 0)

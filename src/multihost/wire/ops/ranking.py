@@ -9,7 +9,6 @@ these still are neighbours: O(log n) comparisons in O(log n / 4) round trips.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from multihost.wire.ops.ownership import retain
@@ -27,9 +26,8 @@ _level = Script("queue/level")
 
 NUMBERS, TUPLES, OTHERS = b"n", b"t", b"o"
 EXACT = 1 << 53  # larger integers are not all different as scores
+CAME_BACK = b"0" * 16  # see lib/reshelve
 PROBES = 15  # items that are fetched at once
-
-IsLess = Callable[[Any, bytes], bool]
 
 
 def _kind(item: object) -> tuple[bytes, bytes]:
@@ -123,7 +121,8 @@ def _neighbours(handle: Handle, item: Any, score: bytes) -> tuple[bytes, bytes]:
             if not members:  # taken meanwhile
                 last = min(last, rank)
                 break
-            if item < _value(handle, members[0]):
+            # What came back is before all that it may be compared with.
+            if members[0][: len(CAME_BACK)] != CAME_BACK and item < _value(handle, members[0]):
                 last, behind = rank, members[0]
                 break
             first, before = rank + 1, members[0]

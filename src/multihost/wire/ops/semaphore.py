@@ -20,6 +20,7 @@ from multihost.wire.wait import Step, attempt, insist, pop_from, wait
 __all__ = [
     "Permits",
     "acquire",
+    "bury",
     "create",
     "free_and_initial",
     "free_permits",
@@ -206,3 +207,10 @@ def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
         int(found.get(b"w", 0)),
         list(zip(notes, counts.values(), strict=True)),
     )
+
+
+def bury(handle: Handle) -> None:
+    """Return the permits of dead sessions, and forget dead waiters. May be repeated. 1 round
+    trip.
+    """
+    _look.repeat(handle, b"", b"1")

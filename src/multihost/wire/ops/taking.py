@@ -9,6 +9,8 @@ connection broke: such a place is not used again.
 
 from __future__ import annotations
 
+import itertools
+import operator
 import threading
 import time
 from collections import deque
@@ -16,17 +18,29 @@ from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from multihost.wire.link import Broken, Caller, Reply, pack, pack_args
-from multihost.wire.ops.object import gone
 from multihost.wire.ops.ownership import settled
 from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import OVERDUE, QUIET, SLICE, brief, pop_from, wait, watching
 
-__all__ = ["RANK", "Item", "Places", "Terms", "arrived", "look", "next_item", "take"]
+__all__ = [
+    "RANK",
+    "Item",
+    "Place",
+    "Places",
+    "Terms",
+    "arrived",
+    "fetched",
+    "give_back",
+    "look",
+    "next_item",
+    "one_arrived",
+    "take",
+]
 
 look = Script("queue/look")
-_places = Script("queue/places")
+_consume = Script("queue/consume")
 _more = Script("queue/more")
 _spent = Script("queue/spent")
 _taken = Script("queue/taken")
@@ -81,16 +95,16 @@ class Place:
     def __init__(self, places: Places, caller: Caller, number: int) -> None:
         keys = places.handle.keys
         self.name = b"%b.%d" % (places.id, number)
-        self.key = b"%b:flight:%b" % (keys.data, self.name)
+        self.key = keys.flight(self.name)
         self.caller = caller
         self.lapses = places.lapses
         self.left = 0  # items that lie there and have not arrived, or are not done
         self.forget = pack((b"DEL", self.key))
         way = (keys.items, self.key, *DIRECTIONS.get(places.terms.order, ()))
-        exists = pack((b"EXISTS", keys.data))
+        is_known = pack((b"HEXISTS", keys.refs, b"f:" + places.id))
         self.move = pack((b"LMOVE", *way))
-        self.now = exists + self.move
-        self.blocking = exists + b"*6\r\n" + pack_args((b"BLMOVE", *way))
+        self.now = is_known + self.move
+        self.blocking = is_known + b"*6\r\n" + pack_args((b"BLMOVE", *way))
         behind = places.behind(self, 1)
         self.one = self.now + b"".join(behind), 2 + len(behind)  # if there is no more to do
 
@@ -111,6 +125,7 @@ class Places(Hold):
         "_taken",
         "deliveries",
         "free",
+        "life",
         "prefetch",
         "ready",
         "simple",
@@ -128,14 +143,16 @@ class Places(Hold):
         self.simple = terms.order != "p"  # a list of which nothing is fetched ahead
         self.waited = False  # whether there was no item last time
         self.deliveries = threading.local()
+        # Of what lies at a place of an unnamed queue, in milliseconds. Where somebody is known to
+        # renew the queue it can be a lease.
+        self.life = DAY
         self._lock = threading.Lock()
         self._made = self._registered = 0
         self._last: dict[Caller, Place] = {}  # of which all items arrived
         self._settling: dict[Place, float] = {}  # of which the server was not told yet, since when
         self._is_settling = False
-        self._taken: dict[
-            int, deque[Place]
-        ] = {}  # by thread: where each item lies that is not done
+        # By thread: where each item lies that is not done.
+        self._taken: dict[int, deque[Place]] = {}
 
     @classmethod
     def of(cls, handle: Handle, terms: Terms) -> Places:
@@ -172,10 +189,21 @@ class Places(Hold):
                 self.lapses, self._registered = lapses, 0
             self._made = number = self._made + 1
             if number > self._registered:
-                wanted = max(2 * number, 4)
-                _places.repeat(self.handle, self.id, b"%d" % wanted)
-                self._registered = wanted
+                self._register()
         return Place(self, caller, number)
+
+    def _register(self) -> None:
+        wanted = max(2 * self._made, 4)
+        _consume.repeat(self.handle, self.id, b"%d" % wanted)
+        self._registered = wanted
+
+    def register(self) -> None:
+        """The queue does not know of them: it is gone, or was made again. 1 round trip.
+
+        Raises ObjectGone.
+        """
+        with self._lock:
+            self._register()
 
     def release(self, place: Place) -> None:
         """Nothing lies there any more."""
@@ -254,16 +282,25 @@ class Places(Hold):
 
     def note(self, place: Place) -> None:
         """An item of it was handed to this thread, which will say when it is done."""
-        self._taken.setdefault(threading.get_ident(), deque()).append(place)
-
-    def oldest(self) -> Place | None:
-        """The place of the oldest item that is not done, of this thread if it has one."""
-        mine = self._taken.get(threading.get_ident())
         with self._lock:
-            for places in [mine] if mine else list(self._taken.values()):
-                if places:
-                    return places.popleft()
-        return None
+            self._taken.setdefault(threading.get_ident(), deque()).append(place)
+
+    def pop_oldest(self) -> Place | None:
+        """The place of the oldest item that is not done, of this thread if it has one."""
+        me = threading.get_ident()
+        with self._lock:
+            thread = me if me in self._taken else next(iter(self._taken), None)
+            if thread is None:
+                return None
+            place = self._taken[thread].popleft()
+            if not self._taken[thread]:
+                del self._taken[thread]
+            return place
+
+    def put_back(self, place: Place) -> None:
+        """Undo :meth:`pop_oldest`: nobody knows whether the server heard that it is done."""
+        with self._lock:
+            self._taken.setdefault(threading.get_ident(), deque()).appendleft(place)
 
     # the commands
 
@@ -274,13 +311,14 @@ class Places(Hold):
         handle = self.handle
         unnamed = handle.keys.name is None
         commands = [place.move] * (count - 1) if count <= BATCH else []
-        if count > BATCH or (unnamed and self.terms.again):
+        stays = unnamed and self.terms.again and self.life is DAY
+        if count > BATCH or stays:
             rest = 0 if count <= BATCH else count - 1
             commands.append(_more.request(handle, place.caller, (place.name, b"%d" % rest))[0])
         elif self.terms.most:
             commands.append(pack((b"HGET", handle.keys.data, b"w")))
-        if unnamed and not self.terms.again:
-            commands.append(pack((b"PEXPIRE", place.key, DAY)))
+        if unnamed and not stays:
+            commands.append(pack((b"PEXPIRE", place.key, self.life)))
         return commands
 
 
@@ -294,10 +332,8 @@ def next_item(handle: Handle, places: Places, blocking: bool, seconds: float | N
                 return None
             if found is not None and found is not NOTHING:
                 return found
-    else:
-        found = _fetched(handle, places)
-        if found is not None:
-            return found
+    elif ahead := fetched(handle, places, 1):
+        return ahead[0]
     begun = time.monotonic()
     items = take(handle, places, 1 + places.prefetch, blocking, seconds)
     places.waited = time.monotonic() - begun > AT_ONCE
@@ -305,17 +341,18 @@ def next_item(handle: Handle, places: Places, blocking: bool, seconds: float | N
     return items[0] if items else None
 
 
-def _fetched(handle: Handle, places: Places) -> Item | None:
-    """An item that was fetched ahead."""
-    while places.ready:
+def fetched(handle: Handle, places: Places, count: int) -> list[Item]:
+    """Up to ``count`` items of those that were fetched ahead. No round trip."""
+    items: list[Item] = []
+    while places.ready and len(items) < count:
         try:
             item = places.ready.popleft()
         except IndexError:  # another thread was first
             break
         lapses = item.place.lapses
-        if places.is_fresh(lapses) or _still_there(handle, item.place, lapses):
-            return item
-    return None
+        if places.is_fresh(lapses) or _still_there(handle, places, item.place, lapses):
+            items.append(item)
+    return items
 
 
 def take(
@@ -336,7 +373,7 @@ def take(
             lapses = presence.lapses
             raw, place = attempt(handle, places, count, blocking, deadline)
             if raw:
-                if places.is_fresh(lapses) or _still_there(handle, place, lapses):
+                if places.is_fresh(lapses) or _still_there(handle, places, place, lapses):
                     return _items(places, place, raw)
             elif (raw is not None and not blocking) or (
                 deadline is not None and time.monotonic() >= deadline
@@ -350,30 +387,58 @@ def take(
             watched.waiters.discard(threading.get_ident())
 
 
+def give_back(handle: Handle, flight: bytes, counted: bool) -> None:
+    """What lies at a place goes back to the head; ``counted`` if it was delivered. 1 round trip."""
+    _back.repeat(handle, flight, b"%d" % counted)
+
+
 def arrived(handle: Handle, places: Places, items: Sequence[Item]) -> None:
-    """These items, taken at once, are in the hands of this thread. No round trip, one if they
+    """These items are in the hands of this thread. No round trip, one for each place if they
     contain proxies.
     """
-    place = items[0].place
-    if places.terms.again:
-        for _ in items:
-            places.note(place)
-    elif len(items) == place.left == 1 and items[0].value[0] not in LINKED:  # as nearly always
+    for place, group in itertools.groupby(items, operator.attrgetter("place")):
+        values = [item.value for item in group]
+        if places.terms.again:
+            for _ in values:
+                places.note(place)
+        elif any(value[0] in LINKED for value in values):
+            _let_go(handle, places, place, len(values))
+        else:
+            places.fewer(place, len(values))
+            places.arrived(place, time.monotonic())
+
+
+def one_arrived(handle: Handle, places: Places, item: Item) -> None:
+    """The same for one, as nearly always."""
+    place = item.place
+    if places.terms.again or place.left > 1 or item.value[0] in LINKED:
+        arrived(handle, places, (item,))
+    else:
         place.left = 0
         places.arrived(place, time.monotonic())
-    elif any(item.value[0] in LINKED for item in items):
-        settled(handle, _taken.write(handle, place.name, b"%d" % len(items)))
-        if places.fewer(place, len(items)):
-            places.release(place)
-    else:
-        places.fewer(place, len(items))
-        places.arrived(place, time.monotonic())
 
 
-def _still_there(handle: Handle, place: Place, lapses: int) -> bool:
+def _let_go(handle: Handle, places: Places, place: Place, count: int) -> None:
+    """Items with proxies arrived: the queue does not keep those any more."""
+    is_empty = places.fewer(place, count)
+    try:
+        settled(handle, _taken.write(handle, place.name, b"%d" % place.left))
+    except BaseException:
+        places.arrived(place, 0.0)  # then what they refer to is kept too long
+        raise
+    if is_empty:
+        places.release(place)
+
+
+def _still_there(handle: Handle, places: Places, place: Place, lapses: int) -> bool:
     """Whether an item is this process's, which others could take for dead before it came."""
-    handle.session.enter(handle.keys)
-    return handle.session.presence.lapses == lapses or bool(handle.link.call(b"EXISTS", place.key))
+    try:
+        handle.session.enter(handle.keys)
+        presence = handle.session.presence
+        return presence.lapses == lapses or bool(handle.link.call(b"EXISTS", place.key))
+    except BaseException:
+        places.give_up(place)  # whoever asked does not get it
+        raise
 
 
 def _items(places: Places, place: Place, raw: list[bytes]) -> list[Item]:
@@ -434,18 +499,27 @@ def _at_once(handle: Handle, places: Places) -> Item | None:
     if value is None:
         places.release(place)
         return NOTHING if replies[0] == 1 else None
-    if type(value) is not bytes or not value or place.lapses != lapses:
-        _back.repeat(handle, place.name, b"0")
+    if type(value) is not bytes or not value or replies[0] != 1 or place.lapses != lapses:
         places.give_up(place)
+        _back.repeat(handle, place.name, b"0")
         return None
-    if not places.is_fresh(lapses) and not _still_there(handle, place, lapses):
+    if not places.is_fresh(lapses) and not _still_there(handle, places, place, lapses):
         return None
     if places.terms.most and type(replies[2]) is bytes and replies[2] != b"0":
-        _room.repeat(handle)
+        _make_room(handle, places, place)
     if value[0] == 0x2A:
         return _items(places, place, [value])[0]
     place.left = 1
     return Item(value, 1, place)
+
+
+def _make_room(handle: Handle, places: Places, place: Place) -> None:
+    """Wake who waits for room, after something was taken."""
+    try:
+        _room.repeat(handle)
+    except BaseException:
+        places.give_up(place)
+        raise
 
 
 def _move_items(
@@ -482,7 +556,7 @@ def _move_items(
     except BaseException:
         places.give_up(place)
         raise
-    if not raw:
+    if raw == []:
         places.release(place)
     return raw, place
 
@@ -525,16 +599,19 @@ def _heard(
 ) -> list[bytes] | None:
     """What was taken, of the replies to :func:`_exchange`; None if the server says «not now»."""
     if replies[0] == 0:
-        _back.repeat(handle, place.name, b"0")  # the mark of its end may have come
-        raise gone(handle, "queue/get")
+        places.give_up(place)
+        _back.repeat(handle, place.name, b"0")
+        places.register()
+        return None
     for reply in replies[:2]:
         if type(reply) is not ReplyError:
             continue
-        if (
-            reply.code == "OOM"
-        ):  # a full server refuses what may grow; scripts begin with a deletion
+        if reply.code == "OOM":  # where a script may do it, which begins with a deletion
             handle.link.pause()
-            return _more_of(handle, place, count)
+            more = _more_of(handle, place, count)
+            if not more:
+                _spent.repeat(handle, place.name)
+            return more
         if not reply.passing:
             raise failure(reply, "queue/get", handle.keys.ident) from None
         handle.link.pause()

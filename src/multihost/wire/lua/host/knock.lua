@@ -2,7 +2,7 @@
 --
 -- KEYS
 --   data          hash  's' -> its session
---   data:clients  set   its conversations
+--   data:talks  set   its conversations
 --   data:tokens   list  hints for the host
 -- ARGV
 --   talk  bytes  '<session>.<n>'
@@ -16,7 +16,7 @@ local data = KEYS[1]
 local talk = ARGV[1]
 
 if redis.call('EXISTS', data) == 0 then return false end
-redis.call('SADD', data .. ':clients', talk)
-keep(data, data .. ':clients')
+redis.call('SADD', data .. ':talks', talk)
+keep(data, data .. ':talks')
 wake(data .. ':tokens', 1)
 return 1

@@ -2,7 +2,7 @@
 --
 -- KEYS
 --   data           hash  's' -> its session
---   data:clients   set   its conversations
+--   data:talks   set   its conversations
 --   data:left      set   what clients let go
 --   data:tokens    list  hints for it
 --   data:b:<talk>  list  what it answered in one of them
@@ -13,8 +13,8 @@
 
 local data = KEYS[1]
 
-local talks = redis.call('SMEMBERS', data .. ':clients')
-redis.call('UNLINK', data, data .. ':clients', data .. ':left', data .. ':tokens')
+local talks = redis.call('SMEMBERS', data .. ':talks')
+redis.call('UNLINK', data, data .. ':talks', data .. ':left', data .. ':tokens')
 for _, talk in ipairs(talks) do
   redis.call('LPUSH', data .. ':b:' .. talk, '!')
   redis.call('PEXPIRE', data .. ':b:' .. talk, '60000')

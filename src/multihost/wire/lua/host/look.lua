@@ -2,7 +2,7 @@
 --
 -- KEYS
 --   data           hash    's' -> its session
---   data:clients   set     its conversations
+--   data:talks   set     its conversations
 --   data:left      set     what clients let go
 --   data:tokens    list    hints for it
 --   sessions       prefix  of the sessions
@@ -21,7 +21,7 @@ local session = redis.call('HGET', data, 's')
 if not session then return false end
 local seen = sessions_seen(sessions)
 if not seen.note(session) then
-  redis.call('UNLINK', data, data .. ':clients', data .. ':left', data .. ':tokens')
+  redis.call('UNLINK', data, data .. ':talks', data .. ':left', data .. ':tokens')
   return false
 end
 return seen.append_to({1, before})

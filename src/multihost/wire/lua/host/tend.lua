@@ -4,7 +4,7 @@
 --
 -- KEYS
 --   data           hash    's' -> its session
---   data:clients   set     its conversations, '<session>.<n>'
+--   data:talks   set     its conversations, '<session>.<n>'
 --   data:a:<talk>  list    what it is told in one of them
 --   data:b:<talk>  list    what it answered
 --   sessions       prefix  of the sessions
@@ -23,9 +23,9 @@ local before, prune = ARGV[1], ARGV[2]
 if redis.call('EXISTS', data) == 0 then return false end
 local seen = sessions_seen(sessions)
 if prune == '1' then
-  for _, talk in ipairs(redis.call('SMEMBERS', data .. ':clients')) do
+  for _, talk in ipairs(redis.call('SMEMBERS', data .. ':talks')) do
     if not seen.note(talk) then
-      redis.call('SREM', data .. ':clients', talk)
+      redis.call('SREM', data .. ':talks', talk)
       redis.call('DEL', data .. ':a:' .. talk, data .. ':b:' .. talk)
       redis.call('LPUSH', data .. ':a:' .. talk, '.')
       redis.call('PEXPIRE', data .. ':a:' .. talk, '60000')

@@ -3,13 +3,13 @@
 -- What lay at a consumer says so: '*<n>;' stands before a value that was delivered n times. One that was delivered as
 -- often as it may be becomes a dead letter.
 
-local function give_back(data, flight, order, counted, limit)
+local function give_back(data, flight, order, counted, limit, down)
   local items, gave, letters = data .. ':items', 0, {}
   while true do
     local item = redis.call('RPOP', flight)
     if not item then break end
-    if item == '' then -- the mark of a queue that was shut down
-      redis.call(order == 'l' and 'LPUSH' or 'RPUSH', items, '')
+    if item == '' then
+      if down then mark_end(items, order) end -- else it is that of a queue that was deleted
     else
       local rank, value = '', item
       if order == 'p' then
@@ -22,8 +22,7 @@ local function give_back(data, flight, order, counted, limit)
       if counted and limit > 0 and times >= limit then
         table.insert(letters, 1, rank .. bare)
       elseif order == 'p' then
-        local score, member = string.match(rank, '^(%S+) (.*)$')
-        redis.call('ZADD', items, score, member .. value)
+        reshelve(data, rank, value)
         gave = gave + 1
       else
         redis.call(order == 'l' and 'RPUSH' or 'LPUSH', items, value)

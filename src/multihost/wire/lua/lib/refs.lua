@@ -57,9 +57,12 @@ local function references(data)
     end
     redis.call('HDEL', refs, 'n:') -- a full server accepts what follows a deletion
     for _, field in ipairs(redis.call('HKEYS', refs)) do
-      if string.sub(field, 1, 2) == 'n:' then
+      local kind = string.sub(field, 1, 2)
+      if kind == 'n:' then
         redis.call('HSET', refs, field, 0)
         self.flag = '!'
+      elseif kind == 'f:' then
+        redis.call('HDEL', refs, field) -- a consumer, of whose places nothing is left
       end
     end
     return self.flag

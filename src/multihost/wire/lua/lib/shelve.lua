@@ -1,14 +1,19 @@
--- lib/shelve: put an item into a priority queue.
---
--- data:items is sorted by a score and, among equal ones, by the first 16 digits of the member, its place; 16 more make
--- it unique, the rest is the value. MIDDLE is the place of the first; there is room for 2^52 on both sides.
+-- lib/shelve: put an item into a priority queue; the reply. For kind, score and place see queue/rank and lib/middle.
 
-local MIDDLE, STEP = 4503599627370496, 65536
-
-local function shelve(data, score, place, value)
+local function shelve(record, request, data, kind, score, place, value)
+  if string.byte(value) == 64 then
+    -- @include lib/refs
+    local links = references(data)
+    if links.must_retain(value) then return refuse(record, request, RETAIN) end
+    links.take_in(value)
+  end
+  local items = data .. ':items'
   local number = redis.call('HINCRBY', data, 'i', 1)
-  redis.call('ZADD', data .. ':items', score, string.format('%016.0f%016.0f', place, number) .. value)
-  if redis.call('ZCARD', data .. ':items') == 1 then keep(data, data .. ':items') end
+  redis.call('ZADD', items, score, string.format('%016.0f%016.0f', place, number) .. value)
+  if redis.call('ZCARD', items) == 1 then
+    redis.call('HSET', data, 'k', kind)
+    keep(data, items)
+  end
   local state = redis.call('HMGET', data, 'j', 'u', 'gw')
   redis.call('HINCRBY', data, 'u', 1)
   if state[1] and state[2] == '0' then
@@ -16,9 +21,6 @@ local function shelve(data, score, place, value)
     redis.call('HDEL', data, 'j')
   end
   local takers = tonumber(state[3] or 0)
-  if takers > 0 then
-    local hints = redis.call('LLEN', data .. ':tokens:get')
-    if hints < takers then wake(data .. ':tokens:get', 1) end
-  end
-
+  if takers > redis.call('LLEN', data .. ':tokens:get') then wake(data .. ':tokens:get', 1) end
+  return '.'
 end

@@ -37,7 +37,7 @@ if redis.call('EXISTS', data) == 0 and listed == 0 then
   -- @include lib/refuse
   return nothing(record, request)
 end
-local keys = keys_of(data)
+local keys, refs = keys_of(data)
 local flag = references(data).let_all_go()
 -- A lock or a semaphore counts who waits; a condition and a barrier do so for each generation; an event does not.
 local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's', 'n', 'o', 'gw')
@@ -63,5 +63,11 @@ if waited[6] then -- a queue: its consumers are blocked on the items themselves,
   wake(data .. ':tokens:join', 1)
   redis.call('PEXPIRE', data .. ':tokens:join', '1000')
 end
-if flag == '.' then redis.call('UNLINK', data .. ':refs') end
+if flag == '.' then
+  redis.call('UNLINK', data .. ':refs')
+else
+  for i = 1, #refs, 2 do
+    if string.sub(refs[i], 1, 2) == 'f:' then redis.call('HDEL', data .. ':refs', refs[i]) end
+  end
+end
 return answer(record, request, flag)

@@ -15,6 +15,8 @@
 -- WAKES    consumers
 
 -- @include lib/keep
+-- @include lib/mark
+-- @include lib/reshelve
 -- @include lib/give_back
 -- @include lib/finished
 -- @include lib/wake
@@ -22,12 +24,17 @@ local data = KEYS[1]
 local flight, counted = ARGV[1], ARGV[2]
 
 local place = data .. ':flight:' .. flight
-local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw')
+local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw', 'x')
 if not state[1] then
+  local has_mark = redis.call('LINDEX', place, -1) == ''
   redis.call('UNLINK', place)
+  if has_mark then -- others wait for it
+    mark_end(data .. ':items', 'f')
+    redis.call('PEXPIRE', data .. ':items', '1000')
+  end
   return false
 end
-local gave, dead = give_back(data, place, state[1], counted == '1', tonumber(state[2]))
+local gave, dead = give_back(data, place, state[1], counted == '1', tonumber(state[2]), state[6])
 if dead > 0 then finished(data, state[3], dead, state[4]) end
 if state[5] and gave > 0 then wake(data .. ':tokens:get', math.min(gave, tonumber(state[5]))) end
 return false

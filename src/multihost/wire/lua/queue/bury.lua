@@ -1,4 +1,4 @@
--- queue/bury: dead letters go back into the queue, behind all others, or are thrown away. O(letters).
+-- queue/bury: dead letters go back into the queue, or are thrown away. O(letters).
 --
 -- KEYS
 --   record            string  last request of the caller
@@ -17,6 +17,7 @@
 
 -- @include lib/once
 -- @include lib/keep
+-- @include lib/reshelve
 -- @include lib/refs
 local record, data = KEYS[1], KEYS[2]
 local request, again = ARGV[1], ARGV[2]
@@ -33,8 +34,8 @@ redis.call('UNLINK', dead)
 if #letters == 0 then return answer(record, request, '.0') end
 if again == '1' and state[3] == 'p' then
   for _, letter in ipairs(letters) do
-    local score, member = string.match(letter, '^(%S+) (.*)$')
-    redis.call('ZADD', items, score, member)
+    local stop = string.find(letter, ' ', 1, true) + 32
+    reshelve(data, string.sub(letter, 1, stop), string.sub(letter, stop + 1))
   end
 elseif again == '1' then
   for i = 1, #letters, 1000 do

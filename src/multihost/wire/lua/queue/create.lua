@@ -35,7 +35,14 @@ if done then return done[1] end
 local existing = known(names, data, name)
 if existing then return answer(record, request, existing) end
 if name ~= '' then
-  for _, key in ipairs(keys_of(data)) do redis.call('UNLINK', key) end
+  local keys, refs = keys_of(data)
+  for _, key in ipairs(keys) do
+    if key ~= data .. ':refs' then redis.call('UNLINK', key) end
+  end
+  -- What another one let go and nobody has disowned yet stays noted, and epochs go on rising.
+  for i = 1, #refs, 2 do
+    if string.sub(refs[i], 1, 2) == 'f:' then redis.call('HDEL', data .. ':refs', refs[i]) end
+  end
 end
 redis.call('HSET', data, 'n', most, 'o', order, 'r', again, 'u', '0')
 enter(names, name, kind, lease, {data})

@@ -16,6 +16,8 @@
 -- WAKES    consumers
 
 -- @include lib/keep
+-- @include lib/mark
+-- @include lib/reshelve
 -- @include lib/give_back
 -- @include lib/finished
 -- @include lib/wake
@@ -23,12 +25,12 @@ local data = KEYS[1]
 local session, places = ARGV[1], ARGV[2]
 
 redis.call('HDEL', data .. ':refs', 'f:' .. session)
-local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw')
+local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw', 'x')
 local gave, dead = 0, 0
 for n = tonumber(places), 1, -1 do
   local place = data .. ':flight:' .. session .. '.' .. n
   if state[1] then
-    local back, died = give_back(data, place, state[1], state[2] ~= '0', tonumber(state[2]))
+    local back, died = give_back(data, place, state[1], state[2] ~= '0', tonumber(state[2]), state[6])
     gave, dead = gave + back, dead + died
   else
     redis.call('DEL', place)

@@ -24,6 +24,8 @@
 -- @include lib/alive
 -- @include lib/keep
 -- @include lib/size
+-- @include lib/mark
+-- @include lib/reshelve
 -- @include lib/give_back
 -- @include lib/finished
 -- @include lib/hand_out
@@ -45,7 +47,7 @@ for i = 1, #refs, 2 do
     else
       for n = tonumber(refs[i + 1]), 1, -1 do -- the last one taken goes back first
         local place = data .. ':flight:' .. session .. '.' .. n
-        local _, died = give_back(data, place, order, state[3] ~= '0', tonumber(state[3]))
+        local _, died = give_back(data, place, order, state[3] ~= '0', tonumber(state[3]), state[5])
         dead = dead + died
       end
       redis.call('HDEL', data .. ':refs', refs[i])
@@ -73,7 +75,6 @@ end
 local size = size_of(data, order, state[5])
 if waiters > 0 and not state[5] then hand_out(data, state[2] - size, waiters) end
 if takers > 0 then
-  local hints = redis.call('LLEN', data .. ':tokens:get')
-  wake(data .. ':tokens:get', math.min(size, takers) - hints)
+  wake(data .. ':tokens:get', math.min(size, takers) - redis.call('LLEN', data .. ':tokens:get'))
 end
 return seen.append_to({consumers + waiters + takers, before})

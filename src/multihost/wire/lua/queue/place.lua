@@ -24,6 +24,7 @@
 -- @include lib/answer
 -- @include lib/admit
 -- @include lib/keep
+-- @include lib/middle
 -- @include lib/wake
 -- @include lib/shelve
 local record, data = KEYS[1], KEYS[2]
@@ -65,16 +66,5 @@ elseif behind ~= '' then
   at = position(behind) - STEP
 end
 if at <= 0 or at >= 2 * MIDDLE then return answer(record, request, '|') end
-if string.byte(value) == 64 then
-  -- @include lib/refs
-  local links = references(data)
-  if links.must_retain(value) then return refuse(record, request, RETAIN) end
-  links.take_in(value)
-end
-if size == 0 then redis.call('HSET', data, 'k', kind) end
-if score == '' then
-  shelve(data, string.format('%.0f', at), MIDDLE, value)
-else
-  shelve(data, score, at, value)
-end
-return '.'
+if score ~= '' then return shelve(record, request, data, kind, score, at, value) end
+return shelve(record, request, data, kind, string.format('%.0f', at), MIDDLE, value)

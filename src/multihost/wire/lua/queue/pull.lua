@@ -4,16 +4,17 @@
 --
 -- KEYS
 --   data                  hash  'n' -> most items; 'x' -> it was shut down; 'w' -> who waits for room; 'gw',
---                               'g:<waiter>': who waits for an item
+--                               'g:<waiter>': who waits for an item; 'k' -> kind of the items
 --   data:items            zset  the items
---   data:flight:<flight>  list  where they go, each behind its score
+--   data:refs             hash  'f:<session>' -> how many places it has
+--   data:flight:<flight>  list  where they go, each behind the kind of all items and its score
 --   data:tokens           list  hints for who waits for room
 --   data:tokens:get       list  hints for who waits for an item
 -- ARGV
 --   flight  bytes  place of who takes them
 --   count   int    at most so many
 --   waiter  bytes  who waited; '' = nobody
--- RETURNS  the items, each behind its score; nil if there is none
+-- RETURNS  the items, as they lie there; nil if there is none
 -- ERRORS   GONE SHUTDOWN
 -- WAKES    others, if there are more items; who waits for room
 
@@ -24,13 +25,18 @@ local flight, count, waiter = ARGV[1], ARGV[2], ARGV[3]
 
 redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
 local items, place, tokens = data .. ':items', data .. ':flight:' .. flight, data .. ':tokens:get'
-local state = redis.call('HMGET', data, 'n', 'x', 'w', 'gw')
+local state = redis.call('HMGET', data, 'n', 'x', 'w', 'gw', 'k')
 if not state[1] then
   -- @include lib/refuse
   return redis.error_reply(gone('queue'))
 end
 local had = redis.call('LRANGE', place, 0, -1)
 if #had > 0 then return had end -- nobody heard of the first attempt
+local session, number = string.match(flight, '^(.*)%.(%d+)$')
+if tonumber(redis.call('HGET', data .. ':refs', 'f:' .. session) or 0) < tonumber(number) then
+  redis.call('HSET', data .. ':refs', 'f:' .. session, number) -- the queue was deleted, and made again
+  keep(data, data .. ':refs')
+end
 local found = redis.call('ZRANGE', items, 0, count - 1, 'WITHSCORES')
 local waiters = tonumber(state[4] or 0)
 if #found == 0 then
@@ -40,7 +46,7 @@ if #found == 0 then
 end
 redis.call('ZREMRANGEBYRANK', items, 0, #found / 2 - 1)
 local taken = {}
-for i = 1, #found, 2 do taken[#taken + 1] = found[i + 1] .. ' ' .. found[i] end
+for i = 1, #found, 2 do taken[#taken + 1] = state[5] .. found[i + 1] .. ' ' .. found[i] end
 for i = 1, #taken, 1000 do redis.call('RPUSH', place, unpack(taken, i, math.min(i + 999, #taken))) end
 keep(data, place)
 if waiter ~= '' and redis.call('HDEL', data, 'g:' .. waiter) == 1 then

@@ -25,6 +25,7 @@
 -- @include lib/answer
 -- @include lib/admit
 -- @include lib/keep
+-- @include lib/middle
 -- @include lib/wake
 -- @include lib/shelve
 local record, data = KEYS[1], KEYS[2]
@@ -44,12 +45,4 @@ if size > 0 then
   if last and kind == 't' then return answer(record, request, '?t') end
   if last then place = tonumber(string.sub(last, 1, 16)) + 1 end
 end
-if string.byte(value) == 64 then
-  -- @include lib/refs
-  local links = references(data)
-  if links.must_retain(value) then return refuse(record, request, RETAIN) end
-  links.take_in(value)
-end
-if size == 0 then redis.call('HSET', data, 'k', kind) end
-shelve(data, score, place, value)
-return '.'
+return shelve(record, request, data, kind, score, place, value)

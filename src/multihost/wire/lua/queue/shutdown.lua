@@ -17,6 +17,7 @@
 
 -- @include lib/once
 -- @include lib/keep
+-- @include lib/mark
 -- @include lib/size
 -- @include lib/finished
 -- @include lib/refs
@@ -48,8 +49,8 @@ if immediate == '1' then
   if size > 0 and unfinished > 0 then finished(data, unfinished, math.min(size, unfinished), state[4]) end
 end
 redis.call('HSET', data, 'x', '1')
-if order ~= 'p' and (immediate == '1' or not state[3]) then
-  redis.call(order == 'l' and 'LPUSH' or 'RPUSH', items, '')
+if order ~= 'p' then
+  mark_end(items, order)
   keep(data, items)
 end
 wake(data .. ':tokens', tonumber(state[5] or 0))

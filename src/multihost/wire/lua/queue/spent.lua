@@ -11,23 +11,25 @@
 -- WAKES    the next consumer that waits
 
 -- @include lib/keep
+-- @include lib/mark
 local data = KEYS[1]
 local flight = ARGV[1]
 
 local items, place = data .. ':items', data .. ':flight:' .. flight
-local order = redis.call('HGET', data, 'o')
+local state = redis.call('HMGET', data, 'o', 'x')
 local has_mark = redis.call('LINDEX', place, -1) == ''
 if has_mark then redis.call('RPOP', place) end
-if not order then
+if not state[1] then
   if has_mark then
-    redis.call('RPUSH', items, '')
+    mark_end(items, 'f')
     redis.call('PEXPIRE', items, '1000')
   end
   -- @include lib/refuse
   return redis.error_reply(gone('queue'))
 end
+if not state[2] then return false end -- it is another one of that name by now
 if has_mark then
-  redis.call(order == 'l' and 'LPUSH' or 'RPUSH', items, '')
+  mark_end(items, state[1])
   keep(data, items)
 end
 if redis.call('EXISTS', place) == 0 and redis.call('LLEN', items) == 1 then

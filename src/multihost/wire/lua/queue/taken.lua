@@ -8,22 +8,21 @@
 -- ARGV
 --   request  int    number of the request
 --   flight   bytes  place of who took them
---   count    int    how many, the oldest that lie there
+--   left     int    how many are still to arrive, the last that lie there
 -- RETURNS  '.' or '!' (objects were let go)
 -- ERRORS   none
 
 -- @include lib/once
 -- @include lib/refs
 local record, data = KEYS[1], KEYS[2]
-local request, flight, count = ARGV[1], ARGV[2], ARGV[3]
+local request, flight, left = ARGV[1], ARGV[2], ARGV[3]
 
 local done = answered(record, request)
 if done then return done[1] end
 local place = data .. ':flight:' .. flight
 local links, by_priority = references(data), redis.call('HGET', data, 'o') == 'p'
-for _ = 1, tonumber(count) do
+while redis.call('LLEN', place) > tonumber(left) do
   local item = redis.call('LPOP', place)
-  if not item then break end
   if by_priority then item = string.sub(item, string.find(item, ' ', 1, true) + 33) end
   links.let_go(string.match(item, '^%*%d+;(.*)$') or item)
 end

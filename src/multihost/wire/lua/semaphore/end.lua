@@ -1,7 +1,8 @@
 -- semaphore/end: a session ends in order. May be repeated.
 --
 -- KEYS
---   data         hash  'v' -> free permits; 'w' -> waiters; 'p:<session>' -> its permits
+--   data         hash  'v' -> free permits; 'w' -> waiters; 'p:<session>' -> its permits; 'o' -> how many releases were
+--                      left out
 --   data:tokens  list  hints for who waits
 -- ARGV
 --   session  bytes  who ends
@@ -20,5 +21,6 @@ redis.call('HDEL', data, field)
 if back == '0' or not state[3] then return false end
 local free = state[1] + state[3]
 redis.call('HSET', data, 'v', free)
+redis.call('HINCRBY', data, 'o', state[3])
 hand_out(data, free, tonumber(state[2] or 0))
 return false

@@ -1,11 +1,12 @@
 -- semaphore/release: give permits back, or add new ones.
 --
 -- Permits that this session does not have are taken from the accounts of others, so that none comes back twice when
--- their sessions die.
+-- their sessions die. Who ended in order without a release leaves that to others: as many may follow.
 --
 -- KEYS
 --   record       string  last request of the caller
---   data         hash    'v' -> free permits; 'n' -> initial value; 'w' -> waiters; 'p:<session>' -> its permits
+--   data         hash    'v' -> free permits; 'n' -> initial value; 'w' -> waiters; 'p:<session>' -> its permits;
+--                        'o' -> how many releases were left out
 --   data:tokens  list    hints for who waits
 -- ARGV
 --   request  int    number of the request
@@ -33,7 +34,13 @@ if not free then
   return refuse(record, request, gone('semaphore'))
 end
 if had < own then return answer(record, request, '?') end
-if bounded == '1' and free + amount > value then return answer(record, request, '>') end
+if bounded == '1' and free + amount > value then
+  local owed = tonumber(redis.call('HGET', data, 'o') or 0)
+  if owed < amount then return answer(record, request, '>') end
+  redis.call('HDEL', data, 'o')
+  if owed > amount then redis.call('HSET', data, 'o', owed - amount) end
+  return answer(record, request, '.')
+end
 
 -- A full server accepts what follows a deletion.
 redis.call('HDEL', data, field)

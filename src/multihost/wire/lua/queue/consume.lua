@@ -1,4 +1,4 @@
--- queue/places: a session gets places for what it takes out of a queue. May be repeated.
+-- queue/consume: a session gets places for what it takes out of a queue. May be repeated.
 --
 -- KEYS
 --   data       hash  the queue

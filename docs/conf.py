@@ -1,0 +1,45 @@
+"""How Sphinx builds these pages: ``make docs``. Every warning is an error."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+project = "multihost"
+author = "The multihost authors"
+version = release = metadata.version("multihost")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "stdlib_links"]
+# What is not in the table of contents yet.
+exclude_patterns = [
+    "_ext",
+    "howto/command-line.md",
+    "howto/custom-types.md",
+    "howto/pool.md",
+    "reference-pool.md",
+]
+nitpicky = True
+nitpick_ignore_regex = [
+    # Type variables, and the types of what users never make themselves.
+    (r"py:.*", r"(.*\.)?(T|K|V|D|R)"),
+    (r"py:.*", r"multihost\.wire\..*|directory\.Origin|Handle"),
+]
+
+myst_enable_extensions = ["attrs_inline", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+add_module_names = False
+
+html_theme = "furo"
+html_title = "multihost"
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": True}

@@ -1,0 +1,123 @@
+"""What all commands take: which server, which namespace, which key."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from multihost.inspection import HOUR, opened
+from multihost.managers import RedisManager
+from multihost.wire.address import SCHEMES, parse
+from multihost.wire.session import Session
+
+__all__ = ["Target", "as_json", "names_behind_url", "server", "server_behind_names"]
+
+URL_VARIABLE = "MULTIHOST_URL"
+KEY_VARIABLE = "MULTIHOST_AUTHKEY"
+
+Command = Callable[..., Any]
+
+
+class Target(NamedTuple):
+    """The server that was asked for. Its repr shows no secret."""
+
+    url: str
+    namespace: str
+    authkey: bytes
+
+    def __repr__(self) -> str:
+        return "Target(...)"
+
+    def open(self, lease: float = HOUR) -> AbstractContextManager[Session]:
+        """A session there; ``lease`` is for what it lets live on."""
+        return opened(self.url, self.namespace, authkey=self.authkey, lease=lease)
+
+    def manager(self) -> RedisManager:
+        """One that takes part there."""
+        return RedisManager(self.url, namespace=self.namespace, authkey=self.authkey or None)
+
+
+def server(command: Command) -> Command:
+    """Add an optional URL and the options, and pass a :class:`Target` to the command."""
+    return click.argument("place", metavar="[URL]", required=False)(_options(command))
+
+
+def server_behind_names(command: Command) -> Command:
+    """The same for commands with arguments of their own, which take a URL in front of them."""
+    return _options(command)
+
+
+def _options(command: Command) -> Command:
+    @functools.wraps(command)
+    def call(**kwds: Any) -> Any:
+        url, place = kwds.pop("url"), kwds.pop("place", None)
+        names = kwds.get("names")
+        if names and url is None and place is None:
+            place, kwds["names"] = names_behind_url(names)
+        if url is not None and place is not None:
+            raise click.UsageError("give the server once: as URL, or as --url")
+        found = url or place or os.environ.get(URL_VARIABLE)
+        if not found:
+            raise click.UsageError(
+                f"which server? give its URL (redis://host:6379/0), --url, or set {URL_VARIABLE}"
+            )
+        try:
+            parse(found)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        key = _authkey(kwds.pop("authkey_file"))
+        return command(target=Target(found, kwds.pop("namespace"), key), **kwds)
+
+    for option in (
+        click.option(
+            "--authkey-file",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help=f"The key that values are signed with, in a file; else {KEY_VARIABLE}.",
+        ),
+        click.option(
+            "--namespace",
+            default="multihost",
+            show_default=True,
+            callback=_check_namespace,
+            help="What was given to RedisManager(namespace=).",
+        ),
+        click.option("--url", metavar="URL", help=f"The server; else {URL_VARIABLE}."),
+    ):
+        call = option(call)
+    return call
+
+
+def names_behind_url(names: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """The first of several arguments is a URL if it looks like one."""
+    if len(names) > 1 and names[0].partition("://")[0] in SCHEMES and "://" in names[0]:
+        return names[0], names[1:]
+    return None, names
+
+
+def _check_namespace(_: click.Context, __: click.Parameter, value: str) -> str:
+    from multihost.wire.keys import check_namespace
+
+    try:
+        return check_namespace(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _authkey(path: Path | None) -> bytes:
+    """The key in the file, without the end of its line, or in the environment."""
+    if path is None:
+        return os.environ.get(KEY_VARIABLE, "").encode()
+    try:
+        return path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise click.UsageError(f"the authkey cannot be read: {error}") from None
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -1,0 +1,207 @@
+"""``multihost top``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from multihost.cli import output
+from multihost.cli.listing import (
+    LOCK_COLUMNS,
+    LOCKS,
+    QUEUE_COLUMNS,
+    described,
+    row_of_lock,
+    row_of_queue,
+)
+from multihost.cli.options import Target, as_json, server
+from multihost.inspection import Activity, ObjectInfo, activity, queue_of
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+__all__ = ["top"]
+
+POOL = "Pool"
+ROWS = 15  # of each table
+
+
+@click.command()
+@click.option(
+    "--interval",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(min=0.1),
+    help="Seconds between two looks.",
+)
+@click.option("--once", is_flag=True, help="Look once, and end.")
+@as_json
+@server
+def top(target: Target, interval: float, once: bool, as_json: bool) -> None:
+    """Watch a server live; q or Ctrl-C ends it.
+
+    Clients, operations, objects by type, locks, queues. With --json one document a line, for each
+    look.
+    """
+    live = sys.stdout.isatty() and not (once or as_json)
+    with target.open() as session, contextlib.suppress(KeyboardInterrupt), _keys() as pressed:
+        before: Activity | None = None
+        with _screen(live) as show:
+            while True:
+                begun = time.monotonic()
+                now = activity(session)
+                show(_document(now, before) if as_json else _view(now, before))
+                before = now
+                if once or pressed(max(0.0, begun + interval - time.monotonic())):
+                    return
+
+
+@contextlib.contextmanager
+def _screen(live: bool) -> Iterator[Any]:
+    """What to give each look to."""
+    if not live:
+        yield (
+            lambda thing: click.echo(thing) if isinstance(thing, str) else output.print_rich(thing)
+        )
+        return
+    from rich.live import Live
+
+    with Live(console=output.console(), screen=True, auto_refresh=False) as screen:
+        yield lambda thing: screen.update(thing, refresh=True)
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[Any]:
+    """What waits so many seconds for a key that ends the program; whether there was one."""
+    if not sys.stdin.isatty():
+        yield lambda seconds: bool(select.select([], [], [], seconds)[0])
+        return
+    import termios
+    import tty
+
+    terminal = sys.stdin.fileno()
+    settings = termios.tcgetattr(terminal)
+
+    def pressed(seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            typed = os.read(terminal, 64)
+            if not typed or b"q" in typed.lower():
+                return True
+        return False
+
+    tty.setcbreak(terminal)
+    try:
+        yield pressed
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, settings)
+
+
+def _rates(now: Activity, before: Activity | None) -> dict[str, float]:
+    """By how many items a second each queue grew."""
+    if before is None or now.time <= before.time:
+        return {}
+    sizes = {info.ident: info.length for info in before.objects if queue_of(info) is not None}
+    return {
+        info.ident: (info.length - length) / (now.time - before.time)
+        for info in now.objects
+        if info.length is not None and (length := sizes.get(info.ident)) is not None
+    }
+
+
+def _queues(now: Activity) -> list[ObjectInfo]:
+    return [i for i in now.objects if queue_of(i) is not None and i.typeid != POOL]
+
+
+def _pools(now: Activity) -> list[ObjectInfo]:
+    return [info for info in now.objects if info.typeid == POOL]
+
+
+def _document(now: Activity, before: Activity | None) -> str:
+    rates = _rates(now, before)
+    return output.line(
+        {
+            "time": now.time,
+            "clients": now.clients,
+            "operations_per_second": now.operations_per_second,
+            "memory": now.memory,
+            "types": now.types,
+            "whole": now.is_whole,
+            "locks": [described(info) for info in now.objects if info.typeid in LOCKS],
+            "queues": [
+                described(info) | {"growth_per_second": rates.get(info.ident)}
+                for info in _queues(now)
+            ],
+            "pools": [
+                {
+                    "name": info.name,
+                    "waiting": info.length,
+                    "running": sum(who.count for who in info.holders),
+                    "growth_per_second": rates.get(info.ident),
+                    "workers": info.holders,
+                }
+                for info in _pools(now)
+            ],
+        }
+    )
+
+
+def _view(now: Activity, before: Activity | None) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    rates = _rates(now, before)
+    locks = [info for info in now.objects if info.typeid in LOCKS]
+    locks.sort(key=lambda info: (-len(info.waiters), -len(info.holders)))
+    queues = sorted(_queues(now), key=lambda info: -(info.length or 0))
+    parts: list[Any] = [
+        Text(_headline(now), style="bold"),
+        Text(_census(now.types, now.is_whole)),
+    ]
+    if locks:
+        rows = [row_of_lock(info, now.time) for info in locks[:ROWS]]
+        parts += [Text(), output.table(LOCK_COLUMNS, rows)]
+    if queues:
+        columns = (*QUEUE_COLUMNS[:3], "+/s", *QUEUE_COLUMNS[3:])
+        table = [(info, row_of_queue(info)) for info in queues[:ROWS]]
+        rated = [(*row[:3], _signed(rates.get(info.ident)), *row[3:]) for info, row in table]
+        parts += [Text(), output.table(columns, rated)]
+    if pools := _pools(now):
+        rows = [
+            (
+                info.name,
+                info.length,
+                _signed(rates.get(info.ident)),
+                sum(who.count for who in info.holders),
+                output.who(info.holders),
+            )
+            for info in pools[:ROWS]
+        ]
+        parts += [Text(), output.table(("pool", "waiting", "+/s", "running", "workers"), rows)]
+    return Group(*parts)
+
+
+def _signed(rate: float | None) -> str | None:
+    return None if rate is None else f"{rate:+.1f}"
+
+
+def _headline(now: Activity) -> str:
+    clock = time.strftime("%H:%M:%S", time.localtime(now.time))
+    return (
+        f"{clock}  clients {output.plain(now.clients)}  "
+        f"operations/s {output.plain(now.operations_per_second)}  "
+        f"memory {output.plain(output.amount(now.memory))}"
+    )
+
+
+def _census(types: Mapping[str, int], is_whole: bool) -> str:
+    counted = [f"{typeid} {count}" for typeid, count in sorted(types.items())]
+    note = "" if is_whole else "  (a large database: unnamed objects are not counted)"
+    return f"objects  {'  '.join(counted) or 'none'}{note}"

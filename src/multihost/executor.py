@@ -1,0 +1,182 @@
+"""A ``concurrent.futures.Executor`` whose workers may be on other hosts."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor as AbstractExecutor
+from concurrent.futures import Future
+from typing import Any, ParamSpec, TypeVar
+
+from multihost.pool import Pool, PoolStatistics
+
+__all__ = ["Executor"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+AHEAD = 4  # tasks that are sent for each worker; those behind them can be cancelled
+COUNTED = 1.0  # seconds for which the number of workers on all hosts is good
+
+
+class Executor(AbstractExecutor):
+    """A :class:`multihost.pool.Pool` with the methods of
+    :class:`concurrent.futures.ProcessPoolExecutor`.
+
+    >>> with Executor(2) as executor:
+    ...     executor.submit(pow, 2, 10).result()
+    1024
+
+    ``Executor(0, url="redis://...", name="render")`` has the workers of the named pool on all hosts
+    and starts none. All other keywords are those of the pool.
+
+    **Cost**: ``submit`` 1 round trip, or a share of one where many are submitted.
+    **If a worker dies** the future of its task has a :class:`~multihost.WorkerLost`, or the task is
+    run again: ``attempts``. Other futures, and the executor, go on.
+    **Differs from concurrent.futures**: the executor does not break when a worker dies. A future is
+    running when it was sent, up to four for each worker.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        manager: Any = None,
+        url: str | None = None,
+        name: str | None = None,
+        attempts: int = 1,
+        pickler: str = "pickle",
+    ) -> None:
+        if max_workers is not None and (max_workers < 0 or (max_workers == 0 and name is None)):
+            raise ValueError("max_workers must be greater than 0")
+        self._pool = Pool(
+            max_workers,
+            initializer,
+            initargs,
+            max_tasks_per_child,
+            mp_context,
+            manager=manager,
+            url=url,
+            name=name,
+            attempts=attempts,
+            pickler=pickler,
+        )
+        self._lock = threading.RLock()
+        self._pending: deque[tuple[Future[Any], Callable[..., Any], Any, Any]] = deque()
+        self._sent = 0
+        self._is_shut_down = False
+        self._crowd = 0, 0.0  # how many workers there were, until when that is good
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` in a worker."""
+        future: Future[T] = Future()
+        with self._lock:
+            if self._is_shut_down:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._pool._check_running()
+            self._pending.append((future, fn, args, kwargs))
+            self._send()
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **kwds: Any,
+    ) -> Iterator[T]:
+        """As there; ``chunksize`` calls travel together."""
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout, **kwds)
+        chunks = super().map(
+            functools.partial(_run_chunk, fn),
+            _chunks(zip(*iterables, strict=False), chunksize),
+            timeout=timeout,
+            **kwds,
+        )
+        return _flat(chunks)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks. Those that were submitted are done first, unless ``cancel_futures``
+        cancels what was not sent.
+        """
+        with self._lock:
+            self._is_shut_down = True
+            if cancel_futures:
+                while self._pending:
+                    self._pending.popleft()[0].cancel()
+            self._close_if_done()
+        if wait:
+            with self._lock:
+                left = [entry[0] for entry in self._pending]
+            for future in left:  # the last of them closes the pool
+                future.exception() if not future.cancelled() else None
+            self._pool.close()
+            self._pool.join()
+
+    def statistics(self) -> PoolStatistics:
+        """What the server knows of the pool. 3 round trips, O(workers)."""
+        return self._pool.statistics()
+
+    def _send(self) -> None:
+        """Send as many as the workers will soon take. With the lock."""
+        while self._pending and self._sent < AHEAD * self._workers():
+            future, fn, args, kwargs = self._pending.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            self._sent += 1
+            self._pool._apply_soon(
+                fn,
+                args,
+                kwargs,
+                functools.partial(self._done, future.set_result),
+                functools.partial(self._done, future.set_exception),
+                soon=bool(self._sent > 1),
+            )
+
+    def _workers(self) -> int:
+        number, until = self._crowd
+        now = time.monotonic()
+        if now >= until:
+            number = self._pool._workers()
+            self._crowd = number, now + COUNTED
+        return number
+
+    def _done(self, tell: Callable[[Any], None], outcome: Any) -> None:
+        tell(outcome)
+        with self._lock:
+            self._sent -= 1
+            self._send()
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._is_shut_down and not self._pending and not self._sent:
+            self._pool.close()
+
+
+def _run_chunk(fn: Callable[..., T], chunk: list[Any]) -> list[T]:
+    return [fn(*args) for args in chunk]
+
+
+def _chunks(calls: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    calls = iter(calls)
+    while chunk := list(itertools.islice(calls, size)):
+        yield chunk
+
+
+def _flat(chunks: Iterator[list[T]]) -> Iterator[T]:
+    for chunk in chunks:
+        chunk.reverse()
+        while chunk:
+            yield chunk.pop()

@@ -1,0 +1,54 @@
+"""What a server does right now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from multihost.inspection.objects import ObjectInfo, objects
+from multihost.inspection.place import server_time
+from multihost.wire.ops import checkup
+from multihost.wire.session import Session
+
+__all__ = ["Activity", "activity"]
+
+MANY = 20_000  # keys of a database that are looked through at each refresh
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One moment. Numbers are None where the server does not say; ``time`` is the server's.
+
+    ``is_whole`` is False if the database is so large that unnamed objects were left out.
+    """
+
+    time: float
+    clients: int | None
+    operations_per_second: int | None
+    memory: int | None
+    types: Mapping[str, int]
+    objects: tuple[ObjectInfo, ...]
+    is_whole: bool
+
+
+def activity(session: Session) -> Activity:
+    """What a server does right now. O(objects); see :func:`multihost.inspection.objects`."""
+    link = session.link
+    info = checkup.facts(link).info
+    keys = checkup.size(link)
+    is_whole = keys is not None and keys <= MANY
+    found = tuple(objects(session, unnamed=is_whole))
+    return Activity(
+        time=server_time(session),
+        clients=_number(info, "connected_clients"),
+        operations_per_second=_number(info, "instantaneous_ops_per_sec"),
+        memory=_number(info, "used_memory"),
+        types=Counter(each.typeid for each in found),
+        objects=found,
+        is_whole=is_whole,
+    )
+
+
+def _number(info: Mapping[str, str], what: str) -> int | None:
+    return int(info[what]) if what in info else None

@@ -1,0 +1,54 @@
+"""Reaching the server that is looked at."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from multihost.wire import directory
+from multihost.wire.address import Credentials, parse
+from multihost.wire.codec import Codec
+from multihost.wire.keys import check_namespace
+from multihost.wire.link import Link
+from multihost.wire.session import Session
+
+__all__ = ["HOUR", "opened", "server_time"]
+
+TIMEOUT = 10.0
+HOUR = 3600.0
+
+
+@contextlib.contextmanager
+def opened(
+    url: str,
+    namespace: str = "multihost",
+    *,
+    authkey: bytes = b"",
+    lease: float = HOUR,
+    timeout: float = TIMEOUT,
+) -> Iterator[Session]:
+    """A session at a server, however unfit that is, for the functions of this package.
+
+    ``lease`` (seconds) is for what :func:`remove` lets live on. ``authkey`` is the one that values
+    are signed with, or the one of the process that owns a private server. Does not wait for a
+    server that is not there. Raises LinkError, AccessDenied, ValueError for a URL that is none.
+    """
+    address, credentials = parse(url)
+    if address.is_embedded and authkey:
+        address, credentials = directory.embedded(url, authkey)
+    elif authkey:
+        name, password, _, secrets = credentials
+        credentials = Credentials(name, password, authkey, secrets)
+    link = Link(address, credentials, timeout=timeout, patience=0.0)
+    session = Session(link, check_namespace(namespace), Codec(credentials.authkey), lease)
+    try:
+        link.call(b"PING")
+        yield session
+    finally:
+        session.leave()
+
+
+def server_time(session: Session) -> float:
+    """Seconds since the epoch, by the server's clock. 1 round trip."""
+    seconds, micros = session.link.call(b"TIME")
+    return int(seconds) + int(micros) / 1e6

@@ -1,0 +1,106 @@
+"""Pools of worker processes, here and on other hosts: the counterpart of
+:mod:`multiprocessing.pool`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from multiprocessing.pool import (  # type: ignore[attr-defined]
+    ApplyResult,
+    AsyncResult,
+    IMapIterator,
+    IMapUnorderedIterator,
+    MapResult,
+    MaybeEncodingError,
+    RemoteTraceback,
+    ThreadPool,
+)
+from typing import Any
+
+from multihost.errors import WorkerLost
+from multihost.managers import RedisManager
+from multihost.pooling.census import PoolStatistics, Worker
+from multihost.pooling.core import SharedPool
+
+__all__ = [
+    "ApplyResult",
+    "AsyncResult",
+    "IMapIterator",
+    "IMapUnorderedIterator",
+    "MapResult",
+    "MaybeEncodingError",
+    "Pool",
+    "PoolStatistics",
+    "RemoteTraceback",
+    "ThreadPool",
+    "Worker",
+    "WorkerLost",
+]
+
+
+class Pool(SharedPool):
+    """Worker processes that run functions, as :class:`multiprocessing.pool.Pool`.
+
+    >>> with Pool(4) as pool:
+    ...     pool.map(abs, [-1, -2])
+    [1, 2]
+
+    Without a name it has the workers that it starts. With a name, ``Pool(0, url="redis://...",
+    name="render")``, every client on every host that uses the name has the same pool, and so has
+    every worker: those that clients start, and those of ``multihost worker URL --pool render``,
+    which come and go. ``manager=`` or ``url=`` say where; without them it is ``MULTIHOST_URL``,
+    else a private server.
+
+    ``attempts=n`` runs a task up to n times whose worker died. ``pickler="cloudpickle"`` takes
+    functions without a name, such as lambdas. Closures of other libraries' objects go as far as
+    that pickler does.
+
+    **Cost**: ``apply_async`` 1 round trip; ``map`` 1 for up to 256 chunks; a worker 1 a task.
+    **If a worker dies**, its task is run again if it was begun less than ``attempts`` times, else
+    its result is :class:`~multihost.WorkerLost`; about a second later. Local workers are replaced.
+    **If a client dies**, its local workers end, its tasks are forgotten and their results expire
+    one lease later.
+    **If the server is lost** for longer than calls wait for it, all results are that LinkError.
+    **Differs from multiprocessing**: workers of a named pool run the tasks of all its clients, and
+    ``terminate()`` lets them finish those of others. Tasks that can be taken by several hosts name
+    functions that all of them can import. Where the standard library hangs (a killed worker, a task
+    that calls ``sys.exit()``, an initializer or a callback that raises, a result that cannot be
+    unpickled), the result is an exception.
+    """
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        *,
+        manager: Any = None,
+        url: str | None = None,
+        name: str | None = None,
+        attempts: int = 1,
+        pickler: str = "pickle",
+    ) -> None:
+        if manager is not None and url is not None:
+            raise TypeError("Pool takes a manager or a URL, not both")
+        own = manager is None
+        if own:
+            manager = RedisManager(url)
+        try:
+            super().__init__(
+                manager,
+                processes,
+                initializer,
+                initargs,
+                maxtasksperchild,
+                context,
+                name=name,
+                attempts=attempts,
+                pickler=pickler,
+                shut_down=own,
+            )
+        except BaseException:
+            if own:
+                manager.shutdown()
+            raise

@@ -1,0 +1,35 @@
+"""What the server knows of a pool."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from multihost.wire.ops import pool as ops
+from multihost.wire.ops.pool import Worker
+from multihost.wire.session import Session
+
+__all__ = ["PoolStatistics", "Worker", "statistics"]
+
+
+class PoolStatistics(NamedTuple):
+    """What the server knows of a pool.
+
+    ``waiting`` counts tasks that no worker has yet, ``running`` those that one has. ``workers`` are
+    the processes that take tasks, each with ``host``, ``pid`` and ``running``: 0 or 1.
+    """
+
+    name: str | None
+    waiting: int
+    running: int
+    workers: tuple[Worker, ...]
+
+
+def statistics(session: Session, ident: str) -> PoolStatistics:
+    """What the server knows of a pool. 3 round trips, O(workers)."""
+    state = ops.state(session.handle(ident))
+    return PoolStatistics(
+        ident[2:] if ident.startswith("n:") else None,
+        state.waiting,
+        sum(worker.running for worker in state.workers),
+        tuple(state.workers),
+    )

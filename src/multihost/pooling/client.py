@@ -1,0 +1,236 @@
+"""What a client does with tasks and results: it sends the ones, and hears of the others."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from multiprocessing import util
+from typing import Any
+
+from multihost.errors import ManagerClosed, MultihostError, ObjectGone
+from multihost.pooling.messages import Result, Task
+from multihost.pooling.ticket import Ticket
+from multihost.proxies.base import Token
+from multihost.proxies.queues import SimpleQueueProxy
+from multihost.wire.keys import beside
+from multihost.wire.ops import object as object_ops
+from multihost.wire.ops import pool as ops
+from multihost.wire.ops import queue as queue_ops
+from multihost.wire.ops.pool import Tag
+from multihost.wire.ops.taking import Places, Terms, arrived, take
+
+__all__ = ["Client"]
+
+MOST = 10_000  # tasks under way; who makes more waits
+MOST_BYTES = 64 << 20  # the same, in bytes
+BATCH = 256  # tasks that are sent at once, and results that are taken
+BATCH_BYTES = 1 << 20
+PLAIN = Terms(0, "f", 0)
+
+
+class Client:
+    """One client of a pool. It knows tasks by their numbers, and the pool's cache by its job."""
+
+    def __init__(self, ticket: Ticket, cache: dict[int, Any], letter: str, attempts: int) -> None:
+        session = ticket.session
+        self.handle = ticket.handle()
+        self.codec = session.codec
+        self.cache = cache
+        self.letter = letter
+        self.attempts = attempts
+        self.failure: BaseException | None = None  # why nothing more can be expected
+        ident = beside(ticket.ident)
+        results = session.handle(ident)
+        queue_ops.create(results, "SimpleQueue", PLAIN, (True, True))
+        session.made(results.keys)
+        # It keeps the queue of results, which expires when this process is killed.
+        self._results: SimpleQueueProxy[Any] = SimpleQueueProxy(
+            results, Token("SimpleQueue", ident, "0 0", session.origin)
+        )
+        self.ident = ident[2:]
+        self._change = threading.Condition()  # of what follows
+        self._under_way: dict[tuple[int, int], int] = {}  # tasks that are not done, and their size
+        self._bytes = 0
+        self._waiting = 0  # threads that wait until there are less of them
+        self._is_closed = False
+        self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks that are not sent
+        self._sending = threading.Lock()
+        self._wanted = threading.Event()  # set when somebody is to send what is in the buffer
+        self._watchers: set[int] = set()
+
+    # tasks
+
+    def submit(self, task: Any) -> bool:
+        """Send one task of the pool now, or say that it has failed; whether the client is open."""
+        entry = self._enter(task)
+        if entry is not None:
+            self._buffer.append(entry)
+            self.flush()
+        return not self._is_closed
+
+    def post(self, task: Any) -> bool:
+        """Send a task soon, together with others."""
+        entry = self._enter(task)
+        if entry is not None:
+            self._buffer.append(entry)
+            self._wanted.set()
+        return not self._is_closed
+
+    def _enter(self, task: Any) -> tuple[tuple[int, int], bytes] | None:
+        """Pickle a task; None if that cannot be done, which is its result then."""
+        job, index, func, args, kwds = task
+        try:
+            if self.failure is not None:
+                raise self.failure
+            tag = Tag(self.ident, self.letter, self.attempts, job, index)
+            packed = Task(func, args, kwds).pack(self.codec, tag)
+        except Exception as error:  # noqa: BLE001 - whatever the pickler raises
+            self._set(job, index, (False, error))
+            return None
+        with self._change:
+            while self._under_way and not self._is_closed and self._is_crowded(len(packed)):
+                self._wanted.set()
+                self._waiting += 1
+                self._change.wait()
+                self._waiting -= 1
+            if self._is_closed:
+                return None
+            self._under_way[job, index] = len(packed)
+            self._bytes += len(packed)
+        return (job, index), packed
+
+    def _is_crowded(self, size: int) -> bool:
+        return len(self._under_way) >= MOST or self._bytes + size > MOST_BYTES
+
+    def send(self) -> None:
+        """The thread that sends what others post while they make more. Returns when this client is
+        closed.
+        """
+        while not self._is_closed:
+            self._wanted.wait()
+            self._wanted.clear()
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is in the buffer. 1 round trip for up to 256 tasks."""
+        buffer = self._buffer
+        while buffer:
+            with self._sending:
+                batch: list[tuple[tuple[int, int], bytes]] = []
+                size = 0
+                while buffer and len(batch) < BATCH and size < BATCH_BYTES:
+                    batch.append(buffer.popleft())
+                    size += len(batch[-1][1])
+                if batch and not self._is_closed:
+                    self._send(batch)
+
+    def _send(self, batch: list[tuple[tuple[int, int], bytes]]) -> None:
+        try:
+            if self.failure is not None:
+                raise self.failure
+            self._watch()
+            queue_ops.put(self.handle, [packed for _, packed in batch], True, None)
+        except Exception as error:  # noqa: BLE001 - it is what becomes of the tasks
+            for number, _ in batch:
+                self._finish(number, (False, error))
+
+    def _watch(self) -> None:
+        """While there are tasks under way, look after the workers: they may all be dead."""
+        self.handle.session.enter(self.handle.keys)
+        ops.watch(self.handle)
+        self._watchers.add(threading.get_ident())
+
+    # results
+
+    def listen(self) -> None:
+        """The thread that hears of results. Returns when the queue of results is deleted."""
+        handle = self._results._handle
+        places = Places.of(handle, PLAIN)
+        places.life = handle.session.lease_ms  # results may be large, and nobody else wants them
+        count = 1
+        try:
+            while True:
+                items = take(handle, places, count, True, None)
+                if not items:
+                    continue
+                results = [Result.unpack(self.codec, i.value, self.attempts) for i in items]
+                arrived(handle, places, items)
+                count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
+                self._deliver(results)
+                del items, results
+        except Exception as error:  # noqa: BLE001 - whatever ends this ends the pool
+            if not self._is_closed:
+                self.fail(self._reason(error))
+
+    def _deliver(self, results: list[Result]) -> None:
+        while results:
+            job, index, ok, value = results.pop(0)
+            self._finish((job, index), (ok, value))
+            del value
+
+    def _finish(self, number: tuple[int, int], outcome: tuple[bool, Any]) -> None:
+        with self._change:
+            size = self._under_way.pop(number, None)
+            if size is None:
+                return  # it was answered before
+            self._bytes -= size
+            if self._waiting:
+                self._change.notify_all()
+            if not self._under_way:
+                watched = self.handle.watched
+                if watched is not None:
+                    watched.waiters.difference_update(self._watchers)
+        self._set(*number, outcome)
+
+    def _set(self, job: int, index: int, outcome: tuple[bool, Any]) -> None:
+        entry = self.cache.get(job)
+        if entry is None:
+            return
+        try:
+            entry._set(index, outcome)
+        except Exception as error:  # noqa: BLE001 - a callback is the user's; multiprocessing hangs
+            self.cache.pop(job, None)
+            entry._success, entry._value = False, error
+            entry._event.set()
+
+    @staticmethod
+    def _reason(error: BaseException) -> BaseException:
+        if isinstance(error, ObjectGone):
+            return ObjectGone(
+                "the results of this pool are gone: this process gave no sign of life for its "
+                "lease, or the server lost its data; make another pool"
+            )
+        return error
+
+    # the end
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing more will be heard: that is what becomes of all tasks."""
+        util.debug("the pool has failed: %s", error)
+        self.failure = error
+        while self._under_way:
+            for number in list(self._under_way):
+                self._finish(number, (False, error))
+
+    def close(self) -> None:
+        """Delete the queue of results: workers forget the tasks, and the threads end."""
+        with self._change:
+            self._is_closed = True
+            self._change.notify_all()
+            watched = self.handle.watched
+            if watched is not None:
+                watched.waiters.difference_update(self._watchers)
+        self._wanted.set()
+        try:
+            object_ops.delete(self._results._handle)
+        except ManagerClosed:
+            pass  # and so is the queue
+        except MultihostError as error:
+            util.debug("the results of a pool expire: %s", error)
+            self.handle.link.rouse()
+
+
+def chunks_for(length: int, workers: int) -> int:
+    """The chunk size of multiprocessing: four chunks a worker."""
+    chunksize, extra = divmod(length, max(workers, 1) * 4)
+    return chunksize + bool(extra)

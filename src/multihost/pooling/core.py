@@ -1,0 +1,266 @@
+"""The pool that users hold: the one of multiprocessing, whose tasks go to a server."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.pool as stdlib
+import operator
+import os
+import queue
+from collections.abc import Callable, Iterable
+from multiprocessing import util
+from typing import Any
+
+from multihost.pooling.census import PoolStatistics, statistics
+from multihost.pooling.client import Client, chunks_for
+from multihost.pooling.crew import Crew
+from multihost.pooling.lifeline import Lifeline
+from multihost.pooling.loop import Orders
+from multihost.pooling.messages import pickler_of
+from multihost.pooling.tally import Tally
+from multihost.pooling.threads import (
+    CLOSE,
+    INIT,
+    RUN,
+    TERMINATE,
+    Cache,
+    Notifier,
+    Parts,
+    start_threads,
+    terminate,
+)
+from multihost.pooling.ticket import Ticket, ident_of, session_of
+from multihost.wire.keys import beside
+from multihost.wire.ops import object as object_ops
+from multihost.wire.ops import pool as ops
+from multihost.wire.session import Session
+
+__all__ = ["SharedPool"]
+
+_stdlib: Any = stdlib
+
+
+class SharedPool(_stdlib.Pool):  # type: ignore[misc]
+    """A pool of a manager: see :class:`multihost.pool.Pool`, which makes its own manager."""
+
+    _state = INIT
+    _change_notifier: Any = None  # also of one that was refused, for __del__
+
+    def __init__(
+        self,
+        manager: Any,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        *,
+        name: str | None = None,
+        attempts: int = 1,
+        pickler: str = "pickle",
+        shut_down: bool = False,
+    ) -> None:
+        size = _checked_size(processes, name, maxtasksperchild, initializer)
+        if operator.index(attempts) < 1:
+            raise ValueError(f"attempts is at least 1, not {attempts}")
+        letter = pickler_of(pickler)
+        session = session_of(manager)
+        ident = beside("u:") if name is None else ident_of(name)
+        handle = session.handle(ident)
+        ops.create(handle)
+        if name is None:
+            session.made(handle.keys)
+            session.hold(handle.keys)
+        else:
+            _tell(session, ident, (initializer, tuple(initargs), maxtasksperchild))
+        self._context = context or multiprocessing.get_context()
+        self._open(Ticket(session, ident), size, letter, attempts, manager if shut_down else None)
+        self._crew.orders = self._crew.orders._replace(
+            initializer=initializer,
+            initargs=tuple(initargs),
+            maxtasks=maxtasksperchild,
+            joins=name is not None,
+            client=self._client.ident,
+            patient=name is not None,
+        )
+        self._manager = manager
+        self._start()
+
+    # beginning
+
+    def _open(
+        self, ticket: Ticket, size: int, letter: str, attempts: int, manager: Any = None
+    ) -> None:
+        """Make everything that a client has."""
+        self._pid = os.getpid()
+        self._ticket = ticket
+        self._ctx = self._context
+        self._processes = size
+        self._change_notifier = notifier = Notifier()
+        self._cache = cache = Cache(notifier)
+        self._taskqueue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._client = Client(ticket, cache, letter, attempts)
+        lifeline = Lifeline()
+        self._crew = Crew(self._context, size, Orders(ticket, lifeline, Tally(size)))
+        self._pool = self._crew.processes
+        self._parts = Parts(
+            self._client, self._crew, cache, self._taskqueue, notifier, lifeline, [], manager
+        )
+
+    def _start(self) -> None:
+        """Start workers and threads."""
+        parts = self._parts
+        try:
+            self._crew.fill()
+        except Exception:
+            self._crew.terminate()
+            self._crew.join()
+            self._client.close()
+            raise
+        start_threads(parts)
+        self._worker_handler, self._task_handler, self._result_handler, _ = parts.threads
+        self._terminate = util.Finalize(self, terminate, args=(parts,), exitpriority=15)
+        self._state = RUN
+
+    def _check_running(self) -> None:
+        if self._pid != os.getpid():
+            self._attach()
+        super()._check_running()
+        if self._client.failure is not None:
+            raise self._client.failure
+
+    def _attach(self) -> None:
+        """In a forked child: become another client of the same pool, without workers."""
+        state = self._state
+        client = self._client
+        self._open(self._ticket, 0, client.letter, client.attempts)
+        if state == RUN:
+            self._start()
+
+    # tasks
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: dict[str, Any] = {},  # noqa: B006 - as there; it is not changed
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> Any:
+        """``func(*args, **kwds)`` in a worker; an :class:`AsyncResult`. 1 round trip."""
+        self._check_running()
+        return self._apply_soon(func, args, kwds, callback, error_callback, soon=False)
+
+    def _apply_soon(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any],
+        kwds: dict[str, Any],
+        callback: Callable[[Any], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+        *,
+        soon: bool,
+    ) -> Any:
+        """The same, also while the pool closes; with ``soon`` together with others."""
+        result = _stdlib.ApplyResult(self, callback, error_callback)
+        send = self._client.post if soon else self._client.submit
+        send((result._job, 0, func, args, kwds))
+        return result
+
+    def _map_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Any,
+        mapper: Callable[..., Any],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> Any:
+        self._check_running()
+        if not hasattr(iterable, "__len__"):
+            iterable = list(iterable)
+        if chunksize is None:
+            chunksize = chunks_for(len(iterable), self._workers()) if iterable else 0
+        return super()._map_async(func, iterable, mapper, chunksize, callback, error_callback)
+
+    def _workers(self) -> int:
+        """How many workers there are; of a named pool, on all hosts."""
+        if self._ticket.name is None:
+            return self._processes
+        return max(len(self.statistics().workers), self._processes, 1)
+
+    def _repopulate_pool(self) -> None:
+        self._crew.fill()
+
+    # more than the standard library
+
+    @property
+    def name(self) -> str | None:
+        """The name of the pool, None if it has none. No round trip."""
+        return self._ticket.name
+
+    def statistics(self) -> PoolStatistics:
+        """What the server knows: tasks, and workers on all hosts. 3 round trips, O(workers)."""
+        return statistics(self._ticket.session, self._ticket.ident)
+
+    def delete(self) -> None:
+        """Delete a named pool for everyone, with the tasks that wait; its workers are told.
+
+        2 round trips. Clients that wait for results of these tasks wait in vain: close them first.
+        """
+        object_ops.delete(self._ticket.handle())
+
+    # the end
+
+    def close(self) -> None:
+        if self._pid == os.getpid():
+            self._parts.notifier.state = CLOSE
+        super().close()
+
+    def terminate(self) -> None:
+        if self._pid == os.getpid():
+            super().terminate()
+        else:
+            self._state = TERMINATE
+
+    def join(self) -> None:
+        if self._pid == os.getpid():
+            super().join()
+            self._terminate()  # there may be a manager to shut down
+        elif self._state == RUN:
+            raise ValueError("Pool is still running")
+
+    def __reduce__(self) -> Any:
+        raise NotImplementedError("pool objects cannot be passed between processes or pickled")
+
+
+def _checked_size(
+    processes: int | None, name: str | None, maxtasks: object, initializer: object
+) -> int:
+    """The number of local processes."""
+    if processes is None:
+        count = getattr(os, "process_cpu_count", os.cpu_count)
+        processes = count() or 1
+    if processes < 0 or (processes == 0 and name is None):
+        raise ValueError("Number of processes must be at least 1")
+    if maxtasks is not None and (not isinstance(maxtasks, int) or maxtasks <= 0):
+        raise ValueError("maxtasksperchild must be a positive int or None")
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")
+    return processes
+
+
+def _tell(session: Session, ident: str, wanted: tuple[Any, ...]) -> None:
+    """Tell the workers of a named pool how to begin, or find that they were told the same."""
+    codec = session.codec
+    packed = codec.pickle(wanted)
+    if codec.is_linked(packed):
+        raise ValueError(
+            "the initargs of a named pool may hold named objects only: it outlives unnamed ones"
+        )
+    found = ops.record(session.handle(ident), packed)
+    if found != packed and wanted != (None, (), None):
+        raise ValueError(
+            f"the pool {ident[2:]!r} was made with another initializer, other initargs or another "
+            "maxtasksperchild: attach with the same, or without, or delete it first"
+        )

@@ -1,0 +1,52 @@
+"""How a process comes to a pool: the way to the server, and which pool there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multihost.wire import directory
+from multihost.wire.keys import check_name
+from multihost.wire.session import Handle, Session
+
+__all__ = ["Ticket", "session_of"]
+
+
+class Ticket:
+    """Which pool. It can be pickled, and then holds no secret, but for a child that is spawned."""
+
+    def __init__(self, session: Session, ident: str) -> None:
+        self.session = session
+        self.ident = ident
+
+    def handle(self) -> Handle:
+        """For this process. It keeps nothing alive."""
+        return self.session.handle(self.ident)
+
+    @property
+    def name(self) -> str | None:
+        """The name of the pool, None if it has none."""
+        return self.ident[2:] if self.ident.startswith("n:") else None
+
+    def __reduce__(self) -> Any:
+        session = self.session
+        return _found, (session.origin, self.ident, directory.heirloom(session))
+
+
+def _found(origin: directory.Origin, ident: str, heirloom: bytes | None) -> Ticket:
+    return Ticket(directory.find(origin, heirloom), ident)
+
+
+def session_of(manager: Any) -> Session:
+    """The session of a manager, if pools can be had there."""
+    session: Session = manager._open_session()
+    if session.codec.serializer is not None:
+        raise ValueError(
+            "a pool pickles functions and their results, and this manager does not pickle: use a "
+            "manager with the default serializer"
+        )
+    return session
+
+
+def ident_of(name: str) -> str:
+    """The ident of a named pool."""
+    return "n:" + check_name(name)

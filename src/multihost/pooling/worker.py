@@ -1,0 +1,254 @@
+"""Workers of a named pool: what ``multihost worker URL --pool NAME`` runs.
+
+>>> from multihost.pooling.worker import serve
+>>> serve("redis://host:6379/0", "render", processes=4)  # until SIGTERM or Ctrl-C
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal, NamedTuple
+
+from multihost.errors import WorkerLost
+from multihost.managers import RedisManager
+from multihost.pooling.crew import Crew
+from multihost.pooling.lifeline import Lifeline
+from multihost.pooling.loop import GONE, Orders
+from multihost.pooling.tally import Progress, Tally
+from multihost.pooling.ticket import Ticket, ident_of, session_of
+from multihost.wire.ops import pool as ops
+
+__all__ = ["Event", "Progress", "Workers", "serve"]
+
+APART = 0.1  # seconds between two events of progress, at least
+
+
+class Event(NamedTuple):
+    """Something that the caller of :func:`serve` may want to log or to show.
+
+    ``kind`` is ``"started"``, ``"ended"`` or ``"lost"`` (it was killed, or crashed) for a worker
+    with its ``pid`` and, when it has ended, its ``exitcode``; ``"progress"`` when tasks began or
+    ended; ``"stopping"`` when no more are taken. ``progress`` counts the tasks of all workers.
+    """
+
+    kind: Literal["started", "ended", "lost", "progress", "stopping"]
+    progress: Progress
+    pid: int | None = None
+    exitcode: int | None = None
+
+
+class _Bell:
+    """A pipe that workers write to when something has happened, unless nobody has heard of the last
+    time.
+    """
+
+    def __init__(self) -> None:
+        self.out, self._in = multiprocessing.Pipe(duplex=False)
+        os.set_blocking(self._in.fileno(), False)
+
+    def __getstate__(self) -> Any:
+        return self._in
+
+    def __setstate__(self, in_: Any) -> None:
+        self._in = in_
+
+    def ring(self) -> None:
+        with contextlib.suppress(OSError):  # it is full of rings, or nobody listens any more
+            os.write(self._in.fileno(), b".")
+
+    def heard(self) -> None:
+        os.read(self.out.fileno(), 1 << 16)
+
+    def close(self) -> None:
+        self.out.close()
+        self._in.close()
+
+
+class Workers:
+    """Worker processes of a named pool, which are replaced when they die.
+
+    ``manager`` is a manager or a URL. ``on_event`` is called with an :class:`Event`, in the thread
+    of :meth:`run`. The pool's record says how workers begin (initializer) and after how many tasks
+    they are replaced. The pool need not exist yet. If it is deleted, workers wait for the next one
+    of that name; with ``until_deleted`` they end.
+    """
+
+    def __init__(
+        self,
+        manager: Any,
+        name: str,
+        processes: int | None = None,
+        *,
+        context: Any = None,
+        on_event: Callable[[Event], object] | None = None,
+        until_deleted: bool = False,
+    ) -> None:
+        if processes is not None and processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        self._own = isinstance(manager, str)
+        self.manager = RedisManager(manager) if self._own else manager
+        self._session = session_of(self.manager)
+        self._ident = ident_of(name)
+        self._on_event = on_event
+        self._until_deleted = until_deleted
+        size = processes or getattr(os, "process_cpu_count", os.cpu_count)() or 1
+        self._lifeline = Lifeline()
+        self._tally = Tally(size)
+        self._bell = None if on_event is None else _Bell()
+        orders = Orders(
+            Ticket(self._session, self._ident),
+            self._lifeline,
+            self._tally,
+            self._bell,
+            joins=True,
+            patient=True,
+            deaf=True,
+        )
+        self._crew = Crew(context or multiprocessing.get_context("spawn"), size, orders)
+        self._out, self._in = multiprocessing.Pipe(duplex=False)
+        self._told = Progress(0, 0, 0)
+        self._is_stopping = False
+
+    @property
+    def progress(self) -> Progress:
+        """What all workers have done so far. No round trip."""
+        return self._tally.progress()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run now."""
+        return [process.pid for process in self._crew.processes if process.pid]
+
+    def stop(self) -> None:
+        """Take no more tasks, finish those that have begun, and return from :meth:`run`. Any thread
+        may call it, and a signal handler; a second time ends the workers at once.
+        """
+        self._in.send_bytes(b".")
+
+    def run(self) -> Progress:
+        """Keep the workers alive until they are told to stop; what they have done.
+
+        Raises WorkerLost if workers end before they are ready, for example because the initializer
+        raises; LinkError if the server is lost.
+        """
+        try:
+            self._create()
+            self._fill()
+            while self._crew.processes or not self._is_stopping:
+                self._wait()
+                self._tell("progress")
+            return self.progress
+        finally:
+            self._end()
+
+    def _create(self) -> None:
+        ops.create(self._session.handle(self._ident))
+
+    def _fill(self) -> None:
+        before = set(self.pids)
+        self._crew.fill()
+        for pid in self.pids:
+            if pid not in before:
+                self._tell("started", pid)
+
+    def _wait(self) -> None:
+        """For one thing to happen, or a while after the last progress."""
+        bell = [] if self._bell is None else [self._bell.out]
+        ready = wait([*self._crew.sentinels, self._out, *bell])
+        if self._out in ready:
+            self._stop()
+        if bell and bell[0] in ready and len(ready) == 1:
+            wait([*self._crew.sentinels, self._out], APART)  # more rings than anybody wants to hear
+        if bell and bell[0] in ready:
+            self._bell.heard()  # type: ignore[union-attr]
+        ended = list(self._crew.reap())
+        for process in ended:
+            self._tell("ended" if _is_orderly(process) else "lost", process.pid, process.exitcode)
+        if ended and not self._is_stopping:
+            self._replace(ended)
+
+    def _replace(self, ended: list[BaseProcess]) -> None:
+        if any(process.exitcode == GONE for process in ended):
+            if self._until_deleted:
+                self._stop()
+                return
+            self._create()
+        if self._crew.trouble is not None:
+            raise WorkerLost(f"no worker for {self._ident[2:]!r}: {self._crew.trouble}")
+        self._fill()
+
+    def _stop(self) -> None:
+        if self._out.poll():
+            self._out.recv_bytes()
+        if self._is_stopping:
+            self._crew.kill()
+        else:
+            self._crew.terminate()
+        self._is_stopping = True
+        self._tell("stopping")
+
+    def _tell(self, kind: Any, pid: int | None = None, exitcode: int | None = None) -> None:
+        progress = self.progress
+        if self._on_event is None or (kind == "progress" and progress == self._told):
+            return
+        self._told = progress
+        self._on_event(Event(kind, progress, pid, exitcode))
+
+    def _end(self) -> None:
+        self._crew.kill()
+        self._crew.join()
+        self._lifeline.discard()
+        if self._bell is not None:
+            self._bell.close()
+        for end in (self._out, self._in):
+            end.close()
+        if self._own:
+            self.manager.shutdown()
+
+
+def serve(
+    manager: Any,
+    name: str,
+    processes: int | None = None,
+    *,
+    context: Any = None,
+    on_event: Callable[[Event], object] | None = None,
+    until_deleted: bool = False,
+) -> Progress:
+    """Run workers for a named pool until SIGTERM or Ctrl-C; what they have done.
+
+    The first signal lets them finish what they have begun, the second one ends them at once.
+    Outside of the main thread signals are not handled: use :class:`Workers` there. Arguments as
+    there.
+    """
+    workers = Workers(
+        manager, name, processes, context=context, on_event=on_event, until_deleted=until_deleted
+    )
+    with _signals(workers):
+        return workers.run()
+
+
+@contextlib.contextmanager
+def _signals(workers: Workers) -> Iterator[None]:
+    """Signals stop the workers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: workers.stop()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _is_orderly(process: BaseProcess) -> bool:
+    return process.exitcode in (0, GONE)

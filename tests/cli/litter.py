@@ -1,0 +1,135 @@
+"""Everything that gc looks for, as kills and other programs leave it behind."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+from multihost import RedisManager
+from multihost.wire.ops import ownership
+from tests.support.server import ExternalServer, Server
+
+__all__ = ["GHOST", "LITTER", "begin_only", "let_go_only", "lose", "make_idle"]
+
+AnyServer = Server | ExternalServer
+
+GHOST = "ghost"  # a session that is dead
+
+
+def lose(server: AnyServer, proxy: Any, *parts: str) -> None:
+    """Another program deletes parts of an object."""
+    keys = proxy._handle.keys
+    server.command("DEL", *[getattr(keys, part) for part in parts])
+
+
+def begin_only(manager: RedisManager, name: str, inner: Any) -> Any:
+    """A container was about to be made, and whoever makes it was killed."""
+    handle = manager._session.handle("n:" + name)
+    ownership.retain(handle, [handle.codec.dump(inner)])
+    return handle
+
+
+def let_go_only(action: Any) -> None:
+    """Whoever removes something is killed before he disowns it."""
+    with mock.patch.object(ownership, "_disown_dropped"):
+        action()
+
+
+def make_idle(server: AnyServer, key: bytes, seconds: int = 7200) -> None:
+    """As if nobody had touched the key for so long."""
+    packed = server.command("DUMP", key)
+    server.command("RESTORE", key, 0, packed, "REPLACE", "IDLETIME", seconds)
+
+
+# -- each kind; what is returned is what must be well afterwards
+
+
+def _name(server: AnyServer, m: RedisManager) -> str:
+    lose(server, m.Value("i", 1, name="gone-value"), "data")
+    return "gone-value"
+
+
+def _remains(server: AnyServer, m: RedisManager) -> str:
+    gone = m.dict("gone-dict", {"a": 1})
+    server.command("HDEL", gone._handle.keys.names, "gone-dict")
+    lose(server, gone, "data")
+    queue = m.Queue("gone-queue")
+    data = queue._handle.keys.data
+    queue.delete()
+    server.command("RPUSH", data + b":flight:ghost.1", "x")
+    return "gone-dict"
+
+
+def _unfinished(server: AnyServer, m: RedisManager) -> str:
+    handle = begin_only(m, "never-made", m.list([1]))
+    make_idle(server, handle.keys.refs)
+    return "never-made"
+
+
+def _released(server: AnyServer, m: RedisManager) -> str:
+    d = m.dict("keeper")
+    d["x"] = m.list([1])
+    let_go_only(lambda: d.pop("x"))
+    return "keeper"
+
+
+def _unkept(server: AnyServer, m: RedisManager) -> str:
+    d = m.dict("lost-owner")
+    d["x"] = inner = m.list([1])
+    server.command("HDEL", d._handle.keys.names, "lost-owner")
+    lose(server, d, "data", "index", "refs")
+    return inner._token.ident
+
+
+def _unkept_by_all(server: AnyServer, m: RedisManager) -> str:
+    d = m.dict("other-owner")
+    d["x"] = inner = m.list([2])
+    lose(server, inner, "owners")
+    return inner._token.ident
+
+
+def _unkept_circle(server: AnyServer, m: RedisManager) -> str:
+    d = m.dict("of-a-circle")
+    d["a"] = a = m.list()
+    b = m.list([a])
+    a.append(b)
+    with mock.patch.object(ownership, "_break_circle", return_value=[]):
+        d.delete()
+    return a._token.ident
+
+
+def _dead_sessions(server: AnyServer, m: RedisManager) -> str:
+    def haunt(proxy: Any, **fields: str) -> bytes:
+        keys = proxy._handle.keys
+        server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
+        return keys.data
+
+    haunt(m.Lock("dead-lock"), h="ghost.0.MainThread.0000000000000001")
+    haunt(m.Semaphore("dead-semaphore", 2), v="1", **{"p:ghost": "1"})
+    haunt(m.Barrier("dead-barrier", 3), c="1", **{"q:ghost.0.MainThread": "0"})
+    haunt(m.Condition("dead-condition"), **{"z:ghost.0.MainThread": "0", "c:0": "1"})
+    haunt(m.Condition("held-by-the-dead"), h="ghost.0.MainThread.0000000000000001")
+    queue = m.Queue("dead-queue", 5)
+    data = haunt(queue, **{"w": "1", "q:ghost.0.MainThread": "1"})
+    server.command("HSET", data + b":refs", "f:ghost", 1)
+    server.command("RPUSH", data + b":flight:ghost.1", queue._handle.codec.dump("back"))
+    return "dead-lock"
+
+
+def _stray(server: AnyServer, m: RedisManager) -> str:
+    queue = m.Queue("with-a-stray")
+    data = queue._handle.keys.data
+    server.command("RPUSH", data + b":flight:ghost.7", queue._handle.codec.dump("stray"))
+    return "with-a-stray"
+
+
+LITTER = {
+    "name": [_name],
+    "remains": [_remains],
+    "unfinished": [_unfinished],
+    "released": [_released],
+    "unkept": [_unkept, _unkept_by_all, _unkept_circle],
+    "dead session": [_dead_sessions],
+    "stray": [_stray],
+}
+"""For each kind what leaves some of it, and returns the name or ident it is about."""

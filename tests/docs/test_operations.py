@@ -1,0 +1,119 @@
+"""The least rights that docs/operations.md names: they suffice, and none is too many."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+import multihost.wire
+from multihost import RedisManager
+from multihost.wire import script
+from multihost.wire.ops import checkup
+from tests.objects.bodies import BODIES
+from tests.support.procs import ROOT
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
+[BLOCK] = re.findall(r"```sh\nredis-cli ACL SETUSER (.*?)```", PAGE, re.DOTALL)
+NAME, *RULES = shlex.split(BLOCK.replace("\\\n", " "))
+GRANTED = {rule[1:] for rule in RULES if rule[0] == "+"}
+DISPENSABLE = re.findall(r"^\| (`[^\n]*?`) \| [^\n]*$", PAGE.split("| without |")[1], re.MULTILINE)
+
+WITHOUT_PERMISSION = {"auth", "hello"}  # always allowed
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as own:
+        own.command("ACL", "SETUSER", NAME, *RULES)
+        yield own
+
+
+def used() -> set[str]:
+    """The commands that occur in the code."""
+    found = {
+        command
+        for name in script.all_names()
+        for command in re.findall(r"'([A-Z]{3,})'", script.source_of(name))
+    }
+    for module in Path(multihost.wire.__file__).parent.rglob("*.py"):
+        found |= set(re.findall(r'\bb"([A-Z]{3,})"', module.read_text("utf-8")))
+    return {command.lower() for command in found}
+
+
+def test_they_are_what_occurs_in_the_code(server: Server) -> None:
+    commands = {row[0].decode() for row in server.command("COMMAND")}
+    granted = {command.partition("|")[0] for command in GRANTED}
+    others = WITHOUT_PERMISSION | {command.lower() for command in checkup.OF_TOOLS}
+    assert granted == used() & commands - others, "change docs/operations.md, too"
+
+
+def tour(url: str) -> None:
+    """Something of every type, with a wait and a holder."""
+    with RedisManager(url) as m, RedisManager(url) as other:
+        for body in BODIES:
+            body(m)
+        lock = m.Lock("lock")
+        assert lock.acquire()
+        waits = threading.Thread(target=lambda: other.Lock("lock").acquire() and lock.release())
+        waits.start()
+        wait_until(lambda: lock.statistics().waiters)
+        lock.release()
+        waits.join()
+        with m.RLock() as held, m.Semaphore(2) as permit:
+            assert held
+            assert permit
+        condition, event, barrier = m.Condition(), m.Event(), m.Barrier(1)
+        with condition:
+            condition.notify()
+            assert not condition.wait(0)
+        event.set()
+        assert event.wait(1)
+        event.clear()
+        assert not event.wait(0.01)
+        assert barrier.wait() == 0
+        for queue in (m.Queue(2), m.LifoQueue(), m.SimpleQueue(), m.Queue(redeliver=True)):
+            queue.put(1)
+            assert queue.get() == 1
+        ranked = m.PriorityQueue()
+        ranked.put_many([3, 1])
+        assert ranked.get_many(2) == [1, 3]
+        m.delete("lock")
+
+
+def test_a_tour_of_every_type_needs_no_more(server: Server) -> None:
+    server.command("ACL", "LOG", "RESET")
+    tour(server.url_for(NAME, "PASSWORD"))
+    assert [entry[7] for entry in server.command("ACL", "LOG")] == []
+
+
+def test_a_connection_of_redis_py_needs_no_more(server: Server) -> None:
+    server.command("ACL", "LOG", "RESET")
+    client = redis.Redis.from_url(server.url_for(NAME, "PASSWORD"))
+    with RedisManager(client=client) as manager:
+        queue = manager.Queue()
+        queue.put(manager.dict(a=1))
+        assert queue.get().copy() == {"a": 1}
+    refused = {entry[7] for entry in server.command("ACL", "LOG")}
+    assert refused <= {b"client|setinfo", b"client"}  # as Redis 6.2 calls it
+
+
+def test_nothing_outside_the_namespace_is_within_reach(server: Server) -> None:
+    with pytest.raises(multihost.AccessDenied):
+        RedisManager(server.url_for(NAME, "PASSWORD"), namespace="billing")
+
+
+def test_what_is_said_to_be_dispensable_is(server: Server) -> None:
+    names = [name for cell in DISPENSABLE for name in re.findall(r"`(.*?)`", cell)]
+    rights = {name.replace("\\", "") for name in names}
+    assert rights < GRANTED
+    kept = [rule for rule in RULES if rule[1:] not in rights]
+    server.command("ACL", "SETUSER", "fewer", *kept)
+    tour(server.url_for("fewer", "PASSWORD"))

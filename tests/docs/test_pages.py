@@ -1,0 +1,89 @@
+"""The README, the tutorial and the how-to pages do what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ANYHOST, blocks
+from tests.support.procs import ROOT
+from tests.support.server import Server
+
+CONTENTS = re.findall(
+    r"^(?:tutorial|howto/\S+)$", (ROOT / "docs" / "index.md").read_text("utf-8"), re.MULTILINE
+)
+PAGES = {
+    "README.md": ROOT / "README.md",
+    **{f"docs/{page}.md": ROOT / "docs" / f"{page}.md" for page in CONTENTS},
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server(tcp=True) as own:
+        yield own
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where ``python`` is the one that runs the tests."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        return int(own.getsockname()[1])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_does_what_it_says(name: str, server: Server, path: str, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("MULTIHOST_URL")
+    }
+    environment |= {"PATH": path, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    command = [
+        *(sys.executable, "-m", "tests.docs.pages", str(PAGES[name])),
+        *(f"{ANYHOST}={server.tcp_url}", f"6399={free_port()}"),
+    ]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as player:
+        try:
+            said, _ = player.communicate(timeout=45)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(player.pid, signal.SIGKILL)
+    server.command("FLUSHALL")
+    assert player.returncode == 0, said
+
+
+def test_every_block_is_of_a_language_that_is_run_or_known() -> None:
+    for name, page in PAGES.items():
+        text = page.read_text("utf-8")
+        fences = [line[3:] for line in text.splitlines() if line.startswith("```") and line[3:]]
+        unknown = set(fences) - {"python", "pycon", "console", "sh", "text", "diff", "json", "yaml"}
+        assert not unknown, (name, unknown)
+        known = sum(fence in ("python", "pycon", "console") for fence in fences)
+        assert known == len(list(blocks(text))), f"{name}: a comment must be right above its block"

@@ -1,0 +1,154 @@
+"""What docker-compose.yml starts, on hosts that are network namespaces.
+
+Commands and server options are read from that file; containers, which need Docker, are not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from multihost import RedisManager
+from tests.support.hosts import Hosts
+from tests.support.procs import ROOT, spawn_script
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+SERVICES = COMPOSE["services"]
+PASSWORD = "only-an-example"
+STEP = "2500"
+TASKS = 24
+DONE = re.compile(r" *\d+ primes below +(\d+) by ([\w-]+)/\d+")
+SPACES = {"redis": "a", "driver": "a", "worker-a": "b", "worker-b": "c"}
+
+
+def server_options() -> dict[str, str]:
+    """What the service says behind ``redis-server``, but for the password."""
+    words = [str(word) for word in SERVICES["redis"]["command"][1:]]
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    assert options.pop("--requirepass") == "${REDIS_PASSWORD:-only-an-example}"
+    return {name.removeprefix("--").replace("-", "_"): value for name, value in options.items()}
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    with Hosts(3) as three:
+        yield three
+
+
+@pytest.fixture
+def server(hosts: Hosts) -> Iterator[Server]:
+    with Server(
+        tcp=True,
+        host=hosts.address["a"],
+        prefix=hosts.prefix("a"),
+        password=PASSWORD,
+        **server_options(),
+    ) as redis:
+        yield redis
+
+
+def start(hosts: Hosts, server: Server, service: str, *more: str) -> subprocess.Popen[str]:
+    """What the container runs, where its host name is that of the service."""
+    url: str = SERVICES[service]["environment"]["MULTIHOST_URL"]
+    assert url == "redis://:${REDIS_PASSWORD:-only-an-example}@redis:6379/0"
+    url = f"redis://:{PASSWORD}@{server.host}:{server.port}/0"
+    program, *args = SERVICES[service]["command"]
+    command = [str(Path(sys.executable).parent / program), *args, *more]
+    name = SERVICES[service]["hostname"]
+    return hosts.run(
+        SPACES[service],
+        ["unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh", *command],
+        cwd=ROOT / "examples" / "compose",
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "MULTIHOST_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_two_hosts_work_and_one_is_cut_off_meanwhile(hosts: Hosts, server: Server) -> None:
+    workers = [start(hosts, server, name) for name in ("worker-a", "worker-b")]
+    driver = start(hosts, server, "driver", STEP)
+    assert driver.stdout is not None
+    lines: list[tuple[str, str]] = []
+
+    def read(count: int) -> None:
+        assert driver.stdout is not None
+        for _ in range(count):
+            line = driver.stdout.readline()
+            found = DONE.fullmatch(line.rstrip())
+            assert found, line
+            lines.append((found[1], found[2]))
+
+    read(4)
+    hosts.cut("b")
+    before = len(lines)
+    while sum(host == "worker-b" for _, host in lines[before:]) < 4:
+        read(1)
+    hosts.heal("b")
+    read(TASKS - len(lines))
+    done = Counter(host for _, host in lines)
+    said = [line.rstrip() for line in driver.stdout]
+    assert said == [f"{host} did {tasks} of {TASKS} tasks" for host, tasks in sorted(done.items())]
+    assert len({limit for limit, _ in lines}) == TASKS
+    assert set(done) == {"worker-a", "worker-b"}
+    assert driver.wait(10) == 0
+    assert [worker.wait(20) for worker in workers] == [0, 0]
+
+
+WORKER = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from multihost import RedisManager
+from multihost.pooling.worker import serve
+manager = RedisManager(sys.argv[3], lease=1.0, timeout=1.0)
+print("ready", flush=True)
+serve(manager, "primes", 1, until_deleted=True)
+"""
+
+
+def test_a_host_that_stays_away_loses_its_tasks_to_others(hosts: Hosts, server: Server) -> None:
+    """For longer than its lease; when it is back nothing is done twice for the client."""
+    folder = str(ROOT / "examples" / "compose")
+    args = [str(ROOT / "src"), folder, server.tcp_url]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(importing(folder))
+        from work import primes_below
+
+        manager = stack.enter_context(RedisManager(server.url))
+        pool = stack.enter_context(manager.Pool(0, name="primes", attempts=3))
+        far = stack.enter_context(spawn_script(WORKER, args=args, prefix=hosts.prefix("b")))
+        assert far.line() == "ready"
+        wait_until(lambda: len(pool.statistics().workers) == 1, 20)
+        hosts.cut("b")
+        results = pool.map_async(primes_below, range(1000, 9000, 1000), chunksize=1)
+        near = stack.enter_context(spawn_script(WORKER, args=args, prefix=hosts.prefix("c")))
+        assert near.line() == "ready"
+        assert [result[0] for result in results.get(30)] == list(range(1000, 9000, 1000))
+        hosts.heal("b")
+        assert pool.apply(primes_below, (100,))[:2] == (100, 25)
+        pool.delete()
+        far.finish()
+        near.finish()
+
+
+@contextlib.contextmanager
+def importing(folder: str) -> Iterator[Any]:
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        sys.modules.pop("work", None)

@@ -1,0 +1,172 @@
+"""Clients that die, that share a pool, and that lose their server."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import pytest
+
+from multihost import LinkError, Manager, ManagerClosed, ObjectGone, RedisManager
+from tests.pool import work
+from tests.support.procs import is_alive, kill9, spawn_script
+from tests.support.waiting import wait_until
+
+FORK = multiprocessing.get_context("fork")
+
+CLIENT = """
+import sys, signal, multiprocessing
+from multihost import RedisManager
+from tests.pool import work
+
+multiprocessing.set_start_method(sys.argv[2])
+manager = RedisManager(sys.argv[1], lease=2)
+pool = manager.Pool(2, name=sys.argv[3] or None)
+print(*sorted(process.pid for process in pool._pool), flush=True)
+pool.map_async(work.double, range(100_000), 1)
+pool.apply(work.double, (1,))
+print("at work", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_and_keys_of_a_killed_client_go(fresh_server, method):
+    with spawn_script(CLIENT, args=[fresh_server.url, method, ""]) as client:
+        workers = [int(pid) for pid in client.line().split()]
+        assert client.line() == "at work"
+        client.kill()
+        client.wait()
+        wait_until(lambda: not any(map(is_alive, workers)))
+    wait_until(lambda: not _objects(fresh_server), timeout=10)
+
+
+def test_tasks_of_a_killed_client_are_dropped_and_its_pool_goes_on(fresh_server):
+    with RedisManager(fresh_server.url, lease=2) as manager:
+        with spawn_script(CLIENT, args=[fresh_server.url, "fork", "ours"]) as client:
+            workers = [int(pid) for pid in client.line().split()]
+            assert client.line() == "at work"
+            client.kill()
+            client.wait()
+        with manager.Pool(1, name="ours", context=FORK) as pool:
+            assert pool.apply_async(work.double, (3,)).get(20) == 6
+            wait_until(lambda: not any(map(is_alive, workers)))
+            assert pool.statistics().waiting == 0
+        manager.delete("ours")
+
+
+def _objects(server):
+    return [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
+
+
+def test_two_clients_of_one_pool_get_what_is_theirs(manager, url):
+    with (
+        RedisManager(url, lease=5) as other,
+        manager.Pool(1, name="ours", context=FORK) as first,
+        other.Pool(1, name="ours", context=FORK) as second,
+    ):
+        ones = first.map_async(work.pid, range(300), 1)
+        twos = second.map_async(work.pid, range(300), 1)
+        wait_until(lambda: len(first.statistics().workers) == 2)
+        assert {*ones.get(10), *twos.get(10)} <= {w.pid for w in first.statistics().workers}
+        results = [
+            pool.map_async(work.add, range(n, n + 2000), 7)
+            for n in (0, 5000)
+            for pool in (first, second)
+        ]
+        assert [r.get(20)[0] for r in results] == [1, 1, 5001, 5001]
+    manager.delete("ours")
+
+
+def test_who_leaves_lets_others_tasks_finish(manager, url):
+    began, go_on = manager.Queue(), manager.Event()
+    with RedisManager(url, lease=5) as other:
+        helper = other.Pool(1, name="ours", context=FORK)
+        with manager.Pool(0, name="ours") as pool:
+            result = pool.apply_async(work.say_and_wait, (began, go_on, 5))
+            worker = began.get(timeout=5)
+            helper.terminate_soon = threading.Thread(target=helper.terminate)
+            helper.terminate_soon.start()
+            wait_until(lambda: helper._state == "TERMINATE")
+            go_on.set()
+            assert result.get(10) == 5
+            helper.terminate_soon.join()
+            helper.join()
+            assert not is_alive(worker)
+        manager.delete("ours")
+
+
+def test_the_private_server_is_killed():
+    manager = Manager()
+    pool = manager.Pool(2, context=FORK)
+    began, go_on = manager.Queue(), manager.Event()
+    waits = pool.apply_async(work.say_and_wait, (began, go_on))
+    more = pool.starmap_async(work.say_and_wait, [(began, go_on)] * 50, 1)
+    began.get(timeout=5)
+    process_id = int(
+        manager._session.link.ask(b"INFO", b"server").split(b"process_id:")[1].split()[0]
+    )
+    kill9(process_id)
+    for result in (waits, more):
+        with pytest.raises(LinkError):
+            result.get(10)
+    with pytest.raises(LinkError):
+        pool.apply(work.double, (1,))
+    pool.terminate()
+    pool.join()
+    manager.shutdown()
+
+
+def test_the_manager_is_shut_down(url):
+    manager = RedisManager(url)
+    began, go_on = manager.Queue(), manager.Event()
+    pool = manager.Pool(1, context=FORK)
+    result = pool.apply_async(work.say_and_wait, (began, go_on))
+    began.get(timeout=5)
+    manager.shutdown()
+    with pytest.raises(ManagerClosed):
+        result.get(5)
+    wait_until(lambda: not pool._pool)
+    with pytest.raises(ManagerClosed):
+        pool.map(work.double, [1])
+    pool.terminate()
+    pool.join()
+
+
+def test_a_pool_that_is_deleted_by_others(manager):
+    with manager.Pool(1, name="ours", context=FORK) as pool:
+        assert pool.apply(work.double, (1,)) == 2
+        pool.delete()
+        with pytest.raises(ObjectGone):
+            pool.apply_async(work.double, (2,)).get(5)
+
+
+@pytest.mark.parametrize("side", ["client", "worker"])
+def test_cut_connections_lose_and_repeat_nothing(manager, proxy, side):
+    marks = manager.dict()
+    with RedisManager(proxy.url, lease=5) as behind:
+        mine, theirs = (behind, manager) if side == "client" else (manager, behind)
+        with (
+            theirs.Pool(2, name="ours", context=FORK),
+            mine.Pool(0, name="ours") as pool,
+        ):
+            result = pool.map_async(_mark, [(marks, x) for x in range(600)], 1)
+            for n in range(5):
+                wait_until(lambda n=n: len(marks) > 100 * n)
+                proxy.cut_all()
+            rules = [
+                proxy.cut_after_reply(b"EVALSHA", nth=3),
+                proxy.cut_mid_reply(b"EVALSHA", nth=9),
+                proxy.cut_before_request(b"EVALSHA", nth=15),
+            ]
+            assert result.get(30) == list(range(600))
+            for rule in rules:
+                rule.disarm()
+    manager.delete("ours")
+    assert set(marks.values()) == {1}
+
+
+def _mark(pair):
+    marks, x = pair
+    marks.increment(x)
+    return x

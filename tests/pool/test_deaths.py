@@ -1,0 +1,118 @@
+"""Workers that die in the middle of a task, or end themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+import threading
+
+import pytest
+
+from multihost import WorkerLost
+from tests.pool import work
+from tests.support.procs import kill9
+from tests.support.waiting import wait_until
+
+FORK = multiprocessing.get_context("fork")
+
+
+def test_the_task_of_a_killed_worker_is_lost_and_others_are_not(manager):
+    with manager.Pool(2, context=FORK) as pool:
+        lost = pool.apply_async(work.die)
+        assert pool.map(work.double, range(20), 1) == list(range(0, 40, 2))
+        with pytest.raises(WorkerLost, match="begun once"):
+            lost.get(10)
+        assert len(set(pool.map(work.pid, range(50), 1))) <= 2
+
+
+def test_with_attempts_it_is_run_again(manager):
+    marks = manager.dict()
+    with manager.Pool(1, context=FORK, attempts=2) as pool:
+        assert pool.apply_async(work.die_once, (marks, 5)).get(10) == 5
+        assert marks.copy() == {5: 2}
+        with pytest.raises(WorkerLost, match="begun 2 times"):
+            pool.apply_async(work.die).get(10)
+
+
+def test_a_client_hears_of_it_when_no_worker_is_left(manager):
+    began, go_on = manager.Queue(), manager.Event()
+    with (
+        manager.Pool(1, name="lonely", context=FORK) as others,
+        manager.Pool(0, name="lonely") as p,
+    ):
+        lost = p.apply_async(work.say_and_wait, (began, go_on))
+        worker = began.get(timeout=5)
+        others._crew.size = 0  # nobody replaces it
+        kill9(worker)
+        with pytest.raises(WorkerLost):
+            lost.get(10)
+        wait_until(lambda: not p.statistics().workers)
+        assert p.statistics().waiting == 0
+    manager.delete("lonely")
+
+
+def test_exit_and_interrupt_end_the_worker_and_are_reported(manager, capfd):
+    with manager.Pool(1, context=FORK) as pool:
+        with pytest.raises(WorkerLost, match=r"SystemExit\(3\)"):
+            pool.apply_async(work.leave, (3,)).get(10)
+        with pytest.raises(WorkerLost, match="KeyboardInterrupt"):
+            pool.apply_async(work.interrupt).get(10)
+        assert pool.apply(work.double, (4,)) == 8
+
+
+def test_an_initializer_that_raises_ends_the_pool(manager, capfd):
+    with manager.Pool(1, work.refuse, context=FORK) as pool:
+        with pytest.raises(WorkerLost, match="initializer"):
+            pool.apply_async(work.double, (1,)).get(10)
+        with pytest.raises(WorkerLost, match="initializer"):
+            pool.apply(work.double, (1,))
+    assert "no worker today" in capfd.readouterr().err
+
+
+@contextlib.contextmanager
+def killing(pool, seconds, counts):
+    """Somebody kills a worker every so many seconds, and counts them."""
+    stop = threading.Event()
+
+    def kill():
+        while not stop.wait(seconds):
+            process = random.choice([*pool._pool, None])
+            if process is not None and process.pid:
+                counts.append(process.pid)
+                os.kill(process.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        killer.join()
+
+
+def test_every_result_comes_once_or_is_lost_while_workers_are_killed(manager):
+    killed, found = [], []
+    with manager.Pool(3, context=FORK) as pool, killing(pool, 0.08, killed):
+        results = pool.imap(work.double, range(10_000))
+        while True:
+            try:
+                found.append(next(results))
+            except StopIteration:
+                break
+            except WorkerLost:
+                found.append(None)
+    assert len(found) == 10_000
+    assert all(value in (None, 2 * index) for index, value in enumerate(found))
+    assert killed
+    assert found.count(None) <= len(killed)
+
+
+def test_with_attempts_all_results_come_while_workers_are_killed(manager):
+    killed = []
+    with manager.Pool(3, context=FORK, attempts=50) as pool, killing(pool, 0.08, killed):
+        found = pool.map_async(work.double, range(10_000), 2).get(60)
+    assert found == list(range(0, 20_000, 2))
+    assert killed

@@ -1,0 +1,216 @@
+"""Workers that join a named pool from outside, and leave it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+
+import pytest
+
+from multihost import RedisManager, WorkerLost
+from multihost.pooling.worker import Workers, serve
+from tests.pool import work
+from tests.support.procs import is_alive, spawn_script
+from tests.support.waiting import wait_until
+
+FORK = multiprocessing.get_context("fork")
+
+SERVE = """
+import sys
+from multiprocessing import get_context
+from multihost.pooling.worker import serve
+
+if __name__ == "__main__":
+    say = lambda event: print(event.kind, event.pid or "", flush=True)
+    progress = serve(sys.argv[1], "ours", 2, context=get_context("fork"), on_event=say)
+    print("done", progress.done, flush=True)
+"""
+
+
+@pytest.fixture
+def pool(manager):
+    with manager.Pool(0, name="ours") as pool:
+        yield pool
+    manager.delete("ours")
+
+
+def wait_for(script, *kinds):
+    found = []
+    while len(found) < len(kinds):
+        kind, *pid = script.line().split()
+        if kind == kinds[len(found)]:
+            found.append(int(pid[0]) if pid else None)
+    return found
+
+
+@pytest.fixture
+def crew(manager):
+    """Workers in a thread of this process, as many as asked for."""
+    started = []
+
+    def start(*args, **kwds):
+        workers = Workers(manager, "ours", *args, context=FORK, **kwds)
+        thread = threading.Thread(target=workers.run)
+        thread.start()
+        started.append((workers, thread))
+        return workers, thread
+
+    yield start
+    for workers, thread in started:
+        if thread.is_alive():
+            workers.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_workers_join_and_leave_during_a_map(pool, url):
+    result = pool.map_async(work.add, range(3000), 1)
+    done = 0
+    for _ in range(3):
+        with spawn_script(SERVE, args=[url]) as script:
+            workers = wait_for(script, "started", "started")
+            wait_until(lambda pids=set(workers): pids <= {w.pid for w in pool.statistics().workers})
+            os.kill(script.pid, signal.SIGTERM)
+            done += int(script.finish().split()[-1])
+            assert not any(map(is_alive, workers))
+        wait_until(lambda: not pool.statistics().workers)
+    with spawn_script(SERVE, args=[url]) as script:
+        assert result.get(30) == list(range(1, 3001))
+        os.kill(script.pid, signal.SIGTERM)
+        done += int(script.finish().split()[-1])
+    assert done == 3000  # each task once
+
+
+def test_the_first_signal_waits_for_tasks_and_the_second_does_not(pool, url, manager):
+    began, go_on = manager.Queue(), manager.Event()
+    with spawn_script(SERVE, args=[url]) as script:
+        results = [pool.apply_async(work.say_and_wait, (began, go_on, n)) for n in range(2)]
+        workers = [began.get(timeout=10) for _ in range(2)]
+        os.kill(script.pid, signal.SIGTERM)
+        wait_for(script, "stopping")
+        assert all(map(is_alive, workers))
+        go_on.set()
+        assert [r.get(10) for r in results] == [0, 1]
+        assert "done 2" in script.finish()
+    go_on.clear()
+    with spawn_script(SERVE, args=[url]) as script:
+        lost = pool.apply_async(work.say_and_wait, (began, go_on))
+        began.get(timeout=10)
+        os.kill(script.pid, signal.SIGINT)
+        wait_for(script, "stopping")
+        os.kill(script.pid, signal.SIGTERM)
+        assert "lost" in script.finish()
+        with pytest.raises(WorkerLost):
+            lost.get(10)
+
+
+def test_workers_whose_parent_is_killed_finish_their_task(pool, url, manager):
+    began, go_on = manager.Queue(), manager.Event()
+    with spawn_script(SERVE, args=[url]) as script:
+        workers = wait_for(script, "started", "started")
+        result = pool.apply_async(work.say_and_wait, (began, go_on, 7))
+        busy = began.get(timeout=10)
+        script.kill()
+        script.wait()
+        wait_until(lambda: not any(is_alive(pid) for pid in workers if pid != busy))
+        assert is_alive(busy)
+        go_on.set()
+        assert result.get(10) == 7
+        wait_until(lambda: not is_alive(busy))
+
+
+def test_a_killed_worker_is_replaced_and_events_tell(manager, crew):
+    events = []
+    workers, _ = crew(1, on_event=events.append)
+    with manager.Pool(0, name="ours") as pool:
+        with pytest.raises(WorkerLost):
+            pool.apply_async(work.die).get(10)
+        assert pool.apply_async(work.double, (4,)).get(10) == 8
+        with pytest.raises(KeyError):
+            pool.apply(work.fail, ("no",))
+        wait_until(lambda: workers.progress == (3, 1, 1))
+        wait_until(lambda: events[-1].progress == (3, 1, 1))
+        kinds = [event.kind for event in events if event.kind != "progress"]
+        assert kinds == ["started", "lost", "started"]
+        wait_until(lambda: len(pool.statistics().workers) == 1)
+        [worker] = pool.statistics().workers
+        assert (worker.pid, worker.running) == (workers.pids[0], 0)
+        assert worker.host
+    workers.stop()
+    wait_until(lambda: events[-1].kind == "ended")
+    manager.delete("ours")
+
+
+def test_they_may_come_before_the_pool_and_begin_as_its_client_says(manager, crew):
+    crew(2)
+    with manager.Pool(0, work.remember, ("key", "value"), 3, name="ours") as pool:
+        found = pool.map_async(work.recall, ["key"] * 20, 1).get(20)
+        assert found == ["value"] * 20
+        assert len(set(pool.map(work.pid, range(20), 1))) >= 4  # each runs three tasks
+        with pytest.raises(ValueError, match="another initializer"):
+            manager.Pool(0, work.remember, ("key", "other"), name="ours")
+        with manager.Pool(0, name="ours") as same:
+            assert same.apply(work.recall, ("key",)) == "value"
+        with pytest.raises(ValueError, match="named objects only"):
+            manager.Pool(0, work.remember, ("key", manager.list()), name="theirs")
+    manager.delete("ours")
+    manager.delete("theirs")
+
+
+def test_they_end_with_the_pool_if_asked(manager, crew):
+    workers, thread = crew(2, until_deleted=True)
+    with manager.Pool(0, name="ours") as pool:
+        assert pool.apply_async(work.double, (4,)).get(10) == 8
+        pool.delete()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert workers.progress.done == 1
+
+
+def test_else_they_wait_for_the_next_pool_of_that_name(manager, crew):
+    crew(1)
+    for n in range(2):
+        with manager.Pool(0, name="ours") as pool:
+            assert pool.apply_async(work.double, (n,)).get(10) == 2 * n
+            pool.delete()
+    manager.delete("ours")
+
+
+def test_an_initializer_that_raises_is_told(manager, url, capfd):
+    with (
+        manager.Pool(0, work.refuse, name="ours"),
+        RedisManager(url) as other,
+        pytest.raises(WorkerLost, match="initializer"),
+    ):
+        serve(other, "ours", 1, context=FORK)
+    assert "no worker today" in capfd.readouterr().err
+    manager.delete("ours")
+
+
+def test_the_server_goes(start_server):
+    server = start_server(tcp=True)
+    with RedisManager(server.url) as manager:
+        manager._session.link.patience = 0.2
+        workers = Workers(manager, "ours", 1, context=FORK)
+        errors = []
+
+        def run():
+            try:
+                workers.run()
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        wait_until(lambda: workers._tally.readiness(0))
+        server.close()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert errors
+
+
+def test_who_asks_for_none(url):
+    with pytest.raises(ValueError, match="at least 1"):
+        Workers(url, "ours", 0)
