@@ -86,7 +86,6 @@ __all__ = [
     "LockProxy",
     "LockStatistics",
     "MakeProxyType",
-    "Namespace",
     "NamespaceProxy",
     "PriorityQueueProxy",
     "QueueProxy",
