@@ -17,7 +17,7 @@ from multihost.embedded import EmbeddedServer
 from multihost.errors import HostLost, ManagerClosed, MultihostError
 from multihost.proxies import hosted
 from multihost.proxies.base import BaseProxy, NativeProxy, Token, claimed
-from multihost.serving.process import Server, Settings, end_process, start_process
+from multihost.serving.process import Served, Server, Settings, start_process
 from multihost.wire import calls, directory
 from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
 from multihost.wire.codec import Codec, Serializer
@@ -102,6 +102,7 @@ class BaseManager:
         self._authkey = AuthenticationString(authkey or bytes(current_process().authkey))
         self._server: EmbeddedServer | None = None
         self._session: Session | None = None
+        self._started: Served | None = None
         self._process: Any = None
         self._host: str | None = None
         self._state: Literal["initial", "started", "shut down"] = "initial"
@@ -125,9 +126,10 @@ class BaseManager:
         address, credentials, patience = self._place()
         try:
             if served:
-                self._process, self._host = start_process(
+                self._started = start_process(
                     self, served, address, credentials, initializer, tuple(initargs)
                 )
+                self._process, self._host, _ = self._started
             self._open(
                 Link(address, credentials, timeout=self._settings.timeout, patience=patience)
             )
@@ -196,32 +198,17 @@ class BaseManager:
         self._finalizer = util.Finalize(
             self,
             _finish,
-            (self._session, self._server, self._pid, True, self._ending()),
+            (self._session, self._server, self._pid, True, *self._to_end()),
             exitpriority=0,
         )
 
-    def _ending(self) -> Callable[[], None] | None:
-        """What ends the process that serves; it must not know the manager."""
-        process, session, host = self._process, self._session, self._host
-        if process is None or session is None or host is None:
-            return None
-        timeout = self._shutdown_timeout
-
-        def end() -> None:
-            def ask() -> None:
-                calls.ask(session, host, "shutdown")
-
-            end_process(process, ask, timeout)
-
-        return end
-
     def _give_up(self) -> None:
         """What has begun to start ends."""
-        if self._process is not None:
-            end_process(self._process, lambda: None, 0.0)
+        if self._started is not None:
+            self._started.end(0.0)
         if self._server is not None:
             self._server.stop()
-        self._process = self._server = None
+        self._started = self._process = self._server = None
 
     def _check_new(self) -> None:
         if self._state == "started":
@@ -247,7 +234,10 @@ class BaseManager:
         if self._state == "started":
             self._state = "shut down"
             self._finalizer.cancel()  # in a forked child it would do nothing
-            _finish(self._session, self._server, self._pid, False, self._ending())
+            _finish(self._session, self._server, self._pid, False, *self._to_end())
+
+    def _to_end(self) -> tuple[Served | None, float]:
+        return self._started, self._shutdown_timeout
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process that serves has ended, if there is one."""
@@ -451,7 +441,8 @@ def _finish(
     server: EmbeddedServer | None,
     pid: int,
     forgotten: bool,
-    end: Callable[[], None] | None,
+    served: Served | None,
+    timeout: float,
 ) -> None:
     """End a manager: in its own process for everyone, in a forked child only there.
 
@@ -459,8 +450,8 @@ def _finish(
     processes may hold.
     """
     assert session is not None
-    if end is not None and os.getpid() == pid:
-        end()
+    if served is not None and os.getpid() == pid:
+        served.end(timeout)
     directory.leave(session)
     if server is None and forgotten:
         session.leave()

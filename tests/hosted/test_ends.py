@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -269,6 +270,27 @@ def test_it_does_not_outlive_who_started_it(url, method, shared, tmp_path):
     if shared:
         with Remote(url) as other, pytest.raises(HostLost):
             other.Counter()
+
+
+def test_one_that_does_not_end_is_ended():
+    manager = Our(ctx=fork, shutdown_timeout=0.05)
+    manager.start()
+    process = manager._process
+    os.kill(process.pid, signal.SIGSTOP)
+    manager.shutdown()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_connected_manager_deletes_what_it_made(url):
+    with serving(url) as manager:
+        with Remote(url) as other:
+            counter = other.Counter()
+            kept = manager.Counter(name="kept")
+            assert ask(manager, "number_of_objects") == 2
+            manager.dict("box")["kept"] = kept
+            pickle.dumps(counter)
+        wait_until(lambda: ask(manager, "number_of_objects") == 1)
+        manager.delete("box")
 
 
 def test_ctrl_c_is_for_who_has_the_manager():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import signal
 import sys
@@ -17,7 +18,7 @@ from multihost.wire.address import Address, Credentials
 from multihost.wire.directory import patience_with
 from multihost.wire.link import Link
 
-__all__ = ["Server", "Settings", "end_process", "new_ident", "start_process"]
+__all__ = ["Served", "Server", "Settings", "new_ident", "start_process"]
 
 EVERYWHERE = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
 """Types that no manager need register."""
@@ -97,6 +98,21 @@ def new_ident() -> str:
 # -- a process of its own
 
 
+class Served(NamedTuple):
+    """A process that was started to serve, the host in it, and a pipe to it."""
+
+    process: Any
+    host: str
+    pipe: Any
+
+    def end(self, timeout: float) -> None:
+        """Ask it to end, and see to it that it does."""
+        with contextlib.suppress(OSError):  # it has ended
+            self.pipe.send_bytes(b"end")
+        end_process(self.process, timeout)
+        self.pipe.close()
+
+
 def start_process(
     manager: Any,
     registry: Mapping[str, Any],
@@ -104,11 +120,11 @@ def start_process(
     credentials: Credentials,
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
-) -> tuple[Any, str]:
-    """Start a process that serves; the process, and the host in it."""
+) -> Served:
+    """Start a process that serves."""
     from multiprocessing.connection import Pipe
 
-    reader, writer = Pipe(duplex=False)
+    ours, theirs = Pipe()
     process = manager._ctx.Process(
         target=_serve,
         args=(
@@ -117,7 +133,7 @@ def start_process(
             manager._settings,
             address,
             AuthenticationString(credentials.pack()),  # which is pickled for a child alone
-            writer,
+            theirs,
             initializer,
             initargs,
         ),
@@ -126,34 +142,27 @@ def start_process(
     process.name = f"{type(manager).__name__}-{identity}"
     try:
         process.start()
-        writer.close()
-        return process, reader.recv()
+        theirs.close()
+        return Served(process, ours.recv(), ours)
     except BaseException:
+        theirs.close()
+        ours.close()
         if process.pid is not None:
-            end_process(process, lambda: None, 0.0)
+            end_process(process, 0.0)
         raise
-    finally:
-        writer.close()
-        reader.close()
 
 
-def end_process(process: Any, ask: Callable[[], object], timeout: float) -> None:
-    """Ask a process to end, and see to it that it does."""
+def end_process(process: Any, timeout: float) -> None:
+    """Wait for the end of a process, and see to it that it comes."""
+    process.join(timeout)
     if process.is_alive():
-        util.info("sending shutdown message to manager")
-        try:
-            ask()
-        except Exception as error:  # noqa: BLE001 - then it is ended in another way
-            util.info("it cannot be asked: %r", error)
+        util.info("trying to `terminate()` manager process")
+        process.terminate()
         process.join(timeout)
         if process.is_alive():
-            util.info("trying to `terminate()` manager process")
-            process.terminate()
-            process.join(timeout)
-            if process.is_alive():
-                util.info("manager still alive after terminate")
-                process.kill()
-                process.join()
+            util.info("manager still alive after terminate")
+            process.kill()
+            process.join()
 
 
 def _serve(
@@ -162,7 +171,7 @@ def _serve(
     settings: Settings,
     address: Address,
     packed: bytes,
-    writer: Any,
+    pipe: Any,
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
 ) -> None:
@@ -184,9 +193,8 @@ def _serve(
     host = Host(manager._session, new_ident(), {**EVERYWHERE, **registry}, manager)
     manager._host = host.ident
     host.start()
-    threading.Thread(target=_outlive_nobody, args=(host.stopped,), daemon=True).start()
-    writer.send(host.ident)
-    writer.close()
+    pipe.send(host.ident)
+    threading.Thread(target=_await_end, args=(pipe, host.stopped), daemon=True).start()
     host.stopped.wait()
     host.stop()
     try:
@@ -196,11 +204,10 @@ def _serve(
     sys.exit(0)
 
 
-def _outlive_nobody(stopped: threading.Event) -> None:
-    """End when the process that started this one has ended."""
+def _await_end(pipe: Any, stopped: threading.Event) -> None:
+    """Stop when the process that started this one says so, or has ended."""
     from multiprocessing.connection import wait
 
     parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        stopped.set()
+    wait([pipe] if parent is None else [pipe, parent.sentinel])
+    stopped.set()
