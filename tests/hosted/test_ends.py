@@ -129,6 +129,8 @@ def test_an_object_nobody_refers_to_is_dropped(url):
         numbers = lambda: ask(manager, "number_of_objects")
         wait_until(lambda: numbers() == 0)
         queue_1, queue_2 = manager.get_global(), other.get_global()
+        for _ in range(20):
+            queue_1 = manager.get_global()  # told again before it lets go
         queue_1.put(1)
         del queue_1
         wait_until(lambda: ask(manager, "debug_info").count("refcount=1") == 1)

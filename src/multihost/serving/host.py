@@ -125,6 +125,7 @@ class Host:
     def _serve(self, talk: bytes) -> None:
         listener = Listener(self._handle, talk, lambda: self._is_over)
         answer = self.objects.answer
+        self.objects.client.session = talk.partition(b".")[0]
         try:
             request = listener.listen(None)
             while request is not None:

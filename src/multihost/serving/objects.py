@@ -41,8 +41,14 @@ class _Object:
         self.names: tuple[str, ...] = ()
         self.exposed: frozenset[str] = frozenset()
         self.results: Mapping[str, str] = {}
-        self.claims: set[bytes] = set()
+        self.claims: dict[bytes, int] = {}  # session of a client -> when it was told last
         self.ready: threading.Event | None = None  # while it is being made
+
+
+class _Client(threading.local):
+    """Who is calling, in the thread that answers it."""
+
+    session = b""
 
 
 class _Raised(Exception):
@@ -73,7 +79,8 @@ class Objects:
         self._is_alive = is_alive
         self._objects: dict[str, _Object] = {}
         self._idents: dict[int, str] = {}  # of what is here without a name
-        self._claims = itertools.count()
+        self._claims = itertools.count(1)
+        self.client = _Client()
         self._mutex = threading.RLock()
         self._public: dict[str, Callable[..., Any]] = {
             "create": self._create,
@@ -257,12 +264,12 @@ class Objects:
                 hosted.create(self._session.handle(ident), typeid, self._host)
                 each = _Object(typeid)
             assert ident is not None
-            claim = b"%d" % next(self._claims)
-            each.claims.add(claim)
+            claim = next(self._claims)
+            each.claims[self.client.session] = claim
             self._fill(each, typeid, thing)
             self._objects[ident] = each
             self._idents[id(thing)] = ident
-        return self._found(typeid, each.names, ident, self._host, int(claim))
+        return self._found(typeid, each.names, ident, self._host, claim)
 
     def _found(self, *what: Any) -> bytes:
         return calls.proxy_of(self._codec, *what)
@@ -272,13 +279,13 @@ class Objects:
     def let_go(self, left: Iterable[bytes]) -> None:
         """Clients take claims back: delete what nobody has one on."""
         for each in left:
-            packed, claim = each.split(b" ")
+            packed, client, claim = each.split(b" ")
             ident = packed.decode()
             with self._mutex:
                 known = self._objects.get(ident)
-                if known is None or claim not in known.claims:
-                    continue
-                known.claims.discard(claim)
+                if known is None or known.claims.get(client) != int(claim):
+                    continue  # it was told again meanwhile
+                del known.claims[client]
                 if known.claims:
                     continue
                 self._forget(ident)

@@ -104,19 +104,19 @@ class Hold:
 class _Reference:
     """How often this process holds an unnamed object, and whether nobody else can know it.
 
-    Where others may have been told of it, too, ``claims`` says how often this process was, and
+    Where others may have been told of it, too, ``claim`` says when this process was told last, and
     ``let_go`` takes that back; else the object is deleted.
     """
 
-    __slots__ = ("claims", "count", "forks", "keys", "let_go", "private")
+    __slots__ = ("claim", "count", "forks", "keys", "let_go", "private")
 
     def __init__(self, keys: Keys, private: bool, forks: int) -> None:
         self.keys = keys
         self.count = 0
         self.private = private
         self.forks = forks
-        self.claims: list[bytes] = []
-        self.let_go: Callable[[str, list[bytes]], object] | None = None
+        self.claim = 0
+        self.let_go: Callable[[str, int], object] | None = None
 
 
 class Session:
@@ -170,15 +170,15 @@ class Session:
         with self._lock:
             self._made[keys.ident] = self._held[keys.ident] = _Reference(keys, True, self._forks)
 
-    def claim(self, keys: Keys, claim: bytes, let_go: Callable[[str, list[bytes]], object]) -> None:
-        """This process was told of the unnamed object; ``let_go`` takes such claims back."""
+    def claim(self, keys: Keys, claim: int, let_go: Callable[[str, int], object]) -> None:
+        """This process was told of the unnamed object; ``let_go`` takes its last claim back."""
         with self._lock:
             held = self._held.get(keys.ident)
             if held is None:
                 held = _Reference(keys, True, self._forks)
                 self._made[keys.ident] = self._held[keys.ident] = held
             held.let_go = let_go
-            held.claims.append(claim)
+            held.claim = max(held.claim, claim)
 
     def later(self, action: Callable[[], object]) -> None:
         """Have the background thread do it, as soon as it can; finalizers may call this."""
@@ -322,7 +322,7 @@ class Session:
             if each.let_go is None:
                 ours.append(each.keys)
             else:
-                each.let_go(each.keys.ident, each.claims)
+                each.let_go(each.keys.ident, each.claim)
         for chunk in _by_partition(ours):
             _drop.read(self.link, [keys.data for keys in chunk])
 

@@ -164,13 +164,13 @@ def refuse(handle: Handle, talk: bytes) -> None:
 # -- what others tell it
 
 
-def let_go(session: Session, host: str) -> Callable[[str, list[bytes]], None]:
-    """How to take back claims on an object of a host: it deletes what nobody has a claim on."""
+def let_go(session: Session, host: str) -> Callable[[str, int], None]:
+    """How to take back a claim on an object of a host: it deletes what nobody has a claim on."""
 
-    def tell(ident: str, claims: list[bytes]) -> None:
+    def tell(ident: str, claim: int) -> None:
         keys = session.handle(host).keys
         session.link.snapshot(
-            (b"SADD", keys.left, *[b"%b %b" % (ident.encode(), claim) for claim in claims]),
+            (b"SADD", keys.left, b"%b %b %d" % (ident.encode(), session.presence.sid, claim)),
             (b"PEXPIRE", keys.left, session.lease_ms),
             (b"RPUSH", keys.tokens, b""),
             (b"PEXPIRE", keys.tokens, KEPT),
