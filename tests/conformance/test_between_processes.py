@@ -1,19 +1,20 @@
-"""CPython's tests of what a manager's objects do between processes, forked and spawned ones."""
+"""CPython's tests of what a manager's objects do between processes, forked ones and others.
+
+A child imports this module to find its task here, so it leaves pytest out, which takes long.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-
-import pytest
+from unittest import SkipTest
 
 from multihost.managers import SyncManager
 from tests.conformance.shared import Shared
 
-borrowed = pytest.importorskip(
-    "test._test_multiprocessing",
-    reason="this interpreter has no test package",
-    exc_type=ImportError,
-)
+try:
+    from test import _test_multiprocessing as borrowed
+except ImportError as error:
+    raise SkipTest("this interpreter has no test package") from error
 
 
 class Children:
@@ -21,12 +22,11 @@ class Children:
 
     method = None
 
-    @pytest.fixture(autouse=True)
-    def start_method(self):
+    def setUp(self):
         before = multiprocessing.get_start_method(allow_none=True)
         multiprocessing.set_start_method(self.method, force=True)
-        yield
-        multiprocessing.set_start_method(before, force=True)
+        self.addCleanup(multiprocessing.set_start_method, before, force=True)
+        super().setUp()
 
 
 class SharedTypes(Children, borrowed.ManagerMixin):
@@ -40,15 +40,16 @@ class SharedTypes(Children, borrowed.ManagerMixin):
     def tearDownClass(cls):
         cls.manager = None
 
-    @pytest.fixture(autouse=True)
-    def free_permits(self, monkeypatch):
-        """What they find out about semaphores where they can."""
-        monkeypatch.setattr(borrowed, "get_value", lambda sem: sem.statistics().permits)
+    def setUp(self):
+        # What they find out about semaphores where they can.
+        self.addCleanup(setattr, borrowed, "get_value", borrowed.get_value)
+        borrowed.get_value = lambda sem: sem.statistics().permits
+        super().setUp()
 
 
-def bound(name, mixin, **attributes):
-    """The test case of this name, with its children forked, and once more with them spawned."""
-    for method in ("fork", "spawn"):
+def bound(name, mixin, methods, **attributes):
+    """The test case of this name, once for each way to start its children."""
+    for method in methods:
         cls = type(name, (mixin, getattr(borrowed, name), borrowed.unittest.TestCase), attributes)
         cls.__name__ = cls.__qualname__ = f"{name.lstrip('_')}{method.capitalize()}"
         cls.__module__ = __name__
@@ -56,20 +57,23 @@ def bound(name, mixin, **attributes):
         globals()[cls.__name__] = cls
 
 
-for name in (
-    "_TestLock",
-    "_TestSemaphore",
-    "_TestCondition",
-    "_TestEvent",
-    "_TestBarrier",
-    "_TestQueue",
-):
-    bound(name, SharedTypes)
+# Those that start many children for each test get them from a fork server: like spawned ones they
+# inherit nothing, and they are there at once. Those without children run once.
+for name, methods in {
+    "_TestLock": ["fork"],
+    "_TestSemaphore": ["fork"],
+    "_TestCondition": ["fork", "forkserver"],
+    "_TestEvent": ["fork", "spawn"],
+    "_TestBarrier": ["fork", "forkserver"],
+    "_TestQueue": ["fork", "spawn"],
+}.items():
+    bound(name, SharedTypes, methods)
 
 # Its types come from a manager of its own for each test.
 bound(
     "TestSyncManagerTypes",
     Children,
+    ["fork", "spawn"],
     manager_class=SyncManager,
     test_pool=None,  # until it exists
 )
