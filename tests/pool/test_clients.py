@@ -38,7 +38,12 @@ def test_workers_and_keys_of_a_killed_client_go(fresh_server, method):
         client.kill()
         client.wait()
         wait_until(lambda: not any(map(is_alive, workers)))
-    wait_until(lambda: not _objects(fresh_server), timeout=10)
+    try:
+        wait_until(lambda: not _objects(fresh_server), timeout=10)
+    except AssertionError:
+        raise AssertionError(
+            {key: fresh_server.command("PTTL", key) for key in _objects(fresh_server)}
+        )
 
 
 def test_tasks_of_a_killed_client_are_dropped_and_its_pool_goes_on(fresh_server):
