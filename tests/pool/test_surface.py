@@ -75,6 +75,13 @@ def test_a_manager_that_does_not_pickle_has_no_pool(url):
             manager.Pool(1)
 
 
+def test_nor_has_a_server_within_this_process():
+    fakeredis = pytest.importorskip("fakeredis")
+    with RedisManager(client=fakeredis.FakeRedis()) as manager:
+        with pytest.raises(ValueError, match="fakeredis"):
+            manager.Pool(1)
+
+
 def test_another_type_of_that_name(manager):
     manager.Queue("taken")
     with pytest.raises(TypeError, match="Queue"):
