@@ -140,6 +140,7 @@ class _Worker:
             finally:
                 self.is_waiting = False
         except _Stop:
+            self.places.return_all()  # a task may have come in the very moment
             return None
 
     def perform(self, item: Item) -> Done | None:
