@@ -47,9 +47,9 @@ class SharedTypes(Children, borrowed.ManagerMixin):
         monkeypatch.setattr(borrowed, "get_value", lambda sem: sem.statistics().permits)
 
 
-def bound(name, mixin, suffix="", **attributes):
+def bound(name, mixin, suffix="", methods=("fork", "spawn"), **attributes):
     """The test case of this name, with its children forked, and once more with them spawned."""
-    for method in ("fork", "spawn"):
+    for method in methods:
         cls = type(name, (getattr(borrowed, name), mixin, borrowed.unittest.TestCase), attributes)
         cls.__name__ = cls.__qualname__ = f"{name.lstrip('_')}{suffix}{method.capitalize()}"
         cls.__module__ = __name__
@@ -82,7 +82,7 @@ class Processes(Children, borrowed.ProcessesMixin):
 
 
 for name in ("_TestPool", "_TestPoolWorkerErrors", "_TestPoolWorkerLifetime"):
-    bound(name, Processes, "OfProcesses")
+    bound(name, Processes, "OfProcesses", ("fork",))
 
 # Its types come from a manager of its own for each test.
 bound("TestSyncManagerTypes", Children, manager_class=SyncManager)

@@ -15,6 +15,7 @@ import multihost
 from multihost import BadPayload, RedisManager
 from multihost.pool import MaybeEncodingError, Pool
 from multihost.pooling import messages
+from multihost.pooling.census import statistics_of
 from tests.pool import work
 from tests.support.procs import run_all
 from tests.support.waiting import wait_until
@@ -196,6 +197,7 @@ def test_statistics(manager):
         go_on.set()
         assert [r.get(10) for r in results] == [0, 1, 2]
         wait_until(lambda: pool.statistics()[1:3] == (0, 0))
+        assert statistics_of(manager, "counted") == pool.statistics()
         assert "counted" in manager.names()
     manager.delete("counted")
 

@@ -91,7 +91,7 @@ class _Worker:
 
     def abandoned(self) -> None:
         """Who started this worker is gone. In a thread of its own."""
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM if self.orders.patient else signal.SIGKILL)
 
     # the initializer
 
