@@ -12,10 +12,11 @@ import threading
 import pytest
 
 import multihost
-from multihost import BadPayload, RedisManager
+from multihost import BadPayload, LinkLost, RedisManager
 from multihost.pool import MaybeEncodingError, Pool
 from multihost.pooling import messages
 from multihost.pooling.census import statistics_of
+from multihost.wire.ops import queue as queue_ops
 from tests.pool import work
 from tests.support.procs import run_all
 from tests.support.waiting import wait_until
@@ -170,6 +171,19 @@ def test_a_map_without_end_is_made_as_it_is_asked_for(pool, monkeypatch):
     results = pool.imap(work.double, made)
     assert [next(results) for _ in range(500)] == list(range(0, 1000, 2))
     pool.terminate()
+
+
+def test_who_is_interrupted_leaves_no_result_open(pool, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    results = []
+    monkeypatch.setattr(queue_ops, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.apply_async(work.double, (1,), error_callback=results.append)
+    monkeypatch.undo()
+    assert [type(error) for error in results] == [LinkLost]
+    assert pool.apply(work.double, (2,)) == 4
 
 
 def test_what_is_made_slowly_is_sent_at_once(pool):
