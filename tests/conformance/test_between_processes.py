@@ -76,7 +76,7 @@ for name in ("_TestLock", "_TestSemaphore"):
 for name in ("_TestCondition", "_TestEvent", "_TestBarrier", "_TestQueue", "_TestPool"):
     bound(name, SharedTypes)
 for name in ("_TestPool", "_TestPoolWorkerErrors", "_TestPoolWorkerLifetime"):
-    bound(name, Processes, suffix="OfProcesses")
+    bound(name, Processes, suffix="OfProcesses", methods=["fork"])
 
 # Its types come from a manager of its own for each test.
 bound("TestSyncManagerTypes", manager_class=SyncManager)
