@@ -102,7 +102,7 @@ def put(text):
 
 def remote():
     ready = multiprocessing.Event()
-    server = multiprocessing.Process(target=serve, args=(ready,))
+    server = multiprocessing.Process(target=serve, args=(ready,), daemon=True)
     server.start()
     ready.wait()
     other = multiprocessing.Process(target=put, args=("hello",))
