@@ -16,6 +16,12 @@ __all__ = [
     "BOUND",
     "BULK",
     "CONTENDERS",
+    "HOSTED",
+    "HOSTED_CALLS",
+    "HOSTED_CREATE",
+    "HOSTED_ERROR",
+    "HOSTED_LONG",
+    "HOSTED_NATIVE",
     "LOCK",
     "LOCKS",
     "POOLS",
@@ -143,6 +149,16 @@ QUEUES = (QUEUE, QUEUE_NAMED, QUEUE_BOUNDED, QUEUE_JOINABLE)
 QUEUE_BATCH = "Queue, 100 at once"
 BATCH = 100
 
+#: Calls to an object in a process; one that raises; and to create an object, call and forget it.
+HOSTED, HOSTED_LONG, HOSTED_NATIVE, HOSTED_ERROR, HOSTED_CREATE = (
+    "hosted call",
+    "hosted call, 10 kB",
+    "hosted dict get",
+    "hosted call that raises",
+    "hosted object, new",
+)
+HOSTED_CALLS = (HOSTED, HOSTED_LONG, HOSTED_NATIVE)
+
 #: How many items a bounded queue may hold.
 BOUND = 100
 
@@ -230,6 +246,11 @@ def mistaken(name: str, result: object, size: int = WIDTH) -> bool:
         "Array get": 0,
         **dict.fromkeys(LOCKS, True),
         **dict.fromkeys(QUEUES, value(0)),
+        HOSTED: 0,
+        HOSTED_LONG: 10_000,
+        HOSTED_NATIVE: 2,
+        HOSTED_ERROR: ("missing",),
+        HOSTED_CREATE: 1,
         QUEUE_BATCH: list(map(value, range(BATCH))),
         "Queue get": 0,
         **{name: [number * number for number in range(POOL_TASKS)] for name in POOLS},

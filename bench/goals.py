@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.catalogue import LOCK, POOL_MAP, QUEUE_BATCH, QUEUES, READS, SINGLES
+from bench.catalogue import (
+    HOSTED_CALLS,
+    LOCK,
+    POOL_MAP,
+    QUEUE_BATCH,
+    QUEUES,
+    READS,
+    SINGLES,
+)
 from bench.report import both_ways, lock_rows, print_table, queue_rows, ratio, workers
 
 __all__ = ["GOALS", "Goal", "print_goals"]
@@ -195,6 +203,11 @@ def queue_memory(sections: Mapping[str, Any]) -> Number | None:
     return used["multihost"] - used["plain list"], f"of {used['multihost']:.0f} bytes"
 
 
+def hosted_call(sections: Mapping[str, Any]) -> Number | None:
+    """Read the slowest call to an object in a process."""
+    return worst(sections.get("hosted", {}), HOSTED_CALLS)
+
+
 def pool_time(name: str) -> Read:
     """Read a time of the section on pools, divided by the standard library's."""
 
@@ -246,6 +259,7 @@ GOALS = (
     ),
     Goal("queue, latency by size", FLAT, ("pinned",), queue_growth),
     Goal("queue, bytes of an item more", 64.0, BOTH, queue_memory),
+    Goal("a hosted call", 2.5, BOTH, hosted_call),
     Goal("Pool.map of 10,000 in chunks", 1.5, BOTH, pool_time(POOL_MAP)),
 )
 

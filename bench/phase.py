@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.contenders import enter_all
+from bench.hosted import hosted
 from bench.locks import locks
 from bench.measure import Samples
 from bench.pools import pools
@@ -57,6 +58,8 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
             result[section], missing = measured()
             if missing:
                 left_out[section] = missing
+    if say(sections, "hosted"):
+        keep("hosted", hosted(effort.hosted))
     if say(sections, "start"):
         keep("start", start(effort))
     if say(sections, "memory"):

@@ -44,6 +44,8 @@ def print_results(document: Mapping[str, Any]) -> None:
             print_locks(sections["locks"], mode)
         if "queues" in sections:
             print_queues(sections["queues"], mode)
+        if "hosted" in sections:
+            print_ratios(f"Objects in a process, {mode}", sections["hosted"])
         if "pools" in sections:
             print_ratios(f"Pools of two processes, {mode}", sections["pools"])
         if "sizes" in sections:

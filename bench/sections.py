@@ -19,7 +19,18 @@ from bench.socket_link import SocketLink
 
 __all__ = ["SECTIONS", "Effort", "bulk", "memory", "singles", "sizes", "start"]
 
-SECTIONS = ("singles", "bulk", "sizes", "processes", "locks", "queues", "pools", "start", "memory")
+SECTIONS = (
+    "singles",
+    "bulk",
+    "sizes",
+    "processes",
+    "locks",
+    "queues",
+    "pools",
+    "hosted",
+    "start",
+    "memory",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Effort:
     mixed: Plan
     locks: LockEffort
     queues: QueueEffort
+    hosted: Plan
     pools: PoolEffort
     starts: int
     #: The rows measured at the biggest of the sizes in ``bulk``.
@@ -53,6 +65,7 @@ class Effort:
             mixed=Plan(15, 8_000),
             locks=LockEffort.full(),
             queues=QueueEffort.full(),
+            hosted=Plan(60, 100),
             pools=PoolEffort.full(),
             starts=7,
             biggest=BULK,
@@ -74,6 +87,7 @@ class Effort:
             mixed=Plan(3, 1_600, 0.7),
             locks=LockEffort.quick(),
             queues=QueueEffort.quick(),
+            hosted=Plan(12, 40, 4),
             pools=PoolEffort.quick(),
             starts=3,
             biggest=("dict copy", "dict copy, one value"),
@@ -94,6 +108,7 @@ class Effort:
             mixed=fixed(self.mixed),
             locks=self.locks.with_rounds(rounds),
             queues=self.queues.with_rounds(rounds),
+            hosted=fixed(self.hosted),
             pools=self.pools.with_rounds(rounds),
             starts=rounds,
         )

@@ -402,7 +402,7 @@ def _listening(listen: tuple[str, int] | str | None, home: str) -> tuple[str, st
     """Return the address, the socket path or "", and the lines of configuration for it."""
     if listen is not None and not isinstance(listen, str):
         host, port = listen
-        port = port or _free_port(host)
+        port = _free_port(host, port)
         # The empty host means every interface, and this host is reached through any of them.
         shown = f"[{host}]" if ":" in host else host or "127.0.0.1"
         return f"redis://{shown}:{port}/0", "", [f"port {port}", f"bind {_quoted(host or '*')}"]
@@ -416,13 +416,15 @@ def _listening(listen: tuple[str, int] | str | None, home: str) -> tuple[str, st
     return f"unix://{quote(path)}", path, lines
 
 
-def _free_port(host: str) -> int:
+def _free_port(host: str, port: int) -> int:
+    """Return the port, for 0 any. Raises OSError if it cannot be had."""
     import socket  # slow, and only needed here
 
     # The server takes no port 0. Another program may take this one first; then it does not start.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        probe.bind((host, 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        probe.bind((host, port))
         return int(probe.getsockname()[1])
 
 

@@ -3,6 +3,7 @@
     MultihostError
     +-- LinkError (ConnectionError)          the server cannot be reached or used
     |   +-- LinkLost                         gone in the middle of a call: its outcome is unknown
+    |   +-- HostLost                         the process that hosts the object has ended
     |   +-- ManagerClosed                    the manager was shut down
     |   +-- ServerUnfit                      reachable, but it must not be used as it is
     |   |   +-- ServerMissing                no server program to start for ``Manager()``
@@ -33,6 +34,7 @@ __all__ = [
     "AccessDenied",
     "AddressUnknown",
     "BadPayload",
+    "HostLost",
     "InternalError",
     "LeaseLost",
     "LinkError",
@@ -72,6 +74,10 @@ class LinkLost(LinkError):
     """The connection broke during a call and did not come back: whether the call took effect is
     unknown.
     """
+
+
+class HostLost(LinkError):
+    """The process that hosts the object has ended, and the object with it."""
 
 
 class ManagerClosed(LinkError):

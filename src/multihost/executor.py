@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as AbstractExecutor
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from typing import Any, ParamSpec, TypeVar
 
 from multihost.pool import Pool, PoolStatistics
@@ -120,8 +121,7 @@ class Executor(AbstractExecutor):
         if wait:
             with self._lock:
                 left = [entry[0] for entry in self._pending]
-            for future in left:  # the last of them closes the pool
-                future.exception() if not future.cancelled() else None
+            wait_for(left)
             self._pool.close()
             self._pool.join()
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import array
 import operator
 import os
-import secrets
+import queue
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from multiprocessing import ProcessError, current_process, util
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from multiprocessing.managers import Namespace, RemoteError
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
-from multihost.embedded import EmbeddedServer
-from multihost.errors import ManagerClosed
+from multihost.basemanager import DEFAULT_NAMESPACE, LEASE, TIMEOUT, BaseManager
 from multihost.proxies.base import BaseProxy, Statistics, Token, value_of
+from multihost.proxies.hosted import AutoProxy, IteratorProxy, MakeProxyType
 from multihost.proxies.locks import (
+    AcquirerProxy,
     BoundedSemaphoreProxy,
     Holder,
     LockProxy,
@@ -43,10 +44,10 @@ from multihost.proxies.rendezvous import (
 from multihost.proxies.sequence import ListProxy
 from multihost.proxies.sets import SetProxy
 from multihost.proxies.values import ArrayProxy, NamespaceProxy, Packing, ValueProxy
+from multihost.serving.process import Server
 from multihost.wire import directory
-from multihost.wire.address import Address, Credentials, parse
-from multihost.wire.codec import Codec, Serializer
-from multihost.wire.keys import check_name, check_namespace, names
+from multihost.wire.address import Credentials, parse
+from multihost.wire.codec import Serializer
 from multihost.wire.link import Link, from_client
 from multihost.wire.ops import array as array_ops
 from multihost.wire.ops import barrier as barrier_ops
@@ -56,19 +57,19 @@ from multihost.wire.ops import event as event_ops
 from multihost.wire.ops import list as list_ops
 from multihost.wire.ops import lock as lock_ops
 from multihost.wire.ops import namespace as namespace_ops
-from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import queue as queue_ops
 from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
 from multihost.wire.ops.taking import Terms
-from multihost.wire.session import Handle, Session
 
 if TYPE_CHECKING:
     from multihost.pooling.managed import ManagedPool
 
 __all__ = [
+    "AcquirerProxy",
     "ArrayProxy",
+    "AutoProxy",
     "BarrierProxy",
     "BarrierStatistics",
     "BaseManager",
@@ -78,20 +79,24 @@ __all__ = [
     "DictProxy",
     "EventProxy",
     "Holder",
+    "IteratorProxy",
     "JoinableQueueProxy",
     "LifoQueueProxy",
     "ListProxy",
     "LockProxy",
     "LockStatistics",
+    "MakeProxyType",
     "NamespaceProxy",
     "PriorityQueueProxy",
     "QueueProxy",
     "QueueStatistics",
     "RLockProxy",
     "RedisManager",
+    "RemoteError",
     "RendezvousStatistics",
     "SemaphoreProxy",
     "SemaphoreStatistics",
+    "Server",
     "SetProxy",
     "SimpleQueueProxy",
     "Statistics",
@@ -100,233 +105,12 @@ __all__ = [
     "ValueProxy",
 ]
 
-DEFAULT_NAMESPACE = "multihost"
-LEASE = 30.0
-TIMEOUT = 10.0
-
-AnyProxy = TypeVar("AnyProxy", bound=BaseProxy)
 AnySemaphore = TypeVar("AnySemaphore", bound=SemaphoreProxy)
 AnyQueue = TypeVar("AnyQueue", bound=QueueProxy[Any])
 
 
-class BaseManager:
-    """A way to shared objects: states, connection and names, without any type.
-
-    ``address`` is a URL; without one ``start()`` runs a private server. ``authkey`` protects a
-    private server, and signs the values on another one. ``lease`` (seconds) is how long unnamed
-    objects outlive a killed holder, ``timeout`` (seconds) how long one answer of the server may
-    take.
-    """
-
-    def __init__(
-        self,
-        address: str | None = None,
-        authkey: bytes | None = None,
-        serializer: Literal["pickle", "json"] | Serializer = "pickle",
-        ctx: Any = None,
-        *,
-        shutdown_timeout: float = 1.0,
-        namespace: str = DEFAULT_NAMESPACE,
-        lease: float = LEASE,
-        timeout: float = TIMEOUT,
-    ) -> None:
-        if lease <= 0 or timeout <= 0:
-            raise ValueError(
-                f"lease and timeout are positive numbers of seconds, not {lease!r} and {timeout!r}"
-            )
-        directory.serializer_of(serializer)  # refuses a bad one
-        self._credentials = Credentials()
-        self._parsed: Address | None = None
-        if address is not None:
-            self._parsed, self._credentials = parse(address)
-        self._authkey = bytes(authkey) if authkey is not None else None
-        self._serializer = serializer
-        self._namespace = check_namespace(namespace)
-        self._lease = lease
-        self._timeout = timeout
-        self._server: EmbeddedServer | None = None
-        self._session: Session | None = None
-        self._state: Literal["initial", "started", "shut down"] = "initial"
-        del ctx, shutdown_timeout  # there is no server process to make or to wait for
-
-    # states
-
-    def start(
-        self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
-    ) -> None:
-        """Start a private server, or connect to the one of the address. 40 ms, or one round trip.
-
-        The server listens on a socket that only this user can open, writes nothing to disk, and
-        ends with this process, however that ends. ``initializer(*initargs)`` is called in this
-        process.
-        """
-        self._check_new()
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
-        if self._parsed is not None:
-            self.connect()
-        else:
-            authkey = self._authkey or bytes(current_process().authkey)
-            self._server = EmbeddedServer(lambda url: directory.embedded(url, authkey)[1].password)
-            address, self._credentials = directory.embedded(self._server.address, authkey)
-            try:
-                self._open(Link(address, self._credentials, timeout=self._timeout, patience=0.0))
-            except BaseException:
-                self._server.stop()
-                raise
-        if initializer is not None:
-            initializer(*initargs)
-
-    def connect(self) -> None:
-        """Connect to the server of the address. 2 round trips, once for each manager.
-
-        Raises LinkError if it cannot be reached, AccessDenied if it refuses the password or lacks a
-        permission, and ServerUnfit if it is too old or may evict data.
-        """
-        self._check_new()
-        if self._parsed is None:
-            raise ValueError("connect() needs the address of a server: give a URL, or use start()")
-        if self._authkey is not None:
-            self._credentials = Credentials(
-                self._credentials.username,
-                self._credentials.password,
-                self._authkey,
-                self._credentials.secret_options,
-            )
-        self._open(Link(self._parsed, self._credentials, timeout=self._timeout))
-
-    def _open(self, link: Link) -> None:
-        try:
-            link.connect(names(self._namespace, 0))
-        except BaseException:
-            link.abandon()
-            raise
-        codec = Codec(self._credentials.authkey, directory.serializer_of(self._serializer))
-        session = Session(link, self._namespace, codec, self._lease)
-        session.origin = directory.Origin(
-            str(link.address),
-            self._namespace,
-            self._lease,
-            self._timeout,
-            codec.ident,
-            self._serializer,
-        )
-        self._session = session
-        self._state = "started"
-        directory.enter(self._session, self._credentials)
-        self._pid = os.getpid()
-        self._finalizer = util.Finalize(
-            self, _finish, (self._session, self._server, self._pid, True), exitpriority=0
-        )
-
-    def _check_new(self) -> None:
-        if self._state == "started":
-            raise ProcessError("Already started server")
-        if self._state == "shut down":
-            raise ProcessError("Manager has shut down")
-
-    def shutdown(self) -> None:
-        """Delete what this manager made without a name, and end its private server. A second time
-        does nothing.
-
-        Proxies of this process raise :class:`~multihost.ManagerClosed` from then on. Named objects
-        stay, unless they were on the private server.
-        """
-        if self._state == "started":
-            self._state = "shut down"
-            self._finalizer.cancel()  # in a forked child it would do nothing
-            _finish(self._session, self._server, self._pid, False)
-
-    def join(self, timeout: float | None = None) -> None:
-        """Nothing to wait for: the private server ends within ``shutdown()``."""
-
-    @property
-    def address(self) -> str | None:
-        """The URL of the server, without user name and password; None before ``start()`` if none
-        was given.
-        """
-        if self._session is not None:
-            return str(self._session.link.address)
-        return None if self._parsed is None else str(self._parsed)
-
-    def __enter__(self) -> Self:
-        if self._state == "initial":
-            self.start()
-        if self._state != "started":
-            raise ProcessError("Manager has shut down")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.shutdown()
-
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "a manager cannot be pickled: pass its proxies, or create one in the other process"
-        )
-
-    # objects
-
-    def names(self) -> list[str]:
-        """The names of all named objects, sorted. 1 round trip, O(names)."""
-        return sorted(object_ops.names(self._open_session()))
-
-    def delete(self, name: str) -> bool:
-        """Delete the object of that name; whether there was one. 1 round trip. Its proxies raise
-        ObjectGone.
-        """
-        return object_ops.delete(self._open_session().handle("n:" + check_name(name)))
-
-    def _open_session(self) -> Session:
-        if self._state == "shut down":
-            raise ManagerClosed("the manager has shut down: create another one")
-        assert self._session is not None, "server not yet started"
-        return self._session
-
-    def _create_object(
-        self,
-        proxytype: type[AnyProxy],
-        name: str | None,
-        create: Callable[[Handle], bool | str | None],
-        detail: str = "",
-    ) -> AnyProxy:
-        """Create the object or attach to it, and return a proxy.
-
-        ``create`` may tell the parameters of an object that was there.
-        """
-        session = self._open_session()
-        ident = "u:" + secrets.token_urlsafe(16) if name is None else "n:" + check_name(name)
-        handle = session.handle(ident)
-        there = create(handle)
-        if isinstance(there, str):
-            detail = there
-        if name is None:
-            session.made(handle.keys)
-        return proxytype(handle, Token(proxytype._typeid, ident, detail, session.origin), self)
-
-
-def _finish(
-    session: Session | None, server: EmbeddedServer | None, pid: int, forgotten: bool
-) -> None:
-    """End a manager: in its own process for everyone, in a forked child only there.
-
-    One that was forgotten, at the end of the process or before, was not told to delete what other
-    processes may hold.
-    """
-    assert session is not None
-    directory.leave(session)
-    if server is None and forgotten:
-        session.leave()
-    elif server is None:
-        session.close()
-    else:
-        session.abandon()
-        if os.getpid() == pid:
-            server.stop()
+def _native(factory: Any, proxytype: type[BaseProxy]) -> tuple[Any, Any, Any, Any]:
+    return factory, proxytype._exposed_, None, proxytype
 
 
 class SyncManager(BaseManager):
@@ -338,7 +122,28 @@ class SyncManager(BaseManager):
     for everyone; its initial content counts only then.
     """
 
-    _name_first = False
+    # What each type is in the standard library, and the proxy of it here.
+    _registry: ClassVar[dict[str, Any]] = {
+        "Queue": _native(queue.Queue, QueueProxy),
+        "JoinableQueue": _native(queue.Queue, JoinableQueueProxy),
+        "LifoQueue": _native(queue.LifoQueue, LifoQueueProxy),
+        "PriorityQueue": _native(queue.PriorityQueue, PriorityQueueProxy),
+        "SimpleQueue": _native(queue.SimpleQueue, SimpleQueueProxy),
+        "Event": _native(threading.Event, EventProxy),
+        "Lock": _native(threading.Lock, LockProxy),
+        "RLock": _native(threading.RLock, RLockProxy),
+        "Semaphore": _native(threading.Semaphore, SemaphoreProxy),
+        "BoundedSemaphore": _native(threading.BoundedSemaphore, BoundedSemaphoreProxy),
+        "Condition": _native(threading.Condition, ConditionProxy),
+        "Barrier": _native(threading.Barrier, BarrierProxy),
+        "list": _native(list, ListProxy),
+        "dict": _native(dict, DictProxy),
+        "set": _native(set, SetProxy),
+        "Value": _native(None, ValueProxy),
+        "Array": _native(array.array, ArrayProxy),
+        "Namespace": _native(Namespace, NamespaceProxy),
+    }
+    _natives = frozenset(_registry)
 
     @overload
     def dict(self, /, **kwds: Any) -> DictProxy[str, Any]: ...
@@ -642,13 +447,17 @@ class RedisManager(SyncManager):
             raise TypeError("RedisManager takes a URL or a client, not both")
         if url is None and client is None:
             url = os.environ.get(directory.URL_VARIABLE) or None
+        if url is not None:
+            parse(url)  # refuses what is none
         super().__init__(
             url, authkey, serializer, namespace=namespace, lease=lease, timeout=timeout
         )
-        if client is None:
+        if url is not None:
+            self.connect()
+        elif client is None:
             self.start()
-            return
-        address, opener = from_client(client)
-        if authkey is not None:
-            self._credentials = Credentials(authkey=bytes(authkey))
-        self._open(Link(address, self._credentials, timeout=timeout, opener=opener))
+        else:
+            address, opener = from_client(client)
+            if authkey is not None:
+                self._credentials = Credentials(authkey=bytes(authkey))
+            self._open(Link(address, self._credentials, timeout=timeout, opener=opener))

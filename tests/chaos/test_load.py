@@ -17,7 +17,7 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 PROCESSES = 8
-SECONDS = 4.0
+SECONDS = 10.0
 SHARE = 0.8  # of what the luckiest gets, for the unluckiest
 
 WAITERS = 100

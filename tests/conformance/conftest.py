@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import multiprocessing
 import sys
 
 import pytest
@@ -13,6 +14,9 @@ from tests.conformance.known_differences import KNOWN_DIFFERENCES
 from tests.conformance.shared import Shared
 
 HERE = "tests/conformance/"
+# For all fork servers that tests start: their children have what the tests between processes need.
+multiprocessing.set_forkserver_preload(["tests.conformance.test_between_processes"])
+
 BORROWED = frozenset({"test.seq_tests", "test.list_tests", "test.mapping_tests", "test.test_set"})
 
 

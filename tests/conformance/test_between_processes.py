@@ -1,20 +1,21 @@
-"""CPython's tests of what a manager's objects do between processes, forked and spawned ones."""
+"""CPython's tests of what a manager's objects do between processes, forked ones and others.
+
+A child imports this module to find its task here, so it leaves pytest out, which takes long.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-
-import pytest
+from unittest import SkipTest
 
 import multihost.pool
 from multihost.managers import SyncManager
 from tests.conformance.shared import Shared
 
-borrowed = pytest.importorskip(
-    "test._test_multiprocessing",
-    reason="this interpreter has no test package",
-    exc_type=ImportError,
-)
+try:
+    from test import _test_multiprocessing as borrowed
+except ImportError as error:
+    raise SkipTest("this interpreter has no test package") from error
 
 
 class Children:
@@ -22,67 +23,60 @@ class Children:
 
     method = None
 
-    @pytest.fixture(autouse=True)
-    def start_method(self):
+    @classmethod
+    def setUpClass(cls):
         before = multiprocessing.get_start_method(allow_none=True)
-        multiprocessing.set_start_method(self.method, force=True)
-        yield
-        multiprocessing.set_start_method(before, force=True)
+        multiprocessing.set_start_method(cls.method, force=True)
+        cls.addClassCleanup(multiprocessing.set_start_method, before, force=True)
+        super().setUpClass()
 
 
-class SharedTypes(Children, borrowed.ManagerMixin):
+class SharedTypes(borrowed.ManagerMixin):
     """The mixin that gives the tests their types, with those of our manager."""
 
     @classmethod
     def setUpClass(cls):
         cls.manager = Shared.manager
+        # What they find out about semaphores where they can.
+        cls.addClassCleanup(setattr, borrowed, "get_value", borrowed.get_value)
+        borrowed.get_value = lambda sem: sem.statistics().permits
 
     @classmethod
     def tearDownClass(cls):
         cls.manager = None
 
-    @pytest.fixture(autouse=True)
-    def free_permits(self, monkeypatch):
-        """What they find out about semaphores where they can."""
-        monkeypatch.setattr(borrowed, "get_value", lambda sem: sem.statistics().permits)
 
-
-def bound(name, mixin, suffix="", **attributes):
-    """The test case of this name, with its children forked, and once more with them spawned."""
-    for method in ("fork", "spawn"):
-        cls = type(name, (getattr(borrowed, name), mixin, borrowed.unittest.TestCase), attributes)
-        cls.__name__ = cls.__qualname__ = f"{name.lstrip('_')}{suffix}{method.capitalize()}"
-        cls.__module__ = __name__
-        cls.method = method
-        globals()[cls.__name__] = cls
-
-
-for name in (
-    "_TestLock",
-    "_TestSemaphore",
-    "_TestCondition",
-    "_TestEvent",
-    "_TestBarrier",
-    "_TestQueue",
-    "_TestPool",
-):
-    bound(name, SharedTypes)
-
-
-class Processes(Children, borrowed.ProcessesMixin):
+class Processes(borrowed.ProcessesMixin):
     """The tests of ``multiprocessing.Pool``, with ours."""
 
     @staticmethod
     def Pool(*args, **kwds):
         return multihost.pool.Pool(*args, manager=Shared.manager, **kwds)
 
-    @pytest.fixture(autouse=True)
-    def our_pool(self, monkeypatch):
-        monkeypatch.setattr(multiprocessing, "Pool", self.Pool)
+    @classmethod
+    def setUpClass(cls):
+        cls.addClassCleanup(setattr, multiprocessing, "Pool", multiprocessing.Pool)
+        multiprocessing.Pool = cls.Pool
+        super().setUpClass()
 
 
+def bound(name, *mixins, suffix="", methods=("fork", "spawn"), **attributes):
+    """The test case of this name, once for each way to start its children."""
+    for method in methods:
+        bases = Children, getattr(borrowed, name), *mixins, borrowed.unittest.TestCase
+        cls = type(name, bases, attributes)
+        cls.__name__ = cls.__qualname__ = f"{name.lstrip('_')}{suffix}{method.capitalize()}"
+        cls.__module__ = __name__
+        cls.method = method
+        globals()[cls.__name__] = cls
+
+
+for name in ("_TestLock", "_TestSemaphore"):
+    bound(name, SharedTypes, methods=["fork"])  # they start no children
+for name in ("_TestCondition", "_TestEvent", "_TestBarrier", "_TestQueue", "_TestPool"):
+    bound(name, SharedTypes)
 for name in ("_TestPool", "_TestPoolWorkerErrors", "_TestPoolWorkerLifetime"):
-    bound(name, Processes, "OfProcesses")
+    bound(name, Processes, suffix="OfProcesses", methods=["fork"])
 
 # Its types come from a manager of its own for each test.
-bound("TestSyncManagerTypes", Children, manager_class=SyncManager)
+bound("TestSyncManagerTypes", manager_class=SyncManager)

@@ -577,7 +577,10 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return text[:start] + stub + text[end:]
 
     monkeypatch.setattr(script_module, "_read", without_memory)
+    gc.collect()
+    gc.unfreeze()  # what was there when the tests were collected is hidden
     scripts = [thing for thing in gc.get_objects() if type(thing) is Script]
+    gc.freeze()
     assert scripts
     kept = [(script, dict(script.__dict__)) for script in scripts]
     for script, attributes in kept:

@@ -48,7 +48,8 @@ def say(name, call):
         result = call()
     except BaseException as error:
         result = type(error).__name__
-    print(json.dumps([name, result, time.monotonic() - started]), flush=True)
+    line = json.dumps([name, result, time.monotonic() - started])
+    print(line + "\\n", end="", flush=True)  # in one write: there are several threads
 
 def aside(name, call):
     threading.Thread(target=say, args=(name, call), daemon=True).start()

@@ -56,7 +56,11 @@ def test_tasks_of_a_killed_client_are_dropped_and_its_pool_goes_on(fresh_server)
 
 
 def _objects(server):
-    return [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
+    """All keys of objects, but for what the server moved to a client in the very tick in which it
+    found that the client was gone: of that the lease is never set (docs/design.md, What limits).
+    """
+    keys = [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
+    return [key for key in keys if b":flight:" not in key or server.command("PTTL", key) != -1]
 
 
 def test_two_clients_of_one_pool_get_what_is_theirs(manager, url):

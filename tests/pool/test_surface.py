@@ -12,9 +12,11 @@ import threading
 import pytest
 
 import multihost
-from multihost import BadPayload, RedisManager
+from multihost import BadPayload, LinkLost, RedisManager
 from multihost.pool import MaybeEncodingError, Pool
 from multihost.pooling import messages
+from multihost.pooling.census import statistics_of
+from multihost.wire.ops import queue as queue_ops
 from tests.pool import work
 from tests.support.procs import run_all
 from tests.support.waiting import wait_until
@@ -72,6 +74,13 @@ def test_what_cannot_be_is_refused(manager, kwds, error, text):
 def test_a_manager_that_does_not_pickle_has_no_pool(url):
     with RedisManager(url, serializer="json") as manager:
         with pytest.raises(ValueError, match="default serializer"):
+            manager.Pool(1)
+
+
+def test_nor_has_a_server_within_this_process():
+    fakeredis = pytest.importorskip("fakeredis")
+    with RedisManager(client=fakeredis.FakeRedis()) as manager:
+        with pytest.raises(ValueError, match="fakeredis"):
             manager.Pool(1)
 
 
@@ -164,6 +173,19 @@ def test_a_map_without_end_is_made_as_it_is_asked_for(pool, monkeypatch):
     pool.terminate()
 
 
+def test_who_is_interrupted_leaves_no_result_open(pool, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    results = []
+    monkeypatch.setattr(queue_ops, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.apply_async(work.double, (1,), error_callback=results.append)
+    monkeypatch.undo()
+    assert [type(error) for error in results] == [LinkLost]
+    assert pool.apply(work.double, (2,)) == 4
+
+
 def test_what_is_made_slowly_is_sent_at_once(pool):
     go_on = threading.Event()
 
@@ -189,6 +211,7 @@ def test_statistics(manager):
         go_on.set()
         assert [r.get(10) for r in results] == [0, 1, 2]
         wait_until(lambda: pool.statistics()[1:3] == (0, 0))
+        assert statistics_of(manager, "counted") == pool.statistics()
         assert "counted" in manager.names()
     manager.delete("counted")
 

@@ -16,6 +16,8 @@ from multihost.inspection import find_garbage, opened, remove
 from multihost.pooling import messages
 from multihost.pooling.client import Client
 from multihost.pooling.ticket import Ticket
+from multihost.serving.host import Host
+from multihost.serving.process import new_ident
 from multihost.wire import script as script_module
 from multihost.wire.keys import beside
 from multihost.wire.ops import object as object_ops
@@ -25,6 +27,7 @@ from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
+from tests.hosted.things import Counter, Remote
 from tests.scripts.limited import limited
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -127,6 +130,22 @@ def use_queues(server: Server, url: str) -> None:
         places.give_up(places.take())
         wait_until(lambda: m._session.janitor._chores)
         m._session.janitor._do_chores()
+
+
+def host_objects(server: Server, url: str) -> None:
+    """The process that hosts is this one, so that its commands are limited, too."""
+    with RedisManager(url) as serving, Remote(url) as client:
+        registry = {"Counter": (Counter, None, None, None)}
+        host = Host(serving._open_session(), new_ident(), registry, serving)
+        host.start()
+        clients = serving._open_session().handle(host.ident).keys.talks
+        server.command("SADD", clients, "ghost.1")
+        assert client.Counter("counter").add() == 1
+        unnamed = client.Counter()
+        wait_until(lambda: not server.command("SISMEMBER", clients, "ghost.1"))
+        del unnamed
+        wait_until(lambda: len(host.objects) == 1)
+        host.stop()
 
 
 def use_pools(url: str) -> None:
@@ -254,6 +273,7 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         use_pools(url)
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
+        host_objects(own_server, url)
         own_server.command("FLUSHALL")
         collect_garbage(own_server, url)
         assert limits.seen == set(script_module.all_names())

@@ -296,7 +296,7 @@ def test_who_slept_while_it_waited_gets_its_turn(kind: str, url: str) -> None:
             sleeper.tell("acquire")
             assert wait_until(lambda: held.statistics().waiters == 1)
             sleeper.send(signal.SIGSTOP)
-            other.tell("acquire", True, 6)  # its looks forget dead waiters
+            other.tell("acquire", True, 3)  # its looks forget dead waiters
             assert wait_until(lambda: held.statistics().waiters == 2)
             assert wait_until(lambda: held.statistics().waiters == 1)
             assert other.answer() is False
@@ -316,7 +316,7 @@ def test_who_slept_while_it_waited_is_notified_later(url: str) -> None:
             assert wait_until(lambda: condition.statistics().waiters == 1)
             sleeper.send(signal.SIGSTOP)
             with condition:
-                assert not condition.wait(4)
+                assert not condition.wait(2.5)
             assert condition.statistics().waiters == 0, "it was forgotten"
             sleeper.send(signal.SIGCONT)
             assert wait_until(lambda: condition.statistics().waiters == 1)
@@ -398,7 +398,7 @@ def test_an_idle_timeout_is_not_a_dead_process(fresh_server: Server) -> None:
         lock = manager.Lock("x")
         with child(lock) as holder:
             assert holder.call("acquire")
-            assert not lock.acquire(True, 5)
+            assert not lock.acquire(True, 3)
             assert lock.holder().pid == holder.process.pid
             assert holder.call("release") is None
             assert lock.acquire(True, 1)

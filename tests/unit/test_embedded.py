@@ -451,8 +451,9 @@ def test_it_listens_on_a_free_port_if_asked(base: Path) -> None:
 
 def test_a_port_in_use_is_an_error_that_says_so(base: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        with pytest.raises(ServerUnfit, match="in use"):
+        with pytest.raises(OSError, match="in use") as caught:
             EmbeddedServer(lambda _address: PASSWORD, listen=other.getsockname())
+        assert caught.value.errno == errno.EADDRINUSE
 
 
 def test_it_listens_on_a_socket_path_if_asked(base: Path) -> None:

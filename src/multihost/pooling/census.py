@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from multihost.pooling.ticket import ident_of, session_of
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import Worker
 from multihost.wire.session import Session
 
-__all__ = ["PoolStatistics", "Worker", "statistics"]
+__all__ = ["PoolStatistics", "Worker", "statistics", "statistics_of"]
 
 
 class PoolStatistics(NamedTuple):
@@ -33,3 +34,11 @@ def statistics(session: Session, ident: str) -> PoolStatistics:
         sum(worker.running for worker in state.workers),
         tuple(state.workers),
     )
+
+
+def statistics_of(manager: Any, name: str) -> PoolStatistics:
+    """What the server of a manager knows of the pool of that name. 3 round trips, O(workers).
+
+    Raises ObjectGone if there is none.
+    """
+    return statistics(session_of(manager), ident_of(name))

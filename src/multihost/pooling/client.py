@@ -7,7 +7,7 @@ from collections import deque
 from multiprocessing import util
 from typing import Any
 
-from multihost.errors import ManagerClosed, MultihostError, ObjectGone
+from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling.messages import Result, Task
 from multihost.pooling.ticket import Ticket
 from multihost.proxies.base import Token
@@ -131,8 +131,16 @@ class Client:
             self._watch()
             queue_ops.put(self.handle, [packed for _, packed in batch], True, None)
         except Exception as error:  # noqa: BLE001 - it is what becomes of the tasks
-            for number, _ in batch:
-                self._finish(number, (False, error))
+            self._give_up(batch, error)
+        except BaseException:
+            self._give_up(
+                batch, LinkLost("the sending of a task was interrupted: it may run or not")
+            )
+            raise
+
+    def _give_up(self, batch: list[tuple[tuple[int, int], bytes]], error: BaseException) -> None:
+        for number, _ in batch:
+            self._finish(number, (False, error))
 
     def _watch(self) -> None:
         """While there are tasks under way, look after the workers: they may all be dead."""

@@ -91,7 +91,7 @@ class _Worker:
 
     def abandoned(self) -> None:
         """Who started this worker is gone. In a thread of its own."""
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM if self.orders.patient else signal.SIGKILL)
 
     # the initializer
 
@@ -140,6 +140,7 @@ class _Worker:
             finally:
                 self.is_waiting = False
         except _Stop:
+            self.places.return_all()  # a task may have come in the very moment
             return None
 
     def perform(self, item: Item) -> Done | None:

@@ -44,6 +44,8 @@ def session_of(manager: Any) -> Session:
             "a pool pickles functions and their results, and this manager does not pickle: use a "
             "manager with the default serializer"
         )
+    if str(session.link.address).startswith("fake:"):
+        raise ValueError("a fakeredis lives in one process, and a pool in several: use a server")
     return session
 
 

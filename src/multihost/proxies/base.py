@@ -7,13 +7,15 @@ from collections.abc import Callable
 from multiprocessing.managers import RemoteError
 from typing import Any, ClassVar, NamedTuple
 
-from multihost.errors import BadPayload
-from multihost.wire import directory
+from multihost.errors import BadPayload, HostLost
+from multihost.wire import calls, directory
 from multihost.wire.nesting import home, pickled
+from multihost.wire.ops import host as host_ops
+from multihost.wire.ops import hosted as hosted_ops
 from multihost.wire.ops import object as ops
-from multihost.wire.session import Handle
+from multihost.wire.session import Handle, Session
 
-__all__ = ["BaseProxy", "Statistics", "Token", "value_of"]
+__all__ = ["BaseProxy", "NativeProxy", "Statistics", "Token", "value_of"]
 
 
 class Statistics(NamedTuple):
@@ -36,28 +38,57 @@ class Token(NamedTuple):
 
     typeid: str
     ident: str
-    detail: str
+    detail: str  # the parameters of the object, or the host that has it
     origin: directory.Origin | None  # None: where the container is that it was stored in
+
+    @property
+    def id(self) -> str:
+        return self.ident
+
+    @property
+    def address(self) -> str | None:
+        return None if self.origin is None else self.origin.address
 
 
 class BaseProxy:
-    """A reference to a shared object; every method is a call to the server.
+    """A reference to a shared object.
 
-    Equality and hash are by identity, ``str()`` shows the object and ``repr()`` the proxy, as with
+    >>> class CounterProxy(BaseProxy):
+    ...     _exposed_ = ("next",)
+    ...     def next(self):
+    ...         return self._callmethod("next")
+
+    The object lives in the process that serves it, and ``_callmethod`` calls it there. Equality and
+    hash are by identity, ``str()`` shows the object and ``repr()`` the proxy, as with
     :class:`multiprocessing.managers.BaseProxy`. A proxy pickles with plain pickle, works in every
     process that can reach its server, and keeps an unnamed object alive while it lives.
 
+    **Cost**: a call is one round trip to the server and one from there to the process.
     **If a holder dies** its proxies stop to count: an unnamed object that nobody else holds is gone
-    one lease later.
-    **Differs from multiprocessing**: there is no server process behind it, so nothing dies with
-    one.
+    one lease later. **If the host dies** calls raise :class:`~multihost.HostLost`, those that wait
+    within about two seconds.
+    **Differs from multiprocessing**: an exception brings its remote traceback along, as a note.
     """
 
     _exposed_: ClassVar[tuple[str, ...]] = ()
     _typeid: ClassVar[str] = ""
+    _isauto = False
 
-    def __init__(self, handle: Handle, token: Token, manager: object = None) -> None:
-        set_ = object.__setattr__  # a NamespaceProxy sends other names to the server
+    def __init__(
+        self,
+        token: Any,
+        serializer: Any = None,  # noqa: ARG002 - the token says which, and what follows is as there
+        manager: Any = None,
+        authkey: Any = None,  # noqa: ARG002
+        exposed: Any = None,  # noqa: ARG002
+        incref: bool = True,  # noqa: ARG002
+        manager_owned: bool = False,  # noqa: ARG002
+    ) -> None:
+        session = directory.find(token.origin) if manager is None else manager._open_session()
+        self._bind(session.handle(token.ident), token, manager)
+
+    def _bind(self, handle: Handle, token: Token, manager: object) -> None:
+        set_ = object.__setattr__  # a NamespaceProxy sends other names to the object
         set_(self, "_handle", handle)
         set_(self, "_token", token)
         set_(self, "_manager", manager)
@@ -72,6 +103,10 @@ class BaseProxy:
     _manager: Any
 
     @property
+    def _id(self) -> str:
+        return self._token.ident
+
+    @property
     def name(self) -> str | None:
         """The name of the object, None if it has none. No round trip."""
         return _name(self)
@@ -82,35 +117,38 @@ class BaseProxy:
         Every proxy of it raises :class:`~multihost.ObjectGone` from then on, until the name is used
         again.
         """
-        ops.delete(self._handle)
+        _delete(self)
 
     def statistics(self) -> Statistics:
         """Size, memory and lease of the object. 3 round trips."""
         return _statistics(self)
 
     def _length(self) -> int:
-        return len(self)  # type: ignore[arg-type]
-
-    def _getvalue(self) -> Any:
-        """A copy of the object as a plain Python object; proxies inside it stay proxies."""
-        raise RemoteError(f"a {type(self).__name__} has no plain value")
+        return 1
 
     def _callmethod(
         self, methodname: str, args: tuple[Any, ...] = (), kwds: dict[str, Any] | None = None
     ) -> Any:
-        """Call an exposed method by its name."""
-        if methodname in ("__str__", "#STR"):
-            return self._show()
-        if methodname == "#GETVALUE":
-            return self._getvalue()
-        if methodname not in self._exposed_:
-            raise RemoteError(
-                f"AttributeError: method {methodname!r} of {self._typeid!r} object is not exposed"
-            )
-        return getattr(type(self), methodname)(self, *args, **(kwds or {}))
+        """Call an exposed method of the object, where it lives, and return a copy of the result."""
+        handle, token = self._handle, self._token
+        codec = handle.codec
+        payload = codec.dump_call(token.ident, methodname, args, kwds or {})
+        answer, host = calls.call(handle, token.detail, payload)
+        if host != token.detail:
+            object.__setattr__(self, "_token", token._replace(detail=host))
+        if answer[0] == calls.VALUE:
+            return codec.load(answer[1:])
+        other = codec.load(answer[1:])
+        if other[0] == calls.PROXY:
+            return found(handle.session, self._manager, other)
+        raise calls.failed(codec, other)
+
+    def _getvalue(self) -> Any:
+        """A copy of the object as a plain Python object; proxies inside it stay proxies."""
+        return self._callmethod("#GETVALUE")
 
     def _show(self) -> str:
-        return str(self._getvalue())
+        return str(self._callmethod("__repr__"))
 
     def __str__(self) -> str:
         try:
@@ -125,25 +163,140 @@ class BaseProxy:
         return self._getvalue()
 
     def __reduce__(self) -> tuple[Callable[..., BaseProxy], tuple[Any, ...]]:
-        session, token = self._handle.session, self._token
-        unnamed = self._handle.keys.name is None
-        if unnamed:
-            session.share(token.ident)
-        if pickled(token.ident, unnamed, session.place):
-            return rebuild, (type(self), token._replace(origin=None))
-        heirloom = directory.heirloom(session)
-        return rebuild, (type(self), token, heirloom) if heirloom else (type(self), token)
+        return rebuild_hosted, (recipe(self), *_address(self))
 
 
-def rebuild(cls: type[BaseProxy], token: Token, heirloom: bytes | None = None) -> BaseProxy:
-    """Make a proxy of what was pickled."""
+class NativeProxy(BaseProxy):
+    """A reference to an object that the server itself holds: every method is a call to the server.
+
+    **If a holder dies** its proxies stop to count: an unnamed object that nobody else holds is gone
+    one lease later.
+    **Differs from multiprocessing**: there is no server process behind it, so nothing dies with
+    one.
+    """
+
+    def __init__(self, handle: Handle, token: Token, manager: object = None) -> None:
+        self._bind(handle, token, manager)
+
+    def _length(self) -> int:
+        return len(self)  # type: ignore[arg-type]
+
+    def _getvalue(self) -> Any:
+        raise RemoteError(f"a {type(self).__name__} has no plain value")
+
+    def _callmethod(
+        self, methodname: str, args: tuple[Any, ...] = (), kwds: dict[str, Any] | None = None
+    ) -> Any:
+        """Call an exposed method by its name."""
+        if methodname in ("__str__", "__repr__", "#STR"):
+            return self._show()
+        if methodname == "#GETVALUE":
+            return self._getvalue()
+        if methodname not in self._exposed_:
+            raise RemoteError(
+                f"AttributeError: method {methodname!r} of {self._typeid!r} object is not exposed"
+            )
+        return getattr(type(self), methodname)(self, *args, **(kwds or {}))
+
+    def _show(self) -> str:
+        return str(self._getvalue())
+
+    def delete(self) -> None:
+        """Delete the object for everyone. 1 round trip. A second time does nothing.
+
+        Every proxy of it raises :class:`~multihost.ObjectGone` from then on, until the name is used
+        again.
+        """
+        ops.delete(self._handle)
+
+    def __reduce__(self) -> tuple[Callable[..., BaseProxy], tuple[Any, ...]]:
+        return rebuild, (type(self), *_address(self))
+
+
+def _address(proxy: BaseProxy) -> tuple[Any, ...]:
+    """What a proxy says of its object when it is pickled: a token, and perhaps credentials."""
+    session, token = proxy._handle.session, proxy._token
+    unnamed = proxy._handle.keys.name is None
+    if unnamed:
+        session.share(token.ident)
+    if pickled(token.ident, unnamed, session.place):
+        return (token._replace(origin=None),)
+    heirloom = directory.heirloom(session)
+    return (token, heirloom) if heirloom else (token,)
+
+
+def _session_of(token: Token, heirloom: bytes | None) -> Session:
     if token.origin is not None:
-        session = directory.find(token.origin, heirloom)
-        return cls(session.handle(token.ident), token)
+        return directory.find(token.origin, heirloom)
     session = home()
     if session is None:
         raise BadPayload("the bytes of a stored proxy were taken out of their container")
-    return cls(session.handle(token.ident), token._replace(origin=session.origin))
+    return session  # type: ignore[no-any-return]
+
+
+def rebuild(cls: type[NativeProxy], token: Token, heirloom: bytes | None = None) -> NativeProxy:
+    """Make a proxy of what was pickled."""
+    session = _session_of(token, heirloom)
+    origin = token.origin or session.origin
+    return cls(session.handle(token.ident), token._replace(origin=origin))
+
+
+# -- objects that a process hosts
+
+_builders: dict[str, Callable[..., Any]] = {}
+"""How a proxy is made of what the recipe in its pickle starts with; see proxies.hosted."""
+
+proxytypes: dict[str, Callable[..., BaseProxy]] = {}
+"""The proxies of typeids that are known everywhere."""
+
+
+def recipe(proxy: BaseProxy) -> tuple[Any, ...]:
+    """How the receiver of a pickle makes such a proxy."""
+    cls = type(proxy)
+    if proxy._isauto:
+        return "auto", cls._exposed_
+    if "_made_" in vars(cls):
+        return "made", *vars(cls)["_made_"]
+    return "class", getattr(cls, "_registered_", cls)
+
+
+def rebuild_hosted(how: tuple[Any, ...], token: Token, heirloom: bytes | None = None) -> BaseProxy:
+    """Make a proxy of what was pickled."""
+    origin = token.origin or _session_of(token, heirloom).origin
+    if heirloom is not None:
+        directory.find(origin, heirloom)
+    kind, *args = how
+    return _builders[kind](*args, token._replace(origin=origin), None)  # type: ignore[no-any-return]
+
+
+def claimed(session: Session, answer: Any) -> tuple[Token, Any]:
+    """The token of an object that a host created, or found, for this process; what it exposes.
+
+    The object is kept until there was a proxy of it, and the last one is gone.
+    """
+    _, typeid, exposed, ident, host, claim = answer
+    if claim is not None:
+        keys = session.handle(ident).keys
+        session.claim(keys, claim, host_ops.let_go(session, host))
+    return Token(typeid, ident, host, session.origin), exposed
+
+
+def found(session: Session, manager: Any, answer: Any) -> BaseProxy:
+    """The proxy of an object that a host created, or found, for this process."""
+    token, exposed = claimed(session, answer)
+    typeid, registry = token.typeid, {} if manager is None else manager._registry
+    proxytype = registry[typeid][-1] if typeid in registry else proxytypes.get(typeid)
+    return _builders["registered"](proxytype, exposed, token, manager)  # type: ignore[no-any-return]
+
+
+def _delete(proxy: BaseProxy) -> None:
+    handle = proxy._handle
+    if hosted_ops.host_of(handle) is None:
+        return
+    try:
+        BaseProxy._callmethod(proxy, "#DELETE")
+    except HostLost:
+        ops.delete(handle)
 
 
 def _name(proxy: BaseProxy) -> str | None:

@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import ClassVar, NamedTuple
 
-from multihost.proxies.base import BaseProxy, _name
+from multihost.proxies.base import BaseProxy, NativeProxy, _name
 from multihost.wire.ops import lock as lock_ops
 from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.presence import Note
@@ -76,15 +76,18 @@ def seconds_to_wait(timeout: float | None) -> float | None:
 
 
 class AcquirerProxy(BaseProxy):
-    """What can be acquired and released, also by ``with``."""
+    """What can be acquired and released, also by ``with``; by itself an object in a process."""
+
+    _exposed_: ClassVar[tuple[str, ...]] = ("acquire", "release")
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Take it; whether that was possible."""
-        raise NotImplementedError
+        args = (blocking,) if timeout is None else (blocking, timeout)
+        return self._callmethod("acquire", args)  # type: ignore[no-any-return]
 
     def release(self) -> None:
         """Give it back."""
-        raise NotImplementedError
+        self._callmethod("release")
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -98,7 +101,7 @@ class AcquirerProxy(BaseProxy):
         self.release()
 
 
-class _LockBase(AcquirerProxy):
+class _LockBase(NativeProxy, AcquirerProxy):
     """What Lock and RLock have in common."""
 
     _exposed_ = ("acquire", "release", "locked", "__enter__", "__exit__")
@@ -303,7 +306,7 @@ class RLockProxy(_LockBase):
         hold.count = count
 
 
-class SemaphoreProxy(AcquirerProxy):
+class SemaphoreProxy(NativeProxy, AcquirerProxy):
     """A number of permits that processes on many hosts share.
 
     >>> gpu = manager.Semaphore("gpu", 2)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 
-from multihost.proxies.base import BaseProxy, value_of
+from multihost.proxies.base import NativeProxy, value_of
 from multihost.wire.ops import dict as ops
 
 __all__ = ["DictProxy"]
@@ -18,7 +19,7 @@ _MISSING: Any = object()
 INT64 = 1 << 63
 
 
-class DictProxy(BaseProxy, Generic[K, V]):
+class DictProxy(NativeProxy, Generic[K, V]):
     """A dict that processes on many hosts share.
 
     >>> d = manager.dict()
@@ -63,6 +64,7 @@ class DictProxy(BaseProxy, Generic[K, V]):
         "values",
         "increment",
     )
+    _method_to_typeid_ = MappingProxyType({"__iter__": "Iterator", "__reversed__": "Iterator"})
 
     def __getitem__(self, key: K) -> V:
         handle = self._handle

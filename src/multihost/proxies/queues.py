@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from queue import Empty, Full
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
-from multihost.proxies.base import BaseProxy, Token, _name
+from multihost.proxies.base import NativeProxy, Token, _name
 from multihost.wire.ops import queue as ops
 from multihost.wire.ops import ranking
 from multihost.wire.ops.taking import (
@@ -51,7 +51,7 @@ class QueueStatistics(NamedTuple):
     is_shut_down: bool
 
 
-class _QueueBase(BaseProxy, Generic[T]):
+class _QueueBase(NativeProxy, Generic[T]):
     """What all queues can do."""
 
     _order: ClassVar[str] = "f"

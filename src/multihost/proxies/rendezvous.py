@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from multihost.errors import LinkError, MultihostError
-from multihost.proxies.base import BaseProxy, Token, _name
+from multihost.proxies.base import NativeProxy, Token, _name
 from multihost.proxies.locks import AcquirerProxy, LockProxy, RLockProxy, seconds_to_wait
 from multihost.wire.ops import barrier as barrier_ops
 from multihost.wire.ops import condition as condition_ops
@@ -61,7 +61,7 @@ def lock_of_condition(lock: LockProxy | RLockProxy | None) -> tuple[str, bytes]:
     return f"{lock._typeid} {ident.replace('%', '%25').replace(' ', '%20')}", reference
 
 
-class ConditionProxy(AcquirerProxy):
+class ConditionProxy(NativeProxy, AcquirerProxy):
     """A condition variable that processes on many hosts share.
 
     >>> ready = manager.Condition()
@@ -182,7 +182,7 @@ class ConditionProxy(AcquirerProxy):
         return f"<Condition({self._lock!s}, {condition_ops.sleepers(self._handle)})>"
 
 
-class EventProxy(BaseProxy):
+class EventProxy(NativeProxy):
     """A flag that processes on many hosts can wait for.
 
     >>> stop = manager.Event("stop")
@@ -223,7 +223,7 @@ class EventProxy(BaseProxy):
         return f"<Event {self._token.ident}: {'set' if self.is_set() else 'unset'}>"
 
 
-class BarrierProxy(BaseProxy):
+class BarrierProxy(NativeProxy):
     """A point where a number of threads of many hosts wait for each other.
 
     >>> start = manager.Barrier("start", 8, timeout=60)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
-from multihost.proxies.base import BaseProxy, value_of
+from multihost.proxies.base import NativeProxy, value_of
 from multihost.wire.ops import list as ops
 
 __all__ = ["ListProxy", "normal_slice"]
@@ -50,7 +50,7 @@ def normal_slice(where: slice) -> slice:
     return slice(start, stop, None if step == 1 else step)
 
 
-class ListProxy(BaseProxy, Generic[T]):
+class ListProxy(NativeProxy, Generic[T]):
     """A list that processes on many hosts share.
 
     >>> l = manager.list([3, 1])

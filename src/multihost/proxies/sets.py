@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from multihost.proxies.base import BaseProxy, value_of
+from multihost.proxies.base import NativeProxy, value_of
 from multihost.wire.ops import set as ops
 
 __all__ = ["SetProxy"]
@@ -25,7 +26,7 @@ def _frozen(member: object) -> object:
     return member
 
 
-class SetProxy(BaseProxy, Generic[T]):
+class SetProxy(NativeProxy, Generic[T]):
     """A set that processes on many hosts share.
 
     >>> s = manager.set("abc")
@@ -81,6 +82,7 @@ class SetProxy(BaseProxy, Generic[T]):
         "union",
         "update",
     )
+    _method_to_typeid_ = MappingProxyType({"__iter__": "Iterator"})
 
     def __contains__(self, member: object) -> bool:
         return ops.contains(self._handle, self._handle.codec.field(_frozen(member)))

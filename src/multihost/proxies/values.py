@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar, Generic, SupportsIndex, TypeVar, overload
 
-from multihost.proxies.base import BaseProxy, _name, _statistics
+from multihost.proxies.base import NativeProxy, _name, _statistics
 from multihost.proxies.sequence import normal_slice
 from multihost.wire.ops import array as array_ops
 from multihost.wire.ops import namespace as namespace_ops
@@ -21,7 +21,7 @@ T = TypeVar("T")
 INT64 = 1 << 63
 
 
-class NamespaceProxy(BaseProxy):
+class NamespaceProxy(NativeProxy):
     """Attributes that processes on many hosts share.
 
     >>> ns = manager.Namespace(x=10, y="hello")
@@ -84,7 +84,7 @@ class NamespaceProxy(BaseProxy):
         return Namespace(**{name: codec.load(value) for name, value in found.items()})
 
 
-class ValueProxy(BaseProxy, Generic[T]):
+class ValueProxy(NativeProxy, Generic[T]):
     """A single value that processes on many hosts share.
 
     >>> hits = manager.Value("i", 0, name="hits")
@@ -175,7 +175,7 @@ class Packing:
         return array.array(self.typecode, packed.decode("utf-32-le", "surrogatepass"))
 
 
-class ArrayProxy(BaseProxy, Generic[T]):
+class ArrayProxy(NativeProxy, Generic[T]):
     """An ``array.array`` that processes on many hosts share.
 
     >>> a = manager.Array("d", [1.0, 2.0])

@@ -7,12 +7,16 @@ not.
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from multihost.errors import LinkError, ServerUnfit
 
-__all__ = ["Address", "Credentials", "parse"]
+__all__ = ["Address", "Credentials", "Place", "checked_place", "parse", "url_of"]
+
+Place = str | tuple[str, int]
+"""Where a private server listens, as the standard library has it: a path, or host and port."""
 
 SCHEMES = ("redis", "rediss", "unix")
 _ENCODE = "write @ / ? # in a name or a password as %40 %2F %3F %23"
@@ -147,3 +151,25 @@ def unreachable(address: Address, why: object) -> LinkError:
     return LinkError(
         f"cannot reach the server at {address}: {why}; is it running, and is the address right?"
     )
+
+
+def checked_place(place: Any) -> Place:
+    """The place, if it can be one; a path is made absolute."""
+    match place:
+        case str() if place:
+            return os.path.abspath(place)
+        case (str() as host, int() as port):
+            return host, port
+    raise ValueError(
+        "an address is a URL such as redis://host:6379/0, a (host, port) or a socket path, "
+        f"not {place!r}"
+    )
+
+
+def url_of(place: Place) -> str:
+    """The URL of a place. The empty host means every interface: it is reached through any."""
+    if isinstance(place, str):
+        return f"unix://{quote(place)}"
+    host, port = place
+    shown = f"[{host}]" if ":" in host else host or "127.0.0.1"
+    return f"redis://{shown}:{port}/0"

@@ -30,6 +30,7 @@ import json
 import operator
 import pickle
 from collections.abc import Callable, Collection, Sequence
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from multihost.errors import BadPayload
@@ -37,7 +38,7 @@ from multihost.wire.fields import PlainUnpickler, spelled
 from multihost.wire.nesting import Home, pickle_for, unpickle_for
 from multihost.wire.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
 
-__all__ = ["Codec", "JsonSerializer", "Serializer"]
+__all__ = ["Codec", "JsonSerializer", "Serializer", "XmlSerializer"]
 
 PICKLE = 0x80
 SIGNED = 0x53
@@ -70,6 +71,20 @@ class JsonSerializer:
 
     def loads(self, data: bytes, /) -> Any:
         return json.loads(data)
+
+
+class XmlSerializer:
+    """XML-RPC, which the standard library's managers know, too. A tuple comes back as a list."""
+
+    def dumps(self, value: Any, /) -> bytes:
+        import xmlrpc.client
+
+        return xmlrpc.client.dumps((value,), None, None, None, True).encode()
+
+    def loads(self, data: bytes, /) -> Any:
+        import xmlrpc.client
+
+        return xmlrpc.client.loads(data.decode())[0][0]
 
 
 class Codec:
@@ -149,6 +164,16 @@ class Codec:
         encode = SIMPLE.get(type(value))
         return encode(value) if encode is not None else self._pickle(value, self._identity)
 
+    def dump_call(self, ident: str, method: str, args: Any, kwds: Any) -> bytes:
+        """A call of a method, as a value. Most have few and simple arguments."""
+        if not (self._secret or self.serializer or kwds):
+            for arg in args:
+                if type(arg) not in SIMPLE:
+                    break
+            else:
+                return pickle.dumps((ident, method, args), 5)
+        return self.dump((ident, method, args, kwds))
+
     def pickle(self, value: object, dumps: Callable[[Any], bytes] = _dumps) -> bytes:
         """The stored form of ``value`` as a whole pickle, made by ``dumps``. Not for a codec with a
         serializer.
@@ -174,6 +199,8 @@ class Codec:
             if self._secret or self.serializer is not None:
                 return self._load_guarded(stored)
             head = stored[0]
+            if head == PICKLE:
+                return self._unpickle(stored)
             if head == 0x8C:
                 return stored[2:].decode("utf-8", "surrogatepass")
             return self._load_other(stored, head)
@@ -246,9 +273,20 @@ class Codec:
         seal: Callable[[bytes], bytes],
         dumps: Callable[[Any], bytes] = _dumps,
     ) -> bytes:
-        data, links, _ = pickle_for(self.home, dumps, value)
+        try:
+            data, links, _ = pickle_for(self.home, dumps, value)
+        except Exception as error:  # noqa: BLE001 - whatever a __reduce__ raises
+            data, links = self._pickle_for_processes(value, error)
         check_size(len(data) + 32 * len(links))
         return b"@%b;%b" % (",".join(links).encode(), seal(data)) if links else seal(data)
+
+    def _pickle_for_processes(self, value: object, error: Exception) -> tuple[bytes, Any]:
+        """What plain pickle cannot do, and ``multiprocessing`` can: the views of a dict."""
+        try:
+            data, links, _ = pickle_for(self.home, ForkingPickler.dumps, value)
+        except Exception:  # noqa: BLE001 - as above
+            raise error from None
+        return bytes(data), links
 
     @staticmethod
     def _identity(data: bytes) -> bytes:

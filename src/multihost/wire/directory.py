@@ -17,16 +17,29 @@ from typing import Any, NamedTuple
 
 from multihost.errors import AddressUnknown
 from multihost.wire.address import EMBEDDED, Address, Credentials, parse
-from multihost.wire.codec import Codec, JsonSerializer, Serializer
+from multihost.wire.codec import Codec, JsonSerializer, Serializer, XmlSerializer
 from multihost.wire.link import Link
 from multihost.wire.session import Session
 
-__all__ = ["URL_VARIABLE", "Origin", "embedded", "enter", "find", "heirloom", "leave"]
+__all__ = [
+    "URL_VARIABLE",
+    "Origin",
+    "embedded",
+    "enter",
+    "find",
+    "heirloom",
+    "leave",
+    "patience_with",
+]
 
 URL_VARIABLE = "MULTIHOST_URL"
 
 _INHERITED = "multihost"
-_SERIALIZERS: dict[str, Serializer | None] = {"pickle": None, "json": JsonSerializer()}
+_SERIALIZERS: dict[str, Serializer | None] = {
+    "pickle": None,
+    "json": JsonSerializer(),
+    "xmlrpclib": XmlSerializer(),
+}
 
 
 class Origin(NamedTuple):
@@ -58,12 +71,22 @@ def serializer_of(choice: Any) -> Serializer | None:
 
 
 def embedded(url: str, authkey: bytes) -> tuple[Address, Credentials]:
-    """Address and password of a private server. Whoever has the authkey of its owner can derive the
-    password.
+    """Address and credentials of a private server. Whoever has the authkey of its owner can derive
+    the password.
+
+    Over TCP the password can be overheard: there values are signed with the authkey, and what it
+    derives from does not depend on how a client calls the host.
     """
     address, _ = parse(url)
-    password = hmac.new(authkey, b"multihost " + address.path.encode(), hashlib.sha256).hexdigest()
-    return address._replace(options=EMBEDDED), Credentials(password=password)
+    place = address.path if address.scheme == "unix" else "tcp"
+    password = hmac.new(authkey, b"multihost " + place.encode(), hashlib.sha256).hexdigest()
+    signing = b"" if address.scheme == "unix" else authkey
+    return address._replace(options=EMBEDDED), Credentials(password=password, authkey=signing)
+
+
+def patience_with(address: Address) -> float:
+    """How long to look for a server that was lost. A private one on this host does not return."""
+    return 0.0 if address.is_embedded and address.scheme == "unix" else 10.0
 
 
 # -- the sessions of this process
@@ -117,8 +140,7 @@ def find(origin: Origin, heirloom: bytes | None = None) -> Session:
             f"values at {address} are signed, and this process has no authkey for them: "
             "create a RedisManager with the same authkey before using its proxies here"
         )
-    patience = 0.0 if address.is_embedded else 10.0
-    link = Link(address, credentials, timeout=origin.timeout, patience=patience)
+    link = Link(address, credentials, timeout=origin.timeout, patience=patience_with(address))
     session = Session(link, origin.namespace, codec, origin.lease)
     session.origin = origin
     _sessions.setdefault(session.place, []).append(session)

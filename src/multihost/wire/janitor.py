@@ -47,6 +47,7 @@ class Watched:
         "before",
         "crowd",
         "due",
+        "gone",
         "heads",
         "janitor",
         "keys",
@@ -70,6 +71,7 @@ class Watched:
         self.before = b""
         self.looks = 0
         self.crowd = 1
+        self.gone: Callable[[], object] | None = None  # what to do if it does not exist
         self.due = time.monotonic() + LOOK * random.random()
 
 
@@ -202,6 +204,8 @@ class Janitor:
         prune = watched.looks % PRUNE == 1
         found = watched.script.repeat(watched, watched.before, b"%d" % prune)
         if found is None:  # there is no such object any more
+            if watched.gone is not None:
+                watched.gone()
             return
         waiters, watched.before, *packed = found
         notes = dict(zip(packed[0::2], packed[1::2], strict=True))

@@ -7,8 +7,11 @@ objects it contains; and ``data:owners``, the kept objects that contain it. A qu
 ``data:items``, ``data:dead`` for dead letters, and ``data:flight:<session>.<n>`` for what a
 consumer has taken. Scripts are given the first and derive the others. Who waits for an object is
 blocked on the list ``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and
-expires. A partition has its ``names``, and a key ``s:<id>`` for each session that holds or waits
-for something in it.
+expires. A host (``h:<22 characters>``), a process that has objects in its memory, has
+``data:talks``, its conversations, of which each goes over the lists ``data:a:<id>`` and
+``data:b:<id>``, and ``data:left``, what clients let go. A partition has its ``names``, and a key
+``s:<id>`` for each session that holds or waits for something in it; the first one also lists the
+``hosts`` of the namespace.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ __all__ = [
     "beside",
     "check_name",
     "check_namespace",
+    "hosts",
     "names",
     "part",
     "partition",
@@ -53,6 +57,11 @@ def prefix(namespace: str, number: int) -> bytes:
 def names(namespace: str, number: int) -> bytes:
     """The hash of the names in a partition: name -> type, parameters, protocol."""
     return prefix(namespace, number) + b"names"
+
+
+def hosts(namespace: str) -> bytes:
+    """The hash of the hosts in a namespace: host -> the types it serves."""
+    return prefix(namespace, 0) + b"hosts"
 
 
 def pattern(namespace: str) -> bytes:
@@ -115,7 +124,8 @@ def beside(ident: str) -> str:
 class Keys:
     """The keys of one object.
 
-    ``ident`` is ``n:<name>`` for a named object and ``u:<22 characters>`` for an unnamed one.
+    ``ident`` is ``n:<name>`` for a named object, ``u:<22 characters>`` for an unnamed one, and
+    ``h:<22 characters>`` for a host.
     """
 
     __slots__ = ("data", "ident", "names", "prefix", "sessions")
@@ -180,6 +190,18 @@ class Keys:
     @property
     def tokens(self) -> bytes:
         return self.data + b":tokens"
+
+    @property
+    def talks(self) -> bytes:
+        return self.data + b":talks"
+
+    @property
+    def left(self) -> bytes:
+        return self.data + b":left"
+
+    def talk(self, side: bytes, talk: bytes) -> bytes:
+        """What is said in a conversation: side ``a`` to the host, ``b`` by it."""
+        return b"%b:%b:%b" % (self.data, side, talk)
 
     @property
     def all(self) -> tuple[bytes, ...]:

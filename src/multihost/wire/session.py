@@ -102,15 +102,21 @@ class Hold:
 
 
 class _Reference:
-    """How often this process holds an unnamed object, and whether nobody else can know it."""
+    """How often this process holds an unnamed object, and whether nobody else can know it.
 
-    __slots__ = ("count", "forks", "keys", "private")
+    Where others may have been told of it, too, ``claim`` says when this process was told last, and
+    ``let_go`` takes that back; else the object is deleted.
+    """
+
+    __slots__ = ("claim", "count", "forks", "keys", "let_go", "private")
 
     def __init__(self, keys: Keys, private: bool, forks: int) -> None:
         self.keys = keys
         self.count = 0
         self.private = private
         self.forks = forks
+        self.claim = 0
+        self.let_go: Callable[[str, int], object] | None = None
 
 
 class Session:
@@ -127,7 +133,7 @@ class Session:
         self.origin: Any = None  # what its proxies say of where they come from
         codec.home = self
         self.lease_ms = b"%d" % max(1, round(lease * 1000))
-        self._made: dict[str, Keys] = {}
+        self._made: dict[str, _Reference] = {}
         self._held: dict[str, _Reference] = {}
         self._forks = 0
         self._begin()
@@ -143,6 +149,9 @@ class Session:
         self._lock = threading.Lock()
         self._bell = Bell()
         self._released: deque[str] = deque()
+        self._later: deque[Callable[[], object]] = deque()
+        self.hosts: dict[str, Any] = {}  # those that this process talks with
+        self.at_end: list[Callable[[], object]] = []
         self._stopping = False
         self._heard = True
         self._thread: threading.Thread | None = None
@@ -159,8 +168,22 @@ class Session:
     def made(self, keys: Keys) -> None:
         """This process created the unnamed object; only it can know of it so far."""
         with self._lock:
-            self._made[keys.ident] = keys
-            self._held[keys.ident] = _Reference(keys, True, self._forks)
+            self._made[keys.ident] = self._held[keys.ident] = _Reference(keys, True, self._forks)
+
+    def claim(self, keys: Keys, claim: int, let_go: Callable[[str, int], object]) -> None:
+        """This process was told of the unnamed object; ``let_go`` takes its last claim back."""
+        with self._lock:
+            held = self._held.get(keys.ident)
+            if held is None:
+                held = _Reference(keys, True, self._forks)
+                self._made[keys.ident] = self._held[keys.ident] = held
+            held.let_go = let_go
+            held.claim = max(held.claim, claim)
+
+    def later(self, action: Callable[[], object]) -> None:
+        """Have the background thread do it, as soon as it can; finalizers may call this."""
+        self._later.append(action)
+        self._bell.ring()
 
     def hold(self, keys: Keys) -> None:
         """A proxy of the unnamed object lives in this process: renew the object."""
@@ -183,8 +206,8 @@ class Session:
             if hold is not None:
                 hold.private = False
 
-    def _release(self, ident: str) -> Keys | None:
-        """Count one proxy less; the keys if that was the last one anywhere."""
+    def _release(self, ident: str) -> _Reference | None:
+        """Count one proxy less; what was held if that was the last one anywhere."""
         with self._lock:
             hold = self._held.get(ident)
             if hold is None:
@@ -195,7 +218,7 @@ class Session:
             del self._held[ident]
             if hold.private and hold.forks == self._forks:
                 self._made.pop(ident, None)
-                return hold.keys
+                return hold
             return None
 
     # holding and waiting
@@ -238,9 +261,11 @@ class Session:
             if self._stopping:
                 return
             while self._released:
-                keys = self._release(self._released.popleft())
-                if keys is not None:
-                    self._try(self._drop, [keys])
+                released = self._release(self._released.popleft())
+                if released is not None:
+                    self._try(self._drop, [released])
+            while self._later:
+                self._try(self._later.popleft())
             if hung_up:
                 self.link.hang_up()
             now = time.monotonic()
@@ -291,23 +316,29 @@ class Session:
             due = {ident: Keys(self.namespace, ident) for ident in found - seen}
             seen |= found
 
-    def _drop(self, objects: Iterable[Keys]) -> None:
-        for chunk in _by_partition(objects):
+    def _drop(self, objects: Iterable[_Reference]) -> None:
+        ours = []
+        for each in objects:
+            if each.let_go is None:
+                ours.append(each.keys)
+            else:
+                each.let_go(each.keys.ident, each.claim)
+        for chunk in _by_partition(ours):
             _drop.read(self.link, [keys.data for keys in chunk])
 
     def _forget_expired(self) -> None:
         """Forget some of what this process made, released, and what has expired since."""
         with self._lock:
-            candidates = [keys for ident, keys in self._made.items() if ident not in self._held]
+            candidates = [each for ident, each in self._made.items() if ident not in self._held]
         candidates = candidates[:CHECKED_PER_BEAT]
         if not candidates:
             return
-        alive = self.link.pipeline([(b"EXISTS", keys.data) for keys in candidates])
+        alive = self.link.pipeline([(b"EXISTS", each.keys.data) for each in candidates])
         with self._lock:
-            for keys, exists in zip(candidates, alive, strict=True):
-                del self._made[keys.ident]
+            for each, exists in zip(candidates, alive, strict=True):
+                del self._made[each.keys.ident]
                 if exists:  # to the end: others get their turn
-                    self._made[keys.ident] = keys
+                    self._made[each.keys.ident] = each
 
     # the end
 
@@ -317,9 +348,9 @@ class Session:
 
     def leave(self) -> None:
         """The process ends: delete what only it can know of, and close the link."""
-        self._end([h.keys for h in self._held.values() if h.private and h.forks == self._forks])
+        self._end([h for h in self._held.values() if h.private and h.forks == self._forks])
 
-    def _end(self, objects: list[Keys]) -> None:
+    def _end(self, objects: list[_Reference]) -> None:
         if self.link.is_closed:
             return
         self.link.patience = 0.0  # who leaves does not wait for a lost server
@@ -331,6 +362,8 @@ class Session:
             for hold in holds:
                 hold.end()
             self._drop(objects)
+            for action in self.at_end:
+                action()
             self.presence.leave()
         except MultihostError:
             logger.warning("unnamed objects at %s were left to expire", self.link.address)

@@ -276,10 +276,10 @@ class Link:
         count: int = 3,
         overdue: float = 0.0,
     ) -> list[Reply]:
-        """Send ``count`` commands in one write, of which the second blocks; wait ``seconds`` for
-        that, None: as long as for any other, then nudge the server and wait ``overdue`` seconds
-        more. If ``quiet``, which :meth:`may_be_quiet` must allow, the first is not answered: that
-        saves whoever has to wait from being woken for it.
+        """Send ``count`` commands in one write, of which one blocks, not the first; wait
+        ``seconds`` for that, None: as long as for any other, then nudge the server and wait
+        ``overdue`` seconds more. If ``quiet``, which :meth:`may_be_quiet` must allow, the first is
+        not answered: that saves whoever has to wait from being woken for it.
 
         Returns the replies, errors among them; after an error or a zero of the first the others are
         not waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection
@@ -301,6 +301,22 @@ class Link:
         if len(replies) < count:
             self.drop(caller)
         return replies
+
+    def converse(self, caller: Caller, request: bytes) -> Reply:
+        """Send commands in one write, of which the last blocks and no other is answered. Breaks are
+        for the one who waits, as in :meth:`blocked`.
+        """
+        channel = caller.channel or self._connect(caller)
+        self._blocked.add(caller)
+        try:
+            return channel.exchange(request)
+        except Broken as error:
+            self.drop(caller)
+            if not isinstance(error, Late):
+                self._doubted = time.monotonic()
+            raise
+        finally:
+            self._blocked.discard(caller)
 
     def rouse(self) -> None:
         """Break the connections of all who are blocked: let them look again."""
@@ -521,10 +537,9 @@ class Link:
         keep: bool = False,
     ) -> list[Reply]:
         """Look for the server until patience ends, and send the commands again."""
-        patience = self.patience if patience is None else patience
+        begun, given = time.monotonic(), patience
         self.breaks += 1
         sent = caller.channel is not None
-        deadline = time.monotonic() + patience
         pause, longest = BACKOFF
         try:
             if sent and isinstance(cause, Late) and self.timeout + self.patience > RECORD_SECONDS:
@@ -543,7 +558,8 @@ class Link:
                     return channel.exchange_many(requests, count)
                 except Broken as error:
                     cause = error
-                if time.monotonic() + pause > deadline:
+                patience = self.patience if given is None else given  # who leaves has none
+                if time.monotonic() + pause > begun + patience:
                     if sent and patience:
                         raise LinkLost(
                             f"the connection to {self.address} broke and did not come back within "

@@ -65,10 +65,10 @@ class Channel(Protocol):
         count: int = 3,
         overdue: float = 0.0,
     ) -> list[Reply]:
-        """Send ``count`` commands of which the second blocks; wait for it ``seconds``, None: the
-        usual time. Then nudge the server, which looks at its clock ten times a second, and wait
-        ``overdue`` seconds more. After an error or a zero of the first only that is returned. If
-        ``quiet`` there is no reply to the first one.
+        """Send ``count`` commands of which one blocks, not the first; wait for it ``seconds``,
+        None: the usual time. Then nudge the server, which looks at its clock ten times a second,
+        and wait ``overdue`` seconds more. After an error or a zero of the first only that is
+        returned. If ``quiet`` there is no reply to the first one.
         """
 
     def fileno(self) -> int:
@@ -292,16 +292,15 @@ class ClientChannel:
         if refused(replies[0]):
             return replies
         how: dict[str, Any] = {} if seconds is None else {"timeout": seconds}
-        if overdue:
+        while len(replies) < count:
+            if not overdue:
+                replies.append(self._read(**how))
+                continue
             try:
                 replies.append(self._read(disconnect_on_error=False, **how))
             except Late:
                 self._write(NUDGE)
-                replies.append(self._read(timeout=overdue))
-        else:
-            replies.append(self._read(**how))
-        while len(replies) < count:
-            replies.append(self._read())
+                how, overdue = {"timeout": overdue}, 0.0
         return replies
 
     def _write(self, requests: bytes) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "attach",
     "create",
     "delete",
+    "everything",
     "exists",
     "gone",
     "lease_left",
@@ -148,3 +149,30 @@ def memory(handle: Handle) -> int | None:
         except ReplyError:
             return None
     return total
+
+
+def everything(session: Session) -> dict[str, tuple[str, float | None]]:
+    """Every object of the namespace: ident -> its type on the server, and the seconds of its lease.
+    O(keys of the server).
+    """
+    link = session.link
+    pattern = b"{%b:[0-9][0-9]}:[nu]:*" % session.namespace.encode()
+    found: dict[bytes, None] = {}
+    cursor = b"0"
+    while True:
+        cursor, some = link.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
+        found.update(dict.fromkeys(key for key in some if key.split(b"}:", 1)[1].count(b":") == 1))
+        if cursor == b"0":
+            break
+    known: dict[str, tuple[str, float | None]] = {}
+    for key in found:
+        kind, left = link.pipeline([(b"TYPE", key), (b"PTTL", key)])
+        if left == -2:  # it has gone meanwhile
+            continue
+        what = kind.decode() if isinstance(kind, bytes) else str(kind)
+        ident = key.split(b"}:", 1)[1].decode("utf-8", "surrogatepass")
+        known[ident.replace("%3A", ":").replace("%25", "%")] = (
+            what,
+            None if left < 0 else left / 1000,
+        )
+    return known

@@ -25,25 +25,23 @@ local flight, done, result, more = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
 local items, place, flag = data .. ':items', data .. ':flight:' .. flight, '.'
-local here = redis.call('LINDEX', place, 0)
+local here, exists = redis.call('LINDEX', place, 0), redis.call('EXISTS', data) == 1
 local client
 if here and done ~= '' and string.sub(here, -64) == done then
   redis.call('DEL', place)
-  flag = let_task_go(data, here)
+  if exists then flag = let_task_go(data, here) end -- its lease may have ended before that of the place
   client = client_of(clients, done)
   if client then answer_to(client, result) end
   here = false
 end
 if more == '0' or here then return {flag, here or nil} end
+if not exists then
+  -- @include lib/refuse
+  return redis.error_reply(gone('pool'))
+end
 for _ = 1, 1000 do -- so many that nobody waits for, at most
   local item = redis.call('LMOVE', items, place, 'LEFT', 'RIGHT')
-  if not item or item == '' then -- the mark of a pool that was deleted
-    if item then redis.call('LMOVE', place, items, 'RIGHT', 'LEFT') end
-    if redis.call('EXISTS', data) == 1 then break end
-    redis.call('PEXPIRE', items, '1000')
-    -- @include lib/refuse
-    return redis.error_reply(gone('pool'))
-  end
+  if not item then break end
   if not client or string.sub(item, -64, -43) ~= string.sub(client, -22) then client = client_of(clients, item) end
   local lost = is_lost(item)
   if client and not lost then
@@ -51,7 +49,7 @@ for _ = 1, 1000 do -- so many that nobody waits for, at most
     return {flag, item}
   end
   redis.call('DEL', place)
-  if let_task_go(data, item) == '!' then flag = '!' end
+  if item ~= '' and let_task_go(data, item) == '!' then flag = '!' end -- '' is left of a pool of that name
   if client then answer_to(client, '!' .. lost .. string.sub(item, -36)) end
 end
 return {flag}

@@ -1,0 +1,1 @@
+"""Processes that have objects in their memory, and answer calls to them."""

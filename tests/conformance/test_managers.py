@@ -1,0 +1,85 @@
+"""CPython's tests of managers that users customise, connect to, restart and initialise."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.managers
+
+import pytest
+
+import multihost
+from multihost.managers import BaseManager, BaseProxy, SyncManager
+
+borrowed = pytest.importorskip(
+    "test._test_multiprocessing",
+    reason="this interpreter has no test package",
+    exc_type=ImportError,
+)
+
+
+class IteratorProxy(BaseProxy):
+    _exposed_ = ("__next__",)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self._callmethod("__next__")
+
+
+class MyManager(BaseManager):
+    pass
+
+
+MyManager.register("Foo", callable=borrowed.FooBar)
+MyManager.register("Bar", callable=borrowed.FooBar, exposed=("f", "_h"))
+MyManager.register("baz", callable=borrowed.baz, proxytype=IteratorProxy)
+
+
+class QueueManager(BaseManager):
+    pass
+
+
+QueueManager.register("get_queue", callable=borrowed.get_queue)
+
+
+class QueueManager2(BaseManager):
+    pass
+
+
+QueueManager2.register("get_queue")
+
+# Their tests find the managers among the globals of their module, in spawned children, too.
+for manager in (MyManager, QueueManager, QueueManager2):
+    setattr(borrowed, manager.__name__, manager)
+
+
+class Children:
+    """How the processes of the tests are started, and what they are made of."""
+
+    method = None
+    TYPE = "manager"
+    Process = multiprocessing.Process
+
+    @pytest.fixture(autouse=True)
+    def start_method(self):
+        before = multiprocessing.get_start_method(allow_none=True)
+        multiprocessing.set_start_method(self.method, force=True)
+        yield
+        multiprocessing.set_start_method(before, force=True)
+
+    @pytest.fixture(autouse=True)
+    def managers(self, monkeypatch):
+        monkeypatch.setattr(multiprocessing, "Manager", multihost.Manager)
+        monkeypatch.setattr(multiprocessing.managers, "SyncManager", SyncManager)
+
+
+for name in ("_TestMyManager", "_TestRemoteManager", "_TestManagerRestart", "TestInitializers"):
+    for method in ("fork", "spawn"):
+        base = getattr(borrowed, name)
+        bases = (Children, base) if issubclass(base, borrowed.unittest.TestCase) else None
+        cls = type(name, bases or (Children, base, borrowed.unittest.TestCase), {"method": method})
+        cls.__name__ = cls.__qualname__ = f"{name.lstrip('_')}{method.capitalize()}"
+        cls.__module__ = __name__
+        globals()[cls.__name__] = cls
+del cls, base, bases

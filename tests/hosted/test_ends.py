@@ -1,0 +1,397 @@
+"""What happens when a process or a thread ends: the one that serves, or one that calls."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+
+import pytest
+
+from multihost import HostLost, LinkError, ManagerClosed, ObjectGone
+from multihost.managers import SyncManager
+from tests.hosted.callers import Caller
+from tests.hosted.things import Counter, Our, Remote
+from tests.support.procs import is_alive, kill9, spawn_script
+from tests.support.waiting import wait_until
+
+fork = multiprocessing.get_context("fork")
+
+
+@contextlib.contextmanager
+def serving(url, **how):
+    manager = Our(url, ctx=fork, **how)
+    manager.start()
+    try:
+        yield manager
+    finally:
+        manager.shutdown()
+
+
+def test_a_killed_host_is_noticed(url):
+    with serving(url) as manager, Remote(url) as other:
+        counter, elsewhere = manager.Counter(), other.Counter()
+        callers = [Caller(counter.wait), Caller(elsewhere.wait)]
+        for caller in callers:
+            caller.start()
+        assert counter.await_waiter() and elsewhere.await_waiter()
+        killed = time.monotonic()
+        kill9(manager._process)
+        for caller in callers:
+            caller.join(10)
+            assert isinstance(caller.error, HostLost), caller.error
+            assert "ended during the call" in str(caller.error)
+            assert caller.ended - killed < 2.5
+        begun = time.monotonic()
+        with pytest.raises(HostLost, match="create another one"):
+            counter.add()
+        with pytest.raises(HostLost, match="the process that this manager started"):
+            manager.Counter()
+        with pytest.raises(HostLost, match="no process serves 'Counter'"):
+            other.Counter()
+        assert time.monotonic() - begun < 1
+        assert "failed" in str(counter)
+
+
+def test_a_host_that_ends_in_order_says_so(url):
+    with Remote(url) as other:
+        with serving(url) as manager:
+            counter = other.Counter()
+            caller = Caller(counter.wait)
+            caller.start()
+            assert counter.await_waiter()
+            begun = time.monotonic()
+            manager.shutdown()
+            caller.join(5)
+            assert isinstance(caller.error, HostLost)
+            assert caller.ended - begun < 1
+            assert manager._process.exitcode == 0
+        with pytest.raises(HostLost):
+            counter.add()
+        with pytest.raises(HostLost, match="no process serves 'Counter'"):
+            other.Counter()
+
+
+def test_use_after_shutdown():
+    manager = Our(ctx=fork)
+    manager.start()
+    counter = manager.Counter()
+    process, server = manager._process, manager._server
+    manager.shutdown()
+    manager.shutdown()
+    assert process.exitcode == 0
+    assert not server.alive()
+    for use in (counter.add, manager.Counter):
+        with pytest.raises(ManagerClosed):
+            use()
+    manager.join()
+    assert manager._process is None
+
+
+def test_the_thread_of_a_client_that_ends_ends(url):
+    with serving(url) as manager, Remote(url) as other:
+        counter = manager.Counter()
+
+        def talks():
+            return [
+                name for name in counter.threads() if name.startswith("multihost-") and "." in name
+            ]
+
+        caller = threading.Thread(target=counter.add)
+        caller.start()
+        caller.join()
+        wait_until(lambda: len(talks()) == 1)  # that of the thread that asks
+        copy = other.Counter()
+        assert len(talks()) == 2
+        killed = fork.Process(target=call_and_linger, args=(copy,))
+        killed.start()
+        assert copy.await_waiter()
+        assert len(talks()) == 3
+        kill9(killed)
+        copy.open()
+        del copy
+        wait_until(lambda: len(talks()) == 2, timeout=8)
+        other.shutdown()
+        wait_until(lambda: len(talks()) == 1)
+
+
+def call_and_linger(counter):
+    counter.wait()
+
+
+def test_an_object_nobody_refers_to_is_dropped(url):
+    with serving(url, lease=0.9) as manager, Remote(url, lease=0.9) as other:
+        assert manager.Counter().add() == 1
+        numbers = lambda: ask(manager, "number_of_objects")
+        wait_until(lambda: numbers() == 0)
+        queue_1, queue_2 = manager.get_global(), other.get_global()
+        for _ in range(20):
+            queue_1 = manager.get_global()  # told again before it lets go
+        queue_1.put(1)
+        del queue_1
+        wait_until(lambda: ask(manager, "debug_info").count("refcount=1") == 1)
+        assert queue_2.get() == 1
+        del queue_2
+        wait_until(lambda: numbers() == 0)
+        # In a container, and out of it: one lease later it is gone.
+        box = manager.dict(counter=manager.Counter(3))
+        assert box["counter"].add() == 4
+        del box["counter"]
+        wait_until(lambda: numbers() == 0, timeout=8)
+
+
+def test_a_kept_container_keeps_it(url):
+    with serving(url) as manager:
+        box = manager.dict("box")
+        box["counter"] = manager.Counter(3)
+        kept = box["counter"]
+        assert (kept.statistics().lease, kept.add()) == (None, 4)
+        del box["counter"]
+        assert kept.statistics().lease is not None
+        box.delete()
+
+
+def ask(manager, what):
+    from multihost.wire import calls
+
+    session = manager._open_session()
+    return session.codec.load(calls.ask(session, manager._host, what)[1:])
+
+
+def test_many_proxies(url):
+    with serving(url) as manager:
+        counters = [manager.Counter(n) for n in range(1000)]
+        assert ask(manager, "number_of_objects") == 1000
+        assert [each.add(0) for each in counters[::100]] == list(range(0, 1000, 100))
+        del counters
+        wait_until(lambda: ask(manager, "number_of_objects") == 0, timeout=10)
+
+
+# -- names
+
+
+def test_a_name_is_the_same_object_for_all(url):
+    with serving(url) as manager, Remote(url) as other:
+        counter = manager.Counter(5, name="counter")
+        assert counter.name == "counter"
+        assert other.Counter("counter").add() == 6
+        assert other.names() == ["counter"]
+        assert manager.Counter(name="counter").add() == 7  # created once
+        with pytest.raises(TypeError, match="'counter' is a Counter, not a list"):
+            other.list("counter")
+        with pytest.raises(TypeError, match="'counter' is a Counter, not a Own") as caught:
+            raise_cause(lambda: other.Own("counter"))
+        assert caught
+        assert counter.statistics().name == "counter"
+        assert manager.CounterWithName(name="Anne").whose() == "Anne"  # its own argument
+        assert other.delete("counter")
+        for use in (counter.add, manager.Counter(name="other").delete):
+            with contextlib.suppress(ObjectGone):
+                use()
+        with pytest.raises(ObjectGone):
+            counter.add()
+
+
+def raise_cause(make):
+    from multiprocessing.managers import RemoteError
+
+    try:
+        make()
+    except RemoteError as error:
+        raise TypeError(str(error)) from error
+
+
+def test_a_name_is_taken_over(url):
+    with Remote(url) as client, serving(url) as second:
+        with serving(url) as first:
+            counter = first.Counter(5, name="counter")
+            assert client.Counter("counter").add() == 6
+            kill9(first._process)
+            with pytest.raises(HostLost, match="ask a manager for the name again"):
+                counter.add()
+        old = client.Counter("counter", 100)  # the second serves it now
+        assert old.pid() == second._process.pid
+        assert [old.add(), second.Counter(name="counter").add()] == [101, 102]
+        assert counter_of(url, "counter").add() == 103
+        second.shutdown()
+        with serving(url) as third:
+            assert third.Counter(200, name="counter").add() == 201
+            assert old.add() == 202  # an old proxy follows the name
+
+
+def counter_of(url, name):
+    manager = Remote(url)
+    try:
+        return _Kept(manager, manager.Counter(name))
+    except BaseException:
+        manager.shutdown()
+        raise
+
+
+class _Kept:
+    def __init__(self, manager, counter):
+        self._manager, self._counter = manager, counter
+
+    def add(self):
+        with self._manager:
+            return self._counter.add()
+
+
+# -- the process that started it
+
+OWNER = """
+import multiprocessing, sys
+from tests.hosted.things import Our
+if __name__ == "__main__":
+    manager = Our(*sys.argv[2:], ctx=multiprocessing.get_context(sys.argv[1]))
+    manager.start()
+    counter = manager.Counter()
+    counter.add()
+    print(manager._process.pid, flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_it_does_not_outlive_who_started_it(url, method, shared, tmp_path):
+    script = tmp_path / "owner.py"
+    script.write_text(OWNER)
+    from tests.support.procs import ROOT
+
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    with spawn_script(script, {"PYTHONPATH": path}, args=[method, url][: 1 + shared]) as owner:
+        pid = int(owner.line())
+        owner.kill()
+        owner.wait()
+        wait_until(lambda: not is_alive(pid))
+    if shared:
+        with Remote(url) as other, pytest.raises(HostLost):
+            other.Counter()
+
+
+def test_one_that_does_not_end_is_ended():
+    manager = Our(ctx=fork, shutdown_timeout=0.05)
+    manager.start()
+    process = manager._process
+    os.kill(process.pid, signal.SIGSTOP)
+    manager.shutdown()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_connected_manager_deletes_what_it_made(url):
+    with serving(url) as manager:
+        with Remote(url) as other:
+            counter = other.Counter()
+            kept = manager.Counter(name="kept")
+            assert ask(manager, "number_of_objects") == 2
+            manager.dict("box")["kept"] = kept
+            pickle.dumps(counter)
+        wait_until(lambda: ask(manager, "number_of_objects") == 1)
+        manager.delete("box")
+
+
+def test_ctrl_c_is_for_who_has_the_manager():
+    with Our(ctx=fork) as manager:
+        os.kill(manager._process.pid, 2)
+        assert manager.Counter().add() == 1
+
+
+def test_the_private_server_is_killed():
+    manager = Our(ctx=fork)
+    manager.start()
+    counter = manager.Counter()
+    caller = Caller(counter.wait)
+    caller.start()
+    assert counter.await_waiter()
+    kill9(manager._server.pid)
+    caller.join(5)
+    assert isinstance(caller.error, LinkError)
+    with pytest.raises(LinkError):
+        counter.add()
+    manager._process.join(5)
+    assert manager._process.exitcode == 0
+    manager.shutdown()
+
+
+def test_natives_start_no_process():
+    with SyncManager() as manager:
+        assert manager._process is None
+        assert manager._number_of_objects() == 0
+        l = manager.list([1])
+        assert manager._number_of_objects() == 1
+        assert "list" in manager._debug_info()
+        del l
+
+
+def in_child(counter, results):
+    results.append(counter.add())
+
+
+def test_a_fork_with_calls_under_way(url):
+    with serving(url) as manager:
+        counter, results = manager.Counter(), manager.list()
+        callers = [Caller(counter.wait) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+            assert counter.await_waiter()
+        child = fork.Process(target=in_child, args=(counter, results))
+        child.start()
+        child.join(10)
+        assert results[:] == [1]
+        assert counter.add() == 2
+        counter.open()
+        for caller in callers:
+            caller.join(10)
+            assert caller.error is None
+
+
+def test_an_initializer(url):
+    started = fork.Value("i", 0)
+
+    def note(n):
+        started.value = n + os.getpid()
+
+    manager = Our(url, ctx=fork)
+    with pytest.raises(TypeError):
+        manager.start(1)
+    manager.start(note, (1,))
+    assert started.value == 1 + manager._process.pid
+    manager.shutdown()
+    failing = Our(ctx=fork)
+    with pytest.raises(EOFError):
+        failing.start(Counter.missing, (None,))
+    failing.shutdown()
+
+
+def pause_between(url, results):
+    with Remote(url, lease=0.9) as manager:
+        counter = manager.Counter("counter")
+        results.append(counter.add())
+        os.kill(os.getpid(), signal.SIGSTOP)
+        results.append(counter.add())
+
+
+def test_who_was_paused_for_longer_than_its_lease(url):
+    with serving(url, lease=0.9) as manager:
+        results = manager.list()
+        child = fork.Process(target=pause_between, args=(url, results))
+        child.start()
+        wait_until(lambda: results[:] == [1])
+        clients = manager._session.handle(manager._host).keys.talks
+        link = manager._session.link
+        count = link.call(b"SCARD", clients)
+        wait_until(lambda: link.call(b"SCARD", clients) < count)  # it was taken for dead
+        os.kill(child.pid, signal.SIGCONT)
+        child.join(10)
+        assert results[:] == [1, 2]
+        counter = manager.Counter(name="counter")
+        os.kill(manager._process.pid, signal.SIGSTOP)
+        with pytest.raises(HostLost):
+            counter.add()
+        os.kill(manager._process.pid, signal.SIGCONT)
+        assert manager.Counter(name="counter").add() in (3, 4)  # the lost call may be carried out

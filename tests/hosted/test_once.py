@@ -1,0 +1,147 @@
+"""A call happens once and its answer arrives, wherever a connection breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+
+import pytest
+
+from multihost import HostLost, ObjectGone
+from tests.hosted.callers import Caller
+from tests.hosted.things import Our, Remote
+
+fork = multiprocessing.get_context("fork")
+CALLS = 3
+
+
+def said_by(side, command):
+    """A command of a conversation, at this end of it."""
+    own, other = (b":a:", b":b:") if side == "client" else (b":b:", b":a:")
+    where = own if command in (b"LPUSH", b"PEXPIRE") else other
+    return lambda args: args[0].upper() == command and where in args[1]
+
+
+@pytest.mark.parametrize("side", ["client", "host"])
+@pytest.mark.parametrize("how", [{}, {"timeout": 1.5}], ids=["quick", "slow"])
+def test_cut_connections(side, how, url, proxy):
+    """With short timeouts a call cannot do without the answers that nobody needs."""
+    ours, theirs = (proxy.url, url) if side == "host" else (url, proxy.url)
+    with Our(ours, ctx=fork, **how) as manager, Remote(theirs, **how) as client:
+        counter = client.Counter()
+        expected = counter.add()
+        for fault in ("cut_before_request", "cut_after_reply", "cut_mid_reply"):
+            for command in (b"LPUSH", b"PEXPIRE", b"BLPOP"):
+                rule = getattr(proxy, fault)(said_by(side, command))
+                for _ in range(CALLS):
+                    expected += 1
+                    assert counter.add() == expected, (fault, command)
+                # What is not answered has no reply to be lost.
+                assert rule.done.is_set() or (fault != "cut_before_request" and command != b"BLPOP")
+                rule.disarm()
+        assert manager._process.is_alive()
+
+
+@pytest.mark.parametrize("side", ["client", "host"])
+def test_cut_again_and_again(side, url, proxy):
+    ours, theirs = (proxy.url, url) if side == "host" else (url, proxy.url)
+    with Our(ours, ctx=fork), Remote(theirs) as client:
+        counter = client.Counter()
+        stop = threading.Event()
+
+        def cut():
+            while not stop.wait(0.005):
+                proxy.cut_all()
+
+        cutter = threading.Thread(target=cut)
+        counter.add(0)
+        cutter.start()
+        try:
+            for n in range(1, 61):
+                assert counter.add() == n
+        finally:
+            stop.set()
+            cutter.join()
+
+
+def test_a_late_request_is_not_executed_again(url, proxy):
+    with Our(url, ctx=fork), Remote(proxy.url) as client:
+        counter = client.Counter()
+        counter.add()
+        release = threading.Event()
+        rule = proxy.hold_request(release, said_by("client", b"LPUSH"))
+        result = []
+        caller = threading.Thread(target=lambda: result.append(counter.add()))
+        caller.start()
+        assert rule.caught.wait(5)
+        assert client.Counter().add() == 1  # another conversation goes on
+        release.set()
+        caller.join(10)
+        assert result == [2]
+        assert counter.add() == 3
+
+
+def test_an_interrupted_call_leaves_nothing_confused(url):
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted
+
+    with Our(url, ctx=fork) as manager:
+        counter = manager.Counter()
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            for n in range(3):
+                signal.setitimer(signal.ITIMER_REAL, 0.1 if n < 2 else 0.4)
+                with pytest.raises(Interrupted):
+                    counter.wait()
+                assert counter.add() == n + 1
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        counter.open()
+        assert counter.add() == 4
+
+
+def test_a_signal_handler_that_calls(url):
+    with Our(url, ctx=fork) as manager:
+        counter = manager.Counter()
+        heard = []
+
+        def handler(*_):
+            heard.append(counter.add())
+            counter.open()
+
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            assert counter.wait()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert (heard, counter.add()) == ([1], 2)
+
+
+def test_large_arguments_and_results(url):
+    with Our(url, ctx=fork) as manager:
+        counter = manager.Counter()
+        big = "x" * 3_000_000
+        assert counter.echo(big) == ((big,), {})
+        assert counter.echo(k=big) == ((), {"k": big})
+
+
+def test_the_server_loses_everything(fresh_server):
+    with Our(fresh_server.url, ctx=fork) as manager:
+        counter = manager.Counter()
+        caller = Caller(counter.wait)
+        caller.start()
+        assert counter.await_waiter()
+        fresh_server.kill()
+        fresh_server.restart()
+        assert manager.Counter(5).add() == 6  # the process is known again
+        with contextlib.suppress(HostLost, ObjectGone):  # until it looks whether the record is left
+            counter.open()
+        caller.join(10)
+        assert not caller.is_alive()
+        assert caller.error is None or isinstance(caller.error, (HostLost, ObjectGone))
