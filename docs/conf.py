@@ -14,8 +14,7 @@ author = "The multihost authors"
 version = release = metadata.version("multihost")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "commands", "docstrings", "stdlib_links"]
-# The second one is not in the table of contents yet.
-exclude_patterns = ["_ext", "howto/custom-types.md"]
+exclude_patterns = ["_ext"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Type variables, and the types of what users never make themselves.

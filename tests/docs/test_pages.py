@@ -61,6 +61,7 @@ def test_a_page_does_what_it_says(name: str, server: Server, path: str, tmp_path
     command = [
         *(sys.executable, "-m", "tests.docs.pages", str(PAGES[name])),
         *(f"{ANYHOST}={server.tcp_url}", f"6399={free_port()}"),
+        f"50000={free_port()}",
     ]
     with subprocess.Popen(
         command,
