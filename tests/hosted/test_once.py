@@ -145,3 +145,20 @@ def test_the_server_loses_everything(fresh_server):
         caller.join(10)
         assert not caller.is_alive()
         assert caller.error is None or isinstance(caller.error, (HostLost, ObjectGone))
+
+
+def test_the_server_comes_back_with_its_data(start_server):
+    server = start_server(appendonly="yes", appendfsync="always", tcp=True)
+    with Our(server.url, ctx=fork) as manager, Remote(server.url) as client:
+        counter = manager.Counter(name="counter")
+        caller = Caller(counter.wait)
+        caller.start()
+        assert counter.await_waiter()
+        for n in range(1, 4):
+            server.restart(empty=False)
+            assert counter.add() == n
+            assert client.Counter(name="counter").add(0) == n
+        counter.open()
+        caller.join(10)
+        assert not caller.is_alive()
+        assert caller.error is None
