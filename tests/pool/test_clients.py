@@ -145,6 +145,16 @@ def test_a_pool_that_is_deleted_by_others(manager):
             pool.apply_async(work.double, (2,)).get(5)
 
 
+def test_who_waits_for_a_deleted_pool_hears_of_it(manager):
+    with manager.Pool(0, name="ours") as one, manager.Pool(0, name="ours") as two:
+        waits = [one.map_async(work.double, range(3), 1), two.apply_async(work.double, (1,))]
+        wait_until(lambda: one.statistics().waiting == 4)
+        assert manager.delete("ours")
+        for result in waits:
+            with pytest.raises(ObjectGone, match="ours"):
+                result.get(5)
+
+
 @pytest.mark.parametrize("side", ["client", "worker"])
 def test_cut_connections_lose_and_repeat_nothing(manager, proxy, side):
     marks = manager.dict()

@@ -145,7 +145,7 @@ class Client:
     def _watch(self) -> None:
         """While there are tasks under way, look after the workers: they may all be dead."""
         self.handle.session.enter(self.handle.keys)
-        ops.watch(self.handle)
+        ops.watch(self.handle, self._deleted)
         self._watchers.add(threading.get_ident())
 
     # results
@@ -201,6 +201,17 @@ class Client:
             entry._success, entry._value = False, error
             entry._event.set()
 
+    def _deleted(self) -> None:
+        """The pool is gone, and with it the tasks that nobody has done yet."""
+        with self._change:
+            under_way = list(self._under_way)
+        error = ObjectGone(
+            f"the pool {self.handle.keys.ident[2:]!r} was deleted before this task was done: it "
+            "may have begun; send it to another pool"
+        )
+        for number in under_way:
+            self._finish(number, (False, error))
+
     @staticmethod
     def _reason(error: BaseException) -> BaseException:
         if isinstance(error, ObjectGone):
@@ -228,6 +239,7 @@ class Client:
             watched = self.handle.watched
             if watched is not None:
                 watched.waiters.difference_update(self._watchers)
+                watched.gone.discard(self._deleted)
         self._wanted.set()
         try:
             object_ops.delete(self._results._handle)

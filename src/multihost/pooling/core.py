@@ -209,7 +209,8 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
     def delete(self) -> None:
         """Delete a named pool for everyone, with the tasks that wait; its workers are told.
 
-        2 round trips. Clients that wait for results of these tasks wait in vain: close them first.
+        2 round trips. Who waits for results of tasks that were not done gets ObjectGone, about as
+        soon as who waits for a killed worker.
         """
         object_ops.delete(self._ticket.handle())
 

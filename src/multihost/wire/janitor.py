@@ -71,7 +71,7 @@ class Watched:
         self.before = b""
         self.looks = 0
         self.crowd = 1
-        self.gone: Callable[[], object] | None = None  # what to do if it does not exist
+        self.gone: set[Callable[[], object]] = set()  # what to do if it does not exist
         self.due = time.monotonic() + LOOK * random.random()
 
 
@@ -204,8 +204,8 @@ class Janitor:
         prune = watched.looks % PRUNE == 1
         found = watched.script.repeat(watched, watched.before, b"%d" % prune)
         if found is None:  # there is no such object any more
-            if watched.gone is not None:
-                watched.gone()
+            for action in list(watched.gone):
+                action()
             return
         waiters, watched.before, *packed = found
         notes = dict(zip(packed[0::2], packed[1::2], strict=True))

@@ -82,7 +82,7 @@ class Host:
         """Have the background thread look whether the host lives, while a call waits for it."""
         self._waiting.add(talk)
         watched = watching(self.handle, _look)
-        watched.gone = self._tell
+        watched.gone.add(self._tell)
         return watched
 
     def stop_waiting(self, talk: Talk, watched: Any) -> None:

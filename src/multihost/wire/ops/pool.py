@@ -8,6 +8,7 @@ by a worker that others took for dead meanwhile. A result ends with the number o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from multihost.wire.link import pairs
@@ -192,9 +193,11 @@ def bury(handle: Handle, session: bytes) -> None:
         _look.repeat(handle, b"", b"0")
 
 
-def watch(handle: Handle) -> None:
-    """Look after the workers as long as this thread is among the ``waiters`` of ``handle``."""
-    watching(handle, _look)
+def watch(handle: Handle, gone: Callable[[], object]) -> None:
+    """Look after the workers as long as this thread is among the ``waiters`` of ``handle``; call
+    ``gone`` if there is no such pool any more.
+    """
+    watching(handle, _look).gone.add(gone)
 
 
 def state(handle: Handle) -> State:
