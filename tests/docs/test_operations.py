@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import shlex
 import threading
@@ -13,6 +14,7 @@ import redis
 
 import multihost.wire
 from multihost import RedisManager
+from multihost.managers import BaseManager, IteratorProxy
 from multihost.wire import script
 from multihost.wire.ops import checkup
 from tests.objects.bodies import BODIES
@@ -25,6 +27,15 @@ PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 NAME, *RULES = shlex.split(BLOCK.replace("\\\n", " "))
 GRANTED = {rule[1:] for rule in RULES if rule[0] == "+"}
 DISPENSABLE = re.findall(r"^\| (`[^\n]*?`) \| [^\n]*$", PAGE.split("| without |")[1], re.MULTILINE)
+
+FORK = multiprocessing.get_context("fork")
+
+
+class Counting(BaseManager):
+    """It has a process that hosts an object."""
+
+
+Counting.register("count", lambda: iter(range(2)), IteratorProxy)
 
 WITHOUT_PERMISSION = {"auth", "hello"}  # always allowed
 
@@ -86,6 +97,12 @@ def tour(url: str) -> None:
         ranked.put_many([3, 1])
         assert ranked.get_many(2) == [1, 3]
         m.delete("lock")
+        with m.Pool(1, context=FORK, name="pool") as pool:
+            assert pool.map(abs, [-1, -2], 1) == [1, 2]
+            pool.delete()
+        with Counting(url, ctx=FORK) as serving:
+            assert list(serving.count(name="two")) == [0, 1]
+            serving.delete("two")
 
 
 def test_a_tour_of_every_type_needs_no_more(server: Server) -> None:
