@@ -92,6 +92,7 @@ def test_a_second_signal_ends_it_at_once(url: str) -> None:
             _, err = process.communicate(timeout=10)
             assert process.returncode == 1
             assert "is lost" in err
+            assert "0 done, 0 raised, 1 lost, 0 running" in err
         pool.terminate()
         for name in ("begun", "p"):
             m.delete(name)

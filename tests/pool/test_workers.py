@@ -130,8 +130,9 @@ def test_a_killed_worker_is_replaced_and_events_tell(manager, crew):
         assert pool.apply_async(work.double, (4,)).get(10) == 8
         with pytest.raises(KeyError):
             pool.apply(work.fail, ("no",))
-        wait_until(lambda: workers.progress == (3, 1, 1))
-        wait_until(lambda: events[-1].progress == (3, 1, 1))
+        wait_until(lambda: workers.progress == (3, 1, 1, 1))
+        wait_until(lambda: events[-1].progress == (3, 1, 1, 1))
+        assert events[-1].progress.running == 0
         kinds = [event.kind for event in events if event.kind != "progress"]
         assert kinds == ["started", "lost", "started"]
         wait_until(lambda: len(pool.statistics().workers) == 1)

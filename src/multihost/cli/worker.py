@@ -46,7 +46,9 @@ def worker(
         sys.path.insert(0, here)
     with _reporting(as_json, pool) as report:
         done = _serve(target, pool, processes, until_deleted, report)
-    return 1 if done.begun > done.done + done.failed else 0
+        if not as_json:
+            logger.info("the end; %s", _words(done))
+    return 1 if done.lost else 0
 
 
 def _serve(
@@ -128,8 +130,8 @@ def _handler(watched: bool) -> logging.Handler:
 
 
 def _words(progress: Progress) -> str:
-    running = progress.begun - progress.done - progress.failed
-    return f"{progress.done} done, {progress.failed} raised, {running} running"
+    lost = f", {progress.lost} lost" if progress.lost else ""
+    return f"{progress.done} done, {progress.failed} raised{lost}, {progress.running} running"
 
 
 def _document(event: Event) -> dict[str, object]:

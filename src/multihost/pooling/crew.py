@@ -59,6 +59,7 @@ class Crew:
             slot = self._slots.pop(process.pid, None) if process.pid else None
             if slot is not None:
                 self._judge(process, slot)
+                self.orders.tally.dead(slot)
                 if process.exitcode and process.exitcode < 0:
                     self._bury(slot)
             yield process

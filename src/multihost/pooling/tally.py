@@ -7,21 +7,28 @@ from typing import Any, NamedTuple
 
 __all__ = ["Progress", "Tally"]
 
-FIELDS = 6
+FIELDS = 7
 
 
 class Progress(NamedTuple):
-    """How many tasks were begun, returned, and raised an exception; those of workers that were
-    killed count as begun only. A chunk of a map is one task.
+    """How many tasks were begun, returned, raised an exception, and were cut off because their
+    worker was killed. A chunk of a map is one task.
     """
 
     begun: int
     done: int
     failed: int
+    lost: int
+
+    @property
+    def running(self) -> int:
+        """How many run now."""
+        return self.begun - self.done - self.failed - self.lost
 
 
 class Tally:
-    """Some numbers for each of some workers, of which only that one writes them.
+    """Some numbers for each of some workers, of which only that one writes them, and who started
+    it when it is dead.
 
     A worker that follows another one counts on.
     """
@@ -32,11 +39,11 @@ class Tally:
     def enter(self, slot: int, session: bytes) -> None:
         """The worker begins, with a session of this name: 16 bytes."""
         name = int.from_bytes(session[:8], "big"), int.from_bytes(session[8:], "big")
-        self._numbers[FIELDS * slot + 4 : FIELDS * slot + 6] = name
+        self._numbers[FIELDS * slot + 5 : FIELDS * slot + 7] = name
 
     def session(self, slot: int) -> bytes:
         """The session of the last worker of this slot."""
-        name = self._numbers[FIELDS * slot + 4 : FIELDS * slot + 6]
+        name = self._numbers[FIELDS * slot + 5 : FIELDS * slot + 7]
         return b"".join(int(part).to_bytes(8, "big") for part in name)
 
     def ready(self, slot: int) -> None:
@@ -51,6 +58,11 @@ class Tally:
         """A task has returned, or raised."""
         self._numbers[FIELDS * slot + (2 if ok else 3)] += 1
 
+    def dead(self, slot: int) -> None:
+        """The worker has ended, perhaps in the middle of a task."""
+        begun, *ended = self._numbers[FIELDS * slot + 1 : FIELDS * slot + 5]
+        self._numbers[FIELDS * slot + 4] += begun - sum(ended)
+
     def readiness(self, slot: int) -> int:
         """How many workers of this slot were ready so far."""
         return int(self._numbers[FIELDS * slot])
@@ -58,4 +70,4 @@ class Tally:
     def progress(self) -> Progress:
         """All workers together."""
         numbers = list(self._numbers)
-        return Progress(*(sum(numbers[field::FIELDS]) for field in (1, 2, 3)))
+        return Progress(*(sum(numbers[field::FIELDS]) for field in range(1, 5)))

@@ -113,7 +113,7 @@ class Workers:
         )
         self._crew = Crew(context or multiprocessing.get_context("spawn"), size, orders)
         self._out, self._in = multiprocessing.Pipe(duplex=False)
-        self._told = Progress(0, 0, 0)
+        self._told = Progress(0, 0, 0, 0)
         self._is_stopping = False
 
     @property
@@ -170,9 +170,15 @@ class Workers:
             self._bell.heard()  # type: ignore[union-attr]
         ended = list(self._crew.reap())
         for process in ended:
-            self._tell("ended" if _is_orderly(process) else "lost", process.pid, process.exitcode)
+            kind = "ended" if self._is_orderly(process) else "lost"
+            self._tell(kind, process.pid, process.exitcode)
         if ended and not self._is_stopping:
             self._replace(ended)
+
+    def _is_orderly(self, process: BaseProcess) -> bool:
+        """Whether it ended as it should; one that is told to stop while it starts just stops."""
+        asked = self._is_stopping and process.exitcode == -signal.SIGTERM
+        return asked or process.exitcode in (0, GONE)
 
     def _replace(self, ended: list[BaseProcess]) -> None:
         if any(process.exitcode == GONE for process in ended):
@@ -248,7 +254,3 @@ def _signals(workers: Workers) -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-def _is_orderly(process: BaseProcess) -> bool:
-    return process.exitcode in (0, GONE)
