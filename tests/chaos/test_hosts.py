@@ -1,0 +1,121 @@
+"""Processes with objects in their memory that are killed while everybody calls."""
+
+from __future__ import annotations
+
+import collections
+import os
+import random
+import threading
+import time
+from typing import Any
+
+from multihost import HostLost, RedisManager
+from multihost.managers import SyncManager
+from tests.chaos.aftermath import nothing_left
+from tests.chaos.crew import FORK, Crew, Whistle, together
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+HOSTS = 2
+PROCESSES, THREADS = 3, 4
+KILLS = 5
+LEASE = 1.5
+BOUND = 3.0  # seconds in which each call ends
+PATIENCE = 20.0
+
+
+class Till:
+    """Counts, and says where."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number = 0
+
+    def add(self) -> tuple[int, int]:
+        with self._lock:
+            self._number += 1
+            return os.getpid(), self._number
+
+
+class Serving(SyncManager):
+    """What serves."""
+
+
+class Remote(RedisManager):
+    """What calls."""
+
+
+for manager in (Serving, Remote):
+    manager.register("Till", Till)
+
+
+def be_host(_: int, url: str) -> None:
+    Serving(url, lease=LEASE).get_server().serve_forever()
+
+
+def call_on(m: Remote, end: Whistle) -> tuple[list[tuple[int, int]], int, float]:
+    """Call until the whistle; what was counted, how many calls were lost, how long one took."""
+    counted, lost, longest = [], 0, 0.0
+    till: Any = None
+    while not end.blown(0.05 if till is None and lost else 0):
+        begin = time.monotonic()
+        try:
+            if till is None:
+                till = m.Till(name="till")  # type: ignore[attr-defined]
+            counted.append(till.add())
+        except HostLost:
+            lost += 1
+            till = None  # as the error says: ask for the name again
+        longest = max(longest, time.monotonic() - begin)
+    return counted, lost, longest
+
+
+def be_caller(_: int, url: str, end: Whistle, told: Any) -> None:
+    with Remote(url, lease=LEASE) as m:
+        for result in together(lambda _: call_on(m, end), THREADS):
+            told.put(result)
+
+
+def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
+    url = fresh_server.url
+    chance, end, told = random.Random(), Whistle(), FORK.SimpleQueue()
+    with Crew(HOSTS, be_host, url) as hosts, Remote(url, lease=LEASE) as m:
+
+        def serving() -> int:
+            """Who has the name now."""
+            try:
+                return int(m.Till(name="till").add()[0])  # type: ignore[attr-defined]
+            except HostLost:
+                return 0
+
+        with Crew(PROCESSES, be_caller, url, end, told) as callers:
+            victims = set()
+            while hosts.kills < KILLS:
+                pid = wait_until(lambda: {serving()} & {*hosts.pids}, PATIENCE, "taken over").pop()
+                end.blown(chance.uniform(0.0, 0.3))
+                number = hosts.pids.index(pid)
+                victims |= hosts.kill([number])
+                if chance.random() < 0.5:  # the other one takes over, or whoever is first
+                    hosts.replace([number])
+                else:
+                    wait_until(serving, PATIENCE, "the other one took over")
+                    hosts.replace([number])
+            last = wait_until(lambda: {serving()} & {*hosts.pids}, PATIENCE).pop()
+            end.blown(0.2)
+            end.blow()
+            results = [told.get() for _ in range(PROCESSES * THREADS)]
+            callers.finish()
+        assert m.delete("till")
+    end.close()
+    told.close()
+    counted = [each for result in results for each in result[0]]
+    assert len({*counted}) == len(counted)  # no answer came twice
+    assert 0 < sum(result[1] for result in results) < len(counted)
+    assert max(result[2] for result in results) <= BOUND
+    # What was counted and not told to anybody was said to be lost.
+    highest: collections.Counter[int] = collections.Counter()
+    for pid, number in counted:
+        highest[pid] = max(highest[pid], number)
+    assert {*highest} <= victims | {last}
+    assert last in highest
+    nothing_left(fresh_server, 3 * LEASE)

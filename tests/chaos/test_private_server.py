@@ -1,0 +1,130 @@
+"""The private server of a manager is killed while everything is under way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from multihost import LinkError
+from multihost.pool import Pool
+from tests.chaos.crew import FORK, Crew
+from tests.hosted.things import Our
+from tests.pool import work
+from tests.support.procs import is_alive, kill9
+from tests.support.waiting import wait_until
+
+BOUND = 5.0
+PATIENCE = 10.0
+
+
+def hammer(shared: Any) -> None:
+    while True:
+        shared.increment("n")
+
+
+def begin_all(shared: dict[str, Any]) -> dict[str, Callable[[], object]]:
+    """Calls that do not end by themselves."""
+    return {
+        "dict": lambda: hammer(shared["dict"]),
+        "lock": shared["lock"].acquire,
+        "queue": shared["queue"].get,
+        "event": shared["event"].wait,
+        "condition": lambda: wait_for(shared["condition"]),
+        "barrier": shared["barrier"].wait,
+        "hosted": lambda: shared["hosted"].wait("never"),
+    }
+
+
+def wait_for(condition: Any) -> None:
+    with condition:
+        condition.wait()
+
+
+class Endings:
+    """Threads with one call each, and how that ended."""
+
+    def __init__(self, calls: dict[str, Callable[[], object]]) -> None:
+        self.found: dict[str, tuple[BaseException | None, float]] = {}
+        self._threads = [
+            threading.Thread(target=self._run, args=each, daemon=True) for each in calls.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, name: str, call: Callable[[], object]) -> None:
+        error: BaseException | None = None
+        try:
+            call()
+        except BaseException as caught:
+            error = caught
+        self.found[name] = error, time.monotonic()
+
+    def check(self, begin: float) -> None:
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        assert len(self.found) == len(self._threads)
+        for name, (error, at) in self.found.items():
+            assert isinstance(error, LinkError), (name, error)
+            assert at - begin < BOUND, (name, at - begin)
+
+
+def in_child(_: int, shared: dict[str, Any]) -> None:
+    endings = Endings(begin_all(shared))
+    while not endings.found:
+        threading.Event().wait(0.05)
+    endings.check(time.monotonic())
+
+
+def test_everything_ends_with_it() -> None:
+    manager = Our(ctx=FORK)
+    manager.start()
+    shared = {
+        "dict": manager.dict(n=0),
+        "lock": manager.Lock(),
+        "queue": manager.Queue(),
+        "event": manager.Event(),
+        "condition": manager.Condition(),
+        "barrier": manager.Barrier(20),
+        "hosted": manager.Counter(),
+    }
+    shared["lock"].acquire()
+    pool = Pool(2, manager=manager, context=FORK)
+    pool.map(work.double, range(4), 1)
+    host, server = manager._process.pid, manager._server.pid
+    workers = [process.pid for process in pool._pool]
+    with Crew(2, in_child, shared) as crew:
+        endings = Endings(
+            {
+                **begin_all(shared),
+                "pool": lambda: pool.map(work.double, range(50_000), 1),
+                "slow pool": lambda: pool.apply(shared["event"].wait),
+            }
+        )
+        for _ in range(3):
+            assert shared["hosted"].await_waiter()
+        wait_until(lambda: shared["lock"].statistics().waiters == 3, PATIENCE)
+        wait_until(lambda: shared["barrier"].n_waiting == 3, PATIENCE)
+        begin = time.monotonic()
+        kill9(server)
+        endings.check(begin)
+        crew.finish(BOUND)
+        for use in (
+            manager.dict,
+            manager.Counter,
+            shared["hosted"].add,
+            shared["lock"].release,
+            lambda: pool.apply(work.double, (1,)),
+        ):
+            with pytest.raises(LinkError):
+                use()
+        pool.terminate()
+        pool.join()
+        manager.shutdown()
+        assert time.monotonic() - begin < BOUND
+    wait_until(lambda: not any(map(is_alive, [host, server, *workers])), BOUND)
+    with pytest.raises(LinkError, match="shut down"):
+        shared["dict"].copy()
