@@ -188,7 +188,7 @@ def facts(stage: Stage) -> dict[str, Any]:
 
     Not fencing tokens, of which a lost reply costs one, nor the hints for who waits.
     """
-    server, namespace = stage.server, stage.manager._namespace
+    server, namespace = stage.server, stage.manager._settings.namespace
     sessions = {
         b"<us>": stage.manager._session.presence.sid,
         b"<them>": stage.other._session.presence.sid,

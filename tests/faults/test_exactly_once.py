@@ -85,7 +85,7 @@ def staged(case: Case, url: str, server: Any) -> Iterator[Scene]:
 
 def left(server: Any, scene: Scene) -> dict[str, Any]:
     """Everything in the scene's namespace but the records, with labels in place of identities."""
-    namespace = scene.manager._namespace
+    namespace = scene.manager._settings.namespace
     renamed = {proxy._token.ident.encode(): label for label, proxy in labels(scene).items()}
     renamed[namespace.encode()] = "multihost-......"  # as long as a namespace: pickles count
 
@@ -192,7 +192,7 @@ def test_a_request_that_arrives_late_does_nothing(
         staging(case, proxy.url, server) as make,
         RedisManager(
             server.url,
-            namespace=make().manager._namespace,
+            namespace=make().manager._settings.namespace,
             authkey=case.authkey,
             serializer=case.serializer,  # type: ignore[arg-type]
         ) as other,
@@ -273,7 +273,7 @@ def test_parts_that_arrive_late_do_nothing(name: str, server: Any, proxy: Cuttin
     requests, _ = undisturbed(case, server, proxy)
     with (
         staging(case, proxy.url, server) as make,
-        RedisManager(server.url, namespace=make().manager._namespace) as other,
+        RedisManager(server.url, namespace=make().manager._settings.namespace) as other,
     ):
         for nth in range(1, requests + 1):
             scene = make()
@@ -361,7 +361,7 @@ def test_late_requests_with_scripts_that_the_server_does_not_know(
     case = BY_NAME[name]
     with (
         staging(case, proxy.url, server) as make,
-        RedisManager(server.url, namespace=make().manager._namespace) as other,
+        RedisManager(server.url, namespace=make().manager._settings.namespace) as other,
     ):
         for nth in itertools.count(1):
             scene = make()
