@@ -278,7 +278,7 @@ def test_one_that_does_not_end_is_ended():
     manager = Our(ctx=fork, shutdown_timeout=0.05)
     manager.start()
     process = manager._process
-    os.kill(process.pid, signal.SIGSTOP)
+    pause(process)
     manager.shutdown()
     assert process.exitcode == -signal.SIGKILL
 
@@ -376,6 +376,12 @@ def pause_between(url, results):
         results.append(counter.add())
 
 
+def pause(process):
+    """Stop a child, and wait until it stands still."""
+    os.kill(process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def test_who_was_paused_for_longer_than_its_lease(url):
     with serving(url, lease=0.9) as manager:
         results = manager.list()
@@ -390,7 +396,7 @@ def test_who_was_paused_for_longer_than_its_lease(url):
         child.join(10)
         assert results[:] == [1, 2]
         counter = manager.Counter(name="counter")
-        os.kill(manager._process.pid, signal.SIGSTOP)
+        pause(manager._process)
         with pytest.raises(HostLost):
             counter.add()
         os.kill(manager._process.pid, signal.SIGCONT)

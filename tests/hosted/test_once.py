@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from multihost import HostLost, ObjectGone
+from multihost import HostLost, ObjectGone, RedisManager
+from multihost.wire.ops import hosted
 from tests.hosted.callers import Caller
 from tests.hosted.things import Our, Remote
 
@@ -42,6 +43,19 @@ def test_cut_connections(side, how, url, proxy):
                 assert rule.done.is_set() or (fault != "cut_before_request" and command != b"BLPOP")
                 rule.disarm()
         assert manager._process.is_alive()
+
+
+@pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_reply", "cut_mid_reply"])
+def test_a_name_is_entered_once(fault, proxy):
+    with RedisManager(proxy.url) as manager:
+        handle = manager._session.handle("n:counter")
+        for script_is_known in (False, True):
+            rule = getattr(proxy, fault)(lambda args: args[0].upper() in (b"EVALSHA", b"EVAL"))
+            assert hosted.create(handle, "Counter", "h:ours") is None, script_is_known
+            assert rule.done.is_set()
+            assert hosted.create(handle, "Counter", "h:theirs") == "h:ours"
+            hosted.end(handle, "h:ours")
+        assert hosted.host_of(handle) is None
 
 
 @pytest.mark.parametrize("side", ["client", "host"])
