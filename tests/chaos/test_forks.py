@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import traceback
+from multiprocessing.connection import wait
 from typing import Any
 
 import pytest
@@ -62,10 +63,8 @@ def in_process(number: int, shared: dict[str, Any], processes: Any) -> int | Non
     with processes:
         process = FORK.Process(target=use, args=(number, shared))
         process.start()
-    # No join() of several threads at once: it is made for one.
-    wait_until(
-        lambda: os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), PATIENCE
-    )
+    # No join() of several threads at once: it is made for one. Who starts one collects others.
+    assert wait([process.sentinel], PATIENCE)
     with processes:
         process.join()
         return process.exitcode
