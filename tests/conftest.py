@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -27,6 +28,10 @@ from tests.support.tls import TlsProxy
 # A spawned child imports the test module to find its function there: ``tests`` must be on its path.
 if (root := str(Path(__file__).resolve().parents[1])) not in sys.path:
     sys.path.insert(0, root)
+
+# In the background of a shell a program ignores Ctrl-C, and hands that down to those it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 AnyServer = Server | ExternalServer
 

@@ -56,6 +56,18 @@ def test_the_first_contention_on_a_server_without_scripts(
             writer.close()
 
 
+def test_a_server_that_forgot_its_scripts_costs_no_connection(fresh_server: Server) -> None:
+    with RedisManager(fresh_server.url) as m:
+        condition = m.Condition(m.RLock())
+        with condition:
+            assert not condition.wait(0.01)
+        before = len(fresh_server.clients())
+        fresh_server.command("SCRIPT", "FLUSH")
+        with condition:
+            assert not condition.wait(0.01)
+        assert len(fresh_server.clients()) == before
+
+
 def meet(barrier: Any, times: int, done: Any) -> None:
     places = [barrier.wait() for _ in range(times)]
     done.send(places)

@@ -257,6 +257,9 @@ class _Turn:
         while (left := self._left()) > 0:
             try:
                 reply = self._round(left) if self._unheard is None else self._ask_again()
+                if type(reply) is ReplyError and reply.code == "NOSCRIPT":
+                    self._load()
+                    continue
             except Broken as error:
                 if isinstance(error, Late) and self._left() <= 0:
                     break
@@ -323,12 +326,16 @@ class _Turn:
             self._unheard = None
         return reply
 
+    def _load(self) -> None:
+        """Tell the server the scripts that it forgot, on the connection that this thread has."""
+        for script, _ in (self._opening, self._closing):
+            reply = self.link.once(self.caller, pack((b"SCRIPT", b"LOAD", script.source)))
+            if type(reply) is ReplyError:
+                self._failed(reply)
+
     def _failed(self, error: ReplyError) -> None:
         """Return if another round may do better."""
-        if error.code == "NOSCRIPT":
-            for script, _ in (self._opening, self._closing):
-                self.link.call(b"SCRIPT", b"LOAD", script.source)
-        elif error.passing and time.monotonic() < (self._passing_until or self._be_patient()):
+        if error.passing and time.monotonic() < (self._passing_until or self._be_patient()):
             self.link.pause()
         elif error.passing:
             raise LinkError(f"the server at {self.link.address} does not answer commands: {error}")
