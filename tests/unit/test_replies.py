@@ -30,6 +30,16 @@ from multihost.wire.replies import MustRetain, ReplyError, failure
             errors.InternalError,
             RuntimeError,
         ),
+        (
+            "EXECABORT Transaction discarded because of: NOPERM User bob has no permissions",
+            errors.AccessDenied,
+            ConnectionError,
+        ),
+        (
+            "EXECABORT Transaction discarded because of previous errors.",
+            errors.InternalError,
+            RuntimeError,
+        ),
         ("ERR ACL failure in script: User bob has no", errors.AccessDenied, ConnectionError),
         ("NOAUTH Authentication required.", errors.AccessDenied, ConnectionError),
         ("WRONGPASS invalid username-password pair", errors.AccessDenied, ConnectionError),

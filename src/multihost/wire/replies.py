@@ -21,6 +21,8 @@ __all__ = ["MustRetain", "ReplyError", "failure"]
 FORBIDDEN = ("The user executing the script", "ACL failure in script")
 # How Redis 6.2 reports what a command in a script said.
 IN_SCRIPT = re.compile(r"ERR Error running script \(.*?: -?(([A-Z]{3,})\b.*)", re.DOTALL)
+# How a server reports that it refused the end of a transaction.
+ABORTED = re.compile(r"EXECABORT .*? because of: (([A-Z]{3,})\b.*)", re.DOTALL)
 PASSING = frozenset(
     {"LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "UNBLOCKED"}
 )
@@ -46,7 +48,7 @@ class MustRetain(MultihostError):
 def failure(error: ReplyError, operation: str, subject: str) -> Exception:
     """The exception for an error reply to ``operation`` on ``subject``."""
     code, text = error.code, str(error)
-    if wrapped := IN_SCRIPT.match(text):
+    if wrapped := IN_SCRIPT.match(text) or ABORTED.match(text):
         code, text = wrapped[2], wrapped[1]
     where = f"{operation} on {subject}"
     match code:
