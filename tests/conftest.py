@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.conformance.counts import print_counts
 from tests.support import leaks
 from tests.support.faults import CuttingProxy
 from tests.support.hosts import Hosts
@@ -44,6 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "leaks_ok(reason): the test may leave connections, threads, children or keys behind",
     )
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    print_counts(terminalreporter)
 
 
 def pytest_report_header() -> list[str]:

@@ -33,21 +33,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
-def pytest_terminal_summary(terminalreporter):
-    counts = {}
-    for outcome in ("passed", "failed", "error", "skipped", "xfailed", "xpassed"):
-        reports = terminalreporter.stats.get(outcome, [])
-        counts[outcome] = sum(getattr(report, "nodeid", "").startswith(HERE) for report in reports)
-    if any(counts.values()):
-        ran = sum(counts.values()) - counts["skipped"]
-        wrong = counts["failed"] + counts["error"] + counts["xpassed"]
-        terminalreporter.write_line(
-            f"CPython {sys.version.split()[0]} conformance: {ran} ran, {counts['passed']} passed, "
-            f"{counts['xfailed']} listed as known differences, {wrong} failed, "
-            f"{counts['skipped']} skipped"
-        )
-
-
 @pytest.fixture(scope="session", autouse=True)
 def shared_manager():
     """One for all tests, started before the first of them looks for leaks."""
