@@ -283,7 +283,7 @@ def test_a_very_long_timeout_does_not_outlive_the_memory_of_a_request(
     start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records live for a minute. A call that was sent longer ago must not be sent again."""
-    from multihost.wire import link
+    from multihost.wire.link import link
 
     server = start_server(tcp=True)
     monkeypatch.setattr(link, "RECORD_SECONDS", 0.2)

@@ -12,7 +12,8 @@ from typing import Any
 import hiredis
 
 from multihost.wire import script as script_module
-from multihost.wire.link.channel import SocketChannel, pack, pack_all
+from multihost.wire.link.resp import pack, pack_all
+from multihost.wire.link.socket import SocketChannel
 from multihost.wire.replies import ReplyError
 
 __all__ = ["USER", "Limits", "limited"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from multihost.errors import (
     AccessDenied,
@@ -15,7 +16,7 @@ from multihost.errors import (
     ShutDown,
 )
 
-__all__ = ["MustRetain", "ReplyError", "failure"]
+__all__ = ["MustRetain", "ReplyError", "failed", "failure", "pairs"]
 
 # What servers say when a script uses what its caller may not: until Redis 7.0, and since.
 FORBIDDEN = ("The user executing the script", "ACL failure in script")
@@ -72,3 +73,17 @@ def failure(error: ReplyError, operation: str, subject: str) -> Exception:
             return ServerUnfit(f"{where}: the server refuses writes: {text}")
         case _:
             return InternalError(f"{where}: {text}")
+
+
+def failed(error: ReplyError, command: Sequence[bytes]) -> Exception:
+    """Return the exception that users see for an error reply to a plain command."""
+    subject = command[1].decode("utf-8", "replace") if len(command) > 1 else "the server"
+    return failure(error, command[0].decode().lower(), subject)
+
+
+def pairs(reply: object) -> dict[bytes, bytes]:
+    """The reply to HGETALL: a map in RESP3, a list of pairs in RESP2."""
+    if isinstance(reply, dict):
+        return reply
+    assert isinstance(reply, list)
+    return dict(zip(reply[0::2], reply[1::2], strict=True))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from multihost.wire.keys import Keys
-from multihost.wire.link import Caller, Command, Link, Reply, pack, pack_args
+from multihost.wire.link import Caller, Command, Link, Reply, pack, pack_args, snapshot, watched
 from multihost.wire.replies import ReplyError, failure
 
 __all__ = ["BadScript", "Header", "Script", "all_names", "parse", "source_of"]
@@ -325,7 +325,7 @@ class Script:
             try:
                 link.call(b"UNLINK", waiting)
                 for part in _parts(everything):
-                    link.snapshot((b"RPUSH", waiting, *part), (b"PEXPIRE", waiting, b"60000"))
+                    snapshot(link, (b"RPUSH", waiting, *part), (b"PEXPIRE", waiting, b"60000"))
             except BaseException:
                 link.retire(caller)
                 raise
@@ -353,8 +353,8 @@ class Script:
             keys = self._keys(subject, caller)
             attempt = _Attempt(self.sha, keys, b"%012d" % caller.number, decide, link)
             try:
-                return link.watched(
-                    caller, subject.keys.data, read, attempt.command, attempt.finished
+                return watched(
+                    link, caller, subject.keys.data, read, attempt.command, attempt.finished
                 )
             except ReplyError as error:
                 if error.code != "NOSCRIPT":

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from multihost.errors import LinkLost
-from multihost.wire.link import Broken, Caller, Reply
+from multihost.wire.link import Broken, Caller, Reply, snapshot
 from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
 from multihost.wire.session import Session
@@ -93,7 +93,9 @@ class Host:
         """It is dead: those who wait for it find out."""
         self.ends += 1
         for talk in list(self._waiting):
-            self.session.link.snapshot((b"LPUSH", talk.hears, b"!"), (b"PEXPIRE", talk.hears, KEPT))
+            snapshot(
+                self.session.link, (b"LPUSH", talk.hears, b"!"), (b"PEXPIRE", talk.hears, KEPT)
+            )
 
     def say_goodbye(self) -> None:
         """This process ends: so do its conversations."""
@@ -102,7 +104,7 @@ class Host:
             commands += [(b"LPUSH", talk.says, b"."), (b"PEXPIRE", talk.says, KEPT)]
         self.talks.clear()
         if commands:
-            self.session.link.snapshot(*commands)
+            snapshot(self.session.link, *commands)
 
 
 class _Free(list["Talk"]):
@@ -247,7 +249,7 @@ class Talk:
             session.later(self._say_goodbye)
 
     def _say_goodbye(self) -> None:
-        self._link.snapshot((b"LPUSH", self.says, b"."), (b"PEXPIRE", self.says, KEPT))
+        snapshot(self._link, (b"LPUSH", self.says, b"."), (b"PEXPIRE", self.says, KEPT))
 
 
 def hosts_of(session: Session, ident: str) -> Host:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multihost.wire.link import snapshot
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import exists
 from multihost.wire.script import Script
@@ -25,8 +26,8 @@ def get(handle: Handle, index: int, width: int) -> bytes | None:
         item = handle.link.call(b"GETRANGE", data, b"%d" % start, b"%d" % (start + width - 1))
     else:
         stop = start + width - 1
-        size, item = handle.link.snapshot(
-            (b"STRLEN", data), (b"GETRANGE", data, b"%d" % start, b"%d" % stop)
+        size, item = snapshot(
+            handle.link, (b"STRLEN", data), (b"GETRANGE", data, b"%d" % start, b"%d" % stop)
         )
         if size + start < 0:
             item = b""

@@ -7,8 +7,8 @@ import time
 from typing import NamedTuple
 
 from multihost.wire import keys as key_names
-from multihost.wire.link import Command, Link, pairs
-from multihost.wire.replies import ReplyError
+from multihost.wire.link import Command, Link
+from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import all_names, source_of
 
 __all__ = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from multihost.wire.link import pairs
+from multihost.wire.link import snapshot
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
 from multihost.wire.ops.ownership import linked, retain, settled
-from multihost.wire.replies import MustRetain
+from multihost.wire.replies import MustRetain, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -80,8 +80,8 @@ def length(handle: Handle) -> int:
 def fields(handle: Handle) -> list[bytes]:
     """The keys in order, as they were spelled first. 1 round trip, O(n)."""
     keys = handle.keys
-    order, spelled = handle.link.snapshot(
-        (b"ZRANGE", keys.index, b"0", b"-1"), (b"HGETALL", keys.spelled)
+    order, spelled = snapshot(
+        handle.link, (b"ZRANGE", keys.index, b"0", b"-1"), (b"HGETALL", keys.spelled)
     )
     if not order:
         raise gone(handle, "dict/fields")
@@ -91,8 +91,11 @@ def fields(handle: Handle) -> list[bytes]:
 def entries(handle: Handle) -> tuple[list[bytes], list[bytes]]:
     """Keys and values in order, all of one moment. 1 round trip, O(n)."""
     keys = handle.keys
-    data, order, spelled = handle.link.snapshot(
-        (b"HGETALL", keys.data), (b"ZRANGE", keys.index, b"0", b"-1"), (b"HGETALL", keys.spelled)
+    data, order, spelled = snapshot(
+        handle.link,
+        (b"HGETALL", keys.data),
+        (b"ZRANGE", keys.index, b"0", b"-1"),
+        (b"HGETALL", keys.spelled),
     )
     if not order:
         raise gone(handle, "dict/entries")

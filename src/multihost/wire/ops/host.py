@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from multihost.wire import keys as key_names
 from multihost.wire.janitor import Watched
-from multihost.wire.link import Broken, pack, pairs
-from multihost.wire.replies import ReplyError, failure
+from multihost.wire.link import Broken, pack, snapshot
+from multihost.wire.replies import ReplyError, failure, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 from multihost.wire.speech import KEPT
@@ -44,11 +44,13 @@ def begin(handle: Handle, typeids: Iterable[str]) -> None:
     keys, session = handle.keys, handle.session
     session.enter(keys)
     listed = json.dumps([time.time_ns(), *typeids]).encode()
-    handle.link.snapshot(
+    snapshot(
+        handle.link,
         (b"HSET", keys.data, b"s", session.presence.sid),
         (b"PEXPIRE", keys.data, session.lease_ms),
     )
-    handle.link.snapshot(
+    snapshot(
+        handle.link,
         (b"HSET", key_names.hosts(session.namespace), keys.ident.encode(), listed),
         (b"PEXPIRE", key_names.hosts(session.namespace), session.lease_ms),
     )
@@ -140,7 +142,7 @@ def visits(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | N
 def hint(handle: Handle) -> None:
     """Have the host look around. 1 round trip."""
     tokens = handle.keys.tokens
-    handle.link.snapshot((b"RPUSH", tokens, b""), (b"PEXPIRE", tokens, KEPT))
+    snapshot(handle.link, (b"RPUSH", tokens, b""), (b"PEXPIRE", tokens, KEPT))
 
 
 def forget(handle: Handle, talk: bytes) -> None:
@@ -156,8 +158,11 @@ def forget(handle: Handle, talk: bytes) -> None:
 def refuse(handle: Handle, talk: bytes) -> None:
     """Tell a client that its conversation was over. 1 round trip."""
     answers = handle.keys.talk(b"b", talk)
-    handle.link.snapshot(
-        (b"SREM", handle.keys.talks, talk), (b"LPUSH", answers, b"x"), (b"PEXPIRE", answers, KEPT)
+    snapshot(
+        handle.link,
+        (b"SREM", handle.keys.talks, talk),
+        (b"LPUSH", answers, b"x"),
+        (b"PEXPIRE", answers, KEPT),
     )
 
 
@@ -169,7 +174,8 @@ def let_go(session: Session, host: str) -> Callable[[str, int], None]:
 
     def tell(ident: str, claim: int) -> None:
         keys = session.handle(host).keys
-        session.link.snapshot(
+        snapshot(
+            session.link,
             (b"SADD", keys.left, b"%b %b %d" % (ident.encode(), session.presence.sid, claim)),
             (b"PEXPIRE", keys.left, session.lease_ms),
             (b"RPUSH", keys.tokens, b""),

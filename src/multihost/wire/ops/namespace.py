@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from multihost.wire.link import pairs
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
 from multihost.wire.ops.ownership import retain, settled
-from multihost.wire.replies import MustRetain
+from multihost.wire.replies import MustRetain, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 

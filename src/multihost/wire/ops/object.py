@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
-from multihost.wire.link import pairs
 from multihost.wire.ops.ownership import settled
-from multihost.wire.replies import ReplyError, failure
+from multihost.wire.replies import ReplyError, failure, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from multihost.errors import ObjectGone
 from multihost.wire.codec import Codec
-from multihost.wire.link import pairs
+from multihost.wire.link import snapshot
+from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
@@ -186,7 +187,7 @@ def _circle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
         if each in circle:
             continue
         keys = session.handle(each).keys
-        left, reply = session.link.snapshot((b"PTTL", keys.data), (b"HGETALL", keys.owners))
+        left, reply = snapshot(session.link, (b"PTTL", keys.data), (b"HGETALL", keys.owners))
         owners = pairs(reply)
         if left != -1 or not owners or any(owner[:2] == b"n:" for owner in owners):
             return {}

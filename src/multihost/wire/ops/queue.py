@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from multihost.wire.link import pairs
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
 from multihost.wire.ops.ownership import linked, retain, settled
 from multihost.wire.ops.taking import RANK, Places, Terms, look
-from multihost.wire.replies import MustRetain
+from multihost.wire.replies import MustRetain, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import Step, circle_in, pop_from, wait

@@ -10,9 +10,9 @@ import contextlib
 import threading
 
 from multihost.errors import MultihostError
-from multihost.wire.link import pairs
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
+from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import Step, attempt, insist, pop_from, wait

@@ -6,9 +6,10 @@ import builtins
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from multihost.wire.link import pairs
+from multihost.wire.link import snapshot
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import gone
+from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -53,7 +54,7 @@ def length(handle: Handle) -> int:
 def fields(handle: Handle) -> builtins.list[bytes]:
     """The members as they were spelled first, all of one moment. 1 round trip, O(n)."""
     keys = handle.keys
-    members, spelled = handle.link.snapshot((b"SMEMBERS", keys.data), (b"HGETALL", keys.spelled))
+    members, spelled = snapshot(handle.link, (b"SMEMBERS", keys.data), (b"HGETALL", keys.spelled))
     if not members:
         raise gone(handle, "set/fields")
     first = pairs(spelled)

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys, Part
-from multihost.wire.link import Command, Link, pairs
+from multihost.wire.link import Command, Link
 from multihost.wire.ops.parties import Party, holders, waiters
 from multihost.wire.presence import Note
-from multihost.wire.replies import ReplyError, failure
+from multihost.wire.replies import ReplyError, failure, pairs
 
 __all__ = ["Entry", "Seen", "entries", "look_at", "parts", "sessions"]
 

@@ -1,0 +1,82 @@
+"""Opening a connection: the socket, and the handshake."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+
+from multihost.errors import AccessDenied, ServerUnfit
+from multihost.wire.address import Address, Credentials
+from multihost.wire.link.channel import Broken, Channel
+from multihost.wire.link.redispy import client_opener
+from multihost.wire.link.resp import Command, pack_all
+from multihost.wire.link.socket import SocketChannel
+from multihost.wire.replies import ReplyError
+
+__all__ = ["opener_for"]
+
+CONNECT_TIMEOUT = 5.0
+
+
+def _open_socket(address: Address, credentials: Credentials, timeout: float) -> SocketChannel:
+    if address.scheme == "unix":
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with _Opening(sock):
+            sock.settimeout(min(CONNECT_TIMEOUT, timeout))
+            sock.connect(address.path)
+    else:
+        place = address.host, address.port
+        sock = socket.create_connection(place, min(CONNECT_TIMEOUT, timeout))
+        with _Opening(sock):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(sock)
+    with _Opening(sock):
+        channel = SocketChannel(sock, timeout)
+        _greet(channel, address, credentials)
+    return channel
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Let the kernel find out that the other end is gone: who is blocked there does not write."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):  # the first is called otherwise on macOS
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+class _Opening(contextlib.AbstractContextManager[None]):
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is not None:
+            self._socket.close()
+
+
+def _greet(channel: SocketChannel, address: Address, credentials: Credentials) -> None:
+    hello: list[bytes] = [b"HELLO", b"3"]
+    if credentials.password or credentials.username:
+        user = credentials.username or "default"
+        hello += [b"AUTH", user.encode(), credentials.password.encode()]
+    hello += [b"SETNAME", b"multihost"]
+    commands: list[Command] = [hello]
+    if address.database:
+        commands.append((b"SELECT", b"%d" % address.database))
+    for reply in channel.exchange_many(pack_all(commands), len(commands)):
+        if type(reply) is ReplyError:
+            if reply.code in ("WRONGPASS", "NOAUTH", "NOPERM"):
+                raise AccessDenied(
+                    f"the server at {address} refuses the user name or password; "
+                    "give them in the URL of RedisManager or in MULTIHOST_URL"
+                )
+            if reply.code in ("LOADING", "MASTERDOWN"):
+                raise Broken(str(reply))
+            raise ServerUnfit(f"the server at {address} is not Redis 6.2, Valkey or newer: {reply}")
+
+
+def opener_for(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
+    """How to connect to an address, within a timeout for each reply."""
+    if address.scheme == "rediss" or (address.options and not address.is_embedded):
+        return client_opener(address, credentials)
+    return lambda timeout: _open_socket(address, credentials, timeout)

@@ -1,0 +1,183 @@
+"""A connection of redis-py: TLS, and clients that the user brings. Nothing else imports redis."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from multihost.errors import AccessDenied, LinkError
+from multihost.wire.address import Address, Credentials
+from multihost.wire.link.channel import NUDGE, Broken, Channel, Late, Reply, refused
+from multihost.wire.replies import ReplyError
+
+__all__ = ["ClientChannel", "client_opener", "from_client"]
+
+
+class ClientChannel:
+    """A connection of redis-py: TLS, and whatever a client that the user brought knows."""
+
+    _CODES: ClassVar = {
+        "NoScriptError": "NOSCRIPT",
+        "OutOfMemoryError": "OOM",
+        "NoPermissionError": "NOPERM",
+        "ReadOnlyError": "READONLY",
+        "BusyLoadingError": "LOADING",
+        "MasterDownError": "MASTERDOWN",
+        "TryAgainError": "TRYAGAIN",
+        "ClusterDownError": "CLUSTERDOWN",
+        "ExecAbortError": "EXECABORT",
+    }
+
+    def __init__(self, connection: Any) -> None:
+        import redis.exceptions
+
+        self._connection = connection
+        self.known: set[object] = set()
+        self._errors = redis.exceptions
+
+    def exchange(self, request: bytes) -> Reply:
+        return self.exchange_many(request, 1)[0]
+
+    def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
+        self._write(requests)
+        return [self._read() for _ in range(count)]
+
+    def block(
+        self,
+        requests: bytes,
+        seconds: float | None,
+        quiet: bool = False,
+        count: int = 3,
+        overdue: float = 0.0,
+    ) -> list[Reply]:
+        self._write(requests)
+        replies: list[Reply] = [None if quiet else self._read()]
+        if refused(replies[0]):
+            return replies
+        how: dict[str, Any] = {} if seconds is None else {"timeout": seconds}
+        while len(replies) < count:
+            if not overdue:
+                replies.append(self._read(**how))
+                continue
+            try:
+                replies.append(self._read(disconnect_on_error=False, **how))
+            except Late:
+                self._write(NUDGE)
+                how, overdue = {"timeout": overdue}, 0.0
+        return replies
+
+    def _write(self, requests: bytes) -> None:
+        with self._translated():
+            self._connection.send_packed_command([requests])
+
+    def _read(self, **how: Any) -> Reply:
+        with self._translated():
+            try:
+                return self._plain(self._connection.read_response(disable_decoding=True, **how))
+            except self._errors.ResponseError as error:
+                return self._plain(error)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors.TimeoutError as error:
+            raise Late("no answer within the timeout") from error
+        except (self._errors.ConnectionError, OSError) as error:
+            raise Broken(str(error) or type(error).__name__) from error
+
+    def fileno(self) -> int:
+        sock = getattr(self._connection, "_sock", None)  # a fakeredis has none
+        return sock.fileno() if isinstance(sock, socket.socket) else -1
+
+    def _plain(self, reply: Reply) -> Reply:
+        if isinstance(reply, self._errors.RedisError):
+            code = self._CODES.get(type(reply).__name__)
+            return ReplyError(f"{code} {reply}" if code else str(reply))
+        if isinstance(reply, list):
+            return [self._plain(item) for item in reply]
+        return reply
+
+    def close(self) -> None:
+        self._connection.disconnect()  # which in a forked child leaves the parent's connection up
+
+    shut = close
+
+    def break_off(self) -> None:
+        if self.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                self._connection._sock.shutdown(socket.SHUT_RDWR)
+
+
+def client_opener(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
+    """Connections for a TLS URL, or one with other options, made by redis-py."""
+    import redis
+
+    pool = redis.ConnectionPool.from_url(
+        str(address._replace(options=address.options + credentials.secret_options)),
+        username=credentials.username or None,
+        password=credentials.password or None,
+    )
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError as error:
+        raise ValueError(f"the URL {address} has an option that is unknown: {error}") from None
+    return _pool_opener(pool)
+
+
+def _pool_opener(pool: Any) -> Callable[[float], Channel]:
+    """Connections like those of ``pool``, without its retries."""
+    from redis.backoff import NoBackoff
+    from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+    from redis.exceptions import ConnectionError as RedisConnectionError
+    from redis.exceptions import TimeoutError as RedisTimeoutError
+    from redis.retry import Retry
+
+    def open_(timeout: float) -> Channel:
+        options = dict(pool.connection_kwargs)
+        options.update(retry=Retry(NoBackoff(), 0), retry_on_error=[], health_check_interval=0)
+        if options.get("socket_timeout") is None or options["socket_timeout"] < timeout:
+            options["socket_timeout"] = timeout
+        connection = pool.connection_class(**options)
+        try:
+            connection.connect()
+        except (AuthenticationError, AuthorizationError) as error:
+            raise AccessDenied(f"the server refuses the user name or password: {error}") from None
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            raise Broken(str(error)) from error
+        except RedisError as error:
+            raise LinkError(f"the client that was given cannot connect: {error}") from error
+        return ClientChannel(connection)
+
+    return open_
+
+
+def from_client(client: Any) -> tuple[Address, Callable[[float], Channel]]:
+    """The address and the connections of a redis-py client or a fakeredis."""
+    import inspect  # whoever has a client has it already
+
+    pool = getattr(client, "connection_pool", None)
+    if pool is None or not hasattr(pool, "connection_kwargs"):
+        raise TypeError(
+            f"client= takes a redis.Redis or a fakeredis.FakeRedis, not {type(client).__name__}"
+            + (
+                "; a cluster client is not supported yet"
+                if "Cluster" in type(client).__name__
+                else ""
+            )
+        )
+    if inspect.iscoroutinefunction(client.execute_command):
+        raise TypeError("client= takes a client of redis or fakeredis, not one of their asyncio")
+    options = pool.connection_kwargs
+    database = int(options.get("db") or 0)
+    if "server" in options:
+        address = Address("fake", host=f"{id(options['server']):x}", database=database)
+    elif options.get("path"):
+        address = Address("unix", path=str(options["path"]), database=database)
+    else:
+        scheme = "rediss" if "SSL" in pool.connection_class.__name__ else "redis"
+        host, port = str(options.get("host", "localhost")), int(options.get("port", 6379))
+        address = Address(scheme, host=host, port=port, database=database)
+    return address, _pool_opener(pool)

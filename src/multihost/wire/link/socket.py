@@ -1,0 +1,137 @@
+"""A plain socket, read by hiredis: 1.8 times as fast as a client object, and spares the import of
+redis (0.1 to 0.2 s).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+
+import hiredis
+
+from multihost.wire.link.channel import NUDGE, Broken, Late, Reply, refused
+from multihost.wire.replies import ReplyError
+
+__all__ = ["SocketChannel"]
+
+_UNFINISHED = object()
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
+
+
+class SocketChannel:
+    """A plain socket, read by hiredis."""
+
+    __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout", "known")
+
+    def __init__(self, sock: socket.socket, timeout: float) -> None:
+        # A timeout kept by the kernel costs no poll() before each read, as settimeout() does.
+        sock.settimeout(None)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
+        self._timeout = timeout
+        self.known: set[object] = set()
+        reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_UNFINISHED)
+        self._socket = sock
+        self._send, self._receive = sock.sendall, sock.recv
+        self._feed, self._gets = reader.feed, reader.gets
+
+    def exchange(self, request: bytes) -> Reply:
+        try:
+            self._send(request)
+            data = self._receive(65536)
+            if not data:
+                raise Broken("the server closed the connection")
+            self._feed(data)
+            reply = self._gets()
+            return self._rest() if reply is _UNFINISHED else reply
+        except BlockingIOError:
+            raise Late("no answer within the timeout") from None
+        except (OSError, hiredis.ProtocolError) as error:
+            raise Broken(str(error) or type(error).__name__) from error
+
+    def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
+        try:
+            self._send(requests)
+            replies = []
+            for _ in range(count):
+                reply = self._gets()
+                replies.append(self._rest() if reply is _UNFINISHED else reply)
+            return replies
+        except BlockingIOError:
+            raise Late("no answer within the timeout") from None
+        except (OSError, hiredis.ProtocolError) as error:
+            raise Broken(str(error) or type(error).__name__) from error
+
+    def block(
+        self,
+        requests: bytes,
+        seconds: float | None,
+        quiet: bool = False,
+        count: int = 3,
+        overdue: float = 0.0,
+    ) -> list[Reply]:
+        receive, feed, gets = self._receive, self._feed, self._gets
+        if seconds is not None:
+            self._limit(seconds)
+        try:
+            self._send(requests)
+            replies: list[Reply] = [None] if quiet else []
+            while True:
+                try:
+                    data = receive(65536)
+                except BlockingIOError:
+                    if not overdue:
+                        raise
+                    self._limit(overdue)
+                    overdue = 0.0
+                    self._send(NUDGE)
+                    continue
+                if not data:
+                    raise Broken("the server closed the connection")
+                feed(data)
+                while (reply := gets()) is not _UNFINISHED:
+                    replies.append(reply)
+                if len(replies) == count or (replies and refused(replies[0])):
+                    return replies
+        except BlockingIOError:
+            raise Late("no answer within the timeout") from None
+        except (OSError, hiredis.ProtocolError) as error:
+            raise Broken(str(error) or type(error).__name__) from error
+        finally:
+            if seconds is not None and self._socket.fileno() >= 0:
+                self._limit(self._timeout)
+
+    def _limit(self, seconds: float) -> None:
+        limit = _timeval(max(seconds, 1e-6))  # zero would mean for ever
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def _rest(self) -> Reply:
+        """Read on until the reply is whole. The buffer grows: a large one is slow to allocate."""
+        size = 65536
+        while True:
+            data = self._receive(size)
+            if not data:
+                raise Broken("the server closed the connection")
+            self._feed(data)
+            reply = self._gets()
+            if reply is not _UNFINISHED:
+                return reply
+            size = min(2 * size, 1 << 20)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def break_off(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def shut(self) -> None:
+        self.break_off()
+        self._socket.close()
