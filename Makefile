@@ -32,7 +32,7 @@ check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua fi
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m multihost.wire.script
+	@$(BIN)/python -m multihost.wire.script.check
 	@$(BIN)/python scripts/protocol.py --check
 
 format: $(VENV)/.dev ## what "make check" can put right by itself, docs/protocol.md among it

@@ -12,7 +12,7 @@ import sys
 
 # from multiprocessing import Manager
 from multihost import Manager, RedisManager
-from multihost.pooling.worker import serve
+from multihost.pooling.pool_workers import serve
 
 NAME = "digests"
 

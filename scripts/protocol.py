@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
-from multihost.wire import script
 from multihost.wire.keys import PARTITIONS, PROTOCOL
 from multihost.wire.replies import MustRetain, ReplyError, failure
+from multihost.wire.script import script
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 

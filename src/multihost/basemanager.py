@@ -18,16 +18,16 @@ from multihost.errors import HostLost, ManagerClosed, MultihostError
 from multihost.proxies import hosted
 from multihost.proxies.base import BaseProxy, NativeProxy, Token, claimed
 from multihost.serving.process import Served, Server, Settings, start_process
-from multihost.wire import calls, directory
 from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
-from multihost.wire.codec import Codec, Serializer
 from multihost.wire.keys import check_name, check_namespace, names
 from multihost.wire.link import Link
-from multihost.wire.ops import host as host_ops
-from multihost.wire.ops import hosted as hosted_ops
 from multihost.wire.ops import object as object_ops
-from multihost.wire.session import Handle, Session
-from multihost.wire.talk import Absent, Ended
+from multihost.wire.rpc import hosts as host_ops
+from multihost.wire.rpc import objects as hosted_ops
+from multihost.wire.rpc import results
+from multihost.wire.rpc.client import Absent, Ended
+from multihost.wire.session import Handle, Session, registry
+from multihost.wire.values.codec import Codec, Serializer
 
 __all__ = ["DEFAULT_NAMESPACE", "LEASE", "TIMEOUT", "BaseManager"]
 
@@ -75,7 +75,7 @@ class BaseManager:
             raise ValueError(
                 f"lease and timeout are positive numbers of seconds, not {lease!r} and {timeout!r}"
             )
-        directory.serializer_of(serializer)  # refuses a bad one
+        registry.serializer_of(serializer)  # refuses a bad one
         self._parsed: Address | None = None
         self._listen: Place | None = None
         credentials = Credentials()
@@ -150,10 +150,10 @@ class BaseManager:
             address = self._parsed
             self._sign()
         elif self._listen is not None:
-            address, self._credentials = directory.embedded(url_of(self._listen), self._authkey)
+            address, self._credentials = registry.embedded(url_of(self._listen), self._authkey)
         else:
             raise ValueError("connect() needs the address of a server: give a URL, or use start()")
-        patience = directory.patience_with(address)
+        patience = registry.patience_with(address)
         self._open(
             Link(address, self._credentials, timeout=self._settings.timeout, patience=patience)
         )
@@ -162,12 +162,12 @@ class BaseManager:
         """Where the server is, which is started if it is a private one."""
         if self._parsed is not None:
             self._sign()
-            return self._parsed, self._credentials, directory.patience_with(self._parsed)
+            return self._parsed, self._credentials, registry.patience_with(self._parsed)
         authkey = bytes(self._authkey)
         self._server = EmbeddedServer(
-            lambda url: directory.embedded(url, authkey)[1].password, listen=self._listen
+            lambda url: registry.embedded(url, authkey)[1].password, listen=self._listen
         )
-        address, self._credentials = directory.embedded(self._server.address, authkey)
+        address, self._credentials = registry.embedded(self._server.address, authkey)
         return address, self._credentials, 0.0
 
     def _sign(self) -> None:
@@ -181,9 +181,9 @@ class BaseManager:
             link.abandon()
             raise
         settings = self._settings
-        codec = Codec(self._credentials.authkey, directory.serializer_of(self._serializer))
+        codec = Codec(self._credentials.authkey, registry.serializer_of(self._serializer))
         session = Session(link, settings.namespace, codec, settings.lease)
-        session.origin = directory.Origin(
+        session.origin = registry.Origin(
             str(link.address),
             settings.namespace,
             settings.lease,
@@ -193,7 +193,7 @@ class BaseManager:
         )
         self._session = session
         self._state = "started"
-        directory.enter(self._session, self._credentials)
+        registry.enter(self._session, self._credentials)
         self._pid = os.getpid()
         self._finalizer = util.Finalize(
             self,
@@ -341,7 +341,7 @@ class BaseManager:
         """Create an object where it is served; what to make a proxy of."""
         session = self._open_session()
         answer = session.codec.load(self._ask_host(typeid, args, kwds)[1:])
-        if answer[0] != calls.PROXY:
+        if answer[0] != results.PROXY:
             raise _failure(session, answer)
         return claimed(session, answer)
 
@@ -362,7 +362,7 @@ class BaseManager:
                     "or let get_server().serve_forever() run in some process"
                 )
             try:
-                return calls.ask(session, host, "create", typeid, args, kwds, self._name_first)
+                return results.ask(session, host, "create", typeid, args, kwds, self._name_first)
             except (Absent, Ended):
                 if self._process is None:
                     self._host, tried = None, host
@@ -393,7 +393,7 @@ class BaseManager:
         deleted = object_ops.delete(handle)
         if host is not None:
             with contextlib.suppress(Absent, Ended, MultihostError):
-                calls.ask(self._open_session(), host, "delete", name)
+                results.ask(self._open_session(), host, "delete", name)
         return deleted
 
     def _number_of_objects(self) -> int:
@@ -452,7 +452,7 @@ def _finish(
     assert session is not None
     if served is not None and os.getpid() == pid:
         served.end(timeout)
-    directory.leave(session)
+    registry.leave(session)
     if server is None and forgotten:
         session.leave()
     elif server is None:
@@ -465,8 +465,8 @@ def _finish(
 
 def _failure(session: Session, answer: Any) -> BaseException:
     """Why an object was not created: as there a RemoteError, and its cause the error itself."""
-    error = calls.failed(session.codec, answer)
-    if isinstance(error, RemoteError) or answer[0] == calls.TEXT:
+    error = results.failed(session.codec, answer)
+    if isinstance(error, RemoteError) or answer[0] == results.TEXT:
         return error
     wrapped = RemoteError(str(error))
     wrapped.__cause__ = error

@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from multihost.basemanager import DEFAULT_NAMESPACE, LEASE, TIMEOUT, BaseManager
 from multihost.proxies.base import BaseProxy, Statistics, Token, value_of
+from multihost.proxies.condition import (
+    BarrierProxy,
+    BarrierStatistics,
+    ConditionProxy,
+    EventProxy,
+    RendezvousStatistics,
+    lock_of_condition,
+)
+from multihost.proxies.dict import DictProxy
 from multihost.proxies.hosted import AutoProxy, IteratorProxy, MakeProxyType
-from multihost.proxies.locks import (
+from multihost.proxies.list import ListProxy
+from multihost.proxies.lock import (
     AcquirerProxy,
     BoundedSemaphoreProxy,
     Holder,
@@ -24,8 +34,7 @@ from multihost.proxies.locks import (
     SemaphoreProxy,
     SemaphoreStatistics,
 )
-from multihost.proxies.mapping import DictProxy
-from multihost.proxies.queues import (
+from multihost.proxies.queue import (
     JoinableQueueProxy,
     LifoQueueProxy,
     PriorityQueueProxy,
@@ -33,21 +42,10 @@ from multihost.proxies.queues import (
     QueueStatistics,
     SimpleQueueProxy,
 )
-from multihost.proxies.rendezvous import (
-    BarrierProxy,
-    BarrierStatistics,
-    ConditionProxy,
-    EventProxy,
-    RendezvousStatistics,
-    lock_of_condition,
-)
-from multihost.proxies.sequence import ListProxy
-from multihost.proxies.sets import SetProxy
+from multihost.proxies.set import SetProxy
 from multihost.proxies.values import ArrayProxy, NamespaceProxy, Packing, ValueProxy
 from multihost.serving.process import Server
-from multihost.wire import directory
 from multihost.wire.address import Credentials, parse
-from multihost.wire.codec import Serializer
 from multihost.wire.link import Link, from_client
 from multihost.wire.ops import array as array_ops
 from multihost.wire.ops import barrier as barrier_ops
@@ -62,6 +60,8 @@ from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
 from multihost.wire.ops.taking import Terms
+from multihost.wire.session import registry
+from multihost.wire.values.codec import Serializer
 
 if TYPE_CHECKING:
     from multihost.pooling.managed import ManagedPool
@@ -446,7 +446,7 @@ class RedisManager(SyncManager):
         if url is not None and client is not None:
             raise TypeError("RedisManager takes a URL or a client, not both")
         if url is None and client is None:
-            url = os.environ.get(directory.URL_VARIABLE) or None
+            url = os.environ.get(registry.URL_VARIABLE) or None
         if url is not None:
             parse(url)  # refuses what is none
         super().__init__(

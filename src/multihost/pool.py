@@ -19,8 +19,8 @@ from typing import Any
 
 from multihost.errors import WorkerLost
 from multihost.managers import RedisManager
-from multihost.pooling.census import PoolStatistics, Worker
-from multihost.pooling.core import SharedPool
+from multihost.pooling.shared_pool import SharedPool
+from multihost.pooling.statistics import PoolStatistics, Worker
 
 __all__ = [
     "ApplyResult",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from multihost.wire import script
+from multihost.wire.script import script
 from tests.chaos.aftermath import blocked, nothing_left
 from tests.chaos.crew import Crew, together
 from tests.chaos.journal import Journal

@@ -13,7 +13,7 @@ import pytest
 
 from multihost import RedisManager, WorkerLost
 from multihost.pool import Pool
-from multihost.pooling.worker import serve
+from multihost.pooling.pool_workers import serve
 from tests.chaos.aftermath import nothing_left
 from tests.chaos.crew import FORK, Crew
 from tests.pool import work

@@ -14,8 +14,7 @@ import pytest
 import multihost
 from multihost import RedisManager
 from multihost.cli import run
-from multihost.inspection import examine, opened
-from multihost.wire.ops import checkup
+from multihost.inspection import examine, opened, server_facts
 from tests.cli.litter import LITTER
 from tests.support.procs import ROOT
 from tests.support.server import Server
@@ -160,22 +159,24 @@ def test_the_least_rights_are_enough(sick: Server) -> None:
 
 
 def test_an_old_server(sick: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = checkup.Facts({"redis_version": "6.0.9", "redis_mode": "cluster", "role": "slave"}, {})
-    monkeypatch.setattr(checkup, "facts", lambda link: said)
+    said = server_facts.Facts(
+        {"redis_version": "6.0.9", "redis_mode": "cluster", "role": "slave"}, {}
+    )
+    monkeypatch.setattr(server_facts, "facts", lambda link: said)
     found = verdicts(sick.url)
     assert [found[check][0] for check in ("version", "cluster", "role")] == ["problem"] * 3
 
 
 def test_replicas_that_nothing_waits_for(sick: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for least, verdict in (("0", "note"), ("1", "ok"), ("2", "ok"), ("3", "problem")):
-        said = checkup.Facts({"connected_slaves": "2"}, {"min-replicas-to-write": least})
-        monkeypatch.setattr(checkup, "facts", lambda link, said=said: said)
+        said = server_facts.Facts({"connected_slaves": "2"}, {"min-replicas-to-write": least})
+        monkeypatch.setattr(server_facts, "facts", lambda link, said=said: said)
         assert verdicts(sick.url)["replicas"][0] == verdict
 
 
 def test_slow_and_wrong_clocks_are_told(sick: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "round_trips", lambda *args: [0.02] * 100)
-    monkeypatch.setattr(checkup, "clock_offset", lambda link: -90.0)
+    monkeypatch.setattr(server_facts, "round_trips", lambda *args: [0.02] * 100)
+    monkeypatch.setattr(server_facts, "clock_offset", lambda link: -90.0)
     found = verdicts(sick.url)
     assert found["script"][0] == "note"
     assert found["round trip"][1].startswith("p50 20.00 ms")
@@ -200,14 +201,14 @@ def test_all_commands_of_python_are_known() -> None:
         and isinstance(node.value, bytes)
         and re.fullmatch(rb"[A-Z]{2,}", node.value)
     }
-    optional = {name.split()[0] for name in checkup.OPTIONAL}
-    assert found - ARGUMENTS - checkup.OF_TOOLS - optional == checkup.PLAIN - ARGUMENTS
+    optional = {name.split()[0] for name in server_facts.OPTIONAL}
+    assert found - ARGUMENTS - server_facts.OF_TOOLS - optional == server_facts.PLAIN - ARGUMENTS
 
 
 def test_all_commands_can_be_tried(fresh_server: Server) -> None:
-    wanted = checkup.needed() | checkup.OPTIONAL.keys()
-    assert wanted - checkup._SPELLED.keys() == {"MULTI", "EXEC", "WATCH"}
-    for name, words in checkup._SPELLED.items():
+    wanted = server_facts.needed() | server_facts.OPTIONAL.keys()
+    assert wanted - server_facts._SPELLED.keys() == {"MULTI", "EXEC", "WATCH"}
+    for name, words in server_facts._SPELLED.items():
         answer = fresh_server.command("ACL", "GETUSER", "default") and _try(fresh_server, words)
         assert not re.search("wrong number|unknown|syntax", answer), (name, answer)
 

@@ -14,7 +14,7 @@ from multihost import RedisManager
 from multihost.cli import run
 from multihost.inspection import GARBAGE_KINDS, find_garbage, opened, remove
 from multihost.proxies.base import Token
-from multihost.proxies.sequence import ListProxy
+from multihost.proxies.list import ListProxy
 from multihost.wire.session import Session
 from tests.cli.litter import LITTER, begin_only, let_go_only, lose
 from tests.support.server import Server

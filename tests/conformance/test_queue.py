@@ -11,7 +11,7 @@ import types
 import pytest
 
 import multihost
-from multihost.proxies.queues import (
+from multihost.proxies.queue import (
     JoinableQueueProxy,
     LifoQueueProxy,
     PriorityQueueProxy,

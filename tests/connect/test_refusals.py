@@ -23,7 +23,7 @@ from multihost import (
     ServerFull,
     ServerUnfit,
 )
-from multihost.wire import opcodes
+from multihost.wire.values import opcodes
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from multihost import Manager, RedisManager, SyncManager
-from multihost.wire import directory
+from multihost.wire.session import registry
 from tests.support.faults import CuttingProxy
 from tests.support.server import Server
 from tests.support.tls import TlsProxy
@@ -138,7 +138,7 @@ def test_errors_and_logs(
         noting(lambda url=url: RedisManager(url, authkey=KEY, timeout=0.5))
     guarded.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     noting(lambda: RedisManager(good))
-    monkeypatch.setenv(directory.URL_VARIABLE, good.replace("redis://", "ftp://"))
+    monkeypatch.setenv(registry.URL_VARIABLE, good.replace("redis://", "ftp://"))
     noting(RedisManager)
     assert len(errors) >= 18
     for error in errors:
@@ -190,7 +190,7 @@ def test_an_authkey_does_not_reach_the_server_in_the_clear(guarded: Server) -> N
 def test_nothing_secret_is_inherited_but_by_children() -> None:
     """The store for children refuses to be pickled for anybody else."""
     with Manager():
-        inherited = directory._inherited()
+        inherited = registry._inherited()
         for packed in inherited.values():
             with pytest.raises(TypeError, match="security"):
                 pickle.dumps(packed)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multihost import BadPayload, RedisManager
-from multihost.wire.codec import Codec
+from multihost.wire.values.codec import Codec
 from tests.support.raw import RawClient
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from multihost import ObjectGone
 from multihost.proxies.base import BaseProxy
-from multihost.proxies.mapping import DictProxy
-from multihost.proxies.sequence import ListProxy
-from multihost.proxies.sets import SetProxy
+from multihost.proxies.dict import DictProxy
+from multihost.proxies.list import ListProxy
+from multihost.proxies.set import SetProxy
 from multihost.proxies.values import ArrayProxy, NamespaceProxy, ValueProxy
 from multihost.wire.ops import ownership
 

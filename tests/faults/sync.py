@@ -19,8 +19,8 @@ from threading import BrokenBarrierError
 from typing import Any
 
 from multihost import ObjectGone, RedisManager
-from multihost.proxies.rendezvous import BarrierProxy, EventProxy
-from multihost.wire import script as script_module
+from multihost.proxies.condition import BarrierProxy, EventProxy
+from multihost.wire.script import script as script_module
 from tests.support.waiting import wait_until
 
 __all__ = ["CASES", "TYPES", "Case", "Stage", "facts", "foreground", "script_of", "staging"]

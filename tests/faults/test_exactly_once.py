@@ -18,9 +18,9 @@ import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.proxies.base import BaseProxy, Token
-from multihost.proxies.mapping import DictProxy
-from multihost.wire import script as script_module
+from multihost.proxies.dict import DictProxy
 from multihost.wire.script import Script
+from multihost.wire.script import script as script_module
 from tests.faults import sync
 from tests.faults.cases import BULK, CASES, INTERLOPERS, Case, Scene, labels, shown
 from tests.support.faults import CuttingProxy, Rule

@@ -14,8 +14,8 @@ import pytest
 
 from multihost import AccessDenied, LinkError
 from multihost.managers import BaseManager, SyncManager
-from multihost.wire import calls
-from multihost.wire.talk import Ended
+from multihost.wire.rpc import results
+from multihost.wire.rpc.client import Ended
 from tests.hosted.things import Our
 from tests.support.raw import RawClient
 
@@ -131,7 +131,7 @@ def test_serve_forever_ends_when_asked(url):
         assert counter.pid() == os.getpid()
         host = client._host
         with contextlib.suppress(Ended):  # perhaps before it has answered
-            calls.ask(client._session, host, "shutdown")
+            results.ask(client._session, host, "shutdown")
         thread.join(10)
     assert ended == [0]
 

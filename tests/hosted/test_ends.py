@@ -156,10 +156,10 @@ def test_a_kept_container_keeps_it(url):
 
 
 def ask(manager, what):
-    from multihost.wire import calls
+    from multihost.wire.rpc import results
 
     session = manager._open_session()
-    return session.codec.load(calls.ask(session, manager._host, what)[1:])
+    return session.codec.load(results.ask(session, manager._host, what)[1:])
 
 
 def test_many_proxies(url):

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from multihost import HostLost, ObjectGone, RedisManager
-from multihost.wire.ops import hosted
+from multihost.wire.rpc import objects
 from tests.hosted.callers import Caller
 from tests.hosted.things import Our, Remote
 
@@ -51,11 +51,11 @@ def test_a_name_is_entered_once(fault, proxy):
         handle = manager._session.handle("n:counter")
         for script_is_known in (False, True):
             rule = getattr(proxy, fault)(lambda args: args[0].upper() in (b"EVALSHA", b"EVAL"))
-            assert hosted.create(handle, "Counter", "h:ours") is None, script_is_known
+            assert objects.create(handle, "Counter", "h:ours") is None, script_is_known
             assert rule.done.is_set()
-            assert hosted.create(handle, "Counter", "h:theirs") == "h:ours"
-            hosted.end(handle, "h:ours")
-        assert hosted.host_of(handle) is None
+            assert objects.create(handle, "Counter", "h:theirs") == "h:ours"
+            objects.end(handle, "h:ours")
+        assert objects.host_of(handle) is None
 
 
 @pytest.mark.parametrize("side", ["client", "host"])

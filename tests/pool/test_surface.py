@@ -15,7 +15,7 @@ import multihost
 from multihost import BadPayload, LinkLost, RedisManager
 from multihost.pool import MaybeEncodingError, Pool
 from multihost.pooling import messages
-from multihost.pooling.census import statistics_of
+from multihost.pooling.statistics import statistics_of
 from multihost.wire.ops import queue as queue_ops
 from tests.pool import work
 from tests.support.procs import run_all

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from multihost import RedisManager, WorkerLost
-from multihost.pooling.worker import Workers, serve
+from multihost.pooling.pool_workers import Workers, serve
 from tests.pool import work
 from tests.support.procs import is_alive, spawn_script
 from tests.support.waiting import wait_until
@@ -20,7 +20,7 @@ FORK = multiprocessing.get_context("fork")
 SERVE = """
 import sys
 from multiprocessing import get_context
-from multihost.pooling.worker import serve
+from multihost.pooling.pool_workers import serve
 
 if __name__ == "__main__":
     say = lambda event: print(event.kind, event.pid or "", flush=True)

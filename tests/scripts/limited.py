@@ -11,10 +11,10 @@ from typing import Any
 
 import hiredis
 
-from multihost.wire import script as script_module
 from multihost.wire.link.resp import pack, pack_all
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.replies import ReplyError
+from multihost.wire.script import script as script_module
 
 __all__ = ["USER", "Limits", "limited"]
 

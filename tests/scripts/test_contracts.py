@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import multihost
-from multihost.wire import script as script_module
+from multihost.wire.script import check
+from multihost.wire.script import script as script_module
 
 SOURCES = Path(multihost.__file__).parent
 LUA = SOURCES / "wire" / "lua"
@@ -107,5 +108,5 @@ def test_scripts_that_read_only_are_not_taken_for_writers() -> None:
 
 
 def test_the_checker_is_a_program(capsys: pytest.CaptureFixture[str]) -> None:
-    assert script_module.main() == 0
+    assert check.main() == 0
     assert capsys.readouterr().out == f"{len(NAMES)} scripts, 0 with a broken header\n"

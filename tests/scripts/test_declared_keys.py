@@ -15,14 +15,14 @@ from multihost import MultihostError, ObjectGone, RedisManager, ShutDown
 from multihost.inspection import find_garbage, opened, remove
 from multihost.pooling import messages
 from multihost.pooling.client import Client
-from multihost.pooling.ticket import Ticket
+from multihost.pooling.reference import Ticket
 from multihost.serving.host import Host
 from multihost.serving.process import new_ident
-from multihost.wire import script as script_module
 from multihost.wire.keys import beside
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.taking import Places
+from multihost.wire.script import script as script_module
 from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
 from tests.faults.calls import Call

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from multihost.wire import janitor, wait
+from multihost.wire import wait
+from multihost.wire.session import janitor
 from tests.support.server import Server
 
 fork = multiprocessing.get_context("fork")

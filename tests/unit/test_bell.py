@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from multihost.wire.bell import Bell
+from multihost.wire.session.wakeup import Bell
 
 SECONDS = 5.0
 

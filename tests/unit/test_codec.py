@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multihost import BadPayload, PayloadTooLarge
-from multihost.wire import opcodes
-from multihost.wire.codec import Codec, JsonSerializer
-from multihost.wire.nesting import home, pickled
+from multihost.wire.values import opcodes
+from multihost.wire.values.codec import Codec, JsonSerializer
+from multihost.wire.values.nesting import home, pickled
 
 PLAIN, SIGNED = Codec(), Codec(b"secret")
 JSON, SIGNED_JSON = Codec(b"", JsonSerializer()), Codec(b"secret", JsonSerializer())

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from multihost.errors import LinkLost, ObjectGone
-from multihost.wire import janitor as module
-from multihost.wire.janitor import GRACE, HAUNTED, LINGER, LOOK, PRUNE, SHARE, Janitor
 from multihost.wire.keys import Keys
-from multihost.wire.presence import Note
 from multihost.wire.replies import ReplyError
+from multihost.wire.session import janitor as module
+from multihost.wire.session.janitor import GRACE, HAUNTED, LINGER, LOOK, PRUNE, SHARE, Janitor
+from multihost.wire.session.registration import Note
 
 RUN, OTHER_RUN = b"a" * 40, b"b" * 40
 KEYS = Keys("ns", "n:x")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from multihost.errors import LinkLost
-from multihost.wire.presence import Note, Presence
 from multihost.wire.replies import ReplyError
+from multihost.wire.session.registration import Note, Presence
 
 RUN = b"a" * 40
 
@@ -103,7 +103,7 @@ def test_a_note_is_read_as_it_was_written(host: str) -> None:
 
 
 def test_each_thread_has_a_name_of_its_own(presence: Presence) -> None:
-    from multihost.wire.presence import Me
+    from multihost.wire.session.registration import Me
 
     me = Me(presence)
     names = [me.waiter]
@@ -125,7 +125,7 @@ def test_each_thread_has_a_name_of_its_own(presence: Presence) -> None:
 
 
 def test_holds_have_rising_names_with_the_servers_time(presence: Presence) -> None:
-    from multihost.wire.presence import Me
+    from multihost.wire.session.registration import Me
 
     enter(presence, b"{ns:01}:")
     me = Me(presence)

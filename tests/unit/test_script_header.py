@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from multihost.wire import script as script_module
-from multihost.wire.script import BadScript, Script, parse, source_of
+from multihost.wire.script import script as script_module
+from multihost.wire.script.script import BadScript, Script, parse, source_of
 
 GOOD = """\
 -- dict/do: do something.

@@ -13,7 +13,7 @@ import click
 
 from multihost.cli import output
 from multihost.cli.options import Target, as_json, server
-from multihost.pooling.worker import Event, Progress, serve
+from multihost.pooling.pool_workers import Event, Progress, serve
 
 __all__ = ["worker"]
 

@@ -7,20 +7,12 @@ something says so.
 from __future__ import annotations
 
 from multihost.inspection.activity import Activity, activity
+from multihost.inspection.connect import HOUR, opened, server_time
 from multihost.inspection.contents import preview
 from multihost.inspection.garbage import KINDS as GARBAGE_KINDS
 from multihost.inspection.garbage import Garbage, find_garbage, remove
 from multihost.inspection.health import Finding, examine
-from multihost.inspection.objects import (
-    ObjectInfo,
-    QueueInfo,
-    Who,
-    delete,
-    find,
-    objects,
-    queue_of,
-)
-from multihost.inspection.place import HOUR, opened, server_time
+from multihost.inspection.objects import ObjectInfo, QueueInfo, Who, delete, find, objects, queue_of
 
 __all__ = [
     "GARBAGE_KINDS",

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from multihost.inspection import server_facts
+from multihost.inspection.connect import server_time
 from multihost.inspection.objects import ObjectInfo, objects
-from multihost.inspection.place import server_time
-from multihost.wire.ops import checkup
 from multihost.wire.session import Session
 
 __all__ = ["Activity", "activity"]
@@ -35,8 +35,8 @@ class Activity:
 def activity(session: Session) -> Activity:
     """What a server does right now. O(objects); see :func:`multihost.inspection.objects`."""
     link = session.link
-    info = checkup.facts(link).info
-    keys = checkup.size(link)
+    info = server_facts.facts(link).info
+    keys = server_facts.size(link)
     is_whole = keys is not None and keys <= MANY
     found = tuple(objects(session, unnamed=is_whole))
     return Activity(

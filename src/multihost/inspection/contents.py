@@ -9,10 +9,10 @@ from typing import Any
 
 from multihost.errors import BadPayload
 from multihost.inspection.objects import ObjectInfo
-from multihost.wire.codec import Codec
-from multihost.wire.fields import PlainUnpickler
-from multihost.wire.opcodes import HEADER
 from multihost.wire.session import Session
+from multihost.wire.values.canonical import PlainUnpickler
+from multihost.wire.values.codec import Codec
+from multihost.wire.values.opcodes import HEADER
 
 __all__ = ["preview"]
 

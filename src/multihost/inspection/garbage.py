@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from multihost.inspection import collect, scan
+from multihost.inspection.collect import IDLE
 from multihost.inspection.objects import TYPEIDS
-from multihost.wire.ops import remains, survey
-from multihost.wire.ops.remains import IDLE
 from multihost.wire.session import Session
 
 __all__ = ["KINDS", "Garbage", "find_garbage", "remove"]
@@ -49,15 +49,15 @@ def find_garbage(session: Session) -> list[Garbage]:
     O(keys of the database), in pages of 1000.
     """
     link, namespace = session.link, session.namespace
-    entries = survey.entries(link, namespace)
+    entries = scan.entries(link, namespace)
     found: dict[str, set[str]] = defaultdict(set)
-    for page in survey.parts(link, namespace):
+    for page in scan.parts(link, namespace):
         for part in page:
             if part.ident:
                 found[part.ident].add(part.suffix)
     for name in entries:
         found["n:" + name].add("")  # it may have come meanwhile
-    sizes = remains.leases(session, found)
+    sizes = collect.leases(session, found)
     there = {ident for ident in found if sizes[ident] is not None}
     garbage: list[Garbage] = []
     for ident in sorted(found.keys() - there):
@@ -82,25 +82,25 @@ def _of_the_gone(
     session: Session, ident: str, suffixes: set[str], entries: dict[str, bytes]
 ) -> Iterator[Garbage]:
     kind = entries.get(ident[2:], b"") if ident[0] == "n" else b""
-    typeid = survey.Entry.unpack(kind).typeid if kind else ""
+    typeid = scan.Entry.unpack(kind).typeid if kind else ""
     if kind and typeid not in TYPEIDS:
         return  # of another release, or a type of one's own
     if kind:
         yield Garbage("name", ident, f"{typeid} that is gone", (kind.decode("utf-8", "replace"),))
-    left = remains.left_behind(session, ident, suffixes)
+    left = collect.left_behind(session, ident, suffixes)
     if left:
         yield Garbage("remains", ident, ", ".join(sorted(left)), tuple(sorted(left)))
-    if "refs" in suffixes and (idle := remains.idle(session, ident)) is not None and idle >= IDLE:
+    if "refs" in suffixes and (idle := collect.idle(session, ident)) is not None and idle >= IDLE:
         yield Garbage("unfinished", ident, f"not touched for {idle // 3600} h")
 
 
 def _remove_remains(session: Session, garbage: Garbage) -> bool:
     flights = [s.removeprefix("flight:") for s in garbage.extra if s.startswith("flight:")]
-    return remains.sweep(session.handle(garbage.ident), "", flights) > 0
+    return collect.sweep(session.handle(garbage.ident), "", flights) > 0
 
 
 def _strike(session: Session, garbage: Garbage) -> bool:
-    return remains.sweep(session.handle(garbage.ident), garbage.extra[0], []) > 0
+    return collect.sweep(session.handle(garbage.ident), garbage.extra[0], []) > 0
 
 
 # -- objects that nothing keeps
@@ -109,7 +109,7 @@ def _strike(session: Session, garbage: Garbage) -> bool:
 def _unkept(session: Session, there: set[str], kept: set[str]) -> Iterator[Garbage]:
     """Objects without a lease that no name leads to."""
     unnamed = sorted(ident for ident in kept if ident[0] == "u")
-    owners = remains.owners(session, unnamed)
+    owners = collect.owners(session, unnamed)
     holding = {ident for ident in there if ident[0] == "n" or ident not in kept}
     owned: dict[str, list[str]] = defaultdict(list)
     for ident, theirs in owners.items():
@@ -122,13 +122,13 @@ def _unkept(session: Session, there: set[str], kept: set[str]) -> Iterator[Garba
                 reached.add(ident)
                 waiting.append(ident)
     for ident in unnamed:
-        if ident not in reached and remains.is_unkept(session, ident):
+        if ident not in reached and collect.is_unkept(session, ident):
             theirs = owners[ident]
             yield Garbage("unkept", ident, f"owners: {', '.join(theirs) or 'none'}")
 
 
 def _released(session: Session, containers: set[str]) -> Iterator[Garbage]:
-    for ident, count in remains.let_go(session, sorted(containers)).items():
+    for ident, count in collect.let_go(session, sorted(containers)).items():
         yield Garbage("released", ident, f"{count} objects")
 
 
@@ -136,7 +136,7 @@ def _released(session: Session, containers: set[str]) -> Iterator[Garbage]:
 
 
 def _dead(session: Session, there: list[str], found: dict[str, set[str]]) -> Iterator[Garbage]:
-    for seen in survey.look_at(session.link, session.namespace, there):
+    for seen in scan.look_at(session.link, session.namespace, there):
         gone = {p.sid for p in (*seen.holders, *seen.waiters) if p.note is None}
         if gone:
             held = sum(party.note is None for party in seen.holders)
@@ -152,16 +152,16 @@ def _dead(session: Session, there: list[str], found: dict[str, set[str]]) -> Ite
                 if suffix.startswith("flight:")
             ]
             stray = [each for each in flights if each.partition(".")[0] not in known]
-            for flight in remains.of_the_dead(session, seen.ident, stray):
+            for flight in collect.of_the_dead(session, seen.ident, stray):
                 yield Garbage("stray", seen.ident, flight, (flight,))
 
 
 _REMOVERS: dict[str, Any] = {
     "name": _strike,
     "remains": _remove_remains,
-    "unfinished": lambda session, each: remains.abandon(session.handle(each.ident), IDLE),
-    "released": lambda session, each: remains.settle(session.handle(each.ident)),
-    "unkept": lambda session, each: remains.give_lease(session, each.ident),
-    "dead session": lambda session, each: remains.bury(session.handle(each.ident), each.extra[0]),
-    "stray": lambda session, each: remains.salvage(session.handle(each.ident), each.extra[0]),
+    "unfinished": lambda session, each: collect.abandon(session.handle(each.ident), IDLE),
+    "released": lambda session, each: collect.settle(session.handle(each.ident)),
+    "unkept": lambda session, each: collect.give_lease(session, each.ident),
+    "dead session": lambda session, each: collect.bury(session.handle(each.ident), each.extra[0]),
+    "stray": lambda session, each: collect.salvage(session.handle(each.ident), each.extra[0]),
 }

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from multihost.errors import AccessDenied
-from multihost.wire.ops import checkup
-from multihost.wire.ops.checkup import Facts
+from multihost.inspection import server_facts
+from multihost.inspection.server_facts import Facts
 from multihost.wire.session import Session
 
 __all__ = ["Finding", "Verdict", "examine"]
@@ -39,7 +39,7 @@ class Finding:
 
 def examine(session: Session) -> list[Finding]:
     """Look at everything that matters. About 210 round trips; nothing is changed."""
-    facts = checkup.facts(session.link)
+    facts = server_facts.facts(session.link)
     return [
         *_server(facts),
         *_eviction(facts),
@@ -234,7 +234,7 @@ def _clients(facts: Facts) -> Iterator[Finding]:
 
 
 def _permissions(session: Session) -> Finding:
-    found = checkup.permissions(session.link, session.namespace)
+    found = server_facts.permissions(session.link, session.namespace)
     if found.keys_refused:
         return Finding(
             "permissions",
@@ -252,14 +252,14 @@ def _permissions(session: Session) -> Finding:
             "ACL SETUSER <user> " + " ".join(_allow(name) for name in found.missing),
         )
     if found.missing_optional:
-        lacks = dict.fromkeys(checkup.OPTIONAL[name] for name in found.missing_optional)
+        lacks = dict.fromkeys(server_facts.OPTIONAL[name] for name in found.missing_optional)
         return Finding(
             "permissions",
             "note",
             f"the user may not run {', '.join(found.missing_optional)}: {'; '.join(lacks)}",
             "ACL SETUSER <user> " + " ".join(_allow(name) for name in found.missing_optional),
         )
-    count = len(checkup.needed())
+    count = len(server_facts.needed())
     return Finding("permissions", "ok", f"all {count} commands, and keys of the namespace")
 
 
@@ -272,7 +272,7 @@ def _latency(session: Session) -> Iterator[Finding]:
     kinds = ("round trip", (b"PING",)), ("script", script)
     for check, command in kinds:
         try:
-            taken = checkup.round_trips(session.link, command, ROUND_TRIPS)
+            taken = server_facts.round_trips(session.link, command, ROUND_TRIPS)
         except AccessDenied:
             yield Finding(check, "unknown", f"{command[0].decode()} is not permitted")
             continue
@@ -290,7 +290,7 @@ def _latency(session: Session) -> Iterator[Finding]:
 
 
 def _clock(session: Session) -> Finding:
-    ahead = checkup.clock_offset(session.link)
+    ahead = server_facts.clock_offset(session.link)
     if abs(ahead) > SKEW:
         return Finding(
             "clock",

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from multihost.inspection import scan
+from multihost.inspection.participants import Party
 from multihost.proxies.values import Packing
 from multihost.wire.ops import object as object_ops
-from multihost.wire.ops import survey
-from multihost.wire.ops.parties import Party
 from multihost.wire.session import Session
 
 __all__ = ["ObjectInfo", "QueueInfo", "Who", "delete", "find", "objects", "queue_of"]
@@ -122,22 +122,22 @@ def objects(
     ``unnamed``, 5 for each 200 objects.
     """
     link, namespace = session.link, session.namespace
-    entries = survey.entries(link, namespace)
+    entries = scan.entries(link, namespace)
     wanted = set(typeids)
     idents = [
         "n:" + name
         for name, kind in sorted(entries.items())
-        if not wanted or survey.Entry.unpack(kind).typeid in wanted
+        if not wanted or scan.Entry.unpack(kind).typeid in wanted
     ]
     if unnamed:
         found = {
             part.ident
-            for page in survey.parts(link, namespace)
+            for page in scan.parts(link, namespace)
             for part in page
             if part.ident[:2] == "u:" and not part.suffix
         }
         idents += sorted(found)
-    for seen in survey.look_at(link, namespace, idents, memory=memory):
+    for seen in scan.look_at(link, namespace, idents, memory=memory):
         info = _info(seen, entries.get(seen.ident[2:]) if seen.ident[0] == "n" else None)
         if not wanted or info.typeid in wanted:
             yield info
@@ -147,7 +147,7 @@ def find(session: Session, name: str, *, memory: bool = True) -> ObjectInfo | No
     """The object of that name, or the unnamed one that is listed as ``u:...``. 8 round trips."""
     link, namespace = session.link, session.namespace
     for ident in _idents(name):
-        for seen in survey.look_at(link, namespace, [ident], memory=memory):
+        for seen in scan.look_at(link, namespace, [ident], memory=memory):
             keys = session.handle(ident).keys
             kind = None if keys.name is None else link.call(b"HGET", keys.names, keys.name)
             return _info(seen, kind)
@@ -183,8 +183,8 @@ def _idents(name: str) -> Iterator[str]:
         yield name
 
 
-def _info(seen: survey.Seen, kind: bytes | None) -> ObjectInfo:
-    entry = None if kind is None else survey.Entry.unpack(kind)
+def _info(seen: scan.Seen, kind: bytes | None) -> ObjectInfo:
+    entry = None if kind is None else scan.Entry.unpack(kind)
     typeid = FAMILIES.get(seen.family, seen.family)
     typeid = _ORDERS.get(seen.state.get("o", ""), typeid)
     length: int | None = seen.size
@@ -220,7 +220,7 @@ def _who(party: Party) -> Who:
     )
 
 
-def _state(seen: survey.Seen) -> str | None:
+def _state(seen: scan.Seen) -> str | None:
     fields = seen.state
     match seen.family:
         case "lock":

@@ -9,9 +9,9 @@ from typing import Any
 
 from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling.messages import Result, Task
-from multihost.pooling.ticket import Ticket
+from multihost.pooling.reference import Ticket
 from multihost.proxies.base import Token
-from multihost.proxies.queues import SimpleQueueProxy
+from multihost.proxies.queue import SimpleQueueProxy
 from multihost.wire.keys import beside
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops

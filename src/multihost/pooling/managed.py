@@ -8,9 +8,9 @@ from multiprocessing.managers import RemoteError
 from typing import Any
 
 from multihost.errors import MultihostError
-from multihost.pooling.core import SharedPool
-from multihost.pooling.threads import INIT, delete_pool
-from multihost.pooling.ticket import Ticket
+from multihost.pooling.handlers import INIT, delete_pool
+from multihost.pooling.reference import Ticket
+from multihost.pooling.shared_pool import SharedPool
 
 __all__ = ["ManagedPool", "PoolRefused", "refusable"]
 

@@ -9,8 +9,8 @@ from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-def
 from typing import Any, NamedTuple
 
 from multihost.errors import BadPayload, WorkerLost
-from multihost.wire.codec import Codec
 from multihost.wire.ops.pool import LOST, NUMBER, TAG, Tag
+from multihost.wire.values.codec import Codec
 
 __all__ = ["PICKLERS", "Result", "Task", "dumps_of", "pickler_of", "pickles"]
 

@@ -8,12 +8,12 @@ from multiprocessing.managers import RemoteError
 from typing import Any, ClassVar, NamedTuple
 
 from multihost.errors import BadPayload, HostLost
-from multihost.wire import calls, directory
-from multihost.wire.nesting import home, pickled
-from multihost.wire.ops import host as host_ops
-from multihost.wire.ops import hosted as hosted_ops
 from multihost.wire.ops import object as ops
-from multihost.wire.session import Handle, Session
+from multihost.wire.rpc import hosts as host_ops
+from multihost.wire.rpc import objects as hosted_ops
+from multihost.wire.rpc import results
+from multihost.wire.session import Handle, Session, registry
+from multihost.wire.values.nesting import home, pickled
 
 __all__ = ["BaseProxy", "NativeProxy", "Statistics", "Token", "value_of"]
 
@@ -39,7 +39,7 @@ class Token(NamedTuple):
     typeid: str
     ident: str
     detail: str  # the parameters of the object, or the host that has it
-    origin: directory.Origin | None  # None: where the container is that it was stored in
+    origin: registry.Origin | None  # None: where the container is that it was stored in
 
     @property
     def id(self) -> str:
@@ -84,7 +84,7 @@ class BaseProxy:
         incref: bool = True,  # noqa: ARG002
         manager_owned: bool = False,  # noqa: ARG002
     ) -> None:
-        session = directory.find(token.origin) if manager is None else manager._open_session()
+        session = registry.find(token.origin) if manager is None else manager._open_session()
         self._bind(session.handle(token.ident), token, manager)
 
     def _bind(self, handle: Handle, token: Token, manager: object) -> None:
@@ -133,15 +133,15 @@ class BaseProxy:
         handle, token = self._handle, self._token
         codec = handle.codec
         payload = codec.dump_call(token.ident, methodname, args, kwds or {})
-        answer, host = calls.call(handle, token.detail, payload)
+        answer, host = results.call(handle, token.detail, payload)
         if host != token.detail:
             object.__setattr__(self, "_token", token._replace(detail=host))
-        if answer[0] == calls.VALUE:
+        if answer[0] == results.VALUE:
             return codec.load(answer[1:])
         other = codec.load(answer[1:])
-        if other[0] == calls.PROXY:
+        if other[0] == results.PROXY:
             return found(handle.session, self._manager, other)
-        raise calls.failed(codec, other)
+        raise results.failed(codec, other)
 
     def _getvalue(self) -> Any:
         """A copy of the object as a plain Python object; proxies inside it stay proxies."""
@@ -221,13 +221,13 @@ def _address(proxy: BaseProxy) -> tuple[Any, ...]:
         session.share(token.ident)
     if pickled(token.ident, unnamed, session.place):
         return (token._replace(origin=None),)
-    heirloom = directory.heirloom(session)
+    heirloom = registry.heirloom(session)
     return (token, heirloom) if heirloom else (token,)
 
 
 def _session_of(token: Token, heirloom: bytes | None) -> Session:
     if token.origin is not None:
-        return directory.find(token.origin, heirloom)
+        return registry.find(token.origin, heirloom)
     session = home()
     if session is None:
         raise BadPayload("the bytes of a stored proxy were taken out of their container")
@@ -264,7 +264,7 @@ def rebuild_hosted(how: tuple[Any, ...], token: Token, heirloom: bytes | None = 
     """Make a proxy of what was pickled."""
     origin = token.origin or _session_of(token, heirloom).origin
     if heirloom is not None:
-        directory.find(origin, heirloom)
+        registry.find(origin, heirloom)
     kind, *args = how
     return _builders[kind](*args, token._replace(origin=origin), None)  # type: ignore[no-any-return]
 

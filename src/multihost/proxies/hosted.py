@@ -10,8 +10,8 @@ from typing import Any
 
 from multihost.proxies import base
 from multihost.proxies.base import BaseProxy, NativeProxy, Token
-from multihost.proxies.locks import AcquirerProxy
-from multihost.proxies.rendezvous import ConditionProxy
+from multihost.proxies.condition import ConditionProxy
+from multihost.proxies.lock import AcquirerProxy
 from multihost.proxies.values import NamespaceProxy, ValueProxy
 
 __all__ = ["AutoProxy", "IteratorProxy", "MakeProxyType", "make", "proxytype_of"]

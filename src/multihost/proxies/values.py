@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Generic, SupportsIndex, TypeVar, overload
 
 from multihost.proxies.base import NativeProxy, _name, _statistics
-from multihost.proxies.sequence import normal_slice
+from multihost.proxies.list import normal_slice
 from multihost.wire.ops import array as array_ops
 from multihost.wire.ops import namespace as namespace_ops
 from multihost.wire.ops import object as object_ops

@@ -11,10 +11,10 @@ from typing import Any
 
 from multihost.errors import MultihostError
 from multihost.serving.objects import Objects, Registered
-from multihost.wire.listener import Listener
-from multihost.wire.ops import host as ops
+from multihost.wire.rpc import hosts as ops
+from multihost.wire.rpc.client import hosts_of
+from multihost.wire.rpc.server import Listener
 from multihost.wire.session import Session
-from multihost.wire.talk import hosts_of
 
 __all__ = ["Host", "announce"]
 

@@ -12,11 +12,10 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from multihost.wire import calls
-from multihost.wire.codec import Codec
 from multihost.wire.keys import check_name
-from multihost.wire.ops import hosted
+from multihost.wire.rpc import objects, results
 from multihost.wire.session import Handle, Session
+from multihost.wire.values.codec import Codec
 
 __all__ = ["Objects", "Registered", "public_methods"]
 
@@ -108,11 +107,11 @@ class Objects:
             if ident:
                 return self._call(ident, name, args, kwds)
             answer = self._public[name](*args, **kwds)
-            return answer if type(answer) is bytes else calls.answer_of(codec, answer)
+            return answer if type(answer) is bytes else results.answer_of(codec, answer)
         except _Raised as raised:
-            return calls.error_of(codec, raised.error)
+            return results.error_of(codec, raised.error)
         except BaseException:  # noqa: BLE001 - the caller hears of it, whatever it is
-            return calls.text_of(codec, traceback.format_exc())
+            return results.text_of(codec, traceback.format_exc())
 
     def _call(self, ident: str, name: str, args: Any, kwds: Any) -> bytes:
         each = self._objects.get(ident)
@@ -120,7 +119,7 @@ class Objects:
             ready.wait()
             each = self._objects.get(ident)
         if each is None:
-            return calls.NO_SUCH
+            return results.NO_SUCH
         thing = each.thing
         if name not in each.exposed:
             return self._fall_back(each, ident, name, args, kwds)
@@ -139,10 +138,10 @@ class Objects:
 
     def _value(self, result: Any) -> bytes:
         try:
-            return calls.answer_of(self._codec, result)
+            return results.answer_of(self._codec, result)
         except Exception:  # noqa: BLE001 - it cannot be pickled
             text = f"Unserializable message: {traceback.format_exc()}\n"
-            return calls.text_of(self._codec, text)
+            return results.text_of(self._codec, text)
 
     def _fall_back(self, each: _Object, ident: str, name: str, args: Any, kwds: Any) -> bytes:
         """What every object answers to."""
@@ -205,7 +204,7 @@ class Objects:
             try:
                 self._fill(each, typeid, self._make(typeid, args, kwds))
             except BaseException:
-                hosted.end(self._session.handle(ident), self._host)
+                objects.end(self._session.handle(ident), self._host)
                 raise
         except BaseException:
             self._objects.pop(ident, None)
@@ -218,9 +217,9 @@ class Objects:
 
     def _enter_name(self, handle: Handle, typeid: str) -> str | None:
         """Take a name, also from a dead host; the host if it is a living one's."""
-        there = hosted.create(handle, typeid, self._host)
+        there = objects.create(handle, typeid, self._host)
         while there is not None and there != self._host and not self._is_alive(there):
-            there = hosted.create(handle, typeid, self._host, there)
+            there = objects.create(handle, typeid, self._host, there)
         return None if there == self._host else there
 
     def _name_of(
@@ -261,7 +260,7 @@ class Objects:
             each = self._objects.get(ident) if ident is not None else None
             if each is None or each.thing is not thing:
                 ident = "u:" + secrets.token_urlsafe(16)
-                hosted.create(self._session.handle(ident), typeid, self._host)
+                objects.create(self._session.handle(ident), typeid, self._host)
                 each = _Object(typeid)
             assert ident is not None
             claim = next(self._claims)
@@ -272,7 +271,7 @@ class Objects:
         return self._found(typeid, each.names, ident, self._host, claim)
 
     def _found(self, *what: Any) -> bytes:
-        return calls.proxy_of(self._codec, *what)
+        return results.proxy_of(self._codec, *what)
 
     # objects go
 
@@ -289,7 +288,7 @@ class Objects:
                 if known.claims:
                     continue
                 self._forget(ident)
-            hosted.end(self._session.handle(ident), self._host)
+            objects.end(self._session.handle(ident), self._host)
 
     def sweep(self) -> None:
         """Forget what was deleted, expired, or taken over."""
@@ -297,7 +296,7 @@ class Objects:
         for start in range(0, len(idents), CHECKED):
             chunk = idents[start : start + CHECKED]
             handles = [self._session.handle(ident) for ident in chunk]
-            for ident, there in zip(chunk, hosted.still_there(handles, self._host), strict=True):
+            for ident, there in zip(chunk, objects.still_there(handles, self._host), strict=True):
                 each = self._objects.get(ident)
                 if not there and each is not None and each.ready is None:
                     with self._mutex:
@@ -311,7 +310,7 @@ class Objects:
     def _end(self, ident: str) -> None:
         with self._mutex:
             self._forget(ident)
-        hosted.end(self._session.handle(ident), self._host)
+        objects.end(self._session.handle(ident), self._host)
 
     def end(self) -> None:
         """The process ends: delete all."""

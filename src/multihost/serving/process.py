@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from multihost.errors import MultihostError
 from multihost.proxies.hosted import IteratorProxy
 from multihost.wire.address import Address, Credentials
-from multihost.wire.directory import patience_with
 from multihost.wire.link import Link
+from multihost.wire.session.registry import patience_with
 
 __all__ = ["Served", "Server", "Settings", "new_ident", "start_process"]
 

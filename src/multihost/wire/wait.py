@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError
-from multihost.wire.janitor import Watched
 from multihost.wire.link import Broken, Caller, Late, Link, Reply, pack
 from multihost.wire.replies import ReplyError, failure
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.session.janitor import Watched
 
 __all__ = [
     "NUDGED",

@@ -12,11 +12,11 @@ import contextlib
 from collections.abc import Sequence
 
 from multihost.errors import ObjectGone
-from multihost.wire.codec import Codec
 from multihost.wire.link import snapshot
 from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
+from multihost.wire.values.codec import Codec
 
 __all__ = [
     "abandon",

@@ -15,10 +15,10 @@ from multihost.wire.ops import object as any_object
 from multihost.wire.ops import queue as queue_ops
 from multihost.wire.ops.ownership import settled
 from multihost.wire.ops.taking import Item, Place, Places, Terms, give_back, take
-from multihost.wire.presence import Note
 from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.session.registration import Note
 from multihost.wire.wait import watching
 
 __all__ = [

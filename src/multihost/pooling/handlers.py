@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from multihost.errors import ManagerClosed, MultihostError, ObjectGone, WorkerLost
 from multihost.pooling.client import Client
-from multihost.pooling.crew import Crew
-from multihost.pooling.lifeline import Lifeline
-from multihost.pooling.loop import GONE
-from multihost.pooling.ticket import Ticket
+from multihost.pooling.parent_watch import Lifeline
+from multihost.pooling.reference import Ticket
+from multihost.pooling.supervisor import Crew
+from multihost.pooling.worker_loop import GONE
 from multihost.wire.ops import object as object_ops
 
 __all__ = [

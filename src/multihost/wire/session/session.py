@@ -5,9 +5,10 @@ proxy renewed it. Each holder renews every third of a lease, and with an object 
 contains. So a killed process leaves nothing behind, and nobody has to notice that it died. A named
 object has no lease, and neither has what it contains.
 
-Locks and permits are held by the session as a whole (:mod:`multihost.wire.presence`): keeping them
-costs the same however many there are. The background thread also looks after what threads of this
-process wait for (:mod:`multihost.wire.janitor`).
+Locks and permits are held by the session as a whole
+(:mod:`multihost.wire.session.registration`): keeping them costs the same however many there are.
+The background thread also looks after what threads of this process wait for
+(:mod:`multihost.wire.session.janitor`).
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from multiprocessing import util
 from typing import Any
 
 from multihost.errors import LeaseLost, MultihostError
-from multihost.wire.bell import Bell
-from multihost.wire.codec import Codec
-from multihost.wire.janitor import Janitor, Watched
 from multihost.wire.keys import Keys
 from multihost.wire.link import Caller, Link
-from multihost.wire.presence import Me, Presence
 from multihost.wire.script import Script
+from multihost.wire.session.janitor import Janitor, Watched
+from multihost.wire.session.registration import Me, Presence
+from multihost.wire.session.wakeup import Bell
+from multihost.wire.values.codec import Codec
 
 __all__ = ["Handle", "Hold", "Session"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from multihost.errors import LinkError
 from multihost.wire.link import Broken, Caller, Reply
 from multihost.wire.replies import ReplyError, failure
+from multihost.wire.rpc.frames import HEAD, LARGE, Mouth
 from multihost.wire.session import Handle
-from multihost.wire.speech import HEAD, LARGE, Mouth
 from multihost.wire.wait import QUIET
 
 __all__ = ["Listener"]

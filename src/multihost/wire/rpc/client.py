@@ -12,9 +12,9 @@ from typing import Any
 from multihost.errors import LinkLost
 from multihost.wire.link import Broken, Caller, Reply, snapshot
 from multihost.wire.replies import ReplyError, failure
+from multihost.wire.rpc.frames import HEAD, KEPT, LARGE, Mouth
 from multihost.wire.script import Script
 from multihost.wire.session import Session
-from multihost.wire.speech import HEAD, KEPT, LARGE, Mouth
 from multihost.wire.wait import watching
 
 __all__ = ["Absent", "Ended", "Host", "hosts_of"]

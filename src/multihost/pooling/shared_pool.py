@@ -11,14 +11,9 @@ from collections.abc import Callable, Iterable
 from multiprocessing import util
 from typing import Any
 
-from multihost.pooling.census import PoolStatistics, statistics
 from multihost.pooling.client import Client, chunks_for
-from multihost.pooling.crew import Crew
-from multihost.pooling.lifeline import Lifeline
-from multihost.pooling.loop import Orders
-from multihost.pooling.messages import pickler_of
-from multihost.pooling.tally import Tally
-from multihost.pooling.threads import (
+from multihost.pooling.counters import Tally
+from multihost.pooling.handlers import (
     CLOSE,
     INIT,
     RUN,
@@ -29,7 +24,12 @@ from multihost.pooling.threads import (
     start_threads,
     terminate,
 )
-from multihost.pooling.ticket import Ticket, ident_of, session_of
+from multihost.pooling.messages import pickler_of
+from multihost.pooling.parent_watch import Lifeline
+from multihost.pooling.reference import Ticket, ident_of, session_of
+from multihost.pooling.statistics import PoolStatistics, statistics
+from multihost.pooling.supervisor import Crew
+from multihost.pooling.worker_loop import Orders
 from multihost.wire.keys import beside
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from multihost.inspection.participants import Party
+from multihost.inspection.scan import look_at, sessions
 from multihost.wire.keys import Keys, partition
 from multihost.wire.link import Command
 from multihost.wire.ops import barrier, condition, lock, queue, semaphore
 from multihost.wire.ops.ownership import abandon, give_lease, is_unkept, settle_all
-from multihost.wire.ops.parties import Party
-from multihost.wire.ops.survey import look_at, sessions
 from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session

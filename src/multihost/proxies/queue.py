@@ -10,15 +10,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from multihost.proxies.base import NativeProxy, Token, _name
 from multihost.wire.ops import queue as ops
 from multihost.wire.ops import ranking
-from multihost.wire.ops.taking import (
-    Places,
-    Terms,
-    arrived,
-    fetched,
-    next_item,
-    one_arrived,
-    take,
-)
+from multihost.wire.ops.taking import Places, Terms, arrived, fetched, next_item, one_arrived, take
 from multihost.wire.session import Handle
 
 __all__ = [

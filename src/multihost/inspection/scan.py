@@ -11,12 +11,12 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from multihost.inspection.participants import Party, holders, waiters
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys, Part
 from multihost.wire.link import Command, Link
-from multihost.wire.ops.parties import Party, holders, waiters
-from multihost.wire.presence import Note
 from multihost.wire.replies import ReplyError, failure, pairs
+from multihost.wire.session.registration import Note
 
 __all__ = ["Entry", "Seen", "entries", "look_at", "parts", "sessions"]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from multihost.wire import keys as key_names
 from multihost.wire.link import Command, Link
 from multihost.wire.replies import ReplyError, pairs
-from multihost.wire.script import all_names, source_of
+from multihost.wire.script.script import all_names, source_of
 
 __all__ = [
     "OF_TOOLS",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from multihost.wire import directory
 from multihost.wire.address import Credentials, parse
-from multihost.wire.codec import Codec
 from multihost.wire.keys import check_namespace
 from multihost.wire.link import Link
-from multihost.wire.session import Session
+from multihost.wire.session import Session, registry
+from multihost.wire.values.codec import Codec
 
 __all__ = ["HOUR", "opened", "server_time"]
 
@@ -35,7 +34,7 @@ def opened(
     """
     address, credentials = parse(url)
     if address.is_embedded and authkey:
-        address, credentials = directory.embedded(url, authkey)
+        address, credentials = registry.embedded(url, authkey)
     elif authkey:
         name, password, _, secrets = credentials
         credentials = Credentials(name, password, authkey, secrets)

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterable
 
 from multihost.wire import keys as key_names
-from multihost.wire.janitor import Watched
 from multihost.wire.link import Broken, pack, snapshot
 from multihost.wire.replies import ReplyError, failure, pairs
+from multihost.wire.rpc.client import hosts_of
+from multihost.wire.rpc.frames import KEPT
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
-from multihost.wire.speech import KEPT
-from multihost.wire.talk import hosts_of
+from multihost.wire.session.janitor import Watched
 from multihost.wire.wait import OVERDUE, watching
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple
 from multihost.proxies.base import BaseProxy, NativeProxy, _name
 from multihost.wire.ops import lock as lock_ops
 from multihost.wire.ops import semaphore as semaphore_ops
-from multihost.wire.presence import Note
 from multihost.wire.session import Hold
+from multihost.wire.session.registration import Note
 
 __all__ = [
     "AcquirerProxy",

@@ -17,8 +17,8 @@ from fractions import Fraction
 from typing import Any
 
 from multihost.errors import BadPayload
-from multihost.wire.nesting import pickle_for
-from multihost.wire.opcodes import INT64, SIMPLE, encode_float, encode_long
+from multihost.wire.values.nesting import pickle_for
+from multihost.wire.values.opcodes import INT64, SIMPLE, encode_float, encode_long
 
 __all__ = ["PlainUnpickler", "Spelled", "spelled"]
 

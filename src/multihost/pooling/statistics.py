@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from multihost.pooling.ticket import ident_of, session_of
+from multihost.pooling.reference import ident_of, session_of
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import Worker
 from multihost.wire.session import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from multihost.wire.presence import Note
+from multihost.wire.session.registration import Note
 
 __all__ = ["Party", "holders", "waiters"]
 

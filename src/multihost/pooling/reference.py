@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from multihost.wire import directory
 from multihost.wire.keys import check_name
-from multihost.wire.session import Handle, Session
+from multihost.wire.session import Handle, Session, registry
 
 __all__ = ["Ticket", "session_of"]
 
@@ -29,11 +28,11 @@ class Ticket:
 
     def __reduce__(self) -> Any:
         session = self.session
-        return _found, (session.origin, self.ident, directory.heirloom(session))
+        return _found, (session.origin, self.ident, registry.heirloom(session))
 
 
-def _found(origin: directory.Origin, ident: str, heirloom: bytes | None) -> Ticket:
-    return Ticket(directory.find(origin, heirloom), ident)
+def _found(origin: registry.Origin, ident: str, heirloom: bytes | None) -> Ticket:
+    return Ticket(registry.find(origin, heirloom), ident)
 
 
 def session_of(manager: Any) -> Session:

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from multihost.errors import MultihostError
 from multihost.wire.keys import Keys
 from multihost.wire.link import Caller, Link
-from multihost.wire.presence import Note, Presence
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
+from multihost.wire.session.registration import Note, Presence
 
 __all__ = ["Janitor", "Watched"]
 

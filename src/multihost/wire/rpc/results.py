@@ -12,11 +12,11 @@ from multiprocessing.managers import RemoteError
 from typing import Any
 
 from multihost.errors import HostLost, ObjectGone, ShutDown
-from multihost.wire.codec import Codec
 from multihost.wire.keys import Keys
-from multihost.wire.ops.hosted import host_of
+from multihost.wire.rpc.client import Absent, Ended, hosts_of
+from multihost.wire.rpc.objects import host_of
 from multihost.wire.session import Handle, Session
-from multihost.wire.talk import Absent, Ended, hosts_of
+from multihost.wire.values.codec import Codec
 
 __all__ = [
     "ERROR",

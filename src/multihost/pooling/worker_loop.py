@@ -15,15 +15,15 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 from multihost.errors import MultihostError, ObjectGone, ShutDown, WorkerLost
-from multihost.pooling.lifeline import Lifeline
+from multihost.pooling.counters import Tally
 from multihost.pooling.messages import Result, Task, with_traceback
-from multihost.pooling.tally import Tally
-from multihost.pooling.ticket import Ticket
-from multihost.wire.codec import Codec
+from multihost.pooling.parent_watch import Lifeline
+from multihost.pooling.reference import Ticket
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import TAG, Done, Tag
 from multihost.wire.ops.taking import Item, Places
 from multihost.wire.session import Handle
+from multihost.wire.values.codec import Codec
 
 __all__ = ["GONE", "UNLINKED", "UNPREPARED", "Orders", "work"]
 

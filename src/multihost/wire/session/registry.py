@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from multihost.errors import AddressUnknown
 from multihost.wire.address import EMBEDDED, Address, Credentials, parse
-from multihost.wire.codec import Codec, JsonSerializer, Serializer, XmlSerializer
 from multihost.wire.link import Link
 from multihost.wire.session import Session
+from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
 
 __all__ = [
     "URL_VARIABLE",

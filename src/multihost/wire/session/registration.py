@@ -2,7 +2,7 @@
 
 In each partition in which a process holds or waits for something it keeps a key with a lease. The
 key says which connection keeps it alive: when that is gone from the same server the process was
-killed, and nobody has to wait for the end of the lease (see :mod:`multihost.wire.janitor`).
+killed, and nobody has to wait for the end of the lease (see :mod:`multihost.wire.session.janitor`).
 """
 
 from __future__ import annotations

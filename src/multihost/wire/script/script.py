@@ -1,13 +1,13 @@
 """Server-side operations: Lua files with a checked header, sent by digest.
 
-``python -m multihost.wire.script`` checks every file and exits with 1 if one breaks its contract.
+``python -m multihost.wire.script.check`` checks every file and exits with 1 if one breaks its
+contract.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -16,11 +16,11 @@ from multihost.wire.keys import Keys
 from multihost.wire.link import Caller, Command, Link, Reply, pack, pack_args, snapshot, watched
 from multihost.wire.replies import ReplyError, failure
 
-__all__ = ["BadScript", "Header", "Script", "all_names", "parse", "source_of"]
+__all__ = ["BadScript", "Header", "Script", "all_names", "check", "parse", "source_of"]
 
 T = TypeVar("T")
 
-_LUA = Path(__file__).parent / "lua"
+_LUA = Path(__file__).parents[1] / "lua"
 _INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
 _SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
 _ENTRY = re.compile(r"^--   (\S+)\s")
@@ -118,6 +118,11 @@ def parse(name: str, text: str, source: str = "") -> Header:
     except BadScript as problem:
         raise BadScript(f"{name}.lua: {problem}") from None
     return header
+
+
+def check(name: str) -> Header:
+    """Return the header of a script; raise :class:`BadScript` if it breaks its contract."""
+    return parse(name, _read(name), source_of(name))
 
 
 def _header(start: str, comment: list[str]) -> Header:
@@ -408,20 +413,3 @@ class _Attempt:
         """The answer, if the request was executed before the connection broke."""
         record = self._link.call(b"GET", self._record)
         return (record[13:],) if record is not None and record[:12] == self._request else None
-
-
-def main() -> int:
-    """Check the header of every script."""
-    problems = 0
-    for name in all_names():
-        try:
-            parse(name, _read(name), source_of(name))
-        except BadScript as problem:
-            print(problem, file=sys.stderr)
-            problems += 1
-    print(f"{len(all_names())} scripts, {problems} with a broken header")
-    return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from multihost.errors import MultihostError
-from multihost.pooling.loop import UNPREPARED, Orders, work
+from multihost.pooling.worker_loop import UNPREPARED, Orders, work
 from multihost.wire.ops import pool as ops
 
 __all__ = ["Crew"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from multihost.errors import LinkError, MultihostError
 from multihost.proxies.base import NativeProxy, Token, _name
-from multihost.proxies.locks import AcquirerProxy, LockProxy, RLockProxy, seconds_to_wait
+from multihost.proxies.lock import AcquirerProxy, LockProxy, RLockProxy, seconds_to_wait
 from multihost.wire.ops import barrier as barrier_ops
 from multihost.wire.ops import condition as condition_ops
 from multihost.wire.ops import event as event_ops

@@ -18,11 +18,11 @@ from typing import Any, Literal, NamedTuple
 
 from multihost.errors import WorkerLost
 from multihost.managers import RedisManager
-from multihost.pooling.crew import Crew
-from multihost.pooling.lifeline import Lifeline
-from multihost.pooling.loop import GONE, Orders
-from multihost.pooling.tally import Progress, Tally
-from multihost.pooling.ticket import Ticket, ident_of, session_of
+from multihost.pooling.counters import Progress, Tally
+from multihost.pooling.parent_watch import Lifeline
+from multihost.pooling.reference import Ticket, ident_of, session_of
+from multihost.pooling.supervisor import Crew
+from multihost.pooling.worker_loop import GONE, Orders
 from multihost.wire.ops import pool as ops
 
 __all__ = ["Event", "Progress", "Workers", "serve"]

@@ -34,9 +34,9 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from multihost.errors import BadPayload
-from multihost.wire.fields import PlainUnpickler, spelled
-from multihost.wire.nesting import Home, pickle_for, unpickle_for
-from multihost.wire.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
+from multihost.wire.values.canonical import PlainUnpickler, spelled
+from multihost.wire.values.nesting import Home, pickle_for, unpickle_for
+from multihost.wire.values.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
 
 __all__ = ["Codec", "JsonSerializer", "Serializer", "XmlSerializer"]
 

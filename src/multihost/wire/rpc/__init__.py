@@ -1,0 +1,1 @@
+"""Calls to objects in the memory of a process: requests, replies, references."""

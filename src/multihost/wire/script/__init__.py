@@ -1,0 +1,5 @@
+"""Lua scripts with a checked header, run exactly once."""
+
+from multihost.wire.script.script import Script
+
+__all__ = ["Script"]

@@ -1,0 +1,1 @@
+"""Values and keys as the bytes that a server keeps."""
