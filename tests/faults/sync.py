@@ -68,7 +68,7 @@ def script_of(args: list[bytes]) -> str:
 
 
 BACKGROUND = frozenset(
-    {"lock/look", "semaphore/look", "condition/look", "barrier/look", "object/renew", "object/drop"}
+    {"lock/reap", "semaphore/reap", "condition/reap", "barrier/reap", "object/renew", "object/drop"}
 )
 
 

@@ -557,8 +557,8 @@ def test_a_call_that_found_nothing_to_do_says_so_after_a_lost_reply(
 
 
 WITHOUT_MEMORY = {
-    "lib/once": ("answered", "local function answered() return nil end"),
-    "lib/claim": ("claimed", "local function claimed() return nil end"),
+    "lib/reply_cache": ("answered", "local function answered() return nil end"),
+    "lib/reserve_reply": ("claimed", "local function claimed() return nil end"),
 }
 
 
@@ -666,6 +666,6 @@ def test_every_script_that_changes_something_is_among_the_cases(
             # See test_queues_once, and tests/hosted/test_once.
             and not name.startswith(("queue/", "hosted/"))
         )
-        or name in ("lock/claim", "lock/discard", "lock/release", "lock/try")
+        or name in ("lock/claim", "lock/cleanup", "lock/release", "lock/try_acquire")
     }
     assert changing - seen == set()

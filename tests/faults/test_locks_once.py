@@ -180,7 +180,7 @@ def test_a_release_is_not_overtaken_by_what_undoes_a_late_attempt(
     undone = threading.Semaphore(0)
 
     def count(args: list[bytes]) -> bool:
-        if script_of(args) == "lock/discard":
+        if script_of(args) == "lock/cleanup":
             undone.release()
         return False
 
@@ -217,7 +217,7 @@ def test_several_who_try_a_lock_that_is_gone_leave_nothing(
         lock, theirs = ours.Lock("x"), others.Lock("x")
         key = lock._handle.keys.data
         theirs.delete()
-        held = proxy.hold_request(threading.Event(), lambda args: script_of(args) == "lock/discard")
+        held = proxy.hold_request(threading.Event(), lambda args: script_of(args) == "lock/cleanup")
         call = Call(lock.acquire)
         assert held.caught.wait(SECONDS)
         assert server.command("HLEN", key) == 2

@@ -240,7 +240,7 @@ def collect_garbage(server: Server, url: str) -> None:
 def test_what_gc_does(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with limited(own_server, monkeypatch) as (limits, url):
         collect_garbage(own_server, url)
-        assert {"object/sweep", "object/mourn", "object/abandon", "queue/salvage"} <= limits.seen
+        assert {"object/sweep", "object/record_dead_owner", "object/drop_stale_intent", "queue/requeue_orphaned"} <= limits.seen
 
 
 def test_what_the_background_thread_does(
@@ -249,13 +249,13 @@ def test_what_the_background_thread_does(
     with limited(own_server, monkeypatch) as (limits, url):
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
-        assert {"object/renew", "object/drop", "session/doubt", "lock/look"} <= limits.seen
+        assert {"object/renew", "object/drop", "session/suspect", "lock/reap"} <= limits.seen
 
 
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with limited(own_server, monkeypatch) as (limits, url):
         use_pools(url)
-        assert {"pool/next", "pool/look"} <= limits.seen
+        assert {"pool/next", "pool/reap"} <= limits.seen
 
 
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ class Presence:
 class Look:
     """Stands for a script that finds holders."""
 
-    name = "lock/look"
+    name = "lock/reap"
 
     def __init__(self) -> None:
         self.calls: list[tuple[bytes, bytes]] = []

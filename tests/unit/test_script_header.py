@@ -21,7 +21,7 @@ GOOD = """\
 -- RETURNS  '.'
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 local record, data = KEYS[1], KEYS[2]
 local request, field = ARGV[1], ARGV[2]
 
@@ -174,8 +174,8 @@ def test_a_script_is_read_at_its_first_call(tree: dict[str, str]) -> None:
     tree["dict/do"] = GOOD
     script = Script("dict/do")
     with pytest.raises(KeyError):
-        _ = script.source  # lib/once is missing
-    tree["lib/once"] = "local once\n"
+        _ = script.source  # lib/reply_cache is missing
+    tree["lib/reply_cache"] = "local once\n"
     tree["dict/do"] = GOOD
     source = script.source
     tree["dict/do"] = "changed"
@@ -185,7 +185,7 @@ def test_a_script_is_read_at_its_first_call(tree: dict[str, str]) -> None:
 
 
 def test_a_broken_script_is_not_sent(tree: dict[str, str]) -> None:
-    tree["lib/once"] = ""
+    tree["lib/reply_cache"] = ""
     tree["dict/do"] = GOOD.replace("KEYS[1], KEYS[2]", "KEYS[2], KEYS[1]")
     with pytest.raises(BadScript):
         _ = Script("dict/do").header
@@ -195,7 +195,7 @@ def test_the_checker_counts_and_names_what_is_broken(
     tree: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(script_module, "all_names", lambda: ["dict/do", "dict/bad"])
-    tree.update({"dict/do": GOOD, "dict/bad": "return 1", "lib/once": ""})
+    tree.update({"dict/do": GOOD, "dict/bad": "return 1", "lib/reply_cache": ""})
     assert script_module.main() == 1
     said = capsys.readouterr()
     assert said.out == "2 scripts, 1 with a broken header\n"

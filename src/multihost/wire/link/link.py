@@ -3,7 +3,7 @@
 A thread has one connection of its own, pinned, opened at its first call and closed when the thread
 ends. A broken connection is opened again and the command sent again, until ``patience`` seconds
 have passed. That is exact because every command sent here may be repeated: reads by nature, scripts
-that write because they carry a request number (see ``lua/lib/once.lua``), which the :class:`Caller`
+that write because they carry a request number (see ``lua/lib/reply_cache.lua``), which the :class:`Caller`
 hands out.
 """
 
@@ -27,7 +27,7 @@ from multihost.wire.replies import ReplyError, failed
 
 __all__ = ["SKIP", "Link"]
 
-RECORD_SECONDS = 60.0  # how long the server knows a request, see lua/lib/once.lua
+RECORD_SECONDS = 60.0  # how long the server knows a request, see lua/lib/reply_cache.lua
 BACKOFF = (0.005, 0.25)  # first and longest pause between attempts to connect, in seconds
 
 

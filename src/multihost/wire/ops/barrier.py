@@ -20,11 +20,11 @@ __all__ = ["Arrival", "arrive", "break_", "bury", "create", "open_", "state", "w
 
 _create = Script("barrier/create")
 _arrive = Script("barrier/arrive")
-_stay = Script("barrier/stay")
-_passed = Script("barrier/passed")
-_open = Script("barrier/open")
-_break = Script("barrier/break")
-_look = Script("barrier/look")
+_stay = Script("barrier/check")
+_passed = Script("barrier/claim")
+_open = Script("barrier/finish_action")
+_break = Script("barrier/abort")
+_look = Script("barrier/reap")
 
 
 class Arrival(NamedTuple):

@@ -17,12 +17,12 @@ from multihost.wire.wait import attempt, insist, pop_from, wait
 __all__ = ["bury", "create", "enter", "go_on", "leave", "notify", "sleepers", "wait_for_notice"]
 
 _create = Script("condition/create")
-_enter = Script("condition/enter")
-_stay = Script("condition/stay")
-_awake = Script("condition/awake")
-_leave = Script("condition/leave")
+_enter = Script("condition/enqueue")
+_stay = Script("condition/await_notification")
+_awake = Script("condition/claim")
+_leave = Script("condition/cancel")
 _notify = Script("condition/notify")
-_look = Script("condition/look")
+_look = Script("condition/reap")
 
 
 def create(handle: Handle, lock: str, reference: bytes) -> str | None:

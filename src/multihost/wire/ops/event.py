@@ -18,8 +18,8 @@ __all__ = ["clear", "create", "is_set", "put", "wait_until_set"]
 _create = Script("event/create")
 _set = Script("event/set")
 _clear = Script("event/clear")
-_look = Script("event/look")
-_stay = Script("event/stay")
+_look = Script("event/poll")
+_stay = Script("event/enqueue")
 
 
 def create(handle: Handle) -> bool:

@@ -33,15 +33,15 @@ __all__ = [
 ]
 
 _create = Script("lock/create")
-_try = Script("lock/try")
-_join = Script("lock/join")
+_try = Script("lock/try_acquire")
+_join = Script("lock/enqueue")
 _claim = Script("lock/claim")
-_leave = Script("lock/leave")
+_leave = Script("lock/cancel")
 _release = Script("lock/release")
-_end = Script("lock/end")
-_free = Script("lock/free")
-_discard = Script("lock/discard")
-_look = Script("lock/look")
+_end = Script("lock/release_at_exit")
+_free = Script("lock/force_release")
+_discard = Script("lock/cleanup")
+_look = Script("lock/reap")
 
 FIRST = 1 << 32  # a token is the microsecond of a creation and more; less says that there was none
 

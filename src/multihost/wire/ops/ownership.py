@@ -29,15 +29,15 @@ __all__ = [
     "settled",
 ]
 
-_intend = Script("object/intend")
+_intend = Script("object/prepare_adopt")
 _adopt = Script("object/adopt")
 _disown = Script("object/disown")
 _forget = Script("object/forget")
 _release = Script("object/release")
-_hold = Script("object/hold")
-_retract = Script("object/retract")
-_mourn = Script("object/mourn")
-_abandon = Script("object/abandon")
+_hold = Script("object/recount")
+_retract = Script("object/abort_adopt")
+_mourn = Script("object/record_dead_owner")
+_abandon = Script("object/drop_stale_intent")
 
 
 def retain(handle: Handle, values: Sequence[bytes]) -> Sequence[bytes]:

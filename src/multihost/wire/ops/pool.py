@@ -46,7 +46,7 @@ NUMBER = 36
 LOST = ord("!")  # what a result starts with that says that there is none
 
 _next = Script("pool/next")
-_look = Script("pool/look")
+_look = Script("pool/reap")
 
 
 class Tag(NamedTuple):

@@ -38,15 +38,15 @@ __all__ = [
 
 _create = Script("queue/create")
 _put = Script("queue/put")
-_line_up = Script("queue/line_up")
-_admit = Script("queue/admit")
-_step_back = Script("queue/step_back")
+_line_up = Script("queue/enqueue_putter")
+_admit = Script("queue/claim_room")
+_step_back = Script("queue/cancel_putter")
 _done = Script("queue/done")
-_stay = Script("queue/stay")
-_joined = Script("queue/joined")
+_stay = Script("queue/enqueue_joiner")
+_joined = Script("queue/check_joined")
 _shutdown = Script("queue/shutdown")
-_bury = Script("queue/bury")
-_salvage = Script("queue/salvage")
+_bury = Script("queue/drain_dead_letters")
+_salvage = Script("queue/requeue_orphaned")
 
 
 class State(NamedTuple):

@@ -20,13 +20,13 @@ from multihost.wire.session import Handle
 
 __all__ = ["put"]
 
-_rank = Script("queue/rank")
-_place = Script("queue/place")
-_level = Script("queue/level")
+_rank = Script("queue/put_ranked")
+_place = Script("queue/put_between")
+_level = Script("queue/renumber")
 
 NUMBERS, TUPLES, OTHERS = b"n", b"t", b"o"
 EXACT = 1 << 53  # larger integers are not all different as scores
-CAME_BACK = b"0" * 16  # see lib/reshelve
+CAME_BACK = b"0" * 16  # see lib/reinsert_sorted
 PROBES = 15  # items that are fetched at once
 
 

@@ -31,12 +31,12 @@ __all__ = [
 
 _create = Script("semaphore/create")
 _acquire = Script("semaphore/acquire")
-_join = Script("semaphore/join")
+_join = Script("semaphore/enqueue")
 _claim = Script("semaphore/claim")
-_leave = Script("semaphore/leave")
+_leave = Script("semaphore/cancel")
 _release = Script("semaphore/release")
-_end = Script("semaphore/end")
-_look = Script("semaphore/look")
+_end = Script("semaphore/release_at_exit")
+_look = Script("semaphore/reap")
 
 
 class Permits(Hold):

@@ -17,8 +17,8 @@ _create = Script("set/create")
 _update = Script("set/update")
 _remove = Script("set/remove")
 _pop = Script("set/pop")
-_keep = Script("set/keep")
-_toggle = Script("set/toggle")
+_keep = Script("set/intersect")
+_toggle = Script("set/symmetric_difference")
 _clear = Script("set/clear")
 
 

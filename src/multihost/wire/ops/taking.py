@@ -39,17 +39,17 @@ __all__ = [
     "take",
 ]
 
-look = Script("queue/look")
-_consume = Script("queue/consume")
-_more = Script("queue/more")
-_spent = Script("queue/spent")
-_taken = Script("queue/taken")
-_back = Script("queue/back")
-_leave = Script("queue/leave")
-_room = Script("queue/room")
-_await = Script("queue/await")
-_quit = Script("queue/quit")
-_pull = Script("queue/pull")
+look = Script("queue/reap")
+_consume = Script("queue/register_consumer")
+_more = Script("queue/receive_batch")
+_spent = Script("queue/pass_end_marker")
+_taken = Script("queue/ack_linked")
+_back = Script("queue/requeue")
+_leave = Script("queue/unregister_consumer")
+_room = Script("queue/notify_putters")
+_await = Script("queue/enqueue_getter")
+_quit = Script("queue/cancel_getter")
+_pull = Script("queue/pop_sorted")
 
 SETTLE = 0.005  # seconds in which an item that arrived is acknowledged
 AT_ONCE = 0.0002  # seconds; who gets an item sooner did not wait for it

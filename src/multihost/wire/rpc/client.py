@@ -21,8 +21,8 @@ __all__ = ["Absent", "Ended", "Host", "hosts_of"]
 
 FIRST = 0.3  # seconds of a call after which it counts as a long one: the host is looked after
 
-_look = Script("host/look")
-_knock = Script("host/knock")
+_look = Script("host/reap")
+_knock = Script("host/open_channel")
 
 
 class Absent(Exception):

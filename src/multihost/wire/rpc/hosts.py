@@ -33,8 +33,8 @@ __all__ = [
     "visits",
 ]
 
-_tend = Script("host/tend")
-_leave = Script("host/leave")
+_tend = Script("host/reap_clients")
+_leave = Script("host/unregister")
 
 LEFT = 500  # how much of what clients let go is looked at in one go
 

@@ -36,7 +36,7 @@ PRUNE = 8  # every so many looks for dead waiters, too
 LINGER = 3.0  # how long an object is looked after on suspicion
 HAUNTED = 60.0  # how long an attempt that was given up may still arrive
 
-_doubt = Script("session/doubt")
+_doubt = Script("session/suspect")
 _CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
 
 

@@ -21,7 +21,7 @@ from multihost.wire.script import Script
 
 __all__ = ["Me", "Note", "Presence"]
 
-_enter = Script("session/enter")
+_enter = Script("session/register")
 
 
 class Note(NamedTuple):

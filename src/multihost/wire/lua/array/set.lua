@@ -10,22 +10,22 @@
 -- RETURNS  '.'; nil if the index is out of range
 -- ERRORS   GONE
 
--- @include lib/claim
+-- @include lib/reserve_reply
 local record, data = KEYS[1], KEYS[2]
 local request, index, item = ARGV[1], ARGV[2], ARGV[3]
 
-local done = claimed(record, request)
+local done = reserve_reply(record, request)
 if done then return done[1] end
 local size = redis.call('STRLEN', data)
 if size == 0 and redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('array'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('array'))
 end
 local at = tonumber(index) * #item
 if at < 0 then at = at + size end
 if at < 0 or at >= size then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
 redis.call('SETRANGE', data, at, item)
 return '.'

@@ -13,17 +13,17 @@
 -- RETURNS  '.'; '#' and the size of an extended slice if there are not as many items
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/slice
 local record, data = KEYS[1], KEYS[2]
 local request, start, stop, step, width, items = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local length = redis.call('STRLEN', data)
 if length == 0 and redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('array'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('array'))
 end
 width = tonumber(width)
 local first, last, stride, size = bounds(length / width, start, stop, step)
@@ -44,9 +44,9 @@ elseif #items == 0 then  -- as array.array does it: no items for an extended sli
   end
   redis.call('SET', data, table.concat(kept), 'KEEPTTL')
 else
-  if size * width ~= #items then return answer(record, request, '#' .. size) end
+  if size * width ~= #items then return save_reply(record, request, '#' .. size) end
   for i = 0, size - 1 do
     redis.call('SETRANGE', data, (first + i * stride) * width, string.sub(items, i * width + 1, (i + 1) * width))
   end
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

@@ -14,25 +14,25 @@
 -- RETURNS  '.' created, '=' and the kind of what exists
 -- ERRORS   RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/create
 -- @include lib/first_fence
 -- @include lib/refs
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, lock = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
-local existing = known(names, data, name)
-if existing then return answer(record, request, existing) end
+local existing = existing(names, data, name)
+if existing then return save_reply(record, request, existing) end
 if name ~= '' and string.byte(lock) == 64 then
-  -- @include lib/refuse
-  return refuse(record, request, RETAIN)
+  -- @include lib/save_error
+  return save_error(record, request, RETAIN)
 end
 if name ~= '' and redis.call('EXISTS', data) > 0 then
   redis.call('UNLINK', data)
 end
-redis.call('HSET', data, 'g', '0', 'f', first_fence())
-enter(names, name, kind, lease, {data})
-if string.byte(lock) == 64 then references(data).take_in(lock) end
-return answer(record, request, '.')
+redis.call('HSET', data, 'g', '0', 'f', first_fencing_token())
+register(names, name, kind, lease, {data})
+if string.byte(lock) == 64 then references(data).add(lock) end
+return save_reply(record, request, '.')

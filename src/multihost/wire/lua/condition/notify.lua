@@ -11,17 +11,17 @@
 -- ERRORS   GONE
 -- WAKES    as many
 
--- @include lib/once
--- @include lib/sleepers
+-- @include lib/reply_cache
+-- @include lib/condition_waiters
 local record, data = KEYS[1], KEYS[2]
 local request, count = ARGV[1], ARGV[2]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local state = redis.call('HMGET', data, 'g', 'o')
 if not state[1] then
-  -- @include lib/refuse
-  return refuse(record, request, gone('condition'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('condition'))
 end
-rouse(data, tonumber(state[2] or 0), tonumber(state[1]), tonumber(count))
-return answer(record, request, '.')
+notify_waiters(data, tonumber(state[2] or 0), tonumber(state[1]), tonumber(count))
+return save_reply(record, request, '.')

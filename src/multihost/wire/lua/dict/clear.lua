@@ -11,19 +11,19 @@
 -- RETURNS  '.', or '!' if objects were let go
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/refs
 local record, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local left = redis.call('PTTL', data)
 if left == -2 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('dict'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('dict'))
 end
-local flag = references(data).let_all_go()
+local flag = references(data).remove_all()
 redis.call('UNLINK', data, data .. ':index', data .. ':spelled')
 redis.call('HSET', data, '', 1)
 redis.call('ZADD', data .. ':index', 0, '')
@@ -31,4 +31,4 @@ if left >= 0 then
   redis.call('PEXPIRE', data, math.max(left, 1))
   redis.call('PEXPIRE', data .. ':index', math.max(left, 1))
 end
-return answer(record, request, flag)
+return save_reply(record, request, flag)

@@ -17,23 +17,23 @@
 -- RETURNS  '.' created, '=' and the kind of what exists
 -- ERRORS   RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/create
 -- @include lib/refs
--- @include lib/fill
+-- @include lib/dict_fill
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, linked = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
-local existing = known(names, data, name)
-if existing then return answer(record, request, existing) end
+local existing = existing(names, data, name)
+if existing then return save_reply(record, request, existing) end
 local first = 7 + 2 * tonumber(ARGV[6])
 if linked == '1' and name ~= '' then
   for i = first + 1, #ARGV, 2 do
     if string.byte(ARGV[i]) == 64 then
-      -- @include lib/refuse
-      return refuse(record, request, RETAIN)
+      -- @include lib/save_error
+      return save_error(record, request, RETAIN)
     end
   end
 end
@@ -42,10 +42,10 @@ if name ~= '' and redis.call('EXISTS', data, data .. ':index', data .. ':spelled
 end
 redis.call('HSET', data, '', 1)
 redis.call('ZADD', data .. ':index', 0, '')
-enter(names, name, kind, lease, {data, data .. ':index'})
-fill(data, ARGV, 6)
+register(names, name, kind, lease, {data, data .. ':index'})
+fill_dict(data, ARGV, 6)
 if linked == '1' then
   local links = references(data)
-  for i = first + 1, #ARGV, 2 do links.take_in(ARGV[i]) end
+  for i = first + 1, #ARGV, 2 do links.add(ARGV[i]) end
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

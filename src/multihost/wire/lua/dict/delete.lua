@@ -12,25 +12,25 @@
 -- RETURNS  '.', or '!' if objects were let go; nil if there is no such key
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/linked
 local record, data = KEYS[1], KEYS[2]
 local request, field = ARGV[1], ARGV[2]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local old = redis.call('HGET', data, field)
 if not old then
   if redis.call('EXISTS', data) == 0 then
-    -- @include lib/refuse
-    return refuse(record, request, gone('dict'))
+    -- @include lib/save_error
+    return save_error(record, request, object_gone('dict'))
   end
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
 redis.call('HDEL', data, field)
 redis.call('ZREM', data .. ':index', field)
 redis.call('HDEL', data .. ':spelled', field)
-if not is_linked(old) then return answer(record, request, '.') end
+if not is_linked(old) then return save_reply(record, request, '.') end
 -- @include lib/refs
-return answer(record, request, references(data).let_go(old))
+return save_reply(record, request, references(data).remove(old))

@@ -13,30 +13,30 @@
 -- RETURNS  '.' and the sum; nil if the value is no such number, or the sum would not be
 -- ERRORS   GONE
 
--- @include lib/once
--- @include lib/place
+-- @include lib/reply_cache
+-- @include lib/dict_index
 local record, data = KEYS[1], KEYS[2]
 local request, field, amount, spelling = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local value = redis.call('HGET', data, field)
 if not value then
   if redis.call('EXISTS', data) == 0 then
-    -- @include lib/refuse
-    return refuse(record, request, gone('dict'))
+    -- @include lib/save_error
+    return save_error(record, request, object_gone('dict'))
   end
   redis.call('HSET', data, field, amount)
-  place(data, field, spelling)
-  return answer(record, request, '.' .. amount)
+  add_to_index(data, field, spelling)
+  return save_reply(record, request, '.' .. amount)
 end
 if not string.find(value, '^-?%d+$') then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
 local sum = redis.pcall('HINCRBY', data, field, amount)
 if type(sum) == 'table' then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
-return answer(record, request, '.' .. redis.call('HGET', data, field))
+return save_reply(record, request, '.' .. redis.call('HGET', data, field))

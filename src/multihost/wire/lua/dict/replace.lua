@@ -15,28 +15,28 @@
 -- RETURNS  '.' or '!' (objects were let go) if replaced; nil if another value is there
 -- ERRORS   GONE RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/refs
--- @include lib/place
+-- @include lib/dict_index
 local record, data = KEYS[1], KEYS[2]
 local request, field, expected, value, spelling = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 if redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('dict'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('dict'))
 end
 local old = redis.call('HGET', data, field)
 if (old or '') ~= expected then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
 local links = references(data)
 if links.must_retain(value) then
-  -- @include lib/refuse
-  return refuse(record, request, RETAIN)
+  -- @include lib/save_error
+  return save_error(record, request, RETAIN)
 end
-if redis.call('HSET', data, field, value) == 1 then place(data, field, spelling) end
-links.take_in(value)
-return answer(record, request, links.let_go(old))
+if redis.call('HSET', data, field, value) == 1 then add_to_index(data, field, spelling) end
+links.add(value)
+return save_reply(record, request, links.remove(old))

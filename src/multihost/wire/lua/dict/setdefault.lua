@@ -14,29 +14,29 @@
 -- RETURNS  '.' put, '=' and the value that was there
 -- ERRORS   GONE RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/refs
--- @include lib/place
+-- @include lib/dict_index
 local record, data = KEYS[1], KEYS[2]
 local request, field, value, spelling = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local old = redis.call('HGET', data, field)
-if old then return answer(record, request, '=' .. old) end
+if old then return save_reply(record, request, '=' .. old) end
 if redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('dict'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('dict'))
 end
 local links = nil
 if string.byte(value) == 64 then
   links = references(data)
   if links.must_retain(value) then
-    -- @include lib/refuse
-    return refuse(record, request, RETAIN)
+    -- @include lib/save_error
+    return save_error(record, request, RETAIN)
   end
 end
 redis.call('HSET', data, field, value)
-place(data, field, spelling)
-if links then links.take_in(value) end
-return answer(record, request, '.')
+add_to_index(data, field, spelling)
+if links then links.add(value) end
+return save_reply(record, request, '.')

@@ -13,34 +13,34 @@
 -- RETURNS  '.', or '!' if objects were let go
 -- ERRORS   GONE RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/refs
--- @include lib/fill
+-- @include lib/dict_fill
 local record, data = KEYS[1], KEYS[2]
 local request, linked = ARGV[1], ARGV[2]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local state = redis.call('EXISTS', data, data, data .. ':refs')
 if state < 2 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('dict'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('dict'))
 end
 if linked == '0' and state == 2 then
-  fill(data, ARGV, 3)
-  return answer(record, request, '.')
+  fill_dict(data, ARGV, 3)
+  return save_reply(record, request, '.')
 end
 local first = 4 + 2 * tonumber(ARGV[3])
 local links = references(data)
 local old = {}
 for i = first, #ARGV, 2 do
   if links.must_retain(ARGV[i + 1]) then
-    -- @include lib/refuse
-    return refuse(record, request, RETAIN)
+    -- @include lib/save_error
+    return save_error(record, request, RETAIN)
   end
   old[#old + 1] = redis.call('HGET', data, ARGV[i]) or nil
 end
-fill(data, ARGV, 3)
-for i = first + 1, #ARGV, 2 do links.take_in(ARGV[i]) end
-for _, value in ipairs(old) do links.let_go(value) end
-return answer(record, request, links.flag)
+fill_dict(data, ARGV, 3)
+for i = first + 1, #ARGV, 2 do links.add(ARGV[i]) end
+for _, value in ipairs(old) do links.remove(value) end
+return save_reply(record, request, links.flag)

@@ -10,17 +10,17 @@
 -- ERRORS   GONE
 -- WAKES    all who wait
 
--- @include lib/once
+-- @include lib/reply_cache
 local record, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local state = redis.call('HMGET', data, 's', 'n')
 local set, times = state[1], state[2]
 if not set then
-  -- @include lib/refuse
-  return refuse(record, request, gone('event'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('event'))
 end
 if set == '0' then
   redis.call('DEL', data .. ':tokens:' .. (times - 1)) -- a full server accepts what follows a deletion
@@ -29,4 +29,4 @@ if set == '0' then
   -- @include lib/wake
   wake(data .. ':tokens:' .. times, 1)
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

@@ -14,18 +14,18 @@
 -- RETURNS  '.' entered, '=' and the kind of what exists
 -- ERRORS   none
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/create
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, host, before = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
-local existing = known(names, data, name)
+local existing = existing(names, data, name)
 if existing and (before == '' or redis.call('HGET', data, 'host') ~= before) then
-  return answer(record, request, existing)
+  return save_reply(record, request, existing)
 end
 if name ~= '' then redis.call('UNLINK', data) end
 redis.call('HSET', data, 'host', host)
-enter(names, name, kind, lease, {data})
-return answer(record, request, '.')
+register(names, name, kind, lease, {data})
+return save_reply(record, request, '.')

@@ -1,7 +1,7 @@
 -- lib/create: create an object, or attach to the one that has its name.
 
 -- What is known under the name, or nil if the object has to be created.
-local function known(names, data, name)
+local function existing(names, data, name)
   if name == '' then return nil end
   local kind = redis.call('HGET', names, name)
   if kind and redis.call('EXISTS', data) == 1 then return '=' .. kind end
@@ -9,7 +9,7 @@ local function known(names, data, name)
 end
 
 -- A named object is entered under its name, an unnamed one gets a lease.
-local function enter(names, name, kind, lease, keys)
+local function register(names, name, kind, lease, keys)
   if name ~= '' then
     redis.call('HSET', names, name, kind)
     return

@@ -38,19 +38,19 @@ local function references(data)
   end
 
   -- Count what a stored value refers to, unless that was done before.
-  function self.take_in(value)
+  function self.add(value)
     if string.byte(value) ~= 64 then return end
     count(value, 1)
     if not kept then redis.call('PEXPIRE', refs, math.max(redis.call('PTTL', data), 1)) end
   end
 
   -- Stop counting what a removed value refers to. The flag is '!' if the client has something to disown.
-  function self.let_go(value)
+  function self.remove(value)
     if value and is_linked(value) and count(value, -1) and kept then self.flag = '!' end
     return self.flag
   end
 
-  function self.let_all_go()
+  function self.remove_all()
     if not kept then
       redis.call('UNLINK', refs)
       return self.flag

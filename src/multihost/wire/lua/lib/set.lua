@@ -1,7 +1,7 @@
 -- lib/set: members of a set. data is a SET of canonical fields with '' as sentinel, data:spelled keeps first spellings.
 
 -- Add args[first + 1 ...]: first the number of spellings, then field and spelling of each, then the fields.
-local function fill(data, args, first)
+local function add_members(data, args, first)
   local start = first + 1 + 2 * tonumber(args[first])
   for i = first + 1, start - 1, 2 do
     if redis.call('SISMEMBER', data, args[i]) == 0 then redis.call('HSET', data .. ':spelled', args[i], args[i + 1]) end
@@ -16,7 +16,7 @@ local function fill(data, args, first)
 end
 
 -- Remove fields[first ...]; how many there were. Chunks of 1000.
-local function remove(data, fields, first)
+local function remove_members(data, fields, first)
   local removed = 0
   for i = first, #fields, 1000 do
     local last = math.min(i + 999, #fields)

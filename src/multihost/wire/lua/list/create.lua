@@ -15,22 +15,22 @@
 -- RETURNS  '.' created, '=' and the kind of what exists
 -- ERRORS   RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/create
 -- @include lib/refs
 -- @include lib/list
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, linked = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
-local existing = known(names, data, name)
-if existing then return answer(record, request, existing) end
+local existing = existing(names, data, name)
+if existing then return save_reply(record, request, existing) end
 if linked == '1' and name ~= '' then
   for i = 6, #ARGV do
     if string.byte(ARGV[i]) == 64 then
-      -- @include lib/refuse
-      return refuse(record, request, RETAIN)
+      -- @include lib/save_error
+      return save_error(record, request, RETAIN)
     end
   end
 end
@@ -38,10 +38,10 @@ if name ~= '' and redis.call('EXISTS', data) > 0 then
   redis.call('UNLINK', data)
 end
 redis.call('RPUSH', data, '')
-enter(names, name, kind, lease, {data})
+register(names, name, kind, lease, {data})
 push(data, ARGV, 6)
 if linked == '1' then
   local links = references(data)
-  for i = 6, #ARGV do links.take_in(ARGV[i]) end
+  for i = 6, #ARGV do links.add(ARGV[i]) end
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

@@ -11,17 +11,17 @@
 -- RETURNS  '.'
 -- ERRORS   GONE RETAIN
 
--- @include lib/claim
+-- @include lib/reserve_reply
 local record, data = KEYS[1], KEYS[2]
 local request, linked = ARGV[1], ARGV[2]
 
-local done = claimed(record, request)
+local done = reserve_reply(record, request)
 if done then return done[1] end
 if linked == '0' then
   for i = 3, #ARGV, 1000 do
     if redis.call('RPUSHX', data, unpack(ARGV, i, math.min(i + 999, #ARGV))) == 0 then
-      -- @include lib/refuse
-      return refuse(record, request, gone('list'))
+      -- @include lib/save_error
+      return save_error(record, request, object_gone('list'))
     end
   end
   return '.'
@@ -29,16 +29,16 @@ end
 -- @include lib/refs
 -- @include lib/list
 if redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('list'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('list'))
 end
 local links = references(data)
 for i = 3, #ARGV do
   if links.must_retain(ARGV[i]) then
-    -- @include lib/refuse
-    return refuse(record, request, RETAIN)
+    -- @include lib/save_error
+    return save_error(record, request, RETAIN)
   end
 end
 push(data, ARGV, 3)
-for i = 3, #ARGV do links.take_in(ARGV[i]) end
+for i = 3, #ARGV do links.add(ARGV[i]) end
 return '.'

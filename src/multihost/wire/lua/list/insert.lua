@@ -11,25 +11,25 @@
 -- RETURNS  '.'
 -- ERRORS   GONE RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/list
 local record, data = KEYS[1], KEYS[2]
 local request, index, value = ARGV[1], ARGV[2], ARGV[3]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local length = redis.call('LLEN', data) - 1
 if length < 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('list'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('list'))
 end
 local links = nil
 if string.byte(value) == 64 then
   links = references(data)
   if links.must_retain(value) then
-    -- @include lib/refuse
-    return refuse(record, request, RETAIN)
+    -- @include lib/save_error
+    return save_error(record, request, RETAIN)
   end
 end
 index = tonumber(index)
@@ -44,5 +44,5 @@ else
   redis.call('LINSERT', data, 'BEFORE', MARK, value)
   redis.call('LSET', data, index + 2, after)
 end
-if links then links.take_in(value) end
-return answer(record, request, '.')
+if links then links.add(value) end
+return save_reply(record, request, '.')

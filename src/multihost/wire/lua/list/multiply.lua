@@ -10,22 +10,22 @@
 -- RETURNS  '.', or '!' if objects were let go, 'long' if no list can be that long
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/list
 local record, data = KEYS[1], KEYS[2]
 local request, times = ARGV[1], ARGV[2]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 if redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('list'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('list'))
 end
 times = tonumber(times)
 local flag = '.'
 if times < 1 then
-  flag = references(data).let_all_go()
+  flag = references(data).remove_all()
   redis.call('LTRIM', data, 0, 0)
 elseif times > 1 then
   local elements = redis.call('LRANGE', data, 1, -1)
@@ -34,4 +34,4 @@ elseif times > 1 then
   for _ = 2, times do push(data, elements, 1) end
   if redis.call('EXISTS', data .. ':refs') == 1 then references(data).multiply(elements, times - 1) end
 end
-return answer(record, request, flag)
+return save_reply(record, request, flag)

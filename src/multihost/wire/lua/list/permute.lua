@@ -9,20 +9,20 @@
 -- RETURNS  '.'
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/list
 local record, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 if redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('list'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('list'))
 end
 local old = redis.call('LRANGE', data, 1, -1)
 local new = {}
 for i = 2, #ARGV do new[i - 1] = old[ARGV[i] + 1] end
 redis.call('LTRIM', data, 0, 0)
 push(data, new, 1)
-return answer(record, request, '.')
+return save_reply(record, request, '.')

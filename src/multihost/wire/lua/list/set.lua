@@ -11,36 +11,36 @@
 -- RETURNS  '.' or '!' (objects were let go); nil if the index is out of range
 -- ERRORS   GONE RETAIN
 
--- @include lib/claim
+-- @include lib/reserve_reply
 local record, data = KEYS[1], KEYS[2]
 local request, index, value = ARGV[1], ARGV[2], ARGV[3]
 
-local done = claimed(record, request)
+local done = reserve_reply(record, request)
 if done then return done[1] end
 local length = redis.call('LLEN', data) - 1
 if length < 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('list'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('list'))
 end
 local at = tonumber(index)
 if at < 0 then at = at + length end
 if at < 0 or at >= length then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
 at = at + 1
 if string.byte(value) ~= 64 and redis.call('EXISTS', data .. ':refs') == 0 then
   redis.call('LSET', data, at, value)
   return '.'
 end
--- @include lib/answer
+-- @include lib/overwrite_reply
 -- @include lib/refs
 local links = references(data)
 if links.must_retain(value) then
-  -- @include lib/refuse
-  return refuse(record, request, RETAIN)
+  -- @include lib/save_error
+  return save_error(record, request, RETAIN)
 end
 local old = redis.call('LINDEX', data, at)
 redis.call('LSET', data, at, value)
-links.take_in(value)
-return answer(record, request, links.let_go(old))
+links.add(value)
+return save_reply(record, request, links.remove(old))

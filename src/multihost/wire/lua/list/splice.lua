@@ -13,19 +13,19 @@
 -- RETURNS  '.', or '!' if objects were let go
 -- ERRORS   GONE RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/list
 -- @include lib/slice
 local record, data = KEYS[1], KEYS[2]
 local request, start, stop, linked = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local length = redis.call('LLEN', data) - 1
 if length < 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('list'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('list'))
 end
 local first, last = bounds(length, start, stop, '')
 last = math.max(first, last)
@@ -34,8 +34,8 @@ if linked == '1' or redis.call('EXISTS', data .. ':refs') == 1 then
   links = references(data)
   for i = 5, #ARGV do
     if links.must_retain(ARGV[i]) then
-      -- @include lib/refuse
-      return refuse(record, request, RETAIN)
+      -- @include lib/save_error
+      return save_error(record, request, RETAIN)
     end
   end
   if last > first then old = redis.call('LRANGE', data, first + 1, last) end
@@ -44,7 +44,7 @@ local tail = redis.call('LRANGE', data, last + 1, -1)
 redis.call('LTRIM', data, 0, first)
 push(data, ARGV, 5)
 push(data, tail, 1)
-if not links then return answer(record, request, '.') end
-for i = 5, #ARGV do links.take_in(ARGV[i]) end
-for _, value in ipairs(old) do links.let_go(value) end
-return answer(record, request, links.flag)
+if not links then return save_reply(record, request, '.') end
+for i = 5, #ARGV do links.add(ARGV[i]) end
+for _, value in ipairs(old) do links.remove(value) end
+return save_reply(record, request, links.flag)

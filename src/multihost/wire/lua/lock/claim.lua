@@ -17,8 +17,8 @@ local field = 'q:' .. waiter
 local state = redis.call('HMGET', data, 'h', 'f', 'w', field)
 local holder, fence = state[1], state[2]
 if not fence then
-  -- @include lib/refuse
-  return redis.error_reply(gone('lock'))
+  -- @include lib/save_error
+  return redis.error_reply(object_gone('lock'))
 end
 local free = state[4] == id .. '+'
 if state[4] ~= id and not free then return holder == id and fence end

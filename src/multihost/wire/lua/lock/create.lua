@@ -12,19 +12,19 @@
 -- RETURNS  '.' created, '=' and the kind of what exists
 -- ERRORS   none
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/create
 -- @include lib/first_fence
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
-local existing = known(names, data, name)
-if existing then return answer(record, request, existing) end
+local existing = existing(names, data, name)
+if existing then return save_reply(record, request, existing) end
 if name ~= '' and redis.call('EXISTS', data) > 0 then
   redis.call('UNLINK', data)
 end
-redis.call('HSET', data, 'f', first_fence())
-enter(names, name, kind, lease, {data})
-return answer(record, request, '.')
+redis.call('HSET', data, 'f', first_fencing_token())
+register(names, name, kind, lease, {data})
+return save_reply(record, request, '.')

@@ -9,13 +9,13 @@
 -- ERRORS   none
 -- WAKES    one waiter
 
--- @include lib/pass_on
+-- @include lib/hand_off
 local data = KEYS[1]
 local id = ARGV[1]
 
 local state = redis.call('HMGET', data, 'h', 'w')
 if state[1] == id then
-  pass_on(data, state[2])
+  hand_off(data, state[2])
   return '.'
 end
 if state[1] and state[1] ~= '' then return 'held' end

@@ -14,29 +14,29 @@
 -- RETURNS  '.' created, '=' and the kind of what exists
 -- ERRORS   RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/create
 -- @include lib/refs
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
-local existing = known(names, data, name)
-if existing then return answer(record, request, existing) end
+local existing = existing(names, data, name)
+if existing then return save_reply(record, request, existing) end
 for i = 6, #ARGV, 2 do
   if name ~= '' and string.byte(ARGV[i]) == 64 then
-    -- @include lib/refuse
-    return refuse(record, request, RETAIN)
+    -- @include lib/save_error
+    return save_error(record, request, RETAIN)
   end
 end
 if name ~= '' and redis.call('EXISTS', data) > 0 then
   redis.call('UNLINK', data)
 end
 redis.call('HSET', data, '', '')
-enter(names, name, kind, lease, {data})
+register(names, name, kind, lease, {data})
 for i = 5, #ARGV, 2 do
   redis.call('HSET', data, ARGV[i], ARGV[i + 1])
-  if string.byte(ARGV[i + 1]) == 64 then references(data).take_in(ARGV[i + 1]) end
+  if string.byte(ARGV[i + 1]) == 64 then references(data).add(ARGV[i + 1]) end
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

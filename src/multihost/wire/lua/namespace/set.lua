@@ -11,29 +11,29 @@
 -- RETURNS  '.', or '!' if objects were let go
 -- ERRORS   GONE RETAIN
 
--- @include lib/claim
+-- @include lib/reserve_reply
 local record, data = KEYS[1], KEYS[2]
 local request, field, value = ARGV[1], ARGV[2], ARGV[3]
 
-local done = claimed(record, request)
+local done = reserve_reply(record, request)
 if done then return done[1] end
 local state = redis.call('EXISTS', data, data, data .. ':refs')
 if state < 2 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('namespace'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('namespace'))
 end
 if state == 2 and string.byte(value) ~= 64 then
   redis.call('HSET', data, field, value)
   return '.'
 end
--- @include lib/answer
+-- @include lib/overwrite_reply
 -- @include lib/refs
 local links = references(data)
 if links.must_retain(value) then
-  -- @include lib/refuse
-  return refuse(record, request, RETAIN)
+  -- @include lib/save_error
+  return save_error(record, request, RETAIN)
 end
 local old = redis.call('HGET', data, field)
 redis.call('HSET', data, field, value)
-links.take_in(value)
-return answer(record, request, links.let_go(old))
+links.add(value)
+return save_reply(record, request, links.remove(old))

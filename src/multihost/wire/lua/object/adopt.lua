@@ -20,17 +20,17 @@
 -- RETURNS  '.', or ',' and an epoch and what it contains and must own in that epoch first, separated by commas
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/keys
 local record, data = KEYS[1], KEYS[2]
 local request, owner, epoch, back, since = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local left = redis.call('PTTL', data)
 if left == -2 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('object in the value'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('object in the value'))
 end
 local refs = data .. ':refs'
 local adopted = {}
@@ -54,7 +54,7 @@ if left >= 0 and back == '0' then
   if #missing > 0 then
     local taken = redis.call('HINCRBY', refs, '', 1)
     for _, ident in ipairs(missing) do redis.call('HSET', refs, 'e:' .. ident, taken) end
-    return answer(record, request, ',' .. taken .. ',' .. table.concat(missing, ','))
+    return save_reply(record, request, ',' .. taken .. ',' .. table.concat(missing, ','))
   end
 end
 local last = redis.call('HGET', data .. ':owners', owner)
@@ -64,4 +64,4 @@ if left >= 0 and back == '1' then
 elseif left >= 0 then
   for _, key in ipairs(keys_of(data)) do redis.call('PERSIST', key) end
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

@@ -22,23 +22,23 @@
 -- ERRORS   none
 -- WAKES    who waits for it, to learn that it is gone
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/keys
 -- @include lib/refs
 -- @include lib/wake
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name = ARGV[1], ARGV[2]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local listed = 0
 if name ~= '' then listed = redis.call('HDEL', names, name) end
 if redis.call('EXISTS', data) == 0 and listed == 0 then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
 local keys, refs = keys_of(data)
-local flag = references(data).let_all_go()
+local flag = references(data).remove_all()
 -- A lock or a semaphore counts who waits; a condition and a barrier do so for each generation; an event does not.
 local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's', 'n', 'o', 'gw')
 local generation = waited[2]
@@ -70,4 +70,4 @@ else
     if string.sub(refs[i], 1, 2) == 'f:' then redis.call('HDEL', data .. ':refs', refs[i]) end
   end
 end
-return answer(record, request, flag)
+return save_reply(record, request, flag)

@@ -19,18 +19,18 @@
 --          epoch, separated by commas
 -- ERRORS   none
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/keys
--- @include lib/contents
+-- @include lib/contained
 local record, data = KEYS[1], KEYS[2]
 local request, owner, epoch, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local last = redis.call('HGET', data .. ':owners', owner)
-if not last or tonumber(last) > tonumber(epoch) then return answer(record, request, '.') end
+if not last or tonumber(last) > tonumber(epoch) then return save_reply(record, request, '.') end
 redis.call('HDEL', data .. ':owners', owner)
-if redis.call('HLEN', data .. ':owners') > 0 then return answer(record, request, '?') end
-local contained = let_go_contents(data)
+if redis.call('HLEN', data .. ':owners') > 0 then return save_reply(record, request, '?') end
+local contained = release_contained(data)
 for _, key in ipairs(keys_of(data)) do redis.call('PEXPIRE', key, lease) end
-return answer(record, request, contained)
+return save_reply(record, request, contained)

@@ -11,11 +11,11 @@
 -- RETURNS  '.'
 -- ERRORS   none
 
--- @include lib/once
+-- @include lib/reply_cache
 local record, data = KEYS[1], KEYS[2]
 local request, ident, epoch = ARGV[1], ARGV[2], ARGV[3]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local number = redis.call('HGET', data .. ':refs', 'n:' .. ident)
 local last = redis.call('HGET', data .. ':refs', 'e:' .. ident) or '0'
@@ -25,4 +25,4 @@ end
 if redis.call('EXISTS', data) == 0 and redis.call('HLEN', data .. ':refs') <= 2 then
   redis.call('HDEL', data .. ':refs', '', 'd')
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

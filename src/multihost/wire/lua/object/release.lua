@@ -17,21 +17,21 @@
 -- RETURNS  '?' if it has other owners, else as object/disown
 -- ERRORS   none
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/keys
--- @include lib/contents
+-- @include lib/contained
 local record, data = KEYS[1], KEYS[2]
 local request, lease = ARGV[1], ARGV[2]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
-if redis.call('PTTL', data) ~= -1 then return answer(record, request, '.') end
+if redis.call('PTTL', data) ~= -1 then return save_reply(record, request, '.') end
 local owners = data .. ':owners'
-if redis.call('HLEN', owners) ~= (#ARGV - 2) / 2 then return answer(record, request, '?') end
+if redis.call('HLEN', owners) ~= (#ARGV - 2) / 2 then return save_reply(record, request, '?') end
 for i = 3, #ARGV, 2 do
-  if redis.call('HGET', owners, ARGV[i]) ~= ARGV[i + 1] then return answer(record, request, '?') end
+  if redis.call('HGET', owners, ARGV[i]) ~= ARGV[i + 1] then return save_reply(record, request, '?') end
 end
 redis.call('DEL', owners)
-local contained = let_go_contents(data)
+local contained = release_contained(data)
 for _, key in ipairs(keys_of(data)) do redis.call('PEXPIRE', key, lease) end
-return answer(record, request, contained)
+return save_reply(record, request, contained)

@@ -18,7 +18,7 @@
 -- ERRORS   GONE
 -- WAKES    the client
 
--- @include lib/keep
+-- @include lib/inherit_ttl
 -- @include lib/task
 local data, clients = KEYS[1], KEYS[2]
 local flight, done, result, more = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -29,27 +29,27 @@ local here, exists = redis.call('LINDEX', place, 0), redis.call('EXISTS', data) 
 local client
 if here and done ~= '' and string.sub(here, -64) == done then
   redis.call('DEL', place)
-  if exists then flag = let_task_go(data, here) end -- its lease may have ended before that of the place
-  client = client_of(clients, done)
-  if client then answer_to(client, result) end
+  if exists then flag = release_task(data, here) end -- its lease may have ended before that of the place
+  client = result_queue_of(clients, done)
+  if client then put_result(client, result) end
   here = false
 end
 if more == '0' or here then return {flag, here or nil} end
 if not exists then
-  -- @include lib/refuse
-  return redis.error_reply(gone('pool'))
+  -- @include lib/save_error
+  return redis.error_reply(object_gone('pool'))
 end
 for _ = 1, 1000 do -- so many that nobody waits for, at most
   local item = redis.call('LMOVE', items, place, 'LEFT', 'RIGHT')
   if not item then break end
-  if not client or string.sub(item, -64, -43) ~= string.sub(client, -22) then client = client_of(clients, item) end
-  local lost = is_lost(item)
+  if not client or string.sub(item, -64, -43) ~= string.sub(client, -22) then client = result_queue_of(clients, item) end
+  local lost = is_exhausted(item)
   if client and not lost then
-    if string.find(data, '}:u:', 1, true) then keep(data, place) end
+    if string.find(data, '}:u:', 1, true) then inherit_ttl(data, place) end
     return {flag, item}
   end
   redis.call('DEL', place)
-  if item ~= '' and let_task_go(data, item) == '!' then flag = '!' end -- '' is left of a pool of that name
-  if client then answer_to(client, '!' .. lost .. string.sub(item, -36)) end
+  if item ~= '' and release_task(data, item) == '!' then flag = '!' end -- '' is left of a pool of that name
+  if client then put_result(client, '!' .. lost .. string.sub(item, -36)) end
 end
 return {flag}

@@ -24,16 +24,16 @@
 -- RETURNS  '.' created, '=' and the kind of what exists
 -- ERRORS   none
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/create
 -- @include lib/keys
 local record, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, most, order, again = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
-local existing = known(names, data, name)
-if existing then return answer(record, request, existing) end
+local existing = existing(names, data, name)
+if existing then return save_reply(record, request, existing) end
 if name ~= '' then
   local keys, refs = keys_of(data)
   for _, key in ipairs(keys) do
@@ -45,5 +45,5 @@ if name ~= '' then
   end
 end
 redis.call('HSET', data, 'n', most, 'o', order, 'r', again, 'u', '0')
-enter(names, name, kind, lease, {data})
-return answer(record, request, '.')
+register(names, name, kind, lease, {data})
+return save_reply(record, request, '.')

@@ -17,28 +17,28 @@
 -- ERRORS   GONE RETAIN SHUTDOWN
 -- WAKES    one consumer for each item; others who wait for room, if there is more
 
--- @include lib/claim
+-- @include lib/reserve_reply
 local record, data = KEYS[1], KEYS[2]
 local request, waiting, linked = ARGV[1], ARGV[2], ARGV[3]
 
-local done = claimed(record, request)
+local done = reserve_reply(record, request)
 if done then return done[1] end
 local items, count, size = data .. ':items', #ARGV - 3, 0
 local state = redis.call('HMGET', data, 'n', 'x', 'w', 'j', 'u')
 if state[1] ~= '0' or state[2] then
-  -- @include lib/admit
+  -- @include lib/check_room
   size = redis.call('LLEN', items)
-  local no = refused(record, request, state, waiting, size, count)
+  local no = check_room(record, request, state, waiting, size, count)
   if no then return no[1] end
 end
 if linked == '1' then
   -- @include lib/refs
-  -- @include lib/refuse
+  -- @include lib/save_error
   local links = references(data)
   for i = 4, #ARGV do
-    if links.must_retain(ARGV[i]) then return refuse(record, request, RETAIN) end
+    if links.must_retain(ARGV[i]) then return save_error(record, request, RETAIN) end
   end
-  for i = 4, #ARGV do links.take_in(ARGV[i]) end
+  for i = 4, #ARGV do links.add(ARGV[i]) end
 end
 local length
 for i = 4, #ARGV, 1000 do
@@ -54,12 +54,12 @@ if state[4] and state[5] == '0' then
   redis.call('HDEL', data, 'j')
 end
 if #waiting == 1 then return '.' end
--- @include lib/answer
+-- @include lib/overwrite_reply
 local waiters = state[3] - redis.call('HDEL', data, 'q:' .. waiting)
 redis.call('HSET', data, 'w', waiters)
 local free = state[1] - size - count
 if free > 0 and waiters > 0 then
-  -- @include lib/hand_out
-  hand_out(data, free, waiters)
+  -- @include lib/wake_for_permits
+  wake_for_permits(data, free, waiters)
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

@@ -18,11 +18,11 @@
 -- ERRORS   GONE
 -- WAKES    as many waiters as there are permits
 
--- @include lib/once
+-- @include lib/reply_cache
 local record, data = KEYS[1], KEYS[2]
 local request, session, amount, own, bounded = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 amount, own = tonumber(amount), tonumber(own)
 local field = 'p:' .. session
@@ -30,16 +30,16 @@ local state = redis.call('HMGET', data, 'v', 'n', 'w', field)
 local free, value = tonumber(state[1]), tonumber(state[2])
 local waiters, had = tonumber(state[3] or 0), tonumber(state[4] or 0)
 if not free then
-  -- @include lib/refuse
-  return refuse(record, request, gone('semaphore'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('semaphore'))
 end
-if had < own then return answer(record, request, '?') end
+if had < own then return save_reply(record, request, '?') end
 if bounded == '1' and free + amount > value then
   local owed = tonumber(redis.call('HGET', data, 'o') or 0)
-  if owed < amount then return answer(record, request, '>') end
+  if owed < amount then return save_reply(record, request, '>') end
   redis.call('HDEL', data, 'o')
   if owed > amount then redis.call('HSET', data, 'o', owed - amount) end
-  return answer(record, request, '.')
+  return save_reply(record, request, '.')
 end
 
 -- A full server accepts what follows a deletion.
@@ -59,7 +59,7 @@ end
 free = free + amount
 redis.call('HSET', data, 'v', free)
 if waiters > 0 then
-  -- @include lib/hand_out
-  hand_out(data, free, waiters)
+  -- @include lib/wake_for_permits
+  wake_for_permits(data, free, waiters)
 end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

@@ -9,18 +9,18 @@
 -- RETURNS  '.'
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 local record, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local left = redis.call('PTTL', data)
 if left == -2 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('set'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('set'))
 end
 redis.call('UNLINK', data, data .. ':spelled')
 redis.call('SADD', data, '')
 if left >= 0 then redis.call('PEXPIRE', data, math.max(left, 1)) end
-return answer(record, request, '.')
+return save_reply(record, request, '.')

@@ -10,17 +10,17 @@
 -- RETURNS  '.' and how many there were
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/set
 local record, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 if redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('set'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('set'))
 end
-local removed = remove(data, ARGV, 2)
-if removed == 0 then return answer(record, request, '.0') end
-return answer(record, request, '.' .. removed)
+local removed = remove_members(data, ARGV, 2)
+if removed == 0 then return save_reply(record, request, '.0') end
+return save_reply(record, request, '.' .. removed)

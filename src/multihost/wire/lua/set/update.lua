@@ -10,16 +10,16 @@
 -- RETURNS  '.'
 -- ERRORS   GONE
 
--- @include lib/claim
+-- @include lib/reserve_reply
 -- @include lib/set
 local record, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = claimed(record, request)
+local done = reserve_reply(record, request)
 if done then return done[1] end
 if redis.call('EXISTS', data) == 0 then
-  -- @include lib/refuse
-  return refuse(record, request, gone('set'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('set'))
 end
-fill(data, ARGV, 2)
+add_members(data, ARGV, 2)
 return '.'

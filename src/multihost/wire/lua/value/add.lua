@@ -9,24 +9,24 @@
 -- RETURNS  '.' and the sum; nil if the value is no such number, or the sum would not be
 -- ERRORS   GONE
 
--- @include lib/once
+-- @include lib/reply_cache
 local record, data = KEYS[1], KEYS[2]
 local request, amount = ARGV[1], ARGV[2]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local value = redis.call('HGET', data, 'v')
 if not value then
-  -- @include lib/refuse
-  return refuse(record, request, gone('value'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('value'))
 end
 if not string.find(value, '^-?%d+$') then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
 local sum = redis.pcall('HINCRBY', data, 'v', amount)
 if type(sum) == 'table' then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
-return answer(record, request, '.' .. redis.call('HGET', data, 'v'))
+return save_reply(record, request, '.' .. redis.call('HGET', data, 'v'))

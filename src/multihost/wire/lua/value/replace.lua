@@ -11,27 +11,27 @@
 -- RETURNS  '.' or '!' (objects were let go) if replaced; nil if another value is there
 -- ERRORS   GONE RETAIN
 
--- @include lib/once
+-- @include lib/reply_cache
 -- @include lib/refs
 local record, data = KEYS[1], KEYS[2]
 local request, expected, value = ARGV[1], ARGV[2], ARGV[3]
 
-local done = answered(record, request)
+local done = cached_reply(record, request)
 if done then return done[1] end
 local old = redis.call('HGET', data, 'v')
 if not old then
-  -- @include lib/refuse
-  return refuse(record, request, gone('value'))
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('value'))
 end
 if old ~= expected then
-  -- @include lib/refuse
-  return nothing(record, request)
+  -- @include lib/save_error
+  return save_nil(record, request)
 end
 local links = references(data)
 if links.must_retain(value) then
-  -- @include lib/refuse
-  return refuse(record, request, RETAIN)
+  -- @include lib/save_error
+  return save_error(record, request, RETAIN)
 end
 redis.call('HSET', data, 'v', value)
-links.take_in(value)
-return answer(record, request, links.let_go(old))
+links.add(value)
+return save_reply(record, request, links.remove(old))

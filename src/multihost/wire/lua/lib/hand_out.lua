@@ -1,9 +1,0 @@
--- lib/hand_out: as many tokens as there are permits for those who wait.
-
-local function hand_out(data, free, waiters)
-  local count = math.min(free, waiters) - redis.call('LLEN', data .. ':tokens')
-  if count > 0 then
-    -- @include lib/wake
-    wake(data .. ':tokens', count)
-  end
-end

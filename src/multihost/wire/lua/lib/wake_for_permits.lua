@@ -1,0 +1,9 @@
+-- lib/wake_for_permits: as many tokens as there are permits for those who wait.
+
+local function wake_for_permits(data, free, waiters)
+  local count = math.min(free, waiters) - redis.call('LLEN', data .. ':tokens')
+  if count > 0 then
+    -- @include lib/wake
+    wake(data .. ':tokens', count)
+  end
+end

@@ -1,0 +1,43 @@
+-- list/delete_slice: remove the elements of an extended slice. O(list).
+--
+-- KEYS
+--   record  string  last request of the caller
+--   data    list    '', then the elements
+--   data:refs hash    unnamed objects contained
+-- ARGV
+--   request  int  number of the request
+--   start    int  as in a slice, '' = None
+--   stop     int  as in a slice, '' = None
+--   step     int  not 0
+-- RETURNS  '.', or '!' if objects were let go
+-- ERRORS   GONE
+
+-- @include lib/reply_cache
+-- @include lib/refs
+-- @include lib/list
+-- @include lib/slice
+local record, data = KEYS[1], KEYS[2]
+local request, start, stop, step = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local done = cached_reply(record, request)
+if done then return done[1] end
+local length = redis.call('LLEN', data) - 1
+if length < 0 then
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('list'))
+end
+local first, _, stride, size = bounds(length, start, stop, step)
+if size == 0 then return save_reply(record, request, '.') end
+local old = {}
+local referring = redis.call('EXISTS', data .. ':refs') == 1
+redis.call('DEL', record) -- a full server accepts what follows a deletion
+for i = 0, size - 1 do
+  local at = first + i * stride + 1
+  if referring then old[#old + 1] = redis.call('LINDEX', data, at) end
+  redis.call('LSET', data, at, MARK)
+end
+redis.call('LREM', data, 0, MARK)
+if not referring then return save_reply(record, request, '.') end
+local links = references(data)
+for _, value in ipairs(old) do links.remove(value) end
+return save_reply(record, request, links.flag)
