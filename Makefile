@@ -27,13 +27,14 @@ demo: $(VENV)/.server ## two programs written for multiprocessing, with one impo
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k dict" for some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md
+check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m multihost.wire.script.check
 	@$(BIN)/python scripts/protocol.py --check
+	@$(BIN)/python -m bench.opcodes --check
 
 format: $(VENV)/.dev ## what "make check" can put right by itself, docs/protocol.md among it
 	@$(BIN)/ruff check --fix --quiet . || true
