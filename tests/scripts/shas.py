@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multihost.wire import script
+from multihost.wire.script import script
 from tests.support import tables
 
 __all__ = ["COMMAND", "TABLE", "found"]

@@ -240,7 +240,12 @@ def collect_garbage(server: Server, url: str) -> None:
 def test_what_gc_does(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with limited(own_server, monkeypatch) as (limits, url):
         collect_garbage(own_server, url)
-        assert {"object/sweep", "object/record_dead_owner", "object/drop_stale_intent", "queue/requeue_orphaned"} <= limits.seen
+        assert {
+            "object/sweep",
+            "object/record_dead_owner",
+            "object/drop_stale_intent",
+            "queue/requeue_orphaned",
+        } <= limits.seen
 
 
 def test_what_the_background_thread_does(

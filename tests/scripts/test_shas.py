@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multihost.wire import script
+from multihost.wire.script import script
 from tests.scripts import shas
 from tests.support import tables
 
@@ -17,7 +17,7 @@ def test_a_change_of_a_fragment_is_seen(monkeypatch) -> None:
 
     def changed(name: str) -> str:
         text = read(name)
-        return text + "local changed\n" if name == "lib/once" else text
+        return text + "local changed\n" if name == "lib/reply_cache" else text
 
     monkeypatch.setattr(script, "_read", changed)
     changes = tables.differences(tables.read(shas.TABLE), shas.found())

@@ -38,7 +38,7 @@ def test_the_modules_of_the_reference_are_among_them() -> None:
 def test_a_class_that_moves_is_seen(monkeypatch) -> None:
     monkeypatch.setattr(managers.DictProxy, "__module__", "multihost.elsewhere")
     assert changes() == (
-        "changed:  multihost.managers.DictProxy: class multihost.proxies.mapping:DictProxy -> "
+        "changed:  multihost.managers.DictProxy: class multihost.proxies.dict:DictProxy -> "
         "class multihost.elsewhere:DictProxy"
     )
 
