@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from multihost.embedded import EmbeddedServer
 from multihost.errors import HostLost, ManagerClosed, MultihostError
 from multihost.proxies import hosted
-from multihost.proxies.base import BaseProxy, NativeProxy, Token, claimed
-from multihost.serving.process import Served, Server, Settings, start_process
+from multihost.proxies.base import BaseProxy, NativeProxy, Token, token_from_answer
+from multihost.serving.process import HostProcess, Server, Settings, start_process
 from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
 from multihost.wire.keys import check_name, check_namespace, names
 from multihost.wire.link import Link
@@ -25,7 +25,7 @@ from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
-from multihost.wire.rpc.client import Absent, Ended
+from multihost.wire.rpc.client import HostDied, HostNotFound
 from multihost.wire.session import Handle, Session, registry
 from multihost.wire.values.codec import Codec, Serializer
 
@@ -55,7 +55,7 @@ class BaseManager:
     """
 
     _registry: ClassVar[dict[str, Any]] = {}
-    _natives: ClassVar[frozenset[str]] = frozenset()
+    _native_types: ClassVar[frozenset[str]] = frozenset()
     _name_first = False
     _Server = Server
 
@@ -76,14 +76,14 @@ class BaseManager:
                 f"lease and timeout are positive numbers of seconds, not {lease!r} and {timeout!r}"
             )
         registry.serializer_of(serializer)  # refuses a bad one
-        self._parsed: Address | None = None
-        self._listen: Place | None = None
+        self._server_address: Address | None = None
+        self._listen_address: Place | None = None
         credentials = Credentials()
         if isinstance(address, str) and "://" in address:
-            self._parsed, credentials = parse(address)
+            self._server_address, credentials = parse(address)
         elif address is not None:
-            self._listen = checked_place(address)
-        self._given = address
+            self._listen_address = checked_place(address)
+        self._address_argument = address
         self._configure(
             Settings(serializer, check_namespace(namespace), lease, timeout),
             credentials,
@@ -98,11 +98,11 @@ class BaseManager:
         self._settings = settings
         self._serializer = settings.serializer
         self._credentials = credentials
-        self._key = authkey
+        self._explicit_authkey = authkey
         self._authkey = AuthenticationString(authkey or bytes(current_process().authkey))
         self._server: EmbeddedServer | None = None
         self._session: Session | None = None
-        self._started: Served | None = None
+        self._started: HostProcess | None = None
         self._process: Any = None
         self._host: str | None = None
         self._state: Literal["initial", "started", "shut down"] = "initial"
@@ -122,8 +122,8 @@ class BaseManager:
         self._check_new()
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        served = self._served()
-        address, credentials, patience = self._place()
+        served = self._hosted_types()
+        address, credentials, patience = self._resolve_server()
         try:
             if served:
                 self._started = start_process(
@@ -131,10 +131,12 @@ class BaseManager:
                 )
                 self._process, self._host, _ = self._started
             self._open(
-                Link(address, credentials, timeout=self._settings.timeout, patience=patience)
+                Link(
+                    address, credentials, timeout=self._settings.timeout, reconnect_timeout=patience
+                )
             )
         except BaseException:
-            self._give_up()
+            self._abort_start()
             raise
         if initializer is not None and not served:
             initializer(*initargs)
@@ -146,39 +148,51 @@ class BaseManager:
         permission, and ServerUnfit if it is too old or may evict data.
         """
         self._check_new()
-        if self._parsed is not None:
-            address = self._parsed
+        if self._server_address is not None:
+            address = self._server_address
             self._sign()
-        elif self._listen is not None:
-            address, self._credentials = registry.embedded(url_of(self._listen), self._authkey)
+        elif self._listen_address is not None:
+            address, self._credentials = registry.embedded_credentials(
+                url_of(self._listen_address), self._authkey
+            )
         else:
             raise ValueError("connect() needs the address of a server: give a URL, or use start()")
-        patience = registry.patience_with(address)
+        patience = registry.reconnect_timeout_for(address)
         self._open(
-            Link(address, self._credentials, timeout=self._settings.timeout, patience=patience)
+            Link(
+                address,
+                self._credentials,
+                timeout=self._settings.timeout,
+                reconnect_timeout=patience,
+            )
         )
 
-    def _place(self) -> tuple[Address, Credentials, float]:
+    def _resolve_server(self) -> tuple[Address, Credentials, float]:
         """Where the server is, which is started if it is a private one."""
-        if self._parsed is not None:
+        if self._server_address is not None:
             self._sign()
-            return self._parsed, self._credentials, registry.patience_with(self._parsed)
+            return (
+                self._server_address,
+                self._credentials,
+                registry.reconnect_timeout_for(self._server_address),
+            )
         authkey = bytes(self._authkey)
         self._server = EmbeddedServer(
-            lambda url: registry.embedded(url, authkey)[1].password, listen=self._listen
+            lambda url: registry.embedded_credentials(url, authkey)[1].password,
+            listen=self._listen_address,
         )
-        address, self._credentials = registry.embedded(self._server.address, authkey)
+        address, self._credentials = registry.embedded_credentials(self._server.address, authkey)
         return address, self._credentials, 0.0
 
     def _sign(self) -> None:
-        if self._key is not None:
-            self._credentials = self._credentials._replace(authkey=self._key)
+        if self._explicit_authkey is not None:
+            self._credentials = self._credentials._replace(authkey=self._explicit_authkey)
 
     def _open(self, link: Link) -> None:
         try:
             link.connect(names(self._settings.namespace, 0))
         except BaseException:
-            link.abandon()
+            link.close_now()
             raise
         settings = self._settings
         codec = Codec(self._credentials.authkey, registry.serializer_of(self._serializer))
@@ -193,16 +207,16 @@ class BaseManager:
         )
         self._session = session
         self._state = "started"
-        registry.enter(self._session, self._credentials)
+        registry.register(self._session, self._credentials)
         self._pid = os.getpid()
         self._finalizer = util.Finalize(
             self,
-            _finish,
-            (self._session, self._server, self._pid, True, *self._to_end()),
+            _shutdown,
+            (self._session, self._server, self._pid, True, *self._close()),
             exitpriority=0,
         )
 
-    def _give_up(self) -> None:
+    def _abort_start(self) -> None:
         """What has begun to start ends."""
         if self._started is not None:
             self._started.end(0.0)
@@ -234,9 +248,9 @@ class BaseManager:
         if self._state == "started":
             self._state = "shut down"
             self._finalizer.cancel()  # in a forked child it would do nothing
-            _finish(self._session, self._server, self._pid, False, *self._to_end())
+            _shutdown(self._session, self._server, self._pid, False, *self._close())
 
-    def _to_end(self) -> tuple[Served | None, float]:
+    def _close(self) -> tuple[HostProcess | None, float]:
         return self._started, self._shutdown_timeout
 
     def join(self, timeout: float | None = None) -> None:
@@ -252,13 +266,17 @@ class BaseManager:
         its ``(host, port)`` or its socket path; None before ``start()`` if none was given.
         """
         if self._session is None:
-            return str(self._parsed) if self._parsed is not None else self._given
+            return (
+                str(self._server_address)
+                if self._server_address is not None
+                else self._address_argument
+            )
         where = self._session.link.address
-        if self._listen is None:
+        if self._listen_address is None:
             return str(where)
-        if isinstance(self._listen, str):
-            return self._listen
-        return self._listen[0] or "0.0.0.0", where.port  # noqa: S104 - said, not done
+        if isinstance(self._listen_address, str):
+            return self._listen_address
+        return self._listen_address[0] or "0.0.0.0", where.port  # noqa: S104 - said, not done
 
     def __enter__(self) -> Self:
         if self._state == "initial":
@@ -317,7 +335,7 @@ class BaseManager:
             results or None,
             proxytype,
         )
-        cls._natives = cls._natives - {typeid}
+        cls._native_types = cls._native_types - {typeid}
         if create_method:
 
             def create(self: BaseManager, /, *args: Any, **kwds: Any) -> BaseProxy:
@@ -328,27 +346,29 @@ class BaseManager:
             create.__name__ = create.__qualname__ = typeid
             setattr(cls, typeid, create)
 
-    def _served(self) -> dict[str, Any]:
+    def _hosted_types(self) -> dict[str, Any]:
         """The registered types that a process has to serve."""
         return {
-            typeid: entry for typeid, entry in self._registry.items() if typeid not in self._natives
+            typeid: entry
+            for typeid, entry in self._registry.items()
+            if typeid not in self._native_types
         }
 
     def _is_native(self, typeid: str) -> bool:
-        return typeid in self._natives
+        return typeid in self._native_types
 
     def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> tuple[Token, Any]:
         """Create an object where it is served; what to make a proxy of."""
         session = self._open_session()
-        answer = session.codec.load(self._ask_host(typeid, args, kwds)[1:])
+        answer = session.codec.load(self._create_on_host(typeid, args, kwds)[1:])
         if answer[0] != results.PROXY:
             raise _failure(session, answer)
-        return claimed(session, answer)
+        return token_from_answer(session, answer)
 
-    def _ask_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
+    def _create_on_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
         """Ask the process that this manager started, else one that serves the type."""
         session = self._open_session()
-        tried, deadline = None, time.monotonic() + session.link.patience
+        tried, deadline = None, time.monotonic() + session.link.reconnect_timeout
         while True:
             host = self._host
             if host is None:
@@ -362,12 +382,14 @@ class BaseManager:
                     "or let get_server().serve_forever() run in some process"
                 )
             try:
-                return results.ask(session, host, "create", typeid, args, kwds, self._name_first)
-            except (Absent, Ended):
+                return results.request(
+                    session, host, "create", typeid, args, kwds, self._name_first
+                )
+            except (HostNotFound, HostDied):
                 if self._process is None:
                     self._host, tried = None, host
                 elif self._is_serving() and time.monotonic() < deadline:
-                    session.link.pause()  # a server that lost its data hears of the host again
+                    session.link.back_off()  # a server that lost its data hears of the host again
                 else:
                     raise HostLost(
                         "the process that this manager started has ended, and its objects with it, "
@@ -392,8 +414,8 @@ class BaseManager:
         host = hosted_ops.host_of(handle)
         deleted = object_ops.delete(handle)
         if host is not None:
-            with contextlib.suppress(Absent, Ended, MultihostError):
-                results.ask(self._open_session(), host, "delete", name)
+            with contextlib.suppress(HostNotFound, HostDied, MultihostError):
+                results.request(self._open_session(), host, "delete", name)
         return deleted
 
     def _number_of_objects(self) -> int:
@@ -432,16 +454,16 @@ class BaseManager:
         if isinstance(there, str):
             detail = there
         if name is None:
-            session.made(handle.keys)
+            session.created(handle.keys)
         return proxytype(handle, Token(proxytype._typeid, ident, detail, session.origin), self)
 
 
-def _finish(
+def _shutdown(
     session: Session | None,
     server: EmbeddedServer | None,
     pid: int,
     forgotten: bool,
-    served: Served | None,
+    served: HostProcess | None,
     timeout: float,
 ) -> None:
     """End a manager: in its own process for everyone, in a forked child only there.
@@ -452,20 +474,20 @@ def _finish(
     assert session is not None
     if served is not None and os.getpid() == pid:
         served.end(timeout)
-    registry.leave(session)
+    registry.unregister(session)
     if server is None and forgotten:
-        session.leave()
+        session.close_at_exit()
     elif server is None:
         session.close()
     else:
-        session.abandon()
+        session.close_now()
         if os.getpid() == pid:
             server.stop()
 
 
 def _failure(session: Session, answer: Any) -> BaseException:
     """Why an object was not created: as there a RemoteError, and its cause the error itself."""
-    error = results.failed(session.codec, answer)
+    error = results.decode_error(session.codec, answer)
     if isinstance(error, RemoteError) or answer[0] == results.TEXT:
         return error
     wrapped = RemoteError(str(error))

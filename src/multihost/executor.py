@@ -74,7 +74,7 @@ class Executor(AbstractExecutor):
         self._pending: deque[tuple[Future[Any], Callable[..., Any], Any, Any]] = deque()
         self._sent = 0
         self._is_shut_down = False
-        self._crowd = 0, 0.0  # how many workers there were, until when that is good
+        self._thread_limit = 0, 0.0  # how many workers there were, until when that is good
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` in a worker."""
@@ -136,21 +136,21 @@ class Executor(AbstractExecutor):
             if not future.set_running_or_notify_cancel():
                 continue
             self._sent += 1
-            self._pool._apply_soon(
+            self._pool._apply_batched(
                 fn,
                 args,
                 kwargs,
                 functools.partial(self._done, future.set_result),
                 functools.partial(self._done, future.set_exception),
-                soon=bool(self._sent > 1),
+                batched=bool(self._sent > 1),
             )
 
     def _workers(self) -> int:
-        number, until = self._crowd
+        number, until = self._thread_limit
         now = time.monotonic()
         if now >= until:
             number = self._pool._workers()
-            self._crowd = number, now + COUNTED
+            self._thread_limit = number, now + COUNTED
         return number
 
     def _done(self, tell: Callable[[Any], None], outcome: Any) -> None:

@@ -59,7 +59,7 @@ from multihost.wire.ops import queue as queue_ops
 from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
-from multihost.wire.ops.taking import Terms
+from multihost.wire.ops.taking import QueueSettings
 from multihost.wire.session import registry
 from multihost.wire.values.codec import Serializer
 
@@ -143,7 +143,7 @@ class SyncManager(BaseManager):
         "Array": _native(array.array, ArrayProxy),
         "Namespace": _native(Namespace, NamespaceProxy),
     }
-    _natives = frozenset(_registry)
+    _native_types = frozenset(_registry)
 
     @overload
     def dict(self, /, **kwds: Any) -> DictProxy[str, Any]: ...
@@ -328,7 +328,7 @@ class SyncManager(BaseManager):
         """A shared queue without a size: ``SimpleQueue()``, ``SimpleQueue("name")``. 1 round
         trip.
         """
-        terms = Terms(0, "f", 0)
+        terms = QueueSettings(0, "f", 0)
         return self._create_object(
             SimpleQueueProxy,
             name,
@@ -353,9 +353,9 @@ class SyncManager(BaseManager):
 
         It lives in this process, and can be pickled: where it arrives it is another client.
         """
-        from multihost.pooling.managed import ManagedPool, refusable
+        from multihost.pooling.managed import ManagedPool, raise_as_stdlib
 
-        return refusable(
+        return raise_as_stdlib(
             ManagedPool,
             self,
             processes,
@@ -377,13 +377,13 @@ class SyncManager(BaseManager):
                 f"max_deliveries is at least 1, and for a queue with redeliver=True: not {times}"
             )
         most = 0 if maxsize is None else max(operator.index(maxsize), 0)
-        terms = Terms(most, proxytype._order, (times or -1) if redeliver else 0)
+        terms = QueueSettings(most, proxytype._order, (times or -1) if redeliver else 0)
         explicit = maxsize is not None, redeliver is not None
         return self._create_object(
             proxytype,
             name,
             lambda handle: queue_ops.create(handle, proxytype._typeid, terms, explicit),
-            f"{terms.most} {terms.again}",
+            f"{terms.maxsize} {terms.max_deliveries}",
         )
 
     def _semaphore(
@@ -460,4 +460,4 @@ class RedisManager(SyncManager):
             address, opener = from_client(client)
             if authkey is not None:
                 self._credentials = Credentials(authkey=bytes(authkey))
-            self._open(Link(address, self._credentials, timeout=timeout, opener=opener))
+            self._open(Link(address, self._credentials, timeout=timeout, connector=opener))

@@ -37,8 +37,8 @@ def test_who_lives_is_woken(
     slices: float | None, fresh_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if slices:  # then many a pulse comes between two of them
-        monkeypatch.setattr(wait, "SLICE", slices)
-        monkeypatch.setattr(wait, "QUIET", slices)
+        monkeypatch.setattr(wait, "MAX_BLOCK", slices)
+        monkeypatch.setattr(wait, "FIRST_BLOCK", slices)
     chance = random.Random()
     whistle = Whistle()
 

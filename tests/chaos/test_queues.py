@@ -50,7 +50,7 @@ def produce(q: Any, journal: Journal, whistle: Whistle, chance: random.Random) -
 
 
 def consume(q: Any, journal: Journal, whistle: Whistle, chance: random.Random) -> None:
-    again = bool(q._terms.again)
+    again = bool(q._settings.max_deliveries)
     while not whistle.blown():
         try:
             items = q.get_many(3, timeout=0.5) if chance.random() < 0.3 else [q.get(timeout=0.5)]
@@ -106,7 +106,7 @@ def drain(q: Any, journal: Journal) -> None:
         except Empty:
             return
         journal.note("got", item)
-        if q._terms.again:
+        if q._settings.max_deliveries:
             q.task_done()
         journal.note("done", item)
 

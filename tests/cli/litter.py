@@ -93,7 +93,7 @@ def _unkept_circle(server: AnyServer, m: RedisManager) -> str:
     d["a"] = a = m.list()
     b = m.list([a])
     a.append(b)
-    with mock.patch.object(ownership, "_break_circle", return_value=[]):
+    with mock.patch.object(ownership, "_break_cycle", return_value=[]):
         d.delete()
     return a._token.ident
 

@@ -156,7 +156,7 @@ def test_it_takes_nothing_from_a_process_that_works(url: str, session: Session) 
     process.start()
     theirs.close()
     with ours:
-        wait_until(lambda: session.link.call(b"DBSIZE") > 10, 10)
+        wait_until(lambda: session.link.execute(b"DBSIZE") > 10, 10)
         rounds = 0
         deadline = threading.Timer(0.8, stop.set)
         deadline.start()
@@ -205,7 +205,7 @@ def test_a_container_that_is_being_made(manager: RedisManager, session: Session)
     del inner
     collect(session)
     assert manager.dict("soon")["x"][:] == [1]
-    assert handle.link.call(b"PTTL", handle.keys.refs) == -1
+    assert handle.link.execute(b"PTTL", handle.keys.refs) == -1
 
 
 def test_an_object_that_found_another_owner(
@@ -232,7 +232,7 @@ def test_what_was_let_go_and_taken_in_again(manager: RedisManager, session: Sess
     garbage = late(session, "released")
     d["y"] = inner
     list(remove(session, garbage))
-    assert session.link.call(b"PTTL", inner._handle.keys.data) == -1
+    assert session.link.execute(b"PTTL", inner._handle.keys.data) == -1
 
 
 def test_a_session_that_came_back(server: Server, manager: RedisManager, session: Session) -> None:

@@ -106,7 +106,7 @@ def test_errors_and_logs(
         manager = RedisManager(proxy.url, authkey=KEY, lease=0.3, timeout=0.2)
         d = manager.dict("d", a=1)
         assert manager._session is not None
-        manager._session.link.patience = 0.1
+        manager._session.link.reconnect_timeout = 0.1
         noting(lambda: d["none"])
         noting(lambda: manager.list("d"))
         noting(lambda: RedisManager(proxy.url, authkey=b"x").dict("d").__getitem__("a"))

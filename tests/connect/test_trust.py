@@ -146,7 +146,7 @@ def test_keys_and_members_are_verified_too(
         known = d._handle.codec.field(1)
         for read in (d.keys, d.copy, d.items, lambda: list(d), d.popitem):
             if place == "spelling":
-                server.command("HSET", d._handle.keys.spelled, known, forged)
+                server.command("HSET", d._handle.keys.originals, known, forged)
             else:
                 server.command("HSET", d._handle.keys.data, forged, d._handle.codec.dump(1))
                 server.command("ZADD", d._handle.keys.index, 99, forged)
@@ -155,7 +155,7 @@ def test_keys_and_members_are_verified_too(
             assert not trap.exists()
         for read in (s.copy, lambda: list(s), lambda: s | {5}, s.pop):
             if place == "spelling":
-                server.command("HSET", s._handle.keys.spelled, known, forged)
+                server.command("HSET", s._handle.keys.originals, known, forged)
             else:
                 server.command("DEL", s._handle.keys.data)
                 server.command("SADD", s._handle.keys.data, b"", forged)
@@ -179,11 +179,11 @@ def test_one_altered_byte_anywhere_is_noticed(server: Any) -> None:
             with pytest.raises(BadPayload):
                 l.copy()
         for proxy, read in ((d, d.keys), (s, s.copy)):
-            [field, spelling] = server.command("HGETALL", proxy._handle.keys.spelled)
+            [field, spelling] = server.command("HGETALL", proxy._handle.keys.originals)
             for position in range(len(spelling)):
                 altered = bytearray(spelling)
                 altered[position] ^= 0x80
-                server.command("HSET", proxy._handle.keys.spelled, field, bytes(altered))
+                server.command("HSET", proxy._handle.keys.originals, field, bytes(altered))
                 with pytest.raises(BadPayload):
                     read()
         for name in "lds":

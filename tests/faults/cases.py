@@ -502,19 +502,19 @@ def _circle(scene: Scene) -> None:
 
 def _stored_meanwhile(scene: Scene) -> None:
     """While the circle is being let go, somebody else takes it in."""
-    original = ownership._circle
+    original = ownership._cycle
 
     def circle(session: Any, ident: str) -> Any:
         found = original(session, ident)
-        ownership._circle = original
+        ownership._cycle = original
         scene.other["q"] = scene.inner[1]
         return found
 
-    ownership._circle = circle
+    ownership._cycle = circle
     try:
         del scene.main["p"]
     finally:
-        ownership._circle = original
+        ownership._cycle = original
 
 
 CASES += [

@@ -152,7 +152,7 @@ class Stage:
             session = manager._session
             session.holds.clear()
             with session.janitor._lock:
-                session.janitor._chores.clear()
+                session.janitor._deferred.clear()
 
 
 @contextlib.contextmanager
@@ -190,8 +190,8 @@ def facts(stage: Stage) -> dict[str, Any]:
     """
     server, namespace = stage.server, stage.manager._settings.namespace
     sessions = {
-        b"<us>": stage.manager._session.presence.sid,
-        b"<them>": stage.other._session.presence.sid,
+        b"<us>": stage.manager._session.registration.sid,
+        b"<them>": stage.other._session.registration.sid,
     }
 
     def plain(thing: bytes) -> bytes:
@@ -321,7 +321,7 @@ def _crowded(make: Callable[[Stage], None]) -> Callable[[Stage], None]:
 
     def made(stage: Stage) -> None:
         make(stage)
-        stage.ours._handle.crowded = True
+        stage.ours._handle.contended = True
 
     return made
 

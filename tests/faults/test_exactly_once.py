@@ -159,7 +159,7 @@ def attached(manager: RedisManager, proxy: Any) -> Any:
     token = proxy._token
     return type(proxy)(
         manager._open_session().handle(token.ident),  # type: ignore[arg-type]
-        Token(token.typeid, token.ident, token.detail, manager._open_session().origin),
+        Token(token.typeid, token.ident, token.parameters, manager._open_session().origin),
     )
 
 
@@ -243,8 +243,8 @@ def deliver(proxy: CuttingProxy, rule: Rule) -> None:
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for a million arguments, with a few."""
-    monkeypatch.setattr(script_module, "MOST_ARGS", 8)
-    monkeypatch.setattr(script_module, "PART", 7)
+    monkeypatch.setattr(script_module, "MAX_ARGS", 8)
+    monkeypatch.setattr(script_module, "CHUNK_ARGS", 7)
 
 
 @pytest.mark.usefixtures("in_parts")
@@ -557,8 +557,8 @@ def test_a_call_that_found_nothing_to_do_says_so_after_a_lost_reply(
 
 
 WITHOUT_MEMORY = {
-    "lib/reply_cache": ("answered", "local function answered() return nil end"),
-    "lib/reserve_reply": ("claimed", "local function claimed() return nil end"),
+    "lib/reply_cache": ("cached_reply", "local function cached_reply() return nil end"),
+    "lib/reserve_reply": ("reserve_reply", "local function reserve_reply() return nil end"),
 }
 
 
@@ -646,7 +646,7 @@ def test_every_script_that_changes_something_is_among_the_cases(
 
         return call
 
-    for way in ("write", "write_watching", "request", "repeat"):
+    for way in ("run_once", "run_watching", "pack_request", "run_idempotent"):
         monkeypatch.setattr(Script, way, noting(getattr(Script, way)))
     for case in CASES:
         with staged(case, server.url, server) as scene:

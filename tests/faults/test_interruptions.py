@@ -226,12 +226,12 @@ def test_the_connection_of_a_thread_ends_with_it(fresh_server: Server) -> None:
         del threads, thread
         gc.collect()
         wait_until(lambda: len(fresh_server.clients()) == before, SECONDS, "connections closed")
-        assert len(manager._session.link._callers) <= 8
+        assert len(manager._session.link._connections) <= 8
         for _ in range(10):  # and the names of the callers are used again
             thread = threading.Thread(target=lambda: d.increment("n"))
             thread.start()
             thread.join()
-        assert len(manager._session.link._callers) <= 8
+        assert len(manager._session.link._connections) <= 8
         assert d["n"] == 16
 
 
@@ -413,7 +413,7 @@ def test_a_signal_at_any_moment_leaves_nothing_that_nobody_knows_of(
         thing = getattr(manager, typeid)("x", *args)
         theirs = getattr(other, typeid)("x", *args)
         data, session = thing._handle.keys.data, manager._session
-        sid = session.presence.sid
+        sid = session.registration.sid
         if is_held:
             theirs.acquire()
 
@@ -447,6 +447,6 @@ def test_a_signal_at_any_moment_leaves_nothing_that_nobody_knows_of(
             if typeid == "Barrier":
                 theirs.reset()
             with session.janitor._lock:
-                session.janitor._chores.clear()
+                session.janitor._deferred.clear()
         if is_held:
             theirs.release()

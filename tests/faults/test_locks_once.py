@@ -125,9 +125,9 @@ def test_replies_that_come_too_late_are_not_missed(
 ) -> None:
     case = BY_NAME[name]
     requests, expected = undisturbed(case, server, proxy)
-    monkeypatch.setattr(wait_module, "SLICE", 0.2)
-    monkeypatch.setattr(wait_module, "OVERDUE", 0.1)
-    monkeypatch.setattr(wait_module, "NUDGED", 0.1)
+    monkeypatch.setattr(wait_module, "MAX_BLOCK", 0.2)
+    monkeypatch.setattr(wait_module, "BLOCK_GRACE", 0.1)
+    monkeypatch.setattr(wait_module, "WAKE_GRACE", 0.1)
     with staging(proxy.url, server, timeout=0.1) as make:
         for nth in range(1, requests + 1):
             stage = make(case)
@@ -235,7 +235,7 @@ def test_late_attempts_at_a_lock_spare_what_has_its_name_now(server: Any) -> Non
         lock.delete()
         for make in (manager.dict, manager.Namespace):
             make("x", h=1, f=2)
-            lock_ops._give_up(lock._handle, None, b"us.0.MainThread.0000000000000001")
+            lock_ops._cleanup_attempt(lock._handle, None, b"us.0.MainThread.0000000000000001")
             fields = server.command("HKEYS", lock._handle.keys.data)
             assert len(fields) == 3, fields
             manager.delete("x")

@@ -177,7 +177,7 @@ def run(
         theirs = getattr(other, case.kind)("q", **case.options)
         ours = getattr(manager, case.kind)("q", **case.options)
         theirs.put_many(case.items)
-        manager._session.enter(ours._handle.keys)
+        manager._session.ensure_registered(ours._handle.keys)
         rule = break_it() if break_it else None
         helper = threading.Thread(target=lambda: wait_and(case, ours, theirs), daemon=True)
         if case.meanwhile:
@@ -244,9 +244,9 @@ def test_replies_that_come_too_late_are_not_missed(
     name: str, server: Any, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (wait_module, taking):
-        monkeypatch.setattr(module, "SLICE", 0.2)
-        monkeypatch.setattr(module, "OVERDUE", 0.1)
-    monkeypatch.setattr(wait_module, "NUDGED", 0.1)
+        monkeypatch.setattr(module, "MAX_BLOCK", 0.2)
+        monkeypatch.setattr(module, "BLOCK_GRACE", 0.1)
+    monkeypatch.setattr(wait_module, "WAKE_GRACE", 0.1)
 
     def end(rule: Rule) -> None:
         rule.event.set()

@@ -286,7 +286,7 @@ def test_a_very_long_timeout_does_not_outlive_the_memory_of_a_request(
     from multihost.wire.link import link
 
     server = start_server(tcp=True)
-    monkeypatch.setattr(link, "RECORD_SECONDS", 0.2)
+    monkeypatch.setattr(link, "REPLY_CACHE_SECONDS", 0.2)
     with CuttingProxy(server.tcp_url) as proxy, RedisManager(proxy.url, timeout=0.3) as manager:
         d = manager.dict("d", n=1)
         d.increment("n")

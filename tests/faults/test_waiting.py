@@ -218,7 +218,7 @@ def test_scripts_that_are_forgotten_during_a_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before the decision, and before the next round."""
-    monkeypatch.setattr(wait_module, "SLICE", 0.2)
+    monkeypatch.setattr(wait_module, "MAX_BLOCK", 0.2)
     each = waiting(*two)
     each.hold()
     call = begun(each, server)
@@ -376,7 +376,7 @@ def test_timeouts_are_honoured(cls: type[Wait], two: Any) -> None:
 def test_a_timeout_of_more_than_a_second_and_more_than_a_slice(
     two: Any, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wait_module, "SLICE", 0.5)
+    monkeypatch.setattr(wait_module, "MAX_BLOCK", 0.5)
     calls = []
     for cls in WAITS:
         each = cls(*two)

@@ -15,7 +15,7 @@ import pytest
 from multihost import AccessDenied, LinkError
 from multihost.managers import BaseManager, SyncManager
 from multihost.wire.rpc import results
-from multihost.wire.rpc.client import Ended
+from multihost.wire.rpc.client import HostDied
 from tests.hosted.things import Our
 from tests.support.raw import RawClient
 
@@ -130,8 +130,8 @@ def test_serve_forever_ends_when_asked(url):
         counter = client.Counter()
         assert counter.pid() == os.getpid()
         host = client._host
-        with contextlib.suppress(Ended):  # perhaps before it has answered
-            results.ask(client._session, host, "shutdown")
+        with contextlib.suppress(HostDied):  # perhaps before it has answered
+            results.request(client._session, host, "shutdown")
         thread.join(10)
     assert ended == [0]
 

@@ -159,7 +159,7 @@ def ask(manager, what):
     from multihost.wire.rpc import results
 
     session = manager._open_session()
-    return session.codec.load(results.ask(session, manager._host, what)[1:])
+    return session.codec.load(results.request(session, manager._host, what)[1:])
 
 
 def test_many_proxies(url):
@@ -388,10 +388,10 @@ def test_who_was_paused_for_longer_than_its_lease(url):
         child = fork.Process(target=pause_between, args=(url, results))
         child.start()
         wait_until(lambda: results[:] == [1])
-        clients = manager._session.handle(manager._host).keys.talks
+        clients = manager._session.handle(manager._host).keys.channels
         link = manager._session.link
-        count = link.call(b"SCARD", clients)
-        wait_until(lambda: link.call(b"SCARD", clients) < count)  # it was taken for dead
+        count = link.execute(b"SCARD", clients)
+        wait_until(lambda: link.execute(b"SCARD", clients) < count)  # it was taken for dead
         os.kill(child.pid, signal.SIGCONT)
         child.join(10)
         assert results[:] == [1, 2]

@@ -45,7 +45,7 @@ def test_a_client_hears_of_it_when_no_worker_is_left(manager):
     ):
         lost = p.apply_async(work.say_and_wait, (began, go_on))
         worker = began.get(timeout=5)
-        others._crew.size = 0  # nobody replaces it
+        others._supervisor.size = 0  # nobody replaces it
         kill9(worker)
         with pytest.raises(WorkerLost):
             lost.get(10)

@@ -166,7 +166,7 @@ def test_without_cloudpickle(manager, monkeypatch):
 
 
 def test_a_map_without_end_is_made_as_it_is_asked_for(pool, monkeypatch):
-    monkeypatch.setattr("multihost.pooling.client.MOST", 50)
+    monkeypatch.setattr("multihost.pooling.client.MAX_IN_FLIGHT", 50)
     made = itertools.count()
     results = pool.imap(work.double, made)
     assert [next(results) for _ in range(500)] == list(range(0, 1000, 2))
@@ -217,7 +217,7 @@ def test_statistics(manager):
 
 
 def test_two_jobs_of_one_number_are_told_apart():
-    assert len({messages.Tag("x" * 22, "p", 1, job, 0).pack() for job in range(3)}) == 3
-    tag = messages.Tag("x" * 22, "c", 12, 345, 6)
-    assert len(tag.pack()) == messages.TAG
-    assert messages.Tag.unpack(tag.pack()) == tag
+    assert len({messages.TaskTrailer("x" * 22, "p", 1, job, 0).pack() for job in range(3)}) == 3
+    tag = messages.TaskTrailer("x" * 22, "c", 12, 345, 6)
+    assert len(tag.pack()) == messages.TRAILER_SIZE
+    assert messages.TaskTrailer.unpack(tag.pack()) == tag

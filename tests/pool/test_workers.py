@@ -193,7 +193,7 @@ def test_an_initializer_that_raises_is_told(manager, url, capfd):
 def test_the_server_goes(start_server):
     server = start_server(tcp=True)
     with RedisManager(server.url) as manager:
-        manager._session.link.patience = 0.2
+        manager._session.link.reconnect_timeout = 0.2
         workers = Workers(manager, "ours", 1, context=FORK)
         errors = []
 
@@ -205,7 +205,7 @@ def test_the_server_goes(start_server):
 
         thread = threading.Thread(target=run)
         thread.start()
-        wait_until(lambda: workers._tally.readiness(0))
+        wait_until(lambda: workers._counters.readiness(0))
         server.close()
         thread.join(20)
         assert not thread.is_alive()

@@ -143,9 +143,9 @@ def test_a_place_in_the_middle_is_never_used_up(
 ) -> None:
     levelled = []
     monkeypatch.setattr(
-        ranking._level,
-        "repeat",
-        lambda handle, real=ranking._level.repeat: levelled.append(1) or real(handle),
+        ranking._renumber,
+        "run_idempotent",
+        lambda handle, real=ranking._renumber.run_idempotent: levelled.append(1) or real(handle),
     )
     q = m.PriorityQueue()
     q.put((0, "a"))

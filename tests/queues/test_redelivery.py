@@ -15,7 +15,7 @@ import pytest
 from multihost import LeaseLost, ObjectGone, RedisManager
 from multihost.wire.ops import queue as ops
 from multihost.wire.ops import taking
-from multihost.wire.ops.taking import Places
+from multihost.wire.ops.taking import Consumer
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9
 from tests.support.server import Server
@@ -54,7 +54,7 @@ def take_and(q: Any, count: int, way: str, said: Any, prefetch: int = 0) -> None
     signal.pause()
 
 
-class Consumer:
+class ConsumerProcess:
     """A process that takes items."""
 
     def __init__(self, q: Any, count: int, way: str, prefetch: int = 0) -> None:
@@ -80,7 +80,7 @@ class Consumer:
 def test_what_was_not_done_is_delivered_again(kind: str, way: str, m: RedisManager) -> None:
     q = getattr(m, kind)("x", redeliver=True)
     q.put_many([1, 2, 3])
-    consumer = Consumer(q, 2, way)
+    consumer = ConsumerProcess(q, 2, way)
     assert q.qsize() == 1 or way == "exit"
     consumer.end(way)
     rest = []
@@ -100,7 +100,7 @@ def test_what_was_not_done_is_delivered_again(kind: str, way: str, m: RedisManag
 def test_who_waits_gets_what_a_killed_consumer_had(m: RedisManager) -> None:
     q = m.JoinableQueue("x", redeliver=True)
     q.put("a")
-    consumer = Consumer(q, 1, "killed")
+    consumer = ConsumerProcess(q, 1, "killed")
     with pytest.raises(Empty):
         q.get(timeout=0.5)
     begun = time.monotonic()
@@ -114,7 +114,7 @@ def test_who_waits_gets_what_a_killed_consumer_had(m: RedisManager) -> None:
 def test_join_waits_for_what_is_delivered_again(m: RedisManager) -> None:
     q = m.JoinableQueue("x", redeliver=True)
     q.put("a")
-    consumer = Consumer(q, 1, "killed")
+    consumer = ConsumerProcess(q, 1, "killed")
     consumer.end("killed")
 
     with run_all_in_thread(q.join) as joined:
@@ -187,12 +187,12 @@ def test_who_slept_lost_its_items(server: AnyServer) -> None:
         theirs.put("a")
         assert theirs.get() == "a"
         # For the server it sleeps: nobody renews its session.
-        presence = sleeper._session.presence
-        beat, presence.beat = presence.beat, list  # type: ignore[method-assign]
+        presence = sleeper._session.registration
+        beat, presence.heartbeat = presence.heartbeat, list  # type: ignore[method-assign]
         assert q.get(timeout=SECONDS) == "a"
         assert q.deliveries == 2
-        presence.beat = beat  # type: ignore[method-assign]
-        wait_until(lambda: presence.lapses)
+        presence.heartbeat = beat  # type: ignore[method-assign]
+        wait_until(lambda: presence.expirations)
         with pytest.raises(LeaseLost, match="x"):
             theirs.task_done()
         q.task_done()
@@ -234,7 +234,7 @@ def test_a_task_done_that_was_interrupted_may_be_repeated(
         theirs = leaves.Queue("x")
         assert [theirs.get(), theirs.get()] == [1, 2]
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(ops._done, "write", interrupt)
+            patch.setattr(ops._done, "run_once", interrupt)
             theirs.task_done()
         theirs.task_done()  # the same item
     assert q.get_many(9) == [2]
@@ -247,7 +247,7 @@ def test_a_task_done_that_was_interrupted_may_be_repeated(
 def test_what_a_plain_queue_delivered_is_gone(kind: str, m: RedisManager) -> None:
     q = getattr(m, kind)("x")
     q.put_many([1, 2, 3])
-    consumer = Consumer(q, 1, "settled")
+    consumer = ConsumerProcess(q, 1, "settled")
     consumer.end("killed")
     assert sorted([*consumer.items, q.get(), q.get()]) == [1, 2, 3]
     with pytest.raises(Empty):
@@ -267,7 +267,7 @@ def test_an_item_is_acknowledged_within_milliseconds(m: RedisManager, server: An
 def test_what_was_fetched_ahead_by_a_killed_consumer_comes_back(m: RedisManager) -> None:
     q = m.Queue("x")
     q.put_many(range(6))
-    consumer = Consumer(q, 2, "alive", prefetch=3)
+    consumer = ConsumerProcess(q, 2, "alive", prefetch=3)
     assert consumer.items == [0, 1]
     wait_until(lambda: q.statistics().in_flight == 2)
     consumer.end("killed")
@@ -326,11 +326,11 @@ def test_who_is_interrupted_before_it_is_sure_gives_its_item_back(
     q.get()
     with monkeypatch.context() as patch:
 
-        def asks(places: Places, lapses: int) -> bool:
-            patch.setattr(type(m._session), "enter", interrupt)
+        def asks(places: Consumer, lapses: int) -> bool:
+            patch.setattr(type(m._session), "ensure_registered", interrupt)
             return False
 
-        patch.setattr(Places, "is_fresh", asks)
+        patch.setattr(Consumer, "is_unexpired", asks)
         with pytest.raises(KeyboardInterrupt):
             q.get_many(2) if many else q.get()
     assert q.get(timeout=SOON) == 1
@@ -346,7 +346,7 @@ def test_who_is_interrupted_while_it_makes_room_gives_its_item_back(
     assert q.get() == 1
     server.command("HSET", q._handle.keys.data, "w", 1)  # as if somebody waited for room
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(taking._room, "repeat", interrupt)
+        patch.setattr(taking._notify_putters, "run_idempotent", interrupt)
         q.get()
     server.command("HDEL", q._handle.keys.data, "w")
     assert q.get(timeout=SOON) == 2
@@ -359,7 +359,7 @@ def test_who_is_interrupted_with_a_proxy_in_hand_lost_it(
     q = m.Queue("x")
     q.put_many([m.list([n]) for n in range(3)])
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(taking._taken, "write", interrupt)
+        patch.setattr(taking._ack_linked, "run_once", interrupt)
         q.get()
     assert [each.copy() for each in q.get_many(2)] == [[1], [2]]
     wait_until(lambda: not q.statistics().in_flight)
@@ -373,7 +373,7 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
     q = m.Queue(redeliver=True, max_deliveries=1)
     q.put_many(range(5))
     q.get()
-    m._session.abandon()  # as if this process were killed
+    m._session.close_now()  # as if this process were killed
     wait_until(lambda: not fresh_server.keys("*u:*"), SECONDS, "all has expired")
 
 

@@ -89,7 +89,7 @@ def test_parameters_are_compared_if_they_are_given(
 
 def test_how_often_it_delivers_is_kept_with_the_queue(m: RedisManager, other: RedisManager) -> None:
     m.Queue("x", redeliver=True, max_deliveries=2)
-    assert other.Queue("x")._terms.again == 2
+    assert other.Queue("x")._settings.max_deliveries == 2
     with pytest.raises(ValueError, match="deliveries"):
         other.Queue("x", redeliver=False)
     with pytest.raises(ValueError, match="deliveries"):
@@ -276,10 +276,10 @@ def test_the_end_is_marked_once(kind: str, m: RedisManager, server: AnyServer) -
     q.put(1)
     q.shutdown()
     q.shutdown()
-    items, place = q._handle.keys.items, q._handle.keys.flight(b"late.1")
-    for script in (taking._spent, taking._back):
+    items, place = q._handle.keys.items, q._handle.keys.in_flight(b"late.1")
+    for script in (taking._pass_end_marker, taking._requeue):
         server.command("RPUSH", place, "")
-        script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is taking._requeue))
         assert server.command("LLEN", items) == 2
     assert q.get() == 1
     with pytest.raises(ShutDown):
@@ -315,14 +315,16 @@ def test_a_consumer_of_a_queue_that_was_made_again(
         assert not server.command("EXISTS", place)
 
 
-@pytest.mark.parametrize("script", [taking._spent, taking._back], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "script", [taking._pass_end_marker, taking._requeue], ids=lambda each: each.name
+)
 def test_the_end_of_a_queue_is_not_that_of_the_next(
     script: Script, m: RedisManager, server: AnyServer
 ) -> None:
     m.Queue("x").delete()
     q = m.Queue("x")
-    server.command("RPUSH", q._handle.keys.flight(b"late.1"), "")
-    script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+    server.command("RPUSH", q._handle.keys.in_flight(b"late.1"), "")
+    script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is taking._requeue))
     assert q.qsize() == 0
     q.put(1)
     assert q.get() == 1
@@ -330,7 +332,9 @@ def test_the_end_of_a_queue_is_not_that_of_the_next(
         q.get_nowait()
 
 
-@pytest.mark.parametrize("script", [taking._spent, taking._back], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "script", [taking._pass_end_marker, taking._requeue], ids=lambda each: each.name
+)
 def test_who_meets_the_end_too_late_passes_it_on(
     script: Script, m: RedisManager, server: AnyServer
 ) -> None:
@@ -338,12 +342,12 @@ def test_who_meets_the_end_too_late_passes_it_on(
     q.delete()
     keys = q._handle.keys
     server.command("UNLINK", keys.items)
-    server.command("RPUSH", keys.flight(b"late.1"), "")
+    server.command("RPUSH", keys.in_flight(b"late.1"), "")
     with contextlib.suppress(ObjectGone):  # which one of the two says
-        script.repeat(q._handle, b"late.1", *[b"0"] * (script is taking._back))
+        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is taking._requeue))
     assert server.command("LRANGE", keys.items, "0", "-1") == [b""]
     assert 0 < server.command("PTTL", keys.items) <= 1000
-    assert not server.command("EXISTS", keys.flight(b"late.1"))
+    assert not server.command("EXISTS", keys.in_flight(b"late.1"))
 
 
 def test_a_deleted_queue_forgets_its_consumers(m: RedisManager, server: AnyServer) -> None:

@@ -153,9 +153,9 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
         self: SocketChannel,
         requests: bytes,
         seconds: float | None,
-        quiet: bool = False,
+        skip_first_reply: bool = False,
         count: int = 3,
-        overdue: float = 0.0,
+        grace: float = 0.0,
     ) -> list[Any]:
         """A wait: its first script runs alone, the second one with the pop before it."""
         commands = limits.of_scripts(requests)
@@ -165,8 +165,8 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
             else:
                 limits.log_in(self, exchange)
                 limits.wait(self, commands)
-            return block(self, requests, seconds, quiet, count, overdue)
-        opening, *rest = commands[quiet:]  # without the one for quietness
+            return block(self, requests, seconds, skip_first_reply, count, grace)
+        opening, *rest = commands[skip_first_reply:]  # without the one for quietness
         limits.log_in(self, exchange)
         with limits.narrowed(self, [opening]):
             first = exchange(self, pack(opening))
@@ -174,8 +174,8 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
             return [first]
         limits.wait(self, rest)
         return [
-            None if quiet else first,
-            *block(self, pack_all([(b"PING",), *rest]), seconds, overdue=overdue)[1:],
+            None if skip_first_reply else first,
+            *block(self, pack_all([(b"PING",), *rest]), seconds, grace=grace)[1:],
         ]
 
     with monkeypatch.context() as patch:

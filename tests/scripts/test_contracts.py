@@ -71,7 +71,7 @@ def test_every_fragment_is_included() -> None:
 def test_headers_hold(name: str) -> None:
     source = script_module.source_of(name)
     header = script_module.parse(name, script_module._read(name), source)
-    assert header.purpose.endswith("."), "a header starts with a sentence"
+    assert header.summary.endswith("."), "a header starts with a sentence"
     assert "@include" not in source
     assert not re.search(r"^\s*--", source, re.MULTILINE), "comments are not sent"
 

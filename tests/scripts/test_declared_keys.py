@@ -15,13 +15,13 @@ from multihost import MultihostError, ObjectGone, RedisManager, ShutDown
 from multihost.inspection import find_garbage, opened, remove
 from multihost.pooling import messages
 from multihost.pooling.client import Client
-from multihost.pooling.reference import Ticket
+from multihost.pooling.reference import PoolReference
 from multihost.serving.host import Host
 from multihost.serving.process import new_ident
-from multihost.wire.keys import beside
+from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
-from multihost.wire.ops.taking import Places
+from multihost.wire.ops.taking import Consumer
 from multihost.wire.script import script as script_module
 from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
@@ -126,10 +126,10 @@ def use_queues(server: Server, url: str) -> None:
         ranked = m.PriorityQueue("ranked")
         for item in (1, 2.5, Fraction(3, 2)):
             ranked.put(item)
-        places = Places.of(ranked._handle, ranked._terms)
-        places.give_up(places.take())
-        wait_until(lambda: m._session.janitor._chores)
-        m._session.janitor._do_chores()
+        places = Consumer.of(ranked._handle, ranked._settings)
+        places.quarantine(places.new_list())
+        wait_until(lambda: m._session.janitor._deferred)
+        m._session.janitor._run_deferred()
 
 
 def host_objects(server: Server, url: str) -> None:
@@ -138,7 +138,7 @@ def host_objects(server: Server, url: str) -> None:
         registry = {"Counter": (Counter, None, None, None)}
         host = Host(serving._open_session(), new_ident(), registry, serving)
         host.start()
-        clients = serving._open_session().handle(host.ident).keys.talks
+        clients = serving._open_session().handle(host.ident).keys.channels
         server.command("SADD", clients, "ghost.1")
         assert client.Counter("counter").add() == 1
         unnamed = client.Counter()
@@ -152,24 +152,28 @@ def use_pools(url: str) -> None:
     """A client, and a worker in the same process."""
     with RedisManager(url) as m:
         for name in (None, "p"):
-            ticket = Ticket(m._session, beside("u:") if name is None else f"n:{name}")
+            ticket = PoolReference(
+                m._session, colocated_ident("u:") if name is None else f"n:{name}"
+            )
             handle = ticket.handle()
             pool_ops.create(handle)
-            pool_ops.record(handle, b"")
+            pool_ops.get_or_set_settings(handle, b"")
             client = Client(ticket, {}, "p", 1)
             for number in range(3):
                 client.submit((number, 0, len, (m.list(),), {}))
-            places = Places.of(handle, pool_ops.TERMS)
+            places = Consumer.of(handle, pool_ops.SETTINGS)
             item = pool_ops.next_task(handle, places, None, more=True)
             assert item is not None
-            tag = messages.Tag.unpack(item.value[-messages.TAG :])
+            tag = messages.TaskTrailer.unpack(item.value[-messages.TRAILER_SIZE :])
             result = messages.Result(tag.job, tag.number, True, m.list()).pack(
                 m._session.codec, "p"
             )
-            done = pool_ops.Done(item.place, item.value[-messages.TAG :], result)
+            done = pool_ops.TaskOutcome(
+                item.in_flight, item.value[-messages.TRAILER_SIZE :], result
+            )
             item = pool_ops.next_task(handle, places, done, more=True)
             assert item is not None
-            pool_ops.bury(handle, m._session.presence.sid)
+            pool_ops.reap_worker(handle, m._session.registration.sid)
             assert pool_ops.state(handle).waiting == 1
             client.close()
             assert pool_ops.next_task(handle, places, None, more=True) is None

@@ -279,8 +279,8 @@ def test_a_session_lives_on_a_full_server(small: Server) -> None:
             assert call.outcome() is False
             for semaphore in more:
                 assert semaphore.acquire(False) is False
-            assert len(manager._session.presence.places) > 1
-            assert lock._hold().stands()
+            assert len(manager._session.registration.session_keys) > 1
+            assert lock._hold().is_valid()
             lock.release()
             with pytest.raises(ServerFull):
                 lock.acquire()

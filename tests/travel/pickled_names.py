@@ -44,7 +44,7 @@ def names_in(data: bytes) -> str:
 def samples(m: Any) -> dict[str, Any]:
     """Return a proxy of each type, and what else can be pickled."""
     natives = {
-        name: getattr(m, name)() for name in sorted(m._natives - {"Array", "Barrier", "Value"})
+        name: getattr(m, name)() for name in sorted(m._native_types - {"Array", "Barrier", "Value"})
     }
     return natives | {
         "Array": m.Array("i", [1]),

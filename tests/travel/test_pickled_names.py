@@ -16,7 +16,7 @@ def test_pickles_name_what_the_table_says() -> None:
 
 
 def test_every_shared_type_is_in_the_table() -> None:
-    assert {*SyncManager._natives, "Pool"} <= set(tables.read(pickled_names.TABLE))
+    assert {*SyncManager._native_types, "Pool"} <= set(tables.read(pickled_names.TABLE))
 
 
 def test_a_class_that_moves_is_seen(monkeypatch) -> None:

@@ -13,8 +13,16 @@ from multihost.errors import LinkLost, ObjectGone
 from multihost.wire.keys import Keys
 from multihost.wire.replies import ReplyError
 from multihost.wire.session import janitor as module
-from multihost.wire.session.janitor import GRACE, HAUNTED, LINGER, LOOK, PRUNE, SHARE, Janitor
-from multihost.wire.session.registration import Note
+from multihost.wire.session.janitor import (
+    CHECK_INTERVAL,
+    GRACE,
+    LATE_REQUEST_WINDOW,
+    LINGER,
+    PRUNE,
+    SHARE,
+    Janitor,
+)
+from multihost.wire.session.registration import SessionInfo
 
 RUN, OTHER_RUN = b"a" * 40, b"b" * 40
 KEYS = Keys("ns", "n:x")
@@ -130,18 +138,18 @@ def test_nothing_to_do_is_nothing_to_wake_up_for(house: House) -> None:
 def test_what_is_waited_for_is_looked_after(house: House) -> None:
     watched = house.watch()
     assert house.rings == 1
-    assert house.run(10 * LOOK) in (9, 10)
+    assert house.run(10 * CHECK_INTERVAL) in (9, 10)
     assert house.look.calls[0] == (b"", b"1"), "the first look is a thorough one"
     assert house.look.calls[1] == (b"found 1", b"0"), "each is told what the last one found"
     watched.waiters.clear()
-    assert house.run(10 * LOOK) == 0
+    assert house.run(10 * CHECK_INTERVAL) == 0
     assert house.janitor.due == math.inf
     assert not watched.listed
 
 
 def test_every_so_often_for_dead_waiters_too(house: House) -> None:
     house.watch()
-    house.run(4 * PRUNE * LOOK)
+    house.run(4 * PRUNE * CHECK_INTERVAL)
     thorough = [index for index, (_, prune) in enumerate(house.look.calls) if prune == b"1"]
     assert thorough == [0, PRUNE, 2 * PRUNE, 3 * PRUNE]
 
@@ -149,17 +157,17 @@ def test_every_so_often_for_dead_waiters_too(house: House) -> None:
 def test_where_many_processes_wait_each_looks_less_often(house: House) -> None:
     house.crowd(1000)
     house.watch()
-    assert house.run(10 * LOOK) == 1
+    assert house.run(10 * CHECK_INTERVAL) == 1
     assert house.janitor.due > house.clock.now + 10
     house.look.waiters = 2  # the others got what they wanted
     house.run(2 * SHARE * 1000)
-    assert house.run(10 * LOOK) in (9, 10, 11)
+    assert house.run(10 * CHECK_INTERVAL) in (9, 10, 11)
 
 
 def test_threads_of_one_process_look_together(house: House) -> None:
     house.look.waiters = 1000
     house.watch()
-    assert house.run(10 * LOOK) in (9, 10)
+    assert house.run(10 * CHECK_INTERVAL) in (9, 10)
 
 
 def test_nobody_looks_less_often_for_the_dead(house: House) -> None:
@@ -168,7 +176,7 @@ def test_nobody_looks_less_often_for_the_dead(house: House) -> None:
     house.look.holders[b"alive"] = note(b"7777")
     house.link.connections.add(b"7777")
     house.watch()
-    assert house.run(10 * LOOK) in (9, 10)
+    assert house.run(10 * CHECK_INTERVAL) in (9, 10)
 
 
 def test_a_thread_that_joins_at_the_last_moment_is_looked_after(house: House) -> None:
@@ -176,21 +184,21 @@ def test_a_thread_that_joins_at_the_last_moment_is_looked_after(house: House) ->
     me = threading.get_ident()
     for _ in range(3):
         watched.waiters.discard(me)
-        house.run(LOOK / 3)
+        house.run(CHECK_INTERVAL / 3)
         if not watched.listed:
             break
         watched.waiters.add(me)
     watched.waiters.discard(me)
-    house.run(LOOK * 3)
+    house.run(CHECK_INTERVAL * 3)
     assert not watched.listed
     again = house.watch()
     assert again is not watched
     assert again.listed
-    assert house.run(LOOK * 3) >= 2
+    assert house.run(CHECK_INTERVAL * 3) >= 2
 
 
 def test_a_suspicion_is_followed_for_a_while(house: House) -> None:
-    house.janitor.suspect(KEYS, house.look)  # type: ignore[arg-type]
+    house.janitor.watch_briefly(KEYS, house.look)  # type: ignore[arg-type]
     assert house.run(LINGER) in range(8, 12)
     assert house.run(LINGER) <= 1
     assert house.janitor.due == math.inf
@@ -199,13 +207,13 @@ def test_a_suspicion_is_followed_for_a_while(house: House) -> None:
 def test_one_look_for_all_that_wait_for_the_same(house: House) -> None:
     assert house.watch() is house.watch()
     assert house.rings == 1
-    assert house.run(LOOK) == 1
+    assert house.run(CHECK_INTERVAL) == 1
 
 
 def test_what_does_not_exist_has_no_holders(house: House) -> None:
     house.look.is_gone = True
     house.watch()
-    assert house.run(5 * LOOK) >= 4
+    assert house.run(5 * CHECK_INTERVAL) >= 4
     assert house.link.asked == []
 
 
@@ -213,23 +221,23 @@ def test_a_look_that_fails_is_made_again(house: House) -> None:
     house.watch()
     house.look.error = LinkLost("away")
     with pytest.raises(LinkLost):
-        house.run(LOOK)
+        house.run(CHECK_INTERVAL)
     house.look.error = None
-    assert house.run(2 * LOOK) >= 1
+    assert house.run(2 * CHECK_INTERVAL) >= 1
 
 
 # -- who is dead
 
 
 def note(connection: bytes = b"5", server: bytes = RUN) -> bytes:
-    return Note(connection, server, 1, "host").pack()
+    return SessionInfo(connection, server, 1, "host").pack()
 
 
 def test_a_holder_without_its_connection_is_doubted(house: House) -> None:
     house.look.holders = {b"dead": note(b"5"), b"alive": note(b"6")}
     house.link.connections = {b"6"}
     house.watch()
-    house.run(LOOK)
+    house.run(CHECK_INTERVAL)
     assert house.link.doubted == [KEYS.sessions + b":dead"]
     assert sorted(house.link.asked[0][3:]) == [b"5", b"6"], "one question for all"
 
@@ -238,7 +246,7 @@ def test_the_next_look_comes_when_the_grace_is_over(house: House) -> None:
     house.look.holders = {b"dead": note()}
     house.link.left = 100
     watched = house.watch()
-    house.run(LOOK)
+    house.run(CHECK_INTERVAL)
     begun = house.clock.now = house.janitor.due
     house.janitor.run()
     assert house.janitor.due == pytest.approx(begun + 0.11)
@@ -261,7 +269,7 @@ def test_only_the_server_that_counted_a_connection_can_tell(
 ) -> None:
     house.look.holders = holders
     house.watch()
-    house.run(3 * LOOK)
+    house.run(3 * CHECK_INTERVAL)
     assert house.link.asked == []
     assert house.link.doubted == []
 
@@ -270,19 +278,19 @@ def test_a_number_that_another_one_begins_with_is_another_one(house: House) -> N
     house.look.holders = {b"x": note(b"5")}
     house.link.connections = {b"5"}
     house.watch()
-    house.run(LOOK)
+    house.run(CHECK_INTERVAL)
     assert house.link.doubted == []
     house.link.ask = lambda *command: (  # type: ignore[method-assign]
         b"id=55 addr=\nid=15 addr=id=5 \n" if command[0] == b"CLIENT" else None
     )
-    assert house.janitor._gone({b"x": note(b"5")}) == {b"x": note(b"5")}
+    assert house.janitor._suspect_lost({b"x": note(b"5")}) == {b"x": note(b"5")}
 
 
 def test_without_permission_leases_decide_alone(house: House) -> None:
     house.look.holders = {b"x": note()}
     house.link.forbids = True
     house.watch()
-    house.run(5 * LOOK)
+    house.run(5 * CHECK_INTERVAL)
     assert len(house.link.asked) == 1, "it asks once"
     assert house.link.doubted == []
 
@@ -303,47 +311,47 @@ class Chore:
 
 def test_what_is_owed_is_done_once_and_at_once(house: House) -> None:
     chore = Chore()
-    house.janitor.owe(chore)
+    house.janitor.defer(chore)
     assert house.rings == 1
     house.run()
     assert chore.done == 1
-    house.run(HAUNTED)
+    house.run(LATE_REQUEST_WINDOW)
     assert chore.done == 1
     assert house.janitor.due == math.inf
 
 
 def test_what_is_owed_is_tried_until_the_server_can_be_reached(house: House) -> None:
     chore = Chore(LinkLost("away"), LinkLost("away"))
-    house.janitor.owe(chore)
-    house.run(10 * LOOK)
+    house.janitor.defer(chore)
+    house.run(10 * CHECK_INTERVAL)
     assert chore.done == 3
 
 
 def test_a_debt_is_written_off_when_nothing_can_be_under_way_any_more(house: House) -> None:
     chore = Chore(*[LinkLost("away")] * 10_000)
-    house.janitor.owe(chore)
-    house.run(2 * HAUNTED)
-    assert chore.done == pytest.approx(HAUNTED / LOOK, rel=0.1)
+    house.janitor.defer(chore)
+    house.run(2 * LATE_REQUEST_WINDOW)
+    assert chore.done == pytest.approx(LATE_REQUEST_WINDOW / CHECK_INTERVAL, rel=0.1)
     assert house.janitor.due == math.inf
 
 
 def test_an_exorcism_lasts_as_long_as_the_ghost_may_come(house: House) -> None:
     chore = Chore(None, ObjectGone("no"), None)
-    house.janitor.exorcise(chore)
+    house.janitor.repeat_until_settled(chore)
     house.run(1.0)
     assert chore.done in (3, 4)
-    house.run(2 * HAUNTED)
-    assert chore.done == pytest.approx(HAUNTED / LOOK, rel=0.1)
+    house.run(2 * LATE_REQUEST_WINDOW)
+    assert chore.done == pytest.approx(LATE_REQUEST_WINDOW / CHECK_INTERVAL, rel=0.1)
 
 
 def test_a_chore_does_not_wait_for_the_next_look(house: House) -> None:
     house.crowd(1000)
     house.watch()
-    house.run(LOOK)
+    house.run(CHECK_INTERVAL)
     assert house.janitor.due > house.clock.now + 10
     rings = house.rings
     chore = Chore()
-    house.janitor.owe(chore)
+    house.janitor.defer(chore)
     assert house.rings == rings + 1, "the thread sleeps for longer"
     house.run()
     assert chore.done == 1
@@ -351,16 +359,16 @@ def test_a_chore_does_not_wait_for_the_next_look(house: House) -> None:
 
 def test_a_chore_may_leave_another_one(house: House) -> None:
     second = Chore()
-    house.janitor.owe(lambda: house.janitor.owe(second))
-    house.run(2 * LOOK)
+    house.janitor.defer(lambda: house.janitor.defer(second))
+    house.run(2 * CHECK_INTERVAL)
     assert second.done == 1
 
 
 def test_one_that_fails_keeps_none_of_the_others_from_being_done(house: House) -> None:
     others: list[Callable[[], None]] = [Chore(), Chore()]
-    house.janitor.owe(others[0])
-    house.janitor.owe(Chore(LinkLost("away")))
-    house.janitor.owe(others[1])
+    house.janitor.defer(others[0])
+    house.janitor.defer(Chore(LinkLost("away")))
+    house.janitor.defer(others[1])
     house.run()
     assert [chore.done for chore in others] == [1, 1]  # type: ignore[attr-defined]
 
@@ -370,7 +378,7 @@ def test_one_that_fails_keeps_none_of_the_others_from_being_done(house: House) -
 
 def test_an_errand_is_run_until_there_is_nothing_left(house: House) -> None:
     left = [True, True, False]
-    house.janitor.errand(0.005, lambda: left.pop(0))
+    house.janitor.call_every(0.005, lambda: left.pop(0))
     assert house.rings == 1
     house.run(0.004)
     assert len(left) == 3
@@ -390,15 +398,15 @@ def test_an_errand_that_fails_is_run_again(house: House) -> None:
             raise outcome
         return outcome
 
-    house.janitor.errand(0.005, run)
+    house.janitor.call_every(0.005, run)
     house.run(1.0)
     assert outcomes == []
 
 
 def test_a_second_errand_does_not_hurry_the_first(house: House) -> None:
     done: list[str] = []
-    house.janitor.errand(1.0, lambda: bool(done.append("late")))
-    house.janitor.errand(0.1, lambda: bool(done.append("early")))
+    house.janitor.call_every(1.0, lambda: bool(done.append("late")))
+    house.janitor.call_every(0.1, lambda: bool(done.append("early")))
     house.run(0.2)
     assert done == ["early"]
     house.run(1.0)

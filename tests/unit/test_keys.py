@@ -23,7 +23,7 @@ def test_the_layout_is_fixed() -> None:
     )
     assert named.items == b"{multihost:07}:n:results:items"
     assert named.dead == b"{multihost:07}:n:results:dead"
-    assert named.flight(b"session.1") == b"{multihost:07}:n:results:flight:session.1"
+    assert named.in_flight(b"session.1") == b"{multihost:07}:n:results:flight:session.1"
     assert named.name == b"results"
     assert Keys("multihost", "u:" + "a" * 22).name is None
     assert Keys("other", "n:results").prefix == b"{other:07}:"
@@ -80,7 +80,9 @@ def test_a_key_tells_what_it_belongs_to(namespace: str, ident: str) -> None:
     number = keys.partition(ident)
     assert keys.part(namespace, found.data) == keys.Part(number, ident, "")
     assert keys.part(namespace, found.refs) == keys.Part(number, ident, "refs")
-    assert keys.part(namespace, found.flight(b"sid.1")) == keys.Part(number, ident, "flight:sid.1")
+    assert keys.part(namespace, found.in_flight(b"sid.1")) == keys.Part(
+        number, ident, "flight:sid.1"
+    )
     assert keys.part(namespace, found.sessions + b":sid") == keys.Part(number, "", "s:sid")
     assert keys.part(namespace, keys.names(namespace, 7)) == keys.Part(7, "", "names")
     assert keys.part("another", found.data) is None

@@ -10,7 +10,7 @@ import pytest
 
 from multihost.errors import LinkLost
 from multihost.wire.replies import ReplyError
-from multihost.wire.session.registration import Note, Presence
+from multihost.wire.session.registration import SessionInfo, SessionRegistration
 
 RUN = b"a" * 40
 
@@ -78,13 +78,13 @@ def server() -> Server:
 
 
 @pytest.fixture
-def presence(server: Server) -> Presence:
-    return Presence(server, "ns", b"30000")  # type: ignore[arg-type]
+def presence(server: Server) -> SessionRegistration:
+    return SessionRegistration(server, "ns", b"30000")  # type: ignore[arg-type]
 
 
-def enter(presence: Presence, *prefixes: bytes) -> list[bytes]:
-    asked = [presence.want(prefix) for prefix in prefixes]
-    lapsed = presence.beat()
+def enter(presence: SessionRegistration, *prefixes: bytes) -> list[bytes]:
+    asked = [presence.request_registration(prefix) for prefix in prefixes]
+    lapsed = presence.heartbeat()
     assert all(there.is_set() for there in asked)
     return lapsed
 
@@ -94,29 +94,29 @@ def enter(presence: Presence, *prefixes: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("host", ["h", "a host with spaces", "höst", ""])
 def test_a_note_is_read_as_it_was_written(host: str) -> None:
-    note = Note(b"12", RUN, 4711, host)
-    assert Note.unpack(note.pack()) == note
-    assert Note.unpack(Note(b"", b"", 1, host).pack()).connection == b""
+    note = SessionInfo(b"12", RUN, 4711, host)
+    assert SessionInfo.unpack(note.pack()) == note
+    assert SessionInfo.unpack(SessionInfo(b"", b"", 1, host).pack()).connection == b""
 
 
 # -- threads
 
 
-def test_each_thread_has_a_name_of_its_own(presence: Presence) -> None:
-    from multihost.wire.session.registration import Me
+def test_each_thread_has_a_name_of_its_own(presence: SessionRegistration) -> None:
+    from multihost.wire.session.registration import ThreadIdentity
 
-    me = Me(presence)
-    names = [me.waiter]
+    me = ThreadIdentity(presence)
+    names = [me.waiter_id]
 
     def note() -> None:
-        names.append(me.waiter)
+        names.append(me.waiter_id)
 
     for name in ("a.b", "50%", "a.b"):
         thread = threading.Thread(target=note, name=name)
         thread.start()
         thread.join()
     assert len(set(names)) == 4
-    assert me.waiter == names[0]
+    assert me.waiter_id == names[0]
     for name in names:
         sid, number, said = name.split(b".")  # a dot in a name is no separator
         assert sid == presence.sid
@@ -124,12 +124,12 @@ def test_each_thread_has_a_name_of_its_own(presence: Presence) -> None:
     assert [name.split(b".")[2] for name in names[1:]] == [b"a%2Eb", b"50%25", b"a%2Eb"]
 
 
-def test_holds_have_rising_names_with_the_servers_time(presence: Presence) -> None:
-    from multihost.wire.session.registration import Me
+def test_holds_have_rising_names_with_the_servers_time(presence: SessionRegistration) -> None:
+    from multihost.wire.session.registration import ThreadIdentity
 
     enter(presence, b"{ns:01}:")
-    me = Me(presence)
-    ids = [me.next_id() for _ in range(10_000)]
+    me = ThreadIdentity(presence)
+    ids = [me.new_hold_id() for _ in range(10_000)]
     assert ids == sorted(set(ids))
     since = int(ids[0].rpartition(b".")[2])
     assert since == pytest.approx(1700000000_250000, abs=5_000_000)
@@ -138,7 +138,7 @@ def test_holds_have_rising_names_with_the_servers_time(presence: Presence) -> No
 
 
 def test_sessions_do_not_share_a_name(server: Server) -> None:
-    sids = {Presence(server, "ns", b"1").sid for _ in range(1000)}  # type: ignore[arg-type]
+    sids = {SessionRegistration(server, "ns", b"1").sid for _ in range(1000)}  # type: ignore[arg-type]
     assert len(sids) == 1000
     assert not any(set(sid) & set(b". :{}") for sid in sids)
 
@@ -146,77 +146,85 @@ def test_sessions_do_not_share_a_name(server: Server) -> None:
 # -- beats
 
 
-def test_the_first_beat_says_who_this_is(presence: Presence, server: Server) -> None:
-    assert not presence.is_behind
+def test_the_first_beat_says_who_this_is(presence: SessionRegistration, server: Server) -> None:
+    assert not presence.needs_heartbeat
     assert presence.fileno == -1
-    presence.want(b"{ns:01}:")
-    assert presence.is_behind
+    presence.request_registration(b"{ns:01}:")
+    assert presence.needs_heartbeat
     assert enter(presence, b"{ns:02}:") == []
     assert not presence.is_behind
     assert presence.fileno == 99
     assert set(server.keys) == {b"{ns:01}:s:" + presence.sid, b"{ns:02}:s:" + presence.sid}
-    note = Note.unpack(server.keys[b"{ns:01}:s:" + presence.sid])
+    note = SessionInfo.unpack(server.keys[b"{ns:01}:s:" + presence.sid])
     assert (note.connection, note.server) == (b"7", RUN)
     assert presence.server == RUN
 
 
-def test_a_beat_is_one_write_however_much_is_held(presence: Presence, server: Server) -> None:
+def test_a_beat_is_one_write_however_much_is_held(
+    presence: SessionRegistration, server: Server
+) -> None:
     enter(presence, *[b"{ns:%02d}:" % number for number in range(64)])
     server.log.clear()
     for _ in range(3):
-        assert presence.beat() == []
+        assert presence.heartbeat() == []
     assert server.log == [b"TIME" + b"+PEXPIRE" * 64] * 3
-    assert presence.lapses == 0
+    assert presence.expirations == 0
 
 
-def test_a_beat_says_how_long_the_keys_live_at_least(presence: Presence) -> None:
+def test_a_beat_says_how_long_the_keys_live_at_least(presence: SessionRegistration) -> None:
     before = time.monotonic()
     enter(presence, b"{ns:01}:")
-    assert before + 30 <= presence.fresh_until <= time.monotonic() + 30
+    assert before + 30 <= presence.valid_until <= time.monotonic() + 30
 
 
-def test_a_key_that_expired_is_a_lapse_and_comes_back(presence: Presence, server: Server) -> None:
+def test_a_key_that_expired_is_a_lapse_and_comes_back(
+    presence: SessionRegistration, server: Server
+) -> None:
     enter(presence, b"{ns:01}:", b"{ns:02}:")
     del server.keys[b"{ns:01}:s:" + presence.sid]
-    assert presence.lapsed(b"{ns:01}:", 0) is True, "also before the beat has noticed"
-    assert presence.lapsed(b"{ns:02}:", 0) is False
-    assert presence.beat() == [b"{ns:01}:"]
-    assert presence.lapses == 1
+    assert presence.has_expired(b"{ns:01}:", 0) is True, "also before the beat has noticed"
+    assert presence.has_expired(b"{ns:02}:", 0) is False
+    assert presence.heartbeat() == [b"{ns:01}:"]
+    assert presence.expirations == 1
     assert len(server.keys) == 2
-    assert presence.lapsed(b"{ns:01}:", 0) is True, "and after that"
-    assert presence.lapsed(b"{ns:01}:", 1) is False
-    assert presence.beat() == []
+    assert presence.has_expired(b"{ns:01}:", 0) is True, "and after that"
+    assert presence.has_expired(b"{ns:01}:", 1) is False
+    assert presence.heartbeat() == []
 
 
-def test_a_new_connection_is_made_known_everywhere(presence: Presence, server: Server) -> None:
+def test_a_new_connection_is_made_known_everywhere(
+    presence: SessionRegistration, server: Server
+) -> None:
     enter(presence, b"{ns:01}:", b"{ns:02}:")
     server.channel, server.connection = object(), 8
-    assert presence.is_behind
+    assert presence.needs_heartbeat
     assert presence.fileno == -1, "the old one is not watched any more"
-    presence.beat()
-    assert not presence.is_behind
-    assert {Note.unpack(note).connection for note in server.keys.values()} == {b"8"}
+    presence.heartbeat()
+    assert not presence.needs_heartbeat
+    assert {SessionInfo.unpack(note).connection for note in server.keys.values()} == {b"8"}
     assert presence.lapses == 0
 
 
-def test_a_connection_that_breaks_during_the_beat(presence: Presence, server: Server) -> None:
+def test_a_connection_that_breaks_during_the_beat(
+    presence: SessionRegistration, server: Server
+) -> None:
     enter(presence, b"{ns:01}:")
     server.moves = 3
-    presence.beat()
-    assert Note.unpack(server.keys[b"{ns:01}:s:" + presence.sid]).connection == b"10"
-    assert not presence.is_behind
+    presence.heartbeat()
+    assert SessionInfo.unpack(server.keys[b"{ns:01}:s:" + presence.sid]).connection == b"10"
+    assert not presence.needs_heartbeat
 
 
-def test_a_beat_that_fails_lets_nobody_wait(presence: Presence, server: Server) -> None:
+def test_a_beat_that_fails_lets_nobody_wait(presence: SessionRegistration, server: Server) -> None:
     enter(presence, b"{ns:01}:")
-    fresh = presence.fresh_until
+    fresh = presence.valid_until
     server.is_away = True
-    there = presence.want(b"{ns:02}:")
+    there = presence.request_registration(b"{ns:02}:")
     with pytest.raises(LinkLost):
-        presence.beat()
+        presence.heartbeat()
     assert there.is_set()
-    assert b"{ns:02}:" not in presence.places
-    assert presence.fresh_until == fresh
+    assert b"{ns:02}:" not in presence.session_keys
+    assert presence.valid_until == fresh
     server.is_away = False
     enter(presence, b"{ns:02}:")
     assert len(server.keys) == 2
@@ -224,28 +232,28 @@ def test_a_beat_that_fails_lets_nobody_wait(presence: Presence, server: Server) 
 
 @pytest.mark.parametrize("forbidden", [b"CLIENT", b"INFO"])
 def test_without_permission_to_look_there_is_no_connection_to_look_for(
-    presence: Presence, server: Server, forbidden: bytes
+    presence: SessionRegistration, server: Server, forbidden: bytes
 ) -> None:
     server.forbids = {forbidden}
     enter(presence, b"{ns:01}:")
-    assert Note.unpack(server.keys[b"{ns:01}:s:" + presence.sid]).connection == b""
+    assert SessionInfo.unpack(server.keys[b"{ns:01}:s:" + presence.sid]).connection == b""
 
 
 # -- the end
 
 
-def test_who_leaves_takes_its_keys_along(presence: Presence, server: Server) -> None:
-    presence.leave()
+def test_who_leaves_takes_its_keys_along(presence: SessionRegistration, server: Server) -> None:
+    presence.unregister()
     enter(presence, b"{ns:01}:", b"{ns:02}:")
-    presence.leave()
+    presence.unregister()
     assert not server.keys
-    assert not presence.places
+    assert not presence.session_keys
     server.log.clear()
-    presence.leave()
+    presence.unregister()
     assert not server.log
 
 
-def test_nobody_waits_for_a_thread_that_has_ended(presence: Presence) -> None:
-    there = presence.want(b"{ns:01}:")
-    presence.give_up()
+def test_nobody_waits_for_a_thread_that_has_ended(presence: SessionRegistration) -> None:
+    there = presence.request_registration(b"{ns:01}:")
+    presence.release_waiters()
     assert there.is_set()

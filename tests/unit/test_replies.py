@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from multihost import errors
-from multihost.wire.replies import MustRetain, ReplyError, failure
+from multihost.wire.replies import MustRetain, ReplyError, to_exception
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ from multihost.wire.replies import MustRetain, ReplyError, failure
     ],
 )
 def test_each_code_has_its_exception(reply: str, kind: type, also: type) -> None:
-    error = failure(ReplyError(reply), "dict/set", "n:results")
+    error = to_exception(ReplyError(reply), "dict/set", "n:results")
     assert type(error) is kind
     assert isinstance(error, also)
     assert isinstance(error, errors.MultihostError)
@@ -62,13 +62,13 @@ def test_each_code_has_its_exception(reply: str, kind: type, also: type) -> None
     "code", ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN"]
 )
 def test_a_server_that_says_not_now_is_asked_again(code: str) -> None:
-    assert ReplyError(f"{code} wait a moment").passing
+    assert ReplyError(f"{code} wait a moment").is_transient
     assert ReplyError(f"{code} wait a moment").code == code
 
 
 @pytest.mark.parametrize("text", ["ERR LOADING", "OOM full", "NOSCRIPT no", ""])
 def test_other_errors_are_final(text: str) -> None:
-    assert not ReplyError(text).passing
+    assert not ReplyError(text).is_transient
 
 
 def test_errors_of_ours_are_errors_of_the_standard_library_too() -> None:

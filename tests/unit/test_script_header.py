@@ -40,7 +40,7 @@ def changed(*changes: tuple[str, str]) -> str:
 
 def test_a_good_header_is_read() -> None:
     header = parse("dict/do", GOOD)
-    assert header.purpose == "do something."
+    assert header.summary == "do something."
     assert header.keys == ("record", "data", "data:index")
     assert header.args == ("request", "field", "values...")
     assert header.writes
@@ -180,7 +180,7 @@ def test_a_script_is_read_at_its_first_call(tree: dict[str, str]) -> None:
     source = script.source
     tree["dict/do"] = "changed"
     assert script.source is source
-    assert script.header.purpose == "do something."
+    assert script.header.summary == "do something."
     assert len(script.sha) == 40
 
 

@@ -13,13 +13,13 @@ import click
 
 from multihost.cli import output
 from multihost.cli.options import Target, as_json, server
-from multihost.pooling.pool_workers import Event, Progress, serve
+from multihost.pooling.pool_workers import Progress, WorkerEvent, serve
 
 __all__ = ["worker"]
 
 logger = logging.getLogger("multihost.worker")
 
-SELDOM = 10.0  # seconds between two lines of progress, where nobody watches
+REPORT_INTERVAL = 10.0  # seconds between two lines of progress, where nobody watches
 
 
 @click.command()
@@ -56,7 +56,7 @@ def _serve(
     pool: str,
     processes: int | None,
     until_deleted: bool,
-    report: Callable[[Event], object],
+    report: Callable[[WorkerEvent], object],
 ) -> Progress:
     """The one place that knows what runs workers."""
     with target.manager() as manager:
@@ -64,7 +64,7 @@ def _serve(
 
 
 @contextlib.contextmanager
-def _reporting(as_json: bool, pool: str) -> Iterator[Callable[[Event], object]]:
+def _reporting(as_json: bool, pool: str) -> Iterator[Callable[[WorkerEvent], object]]:
     """Who is told what happens."""
     if as_json:
         yield lambda event: click.echo(output.line(_document(event)))
@@ -81,7 +81,7 @@ def _reporting(as_json: bool, pool: str) -> Iterator[Callable[[Event], object]]:
             with Console(stderr=True).status(f"pool {output.plain(pool)}") as status:
                 yield _Reporter(lambda progress: status.update(_words(progress)))
         else:
-            yield _Reporter(_Seldom())
+            yield _Reporter(_ThrottledReporter())
     finally:
         root.setLevel(level)
         logger.removeHandler(handler)
@@ -93,7 +93,7 @@ class _Reporter:
     def __init__(self, show: Callable[[Progress], object]) -> None:
         self._show = show
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: WorkerEvent) -> None:
         match event.kind:
             case "started":
                 logger.info("worker %d started", event.pid)
@@ -107,7 +107,7 @@ class _Reporter:
                 self._show(event.progress)
 
 
-class _Seldom:
+class _ThrottledReporter:
     """Logs what was done, not too often."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class _Seldom:
 
     def __call__(self, progress: Progress) -> None:
         if time.monotonic() >= self._due:
-            self._due = time.monotonic() + SELDOM
+            self._due = time.monotonic() + REPORT_INTERVAL
             logger.info("%s", _words(progress))
 
 
@@ -134,7 +134,7 @@ def _words(progress: Progress) -> str:
     return f"{progress.done} done, {progress.failed} raised{lost}, {progress.running} running"
 
 
-def _document(event: Event) -> dict[str, object]:
+def _document(event: WorkerEvent) -> dict[str, object]:
     return {
         "event": event.kind,
         "time": time.time(),

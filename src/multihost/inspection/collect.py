@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from multihost.inspection.participants import Party
-from multihost.inspection.scan import look_at, sessions
+from multihost.inspection.participants import Participant
+from multihost.inspection.scan import read_objects, sessions
 from multihost.wire.keys import Keys, partition
 from multihost.wire.link import Command
 from multihost.wire.ops import barrier, condition, lock, queue, semaphore
-from multihost.wire.ops.ownership import abandon, give_lease, is_unkept, settle_all
+from multihost.wire.ops.ownership import (
+    disown_pending,
+    drop_stale_intent,
+    give_lease,
+    is_unreachable,
+)
 from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
 __all__ = [
     "IDLE",
-    "abandon",
-    "bury",
+    "drop_stale_intent",
+    "reap",
     "give_lease",
     "idle",
-    "is_unkept",
+    "is_unreachable",
     "leases",
     "left_behind",
-    "let_go",
+    "release_references",
     "of_the_dead",
     "owners",
-    "salvage",
-    "settle",
+    "requeue_orphaned",
+    "disown_pending",
     "sweep",
 ]
 
@@ -38,12 +43,12 @@ IDLE = 3600  # seconds; nobody takes so long to make a container
 BATCH = 1000
 PARTS = ("index", "spelled", "owners", "items", "dead")
 
-_LOOKS = {
-    "lock": (lock.bury,),
-    "semaphore": (semaphore.bury,),
-    "condition": (condition.bury, lock.bury),  # a lock of its own lies in the same hash
-    "barrier": (barrier.bury,),
-    "queue": (queue.bury_dead,),
+_REAP = {
+    "lock": (lock.reap,),
+    "semaphore": (semaphore.reap,),
+    "condition": (condition.reap, lock.reap),  # a lock of its own lies in the same hash
+    "barrier": (barrier.reap,),
+    "queue": (queue.reap,),
 }
 
 
@@ -72,7 +77,7 @@ def idle(session: Session, ident: str) -> int | None:
     or the note has a lease. 1 round trip, which does not touch it.
     """
     refs = _keys(session, ident).refs
-    seconds, left = session.link.replies([(b"OBJECT", b"IDLETIME", refs), (b"PTTL", refs)])
+    seconds, left = session.link.pipeline_raw([(b"OBJECT", b"IDLETIME", refs), (b"PTTL", refs)])
     if isinstance(seconds, ReplyError) or seconds is None or left != -1:
         return None
     return int(seconds)
@@ -87,7 +92,7 @@ def owners(session: Session, idents: Sequence[str]) -> dict[str, list[str]]:
     }
 
 
-def let_go(session: Session, idents: Sequence[str]) -> dict[str, int]:
+def release_references(session: Session, idents: Sequence[str]) -> dict[str, int]:
     """How many objects each container let go that were not told. 1 round trip for each thousand."""
     replies = _ask(session, [(b"HGETALL", _keys(session, ident).refs) for ident in idents])
     counts = {
@@ -116,38 +121,33 @@ def sweep(handle: Handle, kind: str, flights: Sequence[str]) -> int:
     """
     name = handle.keys.name or b""
     args = [name, kind.encode(), *[flight.encode() for flight in flights]]
-    return int(_sweep.repeat(handle, *args))
+    return int(_sweep.run_idempotent(handle, *args))
 
 
-def settle(handle: Handle) -> bool:
-    """Disown what a container let go; whether there was something. Few round trips an object."""
-    return settle_all(handle)
-
-
-def bury(handle: Handle, family: str) -> bool:
+def reap(handle: Handle, family: str) -> bool:
     """Let others have what dead sessions hold of an object, and forget who waited; whether that
     changed something. 1 round trip, and a look before and after.
     """
     before = _dead(handle)
-    for look in _LOOKS[family]:
+    for look in _REAP[family]:
         look(handle)
     return _dead(handle) != before
 
 
-def _dead(handle: Handle) -> list[Party]:
+def _dead(handle: Handle) -> list[Participant]:
     """Those of its parties that are dead."""
     session = handle.session
     return [
         party
-        for seen in look_at(session.link, session.namespace, [handle.keys.ident])
+        for seen in read_objects(session.link, session.namespace, [handle.keys.ident])
         for party in (*seen.holders, *seen.waiters)
-        if party.note is None
+        if party.info is None
     ]
 
 
-def salvage(handle: Handle, flight: str) -> bool:
+def requeue_orphaned(handle: Handle, flight: str) -> bool:
     """Give back what lies at a place of a dead session; whether something did. 1 round trip."""
-    return queue.salvage(handle, flight.encode()) > 0
+    return queue.requeue_orphaned(handle, flight.encode()) > 0
 
 
 def _keys(session: Session, ident: str) -> Keys:

@@ -34,20 +34,20 @@ def opened(
     """
     address, credentials = parse(url)
     if address.is_embedded and authkey:
-        address, credentials = registry.embedded(url, authkey)
+        address, credentials = registry.embedded_credentials(url, authkey)
     elif authkey:
         name, password, _, secrets = credentials
         credentials = Credentials(name, password, authkey, secrets)
-    link = Link(address, credentials, timeout=timeout, patience=0.0)
+    link = Link(address, credentials, timeout=timeout, reconnect_timeout=0.0)
     session = Session(link, check_namespace(namespace), Codec(credentials.authkey), lease)
     try:
-        link.call(b"PING")
+        link.execute(b"PING")
         yield session
     finally:
-        session.leave()
+        session.close_at_exit()
 
 
 def server_time(session: Session) -> float:
     """Seconds since the epoch, by the server's clock. 1 round trip."""
-    seconds, micros = session.link.call(b"TIME")
+    seconds, micros = session.link.execute(b"TIME")
     return int(seconds) + int(micros) / 1e6

@@ -31,21 +31,21 @@ def preview(session: Session, info: ObjectInfo, count: int) -> list[tuple[str, s
         return []
     match info.typeid:
         case "dict":
-            fields = link.call(b"ZRANGE", keys.index, b"1", b"%d" % count)
-            values = link.call(b"HMGET", keys.data, *fields) if fields else []
+            fields = link.execute(b"ZRANGE", keys.index, b"1", b"%d" % count)
+            values = link.execute(b"HMGET", keys.data, *fields) if fields else []
             return [
                 (_shown(codec, f), _shown(codec, v)) for f, v in zip(fields, values, strict=True)
             ]
         case "list":
-            found = link.call(b"LRANGE", keys.data, b"1", b"%d" % count)
+            found = link.execute(b"LRANGE", keys.data, b"1", b"%d" % count)
             return [(str(n), _shown(codec, value)) for n, value in enumerate(found)]
         case "set":
-            _, found = link.call(b"SSCAN", keys.data, b"0", b"COUNT", b"%d" % (count + 1))
+            _, found = link.execute(b"SSCAN", keys.data, b"0", b"COUNT", b"%d" % (count + 1))
             return [("", _shown(codec, member)) for member in found if member][:count]
         case "Value":
-            return [("value", _shown(codec, link.call(b"HGET", keys.data, b"v")))]
+            return [("value", _shown(codec, link.execute(b"HGET", keys.data, b"v")))]
         case "Namespace":
-            _, flat = link.call(b"HSCAN", keys.data, b"0", b"COUNT", b"%d" % (count + 1))
+            _, flat = link.execute(b"HSCAN", keys.data, b"0", b"COUNT", b"%d" % (count + 1))
             pairs = list(zip(flat[0::2], flat[1::2], strict=True))
             return [
                 (name[1:].decode("utf-8", "replace"), _shown(codec, value))
@@ -53,7 +53,7 @@ def preview(session: Session, info: ObjectInfo, count: int) -> list[tuple[str, s
                 if name
             ][:count]
         case _ if info.fields.get("o") in ("f", "l"):
-            found = link.call(b"LRANGE", keys.items, b"0", last)
+            found = link.execute(b"LRANGE", keys.items, b"0", last)
             return [(str(n), _shown(codec, _bare(item))) for n, item in enumerate(found) if item]
         case _:
             return []

@@ -61,9 +61,9 @@ def find_garbage(session: Session) -> list[Garbage]:
     there = {ident for ident in found if sizes[ident] is not None}
     garbage: list[Garbage] = []
     for ident in sorted(found.keys() - there):
-        garbage += _of_the_gone(session, ident, found[ident], entries)
+        garbage += _orphaned(session, ident, found[ident], entries)
     kept = {ident for ident in there if sizes[ident] == -1}
-    garbage += _unkept(session, there, kept)
+    garbage += _unreachable(session, there, kept)
     garbage += _released(session, {ident for ident in kept if "refs" in found[ident]})
     garbage += _dead(session, sorted(there), found)
     return garbage
@@ -78,11 +78,11 @@ def remove(session: Session, garbage: Iterable[Garbage]) -> Iterator[tuple[Garba
 # -- objects that are not there
 
 
-def _of_the_gone(
+def _orphaned(
     session: Session, ident: str, suffixes: set[str], entries: dict[str, bytes]
 ) -> Iterator[Garbage]:
     kind = entries.get(ident[2:], b"") if ident[0] == "n" else b""
-    typeid = scan.Entry.unpack(kind).typeid if kind else ""
+    typeid = scan.NameEntry.unpack(kind).typeid if kind else ""
     if kind and typeid not in TYPEIDS:
         return  # of another release, or a type of one's own
     if kind:
@@ -99,14 +99,14 @@ def _remove_remains(session: Session, garbage: Garbage) -> bool:
     return collect.sweep(session.handle(garbage.ident), "", flights) > 0
 
 
-def _strike(session: Session, garbage: Garbage) -> bool:
+def _remove_orphans(session: Session, garbage: Garbage) -> bool:
     return collect.sweep(session.handle(garbage.ident), garbage.extra[0], []) > 0
 
 
 # -- objects that nothing keeps
 
 
-def _unkept(session: Session, there: set[str], kept: set[str]) -> Iterator[Garbage]:
+def _unreachable(session: Session, there: set[str], kept: set[str]) -> Iterator[Garbage]:
     """Objects without a lease that no name leads to."""
     unnamed = sorted(ident for ident in kept if ident[0] == "u")
     owners = collect.owners(session, unnamed)
@@ -122,13 +122,13 @@ def _unkept(session: Session, there: set[str], kept: set[str]) -> Iterator[Garba
                 reached.add(ident)
                 waiting.append(ident)
     for ident in unnamed:
-        if ident not in reached and collect.is_unkept(session, ident):
+        if ident not in reached and collect.is_unreachable(session, ident):
             theirs = owners[ident]
             yield Garbage("unkept", ident, f"owners: {', '.join(theirs) or 'none'}")
 
 
 def _released(session: Session, containers: set[str]) -> Iterator[Garbage]:
-    for ident, count in collect.let_go(session, sorted(containers)).items():
+    for ident, count in collect.release_references(session, sorted(containers)).items():
         yield Garbage("released", ident, f"{count} objects")
 
 
@@ -136,11 +136,11 @@ def _released(session: Session, containers: set[str]) -> Iterator[Garbage]:
 
 
 def _dead(session: Session, there: list[str], found: dict[str, set[str]]) -> Iterator[Garbage]:
-    for seen in scan.look_at(session.link, session.namespace, there):
-        gone = {p.sid for p in (*seen.holders, *seen.waiters) if p.note is None}
+    for seen in scan.read_objects(session.link, session.namespace, there):
+        gone = {p.sid for p in (*seen.holders, *seen.waiters) if p.info is None}
         if gone:
-            held = sum(party.note is None for party in seen.holders)
-            waits = sum(party.note is None for party in seen.waiters)
+            held = sum(party.info is None for party in seen.holders)
+            waits = sum(party.info is None for party in seen.waiters)
             yield Garbage(
                 "dead session", seen.ident, f"{held} hold it, {waits} wait", (seen.family,)
             )
@@ -157,11 +157,13 @@ def _dead(session: Session, there: list[str], found: dict[str, set[str]]) -> Ite
 
 
 _REMOVERS: dict[str, Any] = {
-    "name": _strike,
+    "name": _remove_orphans,
     "remains": _remove_remains,
-    "unfinished": lambda session, each: collect.abandon(session.handle(each.ident), IDLE),
-    "released": lambda session, each: collect.settle(session.handle(each.ident)),
+    "unfinished": lambda session, each: collect.drop_stale_intent(session.handle(each.ident), IDLE),
+    "released": lambda session, each: collect.disown_pending(session.handle(each.ident)),
     "unkept": lambda session, each: collect.give_lease(session, each.ident),
-    "dead session": lambda session, each: collect.bury(session.handle(each.ident), each.extra[0]),
-    "stray": lambda session, each: collect.salvage(session.handle(each.ident), each.extra[0]),
+    "dead session": lambda session, each: collect.reap(session.handle(each.ident), each.extra[0]),
+    "stray": lambda session, each: collect.requeue_orphaned(
+        session.handle(each.ident), each.extra[0]
+    ),
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from multihost.inspection import scan
-from multihost.inspection.participants import Party
+from multihost.inspection.participants import Participant
 from multihost.proxies.values import Packing
 from multihost.wire.ops import object as object_ops
 from multihost.wire.session import Session
@@ -127,7 +127,7 @@ def objects(
     idents = [
         "n:" + name
         for name, kind in sorted(entries.items())
-        if not wanted or scan.Entry.unpack(kind).typeid in wanted
+        if not wanted or scan.NameEntry.unpack(kind).typeid in wanted
     ]
     if unnamed:
         found = {
@@ -137,7 +137,7 @@ def objects(
             if part.ident[:2] == "u:" and not part.suffix
         }
         idents += sorted(found)
-    for seen in scan.look_at(link, namespace, idents, memory=memory):
+    for seen in scan.read_objects(link, namespace, idents, memory=memory):
         info = _info(seen, entries.get(seen.ident[2:]) if seen.ident[0] == "n" else None)
         if not wanted or info.typeid in wanted:
             yield info
@@ -147,9 +147,9 @@ def find(session: Session, name: str, *, memory: bool = True) -> ObjectInfo | No
     """The object of that name, or the unnamed one that is listed as ``u:...``. 8 round trips."""
     link, namespace = session.link, session.namespace
     for ident in _idents(name):
-        for seen in scan.look_at(link, namespace, [ident], memory=memory):
+        for seen in scan.read_objects(link, namespace, [ident], memory=memory):
             keys = session.handle(ident).keys
-            kind = None if keys.name is None else link.call(b"HGET", keys.names, keys.name)
+            kind = None if keys.name is None else link.execute(b"HGET", keys.names, keys.name)
             return _info(seen, kind)
     return None
 
@@ -183,20 +183,20 @@ def _idents(name: str) -> Iterator[str]:
         yield name
 
 
-def _info(seen: scan.Seen, kind: bytes | None) -> ObjectInfo:
-    entry = None if kind is None else scan.Entry.unpack(kind)
+def _info(seen: scan.ObjectState, kind: bytes | None) -> ObjectInfo:
+    entry = None if kind is None else scan.NameEntry.unpack(kind)
     typeid = FAMILIES.get(seen.family, seen.family)
     typeid = _ORDERS.get(seen.state.get("o", ""), typeid)
     length: int | None = seen.size
     if seen.family == "array":
-        length = seen.size // Packing(entry.detail).width if entry is not None else None
+        length = seen.size // Packing(entry.parameters).width if entry is not None else None
     elif seen.family not in ("dict", "list", "set", "namespace", "queue"):
         length = None
     return ObjectInfo(
         ident=seen.ident,
         name=seen.ident[2:] if seen.ident[0] == "n" else None,
         typeid=typeid if entry is None else entry.typeid,
-        parameters="" if entry is None else entry.detail,
+        parameters="" if entry is None else entry.parameters,
         codec=None if entry is None else entry.codec,
         length=length,
         memory=seen.memory,
@@ -209,8 +209,8 @@ def _info(seen: scan.Seen, kind: bytes | None) -> ObjectInfo:
     )
 
 
-def _who(party: Party) -> Who:
-    note = party.note
+def _who(party: Participant) -> Who:
+    note = party.info
     return Who(
         host=None if note is None else note.host,
         pid=None if note is None else note.pid,
@@ -220,7 +220,7 @@ def _who(party: Party) -> Who:
     )
 
 
-def _state(seen: scan.Seen) -> str | None:
+def _state(seen: scan.ObjectState) -> str | None:
     fields = seen.state
     match seen.family:
         case "lock":

@@ -11,35 +11,35 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from multihost.inspection.participants import Party, holders, waiters
+from multihost.inspection.participants import Participant, holders, waiters
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys, Part
 from multihost.wire.link import Command, Link
-from multihost.wire.replies import ReplyError, failure, pairs
-from multihost.wire.session.registration import Note
+from multihost.wire.replies import ReplyError, pairs, to_exception
+from multihost.wire.session.registration import SessionInfo
 
-__all__ = ["Entry", "Seen", "entries", "look_at", "parts", "sessions"]
+__all__ = ["NameEntry", "ObjectState", "entries", "read_objects", "parts", "sessions"]
 
 PAGE = 1000  # keys a SCAN looks at
 BATCH = 200  # objects that are read at once
-MARKS = (b"n", b"f", b"g", b"s", b"o", b"u", b"host")  # by which a hash says what it is
+SENTINELS = (b"n", b"f", b"g", b"s", b"o", b"u", b"host")  # by which a hash says what it is
 
 
-class Entry(NamedTuple):
+class NameEntry(NamedTuple):
     """What the names of a partition say of an object."""
 
     protocol: str
     codec: str
     typeid: str
-    detail: str
+    parameters: str
 
     @classmethod
-    def unpack(cls, kind: bytes) -> Entry:
+    def unpack(cls, kind: bytes) -> NameEntry:
         fields = kind.decode("utf-8", "replace").split(" ", 3)
         return cls(*fields, *[""] * (4 - len(fields)))
 
 
-class Seen(NamedTuple):
+class ObjectState(NamedTuple):
     """An object as the server has it. ``family`` is dict, list, set, namespace, value, array, lock,
     semaphore, condition, event, barrier, queue or hosted, else the server's word for what lies
     there. ``size`` is of entries, or the bytes of an array.
@@ -50,8 +50,8 @@ class Seen(NamedTuple):
     size: int
     lease_ms: int
     state: Mapping[str, str]
-    holders: tuple[Party, ...] = ()
-    waiters: tuple[Party, ...] = ()
+    holders: tuple[Participant, ...] = ()
+    waiters: tuple[Participant, ...] = ()
     contents: Mapping[str, int] = {}
     memory: int | None = None
 
@@ -65,7 +65,7 @@ def parts(link: Link, namespace: str, page: int = PAGE) -> Iterator[list[Part]]:
     """
     cursor, pattern = b"0", key_names.pattern(namespace)
     while True:
-        cursor, found = link.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % page)
+        cursor, found = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % page)
         yield [part for key in found if (part := key_names.part(namespace, key)) is not None]
         if cursor == b"0":
             return
@@ -90,32 +90,34 @@ def entries(link: Link, namespace: str) -> dict[str, bytes]:
     return found
 
 
-def sessions(link: Link, namespace: str, sids: Iterable[tuple[int, str]]) -> dict[Any, Note | None]:
+def sessions(
+    link: Link, namespace: str, sids: Iterable[tuple[int, str]]
+) -> dict[Any, SessionInfo | None]:
     """What sessions of partitions say of themselves, None for those that are dead. 1 round trip for
     each thousand.
     """
-    found: dict[Any, Note | None] = {}
+    found: dict[Any, SessionInfo | None] = {}
     for batch in _batched(dict.fromkeys(sids), 1000):
         commands = [
             (b"GET", key_names.prefix(namespace, number) + b"s:" + sid.encode())
             for number, sid in batch
         ]
         for which, note in zip(batch, link.pipeline(commands), strict=True):
-            found[which] = Note.unpack(note) if note else None
+            found[which] = SessionInfo.unpack(note) if note else None
     return found
 
 
 # -- reading
 
 
-def look_at(
+def read_objects(
     link: Link, namespace: str, idents: Iterable[str], *, memory: bool = False
-) -> Iterator[Seen]:
+) -> Iterator[ObjectState]:
     """The objects, without those that are not there. 4 round trips for each 200 objects, 5 with
     ``memory``.
     """
     for batch in _batched(idents, BATCH):
-        found = [_Draft(Keys(namespace, ident)) for ident in batch]
+        found = [_ObjectReader(Keys(namespace, ident)) for ident in batch]
         kinds = link.pipeline([(b"TYPE", draft.keys.data) for draft in found])
         for draft, kind in zip(found, kinds, strict=True):
             draft.kind = kind.decode() if isinstance(kind, bytes) else str(kind)
@@ -123,11 +125,11 @@ def look_at(
         _classify(link, found)
         _detail(link, namespace, found)
         if memory:
-            _weigh(link, found)
+            _measure_memory(link, found)
         yield from (draft.seen() for draft in found)
 
 
-class _Draft:
+class _ObjectReader:
     """An object that is being read."""
 
     def __init__(self, keys: Keys) -> None:
@@ -137,8 +139,8 @@ class _Draft:
         self.fields: dict[str, str] = {}
         self.refs: dict[bytes, bytes] = {}
         self.places: dict[bytes, int] = {}  # of consumers of a queue, and what lies there
-        self.holders: list[Party] = []
-        self.waiters: list[Party] = []
+        self.holders: list[Participant] = []
+        self.waiters: list[Participant] = []
         self.memory: int | None = None
 
     def all_keys(self) -> tuple[bytes, ...]:
@@ -147,9 +149,9 @@ class _Draft:
             return keys.all
         return (*keys.all, keys.items, keys.dead, *self.places)
 
-    def seen(self) -> Seen:
+    def seen(self) -> ObjectState:
         contents = {k[2:].decode(): int(n) for k, n in self.refs.items() if k[:2] == b"n:"}
-        return Seen(
+        return ObjectState(
             self.keys.ident,
             self.family,
             self.size,
@@ -162,7 +164,7 @@ class _Draft:
         )
 
 
-def _classify(link: Link, found: Sequence[_Draft]) -> None:
+def _classify(link: Link, found: Sequence[_ObjectReader]) -> None:
     """What each one is. Of a hash few fields are asked for: a value may be large."""
     families = {"zset": "zset", "set": "set", "list": "list", "string": "array"}
     hashes = []
@@ -176,21 +178,25 @@ def _classify(link: Link, found: Sequence[_Draft]) -> None:
             others.append(draft)
         else:
             draft.family = "dict" if counter else "namespace"
-    for draft, marks in _asked(link, others, b"HMGET", *MARKS):
-        has = {mark.decode() for mark, value in zip(MARKS, marks, strict=True) if value is not None}
+    for draft, marks in _asked(link, others, b"HMGET", *SENTINELS):
+        has = {
+            mark.decode() for mark, value in zip(SENTINELS, marks, strict=True) if value is not None
+        }
         draft.family = _family(has)
 
 
 def _asked(
-    link: Link, found: Sequence[_Draft], command: bytes, *args: bytes
-) -> Iterator[tuple[_Draft, Any]]:
+    link: Link, found: Sequence[_ObjectReader], command: bytes, *args: bytes
+) -> Iterator[tuple[_ObjectReader, Any]]:
     """Each with the reply about its data, without those that became something else just now."""
-    replies = link.replies([(command, draft.keys.data, *args) for draft in found]) if found else []
+    replies = (
+        link.pipeline_raw([(command, draft.keys.data, *args) for draft in found]) if found else []
+    )
     for draft, reply in zip(found, replies, strict=True):
         if not isinstance(reply, ReplyError):
             yield draft, reply
         elif reply.code != "WRONGTYPE":
-            raise failure(reply, command.decode().lower(), draft.keys.ident)
+            raise to_exception(reply, command.decode().lower(), draft.keys.ident)
 
 
 def _family(has: set[str]) -> str:
@@ -217,7 +223,7 @@ _COUNT = {
 _STATEFUL = frozenset({"lock", "semaphore", "condition", "event", "barrier", "queue"})
 
 
-def _detail(link: Link, namespace: str, found: Sequence[_Draft]) -> None:
+def _detail(link: Link, namespace: str, found: Sequence[_ObjectReader]) -> None:
     """Size, lease and what it contains; of what can be held or waited for: by whom."""
     commands: list[Command] = []
     for draft in found:
@@ -231,7 +237,7 @@ def _detail(link: Link, namespace: str, found: Sequence[_Draft]) -> None:
         if draft.family == "queue":
             commands.append((b"LLEN", keys.dead))
     replies = iter(_tolerant(link, commands))
-    queues: list[_Draft] = []
+    queues: list[_ObjectReader] = []
     for draft in found:
         draft.lease_ms, refs = int(next(replies)), next(replies)
         draft.refs = pairs(refs)
@@ -249,20 +255,20 @@ def _detail(link: Link, namespace: str, found: Sequence[_Draft]) -> None:
             queues.append(draft)
     _fill_queues(link, queues)
     stateful = [draft for draft in found if draft.family in _STATEFUL]
-    _meet(link, namespace, stateful)
+    _resolve_sessions(link, namespace, stateful)
 
 
-def _fill_queues(link: Link, queues: Sequence[_Draft]) -> None:
+def _fill_queues(link: Link, queues: Sequence[_ObjectReader]) -> None:
     commands: list[Command] = []
     for draft in queues:
         count = b"ZCARD" if draft.fields.get("o") == "p" else b"LLEN"
         commands.append((count, draft.keys.items))
-        commands += [(b"LLEN", place) for place in draft.keys.flights(draft.refs)]
+        commands += [(b"LLEN", place) for place in draft.keys.all_in_flight(draft.refs)]
     replies = iter(_tolerant(link, commands))
     for draft in queues:
         has_mark = "x" in draft.fields and draft.fields.get("o") != "p"
         draft.size = max(int(next(replies)) - has_mark, 0)
-        draft.places = {place: int(next(replies)) for place in draft.keys.flights(draft.refs)}
+        draft.places = {place: int(next(replies)) for place in draft.keys.all_in_flight(draft.refs)}
 
 
 def _tolerant(link: Link, commands: Sequence[Command]) -> list[Any]:
@@ -271,16 +277,16 @@ def _tolerant(link: Link, commands: Sequence[Command]) -> list[Any]:
         return []
     replies: list[Any] = []
     for batch in _batched(commands, 5000):
-        for command, reply in zip(batch, link.replies(batch), strict=True):
+        for command, reply in zip(batch, link.pipeline_raw(batch), strict=True):
             if isinstance(reply, ReplyError):
                 if reply.code != "WRONGTYPE":
-                    raise failure(reply, command[0].decode().lower(), command[1].decode())
+                    raise to_exception(reply, command[0].decode().lower(), command[1].decode())
                 reply = {} if command[0] == b"HGETALL" else 0  # noqa: PLW2901 - it stands for it
             replies.append(reply)
     return replies
 
 
-def _meet(link: Link, namespace: str, found: Sequence[_Draft]) -> None:
+def _resolve_sessions(link: Link, namespace: str, found: Sequence[_ObjectReader]) -> None:
     """Who holds, and who waits."""
     for draft in found:
         draft.holders = holders(draft.family, draft.fields, draft.refs, draft.places)
@@ -294,16 +300,16 @@ def _meet(link: Link, namespace: str, found: Sequence[_Draft]) -> None:
     for draft in found:
         number = key_names.partition(draft.keys.ident)
         for group in (draft.holders, draft.waiters):
-            group[:] = [p._replace(note=notes[number, p.sid]) for p in group]
+            group[:] = [p._replace(info=notes[number, p.sid]) for p in group]
 
 
 # -- memory
 
 
-def _weigh(link: Link, found: Sequence[_Draft]) -> None:
+def _measure_memory(link: Link, found: Sequence[_ObjectReader]) -> None:
     """Bytes on the server, none where it does not say."""
     weighed = [(draft, key) for draft in found for key in draft.all_keys()]
-    replies = link.replies([(b"MEMORY", b"USAGE", key) for _, key in weighed])
+    replies = link.pipeline_raw([(b"MEMORY", b"USAGE", key) for _, key in weighed])
     for (draft, _), reply in zip(weighed, replies, strict=True):
         if isinstance(reply, ReplyError):
             draft.memory = None

@@ -103,7 +103,7 @@ class Permissions(NamedTuple):
 
 def facts(link: Link) -> Facts:
     """What the server says. 2 round trips."""
-    info, *found = link.replies(
+    info, *found = link.pipeline_raw(
         [(b"INFO", b"everything"), *[(b"CONFIG", b"GET", s.encode()) for s in SETTINGS]]
     )
     said: dict[str, str] = {}
@@ -122,7 +122,7 @@ def round_trips(link: Link, command: Command, count: int) -> list[float]:
     found = []
     for _ in range(count):
         begun = time.perf_counter()
-        link.call(*command)
+        link.execute(*command)
         found.append(time.perf_counter() - begun)
     return sorted(found)
 
@@ -130,13 +130,13 @@ def round_trips(link: Link, command: Command, count: int) -> list[float]:
 def clock_offset(link: Link) -> float:
     """How many seconds the server's clock is ahead of ours. 1 round trip."""
     begun = time.time()
-    seconds, micros = link.call(b"TIME")
+    seconds, micros = link.execute(b"TIME")
     return float(int(seconds) + int(micros) / 1e6 - (begun + time.time()) / 2)
 
 
 def size(link: Link) -> int | None:
     """How many keys the database has, None where that is not told. 1 round trip."""
-    (reply,) = link.replies([(b"DBSIZE",)])
+    (reply,) = link.pipeline_raw([(b"DBSIZE",)])
     return None if isinstance(reply, ReplyError) else int(reply)
 
 
@@ -158,18 +158,18 @@ def permissions(link: Link, namespace: str) -> Permissions:
     it takes a command in.
     """
     key = key_names.prefix(namespace, 0) + b"doctor"
-    if link.replies([(b"MULTI",), (b"DISCARD",)])[0] != b"OK":
+    if link.pipeline_raw([(b"MULTI",), (b"DISCARD",)])[0] != b"OK":
         return Permissions(("MULTI",), (), False, False)
     wanted = sorted((needed() | OPTIONAL.keys()) & _SPELLED.keys())
     commands: list[Command] = [(b"MULTI",)]
     commands += [
         tuple(key if word == "k" else word.encode() for word in _SPELLED[name]) for name in wanted
     ]
-    _, *replies, discarded = link.replies([*commands, (b"DISCARD",)])
+    _, *replies, discarded = link.pipeline_raw([*commands, (b"DISCARD",)])
     if isinstance(discarded, ReplyError):
-        link.hang_up()  # which discards it, too
-    replies += link.replies([(b"WATCH", key), (b"EXEC",)])
-    link.hang_up()  # and with it what is watched
+        link.disconnect_current()  # which discards it, too
+    replies += link.pipeline_raw([(b"WATCH", key), (b"EXEC",)])
+    link.disconnect_current()  # and with it what is watched
     refused = {
         name: str(reply)
         for name, reply in zip((*wanted, *_OUTSIDE), replies, strict=True)

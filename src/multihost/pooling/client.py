@@ -9,29 +9,31 @@ from typing import Any
 
 from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling.messages import Result, Task
-from multihost.pooling.reference import Ticket
+from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
 from multihost.proxies.queue import SimpleQueueProxy
-from multihost.wire.keys import beside
+from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops import queue as queue_ops
-from multihost.wire.ops.pool import Tag
-from multihost.wire.ops.taking import Places, Terms, arrived, take
+from multihost.wire.ops.pool import TaskTrailer
+from multihost.wire.ops.taking import Consumer, QueueSettings, acknowledge, receive
 
 __all__ = ["Client"]
 
-MOST = 10_000  # tasks under way; who makes more waits
-MOST_BYTES = 64 << 20  # the same, in bytes
+MAX_IN_FLIGHT = 10_000  # tasks under way; who makes more waits
+MAX_IN_FLIGHT_BYTES = 64 << 20  # the same, in bytes
 BATCH = 256  # tasks that are sent at once, and results that are taken
 BATCH_BYTES = 1 << 20
-PLAIN = Terms(0, "f", 0)
+PLAIN_PICKLER = QueueSettings(0, "f", 0)
 
 
 class Client:
     """One client of a pool. It knows tasks by their numbers, and the pool's cache by its job."""
 
-    def __init__(self, ticket: Ticket, cache: dict[int, Any], letter: str, attempts: int) -> None:
+    def __init__(
+        self, ticket: PoolReference, cache: dict[int, Any], letter: str, attempts: int
+    ) -> None:
         session = ticket.session
         self.handle = ticket.handle()
         self.codec = session.codec
@@ -39,10 +41,10 @@ class Client:
         self.letter = letter
         self.attempts = attempts
         self.failure: BaseException | None = None  # why nothing more can be expected
-        ident = beside(ticket.ident)
+        ident = colocated_ident(ticket.ident)
         results = session.handle(ident)
-        queue_ops.create(results, "SimpleQueue", PLAIN, (True, True))
-        session.made(results.keys)
+        queue_ops.create(results, "SimpleQueue", PLAIN_PICKLER, (True, True))
+        session.created(results.keys)
         # It keeps the queue of results, which expires when this process is killed.
         self._results: SimpleQueueProxy[Any] = SimpleQueueProxy(
             results, Token("SimpleQueue", ident, "0 0", session.origin)
@@ -62,7 +64,7 @@ class Client:
 
     def submit(self, task: Any) -> bool:
         """Send one task of the pool now, or say that it has failed; whether the client is open."""
-        entry = self._enter(task)
+        entry = self._add(task)
         if entry is not None:
             self._buffer.append(entry)
             self.flush()
@@ -70,19 +72,19 @@ class Client:
 
     def post(self, task: Any) -> bool:
         """Send a task soon, together with others."""
-        entry = self._enter(task)
+        entry = self._add(task)
         if entry is not None:
             self._buffer.append(entry)
             self._wanted.set()
         return not self._is_closed
 
-    def _enter(self, task: Any) -> tuple[tuple[int, int], bytes] | None:
+    def _add(self, task: Any) -> tuple[tuple[int, int], bytes] | None:
         """Pickle a task; None if that cannot be done, which is its result then."""
         job, index, func, args, kwds = task
         try:
             if self.failure is not None:
                 raise self.failure
-            tag = Tag(self.ident, self.letter, self.attempts, job, index)
+            tag = TaskTrailer(self.ident, self.letter, self.attempts, job, index)
             packed = Task(func, args, kwds).pack(self.codec, tag)
         except Exception as error:  # noqa: BLE001 - whatever the pickler raises
             self._set(job, index, (False, error))
@@ -100,7 +102,7 @@ class Client:
         return (job, index), packed
 
     def _is_crowded(self, size: int) -> bool:
-        return len(self._under_way) >= MOST or self._bytes + size > MOST_BYTES
+        return len(self._under_way) >= MAX_IN_FLIGHT or self._bytes + size > MAX_IN_FLIGHT_BYTES
 
     def send(self) -> None:
         """The thread that sends what others post while they make more. Returns when this client is
@@ -131,20 +133,20 @@ class Client:
             self._watch()
             queue_ops.put(self.handle, [packed for _, packed in batch], True, None)
         except Exception as error:  # noqa: BLE001 - it is what becomes of the tasks
-            self._give_up(batch, error)
+            self._fail_batch(batch, error)
         except BaseException:
-            self._give_up(
+            self._fail_batch(
                 batch, LinkLost("the sending of a task was interrupted: it may run or not")
             )
             raise
 
-    def _give_up(self, batch: list[tuple[tuple[int, int], bytes]], error: BaseException) -> None:
+    def _fail_batch(self, batch: list[tuple[tuple[int, int], bytes]], error: BaseException) -> None:
         for number, _ in batch:
             self._finish(number, (False, error))
 
     def _watch(self) -> None:
         """While there are tasks under way, look after the workers: they may all be dead."""
-        self.handle.session.enter(self.handle.keys)
+        self.handle.session.ensure_registered(self.handle.keys)
         ops.watch(self.handle, self._deleted)
         self._watchers.add(threading.get_ident())
 
@@ -153,16 +155,16 @@ class Client:
     def listen(self) -> None:
         """The thread that hears of results. Returns when the queue of results is deleted."""
         handle = self._results._handle
-        places = Places.of(handle, PLAIN)
-        places.life = handle.session.lease_ms  # results may be large, and nobody else wants them
+        places = Consumer.of(handle, PLAIN_PICKLER)
+        places.ttl = handle.session.lease_ms  # results may be large, and nobody else wants them
         count = 1
         try:
             while True:
-                items = take(handle, places, count, True, None)
+                items = receive(handle, places, count, True, None)
                 if not items:
                     continue
                 results = [Result.unpack(self.codec, i.value, self.attempts) for i in items]
-                arrived(handle, places, items)
+                acknowledge(handle, places, items)
                 count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
                 self._deliver(results)
                 del items, results
@@ -239,7 +241,7 @@ class Client:
             watched = self.handle.watched
             if watched is not None:
                 watched.waiters.difference_update(self._watchers)
-                watched.gone.discard(self._deleted)
+                watched.on_deleted.discard(self._deleted)
         self._wanted.set()
         try:
             object_ops.delete(self._results._handle)
@@ -247,7 +249,7 @@ class Client:
             pass  # and so is the queue
         except MultihostError as error:
             util.debug("the results of a pool expire: %s", error)
-            self.handle.link.rouse()
+            self.handle.link.interrupt_blocked()
 
 
 def chunks_for(length: int, workers: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, NamedTuple
 
-__all__ = ["Progress", "Tally"]
+__all__ = ["Progress", "TaskCounters"]
 
 FIELDS = 7
 
@@ -26,7 +26,7 @@ class Progress(NamedTuple):
         return self.begun - self.done - self.failed - self.lost
 
 
-class Tally:
+class TaskCounters:
     """Some numbers for each of some workers, of which only that one writes them, and who started
     it when it is dead.
 
@@ -36,7 +36,7 @@ class Tally:
     def __init__(self, workers: int) -> None:
         self._numbers: Any = RawArray("q", FIELDS * max(workers, 1))
 
-    def enter(self, slot: int, session: bytes) -> None:
+    def attach(self, slot: int, session: bytes) -> None:
         """The worker begins, with a session of this name: 16 bytes."""
         name = int.from_bytes(session[:8], "big"), int.from_bytes(session[8:], "big")
         self._numbers[FIELDS * slot + 5 : FIELDS * slot + 7] = name

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from multihost.errors import ManagerClosed, MultihostError, ObjectGone, WorkerLost
 from multihost.pooling.client import Client
-from multihost.pooling.parent_watch import Lifeline
-from multihost.pooling.reference import Ticket
-from multihost.pooling.supervisor import Crew
-from multihost.pooling.worker_loop import GONE
+from multihost.pooling.parent_watch import ParentWatch
+from multihost.pooling.reference import PoolReference
+from multihost.pooling.supervisor import WorkerSupervisor
+from multihost.pooling.worker_loop import POOL_DELETED
 from multihost.wire.ops import object as object_ops
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "TERMINATE",
     "Cache",
     "Notifier",
-    "Parts",
+    "PoolParts",
     "delete_pool",
     "start_threads",
     "terminate",
@@ -70,22 +70,22 @@ class Cache(dict[int, Any]):
             self._notifier.put(None)
 
 
-class Parts(NamedTuple):
+class PoolParts(NamedTuple):
     """What the threads of a pool share; none of it refers to the pool."""
 
     client: Client
-    crew: Crew
+    supervisor: WorkerSupervisor
     cache: Cache
     tasks: queue.SimpleQueue[Any]
     notifier: Notifier
-    lifeline: Lifeline
+    parent_watch: ParentWatch
     threads: list[Any]  # that look after workers, make tasks, hear of results, send tasks
     manager: Any  # to shut down at the end, or None
 
 
-def start_threads(parts: Parts) -> None:
+def start_threads(parts: PoolParts) -> None:
     """Begin."""
-    for target in (look_after_workers, make_tasks, hear_of_results, send_tasks):
+    for target in (handle_workers, handle_tasks, handle_results, send_tasks):
         thread: Any = threading.Thread(
             target=target, args=(parts,), name=f"multihost-pool-{target.__name__}", daemon=True
         )
@@ -95,22 +95,22 @@ def start_threads(parts: Parts) -> None:
         thread.start()
 
 
-def look_after_workers(parts: Parts) -> None:
+def handle_workers(parts: PoolParts) -> None:
     """Replace workers that have ended, until the pool has."""
     me: Any = threading.current_thread()
-    crew, notifier, client = parts.crew, parts.notifier, parts.client
+    crew, notifier, client = parts.supervisor, parts.notifier, parts.client
     while me._state == RUN or (parts.cache and me._state != TERMINATE):
         for process in crew.reap():
             util.debug("cleaning up worker")
-            if process.exitcode == GONE and client.failure is None:
+            if process.exitcode == POOL_DELETED and client.failure is None:
                 client.fail(ObjectGone("the pool was terminated or deleted by another process"))
-        if client.failure is None and crew.trouble is None:
+        if client.failure is None and crew.failure is None:
             try:
-                crew.fill()
+                crew.ensure_workers()
             except OSError as error:
-                crew.trouble = f"no process can be started: {error}"
-        if crew.trouble is not None and client.failure is None:
-            client.fail(WorkerLost(f"this pool has no workers: {crew.trouble}"))
+                crew.failure = f"no process can be started: {error}"
+        if crew.failure is not None and client.failure is None:
+            client.fail(WorkerLost(f"this pool has no workers: {crew.failure}"))
         if client.failure is not None:
             crew.terminate()
         for ready in wait([*crew.sentinels, notifier.reader]):
@@ -123,28 +123,28 @@ def look_after_workers(parts: Parts) -> None:
     util.debug("worker handler exiting")
 
 
-def _leave(parts: Parts) -> None:
+def _leave(parts: PoolParts) -> None:
     """Leave the pool to others, or delete it."""
-    ticket = parts.crew.orders.ticket
+    ticket = parts.supervisor.config.reference
     parts.client.close()
-    if parts.crew.orders.patient:
-        parts.crew.terminate()
-    elif parts.crew.size:
+    if parts.supervisor.config.graceful_sigterm:
+        parts.supervisor.terminate()
+    elif parts.supervisor.size:
         delete_pool(ticket)
 
 
-def delete_pool(ticket: Ticket) -> None:
+def delete_pool(reference: PoolReference) -> None:
     """Delete the pool for everyone. 2 round trips."""
     try:
-        object_ops.delete(ticket.handle())
-        ticket.session.let_go(ticket.ident)
+        object_ops.delete(reference.handle())
+        reference.session.decref(reference.ident)
     except ManagerClosed:
         pass  # and so is the pool
     except MultihostError as error:
         util.debug("a pool expires: %s", error)
 
 
-def make_tasks(parts: Parts) -> None:
+def handle_tasks(parts: PoolParts) -> None:
     """Send the tasks that maps are made of."""
     me: Any = threading.current_thread()
     client = parts.client
@@ -168,7 +168,7 @@ def make_tasks(parts: Parts) -> None:
     util.debug("task handler exiting")
 
 
-def hear_of_results(parts: Parts) -> None:
+def handle_results(parts: PoolParts) -> None:
     """Hear of results."""
     parts.client.listen()
     if parts.client.failure is not None:
@@ -176,12 +176,12 @@ def hear_of_results(parts: Parts) -> None:
     util.debug("result handler exiting")
 
 
-def send_tasks(parts: Parts) -> None:
+def send_tasks(parts: PoolParts) -> None:
     """Send them together while more are made."""
     parts.client.send()
 
 
-def terminate(parts: Parts) -> None:
+def terminate(parts: PoolParts) -> None:
     """End now, whatever is under way."""
     workers, *others = parts.threads
     for thread in parts.threads:
@@ -190,16 +190,16 @@ def terminate(parts: Parts) -> None:
     here = threading.current_thread()
     if here is not workers:
         workers.join()  # it would replace those that are terminated
-    parts.crew.terminate()
+    parts.supervisor.terminate()
     parts.client.close()
     parts.tasks.put(None)
-    parts.crew.join()
-    if not parts.crew.orders.patient and parts.crew.size:
-        delete_pool(parts.crew.orders.ticket)
+    parts.supervisor.join()
+    if not parts.supervisor.config.graceful_sigterm and parts.supervisor.size:
+        delete_pool(parts.supervisor.config.reference)
     for thread in others:
         if here is not thread:
             thread.join()
-    parts.lifeline.discard()
+    parts.parent_watch.discard()
     parts.notifier.close()
     if parts.manager is not None:
         parts.manager.shutdown()

@@ -9,10 +9,10 @@ from typing import Any
 
 from multihost.errors import MultihostError
 from multihost.pooling.handlers import INIT, delete_pool
-from multihost.pooling.reference import Ticket
+from multihost.pooling.reference import PoolReference
 from multihost.pooling.shared_pool import SharedPool
 
-__all__ = ["ManagedPool", "PoolRefused", "refusable"]
+__all__ = ["ManagedPool", "PoolRefused", "raise_as_stdlib"]
 
 
 class ManagedPool(SharedPool):
@@ -23,15 +23,15 @@ class ManagedPool(SharedPool):
     def terminate(self) -> None:
         """As there: for every process that has an unnamed pool; of a named one for this client."""
         super().terminate()
-        if self._crew.size == 0 and self.name is None:
-            delete_pool(self._ticket)
+        if self._supervisor.size == 0 and self.name is None:
+            delete_pool(self._reference)
 
     def __del__(self) -> None:
         """It ends with its manager at the latest, and need not be closed, as the one there."""
 
     def __reduce__(self) -> Any:
         client = self._client
-        return _attached, (self._ticket, client.letter, client.attempts)
+        return _attached, (self._reference, client.letter, client.attempts)
 
 
 class PoolRefused(ValueError, RemoteError):
@@ -43,7 +43,7 @@ class PoolRefused(ValueError, RemoteError):
         return str(self.args[0])
 
 
-def refusable(make: Callable[..., ManagedPool], *args: Any, **kwds: Any) -> ManagedPool:
+def raise_as_stdlib(make: Callable[..., ManagedPool], *args: Any, **kwds: Any) -> ManagedPool:
     """Make a pool for a manager; what is refused can be caught as there, too."""
     try:
         return make(*args, **kwds)
@@ -53,10 +53,10 @@ def refusable(make: Callable[..., ManagedPool], *args: Any, **kwds: Any) -> Mana
         raise PoolRefused(*error.args) from None
 
 
-def _attached(ticket: Ticket, letter: str, attempts: int) -> ManagedPool:
+def _attached(reference: PoolReference, letter: str, attempts: int) -> ManagedPool:
     pool = ManagedPool.__new__(ManagedPool)
     pool._context = multiprocessing.get_context()
     pool._state = INIT
-    pool._open(ticket, 0, letter, attempts)
+    pool._open(reference, 0, letter, attempts)
     pool._start()
     return pool

@@ -9,7 +9,7 @@ from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-def
 from typing import Any, NamedTuple
 
 from multihost.errors import BadPayload, WorkerLost
-from multihost.wire.ops.pool import LOST, NUMBER, TAG, Tag
+from multihost.wire.ops.pool import LOST, NUMBER, TRAILER_SIZE, TaskTrailer
 from multihost.wire.values.codec import Codec
 
 __all__ = ["PICKLERS", "Result", "Task", "dumps_of", "pickler_of", "pickles"]
@@ -24,15 +24,15 @@ class Task(NamedTuple):
     args: tuple[Any, ...]
     kwds: dict[str, Any]
 
-    def pack(self, codec: Codec, tag: Tag) -> bytes:
+    def pack(self, codec: Codec, tag: TaskTrailer) -> bytes:
         """Raises what the pickler raises."""
         numbered = (tag.job, tag.number, *self)
         return codec.pickle(numbered, dumps_of(tag.pickler)) + tag.pack()
 
     @classmethod
-    def unpack(cls, codec: Codec, packed: bytes, tag: Tag) -> Task:
+    def unpack(cls, codec: Codec, packed: bytes, tag: TaskTrailer) -> Task:
         """Raises what the unpickler raises, BadPayload among it."""
-        job, number, *task = codec.load(packed[:-TAG])
+        job, number, *task = codec.load(packed[:-TRAILER_SIZE])
         if (job, number) != (tag.job, tag.number):
             raise BadPayload("a task has the number of another one")
         return cls(*task)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-__all__ = ["Lifeline"]
+__all__ = ["ParentWatch"]
 
 
-class Lifeline:
+class ParentWatch:
     """A pipe whose one end only the parent has: when it ends the child reads the end of the pipe.
 
     The sentinel of :func:`multiprocessing.parent_process` does not do: children that are forked
@@ -44,7 +44,7 @@ class Lifeline:
         self.close()
         self.out.close()
 
-    def at_end(self, action: Callable[[], object]) -> None:
+    def on_parent_exit(self, action: Callable[[], object]) -> None:
         """In the child: do something when the parent is gone. Owns a thread from now on."""
 
         def watch() -> None:
@@ -54,7 +54,7 @@ class Lifeline:
         threading.Thread(target=watch, name="multihost-lifeline", daemon=True).start()
 
 
-_lines: weakref.WeakSet[Lifeline] = weakref.WeakSet()
+_lines: weakref.WeakSet[ParentWatch] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:

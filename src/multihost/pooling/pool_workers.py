@@ -18,19 +18,19 @@ from typing import Any, Literal, NamedTuple
 
 from multihost.errors import WorkerLost
 from multihost.managers import RedisManager
-from multihost.pooling.counters import Progress, Tally
-from multihost.pooling.parent_watch import Lifeline
-from multihost.pooling.reference import Ticket, ident_of, session_of
-from multihost.pooling.supervisor import Crew
-from multihost.pooling.worker_loop import GONE, Orders
+from multihost.pooling.counters import Progress, TaskCounters
+from multihost.pooling.parent_watch import ParentWatch
+from multihost.pooling.reference import PoolReference, ident_of, session_of
+from multihost.pooling.supervisor import WorkerSupervisor
+from multihost.pooling.worker_loop import POOL_DELETED, WorkerConfig
 from multihost.wire.ops import pool as ops
 
-__all__ = ["Event", "Progress", "Workers", "serve"]
+__all__ = ["WorkerEvent", "Progress", "Workers", "serve"]
 
-APART = 0.1  # seconds between two events of progress, at least
+START_INTERVAL = 0.1  # seconds between two events of progress, at least
 
 
-class Event(NamedTuple):
+class WorkerEvent(NamedTuple):
     """Something that the caller of :func:`serve` may want to log or to show.
 
     ``kind`` is ``"started"``, ``"ended"`` or ``"lost"`` (it was killed, or crashed) for a worker
@@ -44,7 +44,7 @@ class Event(NamedTuple):
     exitcode: int | None = None
 
 
-class _Bell:
+class _ProgressPipe:
     """A pipe that workers write to when something has happened, unless nobody has heard of the last
     time.
     """
@@ -59,11 +59,11 @@ class _Bell:
     def __setstate__(self, in_: Any) -> None:
         self._in = in_
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         with contextlib.suppress(OSError):  # it is full of rings, or nobody listens any more
             os.write(self._in.fileno(), b".")
 
-    def heard(self) -> None:
+    def drain(self) -> None:
         os.read(self.out.fileno(), 1 << 16)
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class Workers:
         processes: int | None = None,
         *,
         context: Any = None,
-        on_event: Callable[[Event], object] | None = None,
+        on_event: Callable[[WorkerEvent], object] | None = None,
         until_deleted: bool = False,
     ) -> None:
         if processes is not None and processes < 1:
@@ -99,32 +99,34 @@ class Workers:
         self._on_event = on_event
         self._until_deleted = until_deleted
         size = processes or getattr(os, "process_cpu_count", os.cpu_count)() or 1
-        self._lifeline = Lifeline()
-        self._tally = Tally(size)
-        self._bell = None if on_event is None else _Bell()
-        orders = Orders(
-            Ticket(self._session, self._ident),
-            self._lifeline,
-            self._tally,
-            self._bell,
-            joins=True,
-            patient=True,
-            deaf=True,
+        self._parent_watch = ParentWatch()
+        self._counters = TaskCounters(size)
+        self._progress_pipe = None if on_event is None else _ProgressPipe()
+        orders = WorkerConfig(
+            PoolReference(self._session, self._ident),
+            self._parent_watch,
+            self._counters,
+            self._progress_pipe,
+            reads_settings=True,
+            graceful_sigterm=True,
+            ignore_sigint=True,
         )
-        self._crew = Crew(context or multiprocessing.get_context("spawn"), size, orders)
+        self._supervisor = WorkerSupervisor(
+            context or multiprocessing.get_context("spawn"), size, orders
+        )
         self._out, self._in = multiprocessing.Pipe(duplex=False)
-        self._told = Progress(0, 0, 0, 0)
+        self._reported = Progress(0, 0, 0, 0)
         self._is_stopping = False
 
     @property
     def progress(self) -> Progress:
         """What all workers have done so far. No round trip."""
-        return self._tally.progress()
+        return self._counters.progress()
 
     @property
     def pids(self) -> list[int]:
         """The processes that run now."""
-        return [process.pid for process in self._crew.processes if process.pid]
+        return [process.pid for process in self._supervisor.processes if process.pid]
 
     def stop(self) -> None:
         """Take no more tasks, finish those that have begun, and return from :meth:`run`. Any thread
@@ -140,10 +142,10 @@ class Workers:
         """
         try:
             self._create()
-            self._fill()
-            while self._crew.processes or not self._is_stopping:
+            self._ensure_workers()
+            while self._supervisor.processes or not self._is_stopping:
                 self._wait()
-                self._tell("progress")
+                self._emit("progress")
             return self.progress
         finally:
             self._end()
@@ -151,68 +153,70 @@ class Workers:
     def _create(self) -> None:
         ops.create(self._session.handle(self._ident))
 
-    def _fill(self) -> None:
+    def _ensure_workers(self) -> None:
         before = set(self.pids)
-        self._crew.fill()
+        self._supervisor.ensure_workers()
         for pid in self.pids:
             if pid not in before:
-                self._tell("started", pid)
+                self._emit("started", pid)
 
     def _wait(self) -> None:
         """For one thing to happen, or a while after the last progress."""
-        bell = [] if self._bell is None else [self._bell.out]
-        ready = wait([*self._crew.sentinels, self._out, *bell])
+        bell = [] if self._progress_pipe is None else [self._progress_pipe.out]
+        ready = wait([*self._supervisor.sentinels, self._out, *bell])
         if self._out in ready:
             self._stop()
         if bell and bell[0] in ready and len(ready) == 1:
-            wait([*self._crew.sentinels, self._out], APART)  # more rings than anybody wants to hear
+            wait(
+                [*self._supervisor.sentinels, self._out], START_INTERVAL
+            )  # more rings than anybody wants to hear
         if bell and bell[0] in ready:
-            self._bell.heard()  # type: ignore[union-attr]
-        ended = list(self._crew.reap())
+            self._progress_pipe.drain()  # type: ignore[union-attr]
+        ended = list(self._supervisor.reap())
         for process in ended:
             kind = "ended" if self._is_orderly(process) else "lost"
-            self._tell(kind, process.pid, process.exitcode)
+            self._emit(kind, process.pid, process.exitcode)
         if ended and not self._is_stopping:
             self._replace(ended)
 
     def _is_orderly(self, process: BaseProcess) -> bool:
         """Whether it ended as it should; one that is told to stop while it starts just stops."""
         asked = self._is_stopping and process.exitcode == -signal.SIGTERM
-        return asked or process.exitcode in (0, GONE)
+        return asked or process.exitcode in (0, POOL_DELETED)
 
     def _replace(self, ended: list[BaseProcess]) -> None:
-        if any(process.exitcode == GONE for process in ended):
+        if any(process.exitcode == POOL_DELETED for process in ended):
             if self._until_deleted:
                 self._stop()
                 return
             self._create()
-        if self._crew.trouble is not None:
-            raise WorkerLost(f"no worker for {self._ident[2:]!r}: {self._crew.trouble}")
-        self._fill()
+        if self._supervisor.failure is not None:
+            raise WorkerLost(f"no worker for {self._ident[2:]!r}: {self._supervisor.failure}")
+        self._ensure_workers()
 
     def _stop(self) -> None:
         if self._out.poll():
             self._out.recv_bytes()
         if self._is_stopping:
-            self._crew.kill()
+            self._supervisor.kill()
         else:
-            self._crew.terminate()
+            self._supervisor.terminate()
         self._is_stopping = True
-        self._tell("stopping")
+        self._emit("stopping")
 
-    def _tell(self, kind: Any, pid: int | None = None, exitcode: int | None = None) -> None:
+    def _emit(self, kind: Any, pid: int | None = None, exitcode: int | None = None) -> None:
         progress = self.progress
-        if self._on_event is None or (kind == "progress" and progress == self._told):
+        if self._on_event is None or (kind == "progress" and progress == self._reported):
             return
-        self._told = progress
-        self._on_event(Event(kind, progress, pid, exitcode))
+        self._reported = progress
+        self._on_event(WorkerEvent(kind, progress, pid, exitcode))
 
     def _end(self) -> None:
-        self._crew.kill()
-        self._crew.join()
-        self._lifeline.discard()
-        if self._bell is not None:
-            self._bell.close()
+        self._supervisor.kill()
+        self._supervisor.join()
+        self._parent_watch.discard()
+        if self._progress_pipe is not None:
+            self._progress_pipe.close()
         for end in (self._out, self._in):
             end.close()
         if self._own:
@@ -225,7 +229,7 @@ def serve(
     processes: int | None = None,
     *,
     context: Any = None,
-    on_event: Callable[[Event], object] | None = None,
+    on_event: Callable[[WorkerEvent], object] | None = None,
     until_deleted: bool = False,
 ) -> Progress:
     """Run workers for a named pool until SIGTERM or Ctrl-C; what they have done.

@@ -7,10 +7,10 @@ from typing import Any
 from multihost.wire.keys import check_name
 from multihost.wire.session import Handle, Session, registry
 
-__all__ = ["Ticket", "session_of"]
+__all__ = ["PoolReference", "session_of"]
 
 
-class Ticket:
+class PoolReference:
     """Which pool. It can be pickled, and then holds no secret, but for a child that is spawned."""
 
     def __init__(self, session: Session, ident: str) -> None:
@@ -28,11 +28,11 @@ class Ticket:
 
     def __reduce__(self) -> Any:
         session = self.session
-        return _found, (session.origin, self.ident, registry.heirloom(session))
+        return _found, (session.origin, self.ident, registry.inherited_credentials(session))
 
 
-def _found(origin: registry.Origin, ident: str, heirloom: bytes | None) -> Ticket:
-    return Ticket(registry.find(origin, heirloom), ident)
+def _found(origin: registry.Origin, ident: str, inherited: bytes | None) -> PoolReference:
+    return PoolReference(registry.find(origin, inherited), ident)
 
 
 def session_of(manager: Any) -> Session:

@@ -12,7 +12,7 @@ from multiprocessing import util
 from typing import Any
 
 from multihost.pooling.client import Client, chunks_for
-from multihost.pooling.counters import Tally
+from multihost.pooling.counters import TaskCounters
 from multihost.pooling.handlers import (
     CLOSE,
     INIT,
@@ -20,17 +20,17 @@ from multihost.pooling.handlers import (
     TERMINATE,
     Cache,
     Notifier,
-    Parts,
+    PoolParts,
     start_threads,
     terminate,
 )
 from multihost.pooling.messages import pickler_of
-from multihost.pooling.parent_watch import Lifeline
-from multihost.pooling.reference import Ticket, ident_of, session_of
+from multihost.pooling.parent_watch import ParentWatch
+from multihost.pooling.reference import PoolReference, ident_of, session_of
 from multihost.pooling.statistics import PoolStatistics, statistics
-from multihost.pooling.supervisor import Crew
-from multihost.pooling.worker_loop import Orders
-from multihost.wire.keys import beside
+from multihost.pooling.supervisor import WorkerSupervisor
+from multihost.pooling.worker_loop import WorkerConfig
+from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
 from multihost.wire.session import Session
@@ -65,23 +65,25 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
             raise ValueError(f"attempts is at least 1, not {attempts}")
         letter = pickler_of(pickler)
         session = session_of(manager)
-        ident = beside("u:") if name is None else ident_of(name)
+        ident = colocated_ident("u:") if name is None else ident_of(name)
         handle = session.handle(ident)
         ops.create(handle)
         if name is None:
-            session.made(handle.keys)
-            session.hold(handle.keys)
+            session.created(handle.keys)
+            session.incref(handle.keys)
         else:
-            _tell(session, ident, (initializer, tuple(initargs), maxtasksperchild))
+            _publish_settings(session, ident, (initializer, tuple(initargs), maxtasksperchild))
         self._context = context or multiprocessing.get_context()
-        self._open(Ticket(session, ident), size, letter, attempts, manager if shut_down else None)
-        self._crew.orders = self._crew.orders._replace(
+        self._open(
+            PoolReference(session, ident), size, letter, attempts, manager if shut_down else None
+        )
+        self._supervisor.config = self._supervisor.config._replace(
             initializer=initializer,
             initargs=tuple(initargs),
             maxtasks=maxtasksperchild,
-            joins=name is not None,
+            reads_settings=name is not None,
             client=self._client.ident,
-            patient=name is not None,
+            graceful_sigterm=name is not None,
         )
         self._manager = manager
         self._start()
@@ -89,32 +91,34 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
     # beginning
 
     def _open(
-        self, ticket: Ticket, size: int, letter: str, attempts: int, manager: Any = None
+        self, reference: PoolReference, size: int, letter: str, attempts: int, manager: Any = None
     ) -> None:
         """Make everything that a client has."""
         self._pid = os.getpid()
-        self._ticket = ticket
+        self._reference = reference
         self._ctx = self._context
         self._processes = size
         self._change_notifier = notifier = Notifier()
         self._cache = cache = Cache(notifier)
         self._taskqueue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._client = Client(ticket, cache, letter, attempts)
-        lifeline = Lifeline()
-        self._crew = Crew(self._context, size, Orders(ticket, lifeline, Tally(size)))
-        self._pool = self._crew.processes
-        self._parts = Parts(
-            self._client, self._crew, cache, self._taskqueue, notifier, lifeline, [], manager
+        self._client = Client(reference, cache, letter, attempts)
+        lifeline = ParentWatch()
+        self._supervisor = WorkerSupervisor(
+            self._context, size, WorkerConfig(reference, lifeline, TaskCounters(size))
+        )
+        self._pool = self._supervisor.processes
+        self._parts = PoolParts(
+            self._client, self._supervisor, cache, self._taskqueue, notifier, lifeline, [], manager
         )
 
     def _start(self) -> None:
         """Start workers and threads."""
         parts = self._parts
         try:
-            self._crew.fill()
+            self._supervisor.ensure_workers()
         except Exception:
-            self._crew.terminate()
-            self._crew.join()
+            self._supervisor.terminate()
+            self._supervisor.join()
             self._client.close()
             raise
         start_threads(parts)
@@ -133,7 +137,7 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
         """In a forked child: become another client of the same pool, without workers."""
         state = self._state
         client = self._client
-        self._open(self._ticket, 0, client.letter, client.attempts)
+        self._open(self._reference, 0, client.letter, client.attempts)
         if state == RUN:
             self._start()
 
@@ -152,9 +156,9 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
         1 round trip.
         """
         self._check_running()
-        return self._apply_soon(func, args, kwds, callback, error_callback, soon=False)
+        return self._apply_batched(func, args, kwds, callback, error_callback, batched=False)
 
-    def _apply_soon(
+    def _apply_batched(
         self,
         func: Callable[..., Any],
         args: Iterable[Any],
@@ -162,11 +166,11 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
         callback: Callable[[Any], object] | None,
         error_callback: Callable[[BaseException], object] | None,
         *,
-        soon: bool,
+        batched: bool,
     ) -> Any:
         """The same, also while the pool closes; with ``soon`` together with others."""
         result = _stdlib.ApplyResult(self, callback, error_callback)
-        send = self._client.post if soon else self._client.submit
+        send = self._client.post if batched else self._client.submit
         send((result._job, 0, func, args, kwds))
         return result
 
@@ -188,23 +192,23 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
 
     def _workers(self) -> int:
         """How many workers there are; of a named pool, on all hosts."""
-        if self._ticket.name is None:
+        if self._reference.name is None:
             return self._processes
         return max(len(self.statistics().workers), self._processes, 1)
 
     def _repopulate_pool(self) -> None:
-        self._crew.fill()
+        self._supervisor.ensure_workers()
 
     # more than the standard library
 
     @property
     def name(self) -> str | None:
         """The name of the pool, None if it has none. No round trip."""
-        return self._ticket.name
+        return self._reference.name
 
     def statistics(self) -> PoolStatistics:
         """What the server knows: tasks, and workers on all hosts. 3 round trips, O(workers)."""
-        return statistics(self._ticket.session, self._ticket.ident)
+        return statistics(self._reference.session, self._reference.ident)
 
     def delete(self) -> None:
         """Delete a named pool for everyone, with the tasks that wait; its workers are told.
@@ -212,7 +216,7 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
         2 round trips. Who waits for results of tasks that were not done gets ObjectGone, about as
         soon as who waits for a killed worker.
         """
-        object_ops.delete(self._ticket.handle())
+        object_ops.delete(self._reference.handle())
 
     # the end
 
@@ -257,7 +261,7 @@ def _checked_size(
     return processes
 
 
-def _tell(session: Session, ident: str, wanted: tuple[Any, ...]) -> None:
+def _publish_settings(session: Session, ident: str, wanted: tuple[Any, ...]) -> None:
     """Tell the workers of a named pool how to begin, or find that they were told the same."""
     codec = session.codec
     packed = codec.pickle(wanted)
@@ -265,7 +269,7 @@ def _tell(session: Session, ident: str, wanted: tuple[Any, ...]) -> None:
         raise ValueError(
             "the initargs of a named pool may hold named objects only: it outlives unnamed ones"
         )
-    found = ops.record(session.handle(ident), packed)
+    found = ops.get_or_set_settings(session.handle(ident), packed)
     if found != packed and wanted != (None, (), None):
         raise ValueError(
             f"the pool {ident[2:]!r} was made with another initializer, other initargs or another "

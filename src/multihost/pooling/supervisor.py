@@ -9,39 +9,39 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from multihost.errors import MultihostError
-from multihost.pooling.worker_loop import UNPREPARED, Orders, work
+from multihost.pooling.worker_loop import INITIALIZER_FAILED, WorkerConfig, work
 from multihost.wire.ops import pool as ops
 
-__all__ = ["Crew"]
+__all__ = ["WorkerSupervisor"]
 
-PATIENCE = 3  # how often in a row each worker may end before it is ready
+MAX_EARLY_EXITS = 3  # how often in a row each worker may end before it is ready
 
 
-class Crew:
+class WorkerSupervisor:
     """So many processes that follow the same orders."""
 
-    def __init__(self, context: Any, size: int, orders: Orders) -> None:
+    def __init__(self, context: Any, size: int, orders: WorkerConfig) -> None:
         self.context = context
         self.size = size
-        self.orders = orders
+        self.config = orders
         self.processes: list[BaseProcess] = []
-        self.trouble: str | None = None  # why it is of no use to start more
+        self.failure: str | None = None  # why it is of no use to start more
         self._slots: dict[int, int] = {}  # by pid
         self._ready: dict[int, int] = {}  # how many of a slot were ready when the last one started
         self._failed = 0
         self._lock = threading.Lock()
 
-    def fill(self) -> None:
+    def ensure_workers(self) -> None:
         """Start processes until there are enough."""
         with self._lock:
-            self._fill()
+            self._ensure_workers()
 
-    def _fill(self) -> None:
+    def _ensure_workers(self) -> None:
         taken = {self._slots[process.pid] for process in self.processes if process.pid}
         free = [slot for slot in range(self.size) if slot not in taken]
         for slot in free[: self.size - len(self.processes)]:
-            self._ready[slot] = self.orders.tally.readiness(slot)
-            process = self.context.Process(target=work, args=(self.orders, slot))
+            self._ready[slot] = self.config.counters.readiness(slot)
+            process = self.context.Process(target=work, args=(self.config, slot))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
             process.start()
@@ -58,28 +58,28 @@ class Crew:
             self.processes.remove(process)
             slot = self._slots.pop(process.pid, None) if process.pid else None
             if slot is not None:
-                self._judge(process, slot)
-                self.orders.tally.dead(slot)
+                self._record_exit(process, slot)
+                self.config.counters.dead(slot)
                 if process.exitcode and process.exitcode < 0:
-                    self._bury(slot)
+                    self._report_dead_worker(slot)
             yield process
 
-    def _bury(self, slot: int) -> None:
+    def _report_dead_worker(self, slot: int) -> None:
         """Others would find out in a second that it was killed."""
         try:
-            ops.bury(self.orders.ticket.handle(), self.orders.tally.session(slot))
+            ops.reap_worker(self.config.reference.handle(), self.config.counters.session(slot))
         except MultihostError as error:
             util.debug("others are not told of a dead worker: %s", error)
 
-    def _judge(self, process: BaseProcess, slot: int) -> None:
-        if process.exitcode == UNPREPARED:
-            self.trouble = "the initializer raised an exception in a worker, which has printed it"
-        elif self.orders.tally.readiness(slot) > self._ready[slot]:
+    def _record_exit(self, process: BaseProcess, slot: int) -> None:
+        if process.exitcode == INITIALIZER_FAILED:
+            self.failure = "the initializer raised an exception in a worker, which has printed it"
+        elif self.config.counters.readiness(slot) > self._ready[slot]:
             self._failed = 0
         else:
             self._failed += 1
-            if self._failed >= PATIENCE * self.size:
-                self.trouble = (
+            if self._failed >= MAX_EARLY_EXITS * self.size:
+                self.failure = (
                     f"workers end before they are ready, the last one with exit code "
                     f"{process.exitcode}"
                 )

@@ -38,7 +38,7 @@ class Token(NamedTuple):
 
     typeid: str
     ident: str
-    detail: str  # the parameters of the object, or the host that has it
+    parameters: str  # the parameters of the object, or the host that has it
     origin: registry.Origin | None  # None: where the container is that it was stored in
 
     @property
@@ -94,8 +94,8 @@ class BaseProxy:
         set_(self, "_manager", manager)
         if handle.keys.name is None:
             session = handle.session
-            session.hold(handle.keys)
-            finalizer = weakref.finalize(self, session.let_go, token.ident)
+            session.incref(handle.keys)
+            finalizer = weakref.finalize(self, session.decref, token.ident)
             finalizer.atexit = False
 
     _handle: Handle
@@ -133,15 +133,15 @@ class BaseProxy:
         handle, token = self._handle, self._token
         codec = handle.codec
         payload = codec.dump_call(token.ident, methodname, args, kwds or {})
-        answer, host = results.call(handle, token.detail, payload)
-        if host != token.detail:
-            object.__setattr__(self, "_token", token._replace(detail=host))
+        answer, host = results.call(handle, token.parameters, payload)
+        if host != token.parameters:
+            object.__setattr__(self, "_token", token._replace(parameters=host))
         if answer[0] == results.VALUE:
             return codec.load(answer[1:])
         other = codec.load(answer[1:])
         if other[0] == results.PROXY:
-            return found(handle.session, self._manager, other)
-        raise results.failed(codec, other)
+            return proxy_from_answer(handle.session, self._manager, other)
+        raise results.decode_error(codec, other)
 
     def _getvalue(self) -> Any:
         """A copy of the object as a plain Python object; proxies inside it stay proxies."""
@@ -163,7 +163,7 @@ class BaseProxy:
         return self._getvalue()
 
     def __reduce__(self) -> tuple[Callable[..., BaseProxy], tuple[Any, ...]]:
-        return rebuild_hosted, (recipe(self), *_address(self))
+        return rebuild_hosted, (rebuild_args(self), *_address(self))
 
 
 class NativeProxy(BaseProxy):
@@ -218,39 +218,39 @@ def _address(proxy: BaseProxy) -> tuple[Any, ...]:
     session, token = proxy._handle.session, proxy._token
     unnamed = proxy._handle.keys.name is None
     if unnamed:
-        session.share(token.ident)
-    if pickled(token.ident, unnamed, session.place):
+        session.mark_shared(token.ident)
+    if pickled(token.ident, unnamed, session.server):
         return (token._replace(origin=None),)
-    heirloom = registry.heirloom(session)
+    heirloom = registry.inherited_credentials(session)
     return (token, heirloom) if heirloom else (token,)
 
 
-def _session_of(token: Token, heirloom: bytes | None) -> Session:
+def _session_of(token: Token, inherited: bytes | None) -> Session:
     if token.origin is not None:
-        return registry.find(token.origin, heirloom)
+        return registry.find(token.origin, inherited)
     session = home()
     if session is None:
         raise BadPayload("the bytes of a stored proxy were taken out of their container")
     return session  # type: ignore[no-any-return]
 
 
-def rebuild(cls: type[NativeProxy], token: Token, heirloom: bytes | None = None) -> NativeProxy:
+def rebuild(cls: type[NativeProxy], token: Token, inherited: bytes | None = None) -> NativeProxy:
     """Make a proxy of what was pickled."""
-    session = _session_of(token, heirloom)
+    session = _session_of(token, inherited)
     origin = token.origin or session.origin
     return cls(session.handle(token.ident), token._replace(origin=origin))
 
 
 # -- objects that a process hosts
 
-_builders: dict[str, Callable[..., Any]] = {}
+_factories: dict[str, Callable[..., Any]] = {}
 """How a proxy is made of what the recipe in its pickle starts with; see proxies.hosted."""
 
 proxytypes: dict[str, Callable[..., BaseProxy]] = {}
 """The proxies of typeids that are known everywhere."""
 
 
-def recipe(proxy: BaseProxy) -> tuple[Any, ...]:
+def rebuild_args(proxy: BaseProxy) -> tuple[Any, ...]:
     """How the receiver of a pickle makes such a proxy."""
     cls = type(proxy)
     if proxy._isauto:
@@ -260,16 +260,16 @@ def recipe(proxy: BaseProxy) -> tuple[Any, ...]:
     return "class", getattr(cls, "_registered_", cls)
 
 
-def rebuild_hosted(how: tuple[Any, ...], token: Token, heirloom: bytes | None = None) -> BaseProxy:
+def rebuild_hosted(how: tuple[Any, ...], token: Token, inherited: bytes | None = None) -> BaseProxy:
     """Make a proxy of what was pickled."""
-    origin = token.origin or _session_of(token, heirloom).origin
-    if heirloom is not None:
-        registry.find(origin, heirloom)
+    origin = token.origin or _session_of(token, inherited).origin
+    if inherited is not None:
+        registry.find(origin, inherited)
     kind, *args = how
-    return _builders[kind](*args, token._replace(origin=origin), None)  # type: ignore[no-any-return]
+    return _factories[kind](*args, token._replace(origin=origin), None)  # type: ignore[no-any-return]
 
 
-def claimed(session: Session, answer: Any) -> tuple[Token, Any]:
+def token_from_answer(session: Session, answer: Any) -> tuple[Token, Any]:
     """The token of an object that a host created, or found, for this process; what it exposes.
 
     The object is kept until there was a proxy of it, and the last one is gone.
@@ -277,16 +277,16 @@ def claimed(session: Session, answer: Any) -> tuple[Token, Any]:
     _, typeid, exposed, ident, host, claim = answer
     if claim is not None:
         keys = session.handle(ident).keys
-        session.claim(keys, claim, host_ops.let_go(session, host))
+        session.add_remote_reference(keys, claim, host_ops.release_references(session, host))
     return Token(typeid, ident, host, session.origin), exposed
 
 
-def found(session: Session, manager: Any, answer: Any) -> BaseProxy:
+def proxy_from_answer(session: Session, manager: Any, answer: Any) -> BaseProxy:
     """The proxy of an object that a host created, or found, for this process."""
-    token, exposed = claimed(session, answer)
+    token, exposed = token_from_answer(session, answer)
     typeid, registry = token.typeid, {} if manager is None else manager._registry
     proxytype = registry[typeid][-1] if typeid in registry else proxytypes.get(typeid)
-    return _builders["registered"](proxytype, exposed, token, manager)  # type: ignore[no-any-return]
+    return _factories["registered"](proxytype, exposed, token, manager)  # type: ignore[no-any-return]
 
 
 def _delete(proxy: BaseProxy) -> None:

@@ -28,7 +28,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-EVERYBODY = 1 << 48
+ALL_WAITERS = 1 << 48
 
 
 class RendezvousStatistics(NamedTuple):
@@ -84,7 +84,7 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
 
     def __init__(self, handle: Handle, token: Token, manager: object = None) -> None:
         super().__init__(handle, token, manager)
-        typeid, _, ident = token.detail.partition(" ")
+        typeid, _, ident = token.parameters.partition(" ")
         cls = LockProxy if typeid == "Lock" else RLockProxy
         if ident:
             ident = ident.replace("%20", " ").replace("%25", "%")
@@ -129,22 +129,22 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
         timeout = seconds_to_wait(timeout)
         handle = self._handle
         try:
-            generation = condition_ops.enter(handle)
+            generation = condition_ops.enqueue(handle)
             count = self._lock._release_save()
         except BaseException as error:
             if not isinstance(error, LinkError):  # then it is on its way
-                condition_ops.leave(handle)
+                condition_ops.cancel(handle)
             raise
         try:
-            notified = condition_ops.wait_for_notice(handle, generation, timeout)
+            notified = condition_ops.wait_for_notification(handle, generation, timeout)
         except BaseException as error:
             if not isinstance(error, MultihostError):  # a signal, perhaps before it began
-                condition_ops.leave(handle)
+                condition_ops.cancel(handle)
             raise
         finally:
             self._lock._acquire_restore(count)
         if notified:
-            condition_ops.go_on(handle)
+            condition_ops.confirm_reacquired(handle)
         return notified
 
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
@@ -170,16 +170,16 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
 
     def notify_all(self) -> None:
         """Wake all who wait."""
-        self.notify(EVERYBODY)
+        self.notify(ALL_WAITERS)
 
     def statistics(self) -> RendezvousStatistics:  # type: ignore[override]
         """Who waits for a notification, and whether the lock is held. 2 round trips."""
         return RendezvousStatistics(
-            self._typeid, _name(self), condition_ops.sleepers(self._handle), self.locked()
+            self._typeid, _name(self), condition_ops.waiting_count(self._handle), self.locked()
         )
 
     def _show(self) -> str:
-        return f"<Condition({self._lock!s}, {condition_ops.sleepers(self._handle)})>"
+        return f"<Condition({self._lock!s}, {condition_ops.waiting_count(self._handle)})>"
 
 
 class EventProxy(NativeProxy):
@@ -248,39 +248,39 @@ class BarrierProxy(NativeProxy):
         """
         handle = self._handle
         if timeout is None:
-            default = self._token.detail.split(" ")[1]
+            default = self._token.parameters.split(" ")[1]
             timeout = None if default == "None" else float(default)
         timeout = seconds_to_wait(timeout)
         arrival = barrier_ops.arrive(handle)
         if arrival is None:
             raise BrokenBarrierError
-        if arrival.duty == b"wait":
+        if arrival.role == b"wait":
             passed = barrier_ops.wait_for_others(handle, arrival, timeout)
-        elif arrival.duty == b"act":
+        elif arrival.role == b"act":
             try:
                 handle.codec.load(arrival.action)()
             except BaseException:
-                barrier_ops.break_(handle, arrival)
+                barrier_ops.abort(handle, arrival)
                 raise
-            passed = barrier_ops.open_(handle, arrival)
+            passed = barrier_ops.finish_action(handle, arrival)
         else:
             passed = True
         if not passed:
             raise BrokenBarrierError
-        return arrival.place
+        return arrival.position
 
     def abort(self) -> None:
         """Break the barrier for all who wait and who come. 1 round trip."""
-        barrier_ops.break_(self._handle)
+        barrier_ops.abort(self._handle)
 
     def reset(self) -> None:
         """Make the barrier as new; those who wait get BrokenBarrierError. 1 round trip."""
-        barrier_ops.break_(self._handle, anew=True)
+        barrier_ops.abort(self._handle, reset=True)
 
     @property
     def parties(self) -> int:
         """How many wait for each other. No round trip."""
-        return int(self._token.detail.split(" ")[0])
+        return int(self._token.parameters.split(" ")[0])
 
     @property
     def n_waiting(self) -> int:

@@ -46,7 +46,7 @@ class IteratorProxy(BaseProxy):
 # -- proxy types made for what they expose
 
 
-def _remote(name: str) -> Any:
+def _forwarder(name: str) -> Any:
     """A method that calls the method of this name."""
 
     def method(self: BaseProxy, /, *args: Any, **kwds: Any) -> Any:
@@ -69,7 +69,7 @@ def MakeProxyType(name: str, exposed: Any) -> type[BaseProxy]:
         return _made[name, exposed]
     except KeyError:
         pass
-    attributes = {method: _remote(method) for method in exposed}
+    attributes = {method: _forwarder(method) for method in exposed}
     cls = type(name, (BaseProxy,), {**attributes, "_exposed_": exposed, "_made_": (name, exposed)})
     return _made.setdefault((name, exposed), cls)
 
@@ -159,7 +159,7 @@ SPECIAL: dict[type, dict[str, Any]] = {
 }
 
 
-def _calls_of(native: type[NativeProxy]) -> dict[str, Any]:
+def _forwarders_of(native: type[NativeProxy]) -> dict[str, Any]:
     """What a native proxy type has, as calls to a process."""
     body: dict[str, Any] = {}
     for cls in reversed(native.__mro__[: native.__mro__.index(NativeProxy)]):
@@ -167,7 +167,7 @@ def _calls_of(native: type[NativeProxy]) -> dict[str, Any]:
             if isinstance(value, property):
                 body[name] = _attribute(name)
             elif isinstance(value, FunctionType) and name not in OWN and not _is_private(name):
-                body[name] = _in_place(name) if name in IN_PLACE else _remote(name)
+                body[name] = _in_place(name) if name in IN_PLACE else _forwarder(name)
     if "__iadd__" in body and "extend" in body:
         body["__iadd__"] = _extend
     if "__iter__" in body and "__iter__" not in native._exposed_:
@@ -179,10 +179,10 @@ def _is_private(name: str) -> bool:
     return name[:1] == "_" and name[:2] != "__"
 
 
-def _hosted(native: type[NativeProxy]) -> type[NativeProxy]:
+def _hosted_subclass(native: type[NativeProxy]) -> type[NativeProxy]:
     """A native proxy type whose methods are calls to a process."""
     parent = _HostedNamespace if native is NamespaceProxy else native
-    body = {} if native is NamespaceProxy else _calls_of(native)
+    body = {} if native is NamespaceProxy else _forwarders_of(native)
     for name, value in vars(NativeProxy).items():
         if isinstance(value, FunctionType) and name not in vars(_HostedNamespace):
             body[name] = vars(BaseProxy)[name]
@@ -213,7 +213,7 @@ def proxytype_of(registered: Any) -> Builder:
     variant = _variants.get(registered)
     if variant is None:
         native = next(cls for cls in registered.__mro__ if "_typeid" in vars(cls))
-        variant = _variants.setdefault(native, _hosted(native))
+        variant = _variants.setdefault(native, _hosted_subclass(native))
         if registered is not native:
             body = {"_registered_": registered, "__module__": registered.__module__}
             variant = type(registered.__name__, (registered, variant), body)
@@ -235,12 +235,12 @@ def make(registered: Any, exposed: Any, token: Token, manager: Any) -> BaseProxy
     )
 
 
-base._builders.update(
+base._factories.update(
     registered=make,
     auto=lambda exposed, token, manager: make(AutoProxy, exposed, token, manager),
     made=lambda name, exposed, token, manager: make(
         MakeProxyType(name, exposed), exposed, token, manager
     ),
 )
-base._builders["class"] = lambda cls, token, manager: make(cls, None, token, manager)
+base._factories["class"] = lambda cls, token, manager: make(cls, None, token, manager)
 base.proxytypes["Iterator"] = IteratorProxy

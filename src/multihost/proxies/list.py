@@ -131,7 +131,7 @@ class ListProxy(NativeProxy, Generic[T]):
             values.extend(value_of(value))
         except TypeError:
             raise TypeError("must assign iterable to extended slice") from None
-        size = ops.assign(handle, where, handle.codec.dump_many(values))
+        size = ops.set_slice(handle, where, handle.codec.dump_many(values))
         if size is not None:
             raise ValueError(
                 f"attempt to assign sequence of size {len(values)} to extended slice of size {size}"
@@ -147,7 +147,7 @@ class ListProxy(NativeProxy, Generic[T]):
         if where.step is None:
             ops.splice(handle, where.start, where.stop, ())
         else:
-            ops.cut(handle, where)
+            ops.delete_slice(handle, where)
 
     def __len__(self) -> int:
         return ops.length(self._handle)

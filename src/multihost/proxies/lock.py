@@ -10,7 +10,7 @@ from multihost.proxies.base import BaseProxy, NativeProxy, _name
 from multihost.wire.ops import lock as lock_ops
 from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.session import Hold
-from multihost.wire.session.registration import Note
+from multihost.wire.session.registration import SessionInfo
 
 __all__ = [
     "AcquirerProxy",
@@ -122,7 +122,7 @@ class _LockBase(NativeProxy, AcquirerProxy):
         if hold is None:
             raise RuntimeError("only who holds the lock has a fencing token")
         if hold.lost:
-            raise hold.gone("fencing_token")
+            raise hold.lease_lost("fencing_token")
         return hold.fence
 
     def holder(self) -> Holder | None:
@@ -132,7 +132,7 @@ class _LockBase(NativeProxy, AcquirerProxy):
             return None
         id_, packed, fence = found
         _, _, thread, since = id_.decode("utf-8", "surrogatepass").split(".")
-        note = Note.unpack(packed) if packed else None
+        note = SessionInfo.unpack(packed) if packed else None
         return Holder(
             host=note and note.host,
             pid=note and note.pid,
@@ -144,7 +144,7 @@ class _LockBase(NativeProxy, AcquirerProxy):
     def statistics(self) -> LockStatistics:  # type: ignore[override]
         """Holder, number of waiters and age of the hold. 3 round trips."""
         holder = self.holder()
-        now = self._handle.session.presence.now()
+        now = self._handle.session.registration.now()
         return LockStatistics(
             typeid=self._typeid,
             name=_name(self),
@@ -215,7 +215,7 @@ class LockProxy(_LockBase):
         hold = handle.session.holds.get(handle.keys.ident)
         if hold is not None and lock_ops.release(hold, handle.keys.ident):
             return
-        if not lock_ops.free(handle):
+        if not lock_ops.force_release(handle):
             raise RuntimeError("release unlocked lock")
 
     def _hold(self) -> Hold | None:
@@ -258,12 +258,12 @@ class RLockProxy(_LockBase):
             blocking = blocking and timeout != 0
         handle = self._handle
         session = handle.session
-        key = handle.keys.ident, session.me.waiter
+        key = handle.keys.ident, session.identity.waiter_id
         hold = session.holds.get(key)
         if hold is None:
             return lock_ops.acquire(handle, key, blocking, timeout) is not None
         if hold.lost:
-            raise hold.gone("lock/acquire")
+            raise hold.lease_lost("lock/acquire")
         hold.count += 1
         return True
 
@@ -272,21 +272,21 @@ class RLockProxy(_LockBase):
         thread does not own it, LeaseLost if it was lost meanwhile.
         """
         session = self._handle.session
-        key = self._handle.keys.ident, session.me.waiter
+        key = self._handle.keys.ident, session.identity.waiter_id
         hold = session.holds.get(key)
         if hold is None:
             raise RuntimeError("cannot release un-acquired lock")
         if hold.count == 1:
             if not lock_ops.release(hold, key):
-                raise hold.gone("lock/release")
+                raise hold.lease_lost("lock/release")
             return
         hold.count -= 1
         if hold.lost:
-            raise hold.gone("lock/release")
+            raise hold.lease_lost("lock/release")
 
     def _hold(self) -> Hold | None:
         session = self._handle.session
-        return session.holds.get((self._handle.keys.ident, session.me.waiter))
+        return session.holds.get((self._handle.keys.ident, session.identity.waiter_id))
 
     def _is_owned(self) -> bool:
         return self._hold() is not None
@@ -363,7 +363,7 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         if not account.count:
             raise RuntimeError("only who holds a permit has a fencing token")
         if account.lost:
-            raise account.gone("fencing_token")
+            raise account.lease_lost("fencing_token")
         return account.fence
 
     def statistics(self) -> SemaphoreStatistics:  # type: ignore[override]
@@ -371,13 +371,13 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         free, waiters, accounts = semaphore_ops.state(self._handle)
         holders: dict[tuple[str | None, int | None], int] = {}
         for packed, count in accounts:
-            note = Note.unpack(packed) if packed else None
+            note = SessionInfo.unpack(packed) if packed else None
             who = note and note.host, note and note.pid
             holders[who] = holders.get(who, 0) + count
         return SemaphoreStatistics(self._typeid, _name(self), free, holders, waiters)
 
-    def _account(self) -> semaphore_ops.Permits:
-        return semaphore_ops.permits(self._handle, self._bounded)
+    def _account(self) -> semaphore_ops.HeldPermits:
+        return semaphore_ops.held_permits(self._handle, self._bounded)
 
     def _show(self) -> str:
         return f"<{self._typeid} {self._token.ident}: value={self._value()}>"

@@ -10,7 +10,15 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from multihost.proxies.base import NativeProxy, Token, _name
 from multihost.wire.ops import queue as ops
 from multihost.wire.ops import ranking
-from multihost.wire.ops.taking import Places, Terms, arrived, fetched, next_item, one_arrived, take
+from multihost.wire.ops.taking import (
+    Consumer,
+    QueueSettings,
+    acknowledge,
+    acknowledge_one,
+    receive,
+    receive_one,
+    take_prefetched,
+)
 from multihost.wire.session import Handle
 
 __all__ = [
@@ -50,14 +58,14 @@ class _QueueBase(NativeProxy, Generic[T]):
 
     def __init__(self, handle: Handle, token: Token, manager: object = None) -> None:
         super().__init__(handle, token, manager)
-        most, again = token.detail.split()
-        self._terms = Terms(int(most), self._order, int(again))
-        self._at: tuple[object, Places] | None = None
+        most, again = token.parameters.split()
+        self._settings = QueueSettings(int(most), self._order, int(again))
+        self._at: tuple[object, Consumer] | None = None
 
-    def _places(self) -> Places:
+    def _consumer(self) -> Consumer:
         session = self._handle.session
         if self._at is None or self._at[0] is not session.holds:  # which a forked child has anew
-            self._at = session.holds, Places.of(self._handle, self._terms)
+            self._at = session.holds, Consumer.of(self._handle, self._settings)
         return self._at[1]
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
@@ -68,7 +76,7 @@ class _QueueBase(NativeProxy, Generic[T]):
         is in the queue once if this returns; if it raises LinkLost that is unknown.
         """
         handle = self._handle
-        timeout = _seconds(block, timeout) if self._terms.most else None
+        timeout = _seconds(block, timeout) if self._settings.maxsize else None
         if not ops.put(handle, (handle.codec.dump(item),), block, timeout):
             raise Full
 
@@ -78,16 +86,16 @@ class _QueueBase(NativeProxy, Generic[T]):
         Raises :class:`queue.Empty` if there is none, with ``block`` not within ``timeout`` seconds
         (None: for ever); ShutDown, ObjectGone, ValueError for a negative timeout.
         """
-        places = self._places()
+        places = self._consumer()
         seconds = None if timeout is None else _seconds(block, timeout)
-        item = next_item(self._handle, places, block, seconds)
+        item = receive_one(self._handle, places, block, seconds)
         if item is None:
             raise Empty
         try:
             return self._handle.codec.load(item.value)  # type: ignore[no-any-return]
         finally:
-            one_arrived(self._handle, places, item)
-            places.deliveries.last = item.times
+            acknowledge_one(self._handle, places, item)
+            places.deliveries.last = item.delivery_count
 
     def put_nowait(self, item: T) -> None:
         """``put(item, False)``."""
@@ -99,7 +107,7 @@ class _QueueBase(NativeProxy, Generic[T]):
 
     def qsize(self) -> int:
         """How many items there are. 1 round trip."""
-        return ops.size(self._handle, self._terms)
+        return ops.size(self._handle, self._settings)
 
     def empty(self) -> bool:
         """Whether there is none. 1 round trip."""
@@ -107,12 +115,12 @@ class _QueueBase(NativeProxy, Generic[T]):
 
     def statistics(self) -> QueueStatistics:  # type: ignore[override]
         """What the server knows. 3 round trips."""
-        state = ops.state(self._handle, self._terms)
+        state = ops.state(self._handle, self._settings)
         return QueueStatistics(
             self._typeid,
             _name(self),
             state.size,
-            self._terms.most,
+            self._settings.maxsize,
             state.unfinished,
             state.in_flight,
             state.dead_letters,
@@ -161,11 +169,11 @@ class QueueProxy(_QueueBase[T]):
     @property
     def maxsize(self) -> int:
         """How many items there may be, 0 for any number. No round trip."""
-        return self._terms.most
+        return self._settings.maxsize
 
     def full(self) -> bool:
         """Whether there is no room. 1 round trip."""
-        size, most = self.qsize(), self._terms.most
+        size, most = self.qsize(), self._settings.maxsize
         return 0 < most <= size
 
     def task_done(self) -> None:
@@ -175,7 +183,7 @@ class QueueProxy(_QueueBase[T]):
         Raises ValueError if there is none, LeaseLost if others took this process for dead and got
         its items.
         """
-        if not ops.done(self._handle, self._places()):
+        if not ops.done(self._handle, self._consumer()):
             raise ValueError("task_done() called too many times")
 
     def join(self) -> None:
@@ -199,7 +207,7 @@ class QueueProxy(_QueueBase[T]):
         Waits until there is room for all of them. Raises ValueError if there never is, else as
         ``put``.
         """
-        batch, most = list(items), self._terms.most
+        batch, most = list(items), self._settings.maxsize
         timeout = _seconds(block, timeout) if most else None
         if 0 < most < len(batch):
             raise ValueError(
@@ -218,23 +226,25 @@ class QueueProxy(_QueueBase[T]):
         """
         if n < 1:
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
-        places = self._places()
+        places = self._consumer()
         seconds = _seconds(block, timeout)
-        items = fetched(self._handle, places, n) or take(self._handle, places, n, block, seconds)
+        items = take_prefetched(self._handle, places, n) or receive(
+            self._handle, places, n, block, seconds
+        )
         if not items:
             raise Empty
         try:
             return self._handle.codec.load_many([item.value for item in items])
         finally:
-            arrived(self._handle, places, items)
-            places.deliveries.last = max(item.times for item in items)
+            acknowledge(self._handle, places, items)
+            places.deliveries.last = max(item.delivery_count for item in items)
 
     @property
     def deliveries(self) -> int:
         """How often the item was delivered that this thread got last (of a batch: the one that was
         most often), 1 for the first time. No round trip.
         """
-        return getattr(self._places().deliveries, "last", 0)
+        return getattr(self._consumer().deliveries, "last", 0)
 
     @property
     def prefetch(self) -> int:
@@ -242,32 +252,32 @@ class QueueProxy(_QueueBase[T]):
 
         They go back to the head if the process ends before they were handed out.
         """
-        return self._places().prefetch
+        return self._consumer().prefetch
 
     @prefetch.setter
     def prefetch(self, items: int) -> None:
         if items < 0:
             raise ValueError(f"prefetch is a number of items, not {items}")
-        places = self._places()
+        places = self._consumer()
         places.prefetch = items
-        places.simple = False
+        places.is_fifo_without_prefetch = False
 
     def dead_letters(self) -> list[T]:
         """Items that were delivered ``max_deliveries`` times and never done; for ``join()`` they
         are. 1 round trip, O(letters).
         """
-        return self._handle.codec.load_many(ops.dead_letters(self._handle, self._terms))
+        return self._handle.codec.load_many(ops.dead_letters(self._handle, self._settings))
 
     def requeue_dead_letters(self) -> int:
         """Put the dead letters back, behind all other items, as if they were new (in a
         PriorityQueue before those with which only Python can compare them); how many there were. 1
         round trip, O(letters).
         """
-        return ops.bury(self._handle, True)
+        return ops.drain_dead_letters(self._handle, True)
 
     def purge_dead_letters(self) -> int:
         """Throw the dead letters away; how many there were. 1 round trip, O(letters)."""
-        return ops.bury(self._handle, False)
+        return ops.drain_dead_letters(self._handle, False)
 
 
 class JoinableQueueProxy(QueueProxy[T]):
@@ -307,7 +317,7 @@ class PriorityQueueProxy(QueueProxy[T]):
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item to its place. See the class for its cost, else as ``Queue.put``."""
-        timeout = _seconds(block, timeout) if self._terms.most else None
+        timeout = _seconds(block, timeout) if self._settings.maxsize else None
         if not ranking.put(self._handle, item, self._handle.codec.dump(item), block, timeout):
             raise Full
 

@@ -165,7 +165,7 @@ class SetProxy(NativeProxy, Generic[T]):
         """Keep only what is in all others. 1 round trip, O(n + given)."""
         if others:
             first, *rest = map(value_of, others)
-            ops.keep(self._handle, set(first).intersection(*rest))
+            ops.intersect(self._handle, set(first).intersection(*rest))
 
     def difference_update(self, *others: Iterable[Any]) -> None:
         """Remove what is in any other. 1 round trip, O(given)."""
@@ -177,7 +177,7 @@ class SetProxy(NativeProxy, Generic[T]):
         """Remove what is in both, add what is only in the other. 1 round trip, O(given)."""
         members = dict.fromkeys(value_of(other))
         if members:
-            ops.toggle(self._handle, members)
+            ops.symmetric_difference(self._handle, members)
 
     # operators: with plain sets only, as between plain sets
 

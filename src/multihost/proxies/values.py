@@ -130,7 +130,7 @@ class ValueProxy(NativeProxy, Generic[T]):
                 return total
 
     def _show(self) -> str:
-        return f"Value({self._token.detail!r}, {self.get()!r})"
+        return f"Value({self._token.parameters!r}, {self.get()!r})"
 
     def _length(self) -> int:
         value_ops.get(self._handle)
@@ -139,7 +139,7 @@ class ValueProxy(NativeProxy, Generic[T]):
     def _getvalue(self) -> Any:
         from multiprocessing.managers import Value  # type: ignore[attr-defined]
 
-        return Value(self._token.detail, self.get())
+        return Value(self._token.parameters, self.get())
 
 
 class Packing:
@@ -194,7 +194,7 @@ class ArrayProxy(NativeProxy, Generic[T]):
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
-        self._packing = Packing(self._token.detail)
+        self._packing = Packing(self._token.parameters)
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> T: ...

@@ -17,7 +17,7 @@ from multihost.wire.rpc import objects, results
 from multihost.wire.session import Handle, Session
 from multihost.wire.values.codec import Codec
 
-__all__ = ["Objects", "Registered", "public_methods"]
+__all__ = ["ObjectTable", "Registered", "public_methods"]
 
 NONE: dict[str, Any] = {}
 CHECKED = 1000  # records that are looked at in one round trip
@@ -29,18 +29,18 @@ def public_methods(thing: object) -> list[str]:
     return [name for name in dir(thing) if name[0] != "_" and callable(getattr(thing, name))]
 
 
-class _Object:
+class _HostedObject:
     """One object, and who was told of it."""
 
-    __slots__ = ("claims", "exposed", "names", "ready", "results", "thing", "typeid")
+    __slots__ = ("exposed", "names", "ready", "references", "referent", "results", "typeid")
 
     def __init__(self, typeid: str) -> None:
         self.typeid = typeid
-        self.thing: Any = None
+        self.referent: Any = None
         self.names: tuple[str, ...] = ()
         self.exposed: frozenset[str] = frozenset()
         self.results: Mapping[str, str] = {}
-        self.claims: dict[bytes, int] = {}  # session of a client -> when it was told last
+        self.references: dict[bytes, int] = {}  # session of a client -> when it was told last
         self.ready: threading.Event | None = None  # while it is being made
 
 
@@ -58,7 +58,7 @@ class _Raised(Exception):
         self.error = error
 
 
-class Objects:
+class ObjectTable:
     """What one process hosts."""
 
     def __init__(
@@ -76,9 +76,9 @@ class Objects:
         self._registry = registry
         self._natives = natives
         self._is_alive = is_alive
-        self._objects: dict[str, _Object] = {}
+        self._objects: dict[str, _HostedObject] = {}
         self._idents: dict[int, str] = {}  # of what is here without a name
-        self._claims = itertools.count(1)
+        self._versions = itertools.count(1)
         self.client = _Client()
         self._mutex = threading.RLock()
         self._public: dict[str, Callable[..., Any]] = {
@@ -107,11 +107,11 @@ class Objects:
             if ident:
                 return self._call(ident, name, args, kwds)
             answer = self._public[name](*args, **kwds)
-            return answer if type(answer) is bytes else results.answer_of(codec, answer)
+            return answer if type(answer) is bytes else results.encode_value(codec, answer)
         except _Raised as raised:
-            return results.error_of(codec, raised.error)
+            return results.encode_error(codec, raised.error)
         except BaseException:  # noqa: BLE001 - the caller hears of it, whatever it is
-            return results.text_of(codec, traceback.format_exc())
+            return results.encode_text(codec, traceback.format_exc())
 
     def _call(self, ident: str, name: str, args: Any, kwds: Any) -> bytes:
         each = self._objects.get(ident)
@@ -119,8 +119,8 @@ class Objects:
             ready.wait()
             each = self._objects.get(ident)
         if each is None:
-            return results.NO_SUCH
-        thing = each.thing
+            return results.NOT_FOUND
+        thing = each.referent
         if name not in each.exposed:
             return self._fall_back(each, ident, name, args, kwds)
         try:
@@ -138,29 +138,29 @@ class Objects:
 
     def _value(self, result: Any) -> bytes:
         try:
-            return results.answer_of(self._codec, result)
+            return results.encode_value(self._codec, result)
         except Exception:  # noqa: BLE001 - it cannot be pickled
             text = f"Unserializable message: {traceback.format_exc()}\n"
-            return results.text_of(self._codec, text)
+            return results.encode_text(self._codec, text)
 
-    def _fall_back(self, each: _Object, ident: str, name: str, args: Any, kwds: Any) -> bytes:
+    def _fall_back(self, each: _HostedObject, ident: str, name: str, args: Any, kwds: Any) -> bytes:
         """What every object answers to."""
         match name:
             case "__str__":
-                return self._value(str(each.thing, *args, **kwds))
+                return self._value(str(each.referent, *args, **kwds))
             case "__repr__":
-                return self._value(repr(each.thing, *args, **kwds))
+                return self._value(repr(each.referent, *args, **kwds))
             case "#GETVALUE":
-                return self._value(each.thing)
+                return self._value(each.referent)
             case "#METHODS":
                 return self._value(each.names)
             case "#DELETE":
                 self._end(ident)
                 return self._value(None)
         if name in each.exposed:
-            getattr(each.thing, name)  # says what it lacks
+            getattr(each.referent, name)  # says what it lacks
         raise AttributeError(
-            f"method {name!r} of {type(each.thing)!r} object is not in "
+            f"method {name!r} of {type(each.referent)!r} object is not in "
             f"exposed={set(each.exposed)!r}"
         )
 
@@ -184,7 +184,7 @@ class Objects:
             with self._mutex:
                 each = self._objects.get(ident)
                 if each is None:
-                    each = self._objects[ident] = _Object(typeid)
+                    each = self._objects[ident] = _HostedObject(typeid)
                     each.ready = threading.Event()
                     break
             if (ready := each.ready) is not None:
@@ -243,12 +243,12 @@ class Objects:
             raise ValueError("Without callable, must have one non-keyword argument")
         return args[0]
 
-    def _fill(self, each: _Object, typeid: str, thing: Any) -> None:
+    def _fill(self, each: _HostedObject, typeid: str, thing: Any) -> None:
         _, exposed, results, _ = self._registry[typeid]
         if results is not None and not isinstance(results, dict):
             raise TypeError(f"Method_to_typeid {results!r}: type {type(results)!s}, not dict")
         names = [*(public_methods(thing) if exposed is None else exposed), *(results or ())]
-        each.thing = thing
+        each.referent = thing
         each.names = tuple(dict.fromkeys((*each.names, *names)))
         each.exposed = frozenset(each.names)
         each.results = {**each.results, **(results or {})}
@@ -258,34 +258,34 @@ class Objects:
         with self._mutex:
             ident = self._idents.get(id(thing))
             each = self._objects.get(ident) if ident is not None else None
-            if each is None or each.thing is not thing:
+            if each is None or each.referent is not thing:
                 ident = "u:" + secrets.token_urlsafe(16)
                 objects.create(self._session.handle(ident), typeid, self._host)
-                each = _Object(typeid)
+                each = _HostedObject(typeid)
             assert ident is not None
-            claim = next(self._claims)
-            each.claims[self.client.session] = claim
+            claim = next(self._versions)
+            each.references[self.client.session] = claim
             self._fill(each, typeid, thing)
             self._objects[ident] = each
             self._idents[id(thing)] = ident
         return self._found(typeid, each.names, ident, self._host, claim)
 
     def _found(self, *what: Any) -> bytes:
-        return results.proxy_of(self._codec, *what)
+        return results.encode_proxy(self._codec, *what)
 
     # objects go
 
-    def let_go(self, left: Iterable[bytes]) -> None:
+    def release_references(self, left: Iterable[bytes]) -> None:
         """Clients take claims back: delete what nobody has one on."""
         for each in left:
             packed, client, claim = each.split(b" ")
             ident = packed.decode()
             with self._mutex:
                 known = self._objects.get(ident)
-                if known is None or known.claims.get(client) != int(claim):
+                if known is None or known.references.get(client) != int(claim):
                     continue  # it was told again meanwhile
-                del known.claims[client]
-                if known.claims:
+                del known.references[client]
+                if known.references:
                     continue
                 self._forget(ident)
             objects.end(self._session.handle(ident), self._host)
@@ -296,7 +296,7 @@ class Objects:
         for start in range(0, len(idents), CHECKED):
             chunk = idents[start : start + CHECKED]
             handles = [self._session.handle(ident) for ident in chunk]
-            for ident, there in zip(chunk, objects.still_there(handles, self._host), strict=True):
+            for ident, there in zip(chunk, objects.existing(handles, self._host), strict=True):
                 each = self._objects.get(ident)
                 if not there and each is not None and each.ready is None:
                     with self._mutex:
@@ -304,8 +304,8 @@ class Objects:
 
     def _forget(self, ident: str) -> None:
         each = self._objects.pop(ident, None)
-        if each is not None and self._idents.get(id(each.thing)) == ident:
-            del self._idents[id(each.thing)]
+        if each is not None and self._idents.get(id(each.referent)) == ident:
+            del self._idents[id(each.referent)]
 
     def _end(self, ident: str) -> None:
         with self._mutex:
@@ -320,7 +320,7 @@ class Objects:
     def _debug_info(self) -> str:
         with self._mutex:
             return "\n".join(
-                f"  {ident}:       refcount={len(each.claims)}\n    {str(each.thing)[:75]}"
+                f"  {ident}:       refcount={len(each.references)}\n    {str(each.referent)[:75]}"
                 for ident, each in sorted(self._objects.items())
             )
 

@@ -16,11 +16,11 @@ from multihost.errors import MultihostError
 from multihost.proxies.hosted import IteratorProxy
 from multihost.wire.address import Address, Credentials
 from multihost.wire.link import Link
-from multihost.wire.session.registry import patience_with
+from multihost.wire.session.registry import reconnect_timeout_for
 
-__all__ = ["Served", "Server", "Settings", "new_ident", "start_process"]
+__all__ = ["HostProcess", "Server", "Settings", "new_ident", "start_process"]
 
-EVERYWHERE = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
+BUILTIN_TYPES = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
 """Types that no manager need register."""
 
 
@@ -33,7 +33,7 @@ class Settings(NamedTuple):
     timeout: float
 
 
-class _Listener:
+class _StdlibListener:
     """Where a server listens, as the standard library's servers have it."""
 
     def __init__(self, address: Any, close: Callable[[], object]) -> None:
@@ -54,21 +54,23 @@ class Server:
     def __init__(self, manager: Any) -> None:
         twin = object.__new__(type(manager))
         twin.__dict__.update(manager.__dict__)
-        address, credentials, patience = twin._place()
+        address, credentials, patience = twin._resolve_server()
         try:
-            link = Link(address, credentials, timeout=twin._settings.timeout, patience=patience)
+            link = Link(
+                address, credentials, timeout=twin._settings.timeout, reconnect_timeout=patience
+            )
             twin._open(link)
         except BaseException:
-            twin._give_up()
+            twin._abort_start()
             raise
-        self.registry = {**EVERYWHERE, **manager._served()}
+        self.registry = {**BUILTIN_TYPES, **manager._hosted_types()}
         self.address = twin.address
-        self.listener = _Listener(self.address, twin.shutdown)
+        self.listener = _StdlibListener(self.address, twin.shutdown)
         self._manager = twin
-        from multihost.serving.host import announce  # only those who serve need it
+        from multihost.serving.host import register_host  # only those who serve need it
 
         self._host = new_ident()
-        announce(twin._open_session(), self._host, self.registry)
+        register_host(twin._open_session(), self._host, self.registry)
 
     def serve_forever(self) -> None:
         """Serve until a manager asks to end."""
@@ -98,7 +100,7 @@ def new_ident() -> str:
 # -- a process of its own
 
 
-class Served(NamedTuple):
+class HostProcess(NamedTuple):
     """A process that was started to serve, the host in it, and a pipe to it."""
 
     process: Any
@@ -120,7 +122,7 @@ def start_process(
     credentials: Credentials,
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
-) -> Served:
+) -> HostProcess:
     """Start a process that serves."""
     from multiprocessing.connection import Pipe
 
@@ -143,7 +145,7 @@ def start_process(
     try:
         process.start()
         theirs.close()
-        return Served(process, ours.recv(), ours)
+        return HostProcess(process, ours.recv(), ours)
     except BaseException:
         theirs.close()
         ours.close()
@@ -183,18 +185,27 @@ def _serve(
         initializer(*initargs)
     manager = object.__new__(cls)
     credentials = Credentials.unpack(bytes(packed))
-    manager._parsed, manager._listen, manager._given = address, None, None
+    manager._server_address, manager._listen_address, manager._address_argument = (
+        address,
+        None,
+        None,
+    )
     manager._configure(settings, credentials, None)
     manager._registry = registry
     manager._ctx, manager._shutdown_timeout = None, 0.0
     manager._open(
-        Link(address, credentials, timeout=settings.timeout, patience=patience_with(address))
+        Link(
+            address,
+            credentials,
+            timeout=settings.timeout,
+            reconnect_timeout=reconnect_timeout_for(address),
+        )
     )
-    host = Host(manager._session, new_ident(), {**EVERYWHERE, **registry}, manager)
+    host = Host(manager._session, new_ident(), {**BUILTIN_TYPES, **registry}, manager)
     manager._host = host.ident
     host.start()
     pipe.send(host.ident)
-    threading.Thread(target=_await_end, args=(pipe, host.stopped), daemon=True).start()
+    threading.Thread(target=_wait_for_stop, args=(pipe, host.stopped), daemon=True).start()
     host.stopped.wait()
     host.stop()
     try:
@@ -204,7 +215,7 @@ def _serve(
     sys.exit(0)
 
 
-def _await_end(pipe: Any, stopped: threading.Event) -> None:
+def _wait_for_stop(pipe: Any, stopped: threading.Event) -> None:
     """Stop when the process that started this one says so, or has ended."""
     from multiprocessing.connection import wait
 

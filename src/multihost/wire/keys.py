@@ -27,7 +27,7 @@ __all__ = [
     "PROTOCOL",
     "Keys",
     "Part",
-    "beside",
+    "colocated_ident",
     "check_name",
     "check_namespace",
     "hosts",
@@ -113,7 +113,7 @@ def check_name(name: object) -> str:
     return name
 
 
-def beside(ident: str) -> str:
+def colocated_ident(ident: str) -> str:
     """A new ident of an unnamed object, in the partition of ``ident``."""
     number = partition(ident)
     while partition(found := "u:" + secrets.token_urlsafe(16)) != number:
@@ -155,7 +155,7 @@ class Keys:
         return self.data + b":index"
 
     @property
-    def spelled(self) -> bytes:
+    def originals(self) -> bytes:
         return self.data + b":spelled"
 
     @property
@@ -174,14 +174,14 @@ class Keys:
     def dead(self) -> bytes:
         return self.data + b":dead"
 
-    def flight(self, place: bytes) -> bytes:
+    def in_flight(self, place: bytes) -> bytes:
         """Where a consumer of a queue keeps what it has taken."""
         return b"%b:flight:%b" % (self.data, place)
 
-    def flights(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
+    def all_in_flight(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
         """All of those that the queue knows of, by what its refs say."""
         return [
-            self.flight(b"%b.%d" % (field[2:], number))
+            self.in_flight(b"%b.%d" % (field[2:], number))
             for field, count in refs.items()
             if field[:2] == b"f:"
             for number in range(1, int(count) + 1)
@@ -192,18 +192,18 @@ class Keys:
         return self.data + b":tokens"
 
     @property
-    def talks(self) -> bytes:
+    def channels(self) -> bytes:
         return self.data + b":talks"
 
     @property
-    def left(self) -> bytes:
+    def released(self) -> bytes:
         return self.data + b":left"
 
-    def talk(self, side: bytes, talk: bytes) -> bytes:
+    def channel(self, side: bytes, talk: bytes) -> bytes:
         """What is said in a conversation: side ``a`` to the host, ``b`` by it."""
         return b"%b:%b:%b" % (self.data, side, talk)
 
     @property
     def all(self) -> tuple[bytes, ...]:
         """Every key that an object may own which is no queue."""
-        return self.data, self.index, self.spelled, self.refs, self.owners
+        return self.data, self.index, self.originals, self.refs, self.owners

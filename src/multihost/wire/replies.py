@@ -16,7 +16,7 @@ from multihost.errors import (
     ShutDown,
 )
 
-__all__ = ["MustRetain", "ReplyError", "failed", "failure", "pairs"]
+__all__ = ["MustRetain", "ReplyError", "command_error", "to_exception", "pairs"]
 
 # What servers say when a script uses what its caller may not: until Redis 7.0, and since.
 FORBIDDEN = ("The user executing the script", "ACL failure in script")
@@ -24,7 +24,7 @@ FORBIDDEN = ("The user executing the script", "ACL failure in script")
 IN_SCRIPT = re.compile(r"ERR Error running script \(.*?: -?(([A-Z]{3,})\b.*)", re.DOTALL)
 # How a server reports that it refused the end of a transaction.
 ABORTED = re.compile(r"EXECABORT .*? because of: (([A-Z]{3,})\b.*)", re.DOTALL)
-PASSING = frozenset(
+TRANSIENT = frozenset(
     {"LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "UNBLOCKED"}
 )
 
@@ -37,16 +37,16 @@ class ReplyError(Exception):
         return str(self).partition(" ")[0]
 
     @property
-    def passing(self) -> bool:
+    def is_transient(self) -> bool:
         """Whether the server says «not now»: nothing was executed, and asking again may succeed."""
-        return self.code in PASSING
+        return self.code in TRANSIENT
 
 
 class MustRetain(MultihostError):
     """The container must own what the value refers to first; nothing was changed."""
 
 
-def failure(error: ReplyError, operation: str, subject: str) -> Exception:
+def to_exception(error: ReplyError, operation: str, subject: str) -> Exception:
     """The exception for an error reply to ``operation`` on ``subject``."""
     code, text = error.code, str(error)
     if wrapped := IN_SCRIPT.match(text) or ABORTED.match(text):
@@ -75,10 +75,10 @@ def failure(error: ReplyError, operation: str, subject: str) -> Exception:
             return InternalError(f"{where}: {text}")
 
 
-def failed(error: ReplyError, command: Sequence[bytes]) -> Exception:
+def command_error(error: ReplyError, command: Sequence[bytes]) -> Exception:
     """Return the exception that users see for an error reply to a plain command."""
     subject = command[1].decode("utf-8", "replace") if len(command) > 1 else "the server"
-    return failure(error, command[0].decode().lower(), subject)
+    return to_exception(error, command[0].decode().lower(), subject)
 
 
 def pairs(reply: object) -> dict[bytes, bytes]:

@@ -1,24 +1,24 @@
 """Connections to one server. What others use of it:"""
 
-from multihost.wire.link.channel import Broken, Late, Reply
-from multihost.wire.link.link import SKIP, Link
-from multihost.wire.link.pinned import Caller
+from multihost.wire.link.channel import ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.link import REPLY_SKIP, Link
+from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.redispy import from_client
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
-from multihost.wire.link.transaction import snapshot, watched
+from multihost.wire.link.transaction import transaction, watch_and_execute
 
 __all__ = [
-    "SKIP",
-    "Broken",
-    "Caller",
+    "REPLY_SKIP",
+    "ConnectionBroken",
+    "PinnedConnection",
     "Command",
-    "Late",
+    "ReplyTimeout",
     "Link",
     "Reply",
     "from_client",
     "pack",
     "pack_all",
     "pack_args",
-    "snapshot",
-    "watched",
+    "transaction",
+    "watch_and_execute",
 ]

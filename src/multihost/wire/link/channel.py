@@ -6,25 +6,27 @@ from typing import Any, Protocol
 
 from multihost.wire.replies import ReplyError
 
-__all__ = ["NUDGE", "Broken", "Channel", "Late", "Reply", "refused"]
+__all__ = ["EMPTY_COMMAND", "ConnectionBroken", "Channel", "ReplyTimeout", "Reply", "is_rejected"]
 
 Reply = Any
 
-NUDGE = b"\r\n"  # an empty command, which has no reply: the server wakes up, and looks at its clock
+EMPTY_COMMAND = (
+    b"\r\n"  # an empty command, which has no reply: the server wakes up, and looks at its clock
+)
 
 
-class Broken(Exception):
+class ConnectionBroken(Exception):
     """The connection is of no more use."""
 
 
-class Late(Broken):
+class ReplyTimeout(ConnectionBroken):
     """No answer came in time."""
 
 
 class Channel(Protocol):
     """One connection. After any exception but ReplyError it must be closed."""
 
-    known: set[object]
+    loaded_scripts: set[object]
     """Scripts that the server is known to know."""
 
     def exchange(self, request: bytes) -> Reply: ...
@@ -35,9 +37,9 @@ class Channel(Protocol):
         self,
         requests: bytes,
         seconds: float | None,
-        quiet: bool = False,
+        skip_first_reply: bool = False,
         count: int = 3,
-        overdue: float = 0.0,
+        grace: float = 0.0,
     ) -> list[Reply]:
         """Send ``count`` commands of which one blocks, not the first; wait for it ``seconds``,
         None: the usual time. Then nudge the server, which looks at its clock ten times a second,
@@ -50,15 +52,15 @@ class Channel(Protocol):
 
     def close(self) -> None: ...
 
-    def break_off(self) -> None:
+    def interrupt(self) -> None:
         """Wake a thread that waits for a reply, with :class:`Broken`; it closes the connection."""
 
-    def shut(self) -> None:
+    def shutdown(self) -> None:
         """Close, and wake a thread that waits for a reply. Not for a forked child: it would cut the
         parent off.
         """
 
 
-def refused(first: Reply) -> bool:
+def is_rejected(first: Reply) -> bool:
     """Whether the first of several commands says that the others make no sense."""
     return first == 0 or type(first) is ReplyError

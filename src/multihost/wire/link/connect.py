@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from multihost.errors import AccessDenied, ServerUnfit
 from multihost.wire.address import Address, Credentials
-from multihost.wire.link.channel import Broken, Channel
-from multihost.wire.link.redispy import client_opener
+from multihost.wire.link.channel import Channel, ConnectionBroken
+from multihost.wire.link.redispy import client_connector
 from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.replies import ReplyError
 
-__all__ = ["opener_for"]
+__all__ = ["connector_for"]
 
 CONNECT_TIMEOUT = 5.0
 
@@ -22,18 +22,18 @@ CONNECT_TIMEOUT = 5.0
 def _open_socket(address: Address, credentials: Credentials, timeout: float) -> SocketChannel:
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with _Opening(sock):
+        with _CloseOnError(sock):
             sock.settimeout(min(CONNECT_TIMEOUT, timeout))
             sock.connect(address.path)
     else:
         place = address.host, address.port
         sock = socket.create_connection(place, min(CONNECT_TIMEOUT, timeout))
-        with _Opening(sock):
+        with _CloseOnError(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _keep_alive(sock)
-    with _Opening(sock):
+    with _CloseOnError(sock):
         channel = SocketChannel(sock, timeout)
-        _greet(channel, address, credentials)
+        _handshake(channel, address, credentials)
     return channel
 
 
@@ -45,7 +45,7 @@ def _keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-class _Opening(contextlib.AbstractContextManager[None]):
+class _CloseOnError(contextlib.AbstractContextManager[None]):
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
 
@@ -54,7 +54,7 @@ class _Opening(contextlib.AbstractContextManager[None]):
             self._socket.close()
 
 
-def _greet(channel: SocketChannel, address: Address, credentials: Credentials) -> None:
+def _handshake(channel: SocketChannel, address: Address, credentials: Credentials) -> None:
     hello: list[bytes] = [b"HELLO", b"3"]
     if credentials.password or credentials.username:
         user = credentials.username or "default"
@@ -71,12 +71,12 @@ def _greet(channel: SocketChannel, address: Address, credentials: Credentials) -
                     "give them in the URL of RedisManager or in MULTIHOST_URL"
                 )
             if reply.code in ("LOADING", "MASTERDOWN"):
-                raise Broken(str(reply))
+                raise ConnectionBroken(str(reply))
             raise ServerUnfit(f"the server at {address} is not Redis 6.2, Valkey or newer: {reply}")
 
 
-def opener_for(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
+def connector_for(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
     """How to connect to an address, within a timeout for each reply."""
     if address.scheme == "rediss" or (address.options and not address.is_embedded):
-        return client_opener(address, credentials)
+        return client_connector(address, credentials)
     return lambda timeout: _open_socket(address, credentials, timeout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from multihost.errors import ServerUnfit
-from multihost.wire.replies import ReplyError, failure
+from multihost.wire.replies import ReplyError, to_exception
 
 if TYPE_CHECKING:
     from multihost.wire.link.link import Link
@@ -36,15 +36,15 @@ def check_server(link: Link, probe: bytes) -> None:
             "set maxmemory-policy to noeviction"
         )
     try:
-        link.ask(b"EVAL", b"return redis.call('EXISTS', KEYS[1])", b"1", probe)
+        link.execute_raw(b"EVAL", b"return redis.call('EXISTS', KEYS[1])", b"1", probe)
     except ReplyError as error:
-        raise failure(error, "the first script", str(link.address)) from None
+        raise to_exception(error, "the first script", str(link.address)) from None
 
 
 def _optional(link: Link, *command: bytes) -> str:
     """The reply to a command that some servers do not have or do not permit."""
     try:
-        reply = link.ask(*command)
+        reply = link.execute_raw(*command)
     except ReplyError as error:
         if error.code in ("ERR", "NOPERM", "unknown"):
             return ""

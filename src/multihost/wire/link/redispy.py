@@ -9,10 +9,17 @@ from typing import Any, ClassVar
 
 from multihost.errors import AccessDenied, LinkError
 from multihost.wire.address import Address, Credentials
-from multihost.wire.link.channel import NUDGE, Broken, Channel, Late, Reply, refused
+from multihost.wire.link.channel import (
+    EMPTY_COMMAND,
+    Channel,
+    ConnectionBroken,
+    Reply,
+    ReplyTimeout,
+    is_rejected,
+)
 from multihost.wire.replies import ReplyError
 
-__all__ = ["ClientChannel", "client_opener", "from_client"]
+__all__ = ["ClientChannel", "client_connector", "from_client"]
 
 
 class ClientChannel:
@@ -34,7 +41,7 @@ class ClientChannel:
         import redis.exceptions
 
         self._connection = connection
-        self.known: set[object] = set()
+        self.loaded_scripts: set[object] = set()
         self._errors = redis.exceptions
 
     def exchange(self, request: bytes) -> Reply:
@@ -48,24 +55,24 @@ class ClientChannel:
         self,
         requests: bytes,
         seconds: float | None,
-        quiet: bool = False,
+        skip_first_reply: bool = False,
         count: int = 3,
-        overdue: float = 0.0,
+        grace: float = 0.0,
     ) -> list[Reply]:
         self._write(requests)
-        replies: list[Reply] = [None if quiet else self._read()]
-        if refused(replies[0]):
+        replies: list[Reply] = [None if skip_first_reply else self._read()]
+        if is_rejected(replies[0]):
             return replies
         how: dict[str, Any] = {} if seconds is None else {"timeout": seconds}
         while len(replies) < count:
-            if not overdue:
+            if not grace:
                 replies.append(self._read(**how))
                 continue
             try:
                 replies.append(self._read(disconnect_on_error=False, **how))
-            except Late:
-                self._write(NUDGE)
-                how, overdue = {"timeout": overdue}, 0.0
+            except ReplyTimeout:
+                self._write(EMPTY_COMMAND)
+                how, grace = {"timeout": grace}, 0.0
         return replies
 
     def _write(self, requests: bytes) -> None:
@@ -84,9 +91,9 @@ class ClientChannel:
         try:
             yield
         except self._errors.TimeoutError as error:
-            raise Late("no answer within the timeout") from error
+            raise ReplyTimeout("no answer within the timeout") from error
         except (self._errors.ConnectionError, OSError) as error:
-            raise Broken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken(str(error) or type(error).__name__) from error
 
     def fileno(self) -> int:
         sock = getattr(self._connection, "_sock", None)  # a fakeredis has none
@@ -103,15 +110,15 @@ class ClientChannel:
     def close(self) -> None:
         self._connection.disconnect()  # which in a forked child leaves the parent's connection up
 
-    shut = close
+    shutdown = close
 
-    def break_off(self) -> None:
+    def interrupt(self) -> None:
         if self.fileno() >= 0:
             with contextlib.suppress(OSError):
                 self._connection._sock.shutdown(socket.SHUT_RDWR)
 
 
-def client_opener(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
+def client_connector(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
     """Connections for a TLS URL, or one with other options, made by redis-py."""
     import redis
 
@@ -124,10 +131,10 @@ def client_opener(address: Address, credentials: Credentials) -> Callable[[float
         pool.connection_class(**pool.connection_kwargs)
     except TypeError as error:
         raise ValueError(f"the URL {address} has an option that is unknown: {error}") from None
-    return _pool_opener(pool)
+    return _pool_connector(pool)
 
 
-def _pool_opener(pool: Any) -> Callable[[float], Channel]:
+def _pool_connector(pool: Any) -> Callable[[float], Channel]:
     """Connections like those of ``pool``, without its retries."""
     from redis.backoff import NoBackoff
     from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
@@ -146,7 +153,7 @@ def _pool_opener(pool: Any) -> Callable[[float], Channel]:
         except (AuthenticationError, AuthorizationError) as error:
             raise AccessDenied(f"the server refuses the user name or password: {error}") from None
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise Broken(str(error)) from error
+            raise ConnectionBroken(str(error)) from error
         except RedisError as error:
             raise LinkError(f"the client that was given cannot connect: {error}") from error
         return ClientChannel(connection)
@@ -180,4 +187,4 @@ def from_client(client: Any) -> tuple[Address, Callable[[float], Channel]]:
         scheme = "rediss" if "SSL" in pool.connection_class.__name__ else "redis"
         host, port = str(options.get("host", "localhost")), int(options.get("port", 6379))
         address = Address(scheme, host=host, port=port, database=database)
-    return address, _pool_opener(pool)
+    return address, _pool_connector(pool)

@@ -8,7 +8,7 @@ __all__ = ["Command", "pack", "pack_all", "pack_args"]
 
 Command = Sequence[bytes]
 
-FEW = 8
+INLINE_ARGS = 8
 
 
 class _Lengths(dict[int, bytes]):
@@ -21,7 +21,7 @@ _length = _Lengths({size: b"$%d" % size for size in range(1024)}).__getitem__
 
 def pack_args(args: Sequence[bytes]) -> bytes:
     """Arguments as RESP, for 20 000 of them in a quarter of the time that hiredis takes."""
-    if len(args) < FEW:
+    if len(args) < INLINE_ARGS:
         few: list[bytes] = []
         for arg in args:
             few += (_length(len(arg)), arg)

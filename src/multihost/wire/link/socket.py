@@ -10,7 +10,13 @@ import struct
 
 import hiredis
 
-from multihost.wire.link.channel import NUDGE, Broken, Late, Reply, refused
+from multihost.wire.link.channel import (
+    EMPTY_COMMAND,
+    ConnectionBroken,
+    Reply,
+    ReplyTimeout,
+    is_rejected,
+)
 from multihost.wire.replies import ReplyError
 
 __all__ = ["SocketChannel"]
@@ -25,7 +31,7 @@ def _timeval(seconds: float) -> bytes:
 class SocketChannel:
     """A plain socket, read by hiredis."""
 
-    __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout", "known")
+    __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout", "loaded_scripts")
 
     def __init__(self, sock: socket.socket, timeout: float) -> None:
         # A timeout kept by the kernel costs no poll() before each read, as settimeout() does.
@@ -33,7 +39,7 @@ class SocketChannel:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
         self._timeout = timeout
-        self.known: set[object] = set()
+        self.loaded_scripts: set[object] = set()
         reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_UNFINISHED)
         self._socket = sock
         self._send, self._receive = sock.sendall, sock.recv
@@ -44,14 +50,14 @@ class SocketChannel:
             self._send(request)
             data = self._receive(65536)
             if not data:
-                raise Broken("the server closed the connection")
+                raise ConnectionBroken("the server closed the connection")
             self._feed(data)
             reply = self._gets()
-            return self._rest() if reply is _UNFINISHED else reply
+            return self._read_rest() if reply is _UNFINISHED else reply
         except BlockingIOError:
-            raise Late("no answer within the timeout") from None
+            raise ReplyTimeout("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
-            raise Broken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken(str(error) or type(error).__name__) from error
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
         try:
@@ -59,48 +65,48 @@ class SocketChannel:
             replies = []
             for _ in range(count):
                 reply = self._gets()
-                replies.append(self._rest() if reply is _UNFINISHED else reply)
+                replies.append(self._read_rest() if reply is _UNFINISHED else reply)
             return replies
         except BlockingIOError:
-            raise Late("no answer within the timeout") from None
+            raise ReplyTimeout("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
-            raise Broken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken(str(error) or type(error).__name__) from error
 
     def block(
         self,
         requests: bytes,
         seconds: float | None,
-        quiet: bool = False,
+        skip_first_reply: bool = False,
         count: int = 3,
-        overdue: float = 0.0,
+        grace: float = 0.0,
     ) -> list[Reply]:
         receive, feed, gets = self._receive, self._feed, self._gets
         if seconds is not None:
             self._limit(seconds)
         try:
             self._send(requests)
-            replies: list[Reply] = [None] if quiet else []
+            replies: list[Reply] = [None] if skip_first_reply else []
             while True:
                 try:
                     data = receive(65536)
                 except BlockingIOError:
-                    if not overdue:
+                    if not grace:
                         raise
-                    self._limit(overdue)
-                    overdue = 0.0
-                    self._send(NUDGE)
+                    self._limit(grace)
+                    grace = 0.0
+                    self._send(EMPTY_COMMAND)
                     continue
                 if not data:
-                    raise Broken("the server closed the connection")
+                    raise ConnectionBroken("the server closed the connection")
                 feed(data)
                 while (reply := gets()) is not _UNFINISHED:
                     replies.append(reply)
-                if len(replies) == count or (replies and refused(replies[0])):
+                if len(replies) == count or (replies and is_rejected(replies[0])):
                     return replies
         except BlockingIOError:
-            raise Late("no answer within the timeout") from None
+            raise ReplyTimeout("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
-            raise Broken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken(str(error) or type(error).__name__) from error
         finally:
             if seconds is not None and self._socket.fileno() >= 0:
                 self._limit(self._timeout)
@@ -112,13 +118,13 @@ class SocketChannel:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def _rest(self) -> Reply:
+    def _read_rest(self) -> Reply:
         """Read on until the reply is whole. The buffer grows: a large one is slow to allocate."""
         size = 65536
         while True:
             data = self._receive(size)
             if not data:
-                raise Broken("the server closed the connection")
+                raise ConnectionBroken("the server closed the connection")
             self._feed(data)
             reply = self._gets()
             if reply is not _UNFINISHED:
@@ -128,10 +134,10 @@ class SocketChannel:
     def close(self) -> None:
         self._socket.close()
 
-    def break_off(self) -> None:
+    def interrupt(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def shut(self) -> None:
-        self.break_off()
+    def shutdown(self) -> None:
+        self.interrupt()
         self._socket.close()

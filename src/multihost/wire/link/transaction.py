@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from multihost.errors import ServerFull
-from multihost.wire.link.channel import Broken, Channel, Reply
-from multihost.wire.link.pinned import Caller
+from multihost.wire.link.channel import Channel, ConnectionBroken, Reply
+from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.resp import Command, pack
-from multihost.wire.replies import ReplyError, failed
+from multihost.wire.replies import ReplyError, command_error
 
 if TYPE_CHECKING:
     from multihost.wire.link.link import Link
 
-__all__ = ["snapshot", "watched"]
+__all__ = ["transaction", "watch_and_execute"]
 
 # Several reads at one moment. ARGV: for each key the number of arguments, the command, those.
-_SNAPSHOT = b"""
+_TRANSACTION = b"""
 local replies, at = {}, 1
 for i, key in ipairs(KEYS) do
   local last = at + 1 + tonumber(ARGV[at])
@@ -28,7 +28,7 @@ return replies
 """
 
 
-def snapshot(link: Link, *commands: Command) -> list[Reply]:
+def transaction(link: Link, *commands: Command) -> list[Reply]:
     """The replies of several reads, all of the same moment, in one round trip."""
     try:
         replies: list[Reply] = link.pipeline([(b"MULTI",), *commands, (b"EXEC",)])[-1]
@@ -36,16 +36,16 @@ def snapshot(link: Link, *commands: Command) -> list[Reply]:
         # A full server queues nothing, not even reads. Slower, and only there:
         keys = [command[1] for command in commands]
         args = [part for name, _, *rest in commands for part in (b"%d" % len(rest), name, *rest)]
-        replies = link.call(b"EVAL", _SNAPSHOT, b"%d" % len(keys), *keys, *args)
+        replies = link.execute(b"EVAL", _TRANSACTION, b"%d" % len(keys), *keys, *args)
     for reply, command in zip(replies, commands, strict=True):
         if isinstance(reply, ReplyError):
-            raise failed(reply, command)
+            raise command_error(reply, command)
     return replies
 
 
-def watched(
+def watch_and_execute(
     link: Link,
-    caller: Caller,
+    connection: PinnedConnection,
     key: bytes,
     read: Command,
     decide: Callable[[Reply], Command | None],
@@ -60,18 +60,18 @@ def watched(
     broken = False
     while True:
         try:
-            channel = link.opened(caller)
+            channel = link.ensure_connected(connection)
             outcome = _watch(channel, key, read, decide)
-        except Broken as error:
+        except ConnectionBroken as error:
             broken = True
-            link.doubt()
-            link.look_for(caller, pack(read), error)
+            link.note_break()
+            link.reconnect_and_resend(connection, pack(read), error)
             outcome = finished()
         except BaseException:
-            link.retire(caller)  # and with the connection what it watched
+            link.recycle(connection)  # and with the connection what it watched
             raise
         if outcome is not None:
-            link.give_back(caller)
+            link.checkin(connection)
             if isinstance(outcome, Exception):
                 # What it missed, an earlier attempt may have taken just now.
                 done = finished() if broken else None

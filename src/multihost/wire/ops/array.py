@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multihost.wire.link import snapshot
+from multihost.wire.link import transaction
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import exists
 from multihost.wire.script import Script
@@ -23,10 +23,10 @@ def get(handle: Handle, index: int, width: int) -> bytes | None:
     data = handle.keys.data
     start = index * width
     if index >= 0:
-        item = handle.link.call(b"GETRANGE", data, b"%d" % start, b"%d" % (start + width - 1))
+        item = handle.link.execute(b"GETRANGE", data, b"%d" % start, b"%d" % (start + width - 1))
     else:
         stop = start + width - 1
-        size, item = snapshot(
+        size, item = transaction(
             handle.link, (b"STRLEN", data), (b"GETRANGE", data, b"%d" % start, b"%d" % stop)
         )
         if size + start < 0:
@@ -39,7 +39,7 @@ def get(handle: Handle, index: int, width: int) -> bytes | None:
 
 def length(handle: Handle, width: int) -> int:
     """1 round trip, O(1)."""
-    size = int(handle.link.call(b"STRLEN", handle.keys.data))
+    size = int(handle.link.execute(b"STRLEN", handle.keys.data))
     if not size:
         exists(handle, "array/length")
     return size // width
@@ -47,7 +47,7 @@ def length(handle: Handle, width: int) -> int:
 
 def items(handle: Handle) -> bytes:
     """All items, packed. 1 round trip, O(n)."""
-    found: bytes | None = handle.link.call(b"GET", handle.keys.data)
+    found: bytes | None = handle.link.execute(b"GET", handle.keys.data)
     if found is None:
         exists(handle, "array/items")
         return b""
@@ -56,7 +56,7 @@ def items(handle: Handle) -> bytes:
 
 def put(handle: Handle, index: int, item: bytes) -> bool:
     """Replace one item; False if the index is out of range. 1 round trip, O(1)."""
-    return _set.write(handle, b"%d" % index, item) is not None
+    return _set.run_once(handle, b"%d" % index, item) is not None
 
 
 def splice(handle: Handle, where: slice, width: int, items: bytes) -> int | None:
@@ -64,5 +64,5 @@ def splice(handle: Handle, where: slice, width: int, items: bytes) -> int | None
     1 round trip.
     """
     bounds = [b"" if n is None else b"%d" % n for n in (where.start, where.stop, where.step)]
-    answer = _splice.write(handle, *bounds, b"%d" % width, items)
+    answer = _splice.run_once(handle, *bounds, b"%d" % width, items)
     return int(answer[1:]) if answer[:1] == b"#" else None

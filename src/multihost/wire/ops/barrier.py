@@ -9,30 +9,39 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
+from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import retain
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import attempt, circle_in, insist, wait
+from multihost.wire.wait import broadcast_pop, run_or_undo, run_to_completion, wait
 
-__all__ = ["Arrival", "arrive", "break_", "bury", "create", "open_", "state", "wait_for_others"]
+__all__ = [
+    "Arrival",
+    "arrive",
+    "abort",
+    "reap",
+    "create",
+    "finish_action",
+    "state",
+    "wait_for_others",
+]
 
 _create = Script("barrier/create")
 _arrive = Script("barrier/arrive")
-_stay = Script("barrier/check")
-_passed = Script("barrier/claim")
-_open = Script("barrier/finish_action")
-_break = Script("barrier/abort")
-_look = Script("barrier/reap")
+_check = Script("barrier/check")
+_claim = Script("barrier/claim")
+_finish_action = Script("barrier/finish_action")
+_abort = Script("barrier/abort")
+_reap = Script("barrier/reap")
 
 
 class Arrival(NamedTuple):
     """A party at a barrier: what it has to do, ``wait``, ``pass`` or ``act``."""
 
     generation: bytes
-    place: int
-    duty: bytes
+    position: int
+    role: bytes
     action: bytes
 
 
@@ -69,12 +78,12 @@ def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -
 def arrive(handle: Handle) -> Arrival | None:
     """Arrive at the barrier; None if it is broken. 1 round trip."""
     session = handle.session
-    session.enter(handle.keys)
-    waiter = session.me.waiter
-    answer: bytes = attempt(
+    session.ensure_registered(handle.keys)
+    waiter = session.identity.waiter_id
+    answer: bytes = run_or_undo(
         handle,
         (_arrive, (waiter,)),
-        lambda _: (_break, (waiter, b"", b"broken")),
+        lambda _: (_abort, (waiter, b"", b"broken")),
     )
     if answer == b"broken":
         return None
@@ -84,48 +93,50 @@ def arrive(handle: Handle) -> Arrival | None:
 
 def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> bool:
     """Whether all arrived in time; else the barrier is broken. 1 round trip and the wait."""
-    args = (handle.session.me.waiter, arrival.generation)
+    args = (handle.session.identity.waiter_id, arrival.generation)
     try:
         outcome = wait(
             handle,
             seconds,
-            (_stay, ()),
-            circle_in(b"%b:%b" % (handle.keys.tokens, arrival.generation)),
-            (_passed, args),
+            (_check, ()),
+            broadcast_pop(b"%b:%b" % (handle.keys.tokens, arrival.generation)),
+            (_claim, args),
             None,
-            _look,
+            _reap,
         )
     except BaseException:
-        break_(handle, arrival)
+        abort(handle, arrival)
         raise
     if outcome is None:
-        return break_(handle, arrival)
+        return abort(handle, arrival)
     return bool(outcome == b"open")
 
 
-def open_(handle: Handle, arrival: Arrival) -> bool:
+def finish_action(handle: Handle, arrival: Arrival) -> bool:
     """The action is done: let the others pass; whether the barrier still stands. 1 round trip."""
-    args = (handle.session.me.waiter, arrival.generation)
-    return bool(insist(handle, (_open, args)) == b"open")
+    args = (handle.session.identity.waiter_id, arrival.generation)
+    return bool(run_to_completion(handle, (_finish_action, args)) == b"open")
 
 
-def break_(handle: Handle, arrival: Arrival | None = None, *, anew: bool = False) -> bool:
+def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False) -> bool:
     """Break the barrier, as a party that arrived or as somebody else; whether the party was let
     pass before. 1 round trip.
     """
-    waiter, generation = (handle.session.me.waiter, arrival.generation) if arrival else (b"", b"")
-    answer = insist(handle, (_break, (waiter, generation, b"" if anew else b"broken")))
+    waiter, generation = (
+        (handle.session.identity.waiter_id, arrival.generation) if arrival else (b"", b"")
+    )
+    answer = run_to_completion(handle, (_abort, (waiter, generation, b"" if reset else b"broken")))
     return bool(answer == b"open")
 
 
 def state(handle: Handle) -> tuple[int, bool]:
     """How many wait, and whether the barrier is broken. 1 round trip."""
-    arrived, broken = handle.link.call(b"HMGET", handle.keys.data, b"c", b"s")
+    arrived, broken = handle.link.execute(b"HMGET", handle.keys.data, b"c", b"s")
     if arrived is None:
-        raise gone(handle, "barrier/state")
+        raise object_gone(handle, "barrier/state")
     return int(arrived), broken != b""
 
 
-def bury(handle: Handle) -> None:
+def reap(handle: Handle) -> None:
     """Break it if an arrived party is dead. May be repeated. 1 round trip."""
-    _look.repeat(handle, b"", b"1")
+    _reap.run_idempotent(handle, b"", b"1")

@@ -7,22 +7,31 @@ belongs to the next (see ``lua/condition/enter.lua``).
 from __future__ import annotations
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
+from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import retain
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import attempt, insist, pop_from, wait
+from multihost.wire.wait import run_or_undo, run_to_completion, token_pop, wait
 
-__all__ = ["bury", "create", "enter", "go_on", "leave", "notify", "sleepers", "wait_for_notice"]
+__all__ = [
+    "reap",
+    "create",
+    "enqueue",
+    "confirm_reacquired",
+    "cancel",
+    "notify",
+    "waiting_count",
+    "wait_for_notification",
+]
 
 _create = Script("condition/create")
-_enter = Script("condition/enqueue")
-_stay = Script("condition/await_notification")
-_awake = Script("condition/claim")
-_leave = Script("condition/cancel")
+_enqueue = Script("condition/enqueue")
+_await_notification = Script("condition/await_notification")
+_claim = Script("condition/claim")
+_cancel = Script("condition/cancel")
 _notify = Script("condition/notify")
-_look = Script("condition/reap")
+_reap = Script("condition/reap")
 
 
 def create(handle: Handle, lock: str, reference: bytes) -> str | None:
@@ -37,55 +46,55 @@ def create(handle: Handle, lock: str, reference: bytes) -> str | None:
         return create(handle, lock, retain(handle, (reference,))[0])
 
 
-def enter(handle: Handle) -> bytes:
+def enqueue(handle: Handle) -> bytes:
     """Wait for the next notification from now on; which generation that is. 1 round trip."""
     session = handle.session
-    session.enter(handle.keys)
-    waiter = session.me.waiter
-    generation: bytes = attempt(handle, (_enter, (waiter,)), lambda _: (_leave, (waiter,)))
+    session.ensure_registered(handle.keys)
+    waiter = session.identity.waiter_id
+    generation: bytes = run_or_undo(handle, (_enqueue, (waiter,)), lambda _: (_cancel, (waiter,)))
     return generation
 
 
-def leave(handle: Handle) -> None:
+def cancel(handle: Handle) -> None:
     """Do not wait any more. 1 round trip."""
-    insist(handle, (_leave, (handle.session.me.waiter,)))
+    run_to_completion(handle, (_cancel, (handle.session.identity.waiter_id,)))
 
 
-def wait_for_notice(handle: Handle, generation: bytes, seconds: float | None) -> bool:
+def wait_for_notification(handle: Handle, generation: bytes, seconds: float | None) -> bool:
     """Whether there was a notification in time. 1 round trip and the wait."""
-    waiter = handle.session.me.waiter
+    waiter = handle.session.identity.waiter_id
     notice = wait(
         handle,
         seconds,
-        (_stay, (waiter, generation)),
-        pop_from(b"%b:%b" % (handle.keys.tokens, generation)),
-        (_awake, (waiter, generation)),
-        lambda _: (_leave, (waiter,)),
-        _look,
+        (_await_notification, (waiter, generation)),
+        token_pop(b"%b:%b" % (handle.keys.tokens, generation)),
+        (_claim, (waiter, generation)),
+        lambda _: (_cancel, (waiter,)),
+        _reap,
     )
     return notice is not None
 
 
-def go_on(handle: Handle) -> None:
+def confirm_reacquired(handle: Handle) -> None:
     """This thread has the lock again: its notification has arrived. Until then it would be for
     another one, if this process died. 1 round trip.
     """
-    handle.link.call(b"HDEL", handle.keys.data, b"y:" + handle.session.me.waiter)
+    handle.link.execute(b"HDEL", handle.keys.data, b"y:" + handle.session.identity.waiter_id)
 
 
-def sleepers(handle: Handle) -> int:
+def waiting_count(handle: Handle) -> int:
     """How many wait for a notification. 1 round trip, O(waiters)."""
-    fields = handle.link.call(b"HKEYS", handle.keys.data)
+    fields = handle.link.execute(b"HKEYS", handle.keys.data)
     if not fields:
-        raise gone(handle, "condition/statistics")
+        raise object_gone(handle, "condition/statistics")
     return sum(field[:2] == b"z:" for field in fields)
 
 
 def notify(handle: Handle, count: int) -> None:
     """Wake up to ``count`` who wait. 1 round trip."""
-    insist(handle, (_notify, (b"%d" % count,)))
+    run_to_completion(handle, (_notify, (b"%d" % count,)))
 
 
-def bury(handle: Handle) -> None:
+def reap(handle: Handle) -> None:
     """Forget dead waiters, and pass on what notified them. May be repeated. 1 round trip."""
-    _look.repeat(handle, b"", b"1")
+    _reap.run_idempotent(handle, b"", b"1")

@@ -8,18 +8,18 @@ since it had been set ``n`` times; they pass it around, each by a pop that pushe
 from __future__ import annotations
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
+from multihost.wire.ops.object import object_gone
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import circle_in, insist, wait
+from multihost.wire.wait import broadcast_pop, run_to_completion, wait
 
 __all__ = ["clear", "create", "is_set", "put", "wait_until_set"]
 
 _create = Script("event/create")
 _set = Script("event/set")
 _clear = Script("event/clear")
-_look = Script("event/poll")
-_stay = Script("event/enqueue")
+_poll = Script("event/poll")
+_enqueue = Script("event/enqueue")
 
 
 def create(handle: Handle) -> bool:
@@ -29,30 +29,30 @@ def create(handle: Handle) -> bool:
 
 def put(handle: Handle) -> None:
     """Set the event. 1 round trip."""
-    insist(handle, (_set, ()))
+    run_to_completion(handle, (_set, ()))
 
 
 def clear(handle: Handle) -> None:
     """Reset the event. 1 round trip."""
-    insist(handle, (_clear, ()))
+    run_to_completion(handle, (_clear, ()))
 
 
 def is_set(handle: Handle) -> bool:
     """1 round trip."""
-    state: bytes | None = handle.link.call(b"HGET", handle.keys.data, b"s")
+    state: bytes | None = handle.link.execute(b"HGET", handle.keys.data, b"s")
     if state is None:
-        raise gone(handle, "event/is_set")
+        raise object_gone(handle, "event/is_set")
     return state == b"1"
 
 
 def wait_until_set(handle: Handle, seconds: float | None) -> bool:
     """Whether the event was set in time. 1 round trip if it is set, else 2 and the wait."""
-    seen: bytes = _look.repeat(handle, b"")
+    seen: bytes = _poll.run_idempotent(handle, b"")
     if seen == b"1":
         return True
     if seconds is not None and seconds <= 0:
         return False
     before = seen[1:]
     tokens = b"%b:%b" % (handle.keys.tokens, before)
-    found = wait(handle, seconds, (_stay, (before,)), circle_in(tokens), (_look, (before,)))
+    found = wait(handle, seconds, (_enqueue, (before,)), broadcast_pop(tokens), (_poll, (before,)))
     return found is not None

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import exists, gone
-from multihost.wire.ops.ownership import linked, retain, settled
+from multihost.wire.ops.object import exists, object_gone
+from multihost.wire.ops.ownership import has_proxies, retain, without_flag
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -23,8 +23,8 @@ _insert = Script("list/insert")
 _set = Script("list/set")
 _pop = Script("list/pop")
 _splice = Script("list/splice")
-_assign = Script("list/set_slice")
-_cut = Script("list/delete_slice")
+_set_slice = Script("list/set_slice")
+_delete_slice = Script("list/delete_slice")
 _permute = Script("list/permute")
 _reverse = Script("list/reverse")
 _multiply = Script("list/multiply")
@@ -42,7 +42,7 @@ def _number(index: int | None) -> bytes:
 def create(handle: Handle, values: Values) -> bool:
     """Create the list, or attach to it; whether it was created. 1 round trip, O(values)."""
     try:
-        return any_object.create(_create, handle, "list", "", linked(values), *values)
+        return any_object.create(_create, handle, "list", "", has_proxies(values), *values)
     except MustRetain:
         return create(handle, retain(handle, values))
 
@@ -51,7 +51,7 @@ def get(handle: Handle, index: int) -> bytes | None:
     """One element, None if the index is out of range. 1 round trip, O(distance from the nearer
     end).
     """
-    value = handle.link.call(
+    value = handle.link.execute(
         b"LINDEX", handle.keys.data, b"%d" % (index + 1 if index >= 0 else index)
     )
     if value:
@@ -63,9 +63,9 @@ def get(handle: Handle, index: int) -> bytes | None:
 
 def length(handle: Handle) -> int:
     """1 round trip, O(1)."""
-    size = int(handle.link.call(b"LLEN", handle.keys.data))
+    size = int(handle.link.execute(b"LLEN", handle.keys.data))
     if not size:
-        raise gone(handle, "list/length")
+        raise object_gone(handle, "list/length")
     return size - 1
 
 
@@ -77,7 +77,7 @@ def values(
     """
     first = 1 if start is None else start + 1 if start >= 0 else start
     last = -1 if stop is None else stop if stop >= 0 else stop - 1
-    found: builtins.list[bytes] = handle.link.call(
+    found: builtins.list[bytes] = handle.link.execute(
         b"LRANGE", handle.keys.data, b"%d" % first, b"%d" % last
     )
     if not found:
@@ -89,14 +89,14 @@ def values(
 
 def position(handle: Handle, value: bytes) -> int | None:
     """Where an element with exactly these bytes stands. 1 round trip, O(n) on the server."""
-    found = handle.link.call(b"LPOS", handle.keys.data, value)
+    found = handle.link.execute(b"LPOS", handle.keys.data, value)
     return None if found is None else found - 1
 
 
 def extend(handle: Handle, values: Values) -> None:
     """Append elements. 1 round trip, O(values)."""
     try:
-        _extend.write(handle, linked(values), *values)
+        _extend.run_once(handle, has_proxies(values), *values)
     except MustRetain:
         extend(handle, retain(handle, values))
 
@@ -104,7 +104,7 @@ def extend(handle: Handle, values: Values) -> None:
 def insert(handle: Handle, index: int, value: bytes) -> None:
     """Put an element before an index. 1 round trip, O(distance from the head)."""
     try:
-        _insert.write(handle, b"%d" % index, value)
+        _insert.run_once(handle, b"%d" % index, value)
     except MustRetain:
         insert(handle, index, retain(handle, (value,))[0])
 
@@ -112,23 +112,23 @@ def insert(handle: Handle, index: int, value: bytes) -> None:
 def put(handle: Handle, index: int, value: bytes) -> bool:
     """Replace one element; False if the index is out of range. 1 round trip, O(distance)."""
     try:
-        answer = _set.write(handle, b"%d" % index, value)
+        answer = _set.run_once(handle, b"%d" % index, value)
     except MustRetain:
         return put(handle, index, retain(handle, (value,))[0])
-    return answer is not None and settled(handle, answer) == b""
+    return answer is not None and without_flag(handle, answer) == b""
 
 
 def pop(handle: Handle, index: int) -> bytes | None:
     """Remove one element and return it; None if the index is out of range, b"" if the list is
     empty. 1 round trip.
     """
-    return _popped(handle, _pop.write(handle, b"%d" % index))
+    return _popped(handle, _pop.run_once(handle, b"%d" % index))
 
 
 def _popped(handle: Handle, answer: bytes | None) -> bytes | None:
     if answer is None:
         return None
-    return b"" if answer == b"empty" else settled(handle, answer)
+    return b"" if answer == b"empty" else without_flag(handle, answer)
 
 
 def _bounded(handle: Handle, decide: Callable[[Values], T], what: str) -> Callable[[Values], T]:
@@ -139,9 +139,9 @@ def _bounded(handle: Handle, decide: Callable[[Values], T], what: str) -> Callab
         nonlocal spoiled
         if spoiled == SELF_MADE_CONFLICTS:
             raise ValueError(f"list modified during {what}")
-        before = handle.link.written()
+        before = handle.link.requests_sent()
         decision = decide(elements)
-        spoiled = 0 if handle.link.written() == before else spoiled + 1
+        spoiled = 0 if handle.link.requests_sent() == before else spoiled + 1
         return decision
 
     return bounded
@@ -155,11 +155,11 @@ def pop_where(handle: Handle, find: Callable[[Values], int]) -> None:
 
     def decide(elements: builtins.list[bytes]) -> Sequence[bytes]:
         if not elements:
-            raise gone(handle, "list/pop")
+            raise object_gone(handle, "list/pop")
         return (b"%d" % chosen(elements[1:]),)
 
     chosen = _bounded(handle, find, "remove")
-    answer = _pop.write_watching(handle, (b"LRANGE", keys.data, b"0", b"-1"), decide)
+    answer = _pop.run_watching(handle, (b"LRANGE", keys.data, b"0", b"-1"), decide)
     _popped(handle, answer)
 
 
@@ -169,65 +169,65 @@ def permute(handle: Handle, order: Callable[[Values], Sequence[int] | None]) -> 
 
     def decide(elements: builtins.list[bytes]) -> Sequence[bytes] | None:
         if not elements:
-            raise gone(handle, "list/permute")
+            raise object_gone(handle, "list/permute")
         places = ordered(elements[1:])
         return None if places is None else [b"%d" % place for place in places]
 
     ordered = _bounded(handle, order, "sort")
-    _permute.write_watching(handle, (b"LRANGE", keys.data, b"0", b"-1"), decide)
+    _permute.run_watching(handle, (b"LRANGE", keys.data, b"0", b"-1"), decide)
 
 
 def splice(handle: Handle, start: int | None, stop: int | None, values: Values) -> None:
     """Replace the elements of a slice without a step. 1 round trip, O(elements behind start)."""
     try:
-        answer = _splice.write(
+        answer = _splice.run_once(
             handle,
             _number(start),
             _number(stop),
-            linked(values),
+            has_proxies(values),
             *values,
         )
     except MustRetain:
         return splice(handle, start, stop, retain(handle, values))
-    settled(handle, answer)
+    without_flag(handle, answer)
     return None
 
 
-def assign(handle: Handle, where: slice, values: Values) -> int | None:
+def set_slice(handle: Handle, where: slice, values: Values) -> int | None:
     """Replace the elements of an extended slice; its size if that is not the number of values. 1
     round trip.
     """
     try:
-        answer = _assign.write(
+        answer = _set_slice.run_once(
             handle,
             _number(where.start),
             _number(where.stop),
             _number(where.step),
-            linked(values),
+            has_proxies(values),
             *values,
         )
     except MustRetain:
-        return assign(handle, where, retain(handle, values))
+        return set_slice(handle, where, retain(handle, values))
     if answer[:1] == b"#":
         return int(answer[1:])
-    settled(handle, answer)
+    without_flag(handle, answer)
     return None
 
 
-def cut(handle: Handle, where: slice) -> None:
+def delete_slice(handle: Handle, where: slice) -> None:
     """Remove the elements of an extended slice. 1 round trip, O(n)."""
     bounds = (_number(where.start), _number(where.stop), _number(where.step))
-    settled(handle, _cut.write(handle, *bounds))
+    without_flag(handle, _delete_slice.run_once(handle, *bounds))
 
 
 def reverse(handle: Handle) -> None:
     """1 round trip, O(n)."""
-    _reverse.write(handle)
+    _reverse.run_once(handle)
 
 
 def multiply(handle: Handle, times: int) -> None:
     """Repeat the elements. 1 round trip, O(n * times)."""
-    answer = _multiply.write(handle, b"%d" % times)
+    answer = _multiply.run_once(handle, b"%d" % times)
     if answer == b"long":
         raise MemoryError("a list on the server has less than 2**32 elements; nothing was changed")
-    settled(handle, answer)
+    without_flag(handle, answer)

@@ -14,18 +14,18 @@ from collections.abc import Hashable
 from multihost.errors import LinkError, MultihostError
 from multihost.wire.link import pack, pack_args
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
-from multihost.wire.replies import ReplyError, failure
+from multihost.wire.ops.object import object_gone
+from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.wait import Pop, pop_from, wait
+from multihost.wire.wait import BlockingPop, token_pop, wait
 
 __all__ = [
     "LockHold",
     "acquire",
-    "bury",
+    "reap",
     "create",
-    "free",
+    "force_release",
     "holder",
     "is_locked",
     "release",
@@ -33,15 +33,15 @@ __all__ = [
 ]
 
 _create = Script("lock/create")
-_try = Script("lock/try_acquire")
-_join = Script("lock/enqueue")
+_try_acquire = Script("lock/try_acquire")
+_enqueue = Script("lock/enqueue")
 _claim = Script("lock/claim")
-_leave = Script("lock/cancel")
+_cancel = Script("lock/cancel")
 _release = Script("lock/release")
-_end = Script("lock/release_at_exit")
-_free = Script("lock/force_release")
-_discard = Script("lock/cleanup")
-_look = Script("lock/reap")
+_release_at_exit = Script("lock/release_at_exit")
+_force_release = Script("lock/force_release")
+_cleanup = Script("lock/cleanup")
+_reap = Script("lock/reap")
 
 FIRST = 1 << 32  # a token is the microsecond of a creation and more; less says that there was none
 
@@ -51,12 +51,12 @@ class LockHold(Hold):
 
     __slots__ = ()
 
-    def stands(self) -> bool:
-        holder: bytes | None = self.handle.link.call(b"HGET", self.handle.keys.data, b"h")
+    def is_valid(self) -> bool:
+        holder: bytes | None = self.handle.link.execute(b"HGET", self.handle.keys.data, b"h")
         return holder == self.id
 
-    def end(self) -> None:
-        _end.repeat(self.handle, self.id)
+    def release_at_exit(self) -> None:
+        _release_at_exit.run_idempotent(self.handle, self.id)
 
 
 def create(handle: Handle, typeid: str) -> bool:
@@ -74,7 +74,11 @@ def acquire(
     """
     session = handle.session
     hold = _acquire(handle, owner, blocking, seconds)
-    while hold is not None and session.presence.lapses != hold.lapses and not hold.stands():
+    while (
+        hold is not None
+        and session.registration.expirations != hold.expirations
+        and not hold.is_valid()
+    ):
         # This process slept, or was cut off, while it was given the lock: others took it for dead.
         del session.holds[owner]
         hold.count = 0
@@ -86,64 +90,68 @@ def _acquire(
     handle: Handle, owner: Hashable, blocking: bool, seconds: float | None
 ) -> LockHold | None:
     session = handle.session
-    session.enter(handle.keys)
-    lapses = session.presence.lapses
-    id_ = session.me.next_id()
-    breaks = handle.link.breaks
+    session.ensure_registered(handle.keys)
+    lapses = session.registration.expirations
+    id_ = session.identity.new_hold_id()
+    breaks = handle.link.disconnects
     hold = None
     try:
-        fence = _take(handle, id_, blocking, seconds)
+        fence = _acquire_contended(handle, id_, blocking, seconds)
         if fence is not None:
-            session.enter(handle.keys)  # it may have been given long ago: find out what has lapsed
+            session.ensure_registered(
+                handle.keys
+            )  # it may have been given long ago: find out what has lapsed
             hold = session.holds[owner] = LockHold(handle, id_, int(fence), lapses)
     except BaseException as error:
         known = isinstance(error, MultihostError) and not isinstance(error, LinkError)
-        if not known or handle.link.breaks != breaks:
-            session.janitor.exorcise(lambda: _give_up(handle, hold, id_))
+        if not known or handle.link.disconnects != breaks:
+            session.janitor.repeat_until_settled(lambda: _cleanup_attempt(handle, hold, id_))
         raise
     if hold is None:
-        session.janitor.suspect(handle.keys, _look)
-    if handle.link.breaks != breaks:  # then an attempt may still arrive, after the release
-        session.janitor.exorcise(lambda: _give_up(handle, hold, id_))
+        session.janitor.watch_briefly(handle.keys, _reap)
+    if handle.link.disconnects != breaks:  # then an attempt may still arrive, after the release
+        session.janitor.repeat_until_settled(lambda: _cleanup_attempt(handle, hold, id_))
     return hold
 
 
-def _take(handle: Handle, id_: bytes, blocking: bool, seconds: float | None) -> int | bytes | None:
+def _acquire_contended(
+    handle: Handle, id_: bytes, blocking: bool, seconds: float | None
+) -> int | bytes | None:
     """The fencing token, None if the lock was not to be had in time."""
     link = handle.link
-    breaks = link.breaks
-    if not (blocking and handle.crowded):
-        taken, fence = link.exchange_many(link.take(), _taking(handle, id_), 2)
+    breaks = link.disconnects
+    if not (blocking and handle.contended):
+        taken, fence = link.exchange_many(link.checkout(), _acquire_commands(handle, id_), 2)
         if type(fence) is not int or fence < FIRST:
-            raise _undone(handle, id_, taken, fence)
+            raise _rollback(handle, id_, taken, fence)
         if taken == 1:
             return fence
-        if not blocking or link.breaks != breaks:  # after a break it may be ours already
-            found: bytes | None = _try.repeat(handle, id_)
+        if not blocking or link.disconnects != breaks:  # after a break it may be ours already
+            found: bytes | None = _try_acquire.run_idempotent(handle, id_)
             if found is not None or not blocking:
                 return found
-    args = (handle.session.me.waiter, id_)
+    args = (handle.session.identity.waiter_id, id_)
     claimed: bytes | None = wait(
         handle,
         seconds,
-        (_join, args),
-        _pop(handle),
+        (_enqueue, args),
+        _token_pop(handle),
         (_claim, args),
-        lambda _: (_leave, args),
-        _look,
+        lambda _: (_cancel, args),
+        _reap,
     )
     if claimed is not None:
-        handle.crowded = claimed[:1] != b"+"
+        handle.contended = claimed[:1] != b"+"
     return claimed
 
 
-def _pop(handle: Handle) -> Pop:
+def _token_pop(handle: Handle) -> BlockingPop:
     if handle.pop is None:
-        handle.pop = pop_from(handle.keys.tokens)
+        handle.pop = token_pop(handle.keys.tokens)
     return handle.pop  # type: ignore[no-any-return]
 
 
-def _taking(handle: Handle, id_: bytes) -> bytes:
+def _acquire_commands(handle: Handle, id_: bytes) -> bytes:
     """Two commands: take a lock that is free, and draw a fencing token."""
     parts = handle.parts
     if not parts:
@@ -153,25 +161,25 @@ def _taking(handle: Handle, id_: bytes) -> bytes:
     return b"%b$%d\r\n%b\r\n%b" % (parts[0], len(id_), id_, parts[1])
 
 
-def _undone(handle: Handle, id_: bytes, taken: object, fence: object) -> Exception:
+def _rollback(handle: Handle, id_: bytes, taken: object, fence: object) -> Exception:
     """There is no lock, or the server refused one of the two commands: leave nothing of them."""
     for reply in (taken, fence):
         if isinstance(reply, ReplyError):
-            _release.repeat(handle, id_)
-            return failure(reply, "lock/acquire", handle.keys.ident)
-    _discard.repeat(handle)
-    return gone(handle, "lock/acquire")
+            _release.run_idempotent(handle, id_)
+            return to_exception(reply, "lock/acquire", handle.keys.ident)
+    _cleanup.run_idempotent(handle)
+    return object_gone(handle, "lock/acquire")
 
 
-def _give_up(handle: Handle, hold: LockHold | None, id_: bytes) -> None:
+def _cleanup_attempt(handle: Handle, hold: LockHold | None, id_: bytes) -> None:
     """End a hold that nobody knows of, or one of a lock that was deleted.
 
     One that is being released is known until the server has answered: the release would find
     nothing to end, or the hold of the next one.
     """
     if hold is None or not hold.count:
-        _release.repeat(handle, id_)
-    _discard.repeat(handle)
+        _release.run_idempotent(handle, id_)
+    _cleanup.run_idempotent(handle)
 
 
 def release(hold: Hold, owner: Hashable) -> bool:
@@ -181,39 +189,39 @@ def release(hold: Hold, owner: Hashable) -> bool:
     """
     handle = hold.handle
     holds = handle.session.holds
-    breaks = handle.link.breaks
+    breaks = handle.link.disconnects
     try:
         if holds.pop(owner, None) is None:
             return False  # another thread came first
-        answer = _release.repeat(handle, hold.id)
+        answer = _release.run_idempotent(handle, hold.id)
         hold.count = 0
     except BaseException:
         holds.pop(owner, None)  # it is put down, whatever came between
         hold.count = 0
-        handle.session.janitor.owe(lambda: _release.repeat(handle, hold.id))
+        handle.session.janitor.defer(lambda: _release.run_idempotent(handle, hold.id))
         raise
     if answer == b".":
         return True
     if answer == b"gone":
-        raise gone(handle, "lock/release")
-    if hold.missed():
-        raise hold.gone("lock/release")
-    return handle.link.breaks != breaks  # then the first attempt did it
+        raise object_gone(handle, "lock/release")
+    if hold.was_expired():
+        raise hold.lease_lost("lock/release")
+    return handle.link.disconnects != breaks  # then the first attempt did it
 
 
-def free(handle: Handle) -> bool:
+def force_release(handle: Handle) -> bool:
     """End the hold of whoever has it; whether somebody had. 1 round trip."""
-    return _free.write(handle) is not None
+    return _force_release.run_once(handle) is not None
 
 
 def is_locked(handle: Handle) -> bool:
     """1 round trip."""
     fence, holder = _state(handle)[:2]
     if fence is None:
-        raise gone(handle, "lock/locked")
+        raise object_gone(handle, "lock/locked")
     if holder is not None:
-        handle.session.enter(handle.keys)
-        handle.session.janitor.suspect(handle.keys, _look)
+        handle.session.ensure_registered(handle.keys)
+        handle.session.janitor.watch_briefly(handle.keys, _reap)
     return holder is not None
 
 
@@ -221,11 +229,11 @@ def holder(handle: Handle) -> tuple[bytes, bytes | None, int] | None:
     """The id of the hold, what its session says of itself, and its fencing token."""
     fence, id_, _ = _state(handle)
     if fence is None:
-        raise gone(handle, "lock/holder")
+        raise object_gone(handle, "lock/holder")
     if not id_:
         return None
     sid = id_.partition(b".")[0]
-    note = handle.link.call(b"GET", b"%b:%b" % (handle.keys.sessions, sid))
+    note = handle.link.execute(b"GET", b"%b:%b" % (handle.keys.sessions, sid))
     return id_, note, int(fence)
 
 
@@ -235,10 +243,10 @@ def waiters(handle: Handle) -> int:
 
 
 def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:
-    fence, holder, count = handle.link.call(b"HMGET", handle.keys.data, b"f", b"h", b"w")
+    fence, holder, count = handle.link.execute(b"HMGET", handle.keys.data, b"f", b"h", b"w")
     return fence, holder, count
 
 
-def bury(handle: Handle) -> None:
+def reap(handle: Handle) -> None:
     """Free it from a dead holder, and forget dead waiters. May be repeated. 1 round trip."""
-    _look.repeat(handle, b"", b"1")
+    _reap.run_idempotent(handle, b"", b"1")

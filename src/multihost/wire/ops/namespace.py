@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
-from multihost.wire.ops.ownership import retain, settled
+from multihost.wire.ops.object import object_gone
+from multihost.wire.ops.ownership import retain, without_flag
 from multihost.wire.replies import MustRetain, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -33,17 +33,17 @@ def create(handle: Handle, names: Sequence[str], values: Sequence[bytes]) -> boo
 
 def get(handle: Handle, name: str) -> bytes | None:
     """The value of an attribute, None if there is none. 1 round trip, O(1)."""
-    sentinel, value = handle.link.call(b"HMGET", handle.keys.data, b"", _field(name))
+    sentinel, value = handle.link.execute(b"HMGET", handle.keys.data, b"", _field(name))
     if sentinel is None:
-        raise gone(handle, "namespace/get")
+        raise object_gone(handle, "namespace/get")
     return value  # type: ignore[no-any-return]
 
 
 def attributes(handle: Handle) -> Mapping[str, bytes]:
     """All attributes, of one moment. 1 round trip, O(n)."""
-    found = pairs(handle.link.call(b"HGETALL", handle.keys.data))
+    found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
     if not found:
-        raise gone(handle, "namespace/attributes")
+        raise object_gone(handle, "namespace/attributes")
     return {
         field[1:].decode("utf-8", "surrogatepass"): value for field, value in found.items() if field
     }
@@ -52,15 +52,15 @@ def attributes(handle: Handle) -> Mapping[str, bytes]:
 def put(handle: Handle, name: str, value: bytes) -> None:
     """Set one attribute. 1 round trip, O(1)."""
     try:
-        answer = _set.write(handle, _field(name), value)
+        answer = _set.run_once(handle, _field(name), value)
     except MustRetain:
         return put(handle, name, retain(handle, (value,))[0])
     if answer != b".":
-        settled(handle, answer)
+        without_flag(handle, answer)
     return None
 
 
 def delete(handle: Handle, name: str) -> bool:
     """Remove one attribute; whether there was one. 1 round trip, O(1)."""
-    answer = _delete.write(handle, _field(name))
-    return answer is not None and settled(handle, answer) == b""
+    answer = _delete.run_once(handle, _field(name))
+    return answer is not None and without_flag(handle, answer) == b""

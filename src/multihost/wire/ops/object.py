@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
-from multihost.wire.ops.ownership import settled
-from multihost.wire.replies import ReplyError, failure, pairs
+from multihost.wire.ops.ownership import without_flag
+from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
@@ -15,7 +15,7 @@ __all__ = [
     "delete",
     "everything",
     "exists",
-    "gone",
+    "object_gone",
     "lease_left",
     "memory",
     "names",
@@ -61,7 +61,7 @@ def attach(
     """
     # What the names of a partition say of an object: protocol, codec, type, parameters.
     kind = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip().encode()
-    answer = script.write(
+    answer = script.run_once(
         handle,
         handle.keys.name or b"",
         kind,
@@ -109,33 +109,33 @@ def names(session: Session) -> dict[str, str]:
 # -- the object itself
 
 
-def gone(handle: Handle, operation: str) -> Exception:
+def object_gone(handle: Handle, operation: str) -> Exception:
     """The error for an object that does not exist."""
-    return failure(GONE, operation, handle.keys.ident)
+    return to_exception(GONE, operation, handle.keys.ident)
 
 
 def exists(handle: Handle, operation: str) -> None:
     """Raise ObjectGone unless the object exists."""
-    if not handle.link.call(b"EXISTS", handle.keys.data):
-        raise gone(handle, operation)
+    if not handle.link.execute(b"EXISTS", handle.keys.data):
+        raise object_gone(handle, operation)
 
 
 def delete(handle: Handle) -> bool:
     """Delete the object and its name; whether there was one. One round trip, more if it kept others
     alive.
     """
-    answer = _delete.write(handle, handle.keys.name or b"")
+    answer = _delete.run_once(handle, handle.keys.name or b"")
     if answer is None:
         return False
-    settled(handle, answer)
+    without_flag(handle, answer)
     return True
 
 
 def lease_left(handle: Handle) -> float | None:
     """Seconds until the object expires unless someone renews it; None if it has no lease."""
-    left = int(handle.link.call(b"PTTL", handle.keys.data))
+    left = int(handle.link.execute(b"PTTL", handle.keys.data))
     if left == -2:
-        raise gone(handle, "statistics")
+        raise object_gone(handle, "statistics")
     return None if left < 0 else left / 1000
 
 
@@ -144,7 +144,7 @@ def memory(handle: Handle) -> int | None:
     total = 0
     for key in handle.keys.all:
         try:
-            total += handle.link.ask(b"MEMORY", b"USAGE", key) or 0
+            total += handle.link.execute_raw(b"MEMORY", b"USAGE", key) or 0
         except ReplyError:
             return None
     return total
@@ -159,7 +159,7 @@ def everything(session: Session) -> dict[str, tuple[str, float | None]]:
     found: dict[bytes, None] = {}
     cursor = b"0"
     while True:
-        cursor, some = link.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
+        cursor, some = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
         found.update(dict.fromkeys(key for key in some if key.split(b"}:", 1)[1].count(b":") == 1))
         if cursor == b"0":
             break

@@ -12,32 +12,32 @@ import contextlib
 from collections.abc import Sequence
 
 from multihost.errors import ObjectGone
-from multihost.wire.link import snapshot
+from multihost.wire.link import transaction
 from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 from multihost.wire.values.codec import Codec
 
 __all__ = [
-    "abandon",
+    "drop_stale_intent",
     "give_lease",
-    "is_unkept",
-    "linked",
+    "is_unreachable",
+    "has_proxies",
     "owners_of",
     "retain",
-    "settle_all",
-    "settled",
+    "disown_pending",
+    "without_flag",
 ]
 
-_intend = Script("object/prepare_adopt")
+_prepare_adopt = Script("object/prepare_adopt")
 _adopt = Script("object/adopt")
 _disown = Script("object/disown")
 _forget = Script("object/forget")
 _release = Script("object/release")
-_hold = Script("object/recount")
-_retract = Script("object/abort_adopt")
-_mourn = Script("object/record_dead_owner")
-_abandon = Script("object/drop_stale_intent")
+_recount = Script("object/recount")
+_abort_adopt = Script("object/abort_adopt")
+_record_dead_owner = Script("object/record_dead_owner")
+_drop_stale_intent = Script("object/drop_stale_intent")
 
 
 def retain(handle: Handle, values: Sequence[bytes]) -> Sequence[bytes]:
@@ -50,34 +50,34 @@ def retain(handle: Handle, values: Sequence[bytes]) -> Sequence[bytes]:
     idents = [ident for value in values if Codec.is_linked(value) for ident in Codec.links(value)]
     keys = handle.keys
     creating = b"1" if keys.name is not None else b"0"
-    answer = _intend.write(handle, creating, *[ident.encode() for ident in idents])
+    answer = _prepare_adopt.run_once(handle, creating, *[ident.encode() for ident in idents])
     if answer is None:
         return values
     epoch = answer[1:]
     try:
         for ident in dict.fromkeys(idents):
-            _give_owner(handle.session, ident, keys.ident, epoch)
+            _add_owner(handle.session, ident, keys.ident, epoch)
     except ObjectGone:
-        _retract.write(handle, *map(str.encode, idents))
+        _abort_adopt.run_once(handle, *map(str.encode, idents))
         _disown_dropped(handle)
         raise
-    left = int(handle.link.call(b"PTTL", keys.data))
+    left = int(handle.link.execute(b"PTTL", keys.data))
     if left != -1 and answer[:1] == b".":
         # Meanwhile it was let go itself, and whoever did that came before us.
         for ident in dict.fromkeys(idents):
-            _take_owner(handle.session, ident, keys.ident, epoch)
+            _remove_owner(handle.session, ident, keys.ident, epoch)
         if left == -2:
             _disown_dropped(handle)
             return values
     return [Codec.counted(value) if Codec.is_linked(value) else value for value in values]
 
 
-def linked(values: Sequence[bytes]) -> bytes:
+def has_proxies(values: Sequence[bytes]) -> bytes:
     """The ``linked`` argument of scripts that take many values."""
     return b"1" if Codec.any_linked(values) else b"0"
 
 
-def _give_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
+def _add_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
     """Keep an object and, before it, everything that it contains.
 
     Every reference of what is kept is noted with the object that it leads to, also those that go
@@ -88,7 +88,7 @@ def _give_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
     while path:
         ident, owner, epoch, adopted = path[-1]
         try:
-            answer = _adopt.write(session.handle(ident), owner.encode(), epoch, b"0", *adopted)
+            answer = _adopt.run_once(session.handle(ident), owner.encode(), epoch, b"0", *adopted)
         except ObjectGone:
             if len(path) == 1:
                 raise
@@ -107,10 +107,10 @@ def _give_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
                 path.append((child, ident, taken, [b"0"]))
                 continue
             with contextlib.suppress(ObjectGone):
-                _adopt.write(session.handle(child), ident.encode(), taken, b"1", b"0")
+                _adopt.run_once(session.handle(child), ident.encode(), taken, b"1", b"0")
 
 
-def settled(handle: Handle, answer: bytes) -> bytes:
+def without_flag(handle: Handle, answer: bytes) -> bytes:
     """The answer of a script without its flag, after disowning what the script let go."""
     if answer[0] == 0x21:
         _disown_dropped(handle)
@@ -119,24 +119,24 @@ def settled(handle: Handle, answer: bytes) -> bytes:
 
 def _disown_dropped(handle: Handle) -> None:
     keys, session = handle.keys, handle.session
-    refs = pairs(handle.link.call(b"HGETALL", keys.refs))
+    refs = pairs(handle.link.execute(b"HGETALL", keys.refs))
     for field, number in refs.items():
         if field[:2] == b"n:" and int(number) <= 0:
             ident, epoch = field[2:], refs.get(b"e:" + field[2:], b"0")
-            _take_owner(session, ident.decode(), keys.ident, epoch)
-            _forget.write(handle, ident, epoch)
+            _remove_owner(session, ident.decode(), keys.ident, epoch)
+            _forget.run_once(handle, ident, epoch)
 
 
-def _take_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
+def _remove_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
     """An object lost an owner; if it was the last that leads to a name, it lives on a lease again,
     and so does what it contains.
     """
     waiting = [(ident, owner, epoch)]
     while waiting:
         ident, owner, epoch = waiting.pop()
-        answer = _disown.write(session.handle(ident), owner.encode(), epoch, session.lease_ms)
+        answer = _disown.run_once(session.handle(ident), owner.encode(), epoch, session.lease_ms)
         if answer == b"?":
-            waiting += _break_circle(session, ident)
+            waiting += _break_cycle(session, ident)
         else:
             waiting += _contents(ident, answer)
 
@@ -149,14 +149,14 @@ def _contents(ident: str, answer: bytes) -> list[tuple[str, str, bytes]]:
     return [(child.decode(), ident, taken) for child in children]
 
 
-def _break_circle(session: Session, ident: str) -> list[tuple[str, str, bytes]]:
+def _break_cycle(session: Session, ident: str) -> list[tuple[str, str, bytes]]:
     """An object has other owners. If those only keep each other, give all of them a lease again."""
-    circle = _circle(session, ident)
+    circle = _cycle(session, ident)
     let_go: list[tuple[str, str, bytes]] = []
     kept: list[str] = []
     for each, owners in circle.items():
         pairs_of = [part for pair in owners.items() for part in pair]
-        answer = _release.write(session.handle(each), session.lease_ms, *pairs_of)
+        answer = _release.run_once(session.handle(each), session.lease_ms, *pairs_of)
         if answer == b"?":
             kept.append(each)
         else:
@@ -164,17 +164,17 @@ def _break_circle(session: Session, ident: str) -> list[tuple[str, str, bytes]]:
     # Another client has stored these meanwhile; what they contain may just have been let go.
     for each in kept:
         handle = session.handle(each)
-        held = _contents(each, _hold.write(handle))
+        held = _contents(each, _recount.run_once(handle))
         for child, owner, taken in held:
             with contextlib.suppress(ObjectGone):
-                _give_owner(session, child, owner, taken)
+                _add_owner(session, child, owner, taken)
         if held:
-            _retract.write(handle, *[child.encode() for child, _, _ in held])
+            _abort_adopt.run_once(handle, *[child.encode() for child, _, _ in held])
             _disown_dropped(handle)
     return let_go
 
 
-def _circle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
+def _cycle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
     """The object and all that it is in, directly or not, with their owners.
 
     Empty if that leads to a name, or to what is on a lease: whoever gave it that disowns what it
@@ -187,7 +187,7 @@ def _circle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
         if each in circle:
             continue
         keys = session.handle(each).keys
-        left, reply = snapshot(session.link, (b"PTTL", keys.data), (b"HGETALL", keys.owners))
+        left, reply = transaction(session.link, (b"PTTL", keys.data), (b"HGETALL", keys.owners))
         owners = pairs(reply)
         if left != -1 or not owners or any(owner[:2] == b"n:" for owner in owners):
             return {}
@@ -201,15 +201,15 @@ def _circle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
 
 def owners_of(session: Session, ident: str) -> dict[str, bytes]:
     """Who owns an object: ident -> the epoch in which he took it in. 1 round trip."""
-    owners = pairs(session.link.call(b"HGETALL", session.handle(ident).keys.owners))
+    owners = pairs(session.link.execute(b"HGETALL", session.handle(ident).keys.owners))
     return {owner.decode(): epoch for owner, epoch in owners.items()}
 
 
-def is_unkept(session: Session, ident: str) -> bool:
+def is_unreachable(session: Session, ident: str) -> bool:
     """Whether an object has no lease, though neither a name leads to it, nor what has a lease, nor
     what is being made. 2 round trips for each object on the way up.
     """
-    if session.link.call(b"PTTL", session.handle(ident).keys.data) != -1:
+    if session.link.execute(b"PTTL", session.handle(ident).keys.data) != -1:
         return False
     seen: set[str] = set()
     waiting = [ident]
@@ -232,38 +232,38 @@ def give_lease(session: Session, ident: str) -> bool:
     """Let an object that nothing keeps live on a lease, the session's, and what it contains;
     whether that was so. Whoever holds it renews that. Few round trips for each object.
     """
-    if not is_unkept(session, ident):
+    if not is_unreachable(session, ident):
         return False
     handle = session.handle(ident)
     owners = owners_of(session, ident)
     for owner, epoch in owners.items():
         theirs = session.handle(owner)
-        if session.link.call(b"EXISTS", theirs.keys.data):
+        if session.link.execute(b"EXISTS", theirs.keys.data):
             continue  # one of a circle
-        if _mourn.repeat(theirs, ident.encode(), epoch):
+        if _record_dead_owner.run_idempotent(theirs, ident.encode(), epoch):
             _disown_dropped(theirs)
-    for child, owner, epoch in _break_circle(session, ident):
-        _take_owner(session, child, owner, epoch)
+    for child, owner, epoch in _break_cycle(session, ident):
+        _remove_owner(session, child, owner, epoch)
     if not owners:  # lost by other programs
-        for child, owner, epoch in _contents(ident, _release.write(handle, session.lease_ms)):
-            _take_owner(session, child, owner, epoch)
-    return bool(session.link.call(b"PTTL", handle.keys.data) != -1)
+        for child, owner, epoch in _contents(ident, _release.run_once(handle, session.lease_ms)):
+            _remove_owner(session, child, owner, epoch)
+    return bool(session.link.execute(b"PTTL", handle.keys.data) != -1)
 
 
-def settle_all(handle: Handle) -> bool:
+def disown_pending(handle: Handle) -> bool:
     """Disown what a container let go; whether there was something. Few round trips an object."""
-    before = pairs(handle.link.call(b"HGETALL", handle.keys.refs))
+    before = pairs(handle.link.execute(b"HGETALL", handle.keys.refs))
     if not any(field[:2] == b"n:" and int(count) <= 0 for field, count in before.items()):
         return False
     _disown_dropped(handle)
     return True
 
 
-def abandon(handle: Handle, seconds: int) -> bool:
+def drop_stale_intent(handle: Handle, seconds: int) -> bool:
     """Let go what a container that is not there was to own, if its note was not touched for so
     long; whether that was so. 1 round trip, few more for each object.
     """
-    answer = _abandon.repeat(handle, b"%d" % seconds)
+    answer = _drop_stale_intent.run_idempotent(handle, b"%d" % seconds)
     if answer == b"!":
         _disown_dropped(handle)
     return answer is not None

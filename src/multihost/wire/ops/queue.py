@@ -12,25 +12,25 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
-from multihost.wire.ops.ownership import linked, retain, settled
-from multihost.wire.ops.taking import RANK, Places, Terms, look
+from multihost.wire.ops.object import object_gone
+from multihost.wire.ops.ownership import has_proxies, retain, without_flag
+from multihost.wire.ops.taking import RANK_SIZE, Consumer, QueueSettings, reap_script
 from multihost.wire.replies import MustRetain, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import Step, circle_in, pop_from, wait
+from multihost.wire.wait import Call, broadcast_pop, token_pop, wait
 
 __all__ = [
-    "State",
-    "admitted",
-    "bury",
-    "bury_dead",
+    "QueueState",
+    "wait_for_room",
+    "drain_dead_letters",
+    "reap",
     "create",
     "dead_letters",
     "done",
     "join",
     "put",
-    "salvage",
+    "requeue_orphaned",
     "shutdown",
     "size",
     "state",
@@ -38,18 +38,18 @@ __all__ = [
 
 _create = Script("queue/create")
 _put = Script("queue/put")
-_line_up = Script("queue/enqueue_putter")
-_admit = Script("queue/claim_room")
-_step_back = Script("queue/cancel_putter")
+_enqueue_putter = Script("queue/enqueue_putter")
+_claim_room = Script("queue/claim_room")
+_cancel_putter = Script("queue/cancel_putter")
 _done = Script("queue/done")
-_stay = Script("queue/enqueue_joiner")
-_joined = Script("queue/check_joined")
+_enqueue_joiner = Script("queue/enqueue_joiner")
+_check_joined = Script("queue/check_joined")
 _shutdown = Script("queue/shutdown")
-_bury = Script("queue/drain_dead_letters")
-_salvage = Script("queue/requeue_orphaned")
+_drain_dead_letters = Script("queue/drain_dead_letters")
+_requeue_orphaned = Script("queue/requeue_orphaned")
 
 
-class State(NamedTuple):
+class QueueState(NamedTuple):
     """What the server knows of a queue."""
 
     size: int
@@ -60,21 +60,23 @@ class State(NamedTuple):
     is_shut_down: bool
 
 
-def create(handle: Handle, typeid: str, terms: Terms, explicit: tuple[bool, bool]) -> str | None:
+def create(
+    handle: Handle, typeid: str, terms: QueueSettings, explicit: tuple[bool, bool]
+) -> str | None:
     """Create the queue, or attach to it; the terms of one that was there. 1 round trip.
 
     ``explicit`` says whether the size, and how often an item is delivered, were asked for: then
     they must be the same. Raises ValueError.
     """
-    wanted = (terms.most, terms.again)
+    wanted = (terms.maxsize, terms.max_deliveries)
     there = any_object.attach(
         _create,
         handle,
         typeid,
-        f"{terms.most} {terms.again}",
-        b"%d" % terms.most,
+        f"{terms.maxsize} {terms.max_deliveries}",
+        b"%d" % terms.maxsize,
         terms.order.encode(),
-        b"%d" % terms.again,
+        b"%d" % terms.max_deliveries,
         explicit=False,
     )
     found = wanted if there is None else tuple(map(int, there.split()))
@@ -95,100 +97,112 @@ def put(handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float 
     if seconds is not None and seconds <= 0:
         blocking = False
     try:
-        if _put.write(handle, b"1" if blocking else b"0", linked(values), *values) is not None:
+        if (
+            _put.run_once(handle, b"1" if blocking else b"0", has_proxies(values), *values)
+            is not None
+        ):
             return True
         if not blocking:
             return False
-        return _in_line(
-            handle, seconds, (_put, (handle.session.me.waiter, linked(values), *values))
+        return _wait_in_line(
+            handle,
+            seconds,
+            (_put, (handle.session.identity.waiter_id, has_proxies(values), *values)),
         )
     except MustRetain:
         return put(handle, retain(handle, values), blocking, seconds)
 
 
-def admitted(handle: Handle, seconds: float | None) -> bool:
+def wait_for_room(handle: Handle, seconds: float | None) -> bool:
     """Wait until there is room for an item, which is put then; whether there was in time."""
-    return _in_line(handle, seconds, (_admit, (handle.session.me.waiter,)))
+    return _wait_in_line(handle, seconds, (_claim_room, (handle.session.identity.waiter_id,)))
 
 
-def _in_line(handle: Handle, seconds: float | None, closing: Step) -> bool:
+def _wait_in_line(handle: Handle, seconds: float | None, closing: Call) -> bool:
     """Wait among those who wait for room; whether ``closing`` said that there is."""
-    handle.session.enter(handle.keys)
+    handle.session.ensure_registered(handle.keys)
     waiter, *rest = closing[1]
     answer = wait(
         handle,
         seconds,
-        (_line_up, (waiter,)),
-        pop_from(handle.keys.tokens),
+        (_enqueue_putter, (waiter,)),
+        token_pop(handle.keys.tokens),
         closing,
-        lambda since: (_step_back, (waiter, since, *rest[1:])),
-        look,
+        lambda since: (_cancel_putter, (waiter, since, *rest[1:])),
+        reap_script,
     )
     return answer is not None
 
 
-def done(handle: Handle, places: Places) -> bool:
+def done(handle: Handle, places: Consumer) -> bool:
     """An item is done: where that counts, the oldest that this thread took, else this process.
 
     False if there is none. Raises LeaseLost if others took it for dead meanwhile. 1 round trip.
     """
-    if not places.terms.again:
-        return _done.write(handle, b"") is not None
+    if not places.settings.max_deliveries:
+        return _done.run_once(handle, b"") is not None
     place = places.pop_oldest()
     if place is None:
         return False
     try:
-        answer: bytes = _done.write(handle, place.name)
+        answer: bytes = _done.run_once(handle, place.name)
     except BaseException:
-        places.put_back(place)
+        places.undo_pop(place)
         raise
     if answer == b"?":
-        raise places.gone("queue/task_done")
-    settled(handle, answer)
-    if places.fewer(place, 1):
-        places.release(place)
+        raise places.lease_lost("queue/task_done")
+    without_flag(handle, answer)
+    if places.decrement(place, 1):
+        places.recycle(place)
     return True
 
 
 def join(handle: Handle) -> None:
     """Wait until nothing is unfinished. 1 round trip and the wait."""
-    handle.session.enter(handle.keys)
+    handle.session.ensure_registered(handle.keys)
     tokens = handle.keys.tokens + b":join"
-    wait(handle, None, (_stay, ()), circle_in(tokens), (_joined, ()), look=look)
+    wait(
+        handle,
+        None,
+        (_enqueue_joiner, ()),
+        broadcast_pop(tokens),
+        (_check_joined, ()),
+        reap=reap_script,
+    )
 
 
-def size(handle: Handle, terms: Terms) -> int:
+def size(handle: Handle, terms: QueueSettings) -> int:
     """1 round trip."""
     keys = handle.keys
     count = b"ZCARD" if terms.order == "p" else b"LLEN"
     facts, found = handle.link.pipeline([(b"HMGET", keys.data, b"n", b"x"), (count, keys.items)])
     if facts[0] is None:
-        raise gone(handle, "queue/qsize")
+        raise object_gone(handle, "queue/qsize")
     has_mark = facts[1] is not None and terms.order != "p"
     return max(int(found) - has_mark, 0)
 
 
 def shutdown(handle: Handle, immediate: bool) -> None:
     """Take no more items. 1 round trip, O(items) if they are dropped."""
-    settled(handle, _shutdown.write(handle, b"%d" % immediate))
+    without_flag(handle, _shutdown.run_once(handle, b"%d" % immediate))
 
 
-def dead_letters(handle: Handle, terms: Terms) -> list[bytes]:
+def dead_letters(handle: Handle, terms: QueueSettings) -> list[bytes]:
     """Items that were delivered too often. 1 round trip, O(letters)."""
-    letters: list[bytes] = handle.link.call(b"LRANGE", handle.keys.dead, b"0", b"-1")
+    letters: list[bytes] = handle.link.execute(b"LRANGE", handle.keys.dead, b"0", b"-1")
     if not letters:
         any_object.exists(handle, "queue/dead_letters")
     if terms.order != "p":
         return letters
-    return [letter[letter.index(b" ") + 1 + RANK :] for letter in letters]
+    return [letter[letter.index(b" ") + 1 + RANK_SIZE :] for letter in letters]
 
 
-def bury(handle: Handle, again: bool) -> int:
+def drain_dead_letters(handle: Handle, requeue: bool) -> int:
     """Throw dead letters away, or put them back; how many there were. 1 round trip, O(letters)."""
-    return int(settled(handle, _bury.write(handle, b"%d" % again)))
+    return int(without_flag(handle, _drain_dead_letters.run_once(handle, b"%d" % requeue)))
 
 
-def state(handle: Handle, terms: Terms) -> State:
+def state(handle: Handle, terms: QueueSettings) -> QueueState:
     """3 round trips, O(places of consumers)."""
     link, keys = handle.link, handle.keys
     facts, refs, dead = link.pipeline(
@@ -199,9 +213,9 @@ def state(handle: Handle, terms: Terms) -> State:
         ]
     )
     unfinished, down, waiting, taking = facts
-    places = keys.flights(pairs(refs))
+    places = keys.all_in_flight(pairs(refs))
     flying = link.pipeline([(b"LLEN", place) for place in places]) if places else []
-    return State(
+    return QueueState(
         size=size(handle, terms),
         unfinished=int(unfinished or 0),
         in_flight=sum(flying),
@@ -211,15 +225,15 @@ def state(handle: Handle, terms: Terms) -> State:
     )
 
 
-def bury_dead(handle: Handle) -> None:
+def reap(handle: Handle) -> None:
     """Give back what dead sessions had taken, and forget who of them waited. May be repeated. 1
     round trip, O(items that come back).
     """
-    look.repeat(handle, b"", b"1")
+    reap_script.run_idempotent(handle, b"", b"1")
 
 
-def salvage(handle: Handle, flight: bytes) -> int:
+def requeue_orphaned(handle: Handle, flight: bytes) -> int:
     """Give back what lies at a place of a dead session, also if that is not known any more; how
     many items that were. 1 round trip.
     """
-    return int(_salvage.repeat(handle, flight) or 0)
+    return int(_requeue_orphaned.run_idempotent(handle, flight) or 0)

@@ -12,17 +12,17 @@ import time
 from typing import Any
 
 from multihost.wire.ops.ownership import retain
-from multihost.wire.ops.queue import admitted
-from multihost.wire.ops.taking import RANK
+from multihost.wire.ops.queue import wait_for_room
+from multihost.wire.ops.taking import RANK_SIZE
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
 __all__ = ["put"]
 
-_rank = Script("queue/put_ranked")
-_place = Script("queue/put_between")
-_level = Script("queue/renumber")
+_put_ranked = Script("queue/put_ranked")
+_put_between = Script("queue/put_between")
+_renumber = Script("queue/renumber")
 
 NUMBERS, TUPLES, OTHERS = b"n", b"t", b"o"
 EXACT = 1 << 53  # larger integers are not all different as scores
@@ -58,7 +58,7 @@ def put(handle: Handle, item: object, value: bytes, blocking: bool, seconds: flo
             (value,) = retain(handle, (value,))
             continue
         left = None if deadline is None else deadline - time.monotonic()
-        if not blocking or not admitted(handle, left):
+        if not blocking or not wait_for_room(handle, left):
             return False
         waiting = b"0"
 
@@ -67,29 +67,29 @@ def _try(
     handle: Handle, item: object, value: bytes, waiting: bytes, kind: bytes, score: bytes
 ) -> bool:
     """Whether there was room."""
-    answer = _rank.write(handle, waiting, kind, score, value)
+    answer = _put_ranked.run_once(handle, waiting, kind, score, value)
     while answer is not None and answer != b".":
-        there = answer[1:] if len(answer) > 1 else _kind_there(handle, kind)
+        there = answer[1:] if len(answer) > 1 else _stored_kind(handle, kind)
         if there == kind == NUMBERS and answer == b"?":  # these are never compared here
-            answer = _rank.write(handle, waiting, kind, score, value)
+            answer = _put_ranked.run_once(handle, waiting, kind, score, value)
             continue
         if answer == b"|" or there not in (kind, OTHERS):
             _compare_with_any(handle, item)
-            _level.repeat(handle)
+            _renumber.run_idempotent(handle)
             there = OTHERS
         scope = score if there == TUPLES else b""
         before, behind = _neighbours(handle, item, scope)
-        answer = _place.write(handle, waiting, there, scope, before, behind, value)
+        answer = _put_between.run_once(handle, waiting, there, scope, before, behind, value)
     return answer is not None
 
 
-def _kind_there(handle: Handle, kind: bytes) -> bytes:
-    there: bytes | None = handle.link.call(b"HGET", handle.keys.data, b"k")
+def _stored_kind(handle: Handle, kind: bytes) -> bytes:
+    there: bytes | None = handle.link.execute(b"HGET", handle.keys.data, b"k")
     return there or kind
 
 
 def _value(handle: Handle, member: bytes) -> Any:
-    value = member[RANK:]
+    value = member[RANK_SIZE:]
     if value[:1] == b"*":
         value = value.partition(b";")[2]
     return handle.codec.load(value)
@@ -97,7 +97,7 @@ def _value(handle: Handle, member: bytes) -> Any:
 
 def _compare_with_any(handle: Handle, item: Any) -> None:
     """Raise what ``<`` raises, before the order of the queue is changed."""
-    for member in handle.link.call(b"ZRANGE", handle.keys.items, b"0", b"0"):
+    for member in handle.link.execute(b"ZRANGE", handle.keys.items, b"0", b"0"):
         item < _value(handle, member)  # noqa: B015
 
 
@@ -110,7 +110,7 @@ def _neighbours(handle: Handle, item: Any, score: bytes) -> tuple[bytes, bytes]:
         )
         high = low + count
     else:
-        low, high = 0, link.call(b"ZCARD", items)
+        low, high = 0, link.execute(b"ZCARD", items)
     before = behind = b""
     while low < high:
         step = max((high - low) // (PROBES + 1), 1)

@@ -11,52 +11,52 @@ import threading
 
 from multihost.errors import MultihostError
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
+from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.wait import Step, attempt, insist, pop_from, wait
+from multihost.wire.wait import Call, run_or_undo, run_to_completion, token_pop, wait
 
 __all__ = [
-    "Permits",
+    "HeldPermits",
     "acquire",
-    "bury",
+    "reap",
     "create",
     "free_and_initial",
     "free_permits",
-    "permits",
+    "held_permits",
     "release",
     "state",
 ]
 
 _create = Script("semaphore/create")
 _acquire = Script("semaphore/acquire")
-_join = Script("semaphore/enqueue")
+_enqueue = Script("semaphore/enqueue")
 _claim = Script("semaphore/claim")
-_leave = Script("semaphore/cancel")
+_cancel = Script("semaphore/cancel")
 _release = Script("semaphore/release")
-_end = Script("semaphore/release_at_exit")
-_look = Script("semaphore/reap")
+_release_at_exit = Script("semaphore/release_at_exit")
+_reap = Script("semaphore/reap")
 
 
-class Permits(Hold):
+class HeldPermits(Hold):
     """The permits that this process has of one semaphore."""
 
     __slots__ = ("bounded", "lock")
 
     def __init__(self, handle: Handle, bounded: bool) -> None:
-        presence = handle.session.presence
-        super().__init__(handle, presence.sid, 0, presence.lapses)
+        presence = handle.session.registration
+        super().__init__(handle, presence.sid, 0, presence.expirations)
         self.count = 0
         self.bounded = bounded
         self.lock = threading.Lock()
 
-    def stands(self) -> bool:
-        had = self.handle.link.call(b"HGET", self.handle.keys.data, b"p:" + self.id)
+    def is_valid(self) -> bool:
+        had = self.handle.link.execute(b"HGET", self.handle.keys.data, b"p:" + self.id)
         return int(had or 0) >= self.count
 
-    def end(self) -> None:
-        _end.repeat(self.handle, self.id, b"1" if self.bounded else b"0")
+    def release_at_exit(self) -> None:
+        _release_at_exit.run_idempotent(self.handle, self.id, b"1" if self.bounded else b"0")
 
 
 def create(handle: Handle, typeid: str, value: int, explicit: bool) -> bool:
@@ -65,44 +65,48 @@ def create(handle: Handle, typeid: str, value: int, explicit: bool) -> bool:
     return there is None
 
 
-def permits(handle: Handle, bounded: bool) -> Permits:
+def held_permits(handle: Handle, bounded: bool) -> HeldPermits:
     """What this process has of the semaphore."""
     holds = handle.session.holds
     found = holds.get(handle.keys.ident)
     if found is None:
-        found = holds.setdefault(handle.keys.ident, Permits(handle, bounded))
-    assert isinstance(found, Permits)
+        found = holds.setdefault(handle.keys.ident, HeldPermits(handle, bounded))
+    assert isinstance(found, HeldPermits)
     return found
 
 
 def acquire(
-    handle: Handle, account: Permits, blocking: bool = True, seconds: float | None = None
+    handle: Handle, account: HeldPermits, blocking: bool = True, seconds: float | None = None
 ) -> bool:
     """Take a permit; whether that was possible in time. 1 round trip, 2 and the wait if none is
     free.
     """
     session = handle.session
-    session.enter(handle.keys)
-    lapses = session.presence.lapses
-    while _acquired(handle, account, blocking, seconds):
+    session.ensure_registered(handle.keys)
+    lapses = session.registration.expirations
+    while _acquire_counted(handle, account, blocking, seconds):
         try:
-            session.enter(handle.keys)  # it may have been given long ago: find out what has lapsed
-            if session.presence.lapses == lapses or account.stands():
+            session.ensure_registered(
+                handle.keys
+            )  # it may have been given long ago: find out what has lapsed
+            if session.registration.expirations == lapses or account.is_valid():
                 return True
         except BaseException:
             with contextlib.suppress(MultihostError):
                 release(handle, account, 1)
             raise
         # This process slept, or was cut off, while it was given it: others took it for dead.
-        lapses = session.presence.lapses
+        lapses = session.registration.expirations
         with account.lock:
             account.count -= 1
     return False
 
 
-def _acquired(handle: Handle, account: Permits, blocking: bool, seconds: float | None) -> bool:
+def _acquire_counted(
+    handle: Handle, account: HeldPermits, blocking: bool, seconds: float | None
+) -> bool:
     session = handle.session
-    args = (session.me.waiter, account.id)
+    args = (session.identity.waiter_id, account.id)
     noted = left = False
 
     def note(fence: bytes | None) -> None:
@@ -111,26 +115,26 @@ def _acquired(handle: Handle, account: Permits, blocking: bool, seconds: float |
             return
         with account.lock:
             if not account.count:
-                account.lapses, account.lost = session.presence.lapses, False
+                account.expirations, account.lost = session.registration.expirations, False
             account.fence = int(fence)
             account.count, noted = account.count + 1, True  # no signal can come between
 
-    def leave(since: bytes) -> Step:
+    def leave(since: bytes) -> Call:
         nonlocal left
         left = True
-        return (_leave, (*args, since))
+        return (_cancel, (*args, since))
 
     try:
-        fence = attempt(handle, (_acquire, (account.id, b"%d" % bool(blocking))), leave, note)
+        fence = run_or_undo(handle, (_acquire, (account.id, b"%d" % bool(blocking))), leave, note)
         if fence is None and blocking:
             fence = wait(
                 handle,
                 seconds,
-                (_join, args),
-                pop_from(handle.keys.tokens),
+                (_enqueue, args),
+                token_pop(handle.keys.tokens),
                 (_claim, args),
                 leave,
-                _look,
+                _reap,
                 note,
             )
     except BaseException:
@@ -139,12 +143,12 @@ def _acquired(handle: Handle, account: Permits, blocking: bool, seconds: float |
                 account.count -= 1
         raise
     if fence is None:
-        session.janitor.suspect(handle.keys, _look)
+        session.janitor.watch_briefly(handle.keys, _reap)
         return False
     return True
 
 
-def release(handle: Handle, account: Permits, amount: int) -> bool:
+def release(handle: Handle, account: HeldPermits, amount: int) -> bool:
     """Give permits back, or add new ones; whether there were not too many. 1 round trip.
 
     Raises LeaseLost if this process had some and lost them.
@@ -160,14 +164,14 @@ def release(handle: Handle, account: Permits, amount: int) -> bool:
 
     def put_back(own: int) -> bytes:
         args = (account.id, b"%d" % amount, b"%d" % own, b"%d" % account.bounded)
-        answer: bytes = insist(handle, (_release, args), note)
+        answer: bytes = run_to_completion(handle, (_release, args), note)
         return answer
 
     answer = put_back(own)
     if answer == b"?":
-        if account.missed():
+        if account.was_expired():
             note(None)
-            raise account.gone("semaphore/release")
+            raise account.lease_lost("semaphore/release")
         # Another process has released permits that this one took.
         answer = put_back(0)
     return answer == b"."
@@ -177,16 +181,16 @@ def free_permits(handle: Handle) -> int:
     """1 round trip."""
     free, _ = free_and_initial(handle)
     if free <= 0:
-        handle.session.enter(handle.keys)
-        handle.session.janitor.suspect(handle.keys, _look)
+        handle.session.ensure_registered(handle.keys)
+        handle.session.janitor.watch_briefly(handle.keys, _reap)
     return free
 
 
 def free_and_initial(handle: Handle) -> tuple[int, int]:
     """How many permits are free, and how many there were at first. 1 round trip."""
-    free, initial = handle.link.call(b"HMGET", handle.keys.data, b"v", b"n")
+    free, initial = handle.link.execute(b"HMGET", handle.keys.data, b"v", b"n")
     if free is None:
-        raise gone(handle, "semaphore/locked")
+        raise object_gone(handle, "semaphore/locked")
     return int(free), int(initial)
 
 
@@ -195,9 +199,9 @@ def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
 
     2 round trips.
     """
-    found = pairs(handle.link.call(b"HGETALL", handle.keys.data))
+    found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
     if not found:
-        raise gone(handle, "semaphore/statistics")
+        raise object_gone(handle, "semaphore/statistics")
     counts = {field[2:]: int(count) for field, count in found.items() if field[:2] == b"p:"}
     notes = handle.link.pipeline(
         [(b"GET", b"%b:%b" % (handle.keys.sessions, session)) for session in counts]
@@ -209,8 +213,8 @@ def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
     )
 
 
-def bury(handle: Handle) -> None:
+def reap(handle: Handle) -> None:
     """Return the permits of dead sessions, and forget dead waiters. May be repeated. 1 round
     trip.
     """
-    _look.repeat(handle, b"", b"1")
+    _reap.run_idempotent(handle, b"", b"1")

@@ -6,9 +6,9 @@ import builtins
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from multihost.wire.link import snapshot
+from multihost.wire.link import transaction
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
+from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -17,8 +17,8 @@ _create = Script("set/create")
 _update = Script("set/update")
 _remove = Script("set/remove")
 _pop = Script("set/pop")
-_keep = Script("set/intersect")
-_toggle = Script("set/symmetric_difference")
+_intersect = Script("set/intersect")
+_symmetric_difference = Script("set/symmetric_difference")
 _clear = Script("set/clear")
 
 
@@ -37,59 +37,61 @@ def create(handle: Handle, members: Collection[Any]) -> bool:
 
 def contains(handle: Handle, field: bytes) -> bool:
     """1 round trip, O(1)."""
-    there, alive = handle.link.call(b"SMISMEMBER", handle.keys.data, field, b"")
+    there, alive = handle.link.execute(b"SMISMEMBER", handle.keys.data, field, b"")
     if not alive:
-        raise gone(handle, "set/contains")
+        raise object_gone(handle, "set/contains")
     return bool(there)
 
 
 def length(handle: Handle) -> int:
     """1 round trip, O(1)."""
-    size = int(handle.link.call(b"SCARD", handle.keys.data))
+    size = int(handle.link.execute(b"SCARD", handle.keys.data))
     if not size:
-        raise gone(handle, "set/length")
+        raise object_gone(handle, "set/length")
     return size - 1
 
 
 def fields(handle: Handle) -> builtins.list[bytes]:
     """The members as they were spelled first, all of one moment. 1 round trip, O(n)."""
     keys = handle.keys
-    members, spelled = snapshot(handle.link, (b"SMEMBERS", keys.data), (b"HGETALL", keys.spelled))
+    members, spelled = transaction(
+        handle.link, (b"SMEMBERS", keys.data), (b"HGETALL", keys.originals)
+    )
     if not members:
-        raise gone(handle, "set/fields")
+        raise object_gone(handle, "set/fields")
     first = pairs(spelled)
     return [first.get(field, field) for field in members if field]
 
 
 def update(handle: Handle, members: Collection[Any]) -> None:
     """Add members. 1 round trip, O(members)."""
-    _update.write(handle, *_members(handle, members))
+    _update.run_once(handle, *_members(handle, members))
 
 
 def remove(handle: Handle, members: Iterable[Any]) -> int:
     """Remove members; how many there were. 1 round trip, O(members)."""
     fields = map(handle.codec.field, members)
-    answer = _remove.write(handle, *fields)
+    answer = _remove.run_once(handle, *fields)
     return int(answer[1:])
 
 
 def pop(handle: Handle) -> bytes | None:
     """Remove any member and return it, None if there is none. 1 round trip, O(1)."""
-    answer = _pop.write(handle)
+    answer = _pop.run_once(handle)
     return None if answer is None else answer[1:]
 
 
-def keep(handle: Handle, members: Iterable[Any]) -> None:
+def intersect(handle: Handle, members: Iterable[Any]) -> None:
     """Remove every member but these. 1 round trip, O(set + members)."""
     fields = map(handle.codec.field, members)
-    _keep.write(handle, *fields)
+    _intersect.run_once(handle, *fields)
 
 
-def toggle(handle: Handle, members: Collection[Any]) -> None:
+def symmetric_difference(handle: Handle, members: Collection[Any]) -> None:
     """Remove the members that are there, add the others. 1 round trip, O(members)."""
-    _toggle.write(handle, *_members(handle, members))
+    _symmetric_difference.run_once(handle, *_members(handle, members))
 
 
 def clear(handle: Handle) -> None:
     """Remove every member. 1 round trip."""
-    _clear.write(handle)
+    _clear.run_once(handle)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import gone
-from multihost.wire.ops.ownership import retain, settled
+from multihost.wire.ops.object import object_gone
+from multihost.wire.ops.ownership import retain, without_flag
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -25,20 +25,20 @@ def create(handle: Handle, typecode: str, value: bytes) -> bool:
 
 def get(handle: Handle) -> bytes:
     """1 round trip."""
-    value: bytes | None = handle.link.call(b"HGET", handle.keys.data, b"v")
+    value: bytes | None = handle.link.execute(b"HGET", handle.keys.data, b"v")
     if value is None:
-        raise gone(handle, "value/get")
+        raise object_gone(handle, "value/get")
     return value
 
 
 def put(handle: Handle, value: bytes) -> None:
     """1 round trip."""
     try:
-        answer = _set.write(handle, value)
+        answer = _set.run_once(handle, value)
     except MustRetain:
         return put(handle, retain(handle, (value,))[0])
     if answer != b".":
-        settled(handle, answer)
+        without_flag(handle, answer)
     return None
 
 
@@ -46,14 +46,14 @@ def add(handle: Handle, amount: int) -> int | None:
     """Add to a 64-bit number; the sum, None if the value or the sum is no such number. 1 round
     trip.
     """
-    answer = _add.write(handle, b"%d" % amount)
+    answer = _add.run_once(handle, b"%d" % amount)
     return None if answer is None else int(answer[1:])
 
 
 def replace(handle: Handle, expected: bytes, value: bytes) -> bool:
     """Replace the value if it is still ``expected``; whether it was. 1 round trip."""
     try:
-        answer = _replace.write(handle, expected, value)
+        answer = _replace.run_once(handle, expected, value)
     except MustRetain:
         return replace(handle, expected, retain(handle, (value,))[0])
-    return answer is not None and settled(handle, answer) == b""
+    return answer is not None and without_flag(handle, answer) == b""

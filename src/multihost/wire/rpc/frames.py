@@ -20,56 +20,58 @@ nobody hears expires.
 
 from __future__ import annotations
 
-from multihost.wire.link import SKIP, Caller, Link, Reply, pack, pack_args
+from multihost.wire.link import REPLY_SKIP, Link, PinnedConnection, Reply, pack, pack_args
 from multihost.wire.replies import ReplyError
-from multihost.wire.wait import OVERDUE, SLICE
+from multihost.wire.wait import BLOCK_GRACE, MAX_BLOCK
 
-__all__ = ["HEAD", "KEPT", "LARGE", "Mouth"]
+__all__ = ["HEAD", "FRAME_TTL", "LARGE", "Endpoint"]
 
-KEPT = b"60000"  # milliseconds for which what was said waits to be heard
+FRAME_TTL = b"60000"  # milliseconds for which what was said waits to be heard
 LARGE = 1 << 16
 HEAD = 13  # bytes of what it is and its number
 
 
-class Mouth:
+class Endpoint:
     """What both ends have in common: they say something and listen for what is said next."""
 
-    __slots__ = ("_loud", "_push", "_slow", "link", "quick", "rest")
+    __slots__ = ("_push", "_receive_only", "_send_confirmed", "link", "send_prefix", "send_suffix")
 
     def __init__(self, link: Link, says: bytes, hears: bytes, first: float) -> None:
         self.link = link
         push = b"*3\r\n" + pack_args((b"LPUSH", says))
-        expire = pack((b"PEXPIRE", says, KEPT))
+        expire = pack((b"PEXPIRE", says, FRAME_TTL))
         self._push = push
         # To say it and listen for a moment. One write, one read; errors are not heard of.
-        self.quick = SKIP + push
-        self.rest = b"\r\n" + SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
-        listen = pack((b"BLPOP", hears, b"%.3f" % SLICE))
+        self.send_prefix = REPLY_SKIP + push
+        self.send_suffix = b"\r\n" + REPLY_SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
+        listen = pack((b"BLPOP", hears, b"%.3f" % MAX_BLOCK))
         # Only the last word counts: what is said again does not pile up.
-        self._loud = b"\r\n%b%b%b" % (
+        self._send_confirmed = b"\r\n%b%b%b" % (
             pack((b"LTRIM", says, b"0", b"0")) + expire,
             pack((b"EXEC",)),
             listen,
         )
-        self._slow = pack((b"PING",)) + listen
+        self._receive_only = pack((b"PING",)) + listen
 
-    def slowly(self, caller: Caller, word: bytes | None) -> Reply:
+    def send_and_wait(self, caller: PinnedConnection, word: bytes | None) -> Reply:
         """Say it, if there is something to say, and listen for a slice."""
         if word is None:
-            replies = self.link.blocked(caller, self._slow, SLICE + OVERDUE, count=2)
+            replies = self.link.exchange_blocking(
+                caller, self._receive_only, MAX_BLOCK + BLOCK_GRACE, count=2
+            )
         else:
             request = b"%b%b$%d\r\n%b%b" % (
                 pack((b"MULTI",)),
                 self._push,
                 len(word),
                 word,
-                self._loud,
+                self._send_confirmed,
             )
-            replies = self.link.blocked(caller, request, SLICE + OVERDUE, count=6)
+            replies = self.link.exchange_blocking(caller, request, MAX_BLOCK + BLOCK_GRACE, count=6)
         for reply in replies:
             if type(reply) is ReplyError:
                 return reply
         return replies[-1]
 
-    def can_be_quick(self, first: float) -> bool:
-        return self.link.timeout >= first + OVERDUE and self.link.may_be_quiet()
+    def can_skip_replies(self, first: float) -> bool:
+        return self.link.timeout >= first + BLOCK_GRACE and self.link.supports_reply_off()

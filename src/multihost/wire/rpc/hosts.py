@@ -10,46 +10,46 @@ import time
 from collections.abc import Callable, Iterable
 
 from multihost.wire import keys as key_names
-from multihost.wire.link import Broken, pack, snapshot
-from multihost.wire.replies import ReplyError, failure, pairs
-from multihost.wire.rpc.client import hosts_of
-from multihost.wire.rpc.frames import KEPT
+from multihost.wire.link import ConnectionBroken, pack, transaction
+from multihost.wire.replies import ReplyError, pairs, to_exception
+from multihost.wire.rpc.client import host_client
+from multihost.wire.rpc.frames import FRAME_TTL
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
-from multihost.wire.session.janitor import Watched
-from multihost.wire.wait import OVERDUE, watching
+from multihost.wire.session.janitor import WatchedObject
+from multihost.wire.wait import BLOCK_GRACE, start_watching
 
 __all__ = [
-    "LEFT",
-    "begin",
-    "end",
+    "MAX_RELEASED",
+    "register",
+    "unregister",
     "find",
-    "forget",
-    "hint",
-    "let_go",
-    "refuse",
+    "close_channel",
+    "wake",
+    "release_references",
+    "reject_channel",
     "renew",
-    "tend",
-    "visits",
+    "watch_clients",
+    "poll",
 ]
 
-_tend = Script("host/reap_clients")
-_leave = Script("host/unregister")
+_reap_clients = Script("host/reap_clients")
+_unregister = Script("host/unregister")
 
-LEFT = 500  # how much of what clients let go is looked at in one go
+MAX_RELEASED = 500  # how much of what clients let go is looked at in one go
 
 
-def begin(handle: Handle, typeids: Iterable[str]) -> None:
+def register(handle: Handle, typeids: Iterable[str]) -> None:
     """Enter a host, with the types that it serves. 2 round trips, and its session."""
     keys, session = handle.keys, handle.session
-    session.enter(keys)
+    session.ensure_registered(keys)
     listed = json.dumps([time.time_ns(), *typeids]).encode()
-    snapshot(
+    transaction(
         handle.link,
-        (b"HSET", keys.data, b"s", session.presence.sid),
+        (b"HSET", keys.data, b"s", session.registration.sid),
         (b"PEXPIRE", keys.data, session.lease_ms),
     )
-    snapshot(
+    transaction(
         handle.link,
         (b"HSET", key_names.hosts(session.namespace), keys.ident.encode(), listed),
         (b"PEXPIRE", key_names.hosts(session.namespace), session.lease_ms),
@@ -62,124 +62,130 @@ def renew(handle: Handle) -> None:
     handle.link.pipeline(
         [
             (b"PEXPIRE", key, session.lease_ms)
-            for key in (keys.data, keys.talks, keys.left, key_names.hosts(session.namespace))
+            for key in (keys.data, keys.channels, keys.released, key_names.hosts(session.namespace))
         ]
     )
 
 
-def tend(handle: Handle) -> Watched:
+def watch_clients(handle: Handle) -> WatchedObject:
     """Have the background thread look whether the clients live."""
-    return watching(handle, _tend)
+    return start_watching(handle, _reap_clients)
 
 
-def end(handle: Handle) -> None:
+def unregister(handle: Handle) -> None:
     """Remove a host; who waits for its answers is told. 2 round trips."""
-    handle.link.call(b"HDEL", key_names.hosts(handle.session.namespace), handle.keys.ident.encode())
-    _leave.repeat(handle)
+    handle.link.execute(
+        b"HDEL", key_names.hosts(handle.session.namespace), handle.keys.ident.encode()
+    )
+    _unregister.run_idempotent(handle)
 
 
 def find(session: Session, typeid: str) -> str | None:
     """The host that serves the type in this namespace, the newest if there are several. 2 round
     trips.
     """
-    listed = pairs(session.link.call(b"HGETALL", key_names.hosts(session.namespace)))
+    listed = pairs(session.link.execute(b"HGETALL", key_names.hosts(session.namespace)))
     found: list[tuple[int, str]] = []
     for ident, packed in listed.items():
         since, *typeids = json.loads(packed)
         if typeid in typeids:
             found.append((since, ident.decode()))
     for _, newest in sorted(found, reverse=True):
-        if hosts_of(session, newest).is_there():
+        if host_client(session, newest).is_alive():
             return newest
-        session.link.call(b"HDEL", key_names.hosts(session.namespace), newest.encode())
+        session.link.execute(b"HDEL", key_names.hosts(session.namespace), newest.encode())
     return None
 
 
 # -- what it hears of
 
 
-def visits(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | None:
+def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | None:
     """Wait for a hint up to so many seconds; then the conversations there are, and what was let go.
     None if the host is not known to the server. 1 round trip, and the wait.
     """
     link, keys = handle.link, handle.keys
-    caller = link.take()
+    caller = link.checkout()
     request = b"".join(
         map(
             pack,
             (
                 (b"EXISTS", keys.data),
                 (b"BLPOP", keys.tokens, b"%.3f" % max(seconds, 0.002)),
-                (b"SMEMBERS", keys.talks),
-                (b"SPOP", keys.left, b"%d" % LEFT),
+                (b"SMEMBERS", keys.channels),
+                (b"SPOP", keys.released, b"%d" % MAX_RELEASED),
             ),
         )
     )
     try:
-        replies = link.blocked(caller, request, seconds + OVERDUE, count=4)
-    except Broken as error:
+        replies = link.exchange_blocking(caller, request, seconds + BLOCK_GRACE, count=4)
+    except ConnectionBroken as error:
         try:
-            link.revive(caller, error, link.patience)
+            link.reconnect(caller, error, link.reconnect_timeout)
         finally:
-            link.give_back(caller)
-        return visits(handle, 0.0)
+            link.checkin(caller)
+        return poll(handle, 0.0)
     except BaseException:
-        link.drop(caller)
-        link.give_back(caller)
+        link.disconnect(caller)
+        link.checkin(caller)
         raise
-    link.give_back(caller)
+    link.checkin(caller)
     if replies[0] == 0:
         return None
     for reply in replies:
         if type(reply) is ReplyError:
-            if not reply.passing and reply.code != "OOM":
-                raise failure(reply, "host/visits", keys.ident)
-            link.pause()
+            if not reply.is_transient and reply.code != "OOM":
+                raise to_exception(reply, "host/visits", keys.ident)
+            link.back_off()
             return set(), []
     return set(replies[2]), list(replies[3] or ())
 
 
-def hint(handle: Handle) -> None:
+def wake(handle: Handle) -> None:
     """Have the host look around. 1 round trip."""
     tokens = handle.keys.tokens
-    snapshot(handle.link, (b"RPUSH", tokens, b""), (b"PEXPIRE", tokens, KEPT))
+    transaction(handle.link, (b"RPUSH", tokens, b""), (b"PEXPIRE", tokens, FRAME_TTL))
 
 
-def forget(handle: Handle, talk: bytes) -> None:
+def close_channel(handle: Handle, talk: bytes) -> None:
     """A conversation is over. 1 round trip."""
     handle.link.pipeline(
         [
-            (b"SREM", handle.keys.talks, talk),
-            (b"DEL", handle.keys.talk(b"a", talk), handle.keys.talk(b"b", talk)),
+            (b"SREM", handle.keys.channels, talk),
+            (b"DEL", handle.keys.channel(b"a", talk), handle.keys.channel(b"b", talk)),
         ]
     )
 
 
-def refuse(handle: Handle, talk: bytes) -> None:
+def reject_channel(handle: Handle, talk: bytes) -> None:
     """Tell a client that its conversation was over. 1 round trip."""
-    answers = handle.keys.talk(b"b", talk)
-    snapshot(
+    answers = handle.keys.channel(b"b", talk)
+    transaction(
         handle.link,
-        (b"SREM", handle.keys.talks, talk),
+        (b"SREM", handle.keys.channels, talk),
         (b"LPUSH", answers, b"x"),
-        (b"PEXPIRE", answers, KEPT),
+        (b"PEXPIRE", answers, FRAME_TTL),
     )
 
 
 # -- what others tell it
 
 
-def let_go(session: Session, host: str) -> Callable[[str, int], None]:
+def release_references(session: Session, host: str) -> Callable[[str, int], None]:
     """How to take back a claim on an object of a host: it deletes what nobody has a claim on."""
 
     def tell(ident: str, claim: int) -> None:
         keys = session.handle(host).keys
-        snapshot(
+        transaction(
             session.link,
-            (b"SADD", keys.left, b"%b %b %d" % (ident.encode(), session.presence.sid, claim)),
-            (b"PEXPIRE", keys.left, session.lease_ms),
+            (
+                b"SADD",
+                keys.released,
+                b"%b %b %d" % (ident.encode(), session.registration.sid, claim),
+            ),
+            (b"PEXPIRE", keys.released, session.lease_ms),
             (b"RPUSH", keys.tokens, b""),
-            (b"PEXPIRE", keys.tokens, KEPT),
+            (b"PEXPIRE", keys.tokens, FRAME_TTL),
         )
 
     return tell

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.replies import ReplyError, failure
+from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
-__all__ = ["create", "end", "host_of", "still_there"]
+__all__ = ["create", "end", "host_of", "existing"]
 
 _create = Script("hosted/create")
 _end = Script("hosted/end")
@@ -28,21 +28,21 @@ def create(handle: Handle, typeid: str, host: str, dead: str = "") -> str | None
 
 def end(handle: Handle, host: str) -> None:
     """Remove an object, if it is this host's. 1 round trip."""
-    _end.repeat(handle, handle.keys.name or b"", host.encode())
+    _end.run_idempotent(handle, handle.keys.name or b"", host.encode())
 
 
 def host_of(handle: Handle) -> str | None:
     """The host of an object; None if there is no such object. 1 round trip."""
     try:
-        found = handle.link.ask(b"HGET", handle.keys.data, b"host")
+        found = handle.link.execute_raw(b"HGET", handle.keys.data, b"host")
     except ReplyError as error:
         if "WRONGTYPE" in str(error):  # an object of another type
             return None
-        raise failure(error, "hosted/host_of", handle.keys.ident) from None
+        raise to_exception(error, "hosted/host_of", handle.keys.ident) from None
     return None if found is None else found.decode()
 
 
-def still_there(handles: Sequence[Handle], host: str) -> list[bool]:
+def existing(handles: Sequence[Handle], host: str) -> list[bool]:
     """Which of the objects are this host's. 1 round trip."""
     if not handles:
         return []

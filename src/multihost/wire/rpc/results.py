@@ -13,7 +13,7 @@ from typing import Any
 
 from multihost.errors import HostLost, ObjectGone, ShutDown
 from multihost.wire.keys import Keys
-from multihost.wire.rpc.client import Absent, Ended, hosts_of
+from multihost.wire.rpc.client import HostDied, HostNotFound, host_client
 from multihost.wire.rpc.objects import host_of
 from multihost.wire.session import Handle, Session
 from multihost.wire.values.codec import Codec
@@ -24,14 +24,14 @@ __all__ = [
     "PROXY",
     "TEXT",
     "VALUE",
-    "NO_SUCH",
-    "answer_of",
-    "ask",
+    "NOT_FOUND",
+    "encode_value",
+    "request",
     "call",
-    "error_of",
-    "failed",
-    "proxy_of",
-    "text_of",
+    "encode_error",
+    "decode_error",
+    "encode_proxy",
+    "encode_text",
 ]
 
 VALUE, OTHER = 0x2E, 0x3A
@@ -41,11 +41,11 @@ ERROR, TEXT, PROXY, KNOWN = range(1, 5)
 """An exception; the text of one; where the result is; an exception of Python's own, for serializers
 that know nothing else."""
 
-NO_SUCH = b"-"
+NOT_FOUND = b"-"
 """The answer if there is no such object."""
 
-SIGNALS = (StopIteration, StopAsyncIteration, queue.Empty, queue.Full, ShutDown)  # no failures
-PLAIN: dict[str, type[Exception]] = {
+CONTROL_FLOW = (StopIteration, StopAsyncIteration, queue.Empty, queue.Full, ShutDown)  # no failures
+BUILTIN_EXCEPTIONS: dict[str, type[Exception]] = {
     each.__name__: each
     for each in (
         queue.Empty,
@@ -60,9 +60,9 @@ PLAIN: dict[str, type[Exception]] = {
 }
 
 
-def ask(session: Session, host: str, what: str, *args: Any) -> bytes:
+def request(session: Session, host: str, what: str, *args: Any) -> bytes:
     """Ask a host something about itself. Raises Absent, Ended."""
-    return hosts_of(session, host).call(session.codec.dump(("", what, args, {})))
+    return host_client(session, host).call(session.codec.dump(("", what, args, {})))
 
 
 def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
@@ -75,15 +75,15 @@ def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
     while True:
         answer: bytes | None
         try:
-            answer = hosts_of(session, host).call(payload)
-        except Absent:
+            answer = host_client(session, host).call(payload)
+        except HostNotFound:
             answer = None
-        except Ended:
+        except HostDied:
             raise HostLost(
                 f"the process that hosts {keys.ident} ended during the call: what it had done of it"
                 " is lost with the object" + _advice(keys)
             ) from None
-        if answer is not None and answer != NO_SUCH:
+        if answer is not None and answer != NOT_FOUND:
             return answer, host
         there = host_of(handle) if keys.name is not None else None
         if there is None or there == host:
@@ -98,7 +98,7 @@ def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
         host = there
 
 
-def answer_of(codec: Codec, value: Any) -> bytes:
+def encode_value(codec: Codec, value: Any) -> bytes:
     """The answer with a value. Raises what the pickler raises."""
     return b"." + codec.dump(value)
 
@@ -112,29 +112,29 @@ def _advice(keys: Keys) -> str:
 # -- exceptions
 
 
-def error_of(codec: Codec, error: BaseException) -> bytes:
+def encode_error(codec: Codec, error: BaseException) -> bytes:
     """The answer for what a method raised."""
-    text = "" if isinstance(error, SIGNALS) else _text_of(error)
+    text = "" if isinstance(error, CONTROL_FLOW) else _text_of(error)
     if codec.serializer is not None:
         name = type(error).__name__
-        if PLAIN.get(name) is type(error):
+        if BUILTIN_EXCEPTIONS.get(name) is type(error):
             try:
                 return _other(codec, KNOWN, name, list(error.args), text)
             except Exception:  # noqa: BLE001 - arguments that the serializer does not know
                 text = text or _text_of(error)
-        return text_of(codec, f"Unserializable message: {text or error!r}\n")
+        return encode_text(codec, f"Unserializable message: {text or error!r}\n")
     try:
         return _other(codec, ERROR, codec.dump(error), text)
     except Exception:  # noqa: BLE001 - whatever its __reduce__ raises
-        return text_of(codec, f"Unserializable message: {_text_of(error)}\n")
+        return encode_text(codec, f"Unserializable message: {_text_of(error)}\n")
 
 
-def text_of(codec: Codec, text: str) -> bytes:
+def encode_text(codec: Codec, text: str) -> bytes:
     """The answer for what is told by words alone."""
     return _other(codec, TEXT, text)
 
 
-def proxy_of(codec: Codec, *what: Any) -> bytes:
+def encode_proxy(codec: Codec, *what: Any) -> bytes:
     """The answer where the result is: its type, what it exposes, ident, host, claim."""
     return _other(codec, PROXY, *what)
 
@@ -158,13 +158,13 @@ def _text_of(error: BaseException) -> str:
     return "".join([*lines, *traceback.format_exception_only(error)])
 
 
-def failed(codec: Codec, answer: Any) -> BaseException:
+def decode_error(codec: Codec, answer: Any) -> BaseException:
     """The exception that an answer stands for."""
     kind = answer[0]
     if kind == TEXT:
         return RemoteError(answer[1])
     if kind == KNOWN:
-        error: BaseException = PLAIN[answer[1]](*answer[2])
+        error: BaseException = BUILTIN_EXCEPTIONS[answer[1]](*answer[2])
     else:
         try:
             error = codec.load(answer[1])

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from multihost.errors import LinkError
-from multihost.wire.link import Broken, Caller, Reply
-from multihost.wire.replies import ReplyError, failure
-from multihost.wire.rpc.frames import HEAD, LARGE, Mouth
+from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
+from multihost.wire.replies import ReplyError, to_exception
+from multihost.wire.rpc.frames import HEAD, LARGE, Endpoint
 from multihost.wire.session import Handle
-from multihost.wire.wait import QUIET
+from multihost.wire.wait import FIRST_BLOCK
 
-__all__ = ["Listener"]
+__all__ = ["ServerChannel"]
 
 
-class Listener:
+class ServerChannel:
     """One conversation, at the end that answers."""
 
     def __init__(self, handle: Handle, talk: bytes, is_over: Callable[[], bool]) -> None:
@@ -22,35 +22,38 @@ class Listener:
         self._link = link = handle.link
         self._number = 0
         self._is_over = is_over
-        self._mouth = Mouth(link, keys.talk(b"b", talk), keys.talk(b"a", talk), QUIET)
-        self._is_quick = self._mouth.can_be_quick(QUIET)
+        self._endpoint = Endpoint(
+            link, keys.channel(b"b", talk), keys.channel(b"a", talk), FIRST_BLOCK
+        )
+        self._skips_replies = self._endpoint.can_skip_replies(FIRST_BLOCK)
 
-    def listen(self, answer: bytes | None) -> bytes | None:
+    def reply_and_receive(self, answer: bytes | None) -> bytes | None:
         """Answer the last request, if there is one, and return the next; None at the end."""
         word = None if answer is None else b"=%012d" % self._number + answer
-        caller = self._link.take()
+        caller = self._link.checkout()
         try:
             heard = None
             fresh = word
-            if word is not None and self._is_quick and len(word) < LARGE:
-                mouth = self._mouth
+            if word is not None and self._skips_replies and len(word) < LARGE:
+                mouth = self._endpoint
                 try:
-                    heard = self._link.converse(
-                        caller, b"%b$%d\r\n%b%b" % (mouth.quick, len(word), word, mouth.rest)
+                    heard = self._link.send_and_pop(
+                        caller,
+                        b"%b$%d\r\n%b%b" % (mouth.send_prefix, len(word), word, mouth.send_suffix),
                     )
                     fresh = None
-                except Broken as error:
-                    fresh = self._returned(caller, error, word)
-            payload = self._patiently(caller, word, fresh, heard)
+                except ConnectionBroken as error:
+                    fresh = self._reconnect(caller, error, word)
+            payload = self._wait_for_request(caller, word, fresh, heard)
         except BaseException:
-            self._link.drop(caller)
-            self._link.give_back(caller)
+            self._link.disconnect(caller)
+            self._link.checkin(caller)
             raise
-        self._link.give_back(caller)
+        self._link.checkin(caller)
         return payload
 
-    def _patiently(
-        self, caller: Caller, word: bytes | None, fresh: bytes | None, heard: Reply
+    def _wait_for_request(
+        self, caller: PinnedConnection, word: bytes | None, fresh: bytes | None, heard: Reply
     ) -> bytes | None:
         while True:
             if type(heard) is list:
@@ -64,27 +67,31 @@ class Listener:
                 if number == self._number:
                     fresh = word
             elif type(heard) is ReplyError:
-                if not heard.passing and heard.code != "OOM":  # a full server may have room again
-                    raise failure(heard, "an answer", "its caller")
-                self._link.pause()
+                if (
+                    not heard.is_transient and heard.code != "OOM"
+                ):  # a full server may have room again
+                    raise to_exception(heard, "an answer", "its caller")
+                self._link.back_off()
             if self._is_over():
                 return None
             try:
-                heard = self._mouth.slowly(caller, fresh)
+                heard = self._endpoint.send_and_wait(caller, fresh)
                 if type(heard) is not ReplyError:
                     fresh = None
-            except Broken as error:
-                heard, fresh = None, self._returned(caller, error, word)
+            except ConnectionBroken as error:
+                heard, fresh = None, self._reconnect(caller, error, word)
 
-    def _returned(self, caller: Caller, error: Broken, word: bytes | None) -> bytes:
+    def _reconnect(
+        self, caller: PinnedConnection, error: ConnectionBroken, word: bytes | None
+    ) -> bytes:
         """Connect again, however long that takes; what to say then."""
         cause = error
         while not self._is_over():
             try:
-                self._link.revive(caller, cause, self._link.patience)
+                self._link.reconnect(caller, cause, self._link.reconnect_timeout)
                 break
             except LinkError as problem:
-                if self._link.is_closed or not self._link.patience:
+                if self._link.is_closed or not self._link.reconnect_timeout:
                     raise
-                cause = Broken(str(problem))
+                cause = ConnectionBroken(str(problem))
         return b"+" + (word or b"=%012d" % self._number)[1:]

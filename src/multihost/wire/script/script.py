@@ -13,8 +13,17 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from multihost.wire.keys import Keys
-from multihost.wire.link import Caller, Command, Link, Reply, pack, pack_args, snapshot, watched
-from multihost.wire.replies import ReplyError, failure
+from multihost.wire.link import (
+    Command,
+    Link,
+    PinnedConnection,
+    Reply,
+    pack,
+    pack_args,
+    transaction,
+    watch_and_execute,
+)
+from multihost.wire.replies import ReplyError, to_exception
 
 __all__ = ["BadScript", "Header", "Script", "all_names", "check", "parse", "source_of"]
 
@@ -25,10 +34,10 @@ _INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
 _SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
 _ENTRY = re.compile(r"^--   (\S+)\s")
 _BINDING = re.compile(r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$")
-KEPT = 6  # arguments: commands with more have no fixed number of them
-MOST_ARGS = 400_000  # Redis 6.2 closes a connection that sends 2 ** 20
-MOST_BYTES = 256 * 1024 * 1024  # and every server one that sends a gigabyte
-PART = 20_000
+MAX_CACHED_ARGS = 6  # arguments: commands with more have no fixed number of them
+MAX_ARGS = 400_000  # Redis 6.2 closes a connection that sends 2 ** 20
+MAX_BYTES = 256 * 1024 * 1024  # and every server one that sends a gigabyte
+CHUNK_ARGS = 20_000
 # Goes in front of a script whose arguments went ahead. Once executed they are gone: a repeat finds
 # its answer.
 _STAGED = b"""local sent, request = ARGV[1], ARGV[2]
@@ -51,7 +60,7 @@ class BadScript(Exception):
 class Header(NamedTuple):
     """What a script says of itself."""
 
-    purpose: str
+    summary: str
     keys: tuple[str, ...]
     args: tuple[str, ...]
 
@@ -177,18 +186,18 @@ def _check_derived(header: Header, source: str) -> None:
             raise BadScript(f"it touches data{suffix}, which the header does not name")
 
 
-def _parts(args: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def _chunks(args: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """Arguments in runs of a size that a server takes easily."""
     start, size = 0, 0
     for index, arg in enumerate(args):
         size += len(arg)
-        if index > start and (size > MOST_BYTES or index - start >= PART):
+        if index > start and (size > MAX_BYTES or index - start >= CHUNK_ARGS):
             yield args[start:index]
             start, size = index, len(arg)
     yield args[start:]
 
 
-class Subject(Protocol):
+class Target(Protocol):
     """What a script that writes works on."""
 
     @property
@@ -196,10 +205,12 @@ class Subject(Protocol):
     @property
     def keys(self) -> Keys: ...
     @property
-    def heads(self) -> dict[tuple[Script, int], tuple[Caller | None, bytes]]: ...
+    def command_prefixes(
+        self,
+    ) -> dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]]: ...
 
 
-class _Lazy(Generic[T]):
+class _Cached(Generic[T]):
     """A property that is computed once, as :func:`functools.cached_property`, which before Python
     3.12 has a lock: a forked process may inherit it locked.
     """
@@ -221,54 +232,56 @@ class Script:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    @_Lazy
+    @_Cached
     def _checked(self) -> tuple[bytes, Header]:
         source = source_of(self.name)
         return source.encode(), parse(self.name, _read(self.name), source)
 
-    @_Lazy
+    @_Cached
     def source(self) -> bytes:
         return self._checked[0]
 
-    @_Lazy
+    @_Cached
     def header(self) -> Header:
         return self._checked[1]
 
-    @_Lazy
+    @_Cached
     def sha(self) -> bytes:
         return hashlib.sha1(self.source).hexdigest().encode()
 
-    @_Lazy
+    @_Cached
     def _writes(self) -> bool:
         return self.header.writes
 
-    def read(self, link: Link, keys: Sequence[bytes], *args: bytes) -> Reply:
+    def run_readonly(self, link: Link, keys: Sequence[bytes], *args: bytes) -> Reply:
         """Run a script that may be repeated: it changes nothing, or the same when it runs again."""
         source = self.source
         count = b"%d" % len(keys)
         try:
             try:
-                return link.ask(b"EVALSHA", self.sha, count, *keys, *args)
+                return link.execute_raw(b"EVALSHA", self.sha, count, *keys, *args)
             except ReplyError as error:
                 if error.code != "NOSCRIPT":
                     raise
-                return link.ask(b"EVAL", source, count, *keys, *args)
+                return link.execute_raw(b"EVAL", source, count, *keys, *args)
         except ReplyError as error:
-            raise failure(error, self.name, keys[0].decode("utf-8", "replace")) from None
+            raise to_exception(error, self.name, keys[0].decode("utf-8", "replace")) from None
 
-    def write(self, subject: Subject, *args: bytes) -> Reply:
+    def run_once(self, subject: Target, *args: bytes) -> Reply:
         """Run a script once and only once, whatever happens to the connection."""
-        if len(args) > KEPT and (len(args) > MOST_ARGS or sum(map(len, args)) > MOST_BYTES):
-            return self._write_staged(subject, args)
-        caller = subject.link.take()
-        request, unknown = self.request(subject, caller, args)
+        if len(args) > MAX_CACHED_ARGS and (
+            len(args) > MAX_ARGS or sum(map(len, args)) > MAX_BYTES
+        ):
+            return self._run_staged(subject, args)
+        caller = subject.link.checkout()
+        request, unknown = self.pack_request(subject, caller, args)
         try:
             return subject.link.exchange(caller, request, unknown)
         except ReplyError as error:
-            raise failure(error, self.name, subject.keys.ident) from None
+            raise to_exception(error, self.name, subject.keys.ident) from None
 
-    def request(
-        self, subject: Subject, caller: Caller, args: Sequence[bytes]
+    def pack_request(
+        self, subject: Target, connection: PinnedConnection, args: Sequence[bytes]
     ) -> tuple[bytes, Callable[[], bytes]]:
         """A new request of ``caller``: what to send, and what instead to a server that forgot the
         script. The number stays the same, for it may have been executed.
@@ -279,42 +292,42 @@ class Script:
                 keys = self._keys(subject, None)
                 return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *args))
 
-            return self._repeatable(subject, args), source
-        caller.number = number = caller.number + 1
-        head = subject.heads.get((self, len(args)))
-        if head is None or head[0] is not caller:
-            head = self._head(subject, caller, len(args))
+            return self._pack_idempotent(subject, args), source
+        connection.sequence = number = connection.sequence + 1
+        head = subject.command_prefixes.get((self, len(args)))
+        if head is None or head[0] is not connection:
+            head = self._command_prefix(subject, connection, len(args))
 
         def unknown() -> bytes:
-            keys = self._keys(subject, caller)
+            keys = self._keys(subject, connection)
             count = b"%d" % len(keys)
             return pack((b"EVAL", self.source, count, *keys, b"%012d" % number, *args))
 
         return b"%b$12\r\n%012d\r\n%b" % (head[1], number, pack_args(args)), unknown
 
-    def repeat(self, subject: Subject, *args: bytes) -> Reply:
+    def run_idempotent(self, subject: Target, *args: bytes) -> Reply:
         """Run a script on an object that may be repeated: it has the same effect when it runs
         again.
         """
         link = subject.link
         try:
             try:
-                return link.exchange(link.take(), self._repeatable(subject, args))
+                return link.exchange(link.checkout(), self._pack_idempotent(subject, args))
             except ReplyError as error:
                 if error.code != "NOSCRIPT":
                     raise
                 keys = self._keys(subject, None)
-                return link.ask(b"EVAL", self.source, b"%d" % len(keys), *keys, *args)
+                return link.execute_raw(b"EVAL", self.source, b"%d" % len(keys), *keys, *args)
         except ReplyError as error:
-            raise failure(error, self.name, subject.keys.ident) from None
+            raise to_exception(error, self.name, subject.keys.ident) from None
 
-    def _repeatable(self, subject: Subject, args: Sequence[bytes]) -> bytes:
-        head = subject.heads.get((self, len(args)))
+    def _pack_idempotent(self, subject: Target, args: Sequence[bytes]) -> bytes:
+        head = subject.command_prefixes.get((self, len(args)))
         if head is None:
-            head = self._head(subject, None, len(args))
+            head = self._command_prefix(subject, None, len(args))
         return head[1] + pack_args(args)
 
-    def _write_staged(self, subject: Subject, args: Sequence[bytes]) -> Reply:
+    def _run_staged(self, subject: Target, args: Sequence[bytes]) -> Reply:
         """The same for more arguments than a server takes at once: they go ahead in parts.
 
         The parts wait in a list beside the caller's record, for a minute at most.
@@ -322,17 +335,17 @@ class Script:
         link = subject.link
         source = _STAGED + self.source
         while True:
-            caller = link.take()
-            caller.number = number = caller.number + 1
+            caller = link.checkout()
+            caller.sequence = number = caller.sequence + 1
             keys = self._keys(subject, caller)
             waiting = keys[0] + b":args"
             everything = (b"%012d" % number, *args)
             try:
-                link.call(b"UNLINK", waiting)
-                for part in _parts(everything):
-                    snapshot(link, (b"RPUSH", waiting, *part), (b"PEXPIRE", waiting, b"60000"))
+                link.execute(b"UNLINK", waiting)
+                for part in _chunks(everything):
+                    transaction(link, (b"RPUSH", waiting, *part), (b"PEXPIRE", waiting, b"60000"))
             except BaseException:
-                link.retire(caller)
+                link.recycle(caller)
                 raise
             # Each part was sent at least once; the script refuses if one was sent twice.
             sent = b"%d" % len(everything)
@@ -341,10 +354,10 @@ class Script:
                 return link.exchange(caller, pack(command))
             except ReplyError as error:
                 if error.code != "STAGED":
-                    raise failure(error, self.name, subject.keys.ident) from None
+                    raise to_exception(error, self.name, subject.keys.ident) from None
 
-    def write_watching(
-        self, subject: Subject, read: Command, decide: Callable[[Reply], Sequence[bytes] | None]
+    def run_watching(
+        self, subject: Target, read: Command, decide: Callable[[Reply], Sequence[bytes] | None]
     ) -> Reply:
         """Read, let ``decide`` tell the arguments, and run the script once if nothing changed
         meanwhile.
@@ -353,42 +366,44 @@ class Script:
         """
         link, source = subject.link, self.source
         while True:
-            caller = link.take()
-            caller.number = caller.number + 1
+            caller = link.checkout()
+            caller.sequence = caller.sequence + 1
             keys = self._keys(subject, caller)
-            attempt = _Attempt(self.sha, keys, b"%012d" % caller.number, decide, link)
+            attempt = _WatchedCall(self.sha, keys, b"%012d" % caller.sequence, decide, link)
             try:
-                return watched(
+                return watch_and_execute(
                     link, caller, subject.keys.data, read, attempt.command, attempt.finished
                 )
             except ReplyError as error:
                 if error.code != "NOSCRIPT":
-                    raise failure(error, self.name, subject.keys.ident) from None
-                link.call(b"SCRIPT", b"LOAD", source)
+                    raise to_exception(error, self.name, subject.keys.ident) from None
+                link.execute(b"SCRIPT", b"LOAD", source)
 
-    def _keys(self, subject: Subject, caller: Caller | None) -> tuple[bytes, ...]:
+    def _keys(self, subject: Target, connection: PinnedConnection | None) -> tuple[bytes, ...]:
         keys = subject.keys
         return tuple(
-            caller.record(keys.prefix) if name == "record" and caller else getattr(keys, name)
+            connection.reply_key(keys.prefix)
+            if name == "record" and connection
+            else getattr(keys, name)
             for name in self.header.keys
             if ":" not in name
         )
 
-    def _head(
-        self, subject: Subject, caller: Caller | None, args: int
-    ) -> tuple[Caller | None, bytes]:
+    def _command_prefix(
+        self, subject: Target, connection: PinnedConnection | None, args: int
+    ) -> tuple[PinnedConnection | None, bytes]:
         """What a command starts with. It is the same for every call of a thread on an object: kept
         with that.
         """
-        keys = self._keys(subject, caller)
+        keys = self._keys(subject, connection)
         start = pack_args((b"EVALSHA", self.sha, b"%d" % len(keys), *keys))
-        head = caller, b"*%d\r\n%b" % (3 + len(keys) + args + (caller is not None), start)
-        if args <= KEPT:
-            subject.heads[self, args] = head
+        head = connection, b"*%d\r\n%b" % (3 + len(keys) + args + (connection is not None), start)
+        if args <= MAX_CACHED_ARGS:
+            subject.command_prefixes[self, args] = head
         return head
 
 
-class _Attempt:
+class _WatchedCall:
     """A request that depends on what is read before it."""
 
     def __init__(
@@ -411,5 +426,5 @@ class _Attempt:
 
     def finished(self) -> Sequence[Reply] | None:
         """The answer, if the request was executed before the connection broke."""
-        record = self._link.call(b"GET", self._record)
+        record = self._link.execute(b"GET", self._record)
         return (record[13:],) if record is not None and record[:12] == self._request else None

@@ -19,12 +19,12 @@ from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 
-__all__ = ["Me", "Note", "Presence"]
+__all__ = ["ThreadIdentity", "SessionInfo", "SessionRegistration"]
 
-_enter = Script("session/register")
+_register = Script("session/register")
 
 
-class Note(NamedTuple):
+class SessionInfo(NamedTuple):
     """What a session says of itself."""
 
     connection: bytes  # client id of the connection that keeps it alive, empty if unknown
@@ -36,84 +36,88 @@ class Note(NamedTuple):
         return b"%b %b %d %b" % (self.connection, self.server, self.pid, self.host.encode())
 
     @classmethod
-    def unpack(cls, packed: bytes) -> Note:
+    def unpack(cls, packed: bytes) -> SessionInfo:
         connection, server, pid, host = packed.split(b" ", 3)
         return cls(connection, server, int(pid), host.decode("utf-8", "replace"))
 
 
-class Me(threading.local):
+class ThreadIdentity(threading.local):
     """This thread, as the server knows it."""
 
-    def __init__(self, presence: Presence) -> None:
+    def __init__(self, presence: SessionRegistration) -> None:
         name = threading.current_thread().name[:64].encode("utf-8", "surrogatepass")
         name = name.replace(b"%", b"%25").replace(b".", b"%2E")
-        self.waiter = b"%b.%d.%b" % (presence.sid, next(presence.threads), name)
-        self._presence = presence
+        self.waiter_id = b"%b.%d.%b" % (presence.sid, next(presence.threads), name)
+        self._registration = presence
         self._last = 0
 
-    def next_id(self) -> bytes:
+    def new_hold_id(self) -> bytes:
         """A name for the next hold of this thread: unique, with the server's time in it."""
-        now = time.monotonic_ns() // 1000 + self._presence.ahead
+        now = time.monotonic_ns() // 1000 + self._registration.clock_offset
         self._last = now = max(now, self._last + 1)
-        return b"%b.%016d" % (self.waiter, now)
+        return b"%b.%016d" % (self.waiter_id, now)
 
 
-class Presence:
+class SessionRegistration:
     """The keys of one session."""
 
     def __init__(self, link: Link, namespace: str, lease_ms: bytes) -> None:
         self.sid = secrets.token_urlsafe(12).encode()
         self.threads = itertools.count()
-        self.ahead = time.time_ns() // 1000 - time.monotonic_ns() // 1000  # until the server says
+        self.clock_offset = (
+            time.time_ns() // 1000 - time.monotonic_ns() // 1000
+        )  # until the server says
         self.server = b""
-        self.lapses = 0  # how often others could take this process for dead
-        self.places: dict[bytes, bytes] = {}  # prefix of a partition -> its key there
-        self.fresh_until = 0.0  # until then no key can have expired, by the monotonic clock
+        self.expirations = 0  # how often others could take this process for dead
+        self.session_keys: dict[bytes, bytes] = {}  # prefix of a partition -> its key there
+        self.valid_until = 0.0  # until then no key can have expired, by the monotonic clock
         self._link = link
         self._namespace = namespace
         self._lease_ms = lease_ms
         self._channel: Any = None
-        self._note = b""
-        self._wanted: list[tuple[bytes, threading.Event]] = []
+        self._info = b""
+        self._requested: list[tuple[bytes, threading.Event]] = []
 
     # any thread
 
     def now(self) -> float:
         """The server's time in seconds since the epoch, as far as this process knows."""
-        return (time.monotonic_ns() // 1000 + self.ahead) / 1e6
+        return (time.monotonic_ns() // 1000 + self.clock_offset) / 1e6
 
-    def want(self, prefix: bytes) -> threading.Event:
+    def request_registration(self, prefix: bytes) -> threading.Event:
         """Ask the background thread for a key in a partition; set when it is there."""
         there = threading.Event()
-        self._wanted.append((prefix, there))
+        self._requested.append((prefix, there))
         return there
 
-    def lapsed(self, prefix: bytes, lapses: int) -> bool:
+    def has_expired(self, prefix: bytes, since: int) -> bool:
         """Whether others could take this process for dead since it counted ``lapses``."""
-        key = self.places.get(prefix)
+        key = self.session_keys.get(prefix)
         # In this order: who comes back counts first.
-        return (key is not None and not self._link.call(b"EXISTS", key)) or self.lapses != lapses
+        return (
+            key is not None and not self._link.execute(b"EXISTS", key)
+        ) or self.expirations != since
 
     # the background thread
 
     @property
-    def is_behind(self) -> bool:
+    def needs_heartbeat(self) -> bool:
         """Whether there is something to do before the next beat."""
-        return bool(self._wanted) or (
-            self._channel is not None and self._link.here() is not self._channel
+        return bool(self._requested) or (
+            self._channel is not None and self._link.current_channel() is not self._channel
         )
 
     @property
     def fileno(self) -> int:
         """The connection whose end others take for the end of this process."""
-        channel = self._link.here()
+        channel = self._link.current_channel()
         return -1 if channel is None or channel is not self._channel else channel.fileno()
 
-    def beat(self) -> list[bytes]:
+    def heartbeat(self) -> list[bytes]:
         """Renew every key, in one round trip; the partitions in which others could take this
         process for dead.
         """
-        wanted, self._wanted = self._wanted, []
+        wanted, self._requested = self._requested, []
         try:
             lapsed = self._renew({prefix for prefix, _ in wanted})
         finally:
@@ -124,54 +128,56 @@ class Presence:
     def _renew(self, new: set[bytes]) -> list[bytes]:
         lapsed: list[bytes] = []
         while True:
-            changed = self._link.here() is not self._channel or self._channel is None
+            changed = self._link.current_channel() is not self._channel or self._channel is None
             if changed:
-                self._introduce()
-            places = list(self.places.items())
+                self._identify_connection()
+            places = list(self.session_keys.items())
             begun = time.monotonic()
             replies = self._link.pipeline(
                 [(b"TIME",), *[(b"PEXPIRE", key, self._lease_ms) for _, key in places]]
             )
             seconds, micros = replies[0]
-            self.ahead = int(seconds) * 1000000 + int(micros) - time.monotonic_ns() // 1000
+            self.clock_offset = int(seconds) * 1000000 + int(micros) - time.monotonic_ns() // 1000
             missing = [p for (p, _), kept in zip(places, replies[1:], strict=True) if not kept]
             lapsed += missing
-            self.lapses += bool(missing)
-            for prefix in {*new, *missing, *(self.places if changed else ())}:
+            self.expirations += bool(missing)
+            for prefix in {*new, *missing, *(self.session_keys if changed else ())}:
                 key = prefix + b"s:" + self.sid
-                _enter.read(self._link, [key], self._note, self._lease_ms)
-                self.places[prefix] = key
-            if self._link.here() is self._channel:
-                self.fresh_until = begun + int(self._lease_ms) / 1000
+                _register.run_readonly(self._link, [key], self._info, self._lease_ms)
+                self.session_keys[prefix] = key
+            if self._link.current_channel() is self._channel:
+                self.valid_until = begun + int(self._lease_ms) / 1000
                 return lapsed
 
-    def _introduce(self) -> None:
+    def _identify_connection(self) -> None:
         """Find out how the server calls this thread's connection."""
         while True:
             connection = self._optional(b"CLIENT", b"ID")
-            channel = self._link.here()
+            channel = self._link.current_channel()
             facts = self._optional(b"INFO", b"server").splitlines()
-            if self._link.here() is channel:
+            if self._link.current_channel() is channel:
                 break
         self.server = next((f[7:] for f in facts if f.startswith(b"run_id:")), b"")
         host = socket.gethostname()
-        self._note = Note(connection if self.server else b"", self.server, os.getpid(), host).pack()
+        self._info = SessionInfo(
+            connection if self.server else b"", self.server, os.getpid(), host
+        ).pack()
         self._channel = channel
 
     def _optional(self, *command: bytes) -> bytes:
         try:
-            reply = self._link.ask(*command)
+            reply = self._link.execute_raw(*command)
         except ReplyError:
             return b""
         return b"%d" % reply if isinstance(reply, int) else bytes(reply)
 
-    def give_up(self) -> None:
+    def release_waiters(self) -> None:
         """The background thread has ended: nobody will answer those who ask."""
-        for _, there in self._wanted:
+        for _, there in self._requested:
             there.set()
 
-    def leave(self) -> None:
+    def unregister(self) -> None:
         """The process ends, or forgets what it had."""
-        keys, self.places = list(self.places.values()), {}
+        keys, self.session_keys = list(self.session_keys.values()), {}
         if keys:
-            self._link.call(b"UNLINK", *keys)
+            self._link.execute(b"UNLINK", *keys)

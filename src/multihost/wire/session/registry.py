@@ -24,12 +24,12 @@ from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSe
 __all__ = [
     "URL_VARIABLE",
     "Origin",
-    "embedded",
-    "enter",
+    "embedded_credentials",
+    "register",
     "find",
-    "heirloom",
-    "leave",
-    "patience_with",
+    "inherited_credentials",
+    "unregister",
+    "reconnect_timeout_for",
 ]
 
 URL_VARIABLE = "MULTIHOST_URL"
@@ -70,7 +70,7 @@ def serializer_of(choice: Any) -> Serializer | None:
     return choice  # type: ignore[no-any-return]
 
 
-def embedded(url: str, authkey: bytes) -> tuple[Address, Credentials]:
+def embedded_credentials(url: str, authkey: bytes) -> tuple[Address, Credentials]:
     """Address and credentials of a private server. Whoever has the authkey of its owner can derive
     the password.
 
@@ -84,7 +84,7 @@ def embedded(url: str, authkey: bytes) -> tuple[Address, Credentials]:
     return address._replace(options=EMBEDDED), Credentials(password=password, authkey=signing)
 
 
-def patience_with(address: Address) -> float:
+def reconnect_timeout_for(address: Address) -> float:
     """How long to look for a server that was lost. A private one on this host does not return."""
     return 0.0 if address.is_embedded and address.scheme == "unix" else 10.0
 
@@ -94,18 +94,18 @@ def patience_with(address: Address) -> float:
 _sessions: dict[tuple[object, ...], list[Session]] = {}
 
 
-def enter(session: Session, credentials: Credentials) -> None:
+def register(session: Session, credentials: Credentials) -> None:
     """A manager opened a session: proxies of its server use it from now on, in children too."""
-    _sessions.setdefault(session.place, []).append(session)
+    _sessions.setdefault(session.server, []).append(session)
     if credentials:
         _inherited(create=True)[_inherited_key(session.link.address)] = AuthenticationString(
             credentials.pack()
         )
 
 
-def leave(session: Session) -> None:
+def unregister(session: Session) -> None:
     """The session is closed."""
-    place = session.place
+    place = session.server
     open_ones = [other for other in _sessions.get(place, []) if other is not session]
     if open_ones:
         _sessions[place] = open_ones
@@ -113,7 +113,7 @@ def leave(session: Session) -> None:
         _sessions.pop(place, None)
 
 
-def heirloom(session: Session) -> bytes | None:
+def inherited_credentials(session: Session) -> bytes | None:
     """The credentials of a session, while a child is being spawned; they can be pickled for it and
     for nobody else.
     """
@@ -122,32 +122,37 @@ def heirloom(session: Session) -> bytes | None:
     return _inherited().get(_inherited_key(session.link.address))
 
 
-def find(origin: Origin, heirloom: bytes | None = None) -> Session:
+def find(origin: Origin, inherited: bytes | None = None) -> Session:
     """The session for a proxy that was unpickled. Opens no connection yet."""
     address, _ = (
-        parse(origin.address) if not origin.address.startswith("fake:") else _no_fake(origin)
+        parse(origin.address) if not origin.address.startswith("fake:") else _refuse_fake(origin)
     )
     for session in reversed(_sessions.get((*address.server, origin.namespace), ())):
         if not session.link.is_closed and session.codec.ident == origin.reader:
             return session
-    if heirloom is not None:
-        credentials = Credentials.unpack(heirloom)
+    if inherited is not None:
+        credentials = Credentials.unpack(inherited)
     else:
-        address, credentials = _way_to(address)
+        address, credentials = _resolve(address)
     codec = origin.codec(credentials.authkey if "/" in origin.reader else b"")
     if codec.ident != origin.reader:
         raise AddressUnknown(
             f"values at {address} are signed, and this process has no authkey for them: "
             "create a RedisManager with the same authkey before using its proxies here"
         )
-    link = Link(address, credentials, timeout=origin.timeout, patience=patience_with(address))
+    link = Link(
+        address,
+        credentials,
+        timeout=origin.timeout,
+        reconnect_timeout=reconnect_timeout_for(address),
+    )
     session = Session(link, origin.namespace, codec, origin.lease)
     session.origin = origin
-    _sessions.setdefault(session.place, []).append(session)
+    _sessions.setdefault(session.server, []).append(session)
     return session
 
 
-def _no_fake(origin: Origin) -> tuple[Address, Credentials]:
+def _refuse_fake(origin: Origin) -> tuple[Address, Credentials]:
     for place, sessions in _sessions.items():
         if (
             f"{place[0]}://{place[1]}:{place[2]}/{place[4]}" == origin.address
@@ -159,12 +164,12 @@ def _no_fake(origin: Origin) -> tuple[Address, Credentials]:
     )
 
 
-def _way_to(address: Address) -> tuple[Address, Credentials]:
+def _resolve(address: Address) -> tuple[Address, Credentials]:
     packed = _inherited().get(_inherited_key(address))
     if packed is not None:
         return address, Credentials.unpack(bytes(packed))
     if address.is_embedded:
-        return embedded(str(address), bytes(current_process().authkey))
+        return embedded_credentials(str(address), bytes(current_process().authkey))
     if url := os.environ.get(URL_VARIABLE):
         configured, credentials = parse(url)
         if configured.server == address.server:

@@ -26,11 +26,11 @@ from typing import Any
 
 from multihost.errors import LeaseLost, MultihostError
 from multihost.wire.keys import Keys
-from multihost.wire.link import Caller, Link
+from multihost.wire.link import Link, PinnedConnection
 from multihost.wire.script import Script
-from multihost.wire.session.janitor import Janitor, Watched
-from multihost.wire.session.registration import Me, Presence
-from multihost.wire.session.wakeup import Bell
+from multihost.wire.session.janitor import Janitor, WatchedObject
+from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
+from multihost.wire.session.wakeup import WakeupPipe
 from multihost.wire.values.codec import Codec
 
 __all__ = ["Handle", "Hold", "Session"]
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 RETRY = 0.5  # seconds until a beat that failed is tried again
 RENEWED_PER_CALL = 200
-CHECKED_PER_BEAT = 500
+CHECKED_PER_HEARTBEAT = 500
 
 _renew = Script("object/renew")
 _drop = Script("object/drop")
@@ -48,7 +48,17 @@ _drop = Script("object/drop")
 class Handle:
     """One shared object, as the operations take it."""
 
-    __slots__ = ("codec", "crowded", "heads", "keys", "link", "parts", "pop", "session", "watched")
+    __slots__ = (
+        "codec",
+        "command_prefixes",
+        "contended",
+        "keys",
+        "link",
+        "parts",
+        "pop",
+        "session",
+        "watched",
+    )
 
     def __init__(self, session: Session, keys: Keys) -> None:
         self.session = session
@@ -56,45 +66,45 @@ class Handle:
         self.codec = session.codec
         self.keys = keys
         # What commands on it start with, packed: of scripts, and of other operations.
-        self.heads: dict[tuple[Script, int], tuple[Caller | None, bytes]] = {}
+        self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
         self.parts: tuple[bytes, ...] = ()
         self.pop: Any = None  # what who waits for it is blocked in
-        self.watched: Watched | None = None
-        self.crowded = False  # whether somebody had to wait for it last time
+        self.watched: WatchedObject | None = None
+        self.contended = False  # whether somebody had to wait for it last time
 
 
 class Hold:
     """Something that this process holds and nobody else, while its session lives."""
 
-    __slots__ = ("count", "fence", "handle", "id", "lapses", "lost")
+    __slots__ = ("count", "expirations", "fence", "handle", "id", "lost")
 
-    def __init__(self, handle: Handle, id_: bytes, fence: int, lapses: int) -> None:
+    def __init__(self, handle: Handle, id_: bytes, fence: int, expirations: int) -> None:
         self.handle = handle
         self.id = id_
         self.fence = fence
         self.count = 1
-        self.lapses = lapses  # of the session, before it was taken
+        self.expirations = expirations  # of the session, before it was taken
         self.lost = False
 
-    def stands(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether the server still says so."""
         raise NotImplementedError
 
-    def end(self) -> None:
+    def release_at_exit(self) -> None:
         """Give it back; harmless if it is lost."""
         raise NotImplementedError
 
     def check(self) -> None:
         """After others could take this process for dead: find out what it lost."""
-        self.lost = self.lost or not self.stands()
+        self.lost = self.lost or not self.is_valid()
 
-    def missed(self) -> bool:
+    def was_expired(self) -> bool:
         """It is not there any more: whether because others took this process for dead."""
-        presence = self.handle.session.presence
-        self.lost = self.lost or presence.lapsed(self.handle.keys.prefix, self.lapses)
+        presence = self.handle.session.registration
+        self.lost = self.lost or presence.has_expired(self.handle.keys.prefix, self.expirations)
         return self.lost
 
-    def gone(self, operation: str) -> LeaseLost:
+    def lease_lost(self, operation: str) -> LeaseLost:
         """The error for a hold that was lost."""
         return LeaseLost(
             f"{operation} on {self.handle.keys.ident}: this process gave no sign of life for its "
@@ -102,22 +112,22 @@ class Hold:
         )
 
 
-class _Reference:
+class ObjectReference:
     """How often this process holds an unnamed object, and whether nobody else can know it.
 
     Where others may have been told of it, too, ``claim`` says when this process was told last, and
     ``let_go`` takes that back; else the object is deleted.
     """
 
-    __slots__ = ("claim", "count", "forks", "keys", "let_go", "private")
+    __slots__ = ("count", "exclusive", "forks", "keys", "release", "version")
 
     def __init__(self, keys: Keys, private: bool, forks: int) -> None:
         self.keys = keys
         self.count = 0
-        self.private = private
+        self.exclusive = private
         self.forks = forks
-        self.claim = 0
-        self.let_go: Callable[[str, int], object] | None = None
+        self.version = 0
+        self.release: Callable[[str, int], object] | None = None
 
 
 class Session:
@@ -130,119 +140,123 @@ class Session:
         self.namespace = namespace
         self.codec = codec
         self.lease = lease
-        self.place = (*link.address.server, namespace)
+        self.server = (*link.address.server, namespace)
         self.origin: Any = None  # what its proxies say of where they come from
         codec.home = self
         self.lease_ms = b"%d" % max(1, round(lease * 1000))
-        self._made: dict[str, _Reference] = {}
-        self._held: dict[str, _Reference] = {}
+        self._created: dict[str, ObjectReference] = {}
+        self._references: dict[str, ObjectReference] = {}
         self._forks = 0
-        self._begin()
+        self._reset()
         _sessions.add(self)
-        self._leave_at_exit()
+        self._register_exit()
         # Children of multiprocessing forget the finalizers of their parent.
-        util.register_after_fork(self, Session._leave_at_exit)
+        util.register_after_fork(self, Session._register_exit)
 
-    def _leave_at_exit(self) -> None:
-        util.Finalize(self, _leave, (weakref.ref(self),), exitpriority=-5)
+    def _register_exit(self) -> None:
+        util.Finalize(self, _close_at_exit, (weakref.ref(self),), exitpriority=-5)
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._bell = Bell()
+        self._wakeup = WakeupPipe()
         self._released: deque[str] = deque()
-        self._later: deque[Callable[[], object]] = deque()
-        self.hosts: dict[str, Any] = {}  # those that this process talks with
-        self.at_end: list[Callable[[], object]] = []
+        self._soon: deque[Callable[[], object]] = deque()
+        self.rpc_clients: dict[str, Any] = {}  # those that this process talks with
+        self.exit_callbacks: list[Callable[[], object]] = []
         self._stopping = False
-        self._heard = True
+        self._is_reachable = True
         self._thread: threading.Thread | None = None
         self.holds: dict[Hashable, Hold] = {}
-        self.presence = Presence(self.link, self.namespace, self.lease_ms)
-        self.me = Me(self.presence)
-        self.janitor = Janitor(self.link, self.presence, self._bell.ring)
+        self.registration = SessionRegistration(self.link, self.namespace, self.lease_ms)
+        self.identity = ThreadIdentity(self.registration)
+        self.janitor = Janitor(self.link, self.registration, self._wakeup.wake)
 
     def handle(self, ident: str) -> Handle:
         return Handle(self, Keys(self.namespace, ident))
 
     # holding
 
-    def made(self, keys: Keys) -> None:
+    def created(self, keys: Keys) -> None:
         """This process created the unnamed object; only it can know of it so far."""
         with self._lock:
-            self._made[keys.ident] = self._held[keys.ident] = _Reference(keys, True, self._forks)
+            self._created[keys.ident] = self._references[keys.ident] = ObjectReference(
+                keys, True, self._forks
+            )
 
-    def claim(self, keys: Keys, claim: int, let_go: Callable[[str, int], object]) -> None:
+    def add_remote_reference(
+        self, keys: Keys, version: int, release: Callable[[str, int], object]
+    ) -> None:
         """This process was told of the unnamed object; ``let_go`` takes its last claim back."""
         with self._lock:
-            held = self._held.get(keys.ident)
+            held = self._references.get(keys.ident)
             if held is None:
-                held = _Reference(keys, True, self._forks)
-                self._made[keys.ident] = self._held[keys.ident] = held
-            held.let_go = let_go
-            held.claim = max(held.claim, claim)
+                held = ObjectReference(keys, True, self._forks)
+                self._created[keys.ident] = self._references[keys.ident] = held
+            held.release = release
+            held.version = max(held.version, version)
 
-    def later(self, action: Callable[[], object]) -> None:
+    def call_soon(self, action: Callable[[], object]) -> None:
         """Have the background thread do it, as soon as it can; finalizers may call this."""
-        self._later.append(action)
-        self._bell.ring()
+        self._soon.append(action)
+        self._wakeup.wake()
 
-    def hold(self, keys: Keys) -> None:
+    def incref(self, keys: Keys) -> None:
         """A proxy of the unnamed object lives in this process: renew the object."""
         with self._lock:
-            hold = self._held.get(keys.ident)
+            hold = self._references.get(keys.ident)
             if hold is None:
-                hold = self._held[keys.ident] = _Reference(keys, False, self._forks)
+                hold = self._references[keys.ident] = ObjectReference(keys, False, self._forks)
             hold.count += 1
             self._start()
 
-    def let_go(self, ident: str) -> None:
+    def decref(self, ident: str) -> None:
         """A proxy is gone. Finalizers call this in any thread at any moment: it takes no lock."""
         self._released.append(ident)
-        self._bell.ring()
+        self._wakeup.wake()
 
-    def share(self, ident: str) -> None:
+    def mark_shared(self, ident: str) -> None:
         """A proxy of the object leaves this process."""
         with self._lock:
-            hold = self._held.get(ident)
+            hold = self._references.get(ident)
             if hold is not None:
-                hold.private = False
+                hold.exclusive = False
 
-    def _release(self, ident: str) -> _Reference | None:
+    def _decref(self, ident: str) -> ObjectReference | None:
         """Count one proxy less; what was held if that was the last one anywhere."""
         with self._lock:
-            hold = self._held.get(ident)
+            hold = self._references.get(ident)
             if hold is None:
                 return None
             hold.count -= 1
             if hold.count > 0:
                 return None
-            del self._held[ident]
-            if hold.private and hold.forks == self._forks:
-                self._made.pop(ident, None)
+            del self._references[ident]
+            if hold.exclusive and hold.forks == self._forks:
+                self._created.pop(ident, None)
                 return hold
             return None
 
     # holding and waiting
 
-    def enter(self, keys: Keys) -> None:
+    def ensure_registered(self, keys: Keys) -> None:
         """Let others see that this process lives, before it holds or waits for the object.
 
         Costs a round trip of the background thread for the first object of a partition, and after a
         pause in which others could take this process for dead.
         """
-        presence = self.presence
-        while keys.prefix not in presence.places or time.monotonic() > presence.fresh_until:
+        presence = self.registration
+        while keys.prefix not in presence.session_keys or time.monotonic() > presence.valid_until:
             if self.link.is_closed:
                 raise self.link.closed
             asked = time.monotonic()
-            there = presence.want(keys.prefix)
+            there = presence.request_registration(keys.prefix)
             with self._lock:
                 self._start()
-            self._bell.ring()
-            there.wait(self.link.patience or None)  # it may be busy with a lost server
-            if keys.prefix in presence.places and presence.fresh_until > asked:
+            self._wakeup.wake()
+            there.wait(self.link.reconnect_timeout or None)  # it may be busy with a lost server
+            if keys.prefix in presence.session_keys and presence.valid_until > asked:
                 return
-            self.link.call(b"EXISTS", keys.sessions)  # tells why, if there still is a reason
+            self.link.execute(b"EXISTS", keys.sessions)  # tells why, if there still is a reason
 
     # the background thread
 
@@ -256,22 +270,22 @@ class Session:
         beat, retry = math.inf, 0.0
         while not self.link.is_closed:
             due = min(renewal, beat, self.janitor.due)
-            if self.presence.is_behind:
+            if self.registration.needs_heartbeat:
                 due = min(due, retry)
-            hung_up = self._bell.wait(due - time.monotonic(), self.presence.fileno)
+            hung_up = self._wakeup.wait(due - time.monotonic(), self.registration.fileno)
             if self._stopping:
                 return
             while self._released:
-                released = self._release(self._released.popleft())
+                released = self._decref(self._released.popleft())
                 if released is not None:
                     self._try(self._drop, [released])
-            while self._later:
-                self._try(self._later.popleft())
+            while self._soon:
+                self._try(self._soon.popleft())
             if hung_up:
-                self.link.hang_up()
+                self.link.disconnect_current()
             now = time.monotonic()
-            if now >= beat or (self.presence.is_behind and now >= retry):
-                heard = self._try(self._beat)
+            if now >= beat or (self.registration.needs_heartbeat and now >= retry):
+                heard = self._try(self._heartbeat)
                 retry = 0.0 if heard else time.monotonic() + RETRY
                 beat = retry or time.monotonic() + self.lease / 3
             self._try(self.janitor.run)
@@ -280,11 +294,11 @@ class Session:
                 self._try(self.renew)
                 self._try(self._forget_expired)
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """Say that this process lives, and see what it lost while nobody heard of it."""
-        lapsed = self.presence.beat()
+        lapsed = self.registration.heartbeat()
         if lapsed:  # who waits may have been forgotten, too: let it join again
-            self.link.rouse()
+            self.link.interrupt_blocked()
         for prefix in lapsed:
             for hold in list(self.holds.values()):
                 if hold.handle.keys.prefix == prefix:
@@ -295,111 +309,115 @@ class Session:
         try:
             action(*args)
         except MultihostError as error:
-            if not self.link.is_closed and self._heard:
+            if not self.link.is_closed and self._is_reachable:
                 logger.warning("leases at %s are not renewed: %s", self.link.address, error)
-            self._heard = False
+            self._is_reachable = False
         else:
-            self._heard = True
-        return self._heard
+            self._is_reachable = True
+        return self._is_reachable
 
     def renew(self) -> None:
         """Renew everything held, and everything that it contains."""
         with self._lock:
-            due = {ident: hold.keys for ident, hold in self._held.items()}
+            due = {ident: hold.keys for ident, hold in self._references.items()}
         seen = set(due)
         while due:
             found: set[str] = set()
             for chunk in _by_partition(due.values()):
                 keys = [each.data for each in chunk]
                 found.update(
-                    ident.decode() for ident in _renew.read(self.link, keys, self.lease_ms)
+                    ident.decode() for ident in _renew.run_readonly(self.link, keys, self.lease_ms)
                 )
             due = {ident: Keys(self.namespace, ident) for ident in found - seen}
             seen |= found
 
-    def _drop(self, objects: Iterable[_Reference]) -> None:
+    def _drop(self, objects: Iterable[ObjectReference]) -> None:
         ours = []
         for each in objects:
-            if each.let_go is None:
+            if each.release is None:
                 ours.append(each.keys)
             else:
-                each.let_go(each.keys.ident, each.claim)
+                each.release(each.keys.ident, each.version)
         for chunk in _by_partition(ours):
-            _drop.read(self.link, [keys.data for keys in chunk])
+            _drop.run_readonly(self.link, [keys.data for keys in chunk])
 
     def _forget_expired(self) -> None:
         """Forget some of what this process made, released, and what has expired since."""
         with self._lock:
-            candidates = [each for ident, each in self._made.items() if ident not in self._held]
-        candidates = candidates[:CHECKED_PER_BEAT]
+            candidates = [
+                each for ident, each in self._created.items() if ident not in self._references
+            ]
+        candidates = candidates[:CHECKED_PER_HEARTBEAT]
         if not candidates:
             return
         alive = self.link.pipeline([(b"EXISTS", each.keys.data) for each in candidates])
         with self._lock:
             for each, exists in zip(candidates, alive, strict=True):
-                del self._made[each.keys.ident]
+                del self._created[each.keys.ident]
                 if exists:  # to the end: others get their turn
-                    self._made[each.keys.ident] = each
+                    self._created[each.keys.ident] = each
 
     # the end
 
     def close(self) -> None:
         """Delete what this process made without a name, stop the thread and close the link."""
-        self._end(list(self._made.values()))
+        self._close(list(self._created.values()))
 
-    def leave(self) -> None:
+    def close_at_exit(self) -> None:
         """The process ends: delete what only it can know of, and close the link."""
-        self._end([h for h in self._held.values() if h.private and h.forks == self._forks])
+        self._close(
+            [h for h in self._references.values() if h.exclusive and h.forks == self._forks]
+        )
 
-    def _end(self, objects: list[_Reference]) -> None:
+    def _close(self, objects: list[ObjectReference]) -> None:
         if self.link.is_closed:
             return
-        self.link.patience = 0.0  # who leaves does not wait for a lost server
+        self.link.reconnect_timeout = 0.0  # who leaves does not wait for a lost server
         self._stop()
-        self._made.clear()
-        self._held.clear()
+        self._created.clear()
+        self._references.clear()
         holds, self.holds = list(self.holds.values()), {}
         try:
             for hold in holds:
-                hold.end()
+                hold.release_at_exit()
             self._drop(objects)
-            for action in self.at_end:
+            for action in self.exit_callbacks:
                 action()
-            self.presence.leave()
+            self.registration.unregister()
         except MultihostError:
             logger.warning("unnamed objects at %s were left to expire", self.link.address)
         self.link.close()
 
-    def abandon(self) -> None:
+    def close_now(self) -> None:
         """Stop without a word to the server, which is going away."""
-        self.link.abandon()
+        self.link.close_now()
         self._stop()
 
     def _stop(self) -> None:
         self._stopping = True
-        self._bell.ring()
+        self._wakeup.wake()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
         self._thread = None
-        self._bell.close()
-        self.presence.give_up()
+        self._wakeup.close()
+        self.registration.release_waiters()
 
     # forking
 
-    def _forking(self) -> None:
+    def _before_fork(self) -> None:
         self._forks += 1
         self._lock.acquire()
 
-    def _forked_parent(self) -> None:
+    def _after_fork_in_parent(self) -> None:
         self._lock.release()
 
-    def _forked_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """The child holds the same proxies, by its own right, and made none of the objects."""
         started = self._thread is not None
-        self._bell.close()
-        self._begin()
-        self._made = {}
+        self._wakeup.close()
+        self._reset()
+        self._created = {}
         if started:
             self._start()
 
@@ -417,10 +435,10 @@ def _by_partition(objects: Iterable[Keys]) -> Iterable[list[Keys]]:
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
-def _leave(reference: weakref.ref[Session]) -> None:
+def _close_at_exit(reference: weakref.ref[Session]) -> None:
     session = reference()
     if session is not None:
-        session.leave()
+        session.close_at_exit()
 
 
 _forking: list[Session] = []
@@ -431,12 +449,12 @@ def _before_fork() -> None:
     _one_fork.acquire()
     _forking[:] = list(_sessions)
     for session in _forking:
-        session._forking()
+        session._before_fork()
 
 
 def _after_fork_in_parent() -> None:
     for session in _forking:
-        session._forked_parent()
+        session._after_fork_in_parent()
     _forking.clear()
     _one_fork.release()
 
@@ -446,7 +464,7 @@ def _after_fork_in_child() -> None:
     _forking.clear()
     _one_fork.release()
     for session in sessions:
-        session._forked_child()
+        session._after_fork_in_child()
 
 
 os.register_at_fork(

@@ -6,24 +6,24 @@ import contextlib
 import os
 import select
 
-__all__ = ["Bell"]
+__all__ = ["WakeupPipe"]
 
 
-class Bell:
+class WakeupPipe:
     """A pipe to oneself. It takes no lock: finalizers and signal handlers may ring."""
 
     def __init__(self) -> None:
         self._out, self._in = os.pipe()
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
-        self._rung = False
+        self._pending = False
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLIN)
         self._watched = -1
 
-    def ring(self) -> None:
-        if not self._rung:
-            self._rung = True
+    def wake(self) -> None:
+        if not self._pending:
+            self._pending = True
             with contextlib.suppress(OSError):  # closed, or full of rings
                 os.write(self._in, b".")
 
@@ -41,11 +41,11 @@ class Bell:
                 os.read(self._out, 4096)
             # Not before: one that writes in between would be the last one ever to be heard. What it
             # rings for is there by now, and is found after this.
-            self._rung = False
+            self._pending = False
         return fd in ready
 
     def close(self) -> None:
-        self._rung = True  # the numbers of the pipe may be used by others soon
+        self._pending = True  # the numbers of the pipe may be used by others soon
         ends, self._in, self._out = {self._in, self._out} - {-1}, -1, -1
         for fd in ends:  # none for a second time: a forked child closes what its parent had
             os.close(fd)

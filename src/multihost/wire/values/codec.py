@@ -49,7 +49,7 @@ DIGITS = frozenset(b"-0123456789")
 MAC_SIZE = 16
 
 _dumps = functools.partial(pickle.dumps, protocol=5)
-_head = operator.itemgetter(0)
+_tag = operator.itemgetter(0)
 _DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, IndexError, OverflowError)
 
 
@@ -231,7 +231,7 @@ class Codec:
         if self._secret or self.serializer is not None:
             return None
         try:
-            heads = set(map(_head, stored))
+            heads = set(map(_tag, stored))
         except IndexError:
             return None  # one is empty: reading it will say so
         if heads <= PLAIN:
@@ -253,7 +253,7 @@ class Codec:
 
     @staticmethod
     def any_linked(stored: Sequence[bytes]) -> bool:
-        return LINKED in set(map(_head, stored))
+        return LINKED in set(map(_tag, stored))
 
     @staticmethod
     def counted(stored: bytes) -> bytes:

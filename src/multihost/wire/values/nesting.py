@@ -13,7 +13,7 @@ class Home(Protocol):
     """Where the containers of a codec live."""
 
     @property
-    def place(self) -> object: ...
+    def server(self) -> object: ...
 
 
 class _Inside(threading.local):
@@ -33,7 +33,7 @@ def pickled(ident: str, unnamed: bool, place: object) -> bool:
     if inside.links is None:
         return False
     inside.proxies += 1
-    if inside.home is None or inside.home.place != place:
+    if inside.home is None or inside.home.server != place:
         return False
     if unnamed:
         inside.links[ident] = None
