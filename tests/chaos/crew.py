@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, cast
 
-from tests.support.procs import ProcessFailed, kill9
+from tests.support.procs import ProcessFailed, kill9, send_signal
 
 __all__ = ["Crew", "Whistle", "together"]
 
@@ -74,9 +74,10 @@ class Crew:
 
     def kill(self, numbers: Iterable[int]) -> set[int]:
         """SIGKILL, to all of them in one moment; who they were. They are dead now."""
-        victims = [self.pids[number] for number in numbers]
-        for victim in victims:
-            os.kill(victim, signal.SIGKILL)
+        members = [self._members[number] for number in numbers]
+        for member in members:
+            send_signal(member, signal.SIGKILL)
+        victims = [member.pid or 0 for member in members]
         for victim in victims:
             with contextlib.suppress(ChildProcessError):  # another thread was first
                 os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)

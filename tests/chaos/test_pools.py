@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import threading
@@ -17,7 +16,7 @@ from multihost.pooling.worker import serve
 from tests.chaos.aftermath import nothing_left
 from tests.chaos.crew import FORK, Crew
 from tests.pool import work
-from tests.support.procs import is_alive
+from tests.support.procs import is_alive, send_signal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -101,9 +100,7 @@ class Torment:
             crew.replace([0])
             self.seen.update(crew.pids)
         elif workers:
-            try:
-                os.kill(random.choice(workers), signal.SIGKILL)
-            except ProcessLookupError:
+            if not send_signal(random.choice(workers), signal.SIGKILL):
                 return  # it is known for a second longer than it lives
         self.hit[whom] += 1
 

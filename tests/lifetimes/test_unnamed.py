@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import os
 import pickle
 import signal
 import threading
@@ -28,7 +27,7 @@ from tests.lifetimes.keys import (
     unnamed,
 )
 from tests.support.leaks import AnyServer
-from tests.support.procs import kill9, run_all, spawn_script
+from tests.support.procs import kill9, run_all, send_signal, spawn_script
 from tests.support.waiting import wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -335,9 +334,9 @@ while True:
 def test_a_holder_that_was_paused_past_its_lease_is_told_so(server: AnyServer, url: str) -> None:
     with spawn_script(PAUSED, {"URL": url}) as paused:
         assert paused.line() == "ready"
-        os.kill(paused.pid, signal.SIGSTOP)
+        assert send_signal(paused, signal.SIGSTOP)
         wait_until(lambda: not unnamed(server), LEASE + MARGIN)
-        os.kill(paused.pid, signal.SIGCONT)
+        assert send_signal(paused, signal.SIGCONT)
         paused.tell("wake")
         lines = [line for line in paused.finish().splitlines() if line]
     assert len(lines) == 32

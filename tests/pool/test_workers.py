@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 
@@ -12,7 +11,7 @@ import pytest
 from multihost import RedisManager, WorkerLost
 from multihost.pooling.worker import Workers, serve
 from tests.pool import work
-from tests.support.procs import is_alive, spawn_script
+from tests.support.procs import is_alive, send_signal, spawn_script
 from tests.support.waiting import wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -72,13 +71,13 @@ def test_workers_join_and_leave_during_a_map(pool, url):
         with spawn_script(SERVE, args=[url]) as script:
             workers = wait_for(script, "started", "started")
             wait_until(lambda pids=set(workers): pids <= {w.pid for w in pool.statistics().workers})
-            os.kill(script.pid, signal.SIGTERM)
+            assert send_signal(script, signal.SIGTERM)
             done += int(script.finish().split()[-1])
             assert not any(map(is_alive, workers))
         wait_until(lambda: not pool.statistics().workers)
     with spawn_script(SERVE, args=[url]) as script:
         assert result.get(30) == list(range(1, 3001))
-        os.kill(script.pid, signal.SIGTERM)
+        assert send_signal(script, signal.SIGTERM)
         done += int(script.finish().split()[-1])
     assert done == 3000  # each task once
 
@@ -88,7 +87,7 @@ def test_the_first_signal_waits_for_tasks_and_the_second_does_not(pool, url, man
     with spawn_script(SERVE, args=[url]) as script:
         results = [pool.apply_async(work.say_and_wait, (began, go_on, n)) for n in range(2)]
         workers = [began.get(timeout=10) for _ in range(2)]
-        os.kill(script.pid, signal.SIGTERM)
+        assert send_signal(script, signal.SIGTERM)
         wait_for(script, "stopping")
         assert all(map(is_alive, workers))
         go_on.set()
@@ -98,9 +97,9 @@ def test_the_first_signal_waits_for_tasks_and_the_second_does_not(pool, url, man
     with spawn_script(SERVE, args=[url]) as script:
         lost = pool.apply_async(work.say_and_wait, (began, go_on))
         began.get(timeout=10)
-        os.kill(script.pid, signal.SIGINT)
+        assert send_signal(script, signal.SIGINT)
         wait_for(script, "stopping")
-        os.kill(script.pid, signal.SIGTERM)
+        assert send_signal(script, signal.SIGTERM)
         assert "lost" in script.finish()
         with pytest.raises(WorkerLost):
             lost.get(10)
