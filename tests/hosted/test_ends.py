@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -293,6 +294,29 @@ def test_a_connected_manager_deletes_what_it_made(url):
             pickle.dumps(counter)
         wait_until(lambda: ask(manager, "number_of_objects") == 1)
         manager.delete("box")
+
+
+def test_who_lets_go_after_the_host_has_ended_leaves_nothing(url, server):
+    with Remote(url) as other, serving(url) as manager:
+        counters = [other.Counter() for _ in range(3)]
+        host = manager._session.handle(manager._host).keys
+        lets_go_of(other, counters.pop())
+        wait_until(lambda: ask(manager, "number_of_objects") == 2)
+        manager.shutdown()
+        lets_go_of(other, counters.pop())
+        assert not server.command("EXISTS", host.data, host.left, host.tokens)
+    assert not server.command("EXISTS", host.left, host.tokens)
+
+
+def lets_go_of(manager, proxy):
+    """Drop a proxy, and wait until the background thread has done with it."""
+    session, key = manager._session, proxy._id
+    del proxy
+    gc.collect()
+    wait_until(lambda: key not in session._held)
+    behind = threading.Event()
+    session.later(behind.set)
+    assert behind.wait(5)
 
 
 def test_ctrl_c_is_for_who_has_the_manager():

@@ -277,7 +277,7 @@ def claimed(session: Session, answer: Any) -> tuple[Token, Any]:
     _, typeid, exposed, ident, host, claim = answer
     if claim is not None:
         keys = session.handle(ident).keys
-        session.claim(keys, claim, host_ops.let_go(session, host))
+        session.claim(keys, claim, host, host_ops.disclaim)
     return Token(typeid, ident, host, session.origin), exposed
 
 

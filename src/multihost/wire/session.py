@@ -19,7 +19,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from multiprocessing import util
 from typing import Any
 
@@ -101,14 +101,18 @@ class Hold:
         )
 
 
+Disclaim = Callable[["Session", str, Sequence[tuple[str, int]]], object]
+"""Takes back claims, ``(ident, claim)``, on objects of a host."""
+
+
 class _Reference:
     """How often this process holds an unnamed object, and whether nobody else can know it.
 
-    Where others may have been told of it, too, ``claim`` says when this process was told last, and
-    ``let_go`` takes that back; else the object is deleted.
+    Where others may have been told of it, too, ``claim`` says when its ``host`` told this process
+    last, and ``disclaim`` takes that back; else the object is deleted.
     """
 
-    __slots__ = ("claim", "count", "forks", "keys", "let_go", "private")
+    __slots__ = ("claim", "count", "disclaim", "forks", "host", "keys", "private")
 
     def __init__(self, keys: Keys, private: bool, forks: int) -> None:
         self.keys = keys
@@ -116,7 +120,8 @@ class _Reference:
         self.private = private
         self.forks = forks
         self.claim = 0
-        self.let_go: Callable[[str, int], object] | None = None
+        self.host = ""
+        self.disclaim: Disclaim | None = None
 
 
 class Session:
@@ -170,14 +175,14 @@ class Session:
         with self._lock:
             self._made[keys.ident] = self._held[keys.ident] = _Reference(keys, True, self._forks)
 
-    def claim(self, keys: Keys, claim: int, let_go: Callable[[str, int], object]) -> None:
-        """This process was told of the unnamed object; ``let_go`` takes its last claim back."""
+    def claim(self, keys: Keys, claim: int, host: str, disclaim: Disclaim) -> None:
+        """This process was told of the unnamed object; ``disclaim`` takes its last claim back."""
         with self._lock:
             held = self._held.get(keys.ident)
             if held is None:
                 held = _Reference(keys, True, self._forks)
                 self._made[keys.ident] = self._held[keys.ident] = held
-            held.let_go = let_go
+            held.host, held.disclaim = host, disclaim
             held.claim = max(held.claim, claim)
 
     def later(self, action: Callable[[], object]) -> None:
@@ -317,12 +322,16 @@ class Session:
             seen |= found
 
     def _drop(self, objects: Iterable[_Reference]) -> None:
-        ours = []
+        ours: list[Keys] = []
+        claims: dict[tuple[Disclaim, str], list[tuple[str, int]]] = {}
         for each in objects:
-            if each.let_go is None:
+            if each.disclaim is None:
                 ours.append(each.keys)
             else:
-                each.let_go(each.keys.ident, each.claim)
+                claimed = claims.setdefault((each.disclaim, each.host), [])
+                claimed.append((each.keys.ident, each.claim))
+        for (disclaim, host), claimed in claims.items():
+            disclaim(self, host, claimed)
         for chunk in _by_partition(ours):
             _drop.read(self.link, [keys.data for keys in chunk])
 
