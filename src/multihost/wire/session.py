@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 RETRY = 0.5  # seconds until a beat that failed is tried again
 RENEWED_PER_CALL = 200
 CHECKED_PER_BEAT = 500
+RELEASED = 1000  # proxies that are counted off until it is seen whether something else is due
 
 _renew = Script("object/renew")
 _drop = Script("object/drop")
@@ -211,6 +212,13 @@ class Session:
             if hold is not None:
                 hold.private = False
 
+    def _release_some(self) -> list[_Reference]:
+        """What is to be dropped with the proxies that are gone. Not with all of them at once: while
+        thousands go others want to be renewed.
+        """
+        idents = [self._released.popleft() for _ in range(min(len(self._released), RELEASED))]
+        return [each for each in map(self._release, idents) if each is not None]
+
     def _release(self, ident: str) -> _Reference | None:
         """Count one proxy less; what was held if that was the last one anywhere."""
         with self._lock:
@@ -259,17 +267,15 @@ class Session:
         renewal = time.monotonic() + self.lease / 3
         beat, retry = math.inf, 0.0
         while not self.link.is_closed:
-            due = min(renewal, beat, self.janitor.due)
+            due = 0.0 if self._released else min(renewal, beat, self.janitor.due)
             if self.presence.is_behind:
                 due = min(due, retry)
             hung_up = self._bell.wait(due - time.monotonic(), self.presence.fileno)
             if self._stopping:
                 return
-            while self._released:
-                released = self._release(self._released.popleft())
-                if released is not None:
-                    self._try(self._drop, [released])
-            while self._later:
+            if self._released:
+                self._try(self._drop, self._release_some())
+            for _ in range(len(self._later)):
                 self._try(self._later.popleft())
             if hung_up:
                 self.link.hang_up()
