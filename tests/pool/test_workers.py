@@ -120,6 +120,48 @@ def test_workers_whose_parent_is_killed_finish_their_task(pool, url, manager):
         wait_until(lambda: not is_alive(busy))
 
 
+SERVE_HIT = """
+import os, signal, sys
+from multiprocessing import get_context
+from multihost.pooling.worker import serve
+
+forks = []
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # at once: the other one speaks, too
+
+def hit():
+    if len(forks) == 1:
+        say("forked", os.getpid())
+        os.kill(os.getpid() if sys.argv[2] == "worker" else os.getppid(), int(sys.argv[3]))
+
+os.register_at_fork(before=lambda: forks.append(1), after_in_child=hit)
+tell = lambda event: say(event.kind, event.pid or "", event.exitcode or "")
+serve(sys.argv[1], "ours", 1, context=get_context("fork"), on_event=tell)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_worker_that_starts_is_not_for_its_parent(pool, url, number):
+    with spawn_script(SERVE_HIT, args=[url, "worker", str(int(number))]) as script:
+        (_, worker), (_, same) = sorted(script.line().split() for _ in ("forked", "started"))
+        assert worker == same
+        if number == signal.SIGTERM:
+            assert script.line().split() == ["ended", worker]
+            assert script.line().split()[0] == "started"
+        assert pool.apply_async(work.double, (3,)).get(10) == 6
+        assert send_signal(script, signal.SIGTERM)
+        wait_for(script, "stopping", "ended")
+        script.finish()
+
+
+def test_workers_whose_parent_is_killed_while_they_start_end(pool, url):
+    with spawn_script(SERVE_HIT, args=[url, "parent", str(int(signal.SIGKILL))]) as script:
+        worker = int(script.line().split()[1])
+        script.wait()
+        wait_until(lambda: not is_alive(worker))
+
+
 def test_a_killed_worker_is_replaced_and_events_tell(manager, crew):
     events = []
     workers, _ = crew(1, on_event=events.append)

@@ -15,6 +15,7 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 from multihost.errors import MultihostError, ObjectGone, ShutDown, WorkerLost
+from multihost.pooling import signals
 from multihost.pooling.lifeline import Lifeline
 from multihost.pooling.messages import Result, Task, with_traceback
 from multihost.pooling.tally import Tally
@@ -77,6 +78,7 @@ class _Worker:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self.orders.patient:
             signal.signal(signal.SIGTERM, self.terminated)
+            signals.arrive()
 
     def terminated(self, *_: object) -> None:
         """The first SIGTERM. The second one kills, and so does the first if nobody is interested in
@@ -217,8 +219,8 @@ def work(orders: Orders, slot: int) -> None:
     """The target of a worker process."""
     worker = _Worker(orders, slot)
     orders.tally.enter(slot, worker.handle.session.presence.sid)
-    orders.lifeline.at_end(worker.abandoned)
     worker.heed_signals()
+    orders.lifeline.at_end(worker.abandoned)
     try:
         worker.prepare()
     except (ObjectGone, ShutDown):
