@@ -89,10 +89,10 @@ class Crew:
         for number in numbers:
             with _processes:
                 status = self._status(self._members[number])
+                # One that had ended by itself has met an error, which it wrote to standard error.
+                if status != -signal.SIGKILL:
+                    raise ProcessFailed(f"a worker ended with {status} before it was killed")
                 self._members[number].close()
-            # One that had ended by itself has met an error, which it wrote to standard error.
-            if status != -signal.SIGKILL:
-                raise ProcessFailed(f"a worker ended with {status} before it was killed")
             self._members[number] = self._new(number)
 
     def finish(self, seconds: float = SECONDS) -> None:

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 15.0
+SECONDS = 45.0  # of silence before a process is given up, less than pytest's own patience
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
