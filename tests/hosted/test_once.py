@@ -20,7 +20,7 @@ CALLS = 3
 
 def said_by(side, command):
     """A command of a conversation, at this end of it."""
-    own, other = (b":a:", b":b:") if side == "client" else (b":b:", b":a:")
+    own, other = (b":req:", b":res:") if side == "client" else (b":res:", b":req:")
     where = own if command in (b"LPUSH", b"PEXPIRE") else other
     return lambda args: args[0].upper() == command and where in args[1]
 

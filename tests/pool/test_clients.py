@@ -60,7 +60,7 @@ def _objects(server):
     found that the client was gone: of that the lease is never set (docs/design.md, What limits).
     """
     keys = [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
-    return [key for key in keys if b":flight:" not in key or server.command("PTTL", key) != -1]
+    return [key for key in keys if b":inflight:" not in key or server.command("PTTL", key) != -1]
 
 
 def test_two_clients_of_one_pool_get_what_is_theirs(manager, url):

@@ -260,7 +260,7 @@ def test_an_item_is_acknowledged_within_milliseconds(m: RedisManager, server: An
     begun = time.monotonic()
     wait_until(lambda: not q.statistics().in_flight)
     assert time.monotonic() - begun < 0.2
-    assert not server.keys("*:flight:*")
+    assert not server.keys("*:inflight:*")
 
 
 def test_what_was_fetched_ahead_by_a_killed_consumer_comes_back(m: RedisManager) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from multihost.inspection.participants import Participant
 from multihost.inspection.scan import read_objects, sessions
-from multihost.wire.keys import Keys, partition
+from multihost.wire.keys import IN_FLIGHT, Keys, partition
 from multihost.wire.link import Command
 from multihost.wire.ops import barrier, condition, lock, queue, semaphore
 from multihost.wire.ops.ownership import (
@@ -41,7 +41,7 @@ _sweep = Script("object/sweep")
 
 IDLE = 3600  # seconds; nobody takes so long to make a container
 BATCH = 1000
-PARTS = ("index", "spelled", "owners", "items", "dead")
+PARTS = ("index", "originals", "owners", "items", "dead")
 
 _REAP = {
     "lock": (lock.reap,),
@@ -66,7 +66,7 @@ def leases(session: Session, idents: Iterable[str]) -> dict[str, int | None]:
 
 def left_behind(session: Session, ident: str, suffixes: set[str]) -> list[str]:
     """Which of its parts have no end, of an object that is not there. 1 round trip."""
-    parts = [s for s in suffixes if s in PARTS or s.startswith("flight:")]
+    parts = [s for s in suffixes if s in PARTS or s.startswith(IN_FLIGHT)]
     data = _keys(session, ident).data
     left = _ask(session, [(b"PTTL", b"%b:%b" % (data, part.encode())) for part in parts])
     return [part for part, ttl in zip(parts, left, strict=True) if ttl == -1]
@@ -104,11 +104,11 @@ def release_references(session: Session, idents: Sequence[str]) -> dict[str, int
 
 def of_the_dead(session: Session, ident: str, flights: Sequence[str]) -> list[str]:
     """Those places that belong to dead sessions and will not expire. 2 round trips."""
-    number, data = partition(ident), _keys(session, ident).data
+    number, keys = partition(ident), _keys(session, ident)
     sids = {flight: flight.partition(".")[0] for flight in flights}
     notes = sessions(session.link, session.namespace, [(number, sid) for sid in sids.values()])
     dead = [flight for flight, sid in sids.items() if notes[number, sid] is None]
-    left = _ask(session, [(b"PTTL", b"%b:flight:%b" % (data, f.encode())) for f in dead])
+    left = _ask(session, [(b"PTTL", keys.in_flight(name.encode())) for name in dead])
     return [flight for flight, ttl in zip(dead, left, strict=True) if ttl != -2]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from multihost.inspection import collect, scan
 from multihost.inspection.collect import IDLE
 from multihost.inspection.objects import TYPEIDS
+from multihost.wire.keys import IN_FLIGHT
 from multihost.wire.session import Session
 
 __all__ = ["KINDS", "Garbage", "find_garbage", "remove"]
@@ -95,7 +96,7 @@ def _orphaned(
 
 
 def _remove_remains(session: Session, garbage: Garbage) -> bool:
-    flights = [s.removeprefix("flight:") for s in garbage.extra if s.startswith("flight:")]
+    flights = [s.removeprefix(IN_FLIGHT) for s in garbage.extra if s.startswith(IN_FLIGHT)]
     return collect.sweep(session.handle(garbage.ident), "", flights) > 0
 
 
@@ -147,9 +148,9 @@ def _dead(session: Session, there: list[str], found: dict[str, set[str]]) -> Ite
         if seen.family == "queue":
             known = {party.sid for party in seen.holders}
             flights = [
-                suffix.removeprefix("flight:")
+                suffix.removeprefix(IN_FLIGHT)
                 for suffix in sorted(found[seen.ident])
-                if suffix.startswith("flight:")
+                if suffix.startswith(IN_FLIGHT)
             ]
             stray = [each for each in flights if each.partition(".")[0] not in known]
             for flight in collect.of_the_dead(session, seen.ident, stray):

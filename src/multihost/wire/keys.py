@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 __all__ = [
+    "IN_FLIGHT",
     "PARTITIONS",
     "PROTOCOL",
     "Keys",
@@ -38,10 +39,14 @@ __all__ = [
     "prefix",
 ]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Number of the data layout. A change of it needs a note for users and an upgrade test."""
 
 PARTITIONS = 64
+
+IN_FLIGHT = "inflight:"
+"""Start of the suffix of an in-flight list, before its name."""
+_IN_FLIGHT = IN_FLIGHT.encode()
 
 
 def partition(ident: str) -> int:
@@ -156,7 +161,7 @@ class Keys:
 
     @property
     def originals(self) -> bytes:
-        return self.data + b":spelled"
+        return self.data + b":originals"
 
     @property
     def refs(self) -> bytes:
@@ -174,9 +179,9 @@ class Keys:
     def dead(self) -> bytes:
         return self.data + b":dead"
 
-    def in_flight(self, place: bytes) -> bytes:
+    def in_flight(self, name: bytes) -> bytes:
         """Where a consumer of a queue keeps what it has taken."""
-        return b"%b:flight:%b" % (self.data, place)
+        return b"%b:%b%b" % (self.data, _IN_FLIGHT, name)
 
     def all_in_flight(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
         """All of those that the queue knows of, by what its refs say."""
@@ -193,15 +198,15 @@ class Keys:
 
     @property
     def channels(self) -> bytes:
-        return self.data + b":talks"
+        return self.data + b":channels"
 
     @property
     def released(self) -> bytes:
-        return self.data + b":left"
+        return self.data + b":released"
 
-    def channel(self, side: bytes, talk: bytes) -> bytes:
-        """What is said in a conversation: side ``a`` to the host, ``b`` by it."""
-        return b"%b:%b:%b" % (self.data, side, talk)
+    def channel(self, side: bytes, channel: bytes) -> bytes:
+        """Return the key of one side of an RPC channel: ``req`` to the host, ``res`` from it."""
+        return b"%b:%b:%b" % (self.data, side, channel)
 
     @property
     def all(self) -> tuple[bytes, ...]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import retain
-from multihost.wire.replies import MustRetain
+from multihost.wire.replies import BROKEN, OPEN, MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import broadcast_pop, run_or_undo, run_to_completion, wait
@@ -83,9 +83,9 @@ def arrive(handle: Handle) -> Arrival | None:
     answer: bytes = run_or_undo(
         handle,
         (_arrive, (waiter,)),
-        lambda _: (_abort, (waiter, b"", b"broken")),
+        lambda _: (_abort, (waiter, b"", BROKEN)),
     )
-    if answer == b"broken":
+    if answer == BROKEN:
         return None
     generation, place, duty, action = (*answer.split(b",", 3), b"")[:4]
     return Arrival(generation, int(place), duty, action)
@@ -109,13 +109,13 @@ def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> 
         raise
     if outcome is None:
         return abort(handle, arrival)
-    return bool(outcome == b"open")
+    return bool(outcome == OPEN)
 
 
 def finish_action(handle: Handle, arrival: Arrival) -> bool:
     """The action is done: let the others pass; whether the barrier still stands. 1 round trip."""
     args = (handle.session.identity.waiter_id, arrival.generation)
-    return bool(run_to_completion(handle, (_finish_action, args)) == b"open")
+    return bool(run_to_completion(handle, (_finish_action, args)) == OPEN)
 
 
 def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False) -> bool:
@@ -125,8 +125,8 @@ def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False
     waiter, generation = (
         (handle.session.identity.waiter_id, arrival.generation) if arrival else (b"", b"")
     )
-    answer = run_to_completion(handle, (_abort, (waiter, generation, b"" if reset else b"broken")))
-    return bool(answer == b"open")
+    answer = run_to_completion(handle, (_abort, (waiter, generation, b"" if reset else BROKEN)))
+    return bool(answer == OPEN)
 
 
 def state(handle: Handle) -> tuple[int, bool]:

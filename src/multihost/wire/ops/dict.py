@@ -9,7 +9,7 @@ from multihost.wire.link import transaction
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import has_proxies, retain, without_flag
-from multihost.wire.replies import MustRetain, pairs
+from multihost.wire.replies import EXISTS, OK, MustRetain, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -114,7 +114,7 @@ def put(handle: Handle, field: bytes, value: bytes, spelling: bytes) -> None:
         answer = _set.run_once(handle, field, value, spelling)
     except MustRetain:
         return put(handle, field, retain(handle, (value,))[0], spelling)
-    if answer != b".":
+    if answer != OK:
         without_flag(handle, answer)
     return None
 
@@ -148,7 +148,7 @@ def setdefault(handle: Handle, field: bytes, value: bytes, spelling: bytes) -> b
         answer: bytes = _setdefault.run_once(handle, field, value, spelling)
     except MustRetain:
         return setdefault(handle, field, retain(handle, (value,))[0], spelling)
-    return answer[1:] if answer[:1] == b"=" else None
+    return answer[1:] if answer[:1] == EXISTS else None
 
 
 def update(handle: Handle, entries: Entries) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import retain, without_flag
-from multihost.wire.replies import MustRetain, pairs
+from multihost.wire.replies import OK, MustRetain, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -55,7 +55,7 @@ def put(handle: Handle, name: str, value: bytes) -> None:
         answer = _set.run_once(handle, _field(name), value)
     except MustRetain:
         return put(handle, name, retain(handle, (value,))[0])
-    if answer != b".":
+    if answer != OK:
         without_flag(handle, answer)
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
 from multihost.wire.ops.ownership import without_flag
-from multihost.wire.replies import ReplyError, pairs, to_exception
+from multihost.wire.replies import EXISTS, ReplyError, pairs, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
@@ -68,7 +68,7 @@ def attach(
         handle.session.lease_ms,
         *content,
     )
-    if answer[:1] != b"=":
+    if answer[:1] != EXISTS:
         return None
     protocol, reader, kind_there, detail_there = (*answer[1:].decode().split(" ", 3), "")[:4]
     name = handle.keys.ident[2:]

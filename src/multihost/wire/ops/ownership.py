@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from multihost.errors import ObjectGone
 from multihost.wire.link import transaction
-from multihost.wire.replies import pairs
+from multihost.wire.replies import DISOWN, OK, OWNED, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 from multihost.wire.values.codec import Codec
@@ -62,7 +62,7 @@ def retain(handle: Handle, values: Sequence[bytes]) -> Sequence[bytes]:
         _disown_dropped(handle)
         raise
     left = int(handle.link.execute(b"PTTL", keys.data))
-    if left != -1 and answer[:1] == b".":
+    if left != -1 and answer[:1] == OK:
         # Meanwhile it was let go itself, and whoever did that came before us.
         for ident in dict.fromkeys(idents):
             _remove_owner(handle.session, ident, keys.ident, epoch)
@@ -92,8 +92,8 @@ def _add_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
         except ObjectGone:
             if len(path) == 1:
                 raise
-            answer = b"."  # a container may hold what was deleted
-        if answer == b".":
+            answer = OK  # a container may hold what was deleted
+        if answer == OK:
             path.pop()
             entered.discard(ident)
             continue
@@ -112,7 +112,7 @@ def _add_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
 
 def without_flag(handle: Handle, answer: bytes) -> bytes:
     """The answer of a script without its flag, after disowning what the script let go."""
-    if answer[0] == 0x21:
+    if answer[:1] == DISOWN:
         _disown_dropped(handle)
     return answer[1:]
 
@@ -135,7 +135,7 @@ def _remove_owner(session: Session, ident: str, owner: str, epoch: bytes) -> Non
     while waiting:
         ident, owner, epoch = waiting.pop()
         answer = _disown.run_once(session.handle(ident), owner.encode(), epoch, session.lease_ms)
-        if answer == b"?":
+        if answer == OWNED:
             waiting += _break_cycle(session, ident)
         else:
             waiting += _contents(ident, answer)
@@ -143,7 +143,7 @@ def _remove_owner(session: Session, ident: str, owner: str, epoch: bytes) -> Non
 
 def _contents(ident: str, answer: bytes) -> list[tuple[str, str, bytes]]:
     """What has to be disowned next: object, owner, epoch."""
-    if answer == b".":
+    if answer == OK:
         return []
     taken, *children = answer[1:].split(b",")
     return [(child.decode(), ident, taken) for child in children]
@@ -157,7 +157,7 @@ def _break_cycle(session: Session, ident: str) -> list[tuple[str, str, bytes]]:
     for each, owners in circle.items():
         pairs_of = [part for pair in owners.items() for part in pair]
         answer = _release.run_once(session.handle(each), session.lease_ms, *pairs_of)
-        if answer == b"?":
+        if answer == OWNED:
             kept.append(each)
         else:
             let_go += _contents(each, answer)
@@ -264,6 +264,6 @@ def drop_stale_intent(handle: Handle, seconds: int) -> bool:
     long; whether that was so. 1 round trip, few more for each object.
     """
     answer = _drop_stale_intent.run_idempotent(handle, b"%d" % seconds)
-    if answer == b"!":
+    if answer == DISOWN:
         _disown_dropped(handle)
     return answer is not None

@@ -226,7 +226,7 @@ def state(handle: Handle) -> PoolState:
     lengths = link.pipeline([(b"LLEN", flight) for flight in flights]) if flights else []
     running = dict.fromkeys(sessions, 0)
     for flight, length in zip(flights, lengths, strict=True):
-        sid = flight[len(keys.data) + len(b":flight:") :].rpartition(b".")[0]
+        sid = flight[len(keys.in_flight(b"")) :].rpartition(b".")[0]
         running[sid] += int(length)
     workers = []
     for sid, packed in zip(sessions, notes, strict=True):

@@ -15,7 +15,7 @@ from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import has_proxies, retain, without_flag
 from multihost.wire.ops.taking import RANK_SIZE, Consumer, QueueSettings, reap_script
-from multihost.wire.replies import MustRetain, pairs
+from multihost.wire.replies import NOT_HELD, MustRetain, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import Call, broadcast_pop, token_pop, wait
@@ -149,7 +149,7 @@ def done(handle: Handle, places: Consumer) -> bool:
     except BaseException:
         places.undo_pop(place)
         raise
-    if answer == b"?":
+    if answer == NOT_HELD:
         raise places.lease_lost("queue/task_done")
     without_flag(handle, answer)
     if places.decrement(place, 1):

@@ -14,7 +14,7 @@ from typing import Any
 from multihost.wire.ops.ownership import retain
 from multihost.wire.ops.queue import wait_for_room
 from multihost.wire.ops.taking import RANK_SIZE
-from multihost.wire.replies import MustRetain
+from multihost.wire.replies import CHANGED, COMPARE, NO_SPACE, OK, MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -68,12 +68,12 @@ def _try(
 ) -> bool:
     """Whether there was room."""
     answer = _put_ranked.run_once(handle, waiting, kind, score, value)
-    while answer is not None and answer != b".":
-        there = answer[1:] if len(answer) > 1 else _stored_kind(handle, kind)
-        if there == kind == NUMBERS and answer == b"?":  # these are never compared here
+    while answer is not None and answer != OK:
+        there = answer[1:] if answer[:1] == COMPARE else _stored_kind(handle, kind)
+        if there == kind == NUMBERS and answer == CHANGED:  # these are never compared here
             answer = _put_ranked.run_once(handle, waiting, kind, score, value)
             continue
-        if answer == b"|" or there not in (kind, OTHERS):
+        if answer == NO_SPACE or there not in (kind, OTHERS):
             _compare_with_any(handle, item)
             _renumber.run_idempotent(handle)
             there = OTHERS

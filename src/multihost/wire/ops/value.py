@@ -5,7 +5,7 @@ from __future__ import annotations
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import retain, without_flag
-from multihost.wire.replies import MustRetain
+from multihost.wire.replies import OK, MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -37,7 +37,7 @@ def put(handle: Handle, value: bytes) -> None:
         answer = _set.run_once(handle, value)
     except MustRetain:
         return put(handle, retain(handle, (value,))[0])
-    if answer != b".":
+    if answer != OK:
         without_flag(handle, answer)
     return None
 

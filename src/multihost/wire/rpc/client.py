@@ -133,8 +133,8 @@ class RpcChannel:
         self.id = host.next_id()
         self._expirations = session.registration.expirations
         self._deaths = host.deaths
-        self.outbox = keys.channel(b"a", self.id)
-        self.inbox = keys.channel(b"b", self.id)
+        self.outbox = keys.channel(b"req", self.id)
+        self.inbox = keys.channel(b"res", self.id)
         self._number = 0
         self._link = session.link
         self._endpoint = Endpoint(session.link, self.outbox, self.inbox, FIRST)

@@ -154,14 +154,14 @@ def close_channel(handle: Handle, talk: bytes) -> None:
     handle.link.pipeline(
         [
             (b"SREM", handle.keys.channels, talk),
-            (b"DEL", handle.keys.channel(b"a", talk), handle.keys.channel(b"b", talk)),
+            (b"DEL", handle.keys.channel(b"req", talk), handle.keys.channel(b"res", talk)),
         ]
     )
 
 
 def reject_channel(handle: Handle, talk: bytes) -> None:
     """Tell a client that its conversation was over. 1 round trip."""
-    answers = handle.keys.channel(b"b", talk)
+    answers = handle.keys.channel(b"res", talk)
     transaction(
         handle.link,
         (b"SREM", handle.keys.channels, talk),

@@ -23,7 +23,7 @@ class ServerChannel:
         self._number = 0
         self._is_over = is_over
         self._endpoint = Endpoint(
-            link, keys.channel(b"b", talk), keys.channel(b"a", talk), FIRST_BLOCK
+            link, keys.channel(b"res", talk), keys.channel(b"req", talk), FIRST_BLOCK
         )
         self._skips_replies = self._endpoint.can_skip_replies(FIRST_BLOCK)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 _LUA = Path(__file__).parents[1] / "lua"
 _INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
+_CONSTANT = re.compile(r"^( *local ([A-Z_]+) = (?:'[^']*'|\d+))(?: +--.*)?$")
+_STRING = re.compile(r"'[^']*'")
+_NAME = re.compile(r"\b[A-Z_]+\b")
 _SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
 _ENTRY = re.compile(r"^--   (\S+)\s")
 _BINDING = re.compile(r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$")
@@ -66,10 +70,10 @@ class Header(NamedTuple):
 
     @property
     def writes(self) -> bool:
-        """Whether a repeat must be recognised: the first key is the caller's record, the first
-        argument its number.
+        """Return True if a repeat must be recognised: the first key is the reply cache of the
+        connection, the first argument the number of the request.
         """
-        return self.keys[:1] == ("record",)
+        return self.keys[:1] == ("reply_cache",)
 
 
 def all_names() -> list[str]:
@@ -84,27 +88,35 @@ def all_names() -> list[str]:
 
 
 def source_of(name: str) -> str:
-    """The text of a script with its includes, each once, and without comments.
+    """Return the text of a script with its includes, each once, without comments and without the
+    constants that it does not use.
 
     An include inside a block costs nothing where the block is not entered.
     """
-    seen: list[str] = []
 
-    def expand(name: str, stack: tuple[str, ...]) -> Iterator[str]:
+    def expand(name: str, stack: tuple[str, ...], seen: set[str]) -> Iterator[str]:
         stack = (*stack, name)
         for line in _read(name).splitlines():
             if match := _INCLUDE.match(line):
-                if match[2] in stack:
-                    raise BadScript(f"includes go in a circle: {' -> '.join((*stack, match[2]))}")
-                # Inside a block the fragment exists for that block alone.
-                if match[1] or match[2] not in seen:
-                    if not match[1]:
-                        seen.append(match[2])
-                    yield from expand(match[2], stack)
+                indent, fragment = match.groups()
+                if fragment in stack:
+                    raise BadScript(f"includes go in a circle: {' -> '.join((*stack, fragment))}")
+                # Inside a block a fragment, and what that includes, exists for the block alone.
+                if indent:
+                    yield from expand(fragment, stack, set(seen))
+                elif fragment not in seen:
+                    seen.add(fragment)
+                    yield from expand(fragment, stack, seen)
+            elif match := _CONSTANT.match(line):
+                yield match[1]
             elif not line.lstrip().startswith("--") and line.strip():
                 yield line
 
-    return "\n".join(expand(name, ())) + "\n"
+    lines = list(expand(name, (), set()))
+    used = Counter(_NAME.findall(_STRING.sub("", "\n".join(lines))))
+    return "".join(
+        f"{line}\n" for line in lines if not (match := _CONSTANT.match(line)) or used[match[2]] > 1
+    )
 
 
 def _read(name: str) -> str:
@@ -173,10 +185,12 @@ def _check_bindings(header: Header, code: list[str]) -> None:
             for line in body:
                 if re.search(rf"\b{kind}\b", line):
                     raise BadScript(f"{kind} stands outside the bindings: {line.strip()!r}")
-    if ("record" in header.keys) != ("request" in header.args) or (
+    if ("reply_cache" in header.keys) != ("request" in header.args) or (
         header.writes and header.args[:1] != ("request",)
     ):
-        raise BadScript("record and request go together, as the first key and the first argument")
+        raise BadScript(
+            "reply_cache and request go together, as the first key and the first argument"
+        )
 
 
 def _check_derived(header: Header, source: str) -> None:
@@ -226,7 +240,7 @@ class _Cached(Generic[T]):
 class Script:
     """One operation on the server. Read and checked at its first call.
 
-    The keys that a header names are those of the subject: record, names, data, sessions.
+    The keys that a header names are those of the subject: reply_cache, names, data, sessions.
     """
 
     def __init__(self, name: str) -> None:
@@ -383,7 +397,7 @@ class Script:
         keys = subject.keys
         return tuple(
             connection.reply_key(keys.prefix)
-            if name == "record" and connection
+            if name == "reply_cache" and connection
             else getattr(keys, name)
             for name in self.header.keys
             if ":" not in name

@@ -1,44 +1,44 @@
 -- object/delete: remove an object and its name. What it owned stays counted until it was disowned.
 --
 -- KEYS
---   record   string  last request of the caller
---   names    hash    the names of the partition
---   data     any     the object
---   data:index zset    its order
---   data:spelled hash    its first spellings
---   data:refs hash    unnamed objects contained
---   data:owners hash    kept containers that contain it
---   data:items  any   those of a queue
---   data:dead  list  its dead letters
---   data:flight:<flight>  list  what a consumer took out of it
---   data:tokens list    hints for who waits for it
---   data:tokens:<g> list    the same
---   data:tokens:get list    the same
---   data:tokens:join list    the same
+--   reply_cache                string  last request of the connection and its reply
+--   names                      hash    names of the partition
+--   data                       any     the object
+--   data:index                 zset    its order
+--   data:originals             hash    its original keys or members
+--   data:refs                  hash    references to unnamed objects
+--   data:owners                hash    owner -> epoch
+--   data:items                 any     items of a queue
+--   data:dead                  list    dead letters of a queue
+--   data:inflight:<in_flight>  list    items that a consumer has in flight
+--   data:tokens                list    wake-up tokens of waiters
+--   data:tokens:<g>            list    the same
+--   data:tokens:get            list    the same
+--   data:tokens:join           list    the same
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
--- RETURNS  '.' or '!' (objects were let go); nil if there was none
+-- RETURNS  OK or DISOWN; nil if there was none
 -- ERRORS   none
--- WAKES    who waits for it, to learn that it is gone
+-- WAKES    all waiters, which find that the object is deleted
 
 -- @include lib/reply_cache
 -- @include lib/keys
 -- @include lib/refs
 -- @include lib/wake
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name = ARGV[1], ARGV[2]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local listed = 0
 if name ~= '' then listed = redis.call('HDEL', names, name) end
 if redis.call('EXISTS', data) == 0 and listed == 0 then
   -- @include lib/save_error
-  return save_nil(record, request)
+  return save_nil(reply_cache, request)
 end
 local keys, refs = keys_of(data)
-local flag = references(data).remove_all()
+local code = references(data).remove_all()
 -- A lock or a semaphore counts who waits; a condition and a barrier do so for each generation; an event does not.
 local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's', 'n', 'o', 'gw')
 local generation = waited[2]
@@ -52,22 +52,22 @@ if sleepers then wake(data .. ':tokens:' .. generation, tonumber(sleepers)) end
 if waited[4] and waited[5] and not generation then
   local tokens = data .. ':tokens:' .. waited[5]
   wake(tokens, 1)
-  redis.call('PEXPIRE', tokens, '1000')
+  redis.call('PEXPIRE', tokens, BRIEF_TTL)
 end
 if waited[6] then -- a queue: its consumers are blocked on the items themselves, or on hints
   if waited[6] ~= 'p' then
     redis.call('RPUSH', data .. ':items', '')
-    redis.call('PEXPIRE', data .. ':items', '1000')
+    redis.call('PEXPIRE', data .. ':items', BRIEF_TTL)
   end
   wake(data .. ':tokens:get', tonumber(waited[7] or 0))
   wake(data .. ':tokens:join', 1)
-  redis.call('PEXPIRE', data .. ':tokens:join', '1000')
+  redis.call('PEXPIRE', data .. ':tokens:join', BRIEF_TTL)
 end
-if flag == '.' then
+if code == OK then
   redis.call('UNLINK', data .. ':refs')
 else
   for i = 1, #refs, 2 do
     if string.sub(refs[i], 1, 2) == 'f:' then redis.call('HDEL', data .. ':refs', refs[i]) end
   end
 end
-return save_reply(record, request, flag)
+return save_reply(reply_cache, request, code)
