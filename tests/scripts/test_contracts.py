@@ -10,6 +10,7 @@ import pytest
 
 import multihost
 from multihost.wire import replies
+from multihost.wire.keys import LAYOUT, Keys
 from multihost.wire.link.link import REPLY_CACHE_SECONDS
 from multihost.wire.rpc.frames import FRAME_TTL
 from multihost.wire.script import check
@@ -64,7 +65,7 @@ ROOMS = {
     "host": "wire/rpc/",
     "hosted": "wire/rpc/",
     "link": "wire/link/",
-    "object": "(wire/ops|inspection)/",
+    "object": "(wire/ops|wire/session|inspection)/",
     "queue": r"wire/ops/(queue/|queue\.|taking\.|ranking\.)",
     "script": "wire/script/",
     "server": "inspection/",
@@ -180,6 +181,28 @@ def test_a_header_names_the_fields_that_the_script_uses(name: str) -> None:
     fields = names_in(script_module.source_of(name)) & constants(fragment).keys()
     values = {"FIFO", "LIFO", "PRIORITY", "NUMBERS", "TUPLES", "OTHERS", "GRANTED"}
     assert names_in(entry[1]) == fields - values
+
+
+def test_the_layout_has_every_key() -> None:
+    listed = {re.sub(r"<.*", "", key.partition("}:")[2] or key) for key, _, _ in LAYOUT}
+    named = Keys("multihost", "u:" + "x" * 22)
+    parts = [
+        named.in_flight(b""),
+        named.channel(b"req", b""),
+        named.channel(b"res", b""),
+        *(value for name in dir(Keys) if type(value := getattr(named, name)) is bytes),
+    ]
+    found = {
+        part.replace(named.data, b"data").replace(named.prefix, b"").decode() for part in parts
+    } - {"", "data", "s", "u"}
+    found |= {
+        re.sub(r"<.*", "", key.replace("...", ""))
+        for name in NAMES
+        for key in re.findall(
+            r"^--   (data(?:\.\.\.)?:\S+)", script_module._read(name), re.MULTILINE
+        )
+    } - {"data:tokens:get", "data:tokens:join"}
+    assert found <= listed
 
 
 def test_one_minute_is_one_minute() -> None:

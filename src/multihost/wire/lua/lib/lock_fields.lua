@@ -6,5 +6,5 @@ local WAITERS = 'w' -- how many wait
 local WAITER = 'q:' -- <session>.<thread> of a waiter -> the hold that is to be, and GRANTED if the lock was free
 local UNRELEASED = 'o' -- the fencing token of a hold whose process exited without a release
 
--- Behind the hold of a WAITER:
-local GRANTED = '+'
+-- Values
+local GRANTED = '+' -- stands behind the hold of a WAITER

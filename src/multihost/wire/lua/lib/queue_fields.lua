@@ -10,15 +10,15 @@ local PUTTERS = 'w' -- how many wait for room
 local PUTTER = 'q:' -- <session>.<thread> of one of them -> '1'
 local GETTERS = 'gw' -- how many wait for an item of a priority queue
 local GETTER = 'g:' -- <session>.<thread> of one of them -> '1'
-local KIND = 'k' -- kind of the items of a priority queue, see queue/put_ranked
+local KIND = 'k' -- NUMBERS, TUPLES or OTHERS: kind of the items of a priority queue
 local LAST_NUMBER = 'i' -- number of the item that was put last into a priority queue
 
--- Values of ORDER:
-local FIFO = 'f'
-local LIFO = 'l'
-local PRIORITY = 'p'
+-- Values of ORDER
+local FIFO = 'f' -- first in, first out
+local LIFO = 'l' -- last in, first out
+local PRIORITY = 'p' -- sorted
 
--- Values of KIND, see queue/put_ranked:
-local NUMBERS = 'n'
-local TUPLES = 't'
-local OTHERS = 'o'
+-- Values of KIND
+local NUMBERS = 'n' -- numbers, sorted by value
+local TUPLES = 't' -- tuples that start with a number, sorted by that
+local OTHERS = 'o' -- others, sorted by the client
