@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -32,9 +31,8 @@ T = TypeVar("T")
 
 _LUA = Path(__file__).parents[1] / "lua"
 _INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
-_CONSTANT = re.compile(r"^( *local ([A-Z_]+) = (?:'[^']*'|\d+))(?: +--.*)?$")
-_STRING = re.compile(r"'[^']*'")
-_NAME = re.compile(r"\b[A-Z_]+\b")
+_CONSTANT = re.compile(r"^ *local ([A-Z_]+) = ('[^']*'|\d+)(?: +--.*)?$")
+_TOKEN = re.compile(r"'[^']*'|\b[A-Z_]+\b")
 _SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
 _ENTRY = re.compile(r"^--   (\S+)\s")
 _BINDING = re.compile(r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$")
@@ -88,8 +86,8 @@ def all_names() -> list[str]:
 
 
 def source_of(name: str) -> str:
-    """Return the text of a script with its includes, each once, without comments and without the
-    constants that it does not use.
+    """Return the text of a script with its includes, each once, without comments, and with the
+    values of constants in place of their names: a name costs nothing.
 
     An include inside a block costs nothing where the block is not entered.
     """
@@ -107,16 +105,17 @@ def source_of(name: str) -> str:
                 elif fragment not in seen:
                     seen.add(fragment)
                     yield from expand(fragment, stack, seen)
-            elif match := _CONSTANT.match(line):
-                yield match[1]
             elif not line.lstrip().startswith("--") and line.strip():
                 yield line
 
-    lines = list(expand(name, (), set()))
-    used = Counter(_NAME.findall(_STRING.sub("", "\n".join(lines))))
-    return "".join(
-        f"{line}\n" for line in lines if not (match := _CONSTANT.match(line)) or used[match[2]] > 1
-    )
+    lines, constants = [], {}
+    for line in expand(name, (), set()):
+        if match := _CONSTANT.match(line):
+            if constants.setdefault(match[1], match[2]) != match[2]:
+                raise BadScript(f"{match[1]} is {constants[match[1]]} and {match[2]}")
+        else:
+            lines.append(line)
+    return _TOKEN.sub(lambda found: constants.get(found[0], found[0]), "\n".join(lines)) + "\n"
 
 
 def _read(name: str) -> str:

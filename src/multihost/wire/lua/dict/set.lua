@@ -15,13 +15,13 @@
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reserve_reply
--- @include lib/stored
+-- @include lib/stored_bytes
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, field, value, original = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local done = reserve_reply(reply_cache, request)
 if done then return done[1] end
-if not must_count(value) and redis.call('EXISTS', data .. ':refs') == 0 then
+if string.byte(value) ~= UNCOUNTED and redis.call('EXISTS', data .. ':refs') == 0 then
   if redis.call('HSET', data, field, value) == 1 then
     -- @include lib/dict_index
     if not add_to_index(data, field, original) then

@@ -1,4 +1,4 @@
--- lib/reinsert_sorted: put an item back into a priority queue, by the rank that it had (see lib/delivery).
+-- lib/reinsert_sorted: put an item back into a priority queue, by the rank that it had (see lib/rank).
 --
 -- It was received before all that are in the queue: of those that only Python can compare it with, it is the first now,
 -- too. That is place 0, in a queue that is sorted by comparison alone also score 0, below all others.

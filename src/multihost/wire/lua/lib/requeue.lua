@@ -4,7 +4,7 @@
 -- dead letter.
 
 -- @include lib/queue_fields
--- @include lib/delivery
+-- @include lib/rank
 -- @include lib/inherit_ttl
 -- @include lib/end_marker
 -- @include lib/reinsert_sorted

@@ -4,4 +4,5 @@
 -- it unique, the rest is the value. There is room for 2^52 on both sides; place 0 is for what was put back (see
 -- lib/reinsert_sorted).
 
-local MIDDLE, STEP = 4503599627370496, 65536
+local MIDDLE = 4503599627370496
+local STEP = 65536

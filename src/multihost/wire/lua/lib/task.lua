@@ -6,13 +6,13 @@
 
 -- @include lib/codes
 -- @include lib/queue_fields
--- @include lib/stored
 -- @include lib/delivery
 -- @include lib/inherit_ttl
 -- Return how often a task was started, if that was often enough; false if it may be run.
 local function is_exhausted(item)
+  if string.byte(item) ~= DELIVERED then return false end
   local count = delivery_count(item)
-  return count > 0 and count >= tonumber(string.sub(item, -41, -37)) and count
+  return count >= tonumber(string.sub(item, -41, -37)) and count
 end
 
 -- Return the key of the queue in which the client of a task waits for its result; false if the client has closed.
@@ -23,7 +23,7 @@ end
 
 -- Put a result into that queue.
 local function put_result(client, value)
-  if must_count(value) then
+  if string.byte(value) == UNCOUNTED then
     -- @include lib/refs
     references(client).add(value)
   end
@@ -34,7 +34,8 @@ end
 local function release_task(data, item)
   redis.call('HINCRBY', data, UNFINISHED, '-1')
   local _, value = delivery_count(item)
-  if not is_linked(value) then return OK end
+  local head = string.byte(value)
+  if head ~= UNCOUNTED and head ~= COUNTED then return OK end
   -- @include lib/refs
   return references(data).remove(value)
 end

@@ -12,7 +12,7 @@
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reserve_reply
--- @include lib/stored
+-- @include lib/stored_bytes
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, index, value = ARGV[1], ARGV[2], ARGV[3]
 
@@ -30,7 +30,7 @@ if at < 0 or at >= length then
   return save_nil(reply_cache, request)
 end
 at = at + 1
-if not must_count(value) and redis.call('EXISTS', data .. ':refs') == 0 then
+if string.byte(value) ~= UNCOUNTED and redis.call('EXISTS', data .. ':refs') == 0 then
   redis.call('LSET', data, at, value)
   return OK
 end

@@ -14,7 +14,7 @@
 
 -- @include lib/reply_cache
 -- @include lib/queue_fields
--- @include lib/delivery
+-- @include lib/rank
 -- @include lib/refs
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, in_flight, left = ARGV[1], ARGV[2], ARGV[3]

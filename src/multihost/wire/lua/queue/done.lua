@@ -17,7 +17,6 @@
 -- @include lib/queue_fields
 -- @include lib/count_done
 -- @include lib/allow_oom
--- @include lib/stored
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, in_flight = ARGV[1], ARGV[2]
 
@@ -33,7 +32,8 @@ local code = OK
 if in_flight ~= '' then
   local item = redis.call('LPOP', data .. ':inflight:' .. in_flight)
   if not item then return save_reply(reply_cache, request, NOT_HELD) end
-  -- @include lib/delivery
+  -- @include lib/rank
+  -- @include lib/stored
   local value = value_of(item, state[3] == PRIORITY)
   if is_linked(value) then
     -- @include lib/refs

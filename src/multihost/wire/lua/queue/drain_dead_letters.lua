@@ -20,7 +20,7 @@
 -- @include lib/queue_fields
 -- @include lib/inherit_ttl
 -- @include lib/reinsert_sorted
--- @include lib/delivery
+-- @include lib/rank
 -- @include lib/refs
 -- @include lib/errors
 local reply_cache, data = KEYS[1], KEYS[2]

@@ -6,7 +6,7 @@
 --   data                       hash  MAXSIZE, SHUT_DOWN, PUTTERS, GETTERS, GETTER, KIND
 --   data:items                 zset  the items
 --   data:refs                  hash  CONSUMER
---   data:inflight:<in_flight>  list  the items with their ranks, see lib/delivery
+--   data:inflight:<in_flight>  list  the items with their ranks, see lib/rank
 --   data:tokens                list  wake-up tokens of putters
 --   data:tokens:get            list  wake-up tokens of getters of a priority queue
 -- ARGV

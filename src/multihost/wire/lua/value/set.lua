@@ -12,7 +12,7 @@
 
 -- @include lib/reserve_reply
 -- @include lib/value_fields
--- @include lib/stored
+-- @include lib/stored_bytes
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, value = ARGV[1], ARGV[2]
 
@@ -23,7 +23,7 @@ if state < 2 then
   -- @include lib/save_error
   return save_error(reply_cache, request, object_gone('value'))
 end
-if state == 2 and not must_count(value) then
+if state == 2 and string.byte(value) ~= UNCOUNTED then
   redis.call('HSET', data, VALUE, value)
   return OK
 end
