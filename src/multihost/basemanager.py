@@ -26,6 +26,7 @@ from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
 from multihost.wire.rpc.client import HostDied, HostNotFound
+from multihost.wire.script import check_server
 from multihost.wire.session import Handle, Session, registry
 from multihost.wire.values.codec import Codec, Serializer
 
@@ -190,7 +191,9 @@ class BaseManager:
 
     def _open(self, link: Link) -> None:
         try:
-            link.connect(names(self._settings.namespace, 0))
+            link.connect()
+            if not link.address.is_embedded:
+                check_server(link, names(self._settings.namespace, 0))
         except BaseException:
             link.close_now()
             raise
