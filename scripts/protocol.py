@@ -16,7 +16,8 @@ from string import Template
 
 from multihost.wire import keys, replies
 from multihost.wire.replies import MustRetain, ReplyError, to_exception
-from multihost.wire.script import script
+from multihost.wire.script.header import check
+from multihost.wire.script.source import all_names, expand
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 
@@ -27,9 +28,10 @@ LUA = Path(keys.__file__).parent / "lua"
 
 def header(name: str) -> tuple[str, str]:
     """Return purpose and contract of a script, without the marks of a comment."""
-    text = (LUA / f"{name}.lua").read_text("utf-8")
-    script.parse(name, text, script.source_of(name))
-    comment = itertools.takewhile(lambda line: line.startswith("--"), text.splitlines())
+    check(name)
+    comment = itertools.takewhile(
+        lambda line: line.startswith("--"), expand(name).file.splitlines()
+    )
     lines = [line.removeprefix("--").removeprefix(" ") for line in comment]
     body = lines.index("KEYS")
     purpose = " ".join(filter(None, lines[:body])).removeprefix(f"{name}: ")
@@ -101,7 +103,7 @@ def errors(contracts: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def page() -> str:
     """Return the whole page."""
-    names = script.all_names()
+    names = all_names()
     headers = {name: header(name) for name in names}
     start = Template(START.read_text("utf-8")).substitute(
         PROTOCOL=keys.PROTOCOL,

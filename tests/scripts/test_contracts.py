@@ -10,17 +10,16 @@ import pytest
 
 import multihost
 from multihost.wire import replies
-from multihost.wire.keys import LAYOUT, Keys
-from multihost.wire.link.link import REPLY_CACHE_SECONDS
+from multihost.wire.keys import LAYOUT, REPLY_CACHE_SECONDS, Keys
 from multihost.wire.rpc.frames import FRAME_TTL
-from multihost.wire.script import check
-from multihost.wire.script import script as script_module
+from multihost.wire.script import check, header
+from multihost.wire.script.source import all_names, expand
 from tests.scripts.lua_globals import global_names
 
 SOURCES = Path(multihost.__file__).parent
 LUA = SOURCES / "wire" / "lua"
 FILES = sorted(LUA.rglob("*.lua"))
-NAMES = script_module.all_names()
+NAMES = all_names()
 LUA_GLOBALS = set("redis KEYS ARGV string table math tonumber type unpack ipairs pairs".split())
 FIELDS = {"pool": "queue_fields"}
 DATA = re.MULTILINE | re.DOTALL
@@ -64,11 +63,9 @@ def test_every_file_has_one_script_and_every_script_a_file() -> None:
 ROOMS = {
     "host": "wire/rpc/",
     "hosted": "wire/rpc/",
-    "link": "wire/link/",
     "object": "(wire/ops|wire/session|inspection)/",
     "queue": r"wire/ops/(queue/|queue\.|taking\.|ranking\.)",
-    "script": "wire/script/",
-    "server": "inspection/",
+    "server": "(wire/script|inspection)/",
     "session": "wire/session/",
 }
 """The modules that may call scripts which belong to no type with one module in ``wire/ops/``."""
@@ -86,14 +83,14 @@ def test_every_fragment_is_included() -> None:
         for path in FILES
         for match in re.finditer(r"^\s*-- @include lib/(\w+)$", path.read_text(), re.MULTILINE)
     }
+    included.add("staged")  # which goes in front of any script
     assert included == {path.stem for path in (LUA / "lib").glob("*.lua")}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_headers_hold(name: str) -> None:
-    source = script_module.source_of(name)
-    header = script_module.parse(name, script_module._read(name), source)
-    assert header.summary.endswith("."), "a header starts with a sentence"
+    source = expand(name).code
+    assert header.check(name).summary.endswith("."), "a header starts with a sentence"
     assert "@include" not in source
     assert not re.search(r"^\s*--", source, re.MULTILINE), "comments are not sent"
 
@@ -124,15 +121,15 @@ def test_files_are_short_and_begin_with_their_names(path: Path) -> None:
 
 
 def test_scripts_that_read_only_are_not_taken_for_writers() -> None:
-    readers = [n for n in NAMES if not script_module.parse(n, script_module._read(n)).writes]
+    readers = [n for n in NAMES if not header.check(n).writes]
     for name in readers:
-        assert "Idempotent." in script_module._read(name), name
+        assert "Idempotent." in expand(name).file, name
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_has_no_globals(name: str) -> None:
     """A misspelled name, or one of a fragment that is not included, is nil only when it is used."""
-    assert global_names(script_module.source_of(name)) <= LUA_GLOBALS
+    assert global_names(expand(name).code) <= LUA_GLOBALS
 
 
 # -- one name for each code, field and duration
@@ -171,7 +168,7 @@ def test_each_code_is_another() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_header_names_the_codes_that_the_script_returns(name: str) -> None:
-    text = script_module._read(name)
+    text = expand(name).file
     returns = re.search(r"^-- RETURNS +(.*?)^-- [A-Z]", text, re.MULTILINE | re.DOTALL)
     assert returns
     named = names_in(returns[1]) & codes().keys()
@@ -183,7 +180,7 @@ def test_a_header_names_the_codes_that_the_script_returns(name: str) -> None:
 def test_a_header_names_the_fields_that_the_script_uses(name: str) -> None:
     folder = name.partition("/")[0]
     fragment = FIELDS.get(folder, f"{folder}_fields")
-    entry = re.search(r"^--   data +hash +(.*?)^--(?:   \w| \w)", script_module._read(name), DATA)
+    entry = re.search(r"^--   data +hash +(.*?)^--(?:   \w| \w)", expand(name).file, DATA)
     if not entry or not (LUA / "lib" / f"{fragment}.lua").exists() or folder == "dict":
         return
     fields = names_in(with_fragments(name)) & constants(fragment).keys()
@@ -206,9 +203,7 @@ def test_the_layout_has_every_key() -> None:
     found |= {
         re.sub(r"<.*", "", key.replace("...", ""))
         for name in NAMES
-        for key in re.findall(
-            r"^--   (data(?:\.\.\.)?:\S+)", script_module._read(name), re.MULTILINE
-        )
+        for key in re.findall(r"^--   (data(?:\.\.\.)?:\S+)", expand(name).file, re.MULTILINE)
     } - {"data:tokens:get", "data:tokens:join"}
     assert found <= listed
 

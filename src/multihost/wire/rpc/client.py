@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from multihost.errors import LinkLost
-from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, transaction
+from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.rpc.frames import FRAME_TTL, HEAD, LARGE, Endpoint
-from multihost.wire.script import Script
+from multihost.wire.script import Script, transaction
 from multihost.wire.session import Session
 from multihost.wire.wait import start_watching
 

@@ -20,13 +20,14 @@ nobody hears expires.
 
 from __future__ import annotations
 
+from multihost.wire.keys import REPLY_CACHE_MS
 from multihost.wire.link import REPLY_SKIP, Link, PinnedConnection, Reply, pack, pack_args
 from multihost.wire.replies import ReplyError
 from multihost.wire.wait import BLOCK_GRACE, MAX_BLOCK
 
 __all__ = ["HEAD", "FRAME_TTL", "LARGE", "Endpoint"]
 
-FRAME_TTL = b"60000"  # milliseconds for which what was said waits to be heard
+FRAME_TTL = REPLY_CACHE_MS  # milliseconds for which what was said waits to be heard
 LARGE = 1 << 16
 HEAD = 13  # bytes of what it is and its number
 

@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable
 
 from multihost.errors import MultihostError
-from multihost.wire.keys import Keys
-from multihost.wire.link import Link, PinnedConnection
+from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
+from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
-from multihost.wire.script import Script
+from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.registration import SessionInfo, SessionRegistration
 
 __all__ = ["Janitor", "WatchedObject"]
@@ -34,7 +34,7 @@ SHARE = 0.1  # at least, for each process that waits for the same
 GRACE = 1.0  # a living process comes back sooner
 PRUNE = 8  # every so many looks for dead waiters, too
 LINGER = 3.0  # how long an object is looked after on suspicion
-LATE_REQUEST_WINDOW = 60.0  # how long an attempt that was given up may still arrive
+LATE_REQUEST_WINDOW = REPLY_CACHE_SECONDS  # how long an attempt that was given up may still arrive
 
 _suspect = Script("session/suspect")
 _CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
@@ -63,7 +63,7 @@ class WatchedObject:
         self.janitor = janitor
         self.link: Link = janitor.link
         self.keys = keys
-        self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
+        self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
         self.reap = script
         self.waiters: set[int] = set()
         self.listed = True

@@ -26,8 +26,8 @@ from typing import Any
 
 from multihost.errors import LeaseLost, MultihostError
 from multihost.wire.keys import Keys
-from multihost.wire.link import Link, PinnedConnection
-from multihost.wire.script import Script
+from multihost.wire.link import Link
+from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.janitor import Janitor, WatchedObject
 from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
 from multihost.wire.session.wakeup import WakeupPipe
@@ -67,7 +67,7 @@ class Handle:
         self.codec = session.codec
         self.keys = keys
         # What commands on it start with, packed: of scripts, and of other operations.
-        self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
+        self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
         self.parts: tuple[bytes, ...] = ()
         self.pop: Any = None  # what who waits for it is blocked in
         self.watched: WatchedObject | None = None
