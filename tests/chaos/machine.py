@@ -4,13 +4,15 @@ want one, and there may be more of them than cores.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Gap", "Watch", "check_each", "check_prompt"]
+__all__ = ["Gap", "Watch", "check_each", "check_prompt", "prompt"]
 
 
 class Gap(NamedTuple):
@@ -31,6 +33,18 @@ def check_each(gaps: Iterable[Gap], bound: float) -> None:
     """All within the bound, but for what the machine withheld."""
     late = [gap for gap in gaps if gap.took - gap.withheld > bound]
     assert not late, late
+
+
+@contextlib.contextmanager
+def prompt(server: int, bound: float) -> Iterator[None]:
+    """What this process waits for here comes in time, but for what the machine withheld."""
+    pids = [os.getpid()]
+    begin, watch = time.monotonic(), Watch(server, pids)
+    try:
+        yield
+    finally:
+        gap = Gap(time.monotonic() - begin, watch.withheld(pids))
+    check_each([gap], bound)
 
 
 class Watch:

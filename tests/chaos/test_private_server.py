@@ -18,7 +18,7 @@ from tests.support.procs import is_alive, kill9
 from tests.support.waiting import wait_until
 
 BOUND = 5.0
-PATIENCE = 10.0
+PATIENCE = 40.0
 
 
 def hammer(shared: Any) -> None:
