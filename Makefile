@@ -24,6 +24,9 @@ demo: $(VENV)/.server ## two programs written for multiprocessing, with one impo
 	    echo "--- $$program"; $(BIN)/python $$program || exit 1; \
 	done
 
+# Tests start hundreds of interpreters. One that finds no .pyc files, and may not write them, takes
+# more than twice as long to import the library; pytest itself compiles every test in each worker.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k dict" for some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
