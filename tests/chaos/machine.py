@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Gap", "Watch", "check_each", "check_prompt", "prompt"]
+__all__ = ["Gap", "Watch", "check_each", "check_prompt", "prompt", "withheld_from"]
 
 
 class Gap(NamedTuple):
@@ -65,6 +65,11 @@ class Watch:
 
     def _waited(self, pid: int) -> float:
         return max(0.0, _kept_waiting(f"{pid}/task") - self._before.get(pid, 0.0))
+
+
+def withheld_from(pid: int) -> float:
+    """How many seconds all threads of a process have waited for a core so far."""
+    return _kept_waiting(f"{pid}/task")
 
 
 def _kept_waiting(tasks: str) -> float:
