@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Gap", "Watch", "check_each", "check_prompt", "prompt", "withheld_from"]
+__all__ = ["Gap", "Watch", "check_each", "check_prompt", "prompt", "waits", "withheld_since"]
 
 
 class Gap(NamedTuple):
@@ -67,9 +67,21 @@ class Watch:
         return max(0.0, _kept_waiting(f"{pid}/task") - self._before.get(pid, 0.0))
 
 
-def withheld_from(pid: int) -> float:
-    """How many seconds all threads of a process have waited for a core so far."""
-    return _kept_waiting(f"{pid}/task")
+def waits(pid: int) -> dict[str, float]:
+    """How many seconds each thread of a process has waited for a core so far."""
+    try:
+        return {task.name: _kept(f"{pid}/task/{task.name}") for task in _tasks(pid)}
+    except OSError:
+        return {}  # it has just ended, or this is no Linux
+
+
+def withheld_since(before: dict[str, float], pid: int) -> float:
+    """How many seconds the threads that there are have waited for a core since then, together."""
+    return sum(waited - before.get(task, 0.0) for task, waited in waits(pid).items())
+
+
+def _tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
 
 
 def _kept_waiting(tasks: str) -> float:

@@ -13,7 +13,7 @@ import pytest
 from multihost import LinkError
 from multihost.pool import Pool
 from tests.chaos.crew import FORK, Crew
-from tests.chaos.machine import withheld_from
+from tests.chaos.machine import waits, withheld_since
 from tests.hosted.things import Our
 from tests.pool import work
 from tests.support.procs import is_alive, kill9
@@ -65,12 +65,12 @@ class Endings:
             error = caught
         self.found[name] = error, time.monotonic()
 
-    def check(self, begin: float, before: float) -> None:
+    def check(self, begin: float, before: dict[str, float]) -> None:
         """All within the bound, but for what the machine withheld since then."""
         for thread in self._threads:
             thread.join(PATIENCE)
         assert len(self.found) == len(self._threads)
-        withheld = withheld_from(os.getpid()) - before
+        withheld = withheld_since(before, os.getpid())
         for name, (error, at) in self.found.items():
             assert isinstance(error, LinkError), (name, error)
             assert at - begin - withheld < BOUND, (name, at - begin, withheld)
@@ -80,7 +80,7 @@ def in_child(_: int, shared: dict[str, Any]) -> None:
     endings = Endings(begin_all(shared))
     while not endings.found:
         threading.Event().wait(0.05)
-    endings.check(time.monotonic(), withheld_from(os.getpid()))
+    endings.check(time.monotonic(), waits(os.getpid()))
 
 
 def test_everything_ends_with_it() -> None:
@@ -112,7 +112,7 @@ def test_everything_ends_with_it() -> None:
             assert shared["hosted"].await_waiter()
         wait_until(lambda: shared["lock"].statistics().waiters == 3, PATIENCE)
         wait_until(lambda: shared["barrier"].n_waiting == 3, PATIENCE)
-        begin, before = time.monotonic(), withheld_from(os.getpid())
+        begin, before = time.monotonic(), waits(os.getpid())
         kill9(server)
         endings.check(begin, before)
         crew.finish(PATIENCE)
@@ -128,7 +128,7 @@ def test_everything_ends_with_it() -> None:
         pool.terminate()
         pool.join()
         manager.shutdown()
-        assert time.monotonic() - begin - withheld_from(os.getpid()) + before < BOUND
+        assert time.monotonic() - begin - withheld_since(before, os.getpid()) < BOUND
     wait_until(lambda: not any(map(is_alive, [host, server, *workers])), PATIENCE)
     with pytest.raises(LinkError, match="shut down"):
         shared["dict"].copy()
