@@ -16,7 +16,15 @@ import time
 from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError
-from multihost.wire.link import ConnectionBroken, Link, PinnedConnection, Reply, ReplyTimeout, pack
+from multihost.wire.link import (
+    ConnectionBroken,
+    Link,
+    PinnedConnection,
+    Reply,
+    ReplyTimeout,
+    pack,
+    pack_args,
+)
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -52,15 +60,15 @@ ResultCallback = Callable[[Reply], None]
 class BlockingPop:
     """What a thread is blocked in."""
 
-    def __init__(self, name: bytes, *lists: bytes) -> None:
-        self._command = name, *lists
-        self._usual = {MAX_BLOCK: self._packed(MAX_BLOCK), FIRST_BLOCK: self._packed(FIRST_BLOCK)}
+    __slots__ = ("_head",)
 
-    def _packed(self, seconds: float) -> bytes:
-        return pack((*self._command, b"%.3f" % seconds))
+    def __init__(self, name: bytes, *lists: bytes) -> None:
+        self._head = b"*%d\r\n%b" % (len(lists) + 2, pack_args((name, *lists)))
 
     def request(self, seconds: float) -> bytes:
-        return self._usual.get(seconds) or self._packed(seconds)
+        """Return the packed command that blocks for so long."""
+        timeout = b"%.3f" % seconds
+        return b"%b$%d\r\n%b\r\n" % (self._head, len(timeout), timeout)
 
 
 def short_block(left: float) -> tuple[float, float, float]:

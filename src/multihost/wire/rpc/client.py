@@ -14,15 +14,17 @@ from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, trans
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.rpc.frames import FRAME_TTL, HEAD, LARGE, Endpoint
 from multihost.wire.script import Script
-from multihost.wire.session import Session
+from multihost.wire.session import RpcClient, Session
 from multihost.wire.wait import start_watching
 
 __all__ = ["HostNotFound", "HostDied", "HostClient", "host_client"]
 
+RELEASED_PER_CALL = 200
 FIRST = 0.3  # seconds of a call after which it counts as a long one: the host is looked after
 
 _reap = Script("host/reap")
 _open_channel = Script("host/open_channel")
+_release = Script("host/release")
 
 
 class HostNotFound(Exception):
@@ -96,6 +98,17 @@ class HostClient:
             transaction(
                 self.session.link, (b"LPUSH", talk.inbox, b"!"), (b"PEXPIRE", talk.inbox, FRAME_TTL)
             )
+
+    def release_references(self, references: Sequence[tuple[str, int]]) -> None:
+        """Release references, ``(ident, version)``, to objects of the host, which deletes those
+        that no process refers to any more. A host that has ended is not notified. 1 round trip for
+        each 200.
+        """
+        sid = self.session.registration.sid
+        for start in range(0, len(references), RELEASED_PER_CALL):
+            chunk = references[start : start + RELEASED_PER_CALL]
+            args = [b"%b %b %d" % (ident.encode(), sid, version) for ident, version in chunk]
+            _release.run_idempotent(self.handle, *args)
 
     def close_channels(self) -> None:
         """This process ends: so do its conversations."""
@@ -258,16 +271,15 @@ class RpcChannel:
         session = self._host.session
         self._host.channels.discard(self)
         if session.registration is self._registration and not session.link.is_closed:
-            session.call_soon(self._send_close)
+            session.heartbeat.call_soon(self._send_close)
 
     def _send_close(self) -> None:
         transaction(self._link, (b"LPUSH", self.outbox, b"."), (b"PEXPIRE", self.outbox, FRAME_TTL))
 
 
-def host_client(session: Session, ident: str) -> HostClient:
-    """The host of that identity, as this process sees it."""
-    host: HostClient | None = session.rpc_clients.get(ident)
+def host_client(session: Session, ident: str) -> RpcClient:
+    """Return the client of a host; one for all threads of this process."""
+    host = session.rpc_clients.get(ident)
     if host is None:
         host = session.rpc_clients.setdefault(ident, HostClient(session, ident))
-        session.exit_callbacks.append(host.close_channels)
     return host

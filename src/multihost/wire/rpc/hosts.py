@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from multihost.wire import keys as key_names
 from multihost.wire.link import ConnectionBroken, pack, transaction
@@ -26,7 +26,6 @@ __all__ = [
     "find",
     "close_channel",
     "wake",
-    "release_references",
     "reject_channel",
     "renew",
     "watch_clients",
@@ -35,10 +34,8 @@ __all__ = [
 
 _reap_clients = Script("host/reap_clients")
 _unregister = Script("host/unregister")
-_release = Script("host/release")
 
 MAX_RELEASED = 500  # how much of what clients let go is looked at in one go
-RELEASED_PER_CALL = 200  # references that are released in one call
 
 
 def register(handle: Handle, typeids: Iterable[str]) -> None:
@@ -168,17 +165,3 @@ def reject_channel(handle: Handle, talk: bytes) -> None:
         (b"LPUSH", answers, b"x"),
         (b"PEXPIRE", answers, FRAME_TTL),
     )
-
-
-# -- what others tell it
-
-
-def release_references(session: Session, host: str, references: Sequence[tuple[str, int]]) -> None:
-    """Release references, ``(ident, version)``, to objects of a host, which deletes what no process
-    refers to any more. A host that has ended is not told. 1 round trip for each 200.
-    """
-    handle, sid = session.handle(host), session.registration.sid
-    for start in range(0, len(references), RELEASED_PER_CALL):
-        chunk = references[start : start + RELEASED_PER_CALL]
-        args = [b"%b %b %d" % (ident.encode(), sid, version) for ident, version in chunk]
-        _release.run_idempotent(handle, *args)

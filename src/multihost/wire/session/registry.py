@@ -146,8 +146,7 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
         timeout=origin.timeout,
         reconnect_timeout=reconnect_timeout_for(address),
     )
-    session = Session(link, origin.namespace, codec, origin.lease)
-    session.origin = origin
+    session = Session(link, codec, origin)
     _sessions.setdefault(session.server, []).append(session)
     return session
 
