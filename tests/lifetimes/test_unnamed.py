@@ -127,7 +127,7 @@ def test_thousands_go_in_few_requests(patient: RedisManager, server: AnyServer) 
     assert session is not None
     proxies = [patient.Value("i", n) for n in range(2000)]
     go_on = threading.Event()
-    session.later(lambda: go_on.wait(10.0))
+    session.heartbeat.call_soon(lambda: go_on.wait(10.0))
     before = scripts_run(server)
     del proxies
     gc.collect()
