@@ -40,7 +40,7 @@ __all__ = ["FRAME_TTL", "HEAD", "Endpoint"]
 
 FRAME_TTL = b"60000"  # milliseconds until a frame expires that is not received
 HEAD = 13  # bytes of kind and number
-LARGE = 1 << 16  # a frame of so many bytes is sent with replies: a full server refuses it
+LARGE = 1 << 16  # a frame of so many bytes is sent with replies: once more would cost too much
 
 Payload = TypeVar("Payload")  # bytes; None where a channel may be closed by the other end
 
