@@ -30,7 +30,7 @@ class Handle:
         # The packed beginnings of script calls on this object: a call appends only its arguments.
         self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
         self.watched: WatchedObject | None = None  # as the janitor sees it, after a first wait
-        self.contended = False  # other waiters were there when the last wait for it ended
+        self.contended = False  # the last thread that waited for it had to wait for another
 
 
 class Hold(ABC):
