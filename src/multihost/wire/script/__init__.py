@@ -1,5 +1,5 @@
 """Lua scripts with a checked header, run exactly once."""
 
-from multihost.wire.script.script import Script
+from multihost.wire.script.script import Script, Target
 
-__all__ = ["Script"]
+__all__ = ["Script", "Target"]

@@ -25,7 +25,7 @@ from multihost.wire.link import (
 )
 from multihost.wire.replies import ReplyError, to_exception
 
-__all__ = ["BadScript", "Header", "Script", "all_names", "check", "parse", "source_of"]
+__all__ = ["BadScript", "Header", "Script", "Target", "all_names", "check", "parse", "source_of"]
 
 T = TypeVar("T")
 
@@ -278,7 +278,18 @@ class Script:
         try:
             return subject.link.exchange(caller, request, unknown)
         except ReplyError as error:
-            raise to_exception(error, self.name, subject.keys.ident) from None
+            return self.handle_error(subject, args, error)
+
+    def handle_error(
+        self,
+        subject: Target,
+        args: Sequence[bytes],  # noqa: ARG002 - for a subclass
+        error: ReplyError,
+    ) -> Reply:
+        """Raise the exception for an error reply to :meth:`run_once`; a subclass may run it
+        again.
+        """
+        raise to_exception(error, self.name, subject.keys.ident) from None
 
     def pack_request(
         self, subject: Target, connection: PinnedConnection, args: Sequence[bytes]
@@ -354,7 +365,7 @@ class Script:
                 return link.exchange(caller, pack(command))
             except ReplyError as error:
                 if error.code != "STAGED":
-                    raise to_exception(error, self.name, subject.keys.ident) from None
+                    return self.handle_error(subject, args, error)
 
     def run_watching(
         self, subject: Target, read: Command, decide: Callable[[Reply], Sequence[bytes] | None]
