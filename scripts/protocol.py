@@ -9,8 +9,9 @@ from pathlib import Path
 from string import Template
 
 from multihost.wire.keys import PARTITIONS, PROTOCOL
-from multihost.wire.replies import MustRetain, ReplyError, failure
-from multihost.wire.script import script
+from multihost.wire.replies import MustRetain, ReplyError, to_exception
+from multihost.wire.script.header import check
+from multihost.wire.script.source import all_names, expand
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 
@@ -19,8 +20,8 @@ START = Path(__file__).with_suffix(".md")
 
 def header(name: str) -> tuple[str, str]:
     """Purpose and contract of a script, without the marks of a comment."""
-    text = script._read(name)
-    script.parse(name, text, script.source_of(name))
+    check(name)
+    text = expand(name).file
     comment = itertools.takewhile(lambda line: line.startswith("--"), text.splitlines())
     lines = [line.removeprefix("--").removeprefix(" ") for line in comment]
     body = lines.index("KEYS")
@@ -39,7 +40,7 @@ def errors(contracts: list[str]) -> Iterator[str]:
         if code != "none"
     }
     for code in sorted(codes):
-        error = failure(ReplyError(code), "", "")
+        error = to_exception(ReplyError(code), "", "")
         what = f"`{type(error).__name__}`"
         if isinstance(error, MustRetain):
             what = "none: the client lets the container own the value first, and repeats"
@@ -49,7 +50,7 @@ def errors(contracts: list[str]) -> Iterator[str]:
 
 def page() -> str:
     """The whole page."""
-    names = script.all_names()
+    names = all_names()
     headers = {name: header(name) for name in names}
     start = Template(START.read_text("utf-8")).substitute(PROTOCOL=PROTOCOL, PARTITIONS=PARTITIONS)
     parts = [start + "\n".join(errors([contract for _, contract in headers.values()]))]

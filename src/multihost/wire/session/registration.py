@@ -16,6 +16,7 @@ import threading
 import time
 from typing import NamedTuple
 
+from multihost.wire.identity import hold_id, waiter_id
 from multihost.wire.link import Channel, Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
@@ -48,9 +49,8 @@ class ThreadIdentity(threading.local):
     """The names under which each thread waits and holds."""
 
     def __init__(self, registration: SessionRegistration) -> None:
-        name = threading.current_thread().name[:64].encode("utf-8", "surrogatepass")
-        name = name.replace(b"%", b"%25").replace(b".", b"%2E")  # a dot separates the parts
-        self.waiter_id = b"%b.%d.%b" % (registration.sid, next(registration.threads), name)
+        name = threading.current_thread().name[:64]
+        self.waiter_id = waiter_id(registration.sid, next(registration.threads), name)
         self._registration = registration
         self._last = 0
 
@@ -58,7 +58,7 @@ class ThreadIdentity(threading.local):
         """Return an id for a hold of this thread: unique, with the server's time in it."""
         now = time.monotonic_ns() // 1000 + self._registration.clock_offset
         self._last = now = max(now, self._last + 1)
-        return b"%b.%016d" % (self.waiter_id, now)
+        return hold_id(self.waiter_id, now)
 
 
 class SessionRegistration:
