@@ -1,4 +1,4 @@
-"""A call happens once and its answer arrives, wherever a connection breaks."""
+"""A call is executed once and its reply arrives, wherever a connection breaks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ fork = multiprocessing.get_context("fork")
 CALLS = 3
 
 
-def said_by(side, command):
-    """A command of a conversation, at this end of it."""
+def sent_by(side, command):
+    """Return whether one end of a channel sent this command."""
     own, other = (b":req:", b":res:") if side == "client" else (b":res:", b":req:")
     where = own if command in (b"LPUSH", b"PEXPIRE") else other
     return lambda args: args[0].upper() == command and where in args[1]
@@ -28,39 +28,40 @@ def said_by(side, command):
 @pytest.mark.parametrize("side", ["client", "host"])
 @pytest.mark.parametrize("how", [{}, {"timeout": 1.5}], ids=["quick", "slow"])
 def test_cut_connections(side, how, url, proxy):
-    """With short timeouts a call cannot do without the answers that nobody needs."""
+    """With short timeouts replies cannot be skipped."""
     ours, theirs = (proxy.url, url) if side == "host" else (url, proxy.url)
     with Our(ours, ctx=fork, **how) as manager, Remote(theirs, **how) as client:
         counter = client.Counter()
         expected = counter.add()
         for fault in ("cut_before_request", "cut_after_reply", "cut_mid_reply"):
             for command in (b"LPUSH", b"PEXPIRE", b"BLPOP"):
-                rule = getattr(proxy, fault)(said_by(side, command))
+                rule = getattr(proxy, fault)(sent_by(side, command))
                 for _ in range(CALLS):
                     expected += 1
                     assert counter.add() == expected, (fault, command)
                 # What is not answered has no reply to be lost.
-                assert rule.done.is_set() or (fault != "cut_before_request" and command != b"BLPOP")
+                if fault == "cut_before_request" or command == b"BLPOP":
+                    assert rule.done.wait(5)  # the proxy may be slower than who connects again
                 rule.disarm()
         assert manager._process.is_alive()
 
 
 @pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_reply", "cut_mid_reply"])
-def test_a_name_is_entered_once(fault, proxy):
+def test_named_object_is_created_once(fault, proxy):
     with RedisManager(proxy.url) as manager:
         handle = manager._session.handle("n:counter")
         for script_is_known in (False, True):
             rule = getattr(proxy, fault)(lambda args: args[0].upper() in (b"EVALSHA", b"EVAL"))
             assert objects.create(handle, "Counter", "h:ours") is None, script_is_known
-            assert rule.done.is_set()
+            assert rule.done.wait(5)
             assert objects.create(handle, "Counter", "h:theirs") == "h:ours"
             objects.end(handle, "h:ours")
         assert objects.host_of(handle) is None
 
 
 @pytest.mark.parametrize("side", ["client", "host"])
-def test_cut_again_and_again(side, server, proxy):
-    """As soon as everybody is back: who cannot say for a second that it lives is dead."""
+def test_connections_that_are_cut_again_and_again(side, server, proxy):
+    """Each time when all are connected: a process without a heartbeat for a second is dead."""
     ours, theirs = (proxy.url, server.url) if side == "host" else (server.url, proxy.url)
     with Our(ours, ctx=fork), Remote(theirs) as client:
         counter = client.Counter()
@@ -87,12 +88,12 @@ def test_cut_again_and_again(side, server, proxy):
             cutter.join()
 
 
-def test_a_late_request_is_not_executed_again(url, proxy):
+def test_late_request_is_not_executed_again(url, proxy):
     with Our(url, ctx=fork), Remote(proxy.url) as client:
         counter = client.Counter()
         counter.add()
         release = threading.Event()
-        rule = proxy.hold_request(release, said_by("client", b"LPUSH"))
+        rule = proxy.hold_request(release, sent_by("client", b"LPUSH"))
         result = []
         caller = threading.Thread(target=lambda: result.append(counter.add()))
         caller.start()
@@ -104,7 +105,7 @@ def test_a_late_request_is_not_executed_again(url, proxy):
         assert counter.add() == 3
 
 
-def test_an_interrupted_call_leaves_nothing_confused(url):
+def test_interrupted_call_does_not_disturb_the_next(url):
     class Interrupted(Exception):
         pass
 
@@ -126,7 +127,7 @@ def test_an_interrupted_call_leaves_nothing_confused(url):
         assert counter.add() == 4
 
 
-def test_a_signal_handler_that_calls(url):
+def test_signal_handler_may_call(url):
     with Our(url, ctx=fork) as manager:
         counter = manager.Counter()
         heard = []
@@ -152,7 +153,7 @@ def test_large_arguments_and_results(url):
         assert counter.echo(k=big) == ((), {"k": big})
 
 
-def test_the_server_loses_everything(fresh_server):
+def test_server_that_loses_its_data(fresh_server):
     with Our(fresh_server.url, ctx=fork) as manager:
         counter = manager.Counter()
         caller = Caller(counter.wait)
@@ -168,7 +169,7 @@ def test_the_server_loses_everything(fresh_server):
         assert caller.error is None or isinstance(caller.error, (HostLost, ObjectGone))
 
 
-def test_the_server_comes_back_with_its_data(start_server):
+def test_server_that_restarts_with_its_data(start_server):
     server = start_server(appendonly="yes", appendfsync="always", tcp=True)
     with Our(server.url, ctx=fork) as manager, Remote(server.url) as client:
         counter = manager.Counter(name="counter")

@@ -46,7 +46,7 @@ def used() -> dict[str, list[str]]:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
-                and node.func.id == "Script"
+                and node.func.id in {"Script", "StoringScript"}
             ):
                 assert isinstance(node.args[0], ast.Constant), "a script is named by a literal"
                 found.setdefault(node.args[0].value, []).append(
@@ -64,7 +64,7 @@ ROOMS = {
     "host": "wire/rpc/",
     "hosted": "wire/rpc/",
     "object": "(wire/ops|wire/session|inspection)/",
-    "queue": r"wire/ops/(queue/|queue\.|taking\.|ranking\.)",
+    "queue": "wire/ops/queue/",
     "server": "(wire/script|inspection)/",
     "session": "wire/session/",
 }

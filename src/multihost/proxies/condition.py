@@ -16,6 +16,7 @@ from multihost.wire.identity import escape, unescape
 from multihost.wire.ops import barrier as barrier_ops
 from multihost.wire.ops import condition as condition_ops
 from multihost.wire.ops import event as event_ops
+from multihost.wire.replies import ACT, WAIT
 from multihost.wire.session import Handle
 
 __all__ = [
@@ -255,9 +256,9 @@ class BarrierProxy(NativeProxy):
         arrival = barrier_ops.arrive(handle)
         if arrival is None:
             raise BrokenBarrierError
-        if arrival.role == b"wait":
+        if arrival.role == WAIT:
             passed = barrier_ops.wait_for_others(handle, arrival, timeout)
-        elif arrival.role == b"act":
+        elif arrival.role == ACT:
             try:
                 handle.codec.load(arrival.action)()
             except BaseException:

@@ -399,6 +399,10 @@ class Link(PinnedConnections):
             self.recycle(connection)
             self.close_now()
 
+    def stop_retrying(self) -> None:
+        """Look for a lost server no longer, in exchanges under way either: the process ends."""
+        self.reconnect_timeout = 0.0
+
     def close_now(self) -> None:
         """Close every connection without sending anything."""
         self._closed = ManagerClosed(

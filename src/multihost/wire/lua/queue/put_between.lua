@@ -8,13 +8,13 @@
 --   data:tokens:get   list    wake-up tokens of getters of a priority queue
 --   data:tokens:join  list    one token for processes in join(), while nothing is unfinished
 -- ARGV
---   request  int    number of the request
---   waiting  bytes  '0' = immediately or not at all, '1' = not before waiters
---   kind     bytes  kind of the items when they were compared
---   score    float  of the item, of its neighbours too unless they are beyond those of its score; '' = any
---   before   bytes  its neighbours, '' = none
---   behind   bytes
---   value    bytes  encoded
+--   request         int    number of the request
+--   behind_waiters  int    1 = not before waiters
+--   kind            bytes  kind of the items when they were compared
+--   score           float  of the item, of its neighbours too unless they are beyond those of its score; '' = any
+--   before          bytes  its neighbours, '' = none
+--   behind          bytes
+--   value           bytes  encoded
 -- RETURNS  OK; nil if there is no room; CHANGED; NO_SPACE
 -- ERRORS   GONE RETAIN SHUTDOWN
 -- WAKES    one consumer
@@ -28,7 +28,7 @@
 -- @include lib/wake
 -- @include lib/insert_sorted
 local reply_cache, data = KEYS[1], KEYS[2]
-local request, waiting, kind, score = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local request, behind_waiters, kind, score = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local before, behind, value = ARGV[5], ARGV[6], ARGV[7]
 
 local done = reserve_reply(reply_cache, request)
@@ -36,7 +36,7 @@ if done then return done[1] end
 local items = data .. ':items'
 local size = redis.call('ZCARD', items)
 local state = redis.call('HMGET', data, MAXSIZE, SHUT_DOWN, PUTTERS, KIND)
-local refusal = check_room(reply_cache, request, state, waiting, size, 1)
+local refusal = check_room(reply_cache, request, state, behind_waiters, size, 1)
 if refusal then return refusal[1] end
 if size > 0 and state[4] ~= kind then return save_reply(reply_cache, request, CHANGED) end
 

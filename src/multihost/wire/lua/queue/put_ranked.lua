@@ -11,11 +11,11 @@
 --   data:tokens:get   list    wake-up tokens of getters of a priority queue
 --   data:tokens:join  list    one token for processes in join(), while nothing is unfinished
 -- ARGV
---   request  int    number of the request
---   waiting  bytes  '0' = immediately or not at all, '1' = not before waiters
---   kind     bytes  NUMBERS, TUPLES or OTHERS
---   score    float  by which the item is sorted
---   value    bytes  encoded
+--   request         int    number of the request
+--   behind_waiters  int    1 = not before waiters
+--   kind            bytes  NUMBERS, TUPLES or OTHERS
+--   score           float  by which the item is sorted
+--   value           bytes  encoded
 -- RETURNS  OK; nil if there is no room; COMPARE and the kind of the items
 -- ERRORS   GONE RETAIN SHUTDOWN
 -- WAKES    one consumer
@@ -29,14 +29,14 @@
 -- @include lib/wake
 -- @include lib/insert_sorted
 local reply_cache, data = KEYS[1], KEYS[2]
-local request, waiting, kind, score, value = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local request, behind_waiters, kind, score, value = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local done = reserve_reply(reply_cache, request)
 if done then return done[1] end
 local items = data .. ':items'
 local size = redis.call('ZCARD', items)
 local state = redis.call('HMGET', data, MAXSIZE, SHUT_DOWN, PUTTERS, KIND)
-local refusal = check_room(reply_cache, request, state, waiting, size, 1)
+local refusal = check_room(reply_cache, request, state, behind_waiters, size, 1)
 if refusal then return refusal[1] end
 local place = MIDDLE
 if size > 0 then
