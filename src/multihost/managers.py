@@ -45,8 +45,7 @@ from multihost.proxies.queue import (
 from multihost.proxies.set import SetProxy
 from multihost.proxies.values import ArrayProxy, NamespaceProxy, Packing, ValueProxy
 from multihost.serving.process import Server
-from multihost.wire.address import Credentials, parse
-from multihost.wire.link import Link, from_client
+from multihost.wire.address import parse
 from multihost.wire.ops import array as array_ops
 from multihost.wire.ops import barrier as barrier_ops
 from multihost.wire.ops import condition as condition_ops
@@ -258,7 +257,7 @@ class SyncManager(BaseManager):
             raise TypeError(
                 f"Condition() takes the proxy of a Lock or an RLock, not {type(lock).__name__}"
             )
-        if lock is not None and lock._handle.session is not self._open_session():
+        if lock is not None and lock._handle.session is not self.runtime.session:
             raise ValueError("a condition and its lock are of one manager")
         which, reference = lock_of_condition(lock)
         return self._create_object(
@@ -457,7 +456,4 @@ class RedisManager(SyncManager):
         elif client is None:
             self.start()
         else:
-            address, opener = from_client(client)
-            if authkey is not None:
-                self._credentials = Credentials(authkey=bytes(authkey))
-            self._open(Link(address, self._credentials, timeout=timeout, connector=opener))
+            self.runtime.open_like(client, authkey)

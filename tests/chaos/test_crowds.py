@@ -52,7 +52,7 @@ def be_client(number: int, url: str) -> None:
 def connected_here(m: RedisManager) -> list[bytes]:
     return [
         line
-        for line in m._session.link.execute_raw(b"CLIENT", b"LIST").splitlines()  # type: ignore[union-attr]
+        for line in m.runtime.session.link.execute_raw(b"CLIENT", b"LIST").splitlines()  # type: ignore[union-attr]
         if b"name=multihost" in line
     ]
 

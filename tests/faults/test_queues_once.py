@@ -177,7 +177,7 @@ def run(
         theirs = getattr(other, case.kind)("q", **case.options)
         ours = getattr(manager, case.kind)("q", **case.options)
         theirs.put_many(case.items)
-        manager._session.ensure_registered(ours._handle.keys)
+        manager.runtime.session.ensure_registered(ours._handle.keys)
         rule = break_it() if break_it else None
         helper = threading.Thread(target=lambda: wait_and(case, ours, theirs), daemon=True)
         if case.meanwhile:

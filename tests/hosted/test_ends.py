@@ -80,7 +80,7 @@ def test_use_after_shutdown():
     manager = Our(ctx=fork)
     manager.start()
     counter = manager.Counter()
-    process, server = manager._process, manager._server
+    process, server = manager._process, manager.runtime.embedded
     manager.shutdown()
     manager.shutdown()
     assert process.exitcode == 0
@@ -158,7 +158,7 @@ def test_a_kept_container_keeps_it(url):
 def ask(manager, what):
     from multihost.wire.rpc import results
 
-    session = manager._open_session()
+    session = manager.runtime.session
     return session.codec.load(results.request(session, manager._host, what)[1:])
 
 
@@ -308,7 +308,7 @@ def test_the_private_server_is_killed():
     caller = Caller(counter.wait)
     caller.start()
     assert counter.await_waiter()
-    kill9(manager._server.pid)
+    kill9(manager.runtime.embedded.pid)
     caller.join(5)
     assert isinstance(caller.error, LinkError)
     with pytest.raises(LinkError):
@@ -388,8 +388,8 @@ def test_who_was_paused_for_longer_than_its_lease(url):
         child = fork.Process(target=pause_between, args=(url, results))
         child.start()
         wait_until(lambda: results[:] == [1])
-        clients = manager._session.handle(manager._host).keys.channels
-        link = manager._session.link
+        clients = manager.runtime.session.handle(manager._host).keys.channels
+        link = manager.runtime.session.link
         count = link.execute(b"SCARD", clients)
         wait_until(lambda: link.execute(b"SCARD", clients) < count)  # it was taken for dead
         os.kill(child.pid, signal.SIGCONT)

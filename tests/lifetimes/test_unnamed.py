@@ -166,7 +166,7 @@ def test_a_held_object_that_is_deleted_is_gone_and_stays_gone(
     for each in (proxy, other):
         with pytest.raises(ObjectGone, match="was deleted, or its lease ran out"):
             each["a"]
-    m._session.renew()  # type: ignore[union-attr]
+    m.runtime.session.renew()  # type: ignore[union-attr]
     assert is_gone(server, name)
 
 
@@ -464,8 +464,8 @@ def test_ten_thousand_proxies_are_renewed_by_a_few_calls(server: AnyServer, url:
         assert len(keys) == 10_000
         server.commands(*(("PEXPIRE", key, 30_000) for key in keys))
         server.command("CONFIG", "RESETSTAT")
-        assert m._session is not None
-        m._session.renew()
+        assert m.runtime.session is not None
+        m.runtime.session.renew()
         calls = {
             line.partition(":")[0]: int(line.partition("calls=")[2].partition(",")[0])
             for line in server.command("INFO", "commandstats").decode().splitlines()

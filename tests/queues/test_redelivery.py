@@ -187,7 +187,7 @@ def test_who_slept_lost_its_items(server: AnyServer) -> None:
         theirs.put("a")
         assert theirs.get() == "a"
         # For the server it sleeps: nobody renews its session.
-        presence = sleeper._session.registration
+        presence = sleeper.runtime.session.registration
         beat, presence.heartbeat = presence.heartbeat, list  # type: ignore[method-assign]
         assert q.get(timeout=SECONDS) == "a"
         assert q.deliveries == 2
@@ -327,7 +327,7 @@ def test_who_is_interrupted_before_it_is_sure_gives_its_item_back(
     with monkeypatch.context() as patch:
 
         def asks(places: Consumer, lapses: int) -> bool:
-            patch.setattr(type(m._session), "ensure_registered", interrupt)
+            patch.setattr(type(m.runtime.session), "ensure_registered", interrupt)
             return False
 
         patch.setattr(Consumer, "is_unexpired", asks)
@@ -373,7 +373,7 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
     q = m.Queue(redeliver=True, max_deliveries=1)
     q.put_many(range(5))
     q.get()
-    m._session.close_now()  # as if this process were killed
+    m.runtime.session.close_now()  # as if this process were killed
     wait_until(lambda: not fresh_server.keys("*u:*"), SECONDS, "all has expired")
 
 

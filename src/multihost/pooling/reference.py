@@ -37,7 +37,7 @@ def _found(origin: registry.Origin, ident: str, inherited: bytes | None) -> Pool
 
 def session_of(manager: Any) -> Session:
     """The session of a manager, if pools can be had there."""
-    session: Session = manager._open_session()
+    session: Session = manager.runtime.session
     if session.codec.serializer is not None:
         raise ValueError(
             "a pool pickles functions and their results, and this manager does not pickle: use a "

@@ -84,7 +84,7 @@ class BaseProxy:
         incref: bool = True,  # noqa: ARG002
         manager_owned: bool = False,  # noqa: ARG002
     ) -> None:
-        session = registry.find(token.origin) if manager is None else manager._open_session()
+        session = registry.find(token.origin) if manager is None else manager.runtime.session
         self._bind(session.handle(token.ident), token, manager)
 
     def _bind(self, handle: Handle, token: Token, manager: object) -> None:

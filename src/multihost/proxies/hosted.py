@@ -225,7 +225,8 @@ def make(registered: Any, exposed: Any, token: Token, manager: Any) -> BaseProxy
     """A proxy of the type that was registered, None for any."""
     serializer = authkey = None
     if manager is not None:
-        serializer, authkey = manager._serializer, manager._authkey
+        runtime = manager.runtime
+        serializer, authkey = runtime.settings.serializer, runtime.authkey
     return proxytype_of(registered)(
         token,
         serializer,
