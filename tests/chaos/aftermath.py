@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 from tests.support.server import Server
@@ -21,26 +20,20 @@ TEMPORARY = re.compile(
 MINUTE_MS = 60_000
 
 
-def nothing_left(server: Server, within: float = 0.0) -> None:
-    """No client, and no key but those that expire within a minute and that nobody renews.
-
-    What the dead had a lease for has so many seconds to go.
+def nothing_left(server: Server, lease: float = 0.0) -> None:
+    """No client, and no key but those that expire within a minute; what the dead had a lease for,
+    within that. When all clients have gone nobody renews it: there is nothing to wait for.
     """
     wait_until(lambda: not connected(server), 5.0, "all clients have gone")
-    if within:
-        with contextlib.suppress(AssertionError):  # what is left is told below
-            wait_until(lambda: _left(server) == ([], []), within)
-    lasting, strange = _left(server)
-    assert not lasting and not strange, (lasting, strange)
-
-
-def _left(server: Server) -> tuple[list[bytes], list[bytes]]:
-    """Keys that stay, and keys that are not of a kind that may be left."""
     keys = server.keys("{*}:*")
     ttls = server.commands(*(("PTTL", key) for key in keys)) if keys else []
     left = {key: ttl for key, ttl in zip(keys, ttls, strict=True) if ttl != -2}
-    lasting = [key for key, ttl in left.items() if not 0 <= ttl <= MINUTE_MS]
-    return lasting, [key for key in left if not TEMPORARY.fullmatch(key)]
+    lasting = {
+        key: ttl
+        for key, ttl in left.items()
+        if not 0 <= ttl <= (MINUTE_MS if TEMPORARY.fullmatch(key) else lease * 1000)
+    }
+    assert not lasting, lasting
 
 
 def connected(server: Server) -> list[dict[str, str]]:

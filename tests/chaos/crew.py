@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, cast
 
-from tests.support.procs import ProcessFailed, kill9
+from tests.support.procs import ProcessFailed, kill9, send_signal
 
 __all__ = ["Crew", "Whistle", "together"]
 
@@ -74,9 +74,10 @@ class Crew:
 
     def kill(self, numbers: Iterable[int]) -> set[int]:
         """SIGKILL, to all of them in one moment; who they were. They are dead now."""
-        victims = [self.pids[number] for number in numbers]
-        for victim in victims:
-            os.kill(victim, signal.SIGKILL)
+        members = [self._members[number] for number in numbers]
+        for member in members:
+            send_signal(member, signal.SIGKILL)
+        victims = [member.pid or 0 for member in members]
         for victim in victims:
             with contextlib.suppress(ChildProcessError):  # another thread was first
                 os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)
@@ -88,10 +89,10 @@ class Crew:
         for number in numbers:
             with _processes:
                 status = self._status(self._members[number])
+                # One that had ended by itself has met an error, which it wrote to standard error.
+                if status != -signal.SIGKILL:
+                    raise ProcessFailed(f"a worker ended with {status} before it was killed")
                 self._members[number].close()
-            # One that had ended by itself has met an error, which it wrote to standard error.
-            if status != -signal.SIGKILL:
-                raise ProcessFailed(f"a worker ended with {status} before it was killed")
             self._members[number] = self._new(number)
 
     def finish(self, seconds: float = SECONDS) -> None:

@@ -23,6 +23,7 @@ FORKERS = 3
 ROUNDS = 2
 PATIENCE = 20.0
 COUNT = 10
+LEASE = 10.0
 
 
 def use(number: int, shared: dict[str, Any]) -> None:
@@ -72,7 +73,7 @@ def in_process(number: int, shared: dict[str, Any], processes: Any) -> int | Non
 
 def test_children_of_a_busy_process(fresh_server: Server) -> None:
     url = fresh_server.url
-    with Our(url, ctx=FORK, lease=2) as m, Pool(2, manager=m, context=FORK) as pool:
+    with Our(url, ctx=FORK, lease=LEASE) as m, Pool(2, manager=m, context=FORK) as pool:
         shared = {
             "lock": m.Lock(),
             "rlock": m.RLock(),
@@ -145,4 +146,4 @@ def test_children_of_a_busy_process(fresh_server: Server) -> None:
         assert shared["hosted"].add(0) == added[0] + children * (COUNT + 2)
         assert shared["lock"].acquire(blocking=False)
         shared["lock"].release()
-    nothing_left(fresh_server, 6.0)
+    nothing_left(fresh_server, LEASE)

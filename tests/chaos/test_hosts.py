@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 HOSTS = 2
 PROCESSES, THREADS = 3, 4
 KILLS = 5
-LEASE = 1.5
+LEASE = 10.0
 BOUND = 3.0  # seconds in which each call ends
 PATIENCE = 20.0
 
@@ -124,4 +124,4 @@ def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
     assert 0 <= untold <= refused[0] + sum(result[1] for result in results)
     assert {*highest} <= victims | {last}
     assert last in highest
-    nothing_left(fresh_server, 3 * LEASE)
+    nothing_left(fresh_server, LEASE)

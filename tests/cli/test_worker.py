@@ -17,7 +17,7 @@ from multihost import RedisManager
 from multihost.cli import run
 from multihost.pool import Pool
 from tests.cli.test_program import in_terminal, read_until
-from tests.support.procs import ROOT
+from tests.support.procs import ROOT, send_signal
 
 
 @contextlib.contextmanager
@@ -36,8 +36,7 @@ def worker(url: str, *args: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        send_signal(process, signal.SIGKILL, group=True)
         process.communicate()
 
 
@@ -110,8 +109,7 @@ def test_what_a_terminal_shows(url: str) -> None:
             read_until(terminal, b"ended", said)
             assert process.wait(10) == 0
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            send_signal(process, signal.SIGKILL, group=True)
             process.wait()
             os.close(terminal)
         m.delete("p")

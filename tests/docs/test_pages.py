@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ANYHOST, blocks
-from tests.support.procs import ROOT
+from tests.support.procs import ROOT, send_signal
 from tests.support.server import Server
 
 CONTENTS = re.findall(
@@ -75,8 +74,7 @@ def test_a_page_does_what_it_says(name: str, server: Server, path: str, tmp_path
         try:
             said, _ = player.communicate(timeout=45)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(player.pid, signal.SIGKILL)
+            send_signal(player, signal.SIGKILL, group=True)
     server.command("FLUSHALL")
     assert player.returncode == 0, said
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -15,7 +14,7 @@ import pytest
 from multihost import LinkError, LinkLost, Manager, ObjectGone, RedisManager
 from tests.faults.calls import Call, patient
 from tests.support.faults import CuttingProxy
-from tests.support.procs import kill9
+from tests.support.procs import kill9, send_signal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -315,7 +314,7 @@ def test_a_killed_embedded_server_is_an_error_at_once() -> None:
 
         waiting = Call(work)
         connected.wait(SECONDS)
-        os.kill(pid, signal.SIGSTOP)
+        assert send_signal(pid, signal.SIGSTOP)
         connected.wait(SECONDS)
         wait_until(lambda: _is_in_exchange(waiting), SECONDS, "the call waits for its reply")
         kill9(pid)

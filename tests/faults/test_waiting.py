@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -15,7 +14,7 @@ from multihost import LinkError, Manager, ObjectGone, RedisManager
 from multihost.wire import wait as wait_module
 from tests.faults.calls import Call, patient
 from tests.support.faults import CuttingProxy
-from tests.support.procs import ROOT, kill9, spawn_script
+from tests.support.procs import ROOT, kill9, send_signal, spawn_script
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -454,7 +453,7 @@ def test_a_signal_ends_a_wait_at_once_without_a_trace(
             assert child.line() == "waiting"
             wait_until(lambda: each.is_waiting(server), SECONDS, each.typeid)
             before = time.monotonic()
-            os.kill(child.pid, number)
+            assert send_signal(child, number)
             name, when, held = child.line().split()
             assert name == expected
             assert float(when) - before < PROMPT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -16,7 +17,7 @@ from multihost import HostLost, LinkError, ManagerClosed, ObjectGone
 from multihost.managers import SyncManager
 from tests.hosted.callers import Caller
 from tests.hosted.things import Counter, Our, Remote
-from tests.support.procs import is_alive, kill9, spawn_script
+from tests.support.procs import is_alive, kill9, send_signal, spawn_script
 from tests.support.waiting import wait_until
 
 fork = multiprocessing.get_context("fork")
@@ -295,9 +296,32 @@ def test_a_connected_manager_deletes_what_it_made(url):
         manager.delete("box")
 
 
+def test_who_lets_go_after_the_host_has_ended_leaves_nothing(url, server):
+    with Remote(url) as other, serving(url) as manager:
+        counters = [other.Counter() for _ in range(3)]
+        host = manager._session.handle(manager._host).keys
+        lets_go_of(other, counters.pop())
+        wait_until(lambda: ask(manager, "number_of_objects") == 2)
+        manager.shutdown()
+        lets_go_of(other, counters.pop())
+        assert not server.command("EXISTS", host.data, host.left, host.tokens)
+    assert not server.command("EXISTS", host.left, host.tokens)
+
+
+def lets_go_of(manager, proxy):
+    """Drop a proxy, and wait until the background thread has done with it."""
+    session, key = manager._session, proxy._id
+    del proxy
+    gc.collect()
+    wait_until(lambda: key not in session._held)
+    behind = threading.Event()
+    session.later(behind.set)
+    assert behind.wait(5)
+
+
 def test_ctrl_c_is_for_who_has_the_manager():
     with Our(ctx=fork) as manager:
-        os.kill(manager._process.pid, 2)
+        assert send_signal(manager._process, signal.SIGINT)
         assert manager.Counter().add() == 1
 
 
@@ -378,7 +402,7 @@ def pause_between(url, results):
 
 def pause(process):
     """Stop a child, and wait until it stands still."""
-    os.kill(process.pid, signal.SIGSTOP)
+    assert send_signal(process, signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
@@ -392,12 +416,12 @@ def test_who_was_paused_for_longer_than_its_lease(url):
         link = manager.runtime.session.link
         count = link.execute(b"SCARD", clients)
         wait_until(lambda: link.execute(b"SCARD", clients) < count)  # it was taken for dead
-        os.kill(child.pid, signal.SIGCONT)
+        assert send_signal(child, signal.SIGCONT)
         child.join(10)
         assert results[:] == [1, 2]
         counter = manager.Counter(name="counter")
         pause(manager._process)
         with pytest.raises(HostLost):
             counter.add()
-        os.kill(manager._process.pid, signal.SIGCONT)
+        assert send_signal(manager._process, signal.SIGCONT)
         assert manager.Counter(name="counter").add() in (3, 4)  # the lost call may be carried out

@@ -59,15 +59,22 @@ def test_a_name_is_entered_once(fault, proxy):
 
 
 @pytest.mark.parametrize("side", ["client", "host"])
-def test_cut_again_and_again(side, url, proxy):
-    ours, theirs = (proxy.url, url) if side == "host" else (url, proxy.url)
+def test_cut_again_and_again(side, server, proxy):
+    """As soon as everybody is back: who cannot say for a second that it lives is dead."""
+    ours, theirs = (proxy.url, server.url) if side == "host" else (server.url, proxy.url)
     with Our(ours, ctx=fork), Remote(theirs) as client:
         counter = client.Counter()
         stop = threading.Event()
 
+        def all_are_back():
+            there = {row["id"].encode() for row in server.clients()}
+            notes = [server.command("GET", key) for key in server.keys("*}:s:*")]
+            return all(note and note.split()[0] in there for note in notes)
+
         def cut():
             while not stop.wait(0.005):
-                proxy.cut_all()
+                if all_are_back():
+                    proxy.cut_all()
 
         cutter = threading.Thread(target=cut)
         counter.add(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import os
 import pickle
 import signal
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from multihost import ObjectGone, RedisManager
+from multihost.wire.keys import PARTITIONS
 from tests.lifetimes.keys import (
     LEASE,
     MARGIN,
@@ -28,7 +28,7 @@ from tests.lifetimes.keys import (
     unnamed,
 )
 from tests.support.leaks import AnyServer
-from tests.support.procs import kill9, run_all, spawn_script
+from tests.support.procs import kill9, run_all, send_signal, spawn_script
 from tests.support.waiting import wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -120,6 +120,46 @@ def test_what_only_this_process_can_know_goes_with_its_last_proxy(
     del again
     wait_until(lambda: is_gone(server, idents[2]))
     assert all_but_records(server) == []
+
+
+def test_thousands_go_in_few_requests(patient: RedisManager, server: AnyServer) -> None:
+    session = patient._session
+    assert session is not None
+    proxies = [patient.Value("i", n) for n in range(2000)]
+    go_on = threading.Event()
+    session.later(lambda: go_on.wait(10.0))
+    before = scripts_run(server)
+    del proxies
+    gc.collect()
+    go_on.set()
+    wait_until(lambda: not unnamed(server))
+    assert scripts_run(server) - before <= 3 * PARTITIONS
+
+
+def scripts_run(server: AnyServer) -> int:
+    statistics = server.info("commandstats").get("cmdstat_evalsha", "calls=0,")
+    return int(statistics.partition(",")[0].removeprefix("calls="))
+
+
+def test_others_are_renewed_while_proxies_go_all_the_time(
+    m: RedisManager, server: AnyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, lock = m.list([1]), m.Lock()
+    assert lock.acquire()
+    session = m._session
+    assert session is not None
+    drop, turns = session._drop, [0]
+
+    def drop_and_go_on(objects: Any) -> None:
+        drop(objects)
+        turns[0] += 1
+        m.list()  # which nobody keeps
+
+    monkeypatch.setattr(session, "_drop", drop_and_go_on)
+    m.list()
+    lasts(server, ident(kept))
+    assert turns[0] > 10
+    lock.release()  # it was not lost
 
 
 def test_what_another_may_know_goes_a_lease_later(m: RedisManager, server: AnyServer) -> None:
@@ -335,9 +375,9 @@ while True:
 def test_a_holder_that_was_paused_past_its_lease_is_told_so(server: AnyServer, url: str) -> None:
     with spawn_script(PAUSED, {"URL": url}) as paused:
         assert paused.line() == "ready"
-        os.kill(paused.pid, signal.SIGSTOP)
+        assert send_signal(paused, signal.SIGSTOP)
         wait_until(lambda: not unnamed(server), LEASE + MARGIN)
-        os.kill(paused.pid, signal.SIGCONT)
+        assert send_signal(paused, signal.SIGCONT)
         paused.tell("wake")
         lines = [line for line in paused.finish().splitlines() if line]
     assert len(lines) == 32

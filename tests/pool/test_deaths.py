@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import random
 import signal
 import threading
@@ -13,7 +12,7 @@ import pytest
 
 from multihost import WorkerLost
 from tests.pool import work
-from tests.support.procs import kill9
+from tests.support.procs import kill9, send_signal
 from tests.support.waiting import wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -80,9 +79,8 @@ def killing(pool, seconds, counts):
     def kill():
         while not stop.wait(seconds):
             process = random.choice([*pool._pool, None])
-            if process is not None and process.pid:
+            if process is not None and send_signal(process, signal.SIGKILL):
                 counts.append(process.pid)
-                os.kill(process.pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 
@@ -12,7 +11,7 @@ import pytest
 from multihost import RedisManager, WorkerLost
 from multihost.pooling.pool_workers import Workers, serve
 from tests.pool import work
-from tests.support.procs import is_alive, spawn_script
+from tests.support.procs import is_alive, send_signal, spawn_script
 from tests.support.waiting import wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -72,13 +71,13 @@ def test_workers_join_and_leave_during_a_map(pool, url):
         with spawn_script(SERVE, args=[url]) as script:
             workers = wait_for(script, "started", "started")
             wait_until(lambda pids=set(workers): pids <= {w.pid for w in pool.statistics().workers})
-            os.kill(script.pid, signal.SIGTERM)
+            assert send_signal(script, signal.SIGTERM)
             done += int(script.finish().split()[-1])
             assert not any(map(is_alive, workers))
         wait_until(lambda: not pool.statistics().workers)
     with spawn_script(SERVE, args=[url]) as script:
         assert result.get(30) == list(range(1, 3001))
-        os.kill(script.pid, signal.SIGTERM)
+        assert send_signal(script, signal.SIGTERM)
         done += int(script.finish().split()[-1])
     assert done == 3000  # each task once
 
@@ -88,7 +87,7 @@ def test_the_first_signal_waits_for_tasks_and_the_second_does_not(pool, url, man
     with spawn_script(SERVE, args=[url]) as script:
         results = [pool.apply_async(work.say_and_wait, (began, go_on, n)) for n in range(2)]
         workers = [began.get(timeout=10) for _ in range(2)]
-        os.kill(script.pid, signal.SIGTERM)
+        assert send_signal(script, signal.SIGTERM)
         wait_for(script, "stopping")
         assert all(map(is_alive, workers))
         go_on.set()
@@ -98,9 +97,9 @@ def test_the_first_signal_waits_for_tasks_and_the_second_does_not(pool, url, man
     with spawn_script(SERVE, args=[url]) as script:
         lost = pool.apply_async(work.say_and_wait, (began, go_on))
         began.get(timeout=10)
-        os.kill(script.pid, signal.SIGINT)
+        assert send_signal(script, signal.SIGINT)
         wait_for(script, "stopping")
-        os.kill(script.pid, signal.SIGTERM)
+        assert send_signal(script, signal.SIGTERM)
         assert "lost" in script.finish()
         with pytest.raises(WorkerLost):
             lost.get(10)
@@ -119,6 +118,48 @@ def test_workers_whose_parent_is_killed_finish_their_task(pool, url, manager):
         go_on.set()
         assert result.get(10) == 7
         wait_until(lambda: not is_alive(busy))
+
+
+SERVE_HIT = """
+import os, signal, sys
+from multiprocessing import get_context
+from multihost.pooling.worker import serve
+
+forks = []
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # at once: the other one speaks, too
+
+def hit():
+    if len(forks) == 1:
+        say("forked", os.getpid())
+        os.kill(os.getpid() if sys.argv[2] == "worker" else os.getppid(), int(sys.argv[3]))
+
+os.register_at_fork(before=lambda: forks.append(1), after_in_child=hit)
+tell = lambda event: say(event.kind, event.pid or "", event.exitcode or "")
+serve(sys.argv[1], "ours", 1, context=get_context("fork"), on_event=tell)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_worker_that_starts_is_not_for_its_parent(pool, url, number):
+    with spawn_script(SERVE_HIT, args=[url, "worker", str(int(number))]) as script:
+        (_, worker), (_, same) = sorted(script.line().split() for _ in ("forked", "started"))
+        assert worker == same
+        if number == signal.SIGTERM:
+            assert script.line().split() == ["ended", worker]
+            assert script.line().split()[0] == "started"
+        assert pool.apply_async(work.double, (3,)).get(10) == 6
+        assert send_signal(script, signal.SIGTERM)
+        wait_for(script, "stopping", "ended")
+        script.finish()
+
+
+def test_workers_whose_parent_is_killed_while_they_start_end(pool, url):
+    with spawn_script(SERVE_HIT, args=[url, "parent", str(int(signal.SIGKILL))]) as script:
+        worker = int(script.line().split()[1])
+        script.wait()
+        wait_until(lambda: not is_alive(worker))
 
 
 def test_a_killed_worker_is_replaced_and_events_tell(manager, crew):

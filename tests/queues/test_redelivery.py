@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from multihost.wire.ops import queue as ops
 from multihost.wire.ops import taking
 from multihost.wire.ops.taking import Consumer
 from tests.support.leaks import AnyServer
-from tests.support.procs import kill9
+from tests.support.procs import kill9, send_signal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -299,12 +298,11 @@ def test_a_stopped_waiter_gives_its_item_back(server: AnyServer) -> None:
         waiter = fork.Process(target=lambda: theirs.send(q.get()))
         waiter.start()
         wait_until(lambda: sum("b" in row["flags"] for row in server.clients()) == 1)
-        assert waiter.pid
-        os.kill(waiter.pid, signal.SIGSTOP)
+        assert send_signal(waiter, signal.SIGSTOP)
         q.put("a")
         assert q.get(timeout=SECONDS) == "a"
         q.put("b")
-        os.kill(waiter.pid, signal.SIGCONT)
+        assert send_signal(waiter, signal.SIGCONT)
         assert ours.poll(SECONDS)
         assert ours.recv() == "b", "not the one that another got"
         waiter.join(SECONDS)

@@ -27,11 +27,12 @@ __all__ = [
     "is_alive",
     "kill9",
     "run_all",
+    "send_signal",
     "spawn_script",
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 15.0
+SECONDS = 45.0  # of silence before a process is given up, less than pytest's own patience
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
@@ -112,10 +113,45 @@ def _run_one(
         connection.send((False, traceback.format_exc()))
 
 
+def send_signal(
+    victim: BaseProcess | subprocess.Popen[Any] | Script | int, number: int, *, group: bool = False
+) -> bool:
+    """Send a signal to a process, or to the group that it leads; whether anybody was there to get
+    it.
+
+    Who is about to end may be gone at any moment: that is no error here. Where it would be one, the
+    answer is asserted. A process whose end is known gets nothing: its number may have a new owner.
+    """
+    if isinstance(victim, int):
+        pid = victim
+    else:
+        if not group and _has_ended(victim):
+            return False
+        pid = victim.pid or 0
+    if pid <= 0:
+        raise ValueError(f"{victim!r} is no process: this would reach others, and ourselves")
+    try:
+        (os.killpg if group else os.kill)(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _has_ended(process: BaseProcess | subprocess.Popen[Any] | Script) -> bool:
+    """Whether its end is known. Nobody is awaited here: that may be another thread's business."""
+    if isinstance(process, BaseProcess):
+        if process._closed:  # type: ignore[attr-defined]
+            return True
+        handle = process._popen  # type: ignore[attr-defined]
+    else:
+        handle = process._process if isinstance(process, Script) else process
+    return getattr(handle, "returncode", None) is not None
+
+
 def kill9(process: BaseProcess | subprocess.Popen[Any] | Script | int) -> None:
     """SIGKILL, and wait until it is dead (a bare number is only killed)."""
     if isinstance(process, int):
-        os.kill(process, signal.SIGKILL)
+        send_signal(process, signal.SIGKILL)
         return
     process.kill()
     if isinstance(process, BaseProcess):

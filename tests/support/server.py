@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.procs import send_signal
 from tests.support.raw import Endpoint, RawClient
 
 __all__ = ["ExternalServer", "Server", "server_program", "server_version"]
@@ -268,11 +269,11 @@ class Server(_Commands):
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
-        os.kill(self.pid, signal.SIGSTOP)
+        assert send_signal(self.pid, signal.SIGSTOP)
         self._is_paused = True
 
     def resume(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        assert send_signal(self.pid, signal.SIGCONT)
         self._is_paused = False
 
     def close(self) -> None:

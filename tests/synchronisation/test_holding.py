@@ -18,7 +18,7 @@ import pytest
 
 from multihost import RedisManager
 from tests.support.leaks import AnyServer
-from tests.support.procs import ROOT
+from tests.support.procs import ROOT, send_signal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -73,7 +73,7 @@ class Child:
         return self.answer()
 
     def send(self, number: int) -> None:
-        os.kill(self.process.pid or 0, number)
+        assert send_signal(self.process, number)
 
     def kill(self) -> None:
         self.send(signal.SIGKILL)

@@ -52,6 +52,17 @@ class Server:
                 return int(known)
         raise AssertionError(command)
 
+    def replies(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
+        self.log.append(b"+".join(command[0] for command in commands))
+        answers: list[Any] = []
+        for command in commands:
+            try:
+                answers.append(self.ask(*command))
+            except ReplyError as error:
+                answers.append(error)
+            self.log.pop()
+        return answers
+
     def call(self, *command: bytes) -> Any:
         self.log.append(command[0])
         if command[0] == b"EXISTS":
@@ -203,6 +214,16 @@ def test_a_new_connection_is_made_known_everywhere(
     assert not presence.needs_heartbeat
     assert {SessionInfo.unpack(note).connection for note in server.keys.values()} == {b"8"}
     assert presence.lapses == 0
+
+
+def test_a_new_connection_is_found_out_about_in_one_exchange(
+    presence: SessionRegistration, server: Server
+) -> None:
+    enter(presence, b"{ns:01}:")
+    server.channel, server.connection = object(), 8
+    server.log.clear()
+    presence.heartbeat()
+    assert server.log == [b"CLIENT+INFO", b"TIME+PEXPIRE", b"EVALSHA"]
 
 
 def test_a_connection_that_breaks_during_the_beat(

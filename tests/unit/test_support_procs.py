@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.procs import ProcessFailed, interpreters, kill9, run_all, spawn_script
+from tests.support.procs import (
+    ProcessFailed,
+    interpreters,
+    is_alive,
+    kill9,
+    run_all,
+    send_signal,
+    spawn_script,
+)
 from tests.support.waiting import wait_until
 
 
@@ -97,3 +106,42 @@ def test_wait_until_returns_the_answer_or_fails_in_time() -> None:
     assert wait_until(lambda: next(answers)) == "yes"
     with pytest.raises(AssertionError, match=r"not within 0.01 s: the moon"):
         wait_until(lambda: False, 0.01, "the moon")
+
+
+def test_a_signal_reaches_who_lives_and_nobody_else() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert send_signal(process, 0)
+        assert send_signal(process, signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert send_signal(process, signal.SIGKILL), "a zombie can be signalled"
+        number = process.pid
+        process.wait()
+        assert not send_signal(number, signal.SIGKILL)
+        process.pid = os.getpid()  # its number may have become somebody else's
+        assert not send_signal(process, signal.SIGKILL)
+    forked = multiprocessing.get_context("fork").Process(target=vanish)
+    with pytest.raises(ValueError, match="is no process"):
+        send_signal(forked, signal.SIGKILL)
+    forked.start()
+    forked.join()
+    assert not send_signal(forked, signal.SIGKILL)
+    forked.close()
+    assert not send_signal(forked, signal.SIGKILL)
+    for nobody in (0, -1):
+        with pytest.raises(ValueError, match="is no process"):
+            send_signal(nobody, signal.SIGKILL)
+
+
+def test_a_group_is_reached_also_after_its_leader_has_ended() -> None:
+    source = (
+        "import os, time\nif os.fork(): os._exit(0)\nprint(os.getpid(), flush=True)\ntime.sleep(60)"
+    )
+    leader = subprocess.Popen(
+        [sys.executable, "-c", source], stdout=subprocess.PIPE, start_new_session=True
+    )
+    with leader:
+        assert leader.stdout is not None
+        member = int(leader.stdout.readline())
+        leader.wait()
+        assert send_signal(leader, signal.SIGKILL, group=True)
+        wait_until(lambda: not is_alive(member))

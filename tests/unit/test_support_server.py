@@ -9,7 +9,7 @@ from collections.abc import Callable
 import hiredis
 import pytest
 
-from tests.support.procs import ROOT, is_alive, spawn_script
+from tests.support.procs import ROOT, is_alive, send_signal, spawn_script
 from tests.support.raw import Endpoint, RawClient
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -121,8 +121,8 @@ def test_a_server_dies_with_its_killed_owner_also_after_a_fork() -> None:
     env = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
     with spawn_script(OWNER, env) as script:
         server, child, directory = script.line().split()
-        os.kill(script.pid, signal.SIGKILL)
+        assert send_signal(script, signal.SIGKILL)
         wait_until(lambda: not is_alive(int(server)), what="the server's death")
         wait_until(lambda: not os.path.exists(directory), what="its directory's end")
         assert is_alive(int(child))
-        os.kill(int(child), signal.SIGKILL)
+        assert send_signal(int(child), signal.SIGKILL)

@@ -9,6 +9,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from multihost.errors import MultihostError
+from multihost.pooling import signals
 from multihost.pooling.worker_loop import INITIALIZER_FAILED, WorkerConfig, work
 from multihost.wire.ops import pool as ops
 
@@ -44,7 +45,8 @@ class WorkerSupervisor:
             process = self.context.Process(target=work, args=(self.config, slot))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
-            process.start()
+            with signals.held_back(self.config.graceful_sigterm):
+                process.start()
             self._slots[process.pid] = slot
             self.processes.append(process)
             util.debug("added worker")

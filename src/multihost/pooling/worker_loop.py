@@ -15,6 +15,7 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 from multihost.errors import MultihostError, ObjectGone, ShutDown, WorkerLost
+from multihost.pooling import signals
 from multihost.pooling.counters import TaskCounters
 from multihost.pooling.messages import Result, Task, with_traceback
 from multihost.pooling.parent_watch import ParentWatch
@@ -77,6 +78,7 @@ class _Worker:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self.config.graceful_sigterm:
             signal.signal(signal.SIGTERM, self.on_sigterm)
+            signals.unblock()
 
     def on_sigterm(self, *_: object) -> None:
         """The first SIGTERM. The second one kills, and so does the first if nobody is interested in
@@ -217,8 +219,8 @@ def work(config: WorkerConfig, slot: int) -> None:
     """The target of a worker process."""
     worker = _Worker(config, slot)
     config.counters.attach(slot, worker.handle.session.registration.sid)
-    config.parent_watch.on_parent_exit(worker.on_parent_exit)
     worker.install_signal_handlers()
+    config.parent_watch.on_parent_exit(worker.on_parent_exit)
     try:
         worker.prepare()
     except (ObjectGone, ShutDown):

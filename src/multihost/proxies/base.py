@@ -277,7 +277,7 @@ def token_from_answer(session: Session, answer: Any) -> tuple[Token, Any]:
     _, typeid, exposed, ident, host, claim = answer
     if claim is not None:
         keys = session.handle(ident).keys
-        session.add_remote_reference(keys, claim, host_ops.release_references(session, host))
+        session.add_remote_reference(keys, claim, host, host_ops.release_references)
     return Token(typeid, ident, host, session.origin), exposed
 
 

@@ -150,26 +150,17 @@ class SessionRegistration:
                 return lapsed
 
     def _identify_connection(self) -> None:
-        """Find out how the server calls this thread's connection."""
-        while True:
-            connection = self._optional(b"CLIENT", b"ID")
-            channel = self._link.current_channel()
-            facts = self._optional(b"INFO", b"server").splitlines()
-            if self._link.current_channel() is channel:
-                break
-        self.server = next((f[7:] for f in facts if f.startswith(b"run_id:")), b"")
+        """Find out how the server calls this thread's connection, in one exchange: with two of them
+        a connection that breaks again and again might never get so far.
+        """
+        number, facts = self._link.pipeline_raw([(b"CLIENT", b"ID"), (b"INFO", b"server")])
+        self._channel = self._link.current_channel()
+        lines = [] if isinstance(facts, ReplyError) else bytes(facts).splitlines()
+        self.server = next((line[7:] for line in lines if line.startswith(b"run_id:")), b"")
+        known = self.server and not isinstance(number, ReplyError)
+        connection = b"%d" % number if known else b""
         host = socket.gethostname()
-        self._info = SessionInfo(
-            connection if self.server else b"", self.server, os.getpid(), host
-        ).pack()
-        self._channel = channel
-
-    def _optional(self, *command: bytes) -> bytes:
-        try:
-            reply = self._link.execute_raw(*command)
-        except ReplyError:
-            return b""
-        return b"%d" % reply if isinstance(reply, int) else bytes(reply)
+        self._info = SessionInfo(connection, self.server, os.getpid(), host).pack()
 
     def release_waiters(self) -> None:
         """The background thread has ended: nobody will answer those who ask."""

@@ -20,7 +20,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from multiprocessing import util
 from typing import Any
 
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 RETRY = 0.5  # seconds until a beat that failed is tried again
 RENEWED_PER_CALL = 200
 CHECKED_PER_HEARTBEAT = 500
+RELEASED_PER_TURN = 1000  # proxies counted off before anything else that is due gets its turn
 
 _renew = Script("object/renew")
 _drop = Script("object/drop")
@@ -112,14 +113,18 @@ class Hold:
         )
 
 
+ReleaseRemote = Callable[["Session", str, Sequence[tuple[str, int]]], object]
+"""Releases references, ``(ident, version)``, to objects of a host."""
+
+
 class ObjectReference:
     """How often this process holds an unnamed object, and whether nobody else can know it.
 
-    Where others may have been told of it, too, ``claim`` says when this process was told last, and
-    ``let_go`` takes that back; else the object is deleted.
+    Where other processes may refer to it, too, ``version`` says when its ``host`` sent it last to
+    this process, and ``release`` takes that back; else the object is deleted.
     """
 
-    __slots__ = ("count", "exclusive", "forks", "keys", "release", "version")
+    __slots__ = ("count", "exclusive", "forks", "host", "keys", "release", "version")
 
     def __init__(self, keys: Keys, private: bool, forks: int) -> None:
         self.keys = keys
@@ -127,7 +132,8 @@ class ObjectReference:
         self.exclusive = private
         self.forks = forks
         self.version = 0
-        self.release: Callable[[str, int], object] | None = None
+        self.host = ""
+        self.release: ReleaseRemote | None = None
 
 
 class Session:
@@ -184,15 +190,15 @@ class Session:
             )
 
     def add_remote_reference(
-        self, keys: Keys, version: int, release: Callable[[str, int], object]
+        self, keys: Keys, version: int, host: str, release: ReleaseRemote
     ) -> None:
-        """This process was told of the unnamed object; ``let_go`` takes its last claim back."""
+        """Record a reference to an unnamed object of a host, which ``release`` takes back."""
         with self._lock:
             held = self._references.get(keys.ident)
             if held is None:
                 held = ObjectReference(keys, True, self._forks)
                 self._created[keys.ident] = self._references[keys.ident] = held
-            held.release = release
+            held.host, held.release = host, release
             held.version = max(held.version, version)
 
     def call_soon(self, action: Callable[[], object]) -> None:
@@ -220,6 +226,14 @@ class Session:
             hold = self._references.get(ident)
             if hold is not None:
                 hold.exclusive = False
+
+    def _decref_some(self) -> list[ObjectReference]:
+        """Return what is to be dropped with the collected proxies. Not all of them in one go: while
+        thousands go others want to be renewed.
+        """
+        count = min(len(self._released), RELEASED_PER_TURN)
+        idents = [self._released.popleft() for _ in range(count)]
+        return [each for each in map(self._decref, idents) if each is not None]
 
     def _decref(self, ident: str) -> ObjectReference | None:
         """Count one proxy less; what was held if that was the last one anywhere."""
@@ -269,17 +283,15 @@ class Session:
         renewal = time.monotonic() + self.lease / 3
         beat, retry = math.inf, 0.0
         while not self.link.is_closed:
-            due = min(renewal, beat, self.janitor.due)
+            due = 0.0 if self._released else min(renewal, beat, self.janitor.due)
             if self.registration.needs_heartbeat:
                 due = min(due, retry)
             hung_up = self._wakeup.wait(due - time.monotonic(), self.registration.fileno)
             if self._stopping:
                 return
-            while self._released:
-                released = self._decref(self._released.popleft())
-                if released is not None:
-                    self._try(self._drop, [released])
-            while self._soon:
+            if self._released:
+                self._try(self._drop, self._decref_some())
+            for _ in range(len(self._soon)):
                 self._try(self._soon.popleft())
             if hung_up:
                 self.link.disconnect_current()
@@ -332,12 +344,16 @@ class Session:
             seen |= found
 
     def _drop(self, objects: Iterable[ObjectReference]) -> None:
-        ours = []
+        ours: list[Keys] = []
+        remote: dict[tuple[ReleaseRemote, str], list[tuple[str, int]]] = {}
         for each in objects:
             if each.release is None:
                 ours.append(each.keys)
             else:
-                each.release(each.keys.ident, each.version)
+                versions = remote.setdefault((each.release, each.host), [])
+                versions.append((each.keys.ident, each.version))
+        for (release, host), versions in remote.items():
+            release(self, host, versions)
         for chunk in _by_partition(ours):
             _drop.run_readonly(self.link, [keys.data for keys in chunk])
 
