@@ -313,9 +313,9 @@ def lets_go_of(manager, proxy):
     session, key = manager._session, proxy._id
     del proxy
     gc.collect()
-    wait_until(lambda: key not in session._held)
+    wait_until(lambda: key not in session._references)
     behind = threading.Event()
-    session.later(behind.set)
+    session.call_soon(behind.set)
     assert behind.wait(5)
 
 
