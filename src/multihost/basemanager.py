@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from multiprocessing import ProcessError, get_context, util
@@ -19,6 +18,7 @@ from multihost.proxies.base import BaseProxy, NativeProxy, Token, token_from_ans
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, start_process
 from multihost.wire.address import Place
+from multihost.wire.identity import named, new_unnamed
 from multihost.wire.keys import check_name, check_namespace
 from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
@@ -307,7 +307,7 @@ class BaseManager:
         """Delete the object of that name; whether there was one. 1 round trip, 2 for one that a
         process hosts. Its proxies raise ObjectGone.
         """
-        handle = self.runtime.session.handle("n:" + check_name(name))
+        handle = self.runtime.session.handle(named(check_name(name)))
         host = hosted_ops.host_of(handle)
         deleted = object_ops.delete(handle)
         if host is not None:
@@ -339,7 +339,7 @@ class BaseManager:
         ``create`` may tell the parameters of an object that was there.
         """
         session = self.runtime.session
-        ident = "u:" + secrets.token_urlsafe(16) if name is None else "n:" + check_name(name)
+        ident = new_unnamed() if name is None else named(check_name(name))
         handle = session.handle(ident)
         there = create(handle)
         if isinstance(there, str):

@@ -212,7 +212,7 @@ def wait_and(case: Case, ours: Any, theirs: Any) -> None:
     server = theirs._handle.link
 
     def waits() -> bool:
-        rows = server.call(b"CLIENT", b"LIST").splitlines()
+        rows = server.execute(b"CLIENT", b"LIST").splitlines()
         return any(
             b"flags=b" in row and any(b"cmd=" + c in row for c in (b"blpop", b"blmove"))
             for row in rows

@@ -17,7 +17,7 @@ from multihost.pooling import messages
 from multihost.pooling.client import Client
 from multihost.pooling.reference import PoolReference
 from multihost.serving.host import Host
-from multihost.serving.process import new_ident
+from multihost.wire.identity import new_host
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
@@ -136,7 +136,7 @@ def host_objects(server: Server, url: str) -> None:
     """The process that hosts is this one, so that its commands are limited, too."""
     with RedisManager(url) as serving, Remote(url) as client:
         registry = {"Counter": (Counter, None, None, None)}
-        host = Host(serving.runtime.session, new_ident(), registry, serving)
+        host = Host(serving.runtime.session, new_host(), registry, {})
         host.start()
         clients = serving.runtime.session.handle(host.ident).keys.channels
         server.command("SADD", clients, "ghost.1")

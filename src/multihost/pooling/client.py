@@ -12,6 +12,7 @@ from multihost.pooling.messages import Result, Task
 from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
 from multihost.proxies.queue import SimpleQueueProxy
+from multihost.wire.identity import label
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
@@ -208,7 +209,7 @@ class Client:
         with self._change:
             under_way = list(self._under_way)
         error = ObjectGone(
-            f"the pool {self.handle.keys.ident[2:]!r} was deleted before this task was done: it "
+            f"the pool {label(self.handle.keys.ident)!r} was deleted before this task was done: it "
             "may have begun; send it to another pool"
         )
         for number in under_way:

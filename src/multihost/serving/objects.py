@@ -6,13 +6,13 @@ How requests and replies travel is the subject of ``wire.rpc`` and ``serving.hos
 from __future__ import annotations
 
 import itertools
-import secrets
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from multihost.proxies.base import BaseProxy
+from multihost.wire.identity import named, new_unnamed
 from multihost.wire.keys import check_name
 from multihost.wire.rpc import objects, results
 from multihost.wire.session import Handle, Session
@@ -88,7 +88,7 @@ class ObjectTable:
             "dummy": lambda: None,
             "number_of_objects": lambda: len(self._objects),
             "debug_info": self._debug_info,
-            "delete": lambda name: self._end("n:" + name),
+            "delete": lambda name: self._end(named(name)),
             "shutdown": stop,
         }
 
@@ -181,7 +181,7 @@ class ObjectTable:
         name, args, kwds = self._name_of(typeid, args, kwds, name_first)
         if name is None:
             return self._add(typeid, self._make(typeid, args, kwds))
-        ident = "n:" + check_name(name)
+        ident = named(check_name(name))
         while True:
             with self._mutex:
                 each = self._objects.get(ident)
@@ -261,7 +261,7 @@ class ObjectTable:
             ident = self._idents.get(id(referent))
             each = self._objects.get(ident) if ident is not None else None
             if each is None or each.referent is not referent:
-                ident = "u:" + secrets.token_urlsafe(16)
+                ident = new_unnamed()
                 objects.create(self._session.handle(ident), typeid, self._host)
                 each = _HostedObject(typeid)
             assert ident is not None

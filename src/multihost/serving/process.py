@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import signal
 import sys
 import threading
@@ -17,13 +16,14 @@ from multihost.proxies.base import BaseProxy
 from multihost.proxies.hosted import IteratorProxy
 from multihost.runtime import Runtime, Settings
 from multihost.wire.address import Address, Credentials, Place
+from multihost.wire.identity import new_host
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from multihost.serving.objects import Registered
 
-__all__ = ["HostProcess", "Server", "new_ident", "start_process"]
+__all__ = ["HostProcess", "Server", "start_process"]
 
 BUILTIN_TYPES = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
 """Types that no manager need register."""
@@ -62,7 +62,7 @@ class Server:
         self._natives_on = natives_on
         from multihost.serving.host import register_host  # slow, and only hosts need it
 
-        self._host = new_ident()
+        self._host = new_host()
         register_host(runtime.session, self._host, self.registry)
 
     def serve_forever(self) -> None:
@@ -81,11 +81,6 @@ class Server:
             host.stop()
             runtime.close()
             sys.exit(0)
-
-
-def new_ident() -> str:
-    """Return a new ident for a host."""
-    return "h:" + secrets.token_urlsafe(16)
 
 
 # -- a process of its own
@@ -177,7 +172,7 @@ def _serve(
         initialize()
     runtime = Runtime(settings, address, Credentials.unpack(bytes(packed)))
     runtime.open()
-    host = Host(runtime.session, new_ident(), {**BUILTIN_TYPES, **types}, natives_on(runtime))
+    host = Host(runtime.session, new_host(), {**BUILTIN_TYPES, **types}, natives_on(runtime))
     host.start()
     pipe.send(host.ident)
     threading.Thread(target=_wait_for_stop, args=(pipe, host.stopped), daemon=True).start()

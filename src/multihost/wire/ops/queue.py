@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from multihost.wire.identity import label
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import has_proxies, retain, without_flag
@@ -84,7 +85,7 @@ def create(
     for name, asked, has, should in zip(names, explicit, found, wanted, strict=True):
         if asked and has != should:
             raise ValueError(
-                f"{handle.keys.ident[2:]!r} is a {typeid} with {name} {has}, not {should}: "
+                f"{label(handle.keys.ident)!r} is a {typeid} with {name} {has}, not {should}: "
                 "attach with the same"
             )
     return there
