@@ -157,7 +157,7 @@ def test_ten_thousand_proxies_live(fresh_server: Server) -> None:
 
 def renewals(m: RedisManager) -> list[bool]:
     """Grows whenever everything was renewed."""
-    session = m._session
+    session = m.runtime.session
     assert session is not None
     renew, done = session.renew, list[bool]()
 

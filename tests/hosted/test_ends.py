@@ -299,7 +299,7 @@ def test_a_connected_manager_deletes_what_it_made(url):
 def test_who_lets_go_after_the_host_has_ended_leaves_nothing(url, server):
     with Remote(url) as other, serving(url) as manager:
         counters = [other.Counter() for _ in range(3)]
-        host = manager._session.handle(manager._host).keys
+        host = manager.runtime.session.handle(manager._host).keys
         lets_go_of(other, counters.pop())
         wait_until(lambda: ask(manager, "number_of_objects") == 2)
         manager.shutdown()
@@ -310,7 +310,7 @@ def test_who_lets_go_after_the_host_has_ended_leaves_nothing(url, server):
 
 def lets_go_of(manager, proxy):
     """Drop a proxy, and wait until the background thread has done with it."""
-    session, key = manager._session, proxy._id
+    session, key = manager.runtime.session, proxy._id
     del proxy
     gc.collect()
     wait_until(lambda: key not in session._references)

@@ -123,7 +123,7 @@ def test_what_only_this_process_can_know_goes_with_its_last_proxy(
 
 
 def test_thousands_go_in_few_requests(patient: RedisManager, server: AnyServer) -> None:
-    session = patient._session
+    session = patient.runtime.session
     assert session is not None
     proxies = [patient.Value("i", n) for n in range(2000)]
     go_on = threading.Event()
@@ -146,7 +146,7 @@ def test_others_are_renewed_while_proxies_go_all_the_time(
 ) -> None:
     kept, lock = m.list([1]), m.Lock()
     assert lock.acquire()
-    session = m._session
+    session = m.runtime.session
     assert session is not None
     drop, turns = session._drop, [0]
 
