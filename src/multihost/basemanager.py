@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from multihost.embedded import EmbeddedServer
 from multihost.errors import HostLost, ManagerClosed, MultihostError
-from multihost.proxies import hosted
-from multihost.proxies.base import BaseProxy, NativeProxy, Token, token_from_answer
+from multihost.proxies.base import AutoProxy, BaseProxy, Token, receive_token
+from multihost.proxies.hosted_native import make_proxy
+from multihost.proxies.native import NativeProxy
 from multihost.serving.process import HostProcess, Server, Settings, start_process
 from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
 from multihost.wire.keys import check_name, check_namespace, names
@@ -323,7 +324,7 @@ class BaseManager:
         """
         if "_registry" not in cls.__dict__:
             cls._registry = cls._registry.copy()
-        proxytype = proxytype or hosted.AutoProxy
+        proxytype = proxytype or AutoProxy
         exposed = exposed or getattr(proxytype, "_exposed_", None)
         results = dict(method_to_typeid or getattr(proxytype, "_method_to_typeid_", None) or {})
         for key, value in results.items():
@@ -340,8 +341,8 @@ class BaseManager:
 
             def create(self: BaseManager, /, *args: Any, **kwds: Any) -> BaseProxy:
                 util.debug("requesting creation of a shared %r object", typeid)
-                token, names = self._create(typeid, *args, **kwds)
-                return hosted.make(proxytype, names, token, self)
+                token, exposed = self._create(typeid, *args, **kwds)
+                return make_proxy(proxytype, exposed, token, self)
 
             create.__name__ = create.__qualname__ = typeid
             setattr(cls, typeid, create)
@@ -363,7 +364,11 @@ class BaseManager:
         answer = session.codec.load(self._create_on_host(typeid, args, kwds)[1:])
         if answer[0] != results.PROXY:
             raise _failure(session, answer)
-        return token_from_answer(session, answer)
+        return receive_token(session, answer)
+
+    def _proxy(self, token: Token, exposed: Any) -> BaseProxy:
+        """Return a proxy of an object of a registered type that a call has returned."""
+        return make_proxy(self._registry[token.typeid][-1], exposed, token, self)
 
     def _create_on_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
         """Ask the process that this manager started, else one that serves the type."""
@@ -455,7 +460,7 @@ class BaseManager:
             detail = there
         if name is None:
             session.created(handle.keys)
-        return proxytype(handle, Token(proxytype._typeid, ident, detail, session.origin), self)
+        return proxytype(handle, Token(proxytype._typeid_, ident, detail, session.origin), self)
 
 
 def _shutdown(

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from queue import Empty, Full
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
-from multihost.proxies.base import NativeProxy, Token, _name
+from multihost.proxies.base import Token
+from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import queue as ops
 from multihost.wire.ops import ranking
 from multihost.wire.ops.taking import (
@@ -54,12 +55,12 @@ class QueueStatistics(NamedTuple):
 class _QueueBase(NativeProxy, Generic[T]):
     """What all queues can do."""
 
-    _order: ClassVar[str] = "f"
+    _order_: ClassVar[str] = "f"
 
     def __init__(self, handle: Handle, token: Token, manager: object = None) -> None:
         super().__init__(handle, token, manager)
         most, again = token.parameters.split()
-        self._settings = QueueSettings(int(most), self._order, int(again))
+        self._settings = QueueSettings(int(most), self._order_, int(again))
         self._at: tuple[object, Consumer] | None = None
 
     def _consumer(self) -> Consumer:
@@ -117,8 +118,8 @@ class _QueueBase(NativeProxy, Generic[T]):
         """What the server knows. 3 round trips."""
         state = ops.state(self._handle, self._settings)
         return QueueStatistics(
-            self._typeid,
-            _name(self),
+            self._typeid_,
+            self._name,
             state.size,
             self._settings.maxsize,
             state.unfinished,
@@ -152,7 +153,7 @@ class QueueProxy(_QueueBase[T]):
     ``task_done()`` for it. ``shutdown()`` is there on every Python.
     """
 
-    _typeid = "Queue"
+    _typeid_ = "Queue"
     _exposed_ = (
         "empty",
         "full",
@@ -283,14 +284,14 @@ class QueueProxy(_QueueBase[T]):
 class JoinableQueueProxy(QueueProxy[T]):
     """A :class:`QueueProxy` under another name, as in the standard library."""
 
-    _typeid = "JoinableQueue"
+    _typeid_ = "JoinableQueue"
 
 
 class LifoQueueProxy(QueueProxy[T]):
     """A :class:`QueueProxy` that returns the item that was put last."""
 
-    _typeid = "LifoQueue"
-    _order = "l"
+    _typeid_ = "LifoQueue"
+    _order_ = "l"
 
 
 class PriorityQueueProxy(QueueProxy[T]):
@@ -312,8 +313,8 @@ class PriorityQueueProxy(QueueProxy[T]):
     not in the queue then; equal items come out in the order in which they were put.
     """
 
-    _typeid = "PriorityQueue"
-    _order = "p"
+    _typeid_ = "PriorityQueue"
+    _order_ = "p"
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item to its place. See the class for its cost, else as ``Queue.put``."""
@@ -338,7 +339,7 @@ class SimpleQueueProxy(_QueueBase[T]):
     of ``put`` are taken and ignored.
     """
 
-    _typeid = "SimpleQueue"
+    _typeid_ = "SimpleQueue"
     _exposed_ = ("empty", "get", "get_nowait", "put", "put_nowait", "qsize")
 
 

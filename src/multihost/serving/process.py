@@ -13,7 +13,7 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from typing import Any, NamedTuple
 
 from multihost.errors import MultihostError
-from multihost.proxies.hosted import IteratorProxy
+from multihost.proxies.base import IteratorProxy
 from multihost.wire.address import Address, Credentials
 from multihost.wire.link import Link
 from multihost.wire.session.registry import reconnect_timeout_for
