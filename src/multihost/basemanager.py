@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from multihost.errors import HostLost, MultihostError
-from multihost.proxies import hosted
-from multihost.proxies.base import BaseProxy, NativeProxy, Token, token_from_answer
+from multihost.proxies.base import AutoProxy, BaseProxy, Token, receive_token
+from multihost.proxies.hosted_native import make_proxy
+from multihost.proxies.native import NativeProxy
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, start_process
 from multihost.wire.address import Place
@@ -213,7 +214,7 @@ class BaseManager:
         """
         if "_registry" not in cls.__dict__:
             cls._registry = cls._registry.copy()
-        proxytype = proxytype or hosted.AutoProxy
+        proxytype = proxytype or AutoProxy
         exposed = exposed or getattr(proxytype, "_exposed_", None)
         results = dict(method_to_typeid or getattr(proxytype, "_method_to_typeid_", None) or {})
         for key, value in results.items():
@@ -230,8 +231,8 @@ class BaseManager:
 
             def create(self: BaseManager, /, *args: Any, **kwds: Any) -> BaseProxy:
                 util.debug("requesting creation of a shared %r object", typeid)
-                token, names = self._create(typeid, *args, **kwds)
-                return hosted.make(proxytype, names, token, self)
+                token, exposed = self._create(typeid, *args, **kwds)
+                return make_proxy(proxytype, exposed, token, self)
 
             create.__name__ = create.__qualname__ = typeid
             setattr(cls, typeid, create)
@@ -260,7 +261,13 @@ class BaseManager:
         answer = session.codec.load(self._create_on_host(typeid, args, kwds)[1:])
         if answer[0] != results.PROXY:
             raise _failure(session, answer)
-        return token_from_answer(session, answer)
+        return receive_token(session, answer)
+
+    # No docstring: a name without underscore for the proxies, not for users.
+    def proxy_of(self, token: Token, exposed: Any) -> BaseProxy | None:
+        # Return a proxy of an object that a call returned; None if its type is not registered.
+        entry = self._registry.get(token.typeid)
+        return None if entry is None else make_proxy(entry[-1], exposed, token, self)
 
     def _create_on_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
         """Ask the process that this manager started, else one that serves the type."""
@@ -346,7 +353,7 @@ class BaseManager:
             detail = there
         if name is None:
             session.created(handle.keys)
-        return proxytype(handle, Token(proxytype._typeid, ident, detail, session.origin), self)
+        return proxytype(handle, Token(proxytype._typeid_, ident, detail, session.origin), self)
 
 
 def _failure(session: Session, answer: Any) -> BaseException:

@@ -12,28 +12,25 @@ from multiprocessing.managers import Namespace, RemoteError
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from multihost.basemanager import DEFAULT_NAMESPACE, LEASE, TIMEOUT, BaseManager
-from multihost.proxies.base import BaseProxy, Statistics, Token, value_of
-from multihost.proxies.condition import (
-    BarrierProxy,
-    BarrierStatistics,
-    ConditionProxy,
-    EventProxy,
-    RendezvousStatistics,
-    lock_of_condition,
+from multihost.proxies.acquirer import AcquirerProxy
+from multihost.proxies.array import ArrayProxy, Packing
+from multihost.proxies.barrier import BarrierProxy, BarrierStatistics
+from multihost.proxies.base import (
+    AutoProxy,
+    BaseProxy,
+    IteratorProxy,
+    MakeProxyType,
+    Statistics,
+    Token,
+    handle_of,
+    value_of,
 )
+from multihost.proxies.condition import ConditionProxy, ConditionStatistics, lock_of_condition
 from multihost.proxies.dict import DictProxy
-from multihost.proxies.hosted import AutoProxy, IteratorProxy, MakeProxyType
+from multihost.proxies.event import EventProxy, EventStatistics
 from multihost.proxies.list import ListProxy
-from multihost.proxies.lock import (
-    AcquirerProxy,
-    BoundedSemaphoreProxy,
-    Holder,
-    LockProxy,
-    LockStatistics,
-    RLockProxy,
-    SemaphoreProxy,
-    SemaphoreStatistics,
-)
+from multihost.proxies.lock import Holder, LockProxy, LockStatistics, RLockProxy
+from multihost.proxies.namespace import NamespaceProxy
 from multihost.proxies.queue import (
     JoinableQueueProxy,
     LifoQueueProxy,
@@ -42,8 +39,13 @@ from multihost.proxies.queue import (
     QueueStatistics,
     SimpleQueueProxy,
 )
+from multihost.proxies.semaphore import (
+    BoundedSemaphoreProxy,
+    SemaphoreProxy,
+    SemaphoreStatistics,
+)
 from multihost.proxies.set import SetProxy
-from multihost.proxies.values import ArrayProxy, NamespaceProxy, Packing, ValueProxy
+from multihost.proxies.value import ValueProxy
 from multihost.serving.process import Server
 from multihost.wire.address import parse
 from multihost.wire.ops import array as array_ops
@@ -75,8 +77,10 @@ __all__ = [
     "BaseProxy",
     "BoundedSemaphoreProxy",
     "ConditionProxy",
+    "ConditionStatistics",
     "DictProxy",
     "EventProxy",
+    "EventStatistics",
     "Holder",
     "IteratorProxy",
     "JoinableQueueProxy",
@@ -92,7 +96,6 @@ __all__ = [
     "RLockProxy",
     "RedisManager",
     "RemoteError",
-    "RendezvousStatistics",
     "SemaphoreProxy",
     "SemaphoreStatistics",
     "Server",
@@ -257,7 +260,7 @@ class SyncManager(BaseManager):
             raise TypeError(
                 f"Condition() takes the proxy of a Lock or an RLock, not {type(lock).__name__}"
             )
-        if lock is not None and lock._handle.session is not self.runtime.session:
+        if lock is not None and handle_of(lock).session is not self.runtime.session:
             raise ValueError("a condition and its lock are of one manager")
         which, reference = lock_of_condition(lock)
         return self._create_object(
@@ -376,12 +379,12 @@ class SyncManager(BaseManager):
                 f"max_deliveries is at least 1, and for a queue with redeliver=True: not {times}"
             )
         most = 0 if maxsize is None else max(operator.index(maxsize), 0)
-        terms = QueueSettings(most, proxytype._order, (times or -1) if redeliver else 0)
+        terms = QueueSettings(most, proxytype._order_, (times or -1) if redeliver else 0)
         explicit = maxsize is not None, redeliver is not None
         return self._create_object(
             proxytype,
             name,
-            lambda handle: queue_admin.create(handle, proxytype._typeid, terms, explicit),
+            lambda handle: queue_admin.create(handle, proxytype._typeid_, terms, explicit),
             f"{terms.maxsize} {terms.max_deliveries}",
         )
 
@@ -395,7 +398,7 @@ class SyncManager(BaseManager):
             proxytype,
             name,
             lambda handle: semaphore_ops.create(
-                handle, proxytype._typeid, initial, value is not None
+                handle, proxytype._typeid_, initial, value is not None
             ),
         )
 

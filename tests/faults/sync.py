@@ -19,7 +19,8 @@ from threading import BrokenBarrierError
 from typing import Any
 
 from multihost import ObjectGone, RedisManager
-from multihost.proxies.condition import BarrierProxy, EventProxy
+from multihost.proxies.barrier import BarrierProxy
+from multihost.proxies.event import EventProxy
 from multihost.wire.script import script as script_module
 from tests.support.waiting import wait_until
 

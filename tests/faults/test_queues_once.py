@@ -74,7 +74,7 @@ def made_again(q: Any) -> Any:
     """The queue is not the one of which it took before."""
     q.get()
     q.delete()
-    getattr(q._manager, q._typeid)("q").put_many([1, 2, 3])
+    getattr(q._manager, q._typeid_)("q").put_many([1, 2, 3])
     return q.get()
 
 

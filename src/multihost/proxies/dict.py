@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 
-from multihost.proxies.base import NativeProxy, value_of
+from multihost.proxies.base import value_of
+from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import dict as ops
+from multihost.wire.values.opcodes import INT64
 
 __all__ = ["DictProxy"]
 
@@ -16,7 +18,6 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 _MISSING: Any = object()
-INT64 = 1 << 63
 
 
 class DictProxy(NativeProxy, Generic[K, V]):
@@ -39,7 +40,7 @@ class DictProxy(NativeProxy, Generic[K, V]):
     whose class compares by identity is found again only if it pickles to the same bytes.
     """
 
-    _typeid = "dict"
+    _typeid_ = "dict"
     _exposed_ = (
         "__contains__",
         "__delitem__",

@@ -12,8 +12,7 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multihost.errors import MultihostError
-from multihost.proxies.base import BaseProxy
-from multihost.proxies.hosted import IteratorProxy
+from multihost.proxies.base import BaseProxy, IteratorProxy
 from multihost.runtime import Runtime, Settings
 from multihost.wire.address import Address, Credentials, Place
 from multihost.wire.identity import new_host

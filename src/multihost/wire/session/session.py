@@ -178,7 +178,8 @@ class Session:
         self.janitor = Janitor(self.link, self.registration, self._wakeup.wake)
 
     def handle(self, ident: str) -> Handle:
-        return Handle(self, Keys(self.namespace, ident))
+        held = self._references.get(ident)  # then its keys are known
+        return Handle(self, Keys(self.namespace, ident) if held is None else held.keys)
 
     # holding
 
