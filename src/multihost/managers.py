@@ -355,19 +355,21 @@ class SyncManager(BaseManager):
 
         It lives in this process, and can be pickled: where it arrives it is another client.
         """
-        from multihost.pooling.managed import ManagedPool, raise_as_stdlib
+        from multihost.pooling.managed import managed_pool
+        from multihost.pooling.options import PoolOptions
 
-        return raise_as_stdlib(
-            ManagedPool,
+        return managed_pool(
             self,
-            processes,
-            initializer,
-            initargs,
-            maxtasksperchild,
-            context,
-            name=name,
-            attempts=attempts,
-            pickler=pickler,
+            PoolOptions(
+                processes,
+                initializer,
+                initargs,
+                maxtasksperchild,
+                context,
+                name,
+                attempts,
+                pickler,
+            ),
         )
 
     def _queue(self, proxytype: type[AnyQueue], args: tuple[Any, ...], kwds: Any) -> AnyQueue:

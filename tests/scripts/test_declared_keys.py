@@ -174,7 +174,7 @@ def use_pools(url: str) -> None:
             item = pool_ops.next_task(handle, places, done, more=True)
             assert item is not None
             pool_ops.reap_worker(handle, m.runtime.session.registration.sid)
-            assert pool_ops.state(handle).waiting == 1
+            assert pool_ops.statistics(handle).waiting == 1
             client.close()
             assert pool_ops.next_task(handle, places, None, more=True) is None
             object_ops.delete(handle)
