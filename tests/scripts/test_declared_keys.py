@@ -185,7 +185,7 @@ def use_pools(url: str) -> None:
 def hold_and_let_go(server: Server, url: str) -> None:
     with RedisManager(url, lease=60) as manager:
         outer = manager.dict(inner=manager.list([1]), other=manager.set([2]))
-        manager.runtime.session.renew()
+        manager.runtime.session.references.renew()
         dropped = manager.list([1])
         keys = dropped._handle.keys
         del dropped

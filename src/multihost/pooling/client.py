@@ -49,7 +49,7 @@ class Client:
         ident = colocated_ident(reference.ident)
         self._results = session.handle(ident)
         admin.create(self._results, "SimpleQueue", RESULTS, (True, True))
-        session.created(self._results.keys)
+        session.references.add_created(self._results.keys)
         # The proxy renews the queue of results, which expires when this process is killed.
         self._keep_alive: SimpleQueueProxy[Any] = SimpleQueueProxy(
             self._results, Token("SimpleQueue", ident, "0 0", session.origin)

@@ -130,7 +130,7 @@ def delete_pool(reference: PoolReference) -> None:
     """Delete an unnamed pool for all clients. 2 round trips."""
     try:
         object_ops.delete(reference.handle())
-        reference.session.decref(reference.ident)
+        reference.session.references.decref(reference.ident)
     except ManagerClosed:
         pass  # which has deleted it
     except MultihostError as error:

@@ -55,8 +55,8 @@ class SharedPool(stdlib.Pool):  # type: ignore[misc]
         handle = reference.handle()
         ops.create(handle)
         if name is None:
-            session.created(handle.keys)
-            session.incref(handle.keys)
+            session.references.add_created(handle.keys)
+            session.references.incref(handle.keys)
         else:
             _publish_setup(session, reference.ident, setup)
         self._context = options.context or multiprocessing.get_context()
