@@ -19,6 +19,7 @@ from multihost.errors import AddressUnknown
 from multihost.wire.address import EMBEDDED, Address, Credentials, parse
 from multihost.wire.keys import names
 from multihost.wire.link import Link
+from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
 
@@ -101,7 +102,9 @@ def connect(link: Link, namespace: str) -> None:
     Closes the link and raises LinkError, AccessDenied or ServerUnfit if not.
     """
     try:
-        link.connect(names(namespace, 0))
+        link.connect()
+        if not link.address.is_embedded:
+            check_server(link, names(namespace, 0))
     except BaseException:
         link.close_now()
         raise
