@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from multihost.inspection import scan
 from multihost.inspection.participants import Participant
-from multihost.proxies.values import Packing
+from multihost.proxies.array import Packing
 from multihost.wire.identity import is_unnamed, name_of, named
 from multihost.wire.ops import object as object_ops
 from multihost.wire.session import Session

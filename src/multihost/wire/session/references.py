@@ -82,6 +82,11 @@ class References:
 
     # any thread
 
+    def keys_of(self, ident: str) -> Keys | None:
+        """Return the keys of an object that this process refers to: they need not be made again."""
+        reference = self._live.get(ident)
+        return None if reference is None else reference.keys
+
     def add_created(self, keys: Keys) -> None:
         """Record an object that this process created; no other process can know of it yet."""
         with self._lock:
