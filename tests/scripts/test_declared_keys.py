@@ -22,7 +22,7 @@ from multihost.wire.keys import colocated_ident
 from multihost.wire.link import Link
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
-from multihost.wire.ops.taking import Consumer
+from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.script import Script, source
 from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
