@@ -13,6 +13,7 @@ import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.cli import run
+from multihost.wire.ops import kinds
 from tests.faults.calls import Call
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -98,7 +99,7 @@ def test_every_type(manager: RedisManager, ask: Any, rows: Any) -> None:
         "SimpleQueue": (m.SimpleQueue("a simple queue"), 0),
     }
     found = ask("ls", "--memory")
-    assert [(o["name"], o["type"], o["length"]) for o in found] == sorted(
+    assert [(o["name"], o["typeid"], o["length"]) for o in found] == sorted(
         (proxy._token.ident[2:], typeid, length) for typeid, (proxy, length) in named.items()
     )
     for info in found:
@@ -111,7 +112,7 @@ def test_every_type(manager: RedisManager, ask: Any, rows: Any) -> None:
     assert "a semaphore Semaphore - - 2 of 2 free - -" in listed
 
 
-def test_without_a_name_the_family_is_known(manager: RedisManager, ask: Any) -> None:
+def test_unnamed_objects_have_their_exact_type(manager: RedisManager, ask: Any) -> None:
     m = manager
     proxies = {
         "dict": m.dict(a=1),
@@ -120,23 +121,28 @@ def test_without_a_name_the_family_is_known(manager: RedisManager, ask: Any) -> 
         "Namespace": m.Namespace(n=1),
         "Value": m.Value("i", 5),
         "Array": m.Array("i", [1, 2]),
-        "Lock": m.RLock(),
-        "Semaphore": m.BoundedSemaphore(2),
+        "Lock": m.Lock(),
+        "RLock": m.RLock(),
+        "Semaphore": m.Semaphore(2),
+        "BoundedSemaphore": m.BoundedSemaphore(2),
         "Condition": m.Condition(),
         "Event": m.Event(),
         "Barrier": m.Barrier(2),
-        "Queue": m.JoinableQueue(),
+        "Queue": m.Queue(),
+        "JoinableQueue": m.JoinableQueue(),
         "LifoQueue": m.LifoQueue(),
         "PriorityQueue": m.PriorityQueue(),
+        "SimpleQueue": m.SimpleQueue(),
     }
+    assert proxies.keys() == kinds.KINDS.keys() - {"Pool"}  # a pool has a name
     found = {info["ident"]: info for info in ask("ls")}
     assert {p._token.ident: typeid for typeid, p in proxies.items()} == {
-        ident: info["type"] for ident, info in found.items()
+        ident: info["typeid"] for ident, info in found.items()
     }
     for info in found.values():
         assert info["name"] is None
         assert 0 < info["lease"] <= 30
-    assert {info["type"] for info in ask("ls", "--type", "dict", "--type", "Lock")} == {
+    assert {info["typeid"] for info in ask("ls", "--type", "dict", "--type", "Lock")} == {
         "dict",
         "Lock",
     }
@@ -180,7 +186,7 @@ def test_locks(manager: RedisManager, ask: Any, rows: Any) -> None:
     [account] = of_semaphore["holders"]
     assert account.items() >= {**ME, "count": 2}.items()
     place = f"{ME['host']}:{ME['pid']}"
-    assert table[0] == "NAME TYPE STATE HELD BY FOR TOKEN WAITERS WHO WAITS".split()
+    assert table[0] == "NAME TYPE STATE HOLDER HELD FOR TOKEN WAITING WAITERS".split()
     assert table[2][:5] == ["l", "Lock", "locked", place, "MainThread"]
     assert table[2][-3:] == ["1", place, "who.waits"]
     semaphore.release(2)
@@ -200,7 +206,7 @@ def test_conditions_and_barriers(manager: RedisManager, ask: Any) -> None:
     with waiting(sleep, rouse), waiting(barrier.wait, barrier.wait):
         wait_until(lambda: condition.statistics().waiters and barrier.n_waiting)
         of_barrier, of_condition = ask("locks")
-    assert of_barrier["state"] == "1 of 2 there"
+    assert of_barrier["state"] == "1 of 2 arrived"
     for info in (of_barrier, of_condition):
         assert [who["thread"] for who in info["waiters"]] == ["who.waits"]
 
@@ -221,7 +227,7 @@ def test_queues(manager: RedisManager, ask: Any, rows: Any) -> None:
     assert [who["thread"] for who in of_full["waiters"]] == ["who.waits"]
     assert of_q["queue"] == {
         "maxsize": 3,
-        "deliveries": 5,
+        "max_deliveries": 5,
         "size": 2,
         "unfinished": 3,
         "in_flight": 1,
@@ -320,7 +326,7 @@ def test_rm(manager: RedisManager, url: str, ask: Any, capsys: Capture) -> None:
     with pytest.raises(ObjectGone):
         l.copy()
     assert run(["show", url, "d"]) == 1
-    assert capsys.readouterr().err == "multihost: no object 'd'\n"
+    assert capsys.readouterr().err == "multihost: object 'd' not found\n"
 
 
 def test_an_empty_server(url: str, ask: Any, capsys: Capture) -> None:
@@ -367,7 +373,7 @@ def test_top(manager: RedisManager, url: str, capsys: Capture) -> None:
         assert len(lines) == 1
         now = json.loads(lines[0])
         assert now["types"] == {"Lock": 1, "Queue": 1}
-        assert now["whole"] is True
+        assert now["is_whole"] is True
         assert [who["pid"] for who in now["locks"][0]["holders"]] == [os.getpid()]
         assert (now["queues"][0]["length"], now["queues"][0]["growth_per_second"]) == (1, None)
         assert run(["top", "--once", url]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import multihost
+from multihost.wire.ops import kinds
 from multihost.wire.script import check
 from multihost.wire.script import script as script_module
 
@@ -25,9 +26,12 @@ def code(path: Path) -> str:
 
 
 def used() -> dict[str, list[str]]:
-    """Name of each ``Script("...")`` in the package -> the modules that have one."""
+    """Name of each ``Script("...")`` in the package -> the modules that have one.
+
+    The table of types has names of scripts that belong to other modules.
+    """
     found: dict[str, list[str]] = {}
-    for path in SOURCES.rglob("*.py"):
+    for path in set(SOURCES.rglob("*.py")) - {SOURCES / "wire" / "ops" / "kinds.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)
@@ -56,6 +60,10 @@ def test_operations_call_the_scripts_of_their_type() -> None:
         assert module.startswith("wire/")
         if module.startswith("wire/ops/") and folder != "object":
             assert module in {f"wire/ops/{each}.py" for each in MODULES.get(folder, [folder])}
+
+
+def test_the_table_of_types_names_scripts() -> None:
+    assert {name for kind in kinds.KINDS.values() for name in kind.reap} <= set(NAMES)
 
 
 def test_every_fragment_is_included() -> None:

@@ -23,7 +23,6 @@ from multihost.wire.wait import BlockingPop, token_pop, wait
 __all__ = [
     "LockHold",
     "acquire",
-    "reap",
     "create",
     "force_release",
     "holder",
@@ -245,8 +244,3 @@ def waiters(handle: Handle) -> int:
 def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:
     fence, holder, count = handle.link.execute(b"HMGET", handle.keys.data, b"f", b"h", b"w")
     return fence, holder, count
-
-
-def reap(handle: Handle) -> None:
-    """Free it from a dead holder, and forget dead waiters. May be repeated. 1 round trip."""
-    _reap.run_idempotent(handle, b"", b"1")

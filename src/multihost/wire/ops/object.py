@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
+from multihost.wire.ops import kinds
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.script import Script
@@ -19,9 +22,11 @@ __all__ = [
     "lease_left",
     "memory",
     "names",
+    "sweep",
 ]
 
 _delete = Script("object/delete")
+_sweep = Script("object/sweep")
 
 GONE = ReplyError("GONE the object does not exist")
 
@@ -59,8 +64,9 @@ def attach(
     Raises for an object of another type (TypeError), with other parameters (ValueError) or of
     another release.
     """
-    # What the names of a partition say of an object: protocol, codec, type, parameters.
-    kind = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip().encode()
+    # What the object itself stores, and the entry of its name: protocol, codec, type, parameters.
+    entry = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip().encode()
+    kind = b"%b\n%b" % (kinds.of(typeid).stored(typeid), entry)
     answer = script.run_once(
         handle,
         handle.keys.name or b"",
@@ -129,6 +135,14 @@ def delete(handle: Handle) -> bool:
         return False
     without_flag(handle, answer)
     return True
+
+
+def sweep(handle: Handle, entry: bytes, in_flight: Sequence[bytes]) -> int:
+    """Remove the remaining keys of an object that does not exist, and its name if ``entry`` is what
+    is stored under it; return how many keys and names were removed. ``in_flight`` are the in-flight
+    lists of consumers that may remain. 1 round trip.
+    """
+    return int(_sweep.run_idempotent(handle, handle.keys.name or b"", entry, *in_flight))
 
 
 def lease_left(handle: Handle) -> float | None:

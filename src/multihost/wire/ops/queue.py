@@ -24,7 +24,6 @@ __all__ = [
     "QueueState",
     "wait_for_room",
     "drain_dead_letters",
-    "reap",
     "create",
     "dead_letters",
     "done",
@@ -223,13 +222,6 @@ def state(handle: Handle, terms: QueueSettings) -> QueueState:
         waiters=int(waiting or 0) + int(taking or 0),
         is_shut_down=down is not None,
     )
-
-
-def reap(handle: Handle) -> None:
-    """Give back what dead sessions had taken, and forget who of them waited. May be repeated. 1
-    round trip, O(items that come back).
-    """
-    reap_script.run_idempotent(handle, b"", b"1")
 
 
 def requeue_orphaned(handle: Handle, flight: bytes) -> int:
