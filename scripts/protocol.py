@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from multihost.wire.keys import PARTITIONS, PROTOCOL
-from multihost.wire.replies import MustRetain, ReplyError, failure
+from multihost.wire.replies import MustRetain, ReplyError, to_exception
 from multihost.wire.script import script
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
@@ -39,7 +39,7 @@ def errors(contracts: list[str]) -> Iterator[str]:
         if code != "none"
     }
     for code in sorted(codes):
-        error = failure(ReplyError(code), "", "")
+        error = to_exception(ReplyError(code), "", "")
         what = f"`{type(error).__name__}`"
         if isinstance(error, MustRetain):
             what = "none: the client lets the container own the value first, and repeats"

@@ -3,7 +3,7 @@
 A row says how the data of an object is stored and counted, which fields of its hash name holders
 and waiters, how those are woken, and which scripts reap them. :mod:`multihost.wire.ops.object`
 stores in each object what its deletion needs: the field ``t`` is the type and, for each kind of
-waiter, the list on which it is blocked (:attr:`Kind.stored`). The inspection reads the rest.
+waiter, the list on which it is blocked (:func:`stored`). The inspection reads the rest.
 
 A new primitive needs its own Lua files, operations and proxy, and one row here.
 """
@@ -12,12 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
-__all__ = ["HOSTED", "KINDS", "TYPE", "Kind", "Length", "of", "of_data", "reap", "typeids"]
+__all__ = [
+    "HOSTED",
+    "KINDS",
+    "TYPE",
+    "Kind",
+    "Length",
+    "of",
+    "of_data",
+    "reap",
+    "stored",
+    "typeids",
+]
 
 TYPE = b"t"
 """The field of a hash that holds the type of the object."""
@@ -105,14 +117,6 @@ class Kind:
     def is_stateful(self) -> bool:
         """Whether its fields are its state, and few: all are read."""
         return self.state is not None
-
-    def stored(self, typeid: str) -> bytes:
-        """Return what an object of this type stores in its field ``t``, empty for one that has no
-        such field: the type, then field and list of each kind of waiter.
-        """
-        if self.recognise is not None:
-            return b""
-        return " ".join([typeid, *map("=".join, self.wake.items())]).encode()
 
 
 # -- states
@@ -280,6 +284,17 @@ KINDS: dict[str, Kind] = {typeid: kind for kind in _ROWS for typeid in kind.type
 def of(typeid: str) -> Kind:
     """Return the row of a type; a type without one is one that users registered."""
     return KINDS.get(typeid, HOSTED)
+
+
+@lru_cache(maxsize=256)
+def stored(typeid: str) -> str:
+    """Return what an object of this type stores in its field ``t``, empty for one without that
+    field: the type, then field and list of each kind of waiter.
+    """
+    kind = of(typeid)
+    if kind.recognise is not None:
+        return ""
+    return " ".join([typeid, *map("=".join, kind.wake.items())])
 
 
 def typeids(listing: Listing) -> frozenset[str]:

@@ -65,8 +65,8 @@ def attach(
     another release.
     """
     # What the object itself stores, and the entry of its name: protocol, codec, type, parameters.
-    entry = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip().encode()
-    kind = b"%b\n%b" % (kinds.of(typeid).stored(typeid), entry)
+    entry = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip()
+    kind = f"{kinds.stored(typeid)}\n{entry}".encode()
     answer = script.run_once(
         handle,
         handle.keys.name or b"",
