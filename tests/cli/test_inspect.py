@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from multihost import ObjectGone, RedisManager
 from multihost.cli import run
 from multihost.wire.ops import kinds
 from tests.faults.calls import Call
+from tests.support.procs import ROOT
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -389,3 +391,34 @@ def test_a_lock_is_taken_while_it_is_looked_at(manager: RedisManager, ask: Any) 
     for _ in range(5):
         assert [info["name"] for info in ask("locks")] == ["busy"]
     call.outcome()
+
+
+def documented(part: str) -> set[str]:
+    """Return the JSON keys that docs/howto/command-line.md lists in a row of a table."""
+    page = (ROOT / "docs" / "howto" / "command-line.md").read_text()
+    text = page.partition("\n## JSON\n")[2].partition("\n## ")[0]
+    [row] = [line for line in text.splitlines() if line.startswith(f"| {part} |")]
+    return set(re.findall(r"`(\w+)`", row.split("|")[2]))
+
+
+def test_the_keys_of_json_are_documented(manager: RedisManager, ask: Any, url: str) -> None:
+    queue, lock = manager.Queue("q"), manager.Lock("l")
+    queue.put(1)
+    queue.get()
+    lock.acquire()
+    manager.dict("d", {1: 2})
+    keys = documented("object")
+    participant = documented("holder, waiter, worker")
+    for info in ask("ls"):
+        assert info.keys() == keys
+        assert all(each.keys() == participant for each in info["holders"])
+    assert ask("show", "q")["queue"].keys() == documented("queue")
+    shown = ask("show", "d")
+    assert shown.keys() == keys | {"time", "entries"}
+    assert shown["entries"][0].keys() == documented("`show`") - {"time", "entries"}
+    assert ask("locks")[0].keys() == keys | documented("`locks`")
+    now = ask("top", "--once")
+    assert now.keys() <= documented("`top`")
+    assert now["queues"][0].keys() == keys | {"growth_per_second"}
+    assert set(ask("doctor")) | set(ask("doctor")["findings"][0]) == documented("`doctor`")
+    lock.release()
