@@ -1,7 +1,7 @@
 """The objects on a server, the health of the server, and the garbage on it.
 
-Nothing here creates a proxy, holds a lease or takes part: reading changes nothing. A function that
-removes something says so.
+Nothing here creates a proxy, holds a lease or takes part: reading changes nothing. Functions that
+remove something say so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a server does at the moment."""
+"""The activity of a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANY = 20_000  # keys of a database that are scanned at each refresh
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a server does at one moment. Numbers are None where the server does not report them.
+    """The activity of a server at one moment. Numbers are None where the server does not report them.
 
     ``time``
         the server's time, in seconds since the epoch.
@@ -47,7 +47,7 @@ class Activity:
 
 
 def activity(session: Session) -> Activity:
-    """Return what a server does at the moment. O(objects); see
+    """Return the present activity of a server. O(objects); see
     :func:`multihost.inspection.objects`.
     """
     link = session.link

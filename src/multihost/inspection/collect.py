@@ -1,4 +1,4 @@
-"""What garbage is made of: questions to the server that change nothing."""
+"""Reading what may be garbage. Changes nothing."""
 
 from __future__ import annotations
 

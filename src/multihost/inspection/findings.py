@@ -1,4 +1,4 @@
-"""What an examination of a server finds."""
+"""The results of an examination of a server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What no client uses or can reach any more, and removing it.
+"""Finding and removing what no client uses or can reach any more.
 
-Each kind says why it cannot be missed; the script that removes it checks that again in the same
-step.
+The script that removes something checks again, in the same step, that it is garbage.
 """
 
 from __future__ import annotations

@@ -62,12 +62,12 @@ _CALL = re.compile(r"\bp?call\(([^,)]*)")
 
 
 class Permissions(NamedTuple):
-    """What a user may not do.
+    """The commands and keys that a user is refused.
 
     ``missing``, ``missing_optional``
         commands that the user may not run: needed ones, and others.
     ``keys_refused``
-        whether keys of the namespace are refused.
+        True if keys of the namespace are refused.
     ``is_known``
         False if nothing could be tried.
     """

@@ -1,4 +1,4 @@
-"""What is known of an object, as the inspection returns it and ``--json`` prints it."""
+"""The records of an object that the inspection returns and ``--json`` prints."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Participant:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its session is alive."""
+        """True unless its session is dead."""
         return self.host is not None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueInfo:
-    """What only queues and pools have.
+    """The part of a record that only queues and pools have.
 
     ``maxsize``
         the most items that are ready, 0 for any number.
@@ -57,7 +57,7 @@ class QueueInfo:
     ``dead_letters``
         items that were delivered too often.
     ``is_shut_down``
-        whether the queue takes no more items.
+        True if the queue accepts no more items.
     """
 
     maxsize: int
@@ -71,7 +71,7 @@ class QueueInfo:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What the server knows of an object.
+    """An object on the server.
 
     ``ident``
         its identity: ``n:<name>`` or ``u:<22 characters>``.
@@ -90,7 +90,7 @@ class ObjectInfo:
     ``state``
         in a word or two, such as ``locked``, ``1 of 2 free`` or ``shut down``; None for containers.
     ``holders``
-        who holds it; of a queue: its consumers.
+        its holders; of a queue its consumers.
     ``waiters``
         those that the server stores. It stores none for an Event, and none for an item of a queue
         other than PriorityQueue.
@@ -99,7 +99,7 @@ class ObjectInfo:
     ``fencing_token``
         the last one of a lock, semaphore or condition.
     ``queue``
-        what only queues and pools have.
+        the part that only queues and pools have, None for other types.
     """
 
     ident: str

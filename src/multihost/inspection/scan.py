@@ -20,7 +20,7 @@ PAGE = 1000  # keys that a SCAN visits
 
 
 class NameEntry(NamedTuple):
-    """What is stored under the name of an object."""
+    """The entry that is stored under the name of an object."""
 
     protocol: str
     codec: str

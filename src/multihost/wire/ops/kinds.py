@@ -42,10 +42,10 @@ Listing = Literal["", "locks", "pools", "queues"]
 
 
 class Length(NamedTuple):
-    """How to count what an object contains: a command on one of its keys.
+    """A command that counts what an object contains, on one of its keys.
 
     ``hidden`` is the number of entries that are not the user's, ``end_marker`` a field whose
-    presence says that there is one more.
+    presence adds one.
     """
 
     command: bytes
@@ -115,7 +115,7 @@ class Kind:
 
     @property
     def is_stateful(self) -> bool:
-        """Whether its fields are its state, and few: all are read."""
+        """True if its fields are its state, and few: all are read."""
         return self.state is not None
 
 

@@ -1,13 +1,13 @@
--- object/delete: remove an object and its name. What it owned stays counted until it was disowned.
+-- object/delete: remove an object and its name. References to what it owned stay counted until that is disowned.
 --
 -- KEYS
---   record   string  last request of the caller
+--   record   string  the last request of the connection
 --   names    hash    the names of the partition
 --   data     any     the object
 --   data:index zset    its order
 --   data:spelled hash    its first spellings
 --   data:refs hash    unnamed objects contained
---   data:owners hash    kept containers that contain it
+--   data:owners hash    persistent containers that own it
 --   data:items  any   those of a queue
 --   data:dead  list  its dead letters
 --   data:flight:<flight>  list  what a consumer took out of it
@@ -15,7 +15,7 @@
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
--- RETURNS  '.' or '!' (objects were let go); nil if there was none
+-- RETURNS  '.' or '!' (objects are to be disowned); nil if there was none
 -- ERRORS   none
 -- WAKES    all waiters: their next step reports GONE
 
