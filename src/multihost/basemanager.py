@@ -196,8 +196,7 @@ class BaseManager:
             raise
         settings = self._settings
         codec = Codec(self._credentials.authkey, registry.serializer_of(self._serializer))
-        session = Session(link, settings.namespace, codec, settings.lease)
-        session.origin = registry.Origin(
+        origin = registry.Origin(
             str(link.address),
             settings.namespace,
             settings.lease,
@@ -205,7 +204,7 @@ class BaseManager:
             codec.ident,
             self._serializer,
         )
-        self._session = session
+        self._session = Session(link, codec, origin)
         self._state = "started"
         registry.register(self._session, self._credentials)
         self._pid = os.getpid()
@@ -454,7 +453,7 @@ class BaseManager:
         if isinstance(there, str):
             detail = there
         if name is None:
-            session.created(handle.keys)
+            session.references.add_created(handle.keys)
         return proxytype(handle, Token(proxytype._typeid, ident, detail, session.origin), self)
 
 

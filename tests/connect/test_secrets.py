@@ -116,7 +116,7 @@ def test_errors_and_logs(
         noting(d.copy)
         noting(lambda: d.increment("a"))
         noting(lambda: RedisManager(proxy.url))
-        manager._session._try(manager._session.renew)  # as its thread does
+        manager._session.heartbeat._try(manager._session.references.renew)  # as its thread does
         assert caplog.records, "leases could not be renewed, and that is logged"
         proxy.accept()
         del unnamed

@@ -21,6 +21,7 @@ from typing import Any
 from multihost import ObjectGone, RedisManager
 from multihost.proxies.condition import BarrierProxy, EventProxy
 from multihost.wire.script import script as script_module
+from tests.faults.calls import late_after
 from tests.support.waiting import wait_until
 
 __all__ = ["CASES", "TYPES", "Case", "Stage", "facts", "foreground", "script_of", "staging"]
@@ -156,7 +157,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staging(url: str, server: Any, others_url: str = "", **options: Any) -> Iterator[Any]:
+def staging(
+    url: str, server: Any, others_url: str = "", *, late: float | None = None, **options: Any
+) -> Iterator[Any]:
     """Make stages, one after the other, in a namespace of their own."""
     namespace = f"multihost-{next(_namespaces):06d}-sync"
     theirs = others_url or server.url
@@ -164,6 +167,8 @@ def staging(url: str, server: Any, others_url: str = "", **options: Any) -> Iter
         RedisManager(url, namespace=namespace, **options) as manager,
         RedisManager(theirs, namespace=namespace) as other,
     ):
+        if late is not None:
+            late_after(manager, late)
 
         def make(case: Case) -> Stage:
             stage = Stage(manager, other, server)

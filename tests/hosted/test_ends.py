@@ -304,8 +304,8 @@ def test_who_lets_go_after_the_host_has_ended_leaves_nothing(url, server):
         wait_until(lambda: ask(manager, "number_of_objects") == 2)
         manager.shutdown()
         lets_go_of(other, counters.pop())
-        assert not server.command("EXISTS", host.data, host.left, host.tokens)
-    assert not server.command("EXISTS", host.left, host.tokens)
+        assert not server.command("EXISTS", host.data, host.released, host.tokens)
+    assert not server.command("EXISTS", host.released, host.tokens)
 
 
 def lets_go_of(manager, proxy):
@@ -313,9 +313,9 @@ def lets_go_of(manager, proxy):
     session, key = manager._session, proxy._id
     del proxy
     gc.collect()
-    wait_until(lambda: key not in session._held)
+    wait_until(lambda: key not in session.references)
     behind = threading.Event()
-    session.later(behind.set)
+    session.heartbeat.call_soon(behind.set)
     assert behind.wait(5)
 
 

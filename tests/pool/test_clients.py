@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from multihost import LinkError, Manager, ManagerClosed, ObjectGone, RedisManager
+from tests.chaos.aftermath import forget_what_came_too_late
 from tests.pool import work
 from tests.support.procs import is_alive, kill9, spawn_script
 from tests.support.waiting import wait_until
@@ -17,6 +18,7 @@ FORK = multiprocessing.get_context("fork")
 CLIENT = """
 import sys, signal, multiprocessing
 from multihost import RedisManager
+from tests.chaos.aftermath import forget_what_came_too_late
 from tests.pool import work
 
 multiprocessing.set_start_method(sys.argv[2])
@@ -53,14 +55,13 @@ def test_tasks_of_a_killed_client_are_dropped_and_its_pool_goes_on(fresh_server)
             wait_until(lambda: not any(map(is_alive, workers)))
             assert pool.statistics().waiting == 0
         manager.delete("ours")
+    forget_what_came_too_late(fresh_server)
 
 
 def _objects(server):
-    """All keys of objects, but for what the server moved to a client in the very tick in which it
-    found that the client was gone: of that the lease is never set (docs/design.md, What limits).
-    """
-    keys = [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
-    return [key for key in keys if b":flight:" not in key or server.command("PTTL", key) != -1]
+    """All keys of objects, but for what came too late."""
+    forget_what_came_too_late(server)
+    return [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
 
 
 def test_two_clients_of_one_pool_get_what_is_theirs(manager, url):

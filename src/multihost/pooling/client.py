@@ -44,7 +44,7 @@ class Client:
         ident = colocated_ident(ticket.ident)
         results = session.handle(ident)
         queue_ops.create(results, "SimpleQueue", PLAIN_PICKLER, (True, True))
-        session.created(results.keys)
+        session.references.add_created(results.keys)
         # It keeps the queue of results, which expires when this process is killed.
         self._results: SimpleQueueProxy[Any] = SimpleQueueProxy(
             results, Token("SimpleQueue", ident, "0 0", session.origin)

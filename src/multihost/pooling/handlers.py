@@ -137,7 +137,7 @@ def delete_pool(reference: PoolReference) -> None:
     """Delete the pool for everyone. 2 round trips."""
     try:
         object_ops.delete(reference.handle())
-        reference.session.decref(reference.ident)
+        reference.session.references.decref(reference.ident)
     except ManagerClosed:
         pass  # and so is the pool
     except MultihostError as error:

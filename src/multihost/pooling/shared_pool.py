@@ -69,8 +69,8 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
         handle = session.handle(ident)
         ops.create(handle)
         if name is None:
-            session.created(handle.keys)
-            session.incref(handle.keys)
+            session.references.add_created(handle.keys)
+            session.references.incref(handle.keys)
         else:
             _publish_settings(session, ident, (initializer, tuple(initargs), maxtasksperchild))
         self._context = context or multiprocessing.get_context()

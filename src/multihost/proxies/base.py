@@ -9,9 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from multihost.errors import BadPayload, HostLost
 from multihost.wire.ops import object as ops
-from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
+from multihost.wire.rpc.client import host_client
 from multihost.wire.session import Handle, Session, registry
 from multihost.wire.values.nesting import home, pickled
 
@@ -94,8 +94,8 @@ class BaseProxy:
         set_(self, "_manager", manager)
         if handle.keys.name is None:
             session = handle.session
-            session.incref(handle.keys)
-            finalizer = weakref.finalize(self, session.decref, token.ident)
+            session.references.incref(handle.keys)
+            finalizer = weakref.finalize(self, session.references.decref, token.ident)
             finalizer.atexit = False
 
     _handle: Handle
@@ -218,7 +218,7 @@ def _address(proxy: BaseProxy) -> tuple[Any, ...]:
     session, token = proxy._handle.session, proxy._token
     unnamed = proxy._handle.keys.name is None
     if unnamed:
-        session.mark_shared(token.ident)
+        session.references.mark_shared(token.ident)
     if pickled(token.ident, unnamed, session.server):
         return (token._replace(origin=None),)
     heirloom = registry.inherited_credentials(session)
@@ -277,7 +277,7 @@ def token_from_answer(session: Session, answer: Any) -> tuple[Token, Any]:
     _, typeid, exposed, ident, host, claim = answer
     if claim is not None:
         keys = session.handle(ident).keys
-        session.add_remote_reference(keys, claim, host, host_ops.release_references)
+        session.references.add_remote(keys, claim, host_client(session, host).release_references)
     return Token(typeid, ident, host, session.origin), exposed
 
 

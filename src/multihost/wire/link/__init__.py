@@ -1,6 +1,6 @@
 """Connections to one server. What others use of it:"""
 
-from multihost.wire.link.channel import ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
 from multihost.wire.link.link import REPLY_SKIP, Link
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.redispy import from_client
@@ -9,6 +9,7 @@ from multihost.wire.link.transaction import transaction, watch_and_execute
 
 __all__ = [
     "REPLY_SKIP",
+    "Channel",
     "ConnectionBroken",
     "PinnedConnection",
     "Command",

@@ -390,6 +390,10 @@ class Link(PinnedConnections):
             self.recycle(caller)
             self.close_now()
 
+    def stop_retrying(self) -> None:
+        """Look for a lost server no longer, in exchanges under way either: the process ends."""
+        self.reconnect_timeout = 0.0
+
     def close_now(self) -> None:
         """Close every connection without a word to the server."""
         self._closed = ManagerClosed(
