@@ -19,7 +19,7 @@ MANY = 20_000  # keys of a database that are scanned at each refresh
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The activity of a server at one moment. Numbers are None where the server does not report them.
+    """The activity of a server at one moment. Numbers that it does not report are None.
 
     ``time``
         the server's time, in seconds since the epoch.
