@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from multiprocessing import ProcessError, current_process, get_context, util
@@ -19,6 +18,7 @@ from multihost.proxies import hosted
 from multihost.proxies.base import BaseProxy, NativeProxy, Token, token_from_answer
 from multihost.serving.process import HostProcess, Server, Settings, start_process
 from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
+from multihost.wire.identity import named, new_unnamed
 from multihost.wire.keys import check_name, check_namespace, names
 from multihost.wire.link import Link
 from multihost.wire.ops import object as object_ops
@@ -26,6 +26,7 @@ from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
 from multihost.wire.rpc.client import HostDied, HostNotFound
+from multihost.wire.script import check_server
 from multihost.wire.session import Handle, Session, registry
 from multihost.wire.values.codec import Codec, Serializer
 
@@ -190,7 +191,9 @@ class BaseManager:
 
     def _open(self, link: Link) -> None:
         try:
-            link.connect(names(self._settings.namespace, 0))
+            link.connect()
+            if not link.address.is_embedded:
+                check_server(link, names(self._settings.namespace, 0))
         except BaseException:
             link.close_now()
             raise
@@ -409,7 +412,7 @@ class BaseManager:
         """Delete the object of that name; whether there was one. 1 round trip, 2 for one that a
         process hosts. Its proxies raise ObjectGone.
         """
-        handle = self._open_session().handle("n:" + check_name(name))
+        handle = self._open_session().handle(named(check_name(name)))
         host = hosted_ops.host_of(handle)
         deleted = object_ops.delete(handle)
         if host is not None:
@@ -447,7 +450,7 @@ class BaseManager:
         ``create`` may tell the parameters of an object that was there.
         """
         session = self._open_session()
-        ident = "u:" + secrets.token_urlsafe(16) if name is None else "n:" + check_name(name)
+        ident = new_unnamed() if name is None else named(check_name(name))
         handle = session.handle(ident)
         there = create(handle)
         if isinstance(there, str):

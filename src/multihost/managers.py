@@ -55,11 +55,11 @@ from multihost.wire.ops import event as event_ops
 from multihost.wire.ops import list as list_ops
 from multihost.wire.ops import lock as lock_ops
 from multihost.wire.ops import namespace as namespace_ops
-from multihost.wire.ops import queue as queue_ops
 from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
-from multihost.wire.ops.taking import QueueSettings
+from multihost.wire.ops.queue import admin as queue_admin
+from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from multihost.wire.session import registry
 from multihost.wire.values.codec import Serializer
 
@@ -328,11 +328,11 @@ class SyncManager(BaseManager):
         """A shared queue without a size: ``SimpleQueue()``, ``SimpleQueue("name")``. 1 round
         trip.
         """
-        terms = QueueSettings(0, "f", 0)
+        terms = QueueSettings(0, FIFO, 0)
         return self._create_object(
             SimpleQueueProxy,
             name,
-            lambda handle: queue_ops.create(handle, "SimpleQueue", terms, (True, True)),
+            lambda handle: queue_admin.create(handle, "SimpleQueue", terms, (True, True)),
             "0 0",
         )
 
@@ -382,7 +382,7 @@ class SyncManager(BaseManager):
         return self._create_object(
             proxytype,
             name,
-            lambda handle: queue_ops.create(handle, proxytype._typeid, terms, explicit),
+            lambda handle: queue_admin.create(handle, proxytype._typeid, terms, explicit),
             f"{terms.maxsize} {terms.max_deliveries}",
         )
 

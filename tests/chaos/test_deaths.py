@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from multihost.wire.script import script
+from multihost.wire.script import Script, source
 from tests.chaos.aftermath import blocked, nothing_left
 from tests.chaos.crew import Crew, together
 from tests.chaos.journal import Journal
@@ -204,9 +204,9 @@ def test_forks_of_several_threads_at_once(url: str) -> None:
 
 
 def test_a_fork_while_another_thread_reads_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
-    some = script.Script("lock/create")
+    some = Script("lock/create")
     reading, go_on = threading.Event(), threading.Event()
-    parent, read = os.getpid(), script._read
+    parent, read = os.getpid(), source._read
 
     def slow(name: str) -> str:
         if os.getpid() == parent:
@@ -214,7 +214,7 @@ def test_a_fork_while_another_thread_reads_a_script(monkeypatch: pytest.MonkeyPa
             assert go_on.wait(PATIENCE)
         return read(name)
 
-    monkeypatch.setattr(script, "_read", slow)
+    monkeypatch.setattr(source, "_read", slow)
     thread = threading.Thread(target=lambda: some.source)
     thread.start()
     assert reading.wait(PATIENCE)

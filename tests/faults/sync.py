@@ -20,7 +20,7 @@ from typing import Any
 
 from multihost import ObjectGone, RedisManager
 from multihost.proxies.condition import BarrierProxy, EventProxy
-from multihost.wire.script import script as script_module
+from multihost.wire.script import source
 from tests.faults.calls import late_after
 from tests.support.waiting import wait_until
 
@@ -52,10 +52,9 @@ _namespaces = itertools.count()
 
 @functools.cache
 def _digests() -> dict[bytes, str]:
-    names = script_module.all_names()
+    names = source.all_names()
     return {
-        hashlib.sha1(script_module.source_of(name).encode()).hexdigest().encode(): name
-        for name in names
+        hashlib.sha1(source.expand(name).code.encode()).hexdigest().encode(): name for name in names
     }
 
 

@@ -19,7 +19,7 @@ from multihost import ObjectGone, RedisManager
 from multihost.cli import run
 from multihost.wire import wait
 from multihost.wire.ops import kinds
-from multihost.wire.script import script
+from multihost.wire.script import header, source
 from multihost.wire.session import janitor
 from tests.objects.latch import ops
 from tests.objects.latch.kind import LATCH
@@ -35,12 +35,12 @@ def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Add the row, and the Lua files."""
     monkeypatch.setitem(kinds.KINDS, "Latch", LATCH)
     kinds.stored.cache_clear()
-    read = script._read
+    read = source._read
 
     def read_there(name: str) -> str:
         return (LUA / f"{name}.lua").read_text() if name[:6] == "latch/" else read(name)
 
-    monkeypatch.setattr(script, "_read", read_there)
+    monkeypatch.setattr(source, "_read", read_there)
     yield
     kinds.stored.cache_clear()
 
@@ -83,7 +83,7 @@ class Waiter(threading.Thread):
 
 @pytest.mark.parametrize("name", [path.stem for path in (LUA / "latch").iterdir()])
 def test_its_scripts_keep_the_contract(name: str) -> None:
-    script.check(f"latch/{name}")
+    header.check(f"latch/{name}")
 
 
 def test_it_works(manager: RedisManager) -> None:

@@ -12,7 +12,8 @@ import pytest
 from multihost import ObjectGone, RedisManager
 from multihost.inspection import find, opened
 from multihost.wire import wait
-from multihost.wire.ops import kinds, taking
+from multihost.wire.ops import kinds
+from multihost.wire.ops.queue import receive_list
 from multihost.wire.session import janitor
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -24,9 +25,9 @@ THREADS = 3
 def m(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisManager]:
     """Without a token nothing wakes a waiter within these tests."""
     monkeypatch.setattr(janitor, "CHECK_INTERVAL", 600.0)
-    for module in (wait, taking):
+    for module in (wait, receive_list):
         for constant in ("MAX_BLOCK", "FIRST_BLOCK"):
-            monkeypatch.setattr(module, constant, 600.0, raising=False)
+            monkeypatch.setattr(module, constant, 600.0)
     with RedisManager(url) as manager:
         yield manager
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from multihost.inspection.findings import Finding
 from multihost.inspection.server_facts import Facts
+from multihost.wire.script import OLDEST
 
 __all__ = ["check_facts"]
 
-OLDEST = (6, 2)
 NEARLY = 0.9
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from multihost.inspection import collect, scan
 from multihost.inspection.reading import read_objects
 from multihost.inspection.records import Participant
+from multihost.wire.identity import is_unnamed, label, name_of, named
 from multihost.wire.ops import kinds, ownership
 from multihost.wire.ops import object as object_ops
-from multihost.wire.ops import queue as queue_ops
+from multihost.wire.ops.queue import admin as queue_admin
 from multihost.wire.session import Session
 
 __all__ = ["KINDS", "Garbage", "find_garbage", "remove"]
@@ -55,7 +56,7 @@ class Garbage:
     @property
     def name(self) -> str:
         """The name of the object, or the ident of an unnamed one."""
-        return self.ident[2:] if self.ident[0] == "n" else self.ident
+        return label(self.ident)
 
 
 def find_garbage(session: Session) -> list[Garbage]:
@@ -71,7 +72,7 @@ def find_garbage(session: Session) -> list[Garbage]:
             if part.ident:
                 parts[part.ident].add(part.suffix)
     for name in entries:
-        parts["n:" + name].add("")  # it may have been created meanwhile
+        parts[named(name)].add("")  # it may have been created meanwhile
     leases = collect.leases(session, parts)
     existing = {ident for ident in parts if leases[ident] is not None}
     garbage: list[Garbage] = []
@@ -98,7 +99,7 @@ def remove(session: Session, garbage: Iterable[Garbage]) -> Iterator[tuple[Garba
 def _orphaned(
     session: Session, ident: str, suffixes: set[str], entries: Mapping[str, bytes]
 ) -> Iterator[Garbage]:
-    entry = entries.get(ident[2:], b"") if ident[0] == "n" else b""
+    entry = entries.get(name_of(ident) or "", b"")
     typeid = scan.NameEntry.unpack(entry).typeid if entry else ""
     if entry and typeid not in kinds.KINDS:
         return  # of another release, or a type that users registered
@@ -133,14 +134,14 @@ def _remove_keys(session: Session, garbage: Garbage) -> bool:
 
 def _unreachable(session: Session, existing: set[str], persistent: set[str]) -> Iterator[Garbage]:
     """Yield objects without a lease that neither a name nor an object with a lease leads to."""
-    unnamed = sorted(ident for ident in persistent if ident[0] == "u")
+    unnamed = sorted(ident for ident in persistent if is_unnamed(ident))
     owners = collect.owners(session, unnamed)
     owned: dict[str, list[str]] = defaultdict(list)
     for ident, theirs in owners.items():
         for owner in theirs:
             owned[owner].append(ident)
     reached: set[str] = set()
-    waiting = [ident for ident in existing if ident[0] == "n" or ident not in persistent]
+    waiting = [ident for ident in existing if not is_unnamed(ident) or ident not in persistent]
     while waiting:
         for ident in owned.get(waiting.pop(), ()):
             if ident not in reached:
@@ -199,7 +200,7 @@ def _dead_participants(session: Session, ident: str) -> list[Participant]:
 
 def _requeue(session: Session, garbage: Garbage) -> bool:
     in_flight = garbage.extra[0].encode()
-    return queue_ops.requeue_orphaned(session.handle(garbage.ident), in_flight) > 0
+    return queue_admin.requeue_orphaned(session.handle(garbage.ident), in_flight) > 0
 
 
 _REMOVERS: Mapping[str, Callable[[Session, Garbage], bool]] = {

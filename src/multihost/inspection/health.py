@@ -9,6 +9,8 @@ from multihost.errors import AccessDenied
 from multihost.inspection import permissions, server_facts
 from multihost.inspection.fact_checks import check_facts
 from multihost.inspection.findings import Finding
+from multihost.wire.keys import names
+from multihost.wire.script import probe
 from multihost.wire.session import Session
 
 __all__ = ["examine"]
@@ -63,7 +65,7 @@ def _allow(name: str) -> str:
 
 
 def _latency(session: Session) -> Iterator[Finding]:
-    script = (b"EVAL", b"return 1", b"0")
+    script = (b"EVAL", probe.source, b"1", names(session.namespace, 0))
     checks = ("round trip", (b"PING",)), ("script", script)
     for check, command in checks:
         try:

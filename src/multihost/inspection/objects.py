@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from multihost.inspection import scan
 from multihost.inspection.reading import read_objects
 from multihost.inspection.records import ObjectInfo
+from multihost.wire.identity import is_unnamed, named
 from multihost.wire.ops import object as object_ops
 from multihost.wire.session import Session
 
@@ -32,7 +33,7 @@ def objects(
     names = scan.entries(link, namespace)
     wanted = set(typeids)
     idents = [
-        "n:" + name
+        named(name)
         for name, entry in sorted(names.items())
         if not wanted or scan.NameEntry.unpack(entry).typeid in wanted
     ]
@@ -41,7 +42,7 @@ def objects(
             part.ident
             for page in scan.parts(link, namespace)
             for part in page
-            if part.ident[:2] == "u:" and not part.suffix
+            if is_unnamed(part.ident) and not part.suffix
         }
         idents += sorted(found)
     for info in read_objects(link, namespace, idents, names, memory=memory):
@@ -71,6 +72,6 @@ def delete(session: Session, name: str) -> bool:
 
 
 def _idents(name: str) -> Iterator[str]:
-    yield "n:" + name
+    yield named(name)
     if _UNNAMED.fullmatch(name):
         yield name

@@ -7,6 +7,7 @@ from itertools import islice
 
 from multihost.inspection.records import Participant
 from multihost.wire import keys as key_names
+from multihost.wire.identity import unpack
 from multihost.wire.link import Link
 from multihost.wire.ops.kinds import Kind
 from multihost.wire.session.registration import SessionInfo
@@ -51,21 +52,19 @@ def waiters(kind: Kind, fields: Mapping[str, str]) -> list[tuple[str, int]]:
 
 
 def session_of(identity: str) -> str:
-    """Return the session id in an identity: session, or ``<session>.<number>.<thread>``, or that
-    and the microsecond in which a hold was asked for.
-    """
+    """Return the session in the id of a session, a waiter or a hold."""
     return identity.partition(".")[0]
 
 
 def participant(identity: str, count: int, info: SessionInfo | None) -> Participant:
     """Return the record of an identity whose session stored ``info``, None if that is dead."""
-    session, *rest = identity.split(".")
+    session, _, thread, since = unpack(identity.encode("utf-8", "surrogatepass"))
     return Participant(
         session=session,
         host=None if info is None else info.host,
         pid=None if info is None else info.pid,
-        thread=rest[1].replace("%2E", ".").replace("%25", "%") if len(rest) > 1 else "",
-        since=int(rest[2]) / 1e6 if len(rest) > 2 and rest[2].isdigit() else None,
+        thread=thread,
+        since=since,
         count=count,
     )
 

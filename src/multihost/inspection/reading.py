@@ -22,6 +22,7 @@ from multihost.inspection.records import ObjectInfo, Participant, QueueInfo
 from multihost.inspection.scan import NameEntry
 from multihost.proxies.values import Packing
 from multihost.wire import keys as key_names
+from multihost.wire.identity import name_of
 from multihost.wire.keys import Keys
 from multihost.wire.link import Command, Link
 from multihost.wire.ops import kinds
@@ -48,8 +49,7 @@ def read_objects(
     """
     remaining = iter(idents)
     while batch := list(islice(remaining, BATCH)):
-        found = [_Reading(Keys(namespace, ident), names.get(ident[2:], b"")) for ident in batch]
-        found = _classify(link, found)
+        found = _classify(link, [_Reading(Keys(namespace, ident), names) for ident in batch])
         if not found:
             continue
         _read_state(link, found)
@@ -64,9 +64,10 @@ def read_objects(
 class _Reading:
     """An object that is being read."""
 
-    def __init__(self, keys: Keys, entry: bytes) -> None:
+    def __init__(self, keys: Keys, names: Mapping[str, bytes]) -> None:
         self.keys = keys
-        self.entry = NameEntry.unpack(entry) if entry and keys.name is not None else None
+        entry = names.get(name_of(keys.ident) or "")
+        self.entry = None if entry is None else NameEntry.unpack(entry)
         self.data = self.typeid = ""
         self.kind = kinds.HOSTED
         self.size, self.lease_ms, self.dead_letters = 0, -1, 0
@@ -99,7 +100,7 @@ class _Reading:
 
         return ObjectInfo(
             ident=keys.ident,
-            name=keys.ident[2:] if keys.name is not None else None,
+            name=name_of(keys.ident),
             typeid=self.typeid,
             parameters="" if entry is None else entry.parameters,
             codec=None if entry is None else entry.codec,

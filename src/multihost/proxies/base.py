@@ -8,6 +8,7 @@ from multiprocessing.managers import RemoteError
 from typing import Any, ClassVar, NamedTuple
 
 from multihost.errors import BadPayload, HostLost
+from multihost.wire.identity import name_of
 from multihost.wire.ops import object as ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
@@ -301,7 +302,7 @@ def _delete(proxy: BaseProxy) -> None:
 
 def _name(proxy: BaseProxy) -> str | None:
     ident = proxy._token.ident
-    return ident[2:] if ident.startswith("n:") else None
+    return name_of(ident)
 
 
 def _statistics(proxy: BaseProxy) -> Statistics:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from multihost.errors import LinkError, MultihostError
 from multihost.proxies.base import NativeProxy, Token, _name
 from multihost.proxies.lock import AcquirerProxy, LockProxy, RLockProxy, seconds_to_wait
+from multihost.wire.identity import escape, unescape
 from multihost.wire.ops import barrier as barrier_ops
 from multihost.wire.ops import condition as condition_ops
 from multihost.wire.ops import event as event_ops
@@ -58,7 +59,7 @@ def lock_of_condition(lock: LockProxy | RLockProxy | None) -> tuple[str, bytes]:
         return "", b""
     ident = lock._token.ident
     reference = b"@%b;" % ident.encode() if lock.name is None else b""
-    return f"{lock._typeid} {ident.replace('%', '%25').replace(' ', '%20')}", reference
+    return f"{lock._typeid} {escape(ident, ' ')}", reference
 
 
 class ConditionProxy(NativeProxy, AcquirerProxy):
@@ -87,7 +88,7 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
         typeid, _, ident = token.parameters.partition(" ")
         cls = LockProxy if typeid == "Lock" else RLockProxy
         if ident:
-            ident = ident.replace("%20", " ").replace("%25", "%")
+            ident = unescape(ident, " ")
             handle = handle.session.handle(ident)
         self._lock = cls(handle, Token(cls._typeid, ident or token.ident, "", token.origin))
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from multihost.proxies.base import NativeProxy, value_of
 from multihost.wire.ops import dict as ops
+from multihost.wire.values.opcodes import INT64
 
 __all__ = ["DictProxy"]
 
@@ -16,7 +17,6 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 _MISSING: Any = object()
-INT64 = 1 << 63
 
 
 class DictProxy(NativeProxy, Generic[K, V]):

@@ -14,11 +14,11 @@ from multihost.wire.ops import array as array_ops
 from multihost.wire.ops import namespace as namespace_ops
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import value as value_ops
+from multihost.wire.values.opcodes import INT64
 
 __all__ = ["ArrayProxy", "NamespaceProxy", "Packing", "ValueProxy"]
 
 T = TypeVar("T")
-INT64 = 1 << 63
 
 
 class NamespaceProxy(NativeProxy):

@@ -6,12 +6,12 @@ Nothing here knows how a request came.
 from __future__ import annotations
 
 import itertools
-import secrets
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from multihost.wire.identity import named, new_unnamed
 from multihost.wire.keys import check_name
 from multihost.wire.rpc import objects, results
 from multihost.wire.session import Handle, Session
@@ -86,7 +86,7 @@ class ObjectTable:
             "dummy": lambda: None,
             "number_of_objects": lambda: len(self._objects),
             "debug_info": self._debug_info,
-            "delete": lambda name: self._end("n:" + name),
+            "delete": lambda name: self._end(named(name)),
             "shutdown": stop,
         }
 
@@ -179,7 +179,7 @@ class ObjectTable:
         name, args, kwds = self._name_of(typeid, args, kwds, name_first)
         if name is None:
             return self._enter(typeid, self._make(typeid, args, kwds))
-        ident = "n:" + check_name(name)
+        ident = named(check_name(name))
         while True:
             with self._mutex:
                 each = self._objects.get(ident)
@@ -259,7 +259,7 @@ class ObjectTable:
             ident = self._idents.get(id(thing))
             each = self._objects.get(ident) if ident is not None else None
             if each is None or each.referent is not thing:
-                ident = "u:" + secrets.token_urlsafe(16)
+                ident = new_unnamed()
                 objects.create(self._session.handle(ident), typeid, self._host)
                 each = _HostedObject(typeid)
             assert ident is not None

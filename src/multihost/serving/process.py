@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import signal
 import sys
 import threading
@@ -15,10 +14,11 @@ from typing import Any, NamedTuple
 from multihost.errors import MultihostError
 from multihost.proxies.hosted import IteratorProxy
 from multihost.wire.address import Address, Credentials
+from multihost.wire.identity import new_host
 from multihost.wire.link import Link
 from multihost.wire.session.registry import reconnect_timeout_for
 
-__all__ = ["HostProcess", "Server", "Settings", "new_ident", "start_process"]
+__all__ = ["HostProcess", "Server", "Settings", "start_process"]
 
 BUILTIN_TYPES = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
 """Types that no manager need register."""
@@ -69,7 +69,7 @@ class Server:
         self._manager = twin
         from multihost.serving.host import register_host  # only those who serve need it
 
-        self._host = new_ident()
+        self._host = new_host()
         register_host(twin._open_session(), self._host, self.registry)
 
     def serve_forever(self) -> None:
@@ -90,11 +90,6 @@ class Server:
             host.stop()
             manager.shutdown()
             sys.exit(0)
-
-
-def new_ident() -> str:
-    """A name for a host."""
-    return "h:" + secrets.token_urlsafe(16)
 
 
 # -- a process of its own
@@ -201,7 +196,7 @@ def _serve(
             reconnect_timeout=reconnect_timeout_for(address),
         )
     )
-    host = Host(manager._session, new_ident(), {**BUILTIN_TYPES, **registry}, manager)
+    host = Host(manager._session, new_host(), {**BUILTIN_TYPES, **registry}, manager)
     manager._host = host.ident
     host.start()
     pipe.send(host.ident)

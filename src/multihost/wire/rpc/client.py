@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from multihost.errors import LinkLost
-from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, transaction
+from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.rpc.frames import FRAME_TTL, HEAD, Endpoint
-from multihost.wire.script import Script
+from multihost.wire.script import Script, transaction
 from multihost.wire.session import RpcClient, Session
 from multihost.wire.session.janitor import WatchedObject
 from multihost.wire.wait import start_watching

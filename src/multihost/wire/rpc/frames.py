@@ -24,6 +24,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
+from multihost.wire.keys import REPLY_CACHE_MS
 from multihost.wire.link import (
     REPLY_SKIP,
     ConnectionBroken,
@@ -38,7 +39,7 @@ from multihost.wire.wait import BLOCK_GRACE, MAX_BLOCK
 
 __all__ = ["FRAME_TTL", "HEAD", "Endpoint"]
 
-FRAME_TTL = b"60000"  # milliseconds until a frame expires that is not received
+FRAME_TTL = REPLY_CACHE_MS  # milliseconds until a frame expires that is not received
 HEAD = 13  # bytes of kind and number
 LARGE = 1 << 16  # a frame of so many bytes is sent with replies: once more would cost too much
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterable
 
 from multihost.wire import keys as key_names
-from multihost.wire.link import ConnectionBroken, pack, transaction
+from multihost.wire.link import ConnectionBroken, pack
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.frames import FRAME_TTL
-from multihost.wire.script import Script
+from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, Session
 from multihost.wire.session.janitor import WatchedObject
 from multihost.wire.wait import BLOCK_GRACE, start_watching

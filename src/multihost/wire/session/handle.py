@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from multihost.errors import LeaseLost
 from multihost.wire.keys import Keys
-from multihost.wire.link import PinnedConnection
-from multihost.wire.script import Script
+from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.janitor import WatchedObject
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class Handle:
         self.codec = session.codec
         self.keys = keys
         # The packed beginnings of script calls on this object: a call appends only its arguments.
-        self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
+        self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
         self.watched: WatchedObject | None = None  # as the janitor sees it, after a first wait
         self.contended = False  # the last thread that waited for it had to wait for another
 

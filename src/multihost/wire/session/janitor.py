@@ -21,10 +21,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from multihost.errors import MultihostError
-from multihost.wire.keys import Keys
-from multihost.wire.link import Link, PinnedConnection
+from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
+from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
-from multihost.wire.script import Script
+from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.registration import SessionInfo, SessionRegistration
 
 __all__ = ["Janitor", "WatchedObject"]
@@ -36,7 +36,8 @@ SHARE = 0.1  # at least so many for each process that waits for the same object
 GRACE = 1.0  # seconds for a session whose connection has ended; a living process is faster
 PRUNE = 8  # one of so many checks is for dead waiters, too
 LINGER = 3.0  # seconds for which an object is watched that no thread waits for
-LATE_REQUEST_WINDOW = 60.0  # seconds after which no request of a broken connection can arrive
+# Seconds after which no request of a broken connection can arrive.
+LATE_REQUEST_WINDOW = REPLY_CACHE_SECONDS
 
 _suspect = Script("session/suspect")
 _CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
@@ -65,7 +66,7 @@ class WatchedObject:
         self.janitor = janitor
         self.link: Link = janitor.link
         self.keys = keys
-        self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
+        self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
         self.reap = reap
         self.waiters: set[int] = set()  # idents of threads
         self.listed = True  # the janitor has it: whoever joins the waiters is served

@@ -16,6 +16,7 @@ import threading
 import time
 from typing import NamedTuple
 
+from multihost.wire.identity import hold_id, waiter_id
 from multihost.wire.link import Channel, Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
@@ -48,9 +49,8 @@ class ThreadIdentity(threading.local):
     """The names under which each thread waits and holds."""
 
     def __init__(self, registration: SessionRegistration) -> None:
-        name = threading.current_thread().name[:64].encode("utf-8", "surrogatepass")
-        name = name.replace(b"%", b"%25").replace(b".", b"%2E")  # a dot separates the parts
-        self.waiter_id = b"%b.%d.%b" % (registration.sid, next(registration.threads), name)
+        name = threading.current_thread().name[:64]
+        self.waiter_id = waiter_id(registration.sid, next(registration.threads), name)
         self._registration = registration
         self._last = 0
 
@@ -58,7 +58,7 @@ class ThreadIdentity(threading.local):
         """Return an id for a hold of this thread: unique, with the server's time in it."""
         now = time.monotonic_ns() // 1000 + self._registration.clock_offset
         self._last = now = max(now, self._last + 1)
-        return b"%b.%016d" % (self.waiter_id, now)
+        return hold_id(self.waiter_id, now)
 
 
 class SessionRegistration:
@@ -79,6 +79,7 @@ class SessionRegistration:
         self._channel: Channel | None = None  # the connection that the keys name
         self._info = b""
         self._requested: list[tuple[bytes, threading.Event]] = []
+        self._has_ended = False  # the background thread
 
     # any thread
 
@@ -88,10 +89,12 @@ class SessionRegistration:
 
     def request_registration(self, prefix: bytes) -> threading.Event:
         """Request a key in a partition. The event is set after the background thread has created
-        it, and also if that failed.
+        it, and also if that failed, or the thread has ended.
         """
         answered = threading.Event()
         self._requested.append((prefix, answered))
+        if self._has_ended:  # in this order: release_waiters() sees the request, or this sees that
+            answered.set()
         return answered
 
     def has_expired(self, prefix: bytes, since: int) -> bool:
@@ -173,7 +176,8 @@ class SessionRegistration:
         self._info = SessionInfo(connection, self.server, os.getpid(), host).pack()
 
     def release_waiters(self) -> None:
-        """Set the events of all requests: the background thread has ended."""
+        """Set the events of all requests, also of later ones: the background thread has ended."""
+        self._has_ended = True
         for _, answered in self._requested:
             answered.set()
 

@@ -131,7 +131,9 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
     Raises AddressUnknown.
     """
     address, _ = (
-        parse(origin.address) if not origin.address.startswith("fake:") else _address_of_fake(origin)
+        parse(origin.address)
+        if not origin.address.startswith("fake:")
+        else _address_of_fake(origin)
     )
     for session in reversed(_sessions.get((*address.server, origin.namespace), ())):
         if not session.link.is_closed and session.codec.ident == origin.reader:
