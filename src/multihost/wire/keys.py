@@ -1,17 +1,8 @@
 """Every key name, as a function of what it belongs to. No other module writes one.
 
 Keys that scripts use together share a hash tag ``{namespace:NN}``: the partition of the object's
-identity, one of 64. An object owns its data; ``data:index``, the order of a dict; ``data:spelled``,
-the keys and members whose first spelling is not the canonical one; ``data:refs``, the unnamed
-objects it contains; and ``data:owners``, the kept objects that contain it. A queue has
-``data:items``, ``data:dead`` for dead letters, and ``data:flight:<session>.<n>`` for what a
-consumer has taken. Scripts are given the first and derive the others. Who waits for an object is
-blocked on the list ``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and
-expires. A host (``h:<22 characters>``), a process that has objects in its memory, has
-``data:talks``, its conversations, of which each goes over the lists ``data:a:<id>`` and
-``data:b:<id>``, and ``data:left``, what clients let go. A partition has its ``names``, and a key
-``s:<id>`` for each session that holds or waits for something in it; the first one also lists the
-``hosts`` of the namespace.
+identity, one of 64. Scripts are given ``data``, the key of an object, and derive the others from
+it. ``LAYOUT`` lists them all; ``docs/protocol.md`` is made from it.
 """
 
 from __future__ import annotations
@@ -24,6 +15,8 @@ from typing import NamedTuple
 from multihost.wire.identity import NAMED, UNNAMED, escape, name_of, new_unnamed, unescape
 
 __all__ = [
+    "IN_FLIGHT",
+    "LAYOUT",
     "PARTITIONS",
     "PROTOCOL",
     "REPLY_CACHE_MS",
@@ -41,7 +34,7 @@ __all__ = [
     "prefix",
 ]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Number of the data layout. A change of it needs a note for users and an upgrade test."""
 
 PARTITIONS = 64
@@ -51,6 +44,71 @@ REPLY_CACHE_SECONDS = 60.0
 sent again (``lua/lib/reply_cache.lua``)."""
 
 REPLY_CACHE_MS = b"%d" % (REPLY_CACHE_SECONDS * 1000)
+
+LAYOUT = (
+    (
+        "{namespace:NN}:names",
+        "hash",
+        "name → protocol, codec, type and parameters of a named object",
+    ),
+    ("{namespace:00}:hosts", "hash", "host → the types that it serves"),
+    (
+        "{namespace:NN}:s:<session>",
+        "string",
+        "session info of a process that holds or waits for something here; it expires",
+    ),
+    (
+        "{namespace:NN}:r:<connection>",
+        "string",
+        "reply cache: the last request of a connection and its reply; it expires after a minute",
+    ),
+    (
+        "{namespace:NN}:r:<connection>:args",
+        "list",
+        "arguments that are sent in parts; they expire after a minute",
+    ),
+    ("{namespace:NN}:n:<name>", "by type", "a named object: `data` below"),
+    (
+        "{namespace:NN}:u:<22 characters>",
+        "by type",
+        "an unnamed object: `data` below; it has a TTL unless it has a persistent owner",
+    ),
+    ("{namespace:NN}:h:<22 characters>", "hash", "a host process: `data` below"),
+    ("data:index", "zset", "the keys of a dict, by the number of their insertion"),
+    (
+        "data:originals",
+        "hash",
+        "canonical field → the key or member that was stored first, where its bytes differ",
+    ),
+    ("data:refs", "hash", "the unnamed objects that it contains; the consumers of a queue"),
+    ("data:owners", "hash", "persistent container that contains it → the epoch of that"),
+    ("data:items", "list or zset", "the items of a queue; a zset if it is sorted by priority"),
+    ("data:dead", "list", "the dead letters of a queue"),
+    (
+        "data:inflight:<session>.<n>",
+        "list",
+        "what a consumer has received from a queue and not acknowledged",
+    ),
+    (
+        "data:tokens",
+        "list",
+        "wake-up tokens, on which the waiters of an object are blocked; they expire after a minute",
+    ),
+    (
+        "data:tokens:<generation>",
+        "list",
+        "the same, of a generation of a condition, event or barrier; `get`, `join` of a queue",
+    ),
+    ("data:channels", "set", "the RPC channels of a host: `<session>.<n>`"),
+    ("data:req:<channel>", "list", "requests to a host on one of them"),
+    ("data:res:<channel>", "list", "its responses"),
+    ("data:released", "set", "references to objects of a host that clients released"),
+)
+"""Each kind of key, its type on the server and what it holds."""
+
+IN_FLIGHT = "inflight:"
+"""Start of the suffix of an in-flight list, before its name."""
+_IN_FLIGHT = IN_FLIGHT.encode()
 
 
 def partition(ident: str) -> int:
@@ -166,7 +224,7 @@ class Keys:
 
     @property
     def originals(self) -> bytes:
-        return self.data + b":spelled"
+        return self.data + b":originals"
 
     @property
     def refs(self) -> bytes:
@@ -184,9 +242,9 @@ class Keys:
     def dead(self) -> bytes:
         return self.data + b":dead"
 
-    def in_flight(self, place: bytes) -> bytes:
+    def in_flight(self, name: bytes) -> bytes:
         """Where a consumer of a queue keeps what it has taken."""
-        return b"%b:flight:%b" % (self.data, place)
+        return b"%b:%b%b" % (self.data, _IN_FLIGHT, name)
 
     def all_in_flight(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
         """All of those that the queue knows of, by what its refs say."""
@@ -203,15 +261,15 @@ class Keys:
 
     @property
     def channels(self) -> bytes:
-        return self.data + b":talks"
+        return self.data + b":channels"
 
     @property
     def released(self) -> bytes:
-        return self.data + b":left"
+        return self.data + b":released"
 
-    def channel(self, side: bytes, talk: bytes) -> bytes:
-        """What is said in a conversation: side ``a`` to the host, ``b`` by it."""
-        return b"%b:%b:%b" % (self.data, side, talk)
+    def channel(self, side: bytes, channel: bytes) -> bytes:
+        """Return the key of one side of an RPC channel: ``req`` to the host, ``res`` from it."""
+        return b"%b:%b:%b" % (self.data, side, channel)
 
     @property
     def all(self) -> tuple[bytes, ...]:

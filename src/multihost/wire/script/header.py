@@ -36,7 +36,7 @@ class Header(NamedTuple):
         """True if the script must run only once: its first key holds the last request of the
         connection with the reply to it, its first argument is the number of this request.
         """
-        return self.keys[:1] == ("record",)
+        return self.keys[:1] == ("reply_cache",)
 
     @property
     def passed_keys(self) -> tuple[str, ...]:
@@ -140,10 +140,12 @@ def _check_bindings(header: Header, body: list[str]) -> None:
             for line in rest:
                 if re.search(rf"\b{kind}\b", line):
                     raise BadScript(f"{kind} is used outside the bindings: {line.strip()!r}")
-    if ("record" in header.keys) != ("request" in header.args) or (
+    if ("reply_cache" in header.keys) != ("request" in header.args) or (
         header.writes and header.args[:1] != ("request",)
     ):
-        raise BadScript("record and request go together, as the first key and the first argument")
+        raise BadScript(
+            "reply_cache and request go together, as the first key and the first argument"
+        )
 
 
 def _check_derived(header: Header, code: str) -> None:

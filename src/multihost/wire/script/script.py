@@ -250,7 +250,7 @@ class Script:
         keys = target.keys
         return tuple(
             connection.reply_key(keys.prefix)
-            if name == "record" and connection
+            if name == "reply_cache" and connection
             else getattr(keys, name)
             for name in self._key_names
         )
