@@ -11,6 +11,7 @@ import pytest
 import multihost
 from multihost.wire import replies
 from multihost.wire.keys import LAYOUT, REPLY_CACHE_SECONDS, Keys
+from multihost.wire.ops import kinds
 from multihost.wire.rpc.frames import FRAME_TTL
 from multihost.wire.script import check, header
 from multihost.wire.script.source import all_names, expand
@@ -39,9 +40,12 @@ def names_in(text: str) -> set[str]:
 
 
 def used() -> dict[str, list[str]]:
-    """Name of each ``Script("...")`` in the package -> the modules that have one."""
+    """Name of each ``Script("...")`` in the package -> the modules that have one.
+
+    The table of types has names of scripts that belong to other modules.
+    """
     found: dict[str, list[str]] = {}
-    for path in SOURCES.rglob("*.py"):
+    for path in set(SOURCES.rglob("*.py")) - {SOURCES / "wire" / "ops" / "kinds.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)
@@ -75,6 +79,10 @@ def test_operations_call_the_scripts_of_their_type() -> None:
     for name, [module] in used().items():
         folder = name.partition("/")[0]
         assert re.match(ROOMS.get(folder, f"wire/ops/{folder}.py"), module), (name, module)
+
+
+def test_the_table_of_types_names_scripts() -> None:
+    assert {name for kind in kinds.KINDS.values() for name in kind.reap} <= set(NAMES)
 
 
 def test_every_fragment_is_included() -> None:
