@@ -58,7 +58,7 @@ def test_an_error_in_a_fragment_names_that(server: Any, failing: Callable[[str, 
 def test_an_error_behind_arguments_that_went_ahead(
     server: Any, failing: Callable[[str, str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = failing("dict/update", "local record")
+    number = failing("dict/update", "local reply_cache")
     monkeypatch.setattr(staged, "MAX_ARGS", 8)
     with RedisManager(server.url) as manager:
         d = manager.dict()
