@@ -15,12 +15,16 @@ from typing import NamedTuple
 
 from multihost.wire.script.source import BadScript, expand
 
-__all__ = ["Header", "check", "parse"]
+__all__ = ["ArityError", "Header", "check", "parse"]
 
 _SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
 _ENTRY = re.compile(r"^--   (\S+)\s")
 _BINDING = re.compile(r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$")
 _SECTIONS = ("KEYS", "ARGV", "RETURNS", "ERRORS")
+
+
+class ArityError(TypeError):
+    """A call passes the wrong number of keys or arguments. Nothing was sent."""
 
 
 class Header(NamedTuple):
@@ -54,11 +58,11 @@ class Header(NamedTuple):
         return -1 if any("..." in name for name in self.args) else len(self.passed_args)
 
     def check_args(self, count: int) -> None:
-        """Raise TypeError if a call passes the wrong number of arguments."""
+        """Raise :class:`ArityError` if a call passes the wrong number of arguments."""
         _check_count(self.name, "argument", self.passed_args, count)
 
     def check_keys(self, count: int) -> None:
-        """Raise TypeError if a call passes the wrong number of keys."""
+        """Raise :class:`ArityError` if a call passes the wrong number of keys."""
         _check_count(self.name, "key", self.passed_keys, count)
 
 
@@ -68,7 +72,7 @@ def _check_count(script: str, kind: str, names: tuple[str, ...], count: int) -> 
     if count == least or (variadic and count > least):
         return
     listed = f" ({', '.join(names)})" if names else ""
-    raise TypeError(
+    raise ArityError(
         f"the script {script} takes {'at least ' if variadic else ''}{least} "
         f"{kind}{'' if least == 1 else 's'}{listed}, not {count}: nothing was sent"
     )
