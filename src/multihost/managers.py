@@ -12,28 +12,25 @@ from multiprocessing.managers import Namespace, RemoteError
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from multihost.basemanager import DEFAULT_NAMESPACE, LEASE, TIMEOUT, BaseManager
-from multihost.proxies.base import BaseProxy, Statistics, Token, value_of
-from multihost.proxies.condition import (
-    BarrierProxy,
-    BarrierStatistics,
-    ConditionProxy,
-    EventProxy,
-    RendezvousStatistics,
-    lock_of_condition,
+from multihost.proxies.acquirer import AcquirerProxy
+from multihost.proxies.array import ArrayProxy, Packing
+from multihost.proxies.barrier import BarrierProxy, BarrierStatistics
+from multihost.proxies.base import (
+    AutoProxy,
+    BaseProxy,
+    IteratorProxy,
+    MakeProxyType,
+    Statistics,
+    Token,
+    handle_of,
+    value_of,
 )
+from multihost.proxies.condition import ConditionProxy, ConditionStatistics, lock_of_condition
 from multihost.proxies.dict import DictProxy
-from multihost.proxies.hosted import AutoProxy, IteratorProxy, MakeProxyType
+from multihost.proxies.event import EventProxy, EventStatistics
 from multihost.proxies.list import ListProxy
-from multihost.proxies.lock import (
-    AcquirerProxy,
-    BoundedSemaphoreProxy,
-    Holder,
-    LockProxy,
-    LockStatistics,
-    RLockProxy,
-    SemaphoreProxy,
-    SemaphoreStatistics,
-)
+from multihost.proxies.lock import Holder, LockProxy, LockStatistics, RLockProxy
+from multihost.proxies.namespace import NamespaceProxy
 from multihost.proxies.queue import (
     JoinableQueueProxy,
     LifoQueueProxy,
@@ -42,11 +39,15 @@ from multihost.proxies.queue import (
     QueueStatistics,
     SimpleQueueProxy,
 )
+from multihost.proxies.semaphore import (
+    BoundedSemaphoreProxy,
+    SemaphoreProxy,
+    SemaphoreStatistics,
+)
 from multihost.proxies.set import SetProxy
-from multihost.proxies.values import ArrayProxy, NamespaceProxy, Packing, ValueProxy
+from multihost.proxies.value import ValueProxy
 from multihost.serving.process import Server
-from multihost.wire.address import Credentials, parse
-from multihost.wire.link import Link, from_client
+from multihost.wire.address import parse
 from multihost.wire.ops import array as array_ops
 from multihost.wire.ops import barrier as barrier_ops
 from multihost.wire.ops import condition as condition_ops
@@ -76,8 +77,10 @@ __all__ = [
     "BaseProxy",
     "BoundedSemaphoreProxy",
     "ConditionProxy",
+    "ConditionStatistics",
     "DictProxy",
     "EventProxy",
+    "EventStatistics",
     "Holder",
     "IteratorProxy",
     "JoinableQueueProxy",
@@ -93,7 +96,6 @@ __all__ = [
     "RLockProxy",
     "RedisManager",
     "RemoteError",
-    "RendezvousStatistics",
     "SemaphoreProxy",
     "SemaphoreStatistics",
     "Server",
@@ -258,7 +260,7 @@ class SyncManager(BaseManager):
             raise TypeError(
                 f"Condition() takes the proxy of a Lock or an RLock, not {type(lock).__name__}"
             )
-        if lock is not None and lock._handle.session is not self._open_session():
+        if lock is not None and handle_of(lock).session is not self.runtime.session:
             raise ValueError("a condition and its lock are of one manager")
         which, reference = lock_of_condition(lock)
         return self._create_object(
@@ -353,19 +355,21 @@ class SyncManager(BaseManager):
 
         It lives in this process, and can be pickled: where it arrives it is another client.
         """
-        from multihost.pooling.managed import ManagedPool, raise_as_stdlib
+        from multihost.pooling.managed import managed_pool
+        from multihost.pooling.options import PoolOptions
 
-        return raise_as_stdlib(
-            ManagedPool,
+        return managed_pool(
             self,
-            processes,
-            initializer,
-            initargs,
-            maxtasksperchild,
-            context,
-            name=name,
-            attempts=attempts,
-            pickler=pickler,
+            PoolOptions(
+                processes,
+                initializer,
+                initargs,
+                maxtasksperchild,
+                context,
+                name,
+                attempts,
+                pickler,
+            ),
         )
 
     def _queue(self, proxytype: type[AnyQueue], args: tuple[Any, ...], kwds: Any) -> AnyQueue:
@@ -377,12 +381,12 @@ class SyncManager(BaseManager):
                 f"max_deliveries is at least 1, and for a queue with redeliver=True: not {times}"
             )
         most = 0 if maxsize is None else max(operator.index(maxsize), 0)
-        terms = QueueSettings(most, proxytype._order, (times or -1) if redeliver else 0)
+        terms = QueueSettings(most, proxytype._order_, (times or -1) if redeliver else 0)
         explicit = maxsize is not None, redeliver is not None
         return self._create_object(
             proxytype,
             name,
-            lambda handle: queue_admin.create(handle, proxytype._typeid, terms, explicit),
+            lambda handle: queue_admin.create(handle, proxytype._typeid_, terms, explicit),
             f"{terms.maxsize} {terms.max_deliveries}",
         )
 
@@ -396,7 +400,7 @@ class SyncManager(BaseManager):
             proxytype,
             name,
             lambda handle: semaphore_ops.create(
-                handle, proxytype._typeid, initial, value is not None
+                handle, proxytype._typeid_, initial, value is not None
             ),
         )
 
@@ -457,7 +461,4 @@ class RedisManager(SyncManager):
         elif client is None:
             self.start()
         else:
-            address, opener = from_client(client)
-            if authkey is not None:
-                self._credentials = Credentials(authkey=bytes(authkey))
-            self._open(Link(address, self._credentials, timeout=timeout, connector=opener))
+            self.runtime.open_like(client, authkey)

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager, WorkerLost
-from multihost.pool import Pool
-from multihost.pooling.pool_workers import serve
+from multihost.pool import Pool, serve
 from tests.chaos.aftermath import connected, forget_what_came_too_late, nothing_left
 from tests.chaos.crew import FORK, Crew
 from tests.pool import work

@@ -24,7 +24,7 @@ def lose(server: AnyServer, proxy: Any, *parts: str) -> None:
 
 def begin_only(manager: RedisManager, name: str, inner: Any) -> Any:
     """A container was about to be made, and whoever makes it was killed."""
-    handle = manager._session.handle("n:" + name)
+    handle = manager.runtime.session.handle("n:" + name)
     ownership.retain(handle, [handle.codec.dump(inner)])
     return handle
 
@@ -124,12 +124,12 @@ def _stray(server: AnyServer, m: RedisManager) -> str:
 
 
 LITTER = {
-    "name": [_name],
-    "remains": [_remains],
-    "unfinished": [_unfinished],
-    "released": [_released],
-    "unkept": [_unkept, _unkept_by_all, _unkept_circle],
+    "orphaned name": [_name],
+    "orphaned keys": [_remains],
+    "abandoned creation": [_unfinished],
+    "pending release": [_released],
+    "unreachable": [_unkept, _unkept_by_all, _unkept_circle],
     "dead session": [_dead_sessions],
-    "stray": [_stray],
+    "orphaned items": [_stray],
 }
 """For each kind what leaves some of it, and returns the name or ident it is about."""

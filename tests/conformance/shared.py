@@ -30,7 +30,7 @@ class Shared:
         elif "_token" in vars(self):  # once more: a new content
             self._refill(*args, **kwds)
         else:
-            made = getattr(self.manager, self._typeid)(*args, **kwds)
+            made = getattr(self.manager, self._typeid_)(*args, **kwds)
             super().__init__(made._handle, made._token, made._manager)
 
     def __eq__(self, other):
@@ -43,7 +43,7 @@ class Shared:
     def __repr__(self):
         ident = self._token.ident
         if ident in self._showing:
-            return "[...]" if self._typeid == "list" else "{...}"
+            return "[...]" if self._typeid_ == "list" else "{...}"
         self._showing.add(ident)
         try:
             return self._show()

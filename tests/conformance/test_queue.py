@@ -34,7 +34,7 @@ class Bound:
     queue = names
 
     def setUp(self):
-        name = self.proxytype._typeid.removeprefix("Joinable")  # they tell the order by the name
+        name = self.proxytype._typeid_.removeprefix("Joinable")  # they tell the order by the name
         attributes = {
             "is_shutdown": property(lambda q: q.statistics().is_shut_down),
             "unfinished_tasks": property(lambda q: q.statistics().unfinished),

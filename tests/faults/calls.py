@@ -45,7 +45,7 @@ def late_after(manager: Any, seconds: float) -> None:
     """When a reply is late; a connection may take as long as ever to be made, for it is no fault
     that others use the machine.
     """
-    link = manager._session.link
+    link = manager.runtime.session.link
     connector, usual = link._connector, link.timeout
 
     def open_(_: float) -> Any:
@@ -60,4 +60,4 @@ def late_after(manager: Any, seconds: float) -> None:
 
 def patient(manager: Any, seconds: float) -> None:
     """How long it looks for a lost server."""
-    manager._session.link.reconnect_timeout = seconds
+    manager.runtime.session.link.reconnect_timeout = seconds

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from multihost import ObjectGone
+from multihost.proxies.array import ArrayProxy
 from multihost.proxies.base import BaseProxy
 from multihost.proxies.dict import DictProxy
 from multihost.proxies.list import ListProxy
+from multihost.proxies.namespace import NamespaceProxy
 from multihost.proxies.set import SetProxy
-from multihost.proxies.values import ArrayProxy, NamespaceProxy, ValueProxy
+from multihost.proxies.value import ValueProxy
 from multihost.wire.ops import ownership
 
 __all__ = ["BULK", "CASES", "INTERLOPERS", "Case", "Scene", "labels", "shown"]

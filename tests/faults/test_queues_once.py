@@ -75,7 +75,7 @@ def get_after_recreation(q: Any) -> Any:
     """The queue is not the one of which it received before."""
     q.get()
     q.delete()
-    getattr(q._manager, q._typeid)("q").put_many([1, 2, 3])
+    getattr(q._manager, q._typeid_)("q").put_many([1, 2, 3])
     return q.get()
 
 
@@ -182,7 +182,7 @@ def run(
         theirs = getattr(other, case.kind)("q", **case.options)
         ours = getattr(manager, case.kind)("q", **case.options)
         theirs.put_many(case.items)
-        manager._session.ensure_registered(ours._handle.keys)
+        manager.runtime.session.ensure_registered(ours._handle.keys)
         rule = break_it() if break_it else None
         helper = threading.Thread(target=lambda: wait_and(case, ours, theirs), daemon=True)
         if case.meanwhile:

@@ -187,7 +187,7 @@ def body_extra_methods(m, t):
         t(semaphore.release, 2)
         t(semaphore.acquire, False)
     t(lambda: m.Condition().statistics().waiters)
-    t(lambda: m.Event().statistics().state)
+    t(lambda: m.Event().statistics().is_set)
     t(lambda: m.Barrier(2).statistics().parties)
 
 

@@ -221,7 +221,7 @@ def test_a_put_among_many_items_takes_few_round_trips(m: RedisManager) -> None:
     chance = random.Random(3)
     for _ in range(2000):
         q.put(f"{chance.randrange(10**9):09d}")
-    link = m._session.link
+    link = m.runtime.session.link
     exchanges = []
     real = link.exchange_many
     link.exchange_many = lambda *args: exchanges.append(1) or real(*args)  # type: ignore[method-assign]

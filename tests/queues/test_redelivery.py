@@ -187,7 +187,7 @@ def test_a_suspended_consumer_loses_its_items(server: AnyServer) -> None:
         theirs.put("a")
         assert theirs.get() == "a"
         # For the server it is suspended: its session is not renewed.
-        registration = suspended._session.registration
+        registration = suspended.runtime.session.registration
         heartbeat, registration.heartbeat = registration.heartbeat, list  # type: ignore[method-assign]
         assert q.get(timeout=SECONDS) == "a"
         assert q.deliveries == 2
@@ -328,7 +328,7 @@ def test_an_interrupt_before_ownership_is_certain_requeues_the_item(
     with monkeypatch.context() as patch:
 
         def is_unexpired(consumer: Consumer, expirations: int) -> bool:
-            patch.setattr(type(m._session), "ensure_registered", interrupt)
+            patch.setattr(type(m.runtime.session), "ensure_registered", interrupt)
             return False
 
         patch.setattr(Consumer, "is_unexpired", is_unexpired)
@@ -374,7 +374,7 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
     q = m.Queue(redeliver=True, max_deliveries=1)
     q.put_many(range(5))
     q.get()
-    m._session.close_now()  # as if this process were killed
+    m.runtime.session.close_now()  # as if this process were killed
     wait_until(lambda: not fresh_server.keys("*u:*"), SECONDS, "all has expired")
 
 

@@ -197,7 +197,7 @@ def test_statistics(m: RedisManager, other: RedisManager) -> None:
     waiting.join()
     condition, event, barrier = m.Condition("c"), m.Event("e"), m.Barrier("b", 2)
     assert condition.statistics()[2:] == (0, False)
-    assert event.statistics()[2:] == (None, False)
+    assert event.statistics()[2:] == (False,)
     assert barrier.statistics()[2:] == (2, 0, False)
 
 

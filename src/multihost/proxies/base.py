@@ -1,14 +1,15 @@
-"""What every proxy is: a reference to a shared object that prints, pickles and is counted."""
+"""BaseProxy, the reference to a shared object: how it prints, pickles and is counted; and the proxy
+types that are made for what an object exposes.
+"""
 
 from __future__ import annotations
 
+import operator
 import weakref
-from collections.abc import Callable
-from multiprocessing.managers import RemoteError
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 from multihost.errors import BadPayload, HostLost
-from multihost.wire.identity import name_of
 from multihost.wire.ops import object as ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
@@ -16,15 +17,28 @@ from multihost.wire.rpc.client import host_client
 from multihost.wire.session import Handle, Session, registry
 from multihost.wire.values.nesting import home, pickled
 
-__all__ = ["BaseProxy", "NativeProxy", "Statistics", "Token", "value_of"]
+__all__ = [
+    "AutoProxy",
+    "BaseProxy",
+    "IteratorProxy",
+    "MakeProxyType",
+    "Statistics",
+    "Token",
+    "call_proxytype",
+    "handle_of",
+    "receive_token",
+    "session_of",
+    "token_of",
+    "value_of",
+]
 
 
 class Statistics(NamedTuple):
-    """What the server knows of a shared object.
+    """State of a shared object.
 
     ``length`` counts entries, elements or items; ``memory`` is in bytes, None where the server does
-    not say; ``lease`` is in seconds until the object expires unless a holder renews it, None for an
-    object that is kept.
+    not report it; ``lease`` is in seconds until the object expires unless a holder renews it, None
+    for a persistent object.
     """
 
     typeid: str
@@ -35,19 +49,21 @@ class Statistics(NamedTuple):
 
 
 class Token(NamedTuple):
-    """Which object a proxy refers to, and where. It travels in pickles and holds no secret."""
+    """The identity and the server of a shared object. It is part of pickles and holds no secret."""
 
     typeid: str
     ident: str
     parameters: str  # the parameters of the object, or the host that has it
-    origin: registry.Origin | None  # None: where the container is that it was stored in
+    origin: registry.Origin | None  # None: the server of the container that it was stored in
 
     @property
     def id(self) -> str:
+        """The identity of the object on its server."""
         return self.ident
 
     @property
     def address(self) -> str | None:
+        """The address of the server, None for a proxy that is stored in a container."""
         return None if self.origin is None else self.origin.address
 
 
@@ -65,27 +81,31 @@ class BaseProxy:
     process that can reach its server, and keeps an unnamed object alive while it lives.
 
     **Cost**: a call is one round trip to the server and one from there to the process.
-    **If a holder dies** its proxies stop to count: an unnamed object that nobody else holds is gone
-    one lease later. **If the host dies** calls raise :class:`~multihost.HostLost`, those that wait
-    within about two seconds.
-    **Differs from multiprocessing**: an exception brings its remote traceback along, as a note.
+    **If a holder dies** its proxies no longer count: an unnamed object without other holders is
+    deleted one lease later. **If the host dies** calls raise :class:`~multihost.HostLost`, blocked
+    ones within about two seconds.
+    **Differs from multiprocessing**: an exception carries its remote traceback as a note.
     """
 
     _exposed_: ClassVar[tuple[str, ...]] = ()
-    _typeid: ClassVar[str] = ""
+    _typeid_: ClassVar[str] = ""
     _isauto = False
+
+    _handle: Handle
+    _token: Token
+    _manager: Any
 
     def __init__(
         self,
         token: Any,
-        serializer: Any = None,  # noqa: ARG002 - the token says which, and what follows is as there
+        serializer: Any = None,  # noqa: ARG002 - part of the token; the rest is for compatibility
         manager: Any = None,
         authkey: Any = None,  # noqa: ARG002
         exposed: Any = None,  # noqa: ARG002
         incref: bool = True,  # noqa: ARG002
         manager_owned: bool = False,  # noqa: ARG002
     ) -> None:
-        session = registry.find(token.origin) if manager is None else manager._open_session()
+        session = registry.find(token.origin) if manager is None else manager.runtime.session
         self._bind(session.handle(token.ident), token, manager)
 
     def _bind(self, handle: Handle, token: Token, manager: object) -> None:
@@ -99,30 +119,54 @@ class BaseProxy:
             finalizer = weakref.finalize(self, session.references.decref, token.ident)
             finalizer.atexit = False
 
-    _handle: Handle
-    _token: Token
-    _manager: Any
-
     @property
     def _id(self) -> str:
         return self._token.ident
 
+    # The public names call the private ones, which a NamespaceProxy has only: there every other
+    # name is an attribute of the shared object.
+
     @property
     def name(self) -> str | None:
         """The name of the object, None if it has none. No round trip."""
-        return _name(self)
+        return self._name
 
     def delete(self) -> None:
-        """Delete the object for everyone. 1 round trip. A second time does nothing.
+        """Delete the object for all clients. 1 round trip, 2 for an object of a host.
 
-        Every proxy of it raises :class:`~multihost.ObjectGone` from then on, until the name is used
-        again.
+        From then on every proxy of it raises :class:`~multihost.ObjectGone`, until an object is
+        created under the same name. Deleting a deleted object does nothing.
         """
-        _delete(self)
+        self._delete()
 
     def statistics(self) -> Statistics:
-        """Size, memory and lease of the object. 3 round trips."""
-        return _statistics(self)
+        """Return size, memory and lease of the object. 3 round trips."""
+        return self._statistics()
+
+    @property
+    def _name(self) -> str | None:
+        ident = self._token.ident
+        return ident[2:] if ident.startswith("n:") else None
+
+    def _delete(self) -> None:
+        handle = self._handle
+        if hosted_ops.host_of(handle) is None:
+            return
+        try:
+            # Not the method of a subclass: this is not a call of an exposed method.
+            BaseProxy._callmethod(self, "#DELETE")
+        except HostLost:
+            ops.delete(handle)
+
+    def _statistics(self) -> Statistics:
+        handle = self._handle
+        return Statistics(
+            typeid=self._token.typeid,
+            name=self._name,
+            length=self._length(),
+            memory=ops.memory(handle),
+            lease=ops.lease_left(handle),
+        )
 
     def _length(self) -> int:
         return 1
@@ -130,7 +174,7 @@ class BaseProxy:
     def _callmethod(
         self, methodname: str, args: tuple[Any, ...] = (), kwds: dict[str, Any] | None = None
     ) -> Any:
-        """Call an exposed method of the object, where it lives, and return a copy of the result."""
+        """Call an exposed method in the process of the object, and return a copy of the result."""
         handle, token = self._handle, self._token
         codec = handle.codec
         payload = codec.dump_call(token.ident, methodname, args, kwds or {})
@@ -141,11 +185,11 @@ class BaseProxy:
             return codec.load(answer[1:])
         other = codec.load(answer[1:])
         if other[0] == results.PROXY:
-            return proxy_from_answer(handle.session, self._manager, other)
+            return receive_proxy(handle.session, self._manager, other)
         raise results.decode_error(codec, other)
 
     def _getvalue(self) -> Any:
-        """A copy of the object as a plain Python object; proxies inside it stay proxies."""
+        """Return a copy of the object as a plain Python object; proxies in it stay proxies."""
         return self._callmethod("#GETVALUE")
 
     def _show(self) -> str:
@@ -163,117 +207,185 @@ class BaseProxy:
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self._getvalue()
 
+    # pickling
+
     def __reduce__(self) -> tuple[Callable[..., BaseProxy], tuple[Any, ...]]:
-        return rebuild_hosted, (rebuild_args(self), *_address(self))
+        cls = type(self)
+        if self._isauto:
+            return rebuild_auto, (cls._exposed_, *self._reference())
+        if "_made_" in vars(cls):  # and not only in those of a base class
+            return rebuild_made, (*vars(cls)["_made_"], *self._reference())
+        return rebuild, (cls, *self._reference())
+
+    def _reference(self) -> tuple[Any, ...]:
+        """Return what a pickle says of the object: a token, and for a spawned child credentials."""
+        session, token = self._handle.session, self._token
+        unnamed = self._handle.keys.name is None
+        if unnamed:
+            session.references.mark_shared(token.ident)
+        if pickled(token.ident, unnamed, session.server):
+            return (token._replace(origin=None),)
+        inherited = registry.inherited_credentials(session)
+        return (token, inherited) if inherited else (token,)
 
 
-class NativeProxy(BaseProxy):
-    """A reference to an object that the server itself holds: every method is a call to the server.
+# What other modules of this package need of a proxy. (Names without an underscore are for the
+# methods of shared objects.)
+handle_of: Callable[[BaseProxy], Handle] = operator.attrgetter("_handle")
+token_of: Callable[[BaseProxy], Token] = operator.attrgetter("_token")
 
-    **If a holder dies** its proxies stop to count: an unnamed object that nobody else holds is gone
-    one lease later.
-    **Differs from multiprocessing**: there is no server process behind it, so nothing dies with
-    one.
+
+def value_of(argument: Any) -> Any:
+    """Return a copy of the object of a proxy, and anything else as it is.
+
+    Methods that take an iterable, such as ``extend``, take a proxy of one, too.
     """
-
-    def __init__(self, handle: Handle, token: Token, manager: object = None) -> None:
-        self._bind(handle, token, manager)
-
-    def _length(self) -> int:
-        return len(self)  # type: ignore[arg-type]
-
-    def _getvalue(self) -> Any:
-        raise RemoteError(f"a {type(self).__name__} has no plain value")
-
-    def _callmethod(
-        self, methodname: str, args: tuple[Any, ...] = (), kwds: dict[str, Any] | None = None
-    ) -> Any:
-        """Call an exposed method by its name."""
-        if methodname in ("__str__", "__repr__", "#STR"):
-            return self._show()
-        if methodname == "#GETVALUE":
-            return self._getvalue()
-        if methodname not in self._exposed_:
-            raise RemoteError(
-                f"AttributeError: method {methodname!r} of {self._typeid!r} object is not exposed"
-            )
-        return getattr(type(self), methodname)(self, *args, **(kwds or {}))
-
-    def _show(self) -> str:
-        return str(self._getvalue())
-
-    def delete(self) -> None:
-        """Delete the object for everyone. 1 round trip. A second time does nothing.
-
-        Every proxy of it raises :class:`~multihost.ObjectGone` from then on, until the name is used
-        again.
-        """
-        ops.delete(self._handle)
-
-    def __reduce__(self) -> tuple[Callable[..., BaseProxy], tuple[Any, ...]]:
-        return rebuild, (type(self), *_address(self))
+    return argument._getvalue() if isinstance(argument, BaseProxy) else argument
 
 
-def _address(proxy: BaseProxy) -> tuple[Any, ...]:
-    """What a proxy says of its object when it is pickled: a token, and perhaps credentials."""
-    session, token = proxy._handle.session, proxy._token
-    unnamed = proxy._handle.keys.name is None
-    if unnamed:
-        session.references.mark_shared(token.ident)
-    if pickled(token.ident, unnamed, session.server):
-        return (token._replace(origin=None),)
-    heirloom = registry.inherited_credentials(session)
-    return (token, heirloom) if heirloom else (token,)
-
-
-def _session_of(token: Token, inherited: bytes | None) -> Session:
+def session_of(token: Token, inherited: bytes | None) -> Session:
+    """Return the session for a token of a pickle; one without origin is at its container's."""
     if token.origin is not None:
         return registry.find(token.origin, inherited)
     session = home()
     if session is None:
-        raise BadPayload("the bytes of a stored proxy were taken out of their container")
+        raise BadPayload(
+            "a proxy that was stored in a container is unpickled without it: read it through the "
+            "proxy of the container"
+        )
     return session  # type: ignore[no-any-return]
 
 
-def rebuild(cls: type[NativeProxy], token: Token, inherited: bytes | None = None) -> NativeProxy:
-    """Make a proxy of what was pickled."""
-    session = _session_of(token, inherited)
-    origin = token.origin or session.origin
-    return cls(session.handle(token.ident), token._replace(origin=origin))
+# -- proxy types that are made for what an object exposes
 
 
-# -- objects that a process hosts
+class IteratorProxy(BaseProxy):
+    """An iterator or a generator in another process.
 
-_factories: dict[str, Callable[..., Any]] = {}
-"""How a proxy is made of what the recipe in its pickle starts with; see proxies.hosted."""
+    **Cost**: 2 round trips for each item.
+    """
 
-proxytypes: dict[str, Callable[..., BaseProxy]] = {}
-"""The proxies of typeids that are known everywhere."""
+    _exposed_ = ("__next__", "send", "throw", "close")
+
+    def __iter__(self) -> IteratorProxy:
+        return self
+
+    def __next__(self, *args: Any) -> Any:
+        return self._callmethod("__next__", args)
+
+    def send(self, *args: Any) -> Any:
+        """Resume a generator with this value of its ``yield``. 2 round trips."""
+        return self._callmethod("send", args)
+
+    def throw(self, *args: Any) -> Any:
+        """Raise an exception inside a generator. 2 round trips."""
+        return self._callmethod("throw", args)
+
+    def close(self, *args: Any) -> Any:
+        """Close a generator. 2 round trips."""
+        return self._callmethod("close", args)
 
 
-def rebuild_args(proxy: BaseProxy) -> tuple[Any, ...]:
-    """How the receiver of a pickle makes such a proxy."""
-    cls = type(proxy)
-    if proxy._isauto:
-        return "auto", cls._exposed_
-    if "_made_" in vars(cls):
-        return "made", *vars(cls)["_made_"]
-    return "class", getattr(cls, "_registered_", cls)
+def forwarder(name: str) -> Any:
+    """Return a method that calls the method of this name of the object."""
+
+    def method(self: BaseProxy, /, *args: Any, **kwds: Any) -> Any:
+        return self._callmethod(name, args, kwds)
+
+    method.__name__ = method.__qualname__ = name
+    return method
 
 
-def rebuild_hosted(how: tuple[Any, ...], token: Token, inherited: bytes | None = None) -> BaseProxy:
-    """Make a proxy of what was pickled."""
-    origin = token.origin or _session_of(token, inherited).origin
+_made_types: dict[tuple[str, tuple[str, ...]], type[BaseProxy]] = {}
+
+
+def MakeProxyType(name: str, exposed: Iterable[str]) -> type[BaseProxy]:
+    """Return a proxy type with the methods that are exposed.
+
+    >>> CounterProxy = MakeProxyType("CounterProxy", ("next",))
+    """
+    exposed = tuple(exposed)
+    try:
+        return _made_types[name, exposed]
+    except KeyError:
+        pass
+    methods = {method: forwarder(method) for method in exposed}
+    cls = type(name, (BaseProxy,), {**methods, "_exposed_": exposed, "_made_": (name, exposed)})
+    return _made_types.setdefault((name, exposed), cls)
+
+
+def AutoProxy(
+    token: Any,
+    serializer: Any = None,
+    manager: Any = None,
+    authkey: Any = None,
+    exposed: Iterable[str] | None = None,
+    incref: bool = True,
+    manager_owned: bool = False,
+) -> BaseProxy:
+    """Return a proxy with the public methods of its object, or with those that are exposed.
+
+    2 round trips if ``exposed`` is None, else none.
+    """
+    if exposed is None:
+        exposed = BaseProxy(token, serializer, manager, authkey)._callmethod("#METHODS")
+    cls = MakeProxyType(f"AutoProxy[{token.typeid}]", exposed)
+    proxy = cls(token, serializer, manager, authkey, exposed, incref, manager_owned)
+    object.__setattr__(proxy, "_isauto", True)
+    return proxy
+
+
+# -- proxies of objects in a host: from a pickle, or from an answer of the host
+
+
+def call_proxytype(
+    proxytype: Callable[..., BaseProxy], exposed: Iterable[str] | None, token: Token, manager: Any
+) -> BaseProxy:
+    """Call a proxy type with the arguments that it has in the standard library."""
+    serializer = authkey = None
+    if manager is not None:
+        runtime = manager.runtime
+        serializer, authkey = runtime.settings.serializer, runtime.authkey
+    exposed = None if exposed is None else tuple(exposed)
+    return proxytype(token, serializer, manager=manager, authkey=authkey, exposed=exposed)
+
+
+def with_origin(token: Token, inherited: bytes | None) -> Token:
+    """Return a token of a pickle with its origin, for which a session can be found from then on."""
+    if token.origin is None:
+        return token._replace(origin=session_of(token, inherited).origin)
     if inherited is not None:
-        registry.find(origin, inherited)
-    kind, *args = how
-    return _factories[kind](*args, token._replace(origin=origin), None)  # type: ignore[no-any-return]
+        registry.find(token.origin, inherited)  # opens a session with these credentials
+    return token
 
 
-def token_from_answer(session: Session, answer: Any) -> tuple[Token, Any]:
-    """The token of an object that a host created, or found, for this process; what it exposes.
+def rebuild(
+    cls: Callable[..., BaseProxy], token: Token, inherited: bytes | None = None
+) -> BaseProxy:
+    """Return a proxy for a pickle of one whose class can be imported."""
+    return call_proxytype(cls, None, with_origin(token, inherited), None)
 
-    The object is kept until there was a proxy of it, and the last one is gone.
+
+def rebuild_auto(
+    exposed: tuple[str, ...], token: Token, inherited: bytes | None = None
+) -> BaseProxy:
+    """Return a proxy for a pickle of an AutoProxy."""
+    return call_proxytype(AutoProxy, exposed, with_origin(token, inherited), None)
+
+
+def rebuild_made(
+    name: str, exposed: tuple[str, ...], token: Token, inherited: bytes | None = None
+) -> BaseProxy:
+    """Return a proxy for a pickle of one of a type made by MakeProxyType."""
+    proxytype = MakeProxyType(name, exposed)
+    return call_proxytype(proxytype, exposed, with_origin(token, inherited), None)
+
+
+def receive_token(session: Session, answer: Any) -> tuple[Token, Any]:
+    """Return the token of an object that a host created, or found, for this process, and what it
+    exposes.
+
+    The host keeps the object until this process has had a proxy of it and the last one is deleted.
     """
     _, typeid, exposed, ident, host, claim = answer
     if claim is not None:
@@ -282,40 +394,10 @@ def token_from_answer(session: Session, answer: Any) -> tuple[Token, Any]:
     return Token(typeid, ident, host, session.origin), exposed
 
 
-def proxy_from_answer(session: Session, manager: Any, answer: Any) -> BaseProxy:
-    """The proxy of an object that a host created, or found, for this process."""
-    token, exposed = token_from_answer(session, answer)
-    typeid, registry = token.typeid, {} if manager is None else manager._registry
-    proxytype = registry[typeid][-1] if typeid in registry else proxytypes.get(typeid)
-    return _factories["registered"](proxytype, exposed, token, manager)  # type: ignore[no-any-return]
-
-
-def _delete(proxy: BaseProxy) -> None:
-    handle = proxy._handle
-    if hosted_ops.host_of(handle) is None:
-        return
-    try:
-        BaseProxy._callmethod(proxy, "#DELETE")
-    except HostLost:
-        ops.delete(handle)
-
-
-def _name(proxy: BaseProxy) -> str | None:
-    ident = proxy._token.ident
-    return name_of(ident)
-
-
-def _statistics(proxy: BaseProxy) -> Statistics:
-    handle = proxy._handle
-    return Statistics(
-        typeid=proxy._token.typeid,
-        name=_name(proxy),
-        length=proxy._length(),
-        memory=ops.memory(handle),
-        lease=ops.lease_left(handle),
-    )
-
-
-def value_of(thing: Any) -> Any:
-    """The value behind a proxy, anything else as it is: what a method does with an argument."""
-    return thing._getvalue() if isinstance(thing, BaseProxy) else thing
+def receive_proxy(session: Session, manager: Any, answer: Any) -> BaseProxy:
+    """Return a proxy of an object that a host created, or found, for this process."""
+    token, exposed = receive_token(session, answer)
+    if manager is not None and (proxy := manager.proxy_of(token, exposed)) is not None:
+        return proxy  # type: ignore[no-any-return]
+    proxytype = IteratorProxy if token.typeid == "Iterator" else AutoProxy
+    return call_proxytype(proxytype, exposed, token, manager)

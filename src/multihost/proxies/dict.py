@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 
-from multihost.proxies.base import NativeProxy, value_of
+from multihost.proxies.base import value_of
+from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import dict as ops
 from multihost.wire.values.opcodes import INT64
 
@@ -39,7 +40,7 @@ class DictProxy(NativeProxy, Generic[K, V]):
     whose class compares by identity is found again only if it pickles to the same bytes.
     """
 
-    _typeid = "dict"
+    _typeid_ = "dict"
     _exposed_ = (
         "__contains__",
         "__delitem__",

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
-from multihost.proxies.base import NativeProxy, value_of
+from multihost.proxies.base import value_of
+from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import list as ops
 
 __all__ = ["ListProxy", "normal_slice"]
@@ -68,7 +69,7 @@ class ListProxy(NativeProxy, Generic[T]):
     trip. The ``key`` of ``sort`` runs in the caller, so it need not be picklable.
     """
 
-    _typeid = "list"
+    _typeid_ = "list"
     _exposed_ = (
         "__add__",
         "__contains__",

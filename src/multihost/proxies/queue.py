@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from queue import Empty, Full
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
-from multihost.proxies.base import NativeProxy, Token, _name
+from multihost.proxies.base import Token
+from multihost.proxies.native import NativeProxy
 from multihost.wire.ops.queue import admin, priority, send, tasks
 from multihost.wire.ops.queue.acknowledge import acknowledge, acknowledge_one
 from multihost.wire.ops.queue.consumer import Consumer
@@ -48,12 +49,12 @@ class QueueStatistics(NamedTuple):
 class _QueueBase(NativeProxy, Generic[T]):
     """The methods of all queues."""
 
-    _order: ClassVar[str] = FIFO
+    _order_: ClassVar[str] = FIFO
 
     def __init__(self, handle: Handle, token: Token, manager: object = None) -> None:
         super().__init__(handle, token, manager)
         maxsize, max_deliveries = token.parameters.split()
-        self._settings = QueueSettings(int(maxsize), self._order, int(max_deliveries))
+        self._settings = QueueSettings(int(maxsize), self._order_, int(max_deliveries))
         self._cached_consumer: tuple[object, Consumer] | None = None  # and the holds it is among
 
     def _consumer(self) -> Consumer:
@@ -113,8 +114,8 @@ class _QueueBase(NativeProxy, Generic[T]):
         """Return what the server has of the queue. 3 round trips."""
         state = admin.state(self._handle, self._settings)
         return QueueStatistics(
-            self._typeid,
-            _name(self),
+            self._typeid_,
+            self._name,
             state.size,
             self._settings.maxsize,
             state.unfinished,
@@ -147,7 +148,7 @@ class QueueProxy(_QueueBase[T]):
     ``task_done()`` for it. ``shutdown()`` exists on every Python.
     """
 
-    _typeid = "Queue"
+    _typeid_ = "Queue"
     _exposed_ = (
         "empty",
         "full",
@@ -277,14 +278,14 @@ class QueueProxy(_QueueBase[T]):
 class JoinableQueueProxy(QueueProxy[T]):
     """A :class:`QueueProxy` under another name, as in the standard library."""
 
-    _typeid = "JoinableQueue"
+    _typeid_ = "JoinableQueue"
 
 
 class LifoQueueProxy(QueueProxy[T]):
     """A :class:`QueueProxy` that returns the item that was put last."""
 
-    _typeid = "LifoQueue"
-    _order = LIFO
+    _typeid_ = "LifoQueue"
+    _order_ = LIFO
 
 
 class PriorityQueueProxy(QueueProxy[T]):
@@ -306,8 +307,8 @@ class PriorityQueueProxy(QueueProxy[T]):
     not in the queue then; equal items come out in the order in which they were put.
     """
 
-    _typeid = "PriorityQueue"
-    _order = PRIORITY
+    _typeid_ = "PriorityQueue"
+    _order_ = PRIORITY
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item where it belongs. See the class for its cost, else as ``Queue.put``."""
@@ -332,7 +333,7 @@ class SimpleQueueProxy(_QueueBase[T]):
     ``timeout`` of ``put`` are accepted and ignored.
     """
 
-    _typeid = "SimpleQueue"
+    _typeid_ = "SimpleQueue"
     _exposed_ = ("empty", "get", "get_nowait", "put", "put_nowait", "qsize")
 
 

@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from multihost.proxies.base import NativeProxy, value_of
+from multihost.proxies.base import value_of
+from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import set as ops
 
 __all__ = ["SetProxy"]
@@ -43,7 +44,7 @@ class SetProxy(NativeProxy, Generic[T]):
     member.
     """
 
-    _typeid = "set"
+    _typeid_ = "set"
     _exposed_ = (
         "__and__",
         "__contains__",

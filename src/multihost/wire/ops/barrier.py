@@ -20,7 +20,6 @@ __all__ = [
     "Arrival",
     "arrive",
     "abort",
-    "reap",
     "create",
     "finish_action",
     "state",
@@ -141,8 +140,3 @@ def state(handle: Handle) -> tuple[int, bool]:
     if arrived is None:
         raise object_gone(handle, "barrier/state")
     return int(arrived), broken != b""
-
-
-def reap(handle: Handle) -> None:
-    """Break the barrier if an arrived party is dead. May be repeated. 1 round trip."""
-    _reap.run_idempotent(handle, b"", b"1")

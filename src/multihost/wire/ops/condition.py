@@ -14,7 +14,6 @@ from multihost.wire.session import Handle
 from multihost.wire.wait import run_or_undo, run_to_completion, token_pop, wait
 
 __all__ = [
-    "reap",
     "create",
     "enqueue",
     "confirm_reacquired",
@@ -93,8 +92,3 @@ def waiting_count(handle: Handle) -> int:
 def notify(handle: Handle, count: int) -> None:
     """Wake up to ``count`` waiters. 1 round trip."""
     run_to_completion(handle, (_notify, (b"%d" % count,)))
-
-
-def reap(handle: Handle) -> None:
-    """Forget dead waiters, and hand their notifications on. May be repeated. 1 round trip."""
-    _reap.run_idempotent(handle, b"", b"1")

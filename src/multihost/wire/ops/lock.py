@@ -25,7 +25,6 @@ from multihost.wire.wait import token_pop, wait
 __all__ = [
     "LockHold",
     "acquire",
-    "reap",
     "create",
     "force_release",
     "holder",
@@ -253,8 +252,3 @@ def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:
     """Return the fencing token, the holder, and the number of waiters."""
     fence, holder, count = handle.link.execute(b"HMGET", handle.keys.data, FENCE, HOLDER, WAITERS)
     return fence, holder, count
-
-
-def reap(handle: Handle) -> None:
-    """Release the lock of a dead holder, and forget dead waiters. May be repeated. 1 round trip."""
-    _reap.run_idempotent(handle, b"", b"1")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
+from multihost.wire.ops import kinds
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.script import Script
@@ -20,9 +23,11 @@ __all__ = [
     "lease_left",
     "memory",
     "names",
+    "sweep",
 ]
 
 _delete = Script("object/delete")
+_sweep = Script("object/sweep")
 
 GONE = ReplyError("GONE the object does not exist")
 
@@ -58,8 +63,9 @@ def attach(
 
     They may differ from ``detail`` unless that is ``explicit``. Raises as :func:`create`.
     """
-    # As in the names of a partition: protocol, codec, type, parameters.
-    kind = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip().encode()
+    # What the object itself stores, and the entry of its name: protocol, codec, type, parameters.
+    entry = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip()
+    kind = f"{kinds.stored(typeid)}\n{entry}".encode()
     answer = script.run_once(
         handle,
         handle.keys.name or b"",
@@ -128,6 +134,14 @@ def delete(handle: Handle) -> bool:
         return False
     without_flag(handle, answer)
     return True
+
+
+def sweep(handle: Handle, entry: bytes, in_flight: Sequence[bytes]) -> int:
+    """Remove the remaining keys of an object that does not exist, and its name if ``entry`` is what
+    is stored under it; return how many keys and names were removed. ``in_flight`` are the in-flight
+    lists of consumers that may remain. 1 round trip.
+    """
+    return int(_sweep.run_idempotent(handle, handle.keys.name or b"", entry, *in_flight))
 
 
 def lease_left(handle: Handle) -> float | None:

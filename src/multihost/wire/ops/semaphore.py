@@ -20,7 +20,6 @@ from multihost.wire.wait import Call, run_or_undo, run_to_completion, token_pop,
 __all__ = [
     "HeldPermits",
     "acquire",
-    "reap",
     "create",
     "free_and_initial",
     "free_permits",
@@ -214,10 +213,3 @@ def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
         int(found.get(WAITERS, 0)),
         list(zip(infos, counts.values(), strict=True)),
     )
-
-
-def reap(handle: Handle) -> None:
-    """Return the permits of dead sessions, and forget dead waiters. May be repeated. 1 round
-    trip.
-    """
-    _reap.run_idempotent(handle, b"", b"1")

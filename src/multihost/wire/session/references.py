@@ -23,7 +23,7 @@ from multihost.wire.script import Script
 __all__ = ["References", "ReleaseRemote"]
 
 RENEWED_PER_CALL = 200
-RELEASED_PER_TURN = 500
+RELEASED_PER_TURN = 1000
 CHECKED_PER_TURN = 500
 
 _renew = Script("object/renew")
@@ -81,6 +81,11 @@ class References:
         return ident in self._live
 
     # any thread
+
+    def keys_of(self, ident: str) -> Keys | None:
+        """Return the keys of an object that this process refers to: they need not be made again."""
+        reference = self._live.get(ident)
+        return None if reference is None else reference.keys
 
     def add_created(self, keys: Keys) -> None:
         """Record an object that this process created; no other process can know of it yet."""

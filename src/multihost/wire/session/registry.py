@@ -17,13 +17,16 @@ from typing import Any, NamedTuple
 
 from multihost.errors import AddressUnknown
 from multihost.wire.address import EMBEDDED, Address, Credentials, parse
+from multihost.wire.keys import names
 from multihost.wire.link import Link
+from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
 
 __all__ = [
     "URL_VARIABLE",
     "Origin",
+    "connect",
     "embedded_credentials",
     "find",
     "inherited_credentials",
@@ -91,6 +94,20 @@ def reconnect_timeout_for(address: Address) -> float:
     does not come back.
     """
     return 0.0 if address.is_embedded and address.scheme == "unix" else 10.0
+
+
+def connect(link: Link, namespace: str) -> None:
+    """Connect, and check that the server is fit and grants access to the namespace. 2 round trips.
+
+    Closes the link and raises LinkError, AccessDenied or ServerUnfit if not.
+    """
+    try:
+        link.connect()
+        if not link.address.is_embedded:
+            check_server(link, names(namespace, 0))
+    except BaseException:
+        link.close_now()
+        raise
 
 
 # -- the sessions of this process

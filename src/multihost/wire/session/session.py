@@ -89,7 +89,8 @@ class Session:
 
     def handle(self, ident: str) -> Handle:
         """Return a new handle of an object."""
-        return Handle(self, Keys(self.namespace, ident))
+        keys = self.references.keys_of(ident)
+        return Handle(self, Keys(self.namespace, ident) if keys is None else keys)
 
     def ensure_registered(self, keys: Keys) -> None:
         """Register this process as alive, before it holds or waits for the object.

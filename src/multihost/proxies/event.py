@@ -1,0 +1,60 @@
+"""Event."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from multihost.proxies.acquirer import seconds_to_wait
+from multihost.proxies.native import NativeProxy
+from multihost.wire.ops import event as ops
+
+__all__ = ["EventProxy", "EventStatistics"]
+
+
+class EventStatistics(NamedTuple):
+    """State of an event."""
+
+    typeid: str
+    name: str | None
+    is_set: bool
+
+
+class EventProxy(NativeProxy):
+    """A flag that processes on many hosts can wait for.
+
+    >>> stop = manager.Event("stop")
+    >>> stop.wait(timeout=10)
+
+    **Cost**: one round trip a call; ``wait()`` two and the wait, if it is not set.
+    **If the holder dies**: nothing holds an event.
+    **Differs from multiprocessing**: nothing.
+    """
+
+    _typeid_ = "Event"
+    _exposed_ = ("is_set", "set", "clear", "wait")
+
+    def is_set(self) -> bool:
+        """Whether the event is set. 1 round trip."""
+        return ops.is_set(self._handle)
+
+    def set(self) -> None:
+        """Set the event and wake all who wait. 1 round trip."""
+        ops.put(self._handle)
+
+    def clear(self) -> None:
+        """Reset the event. 1 round trip."""
+        ops.clear(self._handle)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the event is set, up to ``timeout`` seconds (None: for ever); whether it was.
+
+        It was also if it was cleared at once. Raises ObjectGone, LinkLost.
+        """
+        return ops.wait_until_set(self._handle, seconds_to_wait(timeout))
+
+    def statistics(self) -> EventStatistics:  # type: ignore[override]
+        """Whether the event is set. 1 round trip."""
+        return EventStatistics(self._typeid_, self._name, self.is_set())
+
+    def _show(self) -> str:
+        return f"<Event {self._token.ident}: {'set' if self.is_set() else 'unset'}>"

@@ -1,0 +1,67 @@
+"""Namespace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multihost.proxies.native import NativeProxy
+from multihost.wire.ops import namespace as ops
+
+__all__ = ["NamespaceProxy"]
+
+
+class NamespaceProxy(NativeProxy):
+    """Attributes that processes on many hosts share.
+
+    >>> ns = manager.Namespace(x=10, y="hello")
+    >>> ns._z = 12.3  # stays with this proxy
+    >>> print(ns)
+    Namespace(x=10, y='hello')
+
+    A name that starts with an underscore belongs to the proxy, every other one to the shared
+    object. So what other proxies call ``name``, ``delete()`` and ``statistics()`` is ``_name``,
+    ``_delete()`` and ``_statistics()`` here.
+
+    **Cost**: one round trip for each access.
+    **If the holder dies**: nothing happens to a namespace while another process or a container
+    holds it.
+    **Differs from multiprocessing**: nothing.
+    """
+
+    _typeid_ = "Namespace"
+    _exposed_ = ("__getattribute__", "__setattr__", "__delattr__")
+
+    def __getattribute__(self, name: str) -> Any:
+        if name[:1] == "_":
+            return object.__getattribute__(self, name)
+        handle = self._handle
+        value = ops.get(handle, name)
+        if value is None:
+            raise AttributeError(
+                f"'Namespace' object has no attribute '{name}'", name=name, obj=self
+            )
+        return handle.codec.load(value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name[:1] == "_":
+            object.__setattr__(self, name, value)
+        else:
+            ops.put(self._handle, name, self._handle.codec.dump(value))
+
+    def __delattr__(self, name: str) -> None:
+        if name[:1] == "_":
+            object.__delattr__(self, name)
+        elif not ops.delete(self._handle, name):
+            raise AttributeError(
+                f"'Namespace' object has no attribute '{name}'", name=name, obj=self
+            )
+
+    def _length(self) -> int:
+        return len(ops.attributes(self._handle))
+
+    def _getvalue(self) -> Any:
+        from multiprocessing.managers import Namespace
+
+        codec = self._handle.codec
+        found = ops.attributes(self._handle)
+        return Namespace(**{name: codec.load(value) for name, value in found.items()})

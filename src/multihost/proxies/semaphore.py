@@ -1,0 +1,120 @@
+"""Semaphore and BoundedSemaphore."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+from multihost.proxies.acquirer import AcquirerProxy, seconds_to_wait
+from multihost.proxies.native import NativeProxy
+from multihost.wire.ops import semaphore as ops
+from multihost.wire.session.registration import SessionInfo
+
+__all__ = ["BoundedSemaphoreProxy", "SemaphoreProxy", "SemaphoreStatistics"]
+
+
+class SemaphoreStatistics(NamedTuple):
+    """What the server knows of a semaphore. ``holders`` tells how many permits each process has."""
+
+    typeid: str
+    name: str | None
+    permits: int
+    holders: dict[tuple[str | None, int | None], int]
+    waiters: int
+
+
+class SemaphoreProxy(NativeProxy, AcquirerProxy):
+    """A number of permits that processes on many hosts share.
+
+    >>> gpu = manager.Semaphore("gpu", 2)
+    >>> with gpu:
+    ...     pass
+
+    Whoever waits gets a permit in the order of arrival.
+
+    **Cost**: one round trip for ``acquire()`` of a free permit and for ``release()``; two and the
+    wait if none is free. Nothing while permits are held.
+    **If the holder dies**: the permits of a killed process come back as a :class:`LockProxy` does,
+    but never more than the initial value; those of one that ends in order stay taken, for programs
+    use semaphores as signals.
+    **Differs from multiprocessing**: a killed holder takes no permit along; ``release(n)`` and
+    ``locked()`` exist.
+    """
+
+    _typeid_ = "Semaphore"
+    _exposed_ = ("acquire", "release", "locked", "__enter__", "__exit__")
+    _bounded: ClassVar = False
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take a permit, within ``timeout`` seconds (None: for ever); whether there was one.
+
+        A timeout of zero and less tries once. Raises ValueError for a timeout without blocking,
+        OverflowError for one that is too large, ObjectGone, LinkLost.
+        """
+        if timeout is not None:
+            if not blocking:
+                raise ValueError("can't specify timeout for non-blocking acquire")
+            timeout = seconds_to_wait(timeout)
+            blocking = timeout != 0
+        return ops.acquire(self._handle, self._account(), bool(blocking), timeout)
+
+    def release(self, n: int = 1) -> None:
+        """Give ``n`` permits back, or add new ones. Raises ValueError for n < 1, LeaseLost if this
+        process lost those that it had, ObjectGone.
+        """
+        if n < 1:
+            raise ValueError("n must be one or more")
+        if not ops.release(self._handle, self._account(), n):
+            raise ValueError("Semaphore released too many times")
+
+    def locked(self) -> bool:
+        """Whether no permit is free. 1 round trip."""
+        return ops.free_permits(self._handle) <= 0
+
+    @property
+    def fencing_token(self) -> int:
+        """The number of the permit that this process took last: larger for every later one. No
+        round trip. Raises RuntimeError without a permit, LeaseLost.
+        """
+        account = self._account()
+        if not account.count:
+            raise RuntimeError("only who holds a permit has a fencing token")
+        if account.lost:
+            raise account.lease_lost("fencing_token")
+        return account.fence
+
+    def statistics(self) -> SemaphoreStatistics:  # type: ignore[override]
+        """Free permits, and who has the others. 2 round trips."""
+        free, waiters, accounts = ops.state(self._handle)
+        holders: dict[tuple[str | None, int | None], int] = {}
+        for packed, count in accounts:
+            note = SessionInfo.unpack(packed) if packed else None
+            who = note and note.host, note and note.pid
+            holders[who] = holders.get(who, 0) + count
+        return SemaphoreStatistics(self._typeid_, self._name, free, holders, waiters)
+
+    def _account(self) -> ops.HeldPermits:
+        return ops.held_permits(self._handle, self._bounded)
+
+    def _show(self) -> str:
+        return f"<{self._typeid_} {self._token.ident}: value={self._value()}>"
+
+    def _value(self) -> str:
+        return str(ops.free_permits(self._handle))
+
+
+class BoundedSemaphoreProxy(SemaphoreProxy):
+    """A :class:`SemaphoreProxy` that refuses to have more permits than it began with.
+
+    >>> pool = manager.BoundedSemaphore("connections", 5)
+
+    **Cost**: as :class:`SemaphoreProxy`.
+    **If the holder dies**: its permits come back, also if its process ends in order.
+    **Differs from multiprocessing**: a dead holder takes no permit along.
+    """
+
+    _typeid_ = "BoundedSemaphore"
+    _bounded = True
+
+    def _value(self) -> str:
+        free, initial = ops.free_and_initial(self._handle)
+        return f"{free}/{initial}"
