@@ -32,7 +32,7 @@ from multihost.wire.link import (
     watch_and_execute,
 )
 from multihost.wire.replies import ReplyError, to_exception
-from multihost.wire.script.header import ArityError, Header, parse
+from multihost.wire.script.header import ArityError, Header, arity, parse
 from multihost.wire.script.source import Source, expand
 from multihost.wire.script.staged import is_too_long, run_staged
 
@@ -121,8 +121,8 @@ class Script:
         return self.header.passed_keys
 
     @_Cached
-    def _fixed_args(self) -> int:
-        return self.header.fixed_args
+    def _numbers_of_args(self) -> range:
+        return arity(self.header.passed_args)
 
     @_Cached
     def _evalsha(self) -> bytes:
@@ -275,8 +275,8 @@ class Script:
         """Return the prefix of calls with that many arguments, and store it with the target. Raises
         ArityError if the script takes another number: here the check costs a hot call nothing.
         """
-        if args != self._fixed_args:
-            self.header.check_args(args)
+        if args not in self._numbers_of_args:
+            self.header.check_args(args)  # raises
         names, keys = self._key_names, target.keys
         if self._writes:
             start = b"*%d\r\n%b" % (4 + len(names) + args, self._evalsha)
