@@ -43,7 +43,7 @@ class Entries:
     __slots__ = ("fields", "originals", "values")
 
     def __init__(self, handle: Handle, entries: Mapping[Any, Any]) -> None:
-        self.fields, self.originals = handle.codec.spelled_fields(entries)
+        self.fields, self.originals = handle.codec.canonical_fields(entries)
         self.values = handle.codec.dump_many(list(entries.values()))
 
     def args(self) -> list[bytes]:
