@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
-from typing import Any, Generic, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, SupportsIndex, TypeVar, overload
 
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
@@ -51,7 +51,13 @@ def normal_slice(where: slice) -> slice:
     return slice(start, stop, None if step == 1 else step)
 
 
-class ListProxy(NativeProxy, Generic[T]):
+if TYPE_CHECKING:
+    Base = MutableSequence
+else:  # which is registered as one, below, and inherits nothing
+    Base = Generic
+
+
+class ListProxy(NativeProxy, Base[T]):
     """A list that processes on many hosts share.
 
     >>> l = manager.list([3, 1])
@@ -177,11 +183,11 @@ class ListProxy(NativeProxy, Generic[T]):
     def __rmul__(self, times: SupportsIndex) -> list[T]:
         return self.copy().__rmul__(times)
 
-    def __iadd__(self, values: Iterable[T]) -> ListProxy[T]:
+    def __iadd__(self, values: Iterable[T]) -> Self:
         self.extend(values)
         return self
 
-    def __imul__(self, times: SupportsIndex) -> ListProxy[T]:
+    def __imul__(self, times: SupportsIndex) -> Self:
         [].__imul__(times)  # raises what a list raises for a bad number
         ops.multiply(self._handle, operator.index(times))
         return self

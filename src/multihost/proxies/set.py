@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
@@ -27,7 +27,13 @@ def _frozen(member: object) -> object:
     return member
 
 
-class SetProxy(NativeProxy, Generic[T]):
+if TYPE_CHECKING:
+    Base = MutableSet
+else:  # which is registered as one, below, and inherits nothing
+    Base = Generic
+
+
+class SetProxy(NativeProxy, Base[T]):
     """A set that processes on many hosts share.
 
     >>> s = manager.set("abc")
@@ -206,25 +212,25 @@ class SetProxy(NativeProxy, Generic[T]):
     def __rxor__(self, other: AbstractSet[Any]) -> AbstractSet[Any]:
         return other ^ self.copy() if _is_set(other) else NotImplemented
 
-    def __iand__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+    def __iand__(self, other: Any) -> Self:  # type: ignore[misc]
         if not _is_set(value_of(other)):
             return NotImplemented
         self.intersection_update(other)
         return self
 
-    def __ior__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]
         if not _is_set(value_of(other)):
             return NotImplemented
         self.update(other)
         return self
 
-    def __isub__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+    def __isub__(self, other: Any) -> Self:  # type: ignore[misc]
         if not _is_set(value_of(other)):
             return NotImplemented
         self.difference_update(other)
         return self
 
-    def __ixor__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+    def __ixor__(self, other: Any) -> Self:  # type: ignore[misc]
         if not _is_set(value_of(other)):
             return NotImplemented
         self.symmetric_difference_update(other)
