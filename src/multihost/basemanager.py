@@ -1,34 +1,33 @@
-"""What every manager is: states, a connection, registered types, and what serves them."""
+"""What all managers have: states, names, and registered types."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from multiprocessing import ProcessError, current_process, get_context, util
+from multiprocessing import ProcessError, get_context, util
 from multiprocessing.managers import RemoteError
-from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from multihost.embedded import EmbeddedServer
-from multihost.errors import HostLost, ManagerClosed, MultihostError
+from multihost.errors import HostLost, MultihostError
 from multihost.proxies.base import AutoProxy, BaseProxy, Token, receive_token
 from multihost.proxies.hosted_native import make_proxy
 from multihost.proxies.native import NativeProxy
-from multihost.serving.process import HostProcess, Server, Settings, start_process
-from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
-from multihost.wire.keys import check_name, check_namespace, names
-from multihost.wire.link import Link
+from multihost.runtime import Runtime, Settings
+from multihost.serving.process import Server, start_process
+from multihost.wire.address import Place
+from multihost.wire.identity import named, new_unnamed
+from multihost.wire.keys import check_name, check_namespace
 from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
 from multihost.wire.rpc.client import HostDied, HostNotFound
 from multihost.wire.session import Handle, Session, registry
-from multihost.wire.values.codec import Codec, Serializer
+from multihost.wire.values.codec import Serializer
 
 __all__ = ["DEFAULT_NAMESPACE", "LEASE", "TIMEOUT", "BaseManager"]
 
@@ -59,6 +58,8 @@ class BaseManager:
     _native_types: ClassVar[frozenset[str]] = frozenset()
     _name_first = False
     _Server = Server
+    _process: Any = None  # that this manager started to host objects
+    _host: str | None = None  # the ident of the host to create objects at, once it is known
 
     def __init__(
         self,
@@ -76,37 +77,16 @@ class BaseManager:
             raise ValueError(
                 f"lease and timeout are positive numbers of seconds, not {lease!r} and {timeout!r}"
             )
-        registry.serializer_of(serializer)  # refuses a bad one
-        self._server_address: Address | None = None
-        self._listen_address: Place | None = None
-        credentials = Credentials()
-        if isinstance(address, str) and "://" in address:
-            self._server_address, credentials = parse(address)
-        elif address is not None:
-            self._listen_address = checked_place(address)
-        self._address_argument = address
-        self._configure(
+        registry.serializer_of(serializer)  # raises for a bad one
+        self.runtime = Runtime.at(
+            address,
             Settings(serializer, check_namespace(namespace), lease, timeout),
-            credentials,
             bytes(authkey) if authkey is not None else None,
         )
+        # For proxies that are made by hand, as with multiprocessing.
+        self._serializer, self._authkey = serializer, self.runtime.authkey
         self._ctx = ctx or get_context()
         self._shutdown_timeout = shutdown_timeout
-
-    def _configure(
-        self, settings: Settings, credentials: Credentials, authkey: bytes | None
-    ) -> None:
-        self._settings = settings
-        self._serializer = settings.serializer
-        self._credentials = credentials
-        self._explicit_authkey = authkey
-        self._authkey = AuthenticationString(authkey or bytes(current_process().authkey))
-        self._server: EmbeddedServer | None = None
-        self._session: Session | None = None
-        self._started: HostProcess | None = None
-        self._process: Any = None
-        self._host: str | None = None
-        self._state: Literal["initial", "started", "shut down"] = "initial"
 
     # states
 
@@ -123,24 +103,24 @@ class BaseManager:
         self._check_new()
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        served = self._hosted_types()
-        address, credentials, patience = self._resolve_server()
+        initialize = None if initializer is None else functools.partial(initializer, *initargs)
+        types, runtime, host = self._hosted_types(), self.runtime, None
+        runtime.start_server()
         try:
-            if served:
-                self._started = start_process(
-                    self, served, address, credentials, initializer, tuple(initargs)
+            if types:
+                host = start_process(
+                    self._ctx, type(self).__name__, runtime, types, self._natives_on, initialize
                 )
-                self._process, self._host, _ = self._started
-            self._open(
-                Link(
-                    address, credentials, timeout=self._settings.timeout, reconnect_timeout=patience
-                )
-            )
+            runtime.open(host and functools.partial(host.end, self._shutdown_timeout))
         except BaseException:
-            self._abort_start()
+            if host is not None:
+                host.end(0.0)
+            runtime.abort()
             raise
-        if initializer is not None and not served:
-            initializer(*initargs)
+        if host is not None:
+            self._process, self._host, _ = host
+        elif initialize is not None:
+            initialize()
 
     def connect(self) -> None:
         """Connect to the server of the address. 2 round trips, once for each manager.
@@ -149,95 +129,22 @@ class BaseManager:
         permission, and ServerUnfit if it is too old or may evict data.
         """
         self._check_new()
-        if self._server_address is not None:
-            address = self._server_address
-            self._sign()
-        elif self._listen_address is not None:
-            address, self._credentials = registry.embedded_credentials(
-                url_of(self._listen_address), self._authkey
-            )
-        else:
-            raise ValueError("connect() needs the address of a server: give a URL, or use start()")
-        patience = registry.reconnect_timeout_for(address)
-        self._open(
-            Link(
-                address,
-                self._credentials,
-                timeout=self._settings.timeout,
-                reconnect_timeout=patience,
-            )
-        )
-
-    def _resolve_server(self) -> tuple[Address, Credentials, float]:
-        """Where the server is, which is started if it is a private one."""
-        if self._server_address is not None:
-            self._sign()
-            return (
-                self._server_address,
-                self._credentials,
-                registry.reconnect_timeout_for(self._server_address),
-            )
-        authkey = bytes(self._authkey)
-        self._server = EmbeddedServer(
-            lambda url: registry.embedded_credentials(url, authkey)[1].password,
-            listen=self._listen_address,
-        )
-        address, self._credentials = registry.embedded_credentials(self._server.address, authkey)
-        return address, self._credentials, 0.0
-
-    def _sign(self) -> None:
-        if self._explicit_authkey is not None:
-            self._credentials = self._credentials._replace(authkey=self._explicit_authkey)
-
-    def _open(self, link: Link) -> None:
-        try:
-            link.connect(names(self._settings.namespace, 0))
-        except BaseException:
-            link.close_now()
-            raise
-        settings = self._settings
-        codec = Codec(self._credentials.authkey, registry.serializer_of(self._serializer))
-        session = Session(link, settings.namespace, codec, settings.lease)
-        session.origin = registry.Origin(
-            str(link.address),
-            settings.namespace,
-            settings.lease,
-            settings.timeout,
-            codec.ident,
-            self._serializer,
-        )
-        self._session = session
-        self._state = "started"
-        registry.register(self._session, self._credentials)
-        self._pid = os.getpid()
-        self._finalizer = util.Finalize(
-            self,
-            _shutdown,
-            (self._session, self._server, self._pid, True, *self._close()),
-            exitpriority=0,
-        )
-
-    def _abort_start(self) -> None:
-        """What has begun to start ends."""
-        if self._started is not None:
-            self._started.end(0.0)
-        if self._server is not None:
-            self._server.stop()
-        self._started = self._process = self._server = None
+        self.runtime.connect()
 
     def _check_new(self) -> None:
-        if self._state == "started":
+        if self.runtime.state == "started":
             raise ProcessError("Already started server")
-        if self._state == "shut down":
+        if self.runtime.state == "shut down":
             raise ProcessError("Manager has shut down")
 
     def get_server(self) -> Server:
-        """What serves the registered types in this process: ``get_server().serve_forever()``.
+        """Return what serves the registered types in this process:
+        ``get_server().serve_forever()``.
 
         Without a URL its private server listens from now on.
         """
         self._check_new()
-        return self._Server(self)
+        return self._Server(self.runtime.copy(), self._hosted_types(), self._natives_on)
 
     def shutdown(self) -> None:
         """Delete what this manager made without a name, and end its processes. A second time does
@@ -246,13 +153,7 @@ class BaseManager:
         Proxies of this process raise :class:`~multihost.ManagerClosed` from then on. Named objects
         stay, unless they were on the private server or in the process that served them.
         """
-        if self._state == "started":
-            self._state = "shut down"
-            self._finalizer.cancel()  # in a forked child it would do nothing
-            _shutdown(self._session, self._server, self._pid, False, *self._close())
-
-    def _close(self) -> tuple[HostProcess | None, float]:
-        return self._started, self._shutdown_timeout
+        self.runtime.close()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process that serves has ended, if there is one."""
@@ -266,23 +167,12 @@ class BaseManager:
         """Where the server is, in the form that was given: its URL, without user name and password,
         its ``(host, port)`` or its socket path; None before ``start()`` if none was given.
         """
-        if self._session is None:
-            return (
-                str(self._server_address)
-                if self._server_address is not None
-                else self._address_argument
-            )
-        where = self._session.link.address
-        if self._listen_address is None:
-            return str(where)
-        if isinstance(self._listen_address, str):
-            return self._listen_address
-        return self._listen_address[0] or "0.0.0.0", where.port  # noqa: S104 - said, not done
+        return self.runtime.place
 
     def __enter__(self) -> Self:
-        if self._state == "initial":
+        if self.runtime.state == "initial":
             self.start()
-        if self._state != "started":
+        if self.runtime.state != "started":
             raise ProcessError("Manager has shut down")
         return self
 
@@ -355,24 +245,33 @@ class BaseManager:
             if typeid not in self._native_types
         }
 
-    def _is_native(self, typeid: str) -> bool:
-        return typeid in self._native_types
+    @classmethod
+    def _natives_on(cls, runtime: Runtime) -> dict[str, Callable[..., BaseProxy]]:
+        """Return the factories of native types on an open runtime: what a host needs.
+
+        No constructor is called: that of a subclass may take other arguments.
+        """
+        manager = cls.__new__(cls)
+        manager.runtime = runtime
+        return {typeid: getattr(manager, typeid) for typeid in cls._native_types}
 
     def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> tuple[Token, Any]:
         """Create an object where it is served; what to make a proxy of."""
-        session = self._open_session()
+        session = self.runtime.session
         answer = session.codec.load(self._create_on_host(typeid, args, kwds)[1:])
         if answer[0] != results.PROXY:
             raise _failure(session, answer)
         return receive_token(session, answer)
 
-    def _proxy(self, token: Token, exposed: Any) -> BaseProxy:
-        """Return a proxy of an object of a registered type that a call has returned."""
-        return make_proxy(self._registry[token.typeid][-1], exposed, token, self)
+    # No docstring: a name without underscore for the proxies, not for users.
+    def proxy_of(self, token: Token, exposed: Any) -> BaseProxy | None:
+        # Return a proxy of an object that a call returned; None if its type is not registered.
+        entry = self._registry.get(token.typeid)
+        return None if entry is None else make_proxy(entry[-1], exposed, token, self)
 
     def _create_on_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
         """Ask the process that this manager started, else one that serves the type."""
-        session = self._open_session()
+        session = self.runtime.session
         tried, deadline = None, time.monotonic() + session.link.reconnect_timeout
         while True:
             host = self._host
@@ -403,43 +302,37 @@ class BaseManager:
 
     def _is_serving(self) -> bool:
         """Whether the process runs that this manager started; only its parent knows."""
-        return os.getpid() == self._pid and bool(self._process.is_alive())
+        return os.getpid() == self.runtime.pid and bool(self._process.is_alive())
 
     # objects
 
     def names(self) -> list[str]:
         """The names of all named objects, sorted. 1 round trip, O(names)."""
-        return sorted(object_ops.names(self._open_session()))
+        return sorted(object_ops.names(self.runtime.session))
 
     def delete(self, name: str) -> bool:
         """Delete the object of that name; whether there was one. 1 round trip, 2 for one that a
         process hosts. Its proxies raise ObjectGone.
         """
-        handle = self._open_session().handle("n:" + check_name(name))
+        handle = self.runtime.session.handle(named(check_name(name)))
         host = hosted_ops.host_of(handle)
         deleted = object_ops.delete(handle)
         if host is not None:
             with contextlib.suppress(HostNotFound, HostDied, MultihostError):
-                results.request(self._open_session(), host, "delete", name)
+                results.request(self.runtime.session, host, "delete", name)
         return deleted
 
     def _number_of_objects(self) -> int:
         """How many objects there are in the namespace. O(keys of the server), for tests."""
-        return len(object_ops.everything(self._open_session()))
+        return len(object_ops.everything(self.runtime.session))
 
     def _debug_info(self) -> str:
         """What is known of the objects in the namespace. O(keys of the server), for tests."""
-        session = self._open_session()
+        session = self.runtime.session
         return "\n".join(
             f"  {ident}:       lease={lease}\n    {what}"
             for ident, (what, lease) in sorted(object_ops.everything(session).items())
         )
-
-    def _open_session(self) -> Session:
-        if self._state == "shut down":
-            raise ManagerClosed("the manager has shut down: create another one")
-        assert self._session is not None, "server not yet started"
-        return self._session
 
     def _create_object(
         self,
@@ -452,8 +345,8 @@ class BaseManager:
 
         ``create`` may tell the parameters of an object that was there.
         """
-        session = self._open_session()
-        ident = "u:" + secrets.token_urlsafe(16) if name is None else "n:" + check_name(name)
+        session = self.runtime.session
+        ident = new_unnamed() if name is None else named(check_name(name))
         handle = session.handle(ident)
         there = create(handle)
         if isinstance(there, str):
@@ -461,33 +354,6 @@ class BaseManager:
         if name is None:
             session.created(handle.keys)
         return proxytype(handle, Token(proxytype._typeid_, ident, detail, session.origin), self)
-
-
-def _shutdown(
-    session: Session | None,
-    server: EmbeddedServer | None,
-    pid: int,
-    forgotten: bool,
-    served: HostProcess | None,
-    timeout: float,
-) -> None:
-    """End a manager: in its own process for everyone, in a forked child only there.
-
-    One that was forgotten, at the end of the process or before, was not told to delete what other
-    processes may hold.
-    """
-    assert session is not None
-    if served is not None and os.getpid() == pid:
-        served.end(timeout)
-    registry.unregister(session)
-    if server is None and forgotten:
-        session.close_at_exit()
-    elif server is None:
-        session.close()
-    else:
-        session.close_now()
-        if os.getpid() == pid:
-            server.stop()
 
 
 def _failure(session: Session, answer: Any) -> BaseException:

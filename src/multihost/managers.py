@@ -47,8 +47,7 @@ from multihost.proxies.semaphore import (
 from multihost.proxies.set import SetProxy
 from multihost.proxies.value import ValueProxy
 from multihost.serving.process import Server
-from multihost.wire.address import Credentials, parse
-from multihost.wire.link import Link, from_client
+from multihost.wire.address import parse
 from multihost.wire.ops import array as array_ops
 from multihost.wire.ops import barrier as barrier_ops
 from multihost.wire.ops import condition as condition_ops
@@ -57,11 +56,11 @@ from multihost.wire.ops import event as event_ops
 from multihost.wire.ops import list as list_ops
 from multihost.wire.ops import lock as lock_ops
 from multihost.wire.ops import namespace as namespace_ops
-from multihost.wire.ops import queue as queue_ops
 from multihost.wire.ops import semaphore as semaphore_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
-from multihost.wire.ops.taking import QueueSettings
+from multihost.wire.ops.queue import admin as queue_admin
+from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from multihost.wire.session import registry
 from multihost.wire.values.codec import Serializer
 
@@ -261,7 +260,7 @@ class SyncManager(BaseManager):
             raise TypeError(
                 f"Condition() takes the proxy of a Lock or an RLock, not {type(lock).__name__}"
             )
-        if lock is not None and handle_of(lock).session is not self._open_session():
+        if lock is not None and handle_of(lock).session is not self.runtime.session:
             raise ValueError("a condition and its lock are of one manager")
         which, reference = lock_of_condition(lock)
         return self._create_object(
@@ -331,11 +330,11 @@ class SyncManager(BaseManager):
         """A shared queue without a size: ``SimpleQueue()``, ``SimpleQueue("name")``. 1 round
         trip.
         """
-        terms = QueueSettings(0, "f", 0)
+        terms = QueueSettings(0, FIFO, 0)
         return self._create_object(
             SimpleQueueProxy,
             name,
-            lambda handle: queue_ops.create(handle, "SimpleQueue", terms, (True, True)),
+            lambda handle: queue_admin.create(handle, "SimpleQueue", terms, (True, True)),
             "0 0",
         )
 
@@ -385,7 +384,7 @@ class SyncManager(BaseManager):
         return self._create_object(
             proxytype,
             name,
-            lambda handle: queue_ops.create(handle, proxytype._typeid_, terms, explicit),
+            lambda handle: queue_admin.create(handle, proxytype._typeid_, terms, explicit),
             f"{terms.maxsize} {terms.max_deliveries}",
         )
 
@@ -460,7 +459,4 @@ class RedisManager(SyncManager):
         elif client is None:
             self.start()
         else:
-            address, opener = from_client(client)
-            if authkey is not None:
-                self._credentials = Credentials(authkey=bytes(authkey))
-            self._open(Link(address, self._credentials, timeout=timeout, connector=opener))
+            self.runtime.open_like(client, authkey)

@@ -56,7 +56,7 @@ def be_client(number: int, url: str) -> None:
 def connected_here(m: RedisManager) -> list[bytes]:
     return [
         line
-        for line in m._session.link.execute_raw(b"CLIENT", b"LIST").splitlines()  # type: ignore[union-attr]
+        for line in m.runtime.session.link.execute_raw(b"CLIENT", b"LIST").splitlines()  # type: ignore[union-attr]
         if b"name=multihost" in line
     ]
 
@@ -157,7 +157,7 @@ def test_ten_thousand_proxies_live(fresh_server: Server) -> None:
 
 def renewals(m: RedisManager) -> list[bool]:
     """Grows whenever everything was renewed."""
-    session = m._session
+    session = m.runtime.session
     assert session is not None
     renew, done = session.renew, list[bool]()
 

@@ -94,7 +94,7 @@ def test_everything_ends_with_it() -> None:
     shared["lock"].acquire()
     pool = Pool(2, manager=manager, context=FORK)
     pool.map(work.double, range(4), 1)
-    host, server = manager._process.pid, manager._server.pid
+    host, server = manager._process.pid, manager.runtime.embedded.pid
     workers = [process.pid for process in pool._pool]
     with Crew(2, in_child, shared) as crew:
         endings = Endings(

@@ -24,7 +24,7 @@ def lose(server: AnyServer, proxy: Any, *parts: str) -> None:
 
 def begin_only(manager: RedisManager, name: str, inner: Any) -> Any:
     """A container was about to be made, and whoever makes it was killed."""
-    handle = manager._session.handle("n:" + name)
+    handle = manager.runtime.session.handle("n:" + name)
     ownership.retain(handle, [handle.codec.dump(inner)])
     return handle
 

@@ -216,8 +216,8 @@ def test_an_object_that_found_another_owner(
         garbage = [each for each in late(session, "unkept") if each.ident == ident]
         # Whoever still has a proxy stores it, also under the name of the owner that was lost.
         name = "lost-owner" if leave is LITTER["unkept"][0] else f"finder of {leave.__name__}"
-        proxy = manager._session.handle(ident)
-        inner = ListProxy(proxy, Token("list", ident, "", manager._session.origin))
+        proxy = manager.runtime.session.handle(ident)
+        inner = ListProxy(proxy, Token("list", ident, "", manager.runtime.session.origin))
         manager.dict(name)["x"] = inner
         list(remove(session, garbage))
         collect(session)

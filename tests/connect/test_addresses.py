@@ -273,7 +273,7 @@ def test_without_it_the_embedded_server(value: str | None, monkeypatch: pytest.M
         monkeypatch.setenv("MULTIHOST_URL", value)
     manager = RedisManager()
     assert "embedded" in (manager.address or "")
-    pid = manager._server.pid  # type: ignore[union-attr]
+    pid = manager.runtime.embedded.pid  # type: ignore[union-attr]
     works(manager)
     assert not send_signal(pid, 0), "not even a zombie"
 

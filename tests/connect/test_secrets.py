@@ -73,9 +73,9 @@ def test_what_is_shown_and_what_travels(manager: RedisManager) -> None:
         is_clean(repr(proxy), str(proxy), proxy._token, vars(proxy) and repr(vars(proxy)))
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             is_clean(pickle.dumps(proxy, protocol))
-    session = manager._session
+    session = manager.runtime.session
     assert session is not None
-    for thing in (manager, session, session.link, session.codec, manager._credentials):
+    for thing in (manager, session, session.link, session.codec, manager.runtime.credentials):
         is_clean(repr(thing), str(thing), f"{thing}", "%s %r" % (thing, thing) if thing else "")
 
 
@@ -105,8 +105,8 @@ def test_errors_and_logs(
     with CuttingProxy(good) as proxy:
         manager = RedisManager(proxy.url, authkey=KEY, lease=0.3, timeout=0.2)
         d = manager.dict("d", a=1)
-        assert manager._session is not None
-        manager._session.link.reconnect_timeout = 0.1
+        assert manager.runtime.session is not None
+        manager.runtime.session.link.reconnect_timeout = 0.1
         noting(lambda: d["none"])
         noting(lambda: manager.list("d"))
         noting(lambda: RedisManager(proxy.url, authkey=b"x").dict("d").__getitem__("a"))
@@ -116,7 +116,7 @@ def test_errors_and_logs(
         noting(d.copy)
         noting(lambda: d.increment("a"))
         noting(lambda: RedisManager(proxy.url))
-        manager._session._try(manager._session.renew)  # as its thread does
+        manager.runtime.session._try(manager.runtime.session.renew)  # as its thread does
         assert caplog.records, "leases could not be renewed, and that is logged"
         proxy.accept()
         del unnamed
@@ -151,14 +151,20 @@ def test_errors_and_logs(
 
 def test_the_embedded_server() -> None:
     with Manager() as manager:
-        password = manager._credentials.password
+        password = manager.runtime.credentials.password
         assert len(password) >= 32
-        server = manager._server
+        server = manager.runtime.embedded
         assert server is not None
         for pid in (server.pid, server.watcher_pid, os.getpid()):
             for what in ("cmdline", "environ"):
                 assert password.encode() not in Path(f"/proc/{pid}/{what}").read_bytes()
-        for thing in (manager, server, manager.address, manager._session, manager._credentials):
+        for thing in (
+            manager,
+            server,
+            manager.address,
+            manager.runtime.session,
+            manager.runtime.credentials,
+        ):
             assert password not in repr(thing) + str(thing)
         for proxy in proxies(manager):
             assert password.encode() not in pickle.dumps(proxy)

@@ -43,4 +43,4 @@ class Call(threading.Thread):
 
 def patient(manager: Any, seconds: float) -> None:
     """How long it looks for a lost server."""
-    manager._session.link.reconnect_timeout = seconds
+    manager.runtime.session.link.reconnect_timeout = seconds

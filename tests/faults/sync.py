@@ -150,7 +150,7 @@ class Stage:
     def forget(self) -> None:
         """Before the next stage: what the ones before have left in this process."""
         for manager in (self.manager, self.other):
-            session = manager._session
+            session = manager.runtime.session
             session.holds.clear()
             with session.janitor._lock:
                 session.janitor._deferred.clear()
@@ -189,10 +189,10 @@ def facts(stage: Stage) -> dict[str, Any]:
 
     Not fencing tokens, of which a lost reply costs one, nor the hints for who waits.
     """
-    server, namespace = stage.server, stage.manager._settings.namespace
+    server, namespace = stage.server, stage.manager.runtime.settings.namespace
     sessions = {
-        b"<us>": stage.manager._session.registration.sid,
-        b"<them>": stage.other._session.registration.sid,
+        b"<us>": stage.manager.runtime.session.registration.sid,
+        b"<them>": stage.other.runtime.session.registration.sid,
     }
 
     def plain(thing: bytes) -> bytes:

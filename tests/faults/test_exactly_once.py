@@ -85,7 +85,7 @@ def staged(case: Case, url: str, server: Any) -> Iterator[Scene]:
 
 def left(server: Any, scene: Scene) -> dict[str, Any]:
     """Everything in the scene's namespace but the records, with labels in place of identities."""
-    namespace = scene.manager._settings.namespace
+    namespace = scene.manager.runtime.settings.namespace
     renamed = {proxy._token.ident.encode(): label for label, proxy in labels(scene).items()}
     renamed[namespace.encode()] = "multihost-......"  # as long as a namespace: pickles count
 
@@ -158,8 +158,8 @@ def attached(manager: RedisManager, proxy: Any) -> Any:
     """The same object through another manager."""
     token = proxy._token
     return type(proxy)(
-        manager._open_session().handle(token.ident),  # type: ignore[arg-type]
-        Token(token.typeid, token.ident, token.parameters, manager._open_session().origin),
+        manager.runtime.session.handle(token.ident),  # type: ignore[arg-type]
+        Token(token.typeid, token.ident, token.parameters, manager.runtime.session.origin),
     )
 
 
@@ -192,7 +192,7 @@ def test_a_request_that_arrives_late_does_nothing(
         staging(case, proxy.url, server) as make,
         RedisManager(
             server.url,
-            namespace=make().manager._settings.namespace,
+            namespace=make().manager.runtime.settings.namespace,
             authkey=case.authkey,
             serializer=case.serializer,  # type: ignore[arg-type]
         ) as other,
@@ -273,7 +273,7 @@ def test_parts_that_arrive_late_do_nothing(name: str, server: Any, proxy: Cuttin
     requests, _ = undisturbed(case, server, proxy)
     with (
         staging(case, proxy.url, server) as make,
-        RedisManager(server.url, namespace=make().manager._settings.namespace) as other,
+        RedisManager(server.url, namespace=make().manager.runtime.settings.namespace) as other,
     ):
         for nth in range(1, requests + 1):
             scene = make()
@@ -361,7 +361,7 @@ def test_late_requests_with_scripts_that_the_server_does_not_know(
     case = BY_NAME[name]
     with (
         staging(case, proxy.url, server) as make,
-        RedisManager(server.url, namespace=make().manager._settings.namespace) as other,
+        RedisManager(server.url, namespace=make().manager.runtime.settings.namespace) as other,
     ):
         for nth in itertools.count(1):
             scene = make()

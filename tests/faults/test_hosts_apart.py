@@ -40,7 +40,7 @@ sys.path.insert(0, root)
 from multihost import LeaseLost, RedisManager
 from tests.support.waiting import wait_until
 m = RedisManager(url, lease=float(lease), timeout=1.0)
-m._session.link.patience = 1.0
+m.runtime.session.link.reconnect_timeout = 1.0
 
 def say(name, call):
     started = time.monotonic()
@@ -77,7 +77,7 @@ def is_lost():
     except LeaseLost:
         return True
 
-m._session.link.patience = 30.0
+m.runtime.session.link.reconnect_timeout = 30.0
 aside("wanted", want)
 aside("condition", sleep)
 aside("event", event.wait)
@@ -230,7 +230,7 @@ CONSUMER = (
     START
     + """
 jobs, again = m.Queue("jobs"), m.JoinableQueue("again", redeliver=True)
-m._session.link.patience = 30.0
+m.runtime.session.link.reconnect_timeout = 30.0
 say("got", again.get)
 aside("waited", jobs.get)
 sys.stdin.readline()

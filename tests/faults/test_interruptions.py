@@ -226,12 +226,12 @@ def test_the_connection_of_a_thread_ends_with_it(fresh_server: Server) -> None:
         del threads, thread
         gc.collect()
         wait_until(lambda: len(fresh_server.clients()) == before, SECONDS, "connections closed")
-        assert len(manager._session.link._connections) <= 8
+        assert len(manager.runtime.session.link._connections) <= 8
         for _ in range(10):  # and the names of the callers are used again
             thread = threading.Thread(target=lambda: d.increment("n"))
             thread.start()
             thread.join()
-        assert len(manager._session.link._connections) <= 8
+        assert len(manager.runtime.session.link._connections) <= 8
         assert d["n"] == 16
 
 
@@ -412,7 +412,7 @@ def test_a_signal_at_any_moment_leaves_nothing_that_nobody_knows_of(
     with RedisManager(server.url) as manager, RedisManager(server.url) as other:
         thing = getattr(manager, typeid)("x", *args)
         theirs = getattr(other, typeid)("x", *args)
-        data, session = thing._handle.keys.data, manager._session
+        data, session = thing._handle.keys.data, manager.runtime.session
         sid = session.registration.sid
         if is_held:
             theirs.acquire()

@@ -16,7 +16,7 @@ import pytest
 
 from multihost import RedisManager, ShutDown
 from multihost.wire import wait as wait_module
-from multihost.wire.ops import taking
+from multihost.wire.ops.queue import receive_list
 from tests.faults.sync import foreground
 from tests.faults.test_locks_once import deliver
 from tests.support.faults import CuttingProxy, Rule
@@ -177,7 +177,7 @@ def run(
         theirs = getattr(other, case.kind)("q", **case.options)
         ours = getattr(manager, case.kind)("q", **case.options)
         theirs.put_many(case.items)
-        manager._session.ensure_registered(ours._handle.keys)
+        manager.runtime.session.ensure_registered(ours._handle.keys)
         rule = break_it() if break_it else None
         helper = threading.Thread(target=lambda: wait_and(case, ours, theirs), daemon=True)
         if case.meanwhile:
@@ -212,7 +212,7 @@ def wait_and(case: Case, ours: Any, theirs: Any) -> None:
     server = theirs._handle.link
 
     def waits() -> bool:
-        rows = server.call(b"CLIENT", b"LIST").splitlines()
+        rows = server.execute_raw(b"CLIENT", b"LIST").splitlines()
         return any(
             b"flags=b" in row and any(b"cmd=" + c in row for c in (b"blpop", b"blmove"))
             for row in rows
@@ -243,7 +243,7 @@ def test_once(name: str, fault: str, server: Any, proxy: CuttingProxy) -> None:
 def test_replies_that_come_too_late_are_not_missed(
     name: str, server: Any, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (wait_module, taking):
+    for module in (wait_module, receive_list):
         monkeypatch.setattr(module, "MAX_BLOCK", 0.2)
         monkeypatch.setattr(module, "BLOCK_GRACE", 0.1)
     monkeypatch.setattr(wait_module, "WAKE_GRACE", 0.1)

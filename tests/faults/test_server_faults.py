@@ -303,7 +303,7 @@ def test_a_very_long_timeout_does_not_outlive_the_memory_of_a_request(
 def test_a_killed_embedded_server_is_an_error_at_once() -> None:
     with Manager() as manager:
         d, l = manager.dict(n=1), manager.list([1])
-        pid = manager._server.pid
+        pid = manager.runtime.embedded.pid
         connected = threading.Barrier(2)
 
         def work() -> None:

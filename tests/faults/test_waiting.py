@@ -330,7 +330,7 @@ def test_waits_at_an_embedded_server_that_is_killed() -> None:
         lock.acquire()
         calls = [Call(lock.acquire), Call(event.wait), Call(lambda: barrier.wait(SECONDS))]
         wait_until(lambda: barrier.n_waiting == 1 and lock.statistics().waiters == 1, SECONDS)
-        kill9(m._server.pid)
+        kill9(m.runtime.embedded.pid)
         killed = time.monotonic()
         for call in calls:
             with pytest.raises(LinkError, match="cannot reach|broke"):
@@ -429,7 +429,7 @@ for cls in ALL:
         print("waiting", flush=True)
         each.wait()
     except (KeyboardInterrupt, SystemExit) as error:
-        held = sum(hold.count for hold in m._session.holds.values())
+        held = sum(hold.count for hold in m.runtime.session.holds.values())
         print(type(error).__name__, time.monotonic(), held, flush=True)
     sys.stdin.readline()
 """
@@ -508,7 +508,7 @@ thing.acquire()  # Thread.start() of CPython does not bear a signal: the backgro
 thing.release()
 
 def held():
-    return sum(hold.count for hold in m._session.holds.values())
+    return sum(hold.count for hold in m.runtime.session.holds.values())
 
 turns, enough, most = map(int, sys.argv[2:])
 longest = 0.0008  # for the first turn; then about as long as the last one took

@@ -71,14 +71,14 @@ def test_values_are_signed_where_the_password_can_be_heard(tmp_path):
     for address, signed in ((("127.0.0.1", 0), True), (str(tmp_path / "s"), False)):
         with SyncManager(address, AUTHKEY) as manager:
             manager.dict("d")["a"] = "value"
-            link = manager._session.link
+            link = manager.runtime.session.link
             url = str(link.address).partition("?")[0]
-            password = manager._credentials.password
+            password = manager.runtime.credentials.password
             with RawClient(url.replace("://", f"://:{password}@")) as raw:
                 assert raw.call("CONFIG", "GET", "requirepass")
                 stored = raw.call("HVALS", manager.dict("d")._handle.keys.data)
             assert any(each[:1] == b"S" for each in stored) is signed
-            assert bool(manager._credentials.authkey) is signed
+            assert bool(manager.runtime.credentials.authkey) is signed
 
 
 def test_an_address_that_is_taken(tmp_path):
@@ -109,7 +109,7 @@ def test_get_server_listens_at_once_and_can_stop():
     server.listener.close()
     with pytest.raises(LinkError):
         Our(server.address, AUTHKEY).connect()
-    assert manager._state == "initial"
+    assert manager.runtime.state == "initial"
 
 
 def test_serve_forever_ends_when_asked(url):
@@ -131,7 +131,7 @@ def test_serve_forever_ends_when_asked(url):
         assert counter.pid() == os.getpid()
         host = client._host
         with contextlib.suppress(HostDied):  # perhaps before it has answered
-            results.request(client._session, host, "shutdown")
+            results.request(client.runtime.session, host, "shutdown")
         thread.join(10)
     assert ended == [0]
 

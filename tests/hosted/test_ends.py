@@ -81,7 +81,7 @@ def test_use_after_shutdown():
     manager = Our(ctx=fork)
     manager.start()
     counter = manager.Counter()
-    process, server = manager._process, manager._server
+    process, server = manager._process, manager.runtime.embedded
     manager.shutdown()
     manager.shutdown()
     assert process.exitcode == 0
@@ -159,7 +159,7 @@ def test_a_kept_container_keeps_it(url):
 def ask(manager, what):
     from multihost.wire.rpc import results
 
-    session = manager._open_session()
+    session = manager.runtime.session
     return session.codec.load(results.request(session, manager._host, what)[1:])
 
 
@@ -299,7 +299,7 @@ def test_a_connected_manager_deletes_what_it_made(url):
 def test_who_lets_go_after_the_host_has_ended_leaves_nothing(url, server):
     with Remote(url) as other, serving(url) as manager:
         counters = [other.Counter() for _ in range(3)]
-        host = manager._session.handle(manager._host).keys
+        host = manager.runtime.session.handle(manager._host).keys
         lets_go_of(other, counters.pop())
         wait_until(lambda: ask(manager, "number_of_objects") == 2)
         manager.shutdown()
@@ -310,7 +310,7 @@ def test_who_lets_go_after_the_host_has_ended_leaves_nothing(url, server):
 
 def lets_go_of(manager, proxy):
     """Drop a proxy, and wait until the background thread has done with it."""
-    session, key = manager._session, proxy._id
+    session, key = manager.runtime.session, proxy._id
     del proxy
     gc.collect()
     wait_until(lambda: key not in session._references)
@@ -332,7 +332,7 @@ def test_the_private_server_is_killed():
     caller = Caller(counter.wait)
     caller.start()
     assert counter.await_waiter()
-    kill9(manager._server.pid)
+    kill9(manager.runtime.embedded.pid)
     caller.join(5)
     assert isinstance(caller.error, LinkError)
     with pytest.raises(LinkError):
@@ -412,8 +412,8 @@ def test_who_was_paused_for_longer_than_its_lease(url):
         child = fork.Process(target=pause_between, args=(url, results))
         child.start()
         wait_until(lambda: results[:] == [1])
-        clients = manager._session.handle(manager._host).keys.channels
-        link = manager._session.link
+        clients = manager.runtime.session.handle(manager._host).keys.channels
+        link = manager.runtime.session.link
         count = link.execute(b"SCARD", clients)
         wait_until(lambda: link.execute(b"SCARD", clients) < count)  # it was taken for dead
         assert send_signal(child, signal.SIGCONT)

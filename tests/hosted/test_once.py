@@ -48,7 +48,7 @@ def test_cut_connections(side, how, url, proxy):
 @pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_reply", "cut_mid_reply"])
 def test_a_name_is_entered_once(fault, proxy):
     with RedisManager(proxy.url) as manager:
-        handle = manager._session.handle("n:counter")
+        handle = manager.runtime.session.handle("n:counter")
         for script_is_known in (False, True):
             rule = getattr(proxy, fault)(lambda args: args[0].upper() in (b"EVALSHA", b"EVAL"))
             assert objects.create(handle, "Counter", "h:ours") is None, script_is_known

@@ -123,7 +123,7 @@ def test_what_only_this_process_can_know_goes_with_its_last_proxy(
 
 
 def test_thousands_go_in_few_requests(patient: RedisManager, server: AnyServer) -> None:
-    session = patient._session
+    session = patient.runtime.session
     assert session is not None
     proxies = [patient.Value("i", n) for n in range(2000)]
     go_on = threading.Event()
@@ -146,7 +146,7 @@ def test_others_are_renewed_while_proxies_go_all_the_time(
 ) -> None:
     kept, lock = m.list([1]), m.Lock()
     assert lock.acquire()
-    session = m._session
+    session = m.runtime.session
     assert session is not None
     drop, turns = session._drop, [0]
 
@@ -206,7 +206,7 @@ def test_a_held_object_that_is_deleted_is_gone_and_stays_gone(
     for each in (proxy, other):
         with pytest.raises(ObjectGone, match="was deleted, or its lease ran out"):
             each["a"]
-    m._session.renew()  # type: ignore[union-attr]
+    m.runtime.session.renew()  # type: ignore[union-attr]
     assert is_gone(server, name)
 
 
@@ -504,8 +504,8 @@ def test_ten_thousand_proxies_are_renewed_by_a_few_calls(server: AnyServer, url:
         assert len(keys) == 10_000
         server.commands(*(("PEXPIRE", key, 30_000) for key in keys))
         server.command("CONFIG", "RESETSTAT")
-        assert m._session is not None
-        m._session.renew()
+        assert m.runtime.session is not None
+        m.runtime.session.renew()
         calls = {
             line.partition(":")[0]: int(line.partition("calls=")[2].partition(",")[0])
             for line in server.command("INFO", "commandstats").decode().splitlines()

@@ -52,7 +52,7 @@ def managers(embedded, redis):
 def ours(request, managers):
     manager = managers[request.param]
     # The server was emptied after the last test, also of what says that this process lives.
-    manager._session.registration.session_keys.clear()
+    manager.runtime.session.registration.session_keys.clear()
     return manager
 
 

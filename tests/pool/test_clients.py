@@ -108,7 +108,9 @@ def test_the_private_server_is_killed():
     more = pool.starmap_async(work.say_and_wait, [(began, go_on)] * 50, 1)
     began.get(timeout=5)
     process_id = int(
-        manager._session.link.execute_raw(b"INFO", b"server").split(b"process_id:")[1].split()[0]
+        manager.runtime.session.link.execute_raw(b"INFO", b"server")
+        .split(b"process_id:")[1]
+        .split()[0]
     )
     kill9(process_id)
     for result in (waits, more):

@@ -16,7 +16,7 @@ from multihost import BadPayload, LinkLost, RedisManager
 from multihost.pool import MaybeEncodingError, Pool
 from multihost.pooling import messages
 from multihost.pooling.statistics import statistics_of
-from multihost.wire.ops import queue as queue_ops
+from multihost.wire.ops.queue import send
 from tests.pool import work
 from tests.support.procs import run_all
 from tests.support.waiting import wait_until
@@ -178,7 +178,7 @@ def test_who_is_interrupted_leaves_no_result_open(pool, monkeypatch):
         raise KeyboardInterrupt
 
     results = []
-    monkeypatch.setattr(queue_ops, "put", interrupted)
+    monkeypatch.setattr(send, "put", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pool.apply_async(work.double, (1,), error_callback=results.append)
     monkeypatch.undo()

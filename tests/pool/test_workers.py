@@ -234,7 +234,7 @@ def test_an_initializer_that_raises_is_told(manager, url, capfd):
 def test_the_server_goes(start_server):
     server = start_server(tcp=True)
     with RedisManager(server.url) as manager:
-        manager._session.link.reconnect_timeout = 0.2
+        manager.runtime.session.link.reconnect_timeout = 0.2
         workers = Workers(manager, "ours", 1, context=FORK)
         errors = []
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from multihost import RedisManager
-from multihost.wire.ops import ranking
+from multihost.wire.ops.queue import priority
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ class Job:
 
 def test_what_has_an_order_of_its_own(m: RedisManager) -> None:
     q = m.PriorityQueue()
-    for number, priority in enumerate([2, 1, 2, 1, 3]):
-        q.put(Job(priority, {"number": number}))
+    for number, rank in enumerate([2, 1, 2, 1, 3]):
+        q.put(Job(rank, {"number": number}))
     assert [q.get().payload["number"] for _ in range(5)] == [1, 3, 0, 2, 4]
 
 
@@ -143,9 +143,9 @@ def test_a_place_in_the_middle_is_never_used_up(
 ) -> None:
     levelled = []
     monkeypatch.setattr(
-        ranking._renumber,
+        priority._renumber,
         "run_idempotent",
-        lambda handle, real=ranking._renumber.run_idempotent: levelled.append(1) or real(handle),
+        lambda handle, real=priority._renumber.run_idempotent: levelled.append(1) or real(handle),
     )
     q = m.PriorityQueue()
     q.put((0, "a"))
@@ -219,7 +219,7 @@ def test_a_put_among_many_takes_few_round_trips(m: RedisManager) -> None:
     chance = random.Random(3)
     for _ in range(2000):
         q.put(f"{chance.randrange(10**9):09d}")
-    link = m._session.link
+    link = m.runtime.session.link
     asked = []
     real = link.exchange_many
     link.exchange_many = lambda *args: asked.append(1) or real(*args)  # type: ignore[method-assign]

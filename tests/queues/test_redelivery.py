@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
-from multihost.wire.ops import queue as ops
-from multihost.wire.ops import taking
-from multihost.wire.ops.taking import Consumer
+from multihost.wire.ops.queue import acknowledge, receive_list, tasks
+from multihost.wire.ops.queue.consumer import Consumer
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9, send_signal
 from tests.support.server import Server
@@ -186,7 +185,7 @@ def test_who_slept_lost_its_items(server: AnyServer) -> None:
         theirs.put("a")
         assert theirs.get() == "a"
         # For the server it sleeps: nobody renews its session.
-        presence = sleeper._session.registration
+        presence = sleeper.runtime.session.registration
         beat, presence.heartbeat = presence.heartbeat, list  # type: ignore[method-assign]
         assert q.get(timeout=SECONDS) == "a"
         assert q.deliveries == 2
@@ -233,7 +232,7 @@ def test_a_task_done_that_was_interrupted_may_be_repeated(
         theirs = leaves.Queue("x")
         assert [theirs.get(), theirs.get()] == [1, 2]
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(ops._done, "run_once", interrupt)
+            patch.setattr(tasks._done, "run_once", interrupt)
             theirs.task_done()
         theirs.task_done()  # the same item
     assert q.get_many(9) == [2]
@@ -324,8 +323,8 @@ def test_who_is_interrupted_before_it_is_sure_gives_its_item_back(
     q.get()
     with monkeypatch.context() as patch:
 
-        def asks(places: Consumer, lapses: int) -> bool:
-            patch.setattr(type(m._session), "ensure_registered", interrupt)
+        def asks(consumer: Consumer, expirations: int) -> bool:
+            patch.setattr(type(m.runtime.session), "ensure_registered", interrupt)
             return False
 
         patch.setattr(Consumer, "is_unexpired", asks)
@@ -344,7 +343,7 @@ def test_who_is_interrupted_while_it_makes_room_gives_its_item_back(
     assert q.get() == 1
     server.command("HSET", q._handle.keys.data, "w", 1)  # as if somebody waited for room
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(taking._notify_putters, "run_idempotent", interrupt)
+        patch.setattr(receive_list._notify_putters, "run_idempotent", interrupt)
         q.get()
     server.command("HDEL", q._handle.keys.data, "w")
     assert q.get(timeout=SOON) == 2
@@ -357,7 +356,7 @@ def test_who_is_interrupted_with_a_proxy_in_hand_lost_it(
     q = m.Queue("x")
     q.put_many([m.list([n]) for n in range(3)])
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(taking._ack_linked, "run_once", interrupt)
+        patch.setattr(acknowledge._ack_linked, "run_once", interrupt)
         q.get()
     assert [each.copy() for each in q.get_many(2)] == [[1], [2]]
     wait_until(lambda: not q.statistics().in_flight)
@@ -371,7 +370,7 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
     q = m.Queue(redeliver=True, max_deliveries=1)
     q.put_many(range(5))
     q.get()
-    m._session.close_now()  # as if this process were killed
+    m.runtime.session.close_now()  # as if this process were killed
     wait_until(lambda: not fresh_server.keys("*u:*"), SECONDS, "all has expired")
 
 

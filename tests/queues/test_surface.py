@@ -15,7 +15,7 @@ import pytest
 
 from multihost import Manager, ObjectGone, RedisManager, ShutDown
 from multihost.managers import QueueStatistics
-from multihost.wire.ops import taking
+from multihost.wire.ops.queue import in_flight, receive_list
 from multihost.wire.script import Script
 from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
@@ -277,9 +277,9 @@ def test_the_end_is_marked_once(kind: str, m: RedisManager, server: AnyServer) -
     q.shutdown()
     q.shutdown()
     items, place = q._handle.keys.items, q._handle.keys.in_flight(b"late.1")
-    for script in (taking._pass_end_marker, taking._requeue):
+    for script in (receive_list._pass_end_marker, in_flight._requeue):
         server.command("RPUSH", place, "")
-        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is taking._requeue))
+        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is in_flight._requeue))
         assert server.command("LLEN", items) == 2
     assert q.get() == 1
     with pytest.raises(ShutDown):
@@ -316,7 +316,7 @@ def test_a_consumer_of_a_queue_that_was_made_again(
 
 
 @pytest.mark.parametrize(
-    "script", [taking._pass_end_marker, taking._requeue], ids=lambda each: each.name
+    "script", [receive_list._pass_end_marker, in_flight._requeue], ids=lambda each: each.name
 )
 def test_the_end_of_a_queue_is_not_that_of_the_next(
     script: Script, m: RedisManager, server: AnyServer
@@ -324,7 +324,7 @@ def test_the_end_of_a_queue_is_not_that_of_the_next(
     m.Queue("x").delete()
     q = m.Queue("x")
     server.command("RPUSH", q._handle.keys.in_flight(b"late.1"), "")
-    script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is taking._requeue))
+    script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is in_flight._requeue))
     assert q.qsize() == 0
     q.put(1)
     assert q.get() == 1
@@ -333,7 +333,7 @@ def test_the_end_of_a_queue_is_not_that_of_the_next(
 
 
 @pytest.mark.parametrize(
-    "script", [taking._pass_end_marker, taking._requeue], ids=lambda each: each.name
+    "script", [receive_list._pass_end_marker, in_flight._requeue], ids=lambda each: each.name
 )
 def test_who_meets_the_end_too_late_passes_it_on(
     script: Script, m: RedisManager, server: AnyServer
@@ -344,7 +344,7 @@ def test_who_meets_the_end_too_late_passes_it_on(
     server.command("UNLINK", keys.items)
     server.command("RPUSH", keys.in_flight(b"late.1"), "")
     with contextlib.suppress(ObjectGone):  # which one of the two says
-        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is taking._requeue))
+        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is in_flight._requeue))
     assert server.command("LRANGE", keys.items, "0", "-1") == [b""]
     assert 0 < server.command("PTTL", keys.items) <= 1000
     assert not server.command("EXISTS", keys.in_flight(b"late.1"))

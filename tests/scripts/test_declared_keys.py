@@ -17,11 +17,11 @@ from multihost.pooling import messages
 from multihost.pooling.client import Client
 from multihost.pooling.reference import PoolReference
 from multihost.serving.host import Host
-from multihost.serving.process import new_ident
+from multihost.wire.identity import new_host
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
-from multihost.wire.ops.taking import Consumer
+from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.script import script as script_module
 from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
@@ -128,17 +128,17 @@ def use_queues(server: Server, url: str) -> None:
             ranked.put(item)
         places = Consumer.of(ranked._handle, ranked._settings)
         places.quarantine(places.new_list())
-        wait_until(lambda: m._session.janitor._deferred)
-        m._session.janitor._run_deferred()
+        wait_until(lambda: m.runtime.session.janitor._deferred)
+        m.runtime.session.janitor._run_deferred()
 
 
 def host_objects(server: Server, url: str) -> None:
     """The process that hosts is this one, so that its commands are limited, too."""
     with RedisManager(url) as serving, Remote(url) as client:
         registry = {"Counter": (Counter, None, None, None)}
-        host = Host(serving._open_session(), new_ident(), registry, serving)
+        host = Host(serving.runtime.session, new_host(), registry, {})
         host.start()
-        clients = serving._open_session().handle(host.ident).keys.channels
+        clients = serving.runtime.session.handle(host.ident).keys.channels
         server.command("SADD", clients, "ghost.1")
         assert client.Counter("counter").add() == 1
         unnamed = client.Counter()
@@ -153,7 +153,7 @@ def use_pools(url: str) -> None:
     with RedisManager(url) as m:
         for name in (None, "p"):
             ticket = PoolReference(
-                m._session, colocated_ident("u:") if name is None else f"n:{name}"
+                m.runtime.session, colocated_ident("u:") if name is None else f"n:{name}"
             )
             handle = ticket.handle()
             pool_ops.create(handle)
@@ -166,14 +166,14 @@ def use_pools(url: str) -> None:
             assert item is not None
             tag = messages.TaskTrailer.unpack(item.value[-messages.TRAILER_SIZE :])
             result = messages.Result(tag.job, tag.number, True, m.list()).pack(
-                m._session.codec, "p"
+                m.runtime.session.codec, "p"
             )
             done = pool_ops.TaskOutcome(
                 item.in_flight, item.value[-messages.TRAILER_SIZE :], result
             )
             item = pool_ops.next_task(handle, places, done, more=True)
             assert item is not None
-            pool_ops.reap_worker(handle, m._session.registration.sid)
+            pool_ops.reap_worker(handle, m.runtime.session.registration.sid)
             assert pool_ops.state(handle).waiting == 1
             client.close()
             assert pool_ops.next_task(handle, places, None, more=True) is None
@@ -185,7 +185,7 @@ def use_pools(url: str) -> None:
 def hold_and_let_go(server: Server, url: str) -> None:
     with RedisManager(url, lease=60) as manager:
         outer = manager.dict(inner=manager.list([1]), other=manager.set([2]))
-        manager._session.renew()
+        manager.runtime.session.renew()
         dropped = manager.list([1])
         keys = dropped._handle.keys
         del dropped
@@ -227,7 +227,7 @@ def wait_for_the_dead(server: Server, url: str) -> None:
         lock.delete()
         with pytest.raises(ObjectGone):
             lock.acquire()
-        manager._session.holds.clear()
+        manager.runtime.session.holds.clear()
 
 
 def collect_garbage(server: Server, url: str) -> None:

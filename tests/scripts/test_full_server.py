@@ -146,7 +146,7 @@ def test_reads_and_lookups_work_on_a_full_server(small: Server) -> None:
             with pytest.raises(IndexError):
                 l.pop(7)
             assert d.setdefault("a", 5) == 1
-            manager._session.renew()
+            manager.runtime.session.renew()
 
 
 def test_a_manager_opens_and_closes_on_a_full_server(small: Server) -> None:
@@ -279,7 +279,7 @@ def test_a_session_lives_on_a_full_server(small: Server) -> None:
             assert call.outcome() is False
             for semaphore in more:
                 assert semaphore.acquire(False) is False
-            assert len(manager._session.registration.session_keys) > 1
+            assert len(manager.runtime.session.registration.session_keys) > 1
             assert lock._hold().is_valid()
             lock.release()
             with pytest.raises(ServerFull):

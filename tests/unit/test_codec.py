@@ -401,7 +401,7 @@ def test_json_keys_are_data_only() -> None:
 
 
 class Here:
-    place = "here"
+    server = "here"
 
 
 class Reference:

@@ -129,7 +129,7 @@ class Program:
     )
 
     def __init__(self, text: str, **env: str) -> None:
-        path = str(Path(embedded.__file__).parents[1])
+        path = str(Path(embedded.__file__).parents[2])
         self.process = subprocess.Popen(
             [sys.executable, "-c", self.START + text],
             stdin=subprocess.PIPE,
@@ -171,7 +171,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.delenv("MULTIHOST_SERVER", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    for package, _ in embedded.BUNDLES:
+    for package, _ in embedded.find.BUNDLES:
         monkeypatch.delitem(sys.modules, package, raising=False)
     return tmp_path
 
@@ -186,7 +186,7 @@ def test_programs_are_preferred_in_the_documented_order(
     nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = nothing_installed
-    for package, parts in reversed(embedded.BUNDLES):
+    for package, parts in reversed(embedded.find.BUNDLES):
         script(where / package / "__init__.py", "raise SystemError('imported')")
         inside = where.joinpath(package, *parts[:-1], parts[-1])
         expected = script(Path(str(inside).replace("*", "some-platform")), "")
@@ -197,7 +197,7 @@ def test_programs_are_preferred_in_the_documented_order(
     expected = script(where / "mine", "")
     run_instead(monkeypatch, expected)
     assert find_server() == str(expected)
-    assert not {package for package, _ in embedded.BUNDLES} & set(sys.modules)
+    assert not {package for package, _ in embedded.find.BUNDLES} & set(sys.modules)
 
 
 def test_an_empty_entry_of_path_is_not_the_current_directory(
@@ -262,7 +262,7 @@ def test_a_program_that_never_gets_ready_is_given_up_and_killed(
     pid_file = tmp_path / "pid"
     text = f"echo $$ >{pid_file}; cat >/dev/null; exec tail -f /dev/null"
     run_instead(monkeypatch, script(tmp_path / "idle", text))
-    monkeypatch.setattr(embedded, "READY_SECONDS", 0.5)
+    monkeypatch.setattr(embedded.server, "READY_SECONDS", 0.5)
     with pytest.raises(ServerUnfit, match="idle was not ready within"):
         EmbeddedServer(lambda _address: PASSWORD)
     assert not send_signal(int(pid_file.read_text()), 0)
@@ -330,6 +330,11 @@ def test_nobody_else_may_enter_its_directory(server: EmbeddedServer, base: Path)
     assert Path(server.path).stat().st_mode & 0o777 == 0o700
 
 
+def files_of(pid: int) -> list[str]:
+    """Return what its descriptors are. None may be closed meanwhile: its clients stay connected."""
+    return [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()] if PROC else []
+
+
 def test_nothing_is_on_disk_but_the_socket(server: EmbeddedServer) -> None:
     with Client(server) as client:
         for number in range(1000):
@@ -337,18 +342,16 @@ def test_nothing_is_on_disk_but_the_socket(server: EmbeddedServer) -> None:
         assert client("CONFIG", "GET", "save") == [b"save", b""]
         assert client("CONFIG", "GET", "appendonly") == [b"appendonly", b"no"]
         assert client("CONFIG", "GET", "maxmemory-policy") == [b"maxmemory-policy", b"noeviction"]
-    assert os.listdir(Path(server.path).parent) == ["server.sock"]
-    if PROC:
-        files = [os.readlink(fd) for fd in Path(f"/proc/{server.pid}/fd").iterdir()]
+        assert os.listdir(Path(server.path).parent) == ["server.sock"]
+        files = files_of(server.pid)
         assert [name for name in files if name.startswith("/") and name != os.devnull] == []
 
 
 def test_it_has_no_port(server: EmbeddedServer) -> None:
     with Client(server) as client:
         assert client("CONFIG", "GET", "port") == [b"port", b"0"]
-    if PROC:
-        own = {os.readlink(fd) for fd in Path(f"/proc/{server.pid}/fd").iterdir()}
-        for table in ("tcp", "tcp6"):
+        own = set(files_of(server.pid))
+        for table in ("tcp", "tcp6") if PROC else ():
             rows = Path(f"/proc/{server.pid}/net/{table}").read_text().splitlines()[1:]
             assert not own & {f"socket:[{row.split()[9]}]" for row in rows}
 
@@ -646,12 +649,13 @@ def test_an_owner_killed_at_any_line_leaves_nothing(base: Path) -> None:
     # owner for each line that the start of a server passes through, and kills it there.
     text = """
 import ctypes, multihost.embedded
+folder = os.path.dirname(multihost.embedded.__file__)
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
 
 def owner(stop_at):
     def trace(frame, event, arg):
         nonlocal stop_at
-        if frame.f_code.co_filename != multihost.embedded.__file__:
+        if os.path.dirname(frame.f_code.co_filename) != folder:
             return None
         if event == "line":
             stop_at -= 1

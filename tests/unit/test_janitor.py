@@ -53,7 +53,7 @@ class Look:
         self.is_gone = False
         self.error: Exception | None = None
 
-    def repeat(self, subject: Any, before: bytes, prune: bytes) -> Any:
+    def run_idempotent(self, subject: Any, before: bytes, prune: bytes) -> Any:
         self.calls.append((before, prune))
         if self.error is not None:
             raise self.error
@@ -74,7 +74,7 @@ class Link:
         self.forbids = False
         self.left: int | None = 400
 
-    def ask(self, *command: bytes) -> Any:
+    def execute_raw(self, *command: bytes) -> Any:
         if command[0] == b"EVALSHA":
             self.doubted.append(command[3])
             assert command[5] == b"%d" % (GRACE * 1000)
@@ -280,7 +280,7 @@ def test_a_number_that_another_one_begins_with_is_another_one(house: House) -> N
     house.watch()
     house.run(CHECK_INTERVAL)
     assert house.link.doubted == []
-    house.link.ask = lambda *command: (  # type: ignore[method-assign]
+    house.link.execute_raw = lambda *command: (  # type: ignore[method-assign]
         b"id=55 addr=\nid=15 addr=id=5 \n" if command[0] == b"CLIENT" else None
     )
     assert house.janitor._suspect_lost({b"x": note(b"5")}) == {b"x": note(b"5")}

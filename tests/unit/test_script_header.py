@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from multihost.wire.script import check
 from multihost.wire.script import script as script_module
 from multihost.wire.script.script import BadScript, Script, parse, source_of
 
@@ -194,9 +195,9 @@ def test_a_broken_script_is_not_sent(tree: dict[str, str]) -> None:
 def test_the_checker_counts_and_names_what_is_broken(
     tree: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(script_module, "all_names", lambda: ["dict/do", "dict/bad"])
+    monkeypatch.setattr(check, "all_names", lambda: ["dict/do", "dict/bad"])
     tree.update({"dict/do": GOOD, "dict/bad": "return 1", "lib/reply_cache": ""})
-    assert script_module.main() == 1
+    assert check.main() == 1
     said = capsys.readouterr()
     assert said.out == "2 scripts, 1 with a broken header\n"
     assert "dict/bad.lua: the first line" in said.err

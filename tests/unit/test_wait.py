@@ -128,7 +128,7 @@ class Janitor:
     def __init__(self) -> None:
         self.owed: list[Callable[[], object]] = []
 
-    def owe(self, action: Callable[[], object]) -> None:
+    def defer(self, action: Callable[[], object]) -> None:
         self.owed.append(action)
 
 
@@ -285,7 +285,7 @@ def test_a_server_that_is_lost_is_not_looked_for_longer_than_there_is_time(
         server.refuses = True
         raise ConnectionBroken("cut")
 
-    handle.link.patience = 60.0
+    handle.link.reconnect_timeout = 60.0
     server.answers["BLPOP"] = [cut]
     with pytest.raises(LinkError):
         waited(handle, 0.05)
@@ -408,10 +408,10 @@ def test_no_caller_is_used_twice_at_a_time(handle: Any, server: Server) -> None:
                 waited(handle)
             with contextlib.suppress(KeyboardInterrupt, ObjectGone):
                 waited(handle, 0)
-            callers = [handle.link.take() for _ in range(3)]
+            callers = [handle.link.checkout() for _ in range(3)]
             assert len(set(map(id, callers))) == 3
             for caller in callers:
-                handle.link.give_back(caller)
+                handle.link.checkin(caller)
 
 
 # -- attempts

@@ -9,13 +9,14 @@ from multihost.inspection.participants import Participant
 from multihost.inspection.scan import read_objects, sessions
 from multihost.wire.keys import Keys, partition
 from multihost.wire.link import Command
-from multihost.wire.ops import barrier, condition, lock, queue, semaphore
+from multihost.wire.ops import barrier, condition, lock, semaphore
 from multihost.wire.ops.ownership import (
     disown_pending,
     drop_stale_intent,
     give_lease,
     is_unreachable,
 )
+from multihost.wire.ops.queue import admin as queue_admin
 from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
@@ -48,7 +49,7 @@ _REAP = {
     "semaphore": (semaphore.reap,),
     "condition": (condition.reap, lock.reap),  # a lock of its own lies in the same hash
     "barrier": (barrier.reap,),
-    "queue": (queue.reap,),
+    "queue": (queue_admin.reap,),
 }
 
 
@@ -147,7 +148,7 @@ def _dead(handle: Handle) -> list[Participant]:
 
 def requeue_orphaned(handle: Handle, flight: str) -> bool:
     """Give back what lies at a place of a dead session; whether something did. 1 round trip."""
-    return queue.requeue_orphaned(handle, flight.encode()) > 0
+    return queue_admin.requeue_orphaned(handle, flight.encode()) > 0
 
 
 def _keys(session: Session, ident: str) -> Keys:

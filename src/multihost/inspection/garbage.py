@@ -13,6 +13,7 @@ from typing import Any
 from multihost.inspection import collect, scan
 from multihost.inspection.collect import IDLE
 from multihost.inspection.objects import TYPEIDS
+from multihost.wire.identity import is_unnamed, label, name_of, named
 from multihost.wire.session import Session
 
 __all__ = ["KINDS", "Garbage", "find_garbage", "remove"]
@@ -40,7 +41,7 @@ class Garbage:
     @property
     def name(self) -> str:
         """What the object is called, by people or by itself."""
-        return self.ident[2:] if self.ident[0] == "n" else self.ident
+        return label(self.ident)
 
 
 def find_garbage(session: Session) -> list[Garbage]:
@@ -56,7 +57,7 @@ def find_garbage(session: Session) -> list[Garbage]:
             if part.ident:
                 found[part.ident].add(part.suffix)
     for name in entries:
-        found["n:" + name].add("")  # it may have come meanwhile
+        found[named(name)].add("")  # it may have come meanwhile
     sizes = collect.leases(session, found)
     there = {ident for ident in found if sizes[ident] is not None}
     garbage: list[Garbage] = []
@@ -81,7 +82,7 @@ def remove(session: Session, garbage: Iterable[Garbage]) -> Iterator[tuple[Garba
 def _orphaned(
     session: Session, ident: str, suffixes: set[str], entries: dict[str, bytes]
 ) -> Iterator[Garbage]:
-    kind = entries.get(ident[2:], b"") if ident[0] == "n" else b""
+    kind = entries.get(name_of(ident) or "", b"")
     typeid = scan.NameEntry.unpack(kind).typeid if kind else ""
     if kind and typeid not in TYPEIDS:
         return  # of another release, or a type of one's own
@@ -108,9 +109,9 @@ def _remove_orphans(session: Session, garbage: Garbage) -> bool:
 
 def _unreachable(session: Session, there: set[str], kept: set[str]) -> Iterator[Garbage]:
     """Objects without a lease that no name leads to."""
-    unnamed = sorted(ident for ident in kept if ident[0] == "u")
+    unnamed = sorted(ident for ident in kept if is_unnamed(ident))
     owners = collect.owners(session, unnamed)
-    holding = {ident for ident in there if ident[0] == "n" or ident not in kept}
+    holding = {ident for ident in there if not is_unnamed(ident) or ident not in kept}
     owned: dict[str, list[str]] = defaultdict(list)
     for ident, theirs in owners.items():
         for owner in theirs:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from multihost.inspection import scan
 from multihost.inspection.participants import Participant
 from multihost.proxies.array import Packing
+from multihost.wire.identity import is_unnamed, name_of, named
 from multihost.wire.ops import object as object_ops
 from multihost.wire.session import Session
 
@@ -125,7 +126,7 @@ def objects(
     entries = scan.entries(link, namespace)
     wanted = set(typeids)
     idents = [
-        "n:" + name
+        named(name)
         for name, kind in sorted(entries.items())
         if not wanted or scan.NameEntry.unpack(kind).typeid in wanted
     ]
@@ -134,11 +135,11 @@ def objects(
             part.ident
             for page in scan.parts(link, namespace)
             for part in page
-            if part.ident[:2] == "u:" and not part.suffix
+            if is_unnamed(part.ident) and not part.suffix
         }
         idents += sorted(found)
     for seen in scan.read_objects(link, namespace, idents, memory=memory):
-        info = _info(seen, entries.get(seen.ident[2:]) if seen.ident[0] == "n" else None)
+        info = _info(seen, entries.get(name_of(seen.ident) or ""))
         if not wanted or info.typeid in wanted:
             yield info
 
@@ -178,7 +179,7 @@ def queue_of(info: ObjectInfo) -> QueueInfo | None:
 
 
 def _idents(name: str) -> Iterator[str]:
-    yield "n:" + name
+    yield named(name)
     if _UNNAMED.fullmatch(name):
         yield name
 
@@ -194,7 +195,7 @@ def _info(seen: scan.ObjectState, kind: bytes | None) -> ObjectInfo:
         length = None
     return ObjectInfo(
         ident=seen.ident,
-        name=seen.ident[2:] if seen.ident[0] == "n" else None,
+        name=name_of(seen.ident),
         typeid=typeid if entry is None else entry.typeid,
         parameters="" if entry is None else entry.parameters,
         codec=None if entry is None else entry.codec,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from multihost.wire.identity import unpack
 from multihost.wire.session.registration import SessionInfo
 
 __all__ = ["Participant", "holders", "waiters"]
@@ -68,7 +69,5 @@ def _participant(identity: str, number: int = 1) -> Participant:
     """An identity is a session, with a thread: ``<sid>.<number>.<name>``, and the moment in which a
     hold was asked for.
     """
-    sid, *rest = identity.split(".")
-    thread = rest[1].replace("%2E", ".").replace("%25", "%") if len(rest) > 1 else ""
-    since = int(rest[2]) / 1e6 if len(rest) > 2 and rest[2].isdigit() else None
+    sid, _, thread, since = unpack(identity.encode("utf-8", "surrogatepass"))
     return Participant(sid, None, thread, since, number)

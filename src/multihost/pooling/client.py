@@ -12,12 +12,16 @@ from multihost.pooling.messages import Result, Task
 from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
 from multihost.proxies.queue import SimpleQueueProxy
+from multihost.wire.identity import label
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
-from multihost.wire.ops import queue as queue_ops
 from multihost.wire.ops.pool import TaskTrailer
-from multihost.wire.ops.taking import Consumer, QueueSettings, acknowledge, receive
+from multihost.wire.ops.queue import admin, send
+from multihost.wire.ops.queue.acknowledge import acknowledge
+from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.receive import receive
+from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 
 __all__ = ["Client"]
 
@@ -25,7 +29,7 @@ MAX_IN_FLIGHT = 10_000  # tasks under way; who makes more waits
 MAX_IN_FLIGHT_BYTES = 64 << 20  # the same, in bytes
 BATCH = 256  # tasks that are sent at once, and results that are taken
 BATCH_BYTES = 1 << 20
-PLAIN_PICKLER = QueueSettings(0, "f", 0)
+PLAIN_PICKLER = QueueSettings(0, FIFO, 0)
 
 
 class Client:
@@ -43,7 +47,7 @@ class Client:
         self.failure: BaseException | None = None  # why nothing more can be expected
         ident = colocated_ident(ticket.ident)
         results = session.handle(ident)
-        queue_ops.create(results, "SimpleQueue", PLAIN_PICKLER, (True, True))
+        admin.create(results, "SimpleQueue", PLAIN_PICKLER, (True, True))
         session.created(results.keys)
         # It keeps the queue of results, which expires when this process is killed.
         self._results: SimpleQueueProxy[Any] = SimpleQueueProxy(
@@ -131,7 +135,7 @@ class Client:
             if self.failure is not None:
                 raise self.failure
             self._watch()
-            queue_ops.put(self.handle, [packed for _, packed in batch], True, None)
+            send.put(self.handle, [packed for _, packed in batch], True, None)
         except Exception as error:  # noqa: BLE001 - it is what becomes of the tasks
             self._fail_batch(batch, error)
         except BaseException:
@@ -155,16 +159,16 @@ class Client:
     def listen(self) -> None:
         """The thread that hears of results. Returns when the queue of results is deleted."""
         handle = self._results._handle
-        places = Consumer.of(handle, PLAIN_PICKLER)
-        places.ttl = handle.session.lease_ms  # results may be large, and nobody else wants them
+        consumer = Consumer.of(handle, PLAIN_PICKLER)
+        consumer.ttl = handle.session.lease_ms  # results may be large, and nobody else wants them
         count = 1
         try:
             while True:
-                items = receive(handle, places, count, True, None)
+                items = receive(handle, consumer, count, True, None)
                 if not items:
                     continue
                 results = [Result.unpack(self.codec, i.value, self.attempts) for i in items]
-                acknowledge(handle, places, items)
+                acknowledge(handle, consumer, items)
                 count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
                 self._deliver(results)
                 del items, results
@@ -208,7 +212,7 @@ class Client:
         with self._change:
             under_way = list(self._under_way)
         error = ObjectGone(
-            f"the pool {self.handle.keys.ident[2:]!r} was deleted before this task was done: it "
+            f"the pool {label(self.handle.keys.ident)!r} was deleted before this task was done: it "
             "may have begun; send it to another pool"
         )
         for number in under_way:

@@ -23,6 +23,7 @@ from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference, ident_of, session_of
 from multihost.pooling.supervisor import WorkerSupervisor
 from multihost.pooling.worker_loop import POOL_DELETED, WorkerConfig
+from multihost.wire.identity import label
 from multihost.wire.ops import pool as ops
 
 __all__ = ["WorkerEvent", "Progress", "Workers", "serve"]
@@ -191,7 +192,7 @@ class Workers:
                 return
             self._create()
         if self._supervisor.failure is not None:
-            raise WorkerLost(f"no worker for {self._ident[2:]!r}: {self._supervisor.failure}")
+            raise WorkerLost(f"no worker for {label(self._ident)!r}: {self._supervisor.failure}")
         self._ensure_workers()
 
     def _stop(self) -> None:

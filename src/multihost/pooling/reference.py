@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from multihost.wire.identity import name_of, named
 from multihost.wire.keys import check_name
 from multihost.wire.session import Handle, Session, registry
 
@@ -24,7 +25,7 @@ class PoolReference:
     @property
     def name(self) -> str | None:
         """The name of the pool, None if it has none."""
-        return self.ident[2:] if self.ident.startswith("n:") else None
+        return name_of(self.ident)
 
     def __reduce__(self) -> Any:
         session = self.session
@@ -37,7 +38,7 @@ def _found(origin: registry.Origin, ident: str, inherited: bytes | None) -> Pool
 
 def session_of(manager: Any) -> Session:
     """The session of a manager, if pools can be had there."""
-    session: Session = manager._open_session()
+    session: Session = manager.runtime.session
     if session.codec.serializer is not None:
         raise ValueError(
             "a pool pickles functions and their results, and this manager does not pickle: use a "
@@ -50,4 +51,4 @@ def session_of(manager: Any) -> Session:
 
 def ident_of(name: str) -> str:
     """The ident of a named pool."""
-    return "n:" + check_name(name)
+    return named(check_name(name))

@@ -30,7 +30,7 @@ from multihost.pooling.reference import PoolReference, ident_of, session_of
 from multihost.pooling.statistics import PoolStatistics, statistics
 from multihost.pooling.supervisor import WorkerSupervisor
 from multihost.pooling.worker_loop import WorkerConfig
-from multihost.wire.keys import colocated_ident
+from multihost.wire.identity import label, new_unnamed
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
 from multihost.wire.session import Session
@@ -65,7 +65,7 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
             raise ValueError(f"attempts is at least 1, not {attempts}")
         letter = pickler_of(pickler)
         session = session_of(manager)
-        ident = colocated_ident("u:") if name is None else ident_of(name)
+        ident = new_unnamed() if name is None else ident_of(name)
         handle = session.handle(ident)
         ops.create(handle)
         if name is None:
@@ -272,6 +272,6 @@ def _publish_settings(session: Session, ident: str, wanted: tuple[Any, ...]) -> 
     found = ops.get_or_set_settings(session.handle(ident), packed)
     if found != packed and wanted != (None, (), None):
         raise ValueError(
-            f"the pool {ident[2:]!r} was made with another initializer, other initargs or another "
-            "maxtasksperchild: attach with the same, or without, or delete it first"
+            f"the pool {label(ident)!r} was made with another initializer, other initargs or "
+            "another maxtasksperchild: attach with the same, or without, or delete it first"
         )

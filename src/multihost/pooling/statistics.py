@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from multihost.pooling.reference import ident_of, session_of
+from multihost.wire.identity import name_of
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import Worker
 from multihost.wire.session import Session
@@ -29,7 +30,7 @@ def statistics(session: Session, ident: str) -> PoolStatistics:
     """What the server knows of a pool. 3 round trips, O(workers)."""
     state = ops.state(session.handle(ident))
     return PoolStatistics(
-        ident[2:] if ident.startswith("n:") else None,
+        name_of(ident),
         state.waiting,
         sum(worker.running for worker in state.workers),
         tuple(state.workers),

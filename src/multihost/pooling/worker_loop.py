@@ -22,7 +22,8 @@ from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import TRAILER_SIZE, TaskOutcome, TaskTrailer
-from multihost.wire.ops.taking import Consumer, Delivery
+from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import Codec
 

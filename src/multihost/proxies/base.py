@@ -105,7 +105,7 @@ class BaseProxy:
         incref: bool = True,  # noqa: ARG002
         manager_owned: bool = False,  # noqa: ARG002
     ) -> None:
-        session = registry.find(token.origin) if manager is None else manager._open_session()
+        session = registry.find(token.origin) if manager is None else manager.runtime.session
         self._bind(session.handle(token.ident), token, manager)
 
     def _bind(self, handle: Handle, token: Token, manager: object) -> None:
@@ -344,7 +344,8 @@ def call_proxytype(
     """Call a proxy type with the arguments that it has in the standard library."""
     serializer = authkey = None
     if manager is not None:
-        serializer, authkey = manager._serializer, manager._authkey
+        runtime = manager.runtime
+        serializer, authkey = runtime.settings.serializer, runtime.authkey
     exposed = None if exposed is None else tuple(exposed)
     return proxytype(token, serializer, manager=manager, authkey=authkey, exposed=exposed)
 
@@ -396,7 +397,7 @@ def receive_token(session: Session, answer: Any) -> tuple[Token, Any]:
 def receive_proxy(session: Session, manager: Any, answer: Any) -> BaseProxy:
     """Return a proxy of an object that a host created, or found, for this process."""
     token, exposed = receive_token(session, answer)
-    if manager is not None and token.typeid in manager._registry:
-        return manager._proxy(token, exposed)  # type: ignore[no-any-return]
+    if manager is not None and (proxy := manager.proxy_of(token, exposed)) is not None:
+        return proxy  # type: ignore[no-any-return]
     proxytype = IteratorProxy if token.typeid == "Iterator" else AutoProxy
     return call_proxytype(proxytype, exposed, token, manager)

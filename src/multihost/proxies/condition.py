@@ -13,6 +13,7 @@ from multihost.proxies.acquirer import AcquirerProxy, seconds_to_wait
 from multihost.proxies.base import Token, token_of
 from multihost.proxies.lock import LockProxy, RLockProxy, hold_of_lock, hold_of_rlock
 from multihost.proxies.native import NativeProxy
+from multihost.wire.identity import escape, unescape
 from multihost.wire.ops import condition as ops
 from multihost.wire.session import Handle
 
@@ -40,7 +41,7 @@ def lock_of_condition(lock: LockProxy | RLockProxy | None) -> tuple[str, bytes]:
         return "", b""
     typeid, ident, *_ = token_of(lock)
     reference = b"@%b;" % ident.encode() if lock.name is None else b""
-    return f"{typeid} {ident.replace('%', '%25').replace(' ', '%20')}", reference
+    return f"{typeid} {escape(ident, ' ')}", reference
 
 
 class _PlainLock:
@@ -117,7 +118,7 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
         super().__init__(handle, token, manager)
         typeid, _, ident = token.parameters.partition(" ")
         if ident:
-            ident = ident.replace("%20", " ").replace("%25", "%")
+            ident = unescape(ident, " ")
             handle = handle.session.handle(ident)
         lock_token = Token(typeid or "RLock", ident or token.ident, "", token.origin)
         self._lock: LockProxy | RLockProxy

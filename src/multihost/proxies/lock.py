@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from multihost.proxies.acquirer import AcquirerProxy, checked_timeout
 from multihost.proxies.native import NativeProxy
+from multihost.wire.identity import unpack
 from multihost.wire.ops import lock as ops
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.registration import SessionInfo
@@ -86,13 +87,14 @@ class _LockBase(NativeProxy, AcquirerProxy):
         if found is None:
             return None
         id_, packed, fence = found
-        _, _, thread, since = id_.decode("utf-8", "surrogatepass").split(".")
+        _, _, thread, since = unpack(id_)
+        assert since is not None, "a hold has its time"
         note = SessionInfo.unpack(packed) if packed else None
         return Holder(
             host=note and note.host,
             pid=note and note.pid,
-            thread=thread.replace("%2E", ".").replace("%25", "%"),
-            since=int(since) / 1e6,
+            thread=thread,
+            since=since,
             fencing_token=fence,
         )
 

@@ -9,17 +9,11 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from multihost.proxies.base import Token
 from multihost.proxies.native import NativeProxy
-from multihost.wire.ops import queue as ops
-from multihost.wire.ops import ranking
-from multihost.wire.ops.taking import (
-    Consumer,
-    QueueSettings,
-    acknowledge,
-    acknowledge_one,
-    receive,
-    receive_one,
-    take_prefetched,
-)
+from multihost.wire.ops.queue import admin, priority, send, tasks
+from multihost.wire.ops.queue.acknowledge import acknowledge, acknowledge_one
+from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.receive import receive, receive_one, take_prefetched
+from multihost.wire.ops.queue.settings import FIFO, LIFO, PRIORITY, QueueSettings
 from multihost.wire.session import Handle
 
 __all__ = [
@@ -35,10 +29,10 @@ T = TypeVar("T")
 
 
 class QueueStatistics(NamedTuple):
-    """What the server knows of a queue.
+    """What the server has of a queue.
 
-    ``in_flight`` counts items that consumers took and have not acknowledged, ``waiters`` who waits
-    for room (in a priority queue also who waits for an item).
+    ``in_flight`` counts items that consumers received and have not acknowledged, ``waiters`` the
+    threads that wait for room (in a priority queue also those that wait for an item).
     """
 
     typeid: str
@@ -53,21 +47,22 @@ class QueueStatistics(NamedTuple):
 
 
 class _QueueBase(NativeProxy, Generic[T]):
-    """What all queues can do."""
+    """The methods of all queues."""
 
-    _order_: ClassVar[str] = "f"
+    _order_: ClassVar[str] = FIFO
 
     def __init__(self, handle: Handle, token: Token, manager: object = None) -> None:
         super().__init__(handle, token, manager)
-        most, again = token.parameters.split()
-        self._settings = QueueSettings(int(most), self._order_, int(again))
-        self._at: tuple[object, Consumer] | None = None
+        maxsize, max_deliveries = token.parameters.split()
+        self._settings = QueueSettings(int(maxsize), self._order_, int(max_deliveries))
+        self._cached_consumer: tuple[object, Consumer] | None = None  # and the holds it is among
 
     def _consumer(self) -> Consumer:
-        session = self._handle.session
-        if self._at is None or self._at[0] is not session.holds:  # which a forked child has anew
-            self._at = session.holds, Consumer.of(self._handle, self._settings)
-        return self._at[1]
+        session, cached = self._handle.session, self._cached_consumer
+        if cached is None or cached[0] is not session.holds:  # a forked child has holds of its own
+            consumer = Consumer.of(self._handle, self._settings)
+            cached = self._cached_consumer = session.holds, consumer
+        return cached[1]
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Append an item. 1 round trip; where there is no room, 2 and the wait.
@@ -78,7 +73,7 @@ class _QueueBase(NativeProxy, Generic[T]):
         """
         handle = self._handle
         timeout = _seconds(block, timeout) if self._settings.maxsize else None
-        if not ops.put(handle, (handle.codec.dump(item),), block, timeout):
+        if not send.put(handle, (handle.codec.dump(item),), block, timeout):
             raise Full
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
@@ -87,16 +82,17 @@ class _QueueBase(NativeProxy, Generic[T]):
         Raises :class:`queue.Empty` if there is none, with ``block`` not within ``timeout`` seconds
         (None: for ever); ShutDown, ObjectGone, ValueError for a negative timeout.
         """
-        places = self._consumer()
+        consumer = self._consumer()
         seconds = None if timeout is None else _seconds(block, timeout)
-        item = receive_one(self._handle, places, block, seconds)
-        if item is None:
+        delivery = receive_one(self._handle, consumer, block, seconds)
+        if delivery is None:
             raise Empty
         try:
-            return self._handle.codec.load(item.value)  # type: ignore[no-any-return]
+            item: T = self._handle.codec.load(delivery.value)
+            return item
         finally:
-            acknowledge_one(self._handle, places, item)
-            places.deliveries.last = item.delivery_count
+            acknowledge_one(self._handle, consumer, delivery)
+            consumer.deliveries.last = delivery.delivery_count
 
     def put_nowait(self, item: T) -> None:
         """``put(item, False)``."""
@@ -107,16 +103,16 @@ class _QueueBase(NativeProxy, Generic[T]):
         return self.get(False)
 
     def qsize(self) -> int:
-        """How many items there are. 1 round trip."""
-        return ops.size(self._handle, self._settings)
+        """Return the number of items. 1 round trip."""
+        return admin.size(self._handle, self._settings)
 
     def empty(self) -> bool:
-        """Whether there is none. 1 round trip."""
+        """Return whether there are no items. 1 round trip."""
         return self.qsize() == 0
 
     def statistics(self) -> QueueStatistics:  # type: ignore[override]
-        """What the server knows. 3 round trips."""
-        state = ops.state(self._handle, self._settings)
+        """Return what the server has of the queue. 3 round trips."""
+        state = admin.state(self._handle, self._settings)
         return QueueStatistics(
             self._typeid_,
             self._name,
@@ -138,19 +134,18 @@ class QueueProxy(_QueueBase[T]):
     >>> jobs.get()
     'a'
 
-    Consumers that wait are served in the order in which they came, and so are producers that wait
-    for room. ``Queue(..., redeliver=True)`` delivers an item again whose consumer died before it
+    Waiting consumers are served in the order in which they came, and so are producers that wait for
+    room. ``Queue(..., redeliver=True)`` delivers an item again if its consumer died before it
     called ``task_done()``.
 
     **Cost**: ``put`` and ``get`` one round trip, O(1) however many items there are.
     ``put_many`` and ``get_many`` one round trip a batch.
-    **If a consumer dies**: what ``get()`` returned is its own, as with :mod:`multiprocessing`. What
-    was under way to it goes back to the head, about a second later; so does an item whose arrival
-    the server was not yet told of, which takes 5 to 10 ms. With ``redeliver`` so does what it had
-    not finished.
+    **If a consumer dies**: items that ``get()`` returned are lost, as with :mod:`multiprocessing`.
+    Items in flight to it are requeued at the head, about a second later; so are those that were not
+    acknowledged yet, which takes 5 to 10 ms. With ``redeliver`` so are those that were not done.
     **If a producer dies** in ``put``: the item is in the queue or not, never twice.
     **Differs from multiprocessing**: with ``redeliver`` the process that got an item calls
-    ``task_done()`` for it. ``shutdown()`` is there on every Python.
+    ``task_done()`` for it. ``shutdown()`` exists on every Python.
     """
 
     _typeid_ = "Queue"
@@ -169,34 +164,34 @@ class QueueProxy(_QueueBase[T]):
 
     @property
     def maxsize(self) -> int:
-        """How many items there may be, 0 for any number. No round trip."""
+        """Maximum number of items, 0 for any number. No round trip."""
         return self._settings.maxsize
 
     def full(self) -> bool:
-        """Whether there is no room. 1 round trip."""
-        size, most = self.qsize(), self._settings.maxsize
-        return 0 < most <= size
+        """Return whether there is no room. 1 round trip."""
+        size, maxsize = self.qsize(), self._settings.maxsize
+        return 0 < maxsize <= size
 
     def task_done(self) -> None:
-        """An item that was got is done. 1 round trip.
+        """Count an item as done. 1 round trip.
 
         With ``redeliver``: the oldest that this thread got, else the oldest of this process.
-        Raises ValueError if there is none, LeaseLost if others took this process for dead and got
-        its items.
+        Raises ValueError if there is none, LeaseLost if this process was declared dead and its
+        items were requeued.
         """
-        if not ops.done(self._handle, self._consumer()):
+        if not tasks.done(self._handle, self._consumer()):
             raise ValueError("task_done() called too many times")
 
     def join(self) -> None:
         """Wait until ``task_done()`` was called for every item. 1 round trip and the wait."""
-        ops.join(self._handle)
+        tasks.join(self._handle)
 
     def shutdown(self, immediate: bool = False) -> None:
-        """Take no more items; ``get`` raises ShutDown when none is left. 1 round trip.
+        """Accept no more items; ``get`` raises ShutDown when none is left. 1 round trip.
 
-        ``immediate`` drops the items that are there. All who wait are woken.
+        ``immediate`` drops the items of the queue. All waiters are woken.
         """
-        ops.shutdown(self._handle, immediate)
+        admin.shutdown(self._handle, immediate)
 
     # more than the standard library
 
@@ -208,50 +203,49 @@ class QueueProxy(_QueueBase[T]):
         Waits until there is room for all of them. Raises ValueError if there never is, else as
         ``put``.
         """
-        batch, most = list(items), self._settings.maxsize
-        timeout = _seconds(block, timeout) if most else None
-        if 0 < most < len(batch):
+        batch, maxsize = list(items), self._settings.maxsize
+        timeout = _seconds(block, timeout) if maxsize else None
+        if 0 < maxsize < len(batch):
             raise ValueError(
                 f"put_many() on {self._token.ident}: {len(batch)} items never find room at once "
-                f"in a queue of {most}; put fewer"
+                f"in a queue of {maxsize}; put fewer"
             )
         values = self._handle.codec.dump_many(batch)
-        if values and not ops.put(self._handle, values, block, timeout):
+        if values and not send.put(self._handle, values, block, timeout):
             raise Full
 
     def get_many(self, n: int, block: bool = True, timeout: float | None = None) -> list[T]:
         """Take up to ``n`` items; waits until there is one. 1 round trip, O(items).
 
-        Where ``get`` fetched items ahead these come first, alone and without a round trip. Raises
-        as ``get``.
+        Items that ``get`` prefetched come first, alone and without a round trip. Raises as ``get``.
         """
         if n < 1:
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
-        places = self._consumer()
+        consumer = self._consumer()
         seconds = _seconds(block, timeout)
-        items = take_prefetched(self._handle, places, n) or receive(
-            self._handle, places, n, block, seconds
+        deliveries = take_prefetched(consumer, n) or receive(
+            self._handle, consumer, n, block, seconds
         )
-        if not items:
+        if not deliveries:
             raise Empty
         try:
-            return self._handle.codec.load_many([item.value for item in items])
+            return self._handle.codec.load_many([delivery.value for delivery in deliveries])
         finally:
-            acknowledge(self._handle, places, items)
-            places.deliveries.last = max(item.delivery_count for item in items)
+            acknowledge(self._handle, consumer, deliveries)
+            consumer.deliveries.last = max(delivery.delivery_count for delivery in deliveries)
 
     @property
     def deliveries(self) -> int:
-        """How often the item was delivered that this thread got last (of a batch: the one that was
-        most often), 1 for the first time. No round trip.
+        """Number of deliveries of the item that this thread got last (of a batch: the largest), 1
+        for the first time. No round trip.
         """
         return getattr(self._consumer().deliveries, "last", 0)
 
     @property
     def prefetch(self) -> int:
-        """How many items this process fetches ahead in ``get()``; 0 unless it is set.
+        """Number of items that this process prefetches in ``get()``; 0 unless it is set.
 
-        They go back to the head if the process ends before they were handed out.
+        They are requeued at the head if the process ends before ``get()`` returned them.
         """
         return self._consumer().prefetch
 
@@ -259,26 +253,26 @@ class QueueProxy(_QueueBase[T]):
     def prefetch(self, items: int) -> None:
         if items < 0:
             raise ValueError(f"prefetch is a number of items, not {items}")
-        places = self._consumer()
-        places.prefetch = items
-        places.is_fifo_without_prefetch = False
+        consumer = self._consumer()
+        consumer.prefetch = items
+        consumer.is_fifo_without_prefetch = False
 
     def dead_letters(self) -> list[T]:
-        """Items that were delivered ``max_deliveries`` times and never done; for ``join()`` they
-        are. 1 round trip, O(letters).
+        """Return the items that were delivered ``max_deliveries`` times and never done; ``join()``
+        does not wait for them. 1 round trip, O(letters).
         """
-        return self._handle.codec.load_many(ops.dead_letters(self._handle, self._settings))
+        return self._handle.codec.load_many(admin.dead_letters(self._handle, self._settings))
 
     def requeue_dead_letters(self) -> int:
         """Put the dead letters back, behind all other items, as if they were new (in a
-        PriorityQueue before those with which only Python can compare them); how many there were. 1
-        round trip, O(letters).
+        PriorityQueue before those with which only Python can compare them); return how many there
+        were. 1 round trip, O(letters).
         """
-        return ops.drain_dead_letters(self._handle, True)
+        return admin.drain_dead_letters(self._handle, True)
 
     def purge_dead_letters(self) -> int:
-        """Throw the dead letters away; how many there were. 1 round trip, O(letters)."""
-        return ops.drain_dead_letters(self._handle, False)
+        """Drop the dead letters; return how many there were. 1 round trip, O(letters)."""
+        return admin.drain_dead_letters(self._handle, False)
 
 
 class JoinableQueueProxy(QueueProxy[T]):
@@ -291,7 +285,7 @@ class LifoQueueProxy(QueueProxy[T]):
     """A :class:`QueueProxy` that returns the item that was put last."""
 
     _typeid_ = "LifoQueue"
-    _order_ = "l"
+    _order_ = LIFO
 
 
 class PriorityQueueProxy(QueueProxy[T]):
@@ -303,7 +297,7 @@ class PriorityQueueProxy(QueueProxy[T]):
     >>> todo.get()
     (1, 'now')
 
-    Smaller is what Python's ``<`` says, so that anything comparable will do.
+    The order is that of Python's ``<``: items may be of any types that it compares.
 
     **Cost**: ``get`` one round trip, O(log n) on the server. ``put`` of a number, or of a tuple
     that starts with a number that no other item has, the same. For other items it compares with
@@ -314,18 +308,18 @@ class PriorityQueueProxy(QueueProxy[T]):
     """
 
     _typeid_ = "PriorityQueue"
-    _order_ = "p"
+    _order_ = PRIORITY
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
-        """Put an item to its place. See the class for its cost, else as ``Queue.put``."""
+        """Put an item where it belongs. See the class for its cost, else as ``Queue.put``."""
         timeout = _seconds(block, timeout) if self._settings.maxsize else None
-        if not ranking.put(self._handle, item, self._handle.codec.dump(item), block, timeout):
+        if not priority.put(self._handle, item, self._handle.codec.dump(item), block, timeout):
             raise Full
 
     def put_many(
         self, items: Iterable[T], block: bool = True, timeout: float | None = None
     ) -> None:
-        """Put items one after the other. Raises as ``put``, and what was put before stays."""
+        """Put items one after the other. Raises as ``put``; items that were put before stay."""
         deadline = None if timeout is None else time.monotonic() + timeout
         for item in items:
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
@@ -335,8 +329,8 @@ class PriorityQueueProxy(QueueProxy[T]):
 class SimpleQueueProxy(_QueueBase[T]):
     """A queue without a size and without tasks, as :class:`queue.SimpleQueue`.
 
-    Cost, and what happens if somebody dies, as with :class:`QueueProxy`. ``block`` and ``timeout``
-    of ``put`` are taken and ignored.
+    Its cost, and what happens if a process dies, are those of :class:`QueueProxy`. ``block`` and
+    ``timeout`` of ``put`` are accepted and ignored.
     """
 
     _typeid_ = "SimpleQueue"
@@ -344,7 +338,7 @@ class SimpleQueueProxy(_QueueBase[T]):
 
 
 def _seconds(block: bool, timeout: float | None) -> float | None:
-    """The timeout, if one counts."""
+    """Return the timeout of a call that blocks, None if it has none. Raises ValueError."""
     if not block or timeout is None:
         return None
     if timeout < 0:

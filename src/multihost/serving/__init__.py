@@ -1,1 +1,1 @@
-"""Processes that have objects in their memory, and answer calls to them."""
+"""Processes that host objects in their memory and answer calls to them."""

@@ -1,4 +1,4 @@
-"""A process that serves: its threads, and how it begins and ends."""
+"""A host: the threads of a process that answers calls to its objects."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from multihost.errors import MultihostError
-from multihost.serving.objects import ObjectTable, Registered
+from multihost.serving.objects import Natives, ObjectTable, Registered
 from multihost.wire.rpc import hosts as ops
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.server import ServerChannel
@@ -20,11 +19,11 @@ __all__ = ["Host", "register_host"]
 
 logger = logging.getLogger(__name__)
 
-MAX_CLOSED = 10_000  # conversations that are over
+MAX_CLOSED = 10_000  # closed channels that are remembered, since a late poll may return them
 
 
 def register_host(session: Session, ident: str, typeids: Iterable[str]) -> None:
-    """Enter a host that is about to serve; until then what clients ask waits for it."""
+    """Register a host that is about to serve; requests wait for it until it does."""
     handle = session.handle(ident)
     ops.register(handle, typeids)
 
@@ -36,12 +35,12 @@ def register_host(session: Session, ident: str, typeids: Iterable[str]) -> None:
 
 
 class Host:
-    """What serves the objects of one process. Owns a thread that hears of new clients, and one for
-    each thread that calls.
+    """Serves the objects of one process. Owns a thread that polls for new channels, and one for
+    each channel, that is for each thread of a client.
     """
 
     def __init__(
-        self, session: Session, ident: str, registry: Mapping[str, Registered], natives: Any
+        self, session: Session, ident: str, registry: Mapping[str, Registered], natives: Natives
     ) -> None:
         self.ident = ident
         self.stopped = threading.Event()
@@ -50,101 +49,100 @@ class Host:
         self._registry = registry
         self._pid = os.getpid()
         self._channels: set[bytes] = set()
-        self._closed: dict[bytes, None] = {}
-        self._is_closed = False
+        self._closed_channels: dict[bytes, None] = {}
+        self._is_stopped = False
         self.objects = ObjectTable(
             session, self.ident, registry, natives, self.stopped.set, self._is_alive
         )
 
     def start(self) -> None:
-        """Be there for clients from now on."""
+        """Serve clients from now on."""
         register_host(self._session, self.ident, self._registry)
         self._watched = ops.watch_clients(self._handle)
         threading.Thread(target=self._run, name="multihost-host", daemon=True).start()
 
     def stop(self) -> None:
-        """Be there no more: delete the objects, and tell those who wait for an answer."""
-        if self._is_closed or os.getpid() != self._pid:
+        """Serve no more: delete the objects, and fail the calls that are in flight."""
+        if self._is_stopped or os.getpid() != self._pid:
             return
-        self._is_closed = True
+        self._is_stopped = True
         self._watched.waiters.clear()
         try:
             ops.unregister(self._handle)
             self.objects.end()
         except MultihostError as error:
-            logger.warning("the objects of this process were left to expire: %s", error)
+            logger.warning("cannot delete the hosted objects, they will expire: %s", error)
 
     def _is_alive(self, host: str) -> bool:
         return host_client(self._session, host).is_alive()
 
-    # the thread that hears of new clients
+    # the thread that polls for new channels
 
     def _run(self) -> None:
         link = self._session.link
-        while not self._is_closed:
+        while not self._is_stopped:
             try:
                 self._poll_loop()
             except MultihostError as error:
-                if self._is_closed:
+                if self._is_stopped:
                     return
-                logger.warning("the objects of this process cannot be reached: %s", error)
-                if (
-                    link.is_closed or not link.reconnect_timeout
-                ):  # a private server does not come back
+                logger.warning("clients cannot reach the hosted objects: %s", error)
+                # A private server has no reconnect timeout: it does not return.
+                if link.is_closed or not link.reconnect_timeout:
                     self.stopped.set()
                     return
 
     def _poll_loop(self) -> None:
         every = min(self._session.lease / 3, 20.0)
         sweep = time.monotonic() + every
-        while not self._is_closed:
+        while not self._is_stopped:
             found = ops.poll(self._handle, max(sweep - time.monotonic(), 0.0))
-            if self._is_closed:
+            if self._is_stopped:
                 return
-            if found is None:  # this process was taken for dead
+            if found is None:  # this process was declared dead
                 ops.register(self._handle, self._registry)
                 continue
-            talks, left = found
-            for talk in talks - self._channels:
-                self._begin(talk)
-            self.objects.release_references(left)
-            if len(left) == ops.MAX_RELEASED:
+            channels, released = found
+            for channel in channels - self._channels:
+                self._open(channel)
+            self.objects.release_references(released)
+            if len(released) == ops.MAX_RELEASED:
                 ops.wake(self._handle)  # there is more
             if time.monotonic() >= sweep:
                 self.objects.sweep()
                 sweep = time.monotonic() + every
 
-    def _begin(self, talk: bytes) -> None:
-        if talk in self._closed:
-            ops.reject_channel(self._handle, talk)
+    def _open(self, channel: bytes) -> None:
+        if channel in self._closed_channels:
+            ops.reject_channel(self._handle, channel)
             return
-        self._channels.add(talk)
-        name = f"multihost-{talk.decode()}"
-        threading.Thread(target=self._serve, args=(talk,), name=name, daemon=True).start()
+        self._channels.add(channel)
+        name = f"multihost-{channel.decode()}"
+        threading.Thread(target=self._serve, args=(channel,), name=name, daemon=True).start()
 
-    # a thread for each that calls
+    # a thread for each channel
 
-    def _serve(self, talk: bytes) -> None:
-        listener = ServerChannel(self._handle, talk, lambda: self._is_closed)
+    def _serve(self, channel: bytes) -> None:
+        server = ServerChannel(self._handle, channel, lambda: self._is_stopped)
         answer = self.objects.answer
-        self.objects.client.session = talk.partition(b".")[0]
+        self.objects.client.session = channel.partition(b".")[0]
         try:
-            request = listener.reply_and_receive(None)
+            request = server.reply_and_receive(None)
             while request is not None:
-                request = listener.reply_and_receive(answer(request))
+                request = server.reply_and_receive(answer(request))
         except MultihostError as error:
-            if not self._is_closed:
-                logger.warning("a client cannot be answered: %s", error)
+            if not self._is_stopped:
+                logger.warning("cannot reply to a client: %s", error)
         finally:
-            self._end(talk)
+            self._close(channel)
 
-    def _end(self, talk: bytes) -> None:
-        self._closed[talk] = None
-        while len(self._closed) > MAX_CLOSED:
-            del self._closed[next(iter(self._closed))]
-        self._channels.discard(talk)
-        if not self._is_closed:
+    def _close(self, channel: bytes) -> None:
+        self._closed_channels[channel] = None
+        while len(self._closed_channels) > MAX_CLOSED:
+            del self._closed_channels[next(iter(self._closed_channels))]
+        self._channels.discard(channel)
+        if not self._is_stopped:
             try:
-                ops.close_channel(self._handle, talk)
+                ops.close_channel(self._handle, channel)
             except MultihostError as error:
-                logger.debug("left to expire: %s", error)
+                logger.debug("cannot close a channel, it will expire: %s", error)

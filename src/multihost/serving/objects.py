@@ -1,36 +1,38 @@
-"""The objects of a host: which there are, and what happens when one is called.
+"""The objects of a host: a table of them, and the calls to them.
 
-Nothing here knows how a request came.
+How requests and replies travel is the subject of ``wire.rpc`` and ``serving.host``.
 """
 
 from __future__ import annotations
 
 import itertools
-import secrets
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from multihost.proxies.base import BaseProxy
+from multihost.wire.identity import named, new_unnamed
 from multihost.wire.keys import check_name
 from multihost.wire.rpc import objects, results
 from multihost.wire.session import Handle, Session
 from multihost.wire.values.codec import Codec
 
-__all__ = ["ObjectTable", "Registered", "public_methods"]
+__all__ = ["Natives", "ObjectTable", "Registered", "public_methods"]
 
-NONE: dict[str, Any] = {}
-CHECKED = 1000  # records that are looked at in one round trip
+NO_KEYWORDS: dict[str, Any] = {}
+CHECKED = 1000  # objects that are checked in one round trip
 Registered = tuple[Any, Any, Any, Any]  # callable, exposed, method_to_typeid, proxytype
+Natives = Mapping[str, Callable[..., BaseProxy]]  # factories of what the server itself holds
 
 
-def public_methods(thing: object) -> list[str]:
-    """The names of what can be called, but for those that start with an underscore."""
-    return [name for name in dir(thing) if name[0] != "_" and callable(getattr(thing, name))]
+def public_methods(referent: object) -> list[str]:
+    """Return the names of its callable attributes that do not start with an underscore."""
+    return [name for name in dir(referent) if name[0] != "_" and callable(getattr(referent, name))]
 
 
 class _HostedObject:
-    """One object, and who was told of it."""
+    """One object, and the clients that have a reference to it."""
 
     __slots__ = ("exposed", "names", "ready", "references", "referent", "results", "typeid")
 
@@ -40,12 +42,12 @@ class _HostedObject:
         self.names: tuple[str, ...] = ()
         self.exposed: frozenset[str] = frozenset()
         self.results: Mapping[str, str] = {}
-        self.references: dict[bytes, int] = {}  # session of a client -> when it was told last
-        self.ready: threading.Event | None = None  # while it is being made
+        self.references: dict[bytes, int] = {}  # session of a client -> version of its last one
+        self.ready: threading.Event | None = None  # set when it is created; None after that
 
 
 class _Client(threading.local):
-    """Who is calling, in the thread that answers it."""
+    """The session of the client whose call this thread answers."""
 
     session = b""
 
@@ -59,14 +61,14 @@ class _Raised(Exception):
 
 
 class ObjectTable:
-    """What one process hosts."""
+    """The objects that one process hosts."""
 
     def __init__(
         self,
         session: Session,
         host: str,
         registry: Mapping[str, Registered],
-        natives: Any,
+        natives: Natives,
         stop: Callable[[], object],
         is_alive: Callable[[str], bool],
     ) -> None:
@@ -77,7 +79,7 @@ class ObjectTable:
         self._natives = natives
         self._is_alive = is_alive
         self._objects: dict[str, _HostedObject] = {}
-        self._idents: dict[int, str] = {}  # of what is here without a name
+        self._idents: dict[int, str] = {}  # of unnamed objects, by id()
         self._versions = itertools.count(1)
         self.client = _Client()
         self._mutex = threading.RLock()
@@ -86,7 +88,7 @@ class ObjectTable:
             "dummy": lambda: None,
             "number_of_objects": lambda: len(self._objects),
             "debug_info": self._debug_info,
-            "delete": lambda name: self._end("n:" + name),
+            "delete": lambda name: self._end(named(name)),
             "shutdown": stop,
         }
 
@@ -96,21 +98,21 @@ class ObjectTable:
     # calls
 
     def answer(self, payload: bytes) -> bytes:
-        """What comes of a request."""
+        """Run a request, and return the reply. Raises nothing: errors are replies, too."""
         codec = self._codec
         try:
             request = codec.load(payload)
             if len(request) == 3:  # without keywords
                 ident, name, args = request
-                return self._call(ident, name, args, NONE)
+                return self._call(ident, name, args, NO_KEYWORDS)
             ident, name, args, kwds = request
             if ident:
                 return self._call(ident, name, args, kwds)
-            answer = self._public[name](*args, **kwds)
-            return answer if type(answer) is bytes else results.encode_value(codec, answer)
+            reply = self._public[name](*args, **kwds)
+            return reply if type(reply) is bytes else results.encode_value(codec, reply)
         except _Raised as raised:
             return results.encode_error(codec, raised.error)
-        except BaseException:  # noqa: BLE001 - the caller hears of it, whatever it is
+        except BaseException:  # noqa: BLE001 - the client raises it, whatever it is
             return results.encode_text(codec, traceback.format_exc())
 
     def _call(self, ident: str, name: str, args: Any, kwds: Any) -> bytes:
@@ -120,11 +122,11 @@ class ObjectTable:
             each = self._objects.get(ident)
         if each is None:
             return results.NOT_FOUND
-        thing = each.referent
+        referent = each.referent
         if name not in each.exposed:
             return self._fall_back(each, ident, name, args, kwds)
         try:
-            method = getattr(thing, name)
+            method = getattr(referent, name)
         except AttributeError:
             return self._fall_back(each, ident, name, args, kwds)
         try:
@@ -144,7 +146,7 @@ class ObjectTable:
             return results.encode_text(self._codec, text)
 
     def _fall_back(self, each: _HostedObject, ident: str, name: str, args: Any, kwds: Any) -> bytes:
-        """What every object answers to."""
+        """Run the methods that every object has."""
         match name:
             case "__str__":
                 return self._value(str(each.referent, *args, **kwds))
@@ -158,19 +160,19 @@ class ObjectTable:
                 self._end(ident)
                 return self._value(None)
         if name in each.exposed:
-            getattr(each.referent, name)  # says what it lacks
+            getattr(each.referent, name)  # raises the AttributeError
         raise AttributeError(
             f"method {name!r} of {type(each.referent)!r} object is not in "
             f"exposed={set(each.exposed)!r}"
         )
 
     def _result(self, typeid: str, result: Any) -> bytes:
-        """A result that becomes an object itself."""
-        if typeid not in self._registry and self._natives._is_native(typeid):
-            return self._value(getattr(self._natives, typeid)(result))
-        return self._enter(typeid, self._make(typeid, (result,), {}))
+        """Make an object of a result: one of the server, or a hosted one."""
+        if typeid not in self._registry and (native := self._natives.get(typeid)) is not None:
+            return self._value(native(result))
+        return self._add(typeid, self._make(typeid, (result,), {}))
 
-    # objects come
+    # creating objects
 
     def _create(
         self, typeid: str, args: Iterable[Any], kwds: dict[str, Any], name_first: bool
@@ -178,8 +180,8 @@ class ObjectTable:
         args = tuple(args)
         name, args, kwds = self._name_of(typeid, args, kwds, name_first)
         if name is None:
-            return self._enter(typeid, self._make(typeid, args, kwds))
-        ident = "n:" + check_name(name)
+            return self._add(typeid, self._make(typeid, args, kwds))
+        ident = named(check_name(name))
         while True:
             with self._mutex:
                 each = self._objects.get(ident)
@@ -188,7 +190,7 @@ class ObjectTable:
                     each.ready = threading.Event()
                     break
             if (ready := each.ready) is not None:
-                ready.wait()  # and if that failed, we try
+                ready.wait()  # if the other thread failed, this one tries
             elif each.typeid == typeid:
                 return self._found(typeid, each.names, ident, self._host, None)
             else:
@@ -197,10 +199,10 @@ class ObjectTable:
                     "it first"
                 )
         try:
-            there = self._enter_name(self._session.handle(ident), typeid)
-            if there is not None:
+            other = self._claim_name(self._session.handle(ident), typeid)
+            if other is not None:
                 del self._objects[ident]
-                return self._found(typeid, None, ident, there, None)
+                return self._found(typeid, None, ident, other, None)
             try:
                 self._fill(each, typeid, self._make(typeid, args, kwds))
             except BaseException:
@@ -210,23 +212,23 @@ class ObjectTable:
             self._objects.pop(ident, None)
             raise
         finally:
-            made, each.ready = each.ready, None
-            assert made is not None
-            made.set()
+            ready, each.ready = each.ready, None
+            assert ready is not None
+            ready.set()
         return self._found(typeid, each.names, ident, self._host, None)
 
-    def _enter_name(self, handle: Handle, typeid: str) -> str | None:
-        """Take a name, also from a dead host; the host if it is a living one's."""
-        there = objects.create(handle, typeid, self._host)
-        while there is not None and there != self._host and not self._is_alive(there):
-            there = objects.create(handle, typeid, self._host, there)
-        return None if there == self._host else there
+    def _claim_name(self, handle: Handle, typeid: str) -> str | None:
+        """Claim a name, also from a dead host; return the host that has it if another one lives."""
+        host = objects.create(handle, typeid, self._host)
+        while host is not None and host != self._host and not self._is_alive(host):
+            host = objects.create(handle, typeid, self._host, host)
+        return None if host == self._host else host
 
     def _name_of(
         self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any], name_first: bool
     ) -> tuple[str | None, tuple[Any, ...], dict[str, Any]]:
-        """The name that an object is asked for by: a leading str where managers say so, else
-        ``name=`` unless the callable takes that itself.
+        """Return the name, and the arguments without it: a leading str where managers take names
+        first, else ``name=`` unless the callable has such a parameter.
         """
         if name_first and args and isinstance(args[0], str):
             return args[0], args[1:], kwds
@@ -243,47 +245,47 @@ class ObjectTable:
             raise ValueError("Without callable, must have one non-keyword argument")
         return args[0]
 
-    def _fill(self, each: _HostedObject, typeid: str, thing: Any) -> None:
+    def _fill(self, each: _HostedObject, typeid: str, referent: Any) -> None:
         _, exposed, results, _ = self._registry[typeid]
         if results is not None and not isinstance(results, dict):
             raise TypeError(f"Method_to_typeid {results!r}: type {type(results)!s}, not dict")
-        names = [*(public_methods(thing) if exposed is None else exposed), *(results or ())]
-        each.referent = thing
+        names = [*(public_methods(referent) if exposed is None else exposed), *(results or ())]
+        each.referent = referent
         each.names = tuple(dict.fromkeys((*each.names, *names)))
         each.exposed = frozenset(each.names)
         each.results = {**each.results, **(results or {})}
 
-    def _enter(self, typeid: str, thing: Any) -> bytes:
-        """An object without a name: the same is found again."""
+    def _add(self, typeid: str, referent: Any) -> bytes:
+        """Host an unnamed object; one that is hosted already keeps its ident."""
         with self._mutex:
-            ident = self._idents.get(id(thing))
+            ident = self._idents.get(id(referent))
             each = self._objects.get(ident) if ident is not None else None
-            if each is None or each.referent is not thing:
-                ident = "u:" + secrets.token_urlsafe(16)
+            if each is None or each.referent is not referent:
+                ident = new_unnamed()
                 objects.create(self._session.handle(ident), typeid, self._host)
                 each = _HostedObject(typeid)
             assert ident is not None
-            claim = next(self._versions)
-            each.references[self.client.session] = claim
-            self._fill(each, typeid, thing)
+            version = next(self._versions)
+            each.references[self.client.session] = version
+            self._fill(each, typeid, referent)
             self._objects[ident] = each
-            self._idents[id(thing)] = ident
-        return self._found(typeid, each.names, ident, self._host, claim)
+            self._idents[id(referent)] = ident
+        return self._found(typeid, each.names, ident, self._host, version)
 
-    def _found(self, *what: Any) -> bytes:
-        return results.encode_proxy(self._codec, *what)
+    def _found(self, *fields: Any) -> bytes:
+        return results.encode_proxy(self._codec, *fields)
 
-    # objects go
+    # deleting objects
 
-    def release_references(self, left: Iterable[bytes]) -> None:
-        """Clients take claims back: delete what nobody has one on."""
-        for each in left:
-            packed, client, claim = each.split(b" ")
+    def release_references(self, released: Iterable[bytes]) -> None:
+        """Release references of clients, and delete the objects that have none left."""
+        for each in released:
+            packed, client, version = each.split(b" ")
             ident = packed.decode()
             with self._mutex:
                 known = self._objects.get(ident)
-                if known is None or known.references.get(client) != int(claim):
-                    continue  # it was told again meanwhile
+                if known is None or known.references.get(client) != int(version):
+                    continue  # the client got another one since
                 del known.references[client]
                 if known.references:
                     continue
@@ -291,14 +293,14 @@ class ObjectTable:
             objects.end(self._session.handle(ident), self._host)
 
     def sweep(self) -> None:
-        """Forget what was deleted, expired, or taken over."""
+        """Forget the objects that were deleted, expired, or were taken over by another host."""
         idents = list(self._objects)
         for start in range(0, len(idents), CHECKED):
             chunk = idents[start : start + CHECKED]
             handles = [self._session.handle(ident) for ident in chunk]
-            for ident, there in zip(chunk, objects.existing(handles, self._host), strict=True):
+            for ident, exists in zip(chunk, objects.existing(handles, self._host), strict=True):
                 each = self._objects.get(ident)
-                if not there and each is not None and each.ready is None:
+                if not exists and each is not None and each.ready is None:
                     with self._mutex:
                         self._forget(ident)
 
@@ -313,7 +315,7 @@ class ObjectTable:
         objects.end(self._session.handle(ident), self._host)
 
     def end(self) -> None:
-        """The process ends: delete all."""
+        """Delete all objects: the process ends."""
         for ident in list(self._objects):
             self._end(ident)
 
@@ -326,8 +328,8 @@ class ObjectTable:
 
 
 def _takes_name(factory: Any) -> bool:
-    """Whether ``name=`` is an argument of the callable itself."""
-    import inspect  # slow, and seldom needed
+    """Return True if ``name=`` is an argument of the callable itself."""
+    import inspect  # slow, and rarely needed
 
     try:
         parameters = inspect.signature(factory).parameters.values()

@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from multiprocessing import current_process, parent_process, util
+from multiprocessing import parent_process, util
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multihost.errors import MultihostError
-from multihost.proxies.base import IteratorProxy
-from multihost.wire.address import Address, Credentials
-from multihost.wire.link import Link
-from multihost.wire.session.registry import reconnect_timeout_for
+from multihost.proxies.base import BaseProxy, IteratorProxy
+from multihost.runtime import Runtime, Settings
+from multihost.wire.address import Address, Credentials, Place
+from multihost.wire.identity import new_host
 
-__all__ = ["HostProcess", "Server", "Settings", "new_ident", "start_process"]
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from multihost.serving.objects import Registered
+
+__all__ = ["HostProcess", "Server", "start_process"]
 
 BUILTIN_TYPES = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
 """Types that no manager need register."""
 
-
-class Settings(NamedTuple):
-    """What a manager is told about its objects."""
-
-    serializer: Any
-    namespace: str
-    lease: float
-    timeout: float
+NativesOn = Callable[[Runtime], Mapping[str, Callable[..., BaseProxy]]]
+"""Returns the factories of the types that the server itself holds, by typeid."""
 
 
 class _StdlibListener:
     """Where a server listens, as the standard library's servers have it."""
 
-    def __init__(self, address: Any, close: Callable[[], object]) -> None:
+    def __init__(self, address: Place | None, close: Callable[[], object]) -> None:
         self.address = address
         self.close = close
 
@@ -51,35 +49,27 @@ class Server:
     ``SystemExit(0)`` after Ctrl-C, or when a manager asked it to.
     """
 
-    def __init__(self, manager: Any) -> None:
-        twin = object.__new__(type(manager))
-        twin.__dict__.update(manager.__dict__)
-        address, credentials, patience = twin._resolve_server()
-        try:
-            link = Link(
-                address, credentials, timeout=twin._settings.timeout, reconnect_timeout=patience
-            )
-            twin._open(link)
-        except BaseException:
-            twin._abort_start()
-            raise
-        self.registry = {**BUILTIN_TYPES, **manager._hosted_types()}
-        self.address = twin.address
-        self.listener = _StdlibListener(self.address, twin.shutdown)
-        self._manager = twin
-        from multihost.serving.host import register_host  # only those who serve need it
+    def __init__(
+        self, runtime: Runtime, types: Mapping[str, Registered], natives_on: NativesOn
+    ) -> None:
+        runtime.start_server()
+        runtime.open()
+        self.registry = {**BUILTIN_TYPES, **types}
+        self.address = runtime.place
+        self.listener = _StdlibListener(self.address, runtime.close)
+        self._runtime = runtime
+        self._natives_on = natives_on
+        from multihost.serving.host import register_host  # slow, and only hosts need it
 
-        self._host = new_ident()
-        register_host(twin._open_session(), self._host, self.registry)
+        self._host = new_host()
+        register_host(runtime.session, self._host, self.registry)
 
     def serve_forever(self) -> None:
         """Serve until a manager asks to end."""
         from multihost.serving.host import Host
 
-        manager = self._manager
-        host = Host(manager._open_session(), self._host, self.registry, manager)
-        manager._host = self._host
-        current_process()._manager_server = self  # type: ignore[attr-defined]
+        runtime = self._runtime
+        host = Host(runtime.session, self._host, self.registry, self._natives_on(runtime))
         try:
             try:
                 host.start()
@@ -88,27 +78,22 @@ class Server:
                 pass
         finally:
             host.stop()
-            manager.shutdown()
+            runtime.close()
             sys.exit(0)
-
-
-def new_ident() -> str:
-    """A name for a host."""
-    return "h:" + secrets.token_urlsafe(16)
 
 
 # -- a process of its own
 
 
 class HostProcess(NamedTuple):
-    """A process that was started to serve, the host in it, and a pipe to it."""
+    """A process that was started to serve, the ident of the host in it, and a pipe to it."""
 
     process: Any
     host: str
-    pipe: Any
+    pipe: Connection
 
     def end(self, timeout: float) -> None:
-        """Ask it to end, and see to it that it does."""
+        """Ask it to end; after ``timeout`` seconds terminate it, and at last kill it."""
         with contextlib.suppress(OSError):  # it has ended
             self.pipe.send_bytes(b"end")
         end_process(self.process, timeout)
@@ -116,32 +101,34 @@ class HostProcess(NamedTuple):
 
 
 def start_process(
-    manager: Any,
-    registry: Mapping[str, Any],
-    address: Address,
-    credentials: Credentials,
-    initializer: Callable[..., object] | None,
-    initargs: tuple[Any, ...],
+    context: Any,
+    name: str,
+    runtime: Runtime,
+    types: Mapping[str, Registered],
+    natives_on: NativesOn,
+    initialize: Callable[[], object] | None,
 ) -> HostProcess:
-    """Start a process that serves."""
+    """Start a process that serves ``types`` at the server of ``runtime``, and wait until it does.
+
+    ``context`` is one of multiprocessing. The process calls ``initialize()`` first.
+    """
     from multiprocessing.connection import Pipe
 
     ours, theirs = Pipe()
-    process = manager._ctx.Process(
+    process = context.Process(
         target=_serve,
         args=(
-            type(manager),
-            dict(registry),
-            manager._settings,
-            address,
-            AuthenticationString(credentials.pack()),  # which is pickled for a child alone
+            runtime.settings,
+            runtime.address,
+            # It can be pickled for a child that is being spawned, and for nothing else.
+            AuthenticationString(runtime.credentials.pack()),
+            types,
+            natives_on,
+            initialize,
             theirs,
-            initializer,
-            initargs,
         ),
     )
-    identity = ":".join(map(str, process._identity))
-    process.name = f"{type(manager).__name__}-{identity}"
+    process.name = f"{name}-{process.name.rpartition('-')[2]}"
     try:
         process.start()
         theirs.close()
@@ -155,7 +142,7 @@ def start_process(
 
 
 def end_process(process: Any, timeout: float) -> None:
-    """Wait for the end of a process, and see to it that it comes."""
+    """Wait for a process to end; terminate it after ``timeout`` seconds, then kill it."""
     process.join(timeout)
     if process.is_alive():
         util.info("trying to `terminate()` manager process")
@@ -168,55 +155,37 @@ def end_process(process: Any, timeout: float) -> None:
 
 
 def _serve(
-    cls: type[Any],
-    registry: dict[str, Any],
     settings: Settings,
     address: Address,
     packed: bytes,
-    pipe: Any,
-    initializer: Callable[..., object] | None,
-    initargs: tuple[Any, ...],
+    types: Mapping[str, Registered],
+    natives_on: NativesOn,
+    initialize: Callable[[], object] | None,
+    pipe: Connection,
 ) -> None:
-    """What the process does."""
+    """The target of the process."""
     from multihost.serving.host import Host
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who has the manager
-    if initializer is not None:
-        initializer(*initargs)
-    manager = object.__new__(cls)
-    credentials = Credentials.unpack(bytes(packed))
-    manager._server_address, manager._listen_address, manager._address_argument = (
-        address,
-        None,
-        None,
-    )
-    manager._configure(settings, credentials, None)
-    manager._registry = registry
-    manager._ctx, manager._shutdown_timeout = None, 0.0
-    manager._open(
-        Link(
-            address,
-            credentials,
-            timeout=settings.timeout,
-            reconnect_timeout=reconnect_timeout_for(address),
-        )
-    )
-    host = Host(manager._session, new_ident(), {**BUILTIN_TYPES, **registry}, manager)
-    manager._host = host.ident
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process with the manager
+    if initialize is not None:
+        initialize()
+    runtime = Runtime(settings, address, Credentials.unpack(bytes(packed)))
+    runtime.open()
+    host = Host(runtime.session, new_host(), {**BUILTIN_TYPES, **types}, natives_on(runtime))
     host.start()
     pipe.send(host.ident)
     threading.Thread(target=_wait_for_stop, args=(pipe, host.stopped), daemon=True).start()
     host.stopped.wait()
     host.stop()
     try:
-        manager.shutdown()
+        runtime.close()
     except MultihostError as error:
-        util.info("the server had gone before: %s", error)
+        util.info("the server was lost before the host ended: %s", error)
     sys.exit(0)
 
 
-def _wait_for_stop(pipe: Any, stopped: threading.Event) -> None:
-    """Stop when the process that started this one says so, or has ended."""
+def _wait_for_stop(pipe: Connection, stopped: threading.Event) -> None:
+    """Set ``stopped`` when the process that started this one asks for it, or has ended."""
     from multiprocessing.connection import wait
 
     parent = parent_process()

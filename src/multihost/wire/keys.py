@@ -17,10 +17,11 @@ expires. A host (``h:<22 characters>``), a process that has objects in its memor
 from __future__ import annotations
 
 import re
-import secrets
 import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from multihost.wire.identity import NAMED, UNNAMED, escape, name_of, new_unnamed, unescape
 
 __all__ = [
     "PARTITIONS",
@@ -89,10 +90,10 @@ def part(namespace: str, key: bytes) -> Part | None:
     if found is None or found[1] != namespace.encode():
         return None
     number, tail = int(found[2]), found[3].decode("utf-8", "surrogatepass")
-    if tail[:2] not in ("n:", "u:"):
+    if tail[:2] not in (NAMED, UNNAMED):
         return Part(number, "", tail)
     name, _, suffix = tail[2:].partition(":")
-    return Part(number, tail[:2] + name.replace("%3A", ":").replace("%25", "%"), suffix)
+    return Part(number, tail[:2] + unescape(name, ":"), suffix)
 
 
 def check_namespace(namespace: str) -> str:
@@ -116,7 +117,7 @@ def check_name(name: object) -> str:
 def colocated_ident(ident: str) -> str:
     """A new ident of an unnamed object, in the partition of ``ident``."""
     number = partition(ident)
-    while partition(found := "u:" + secrets.token_urlsafe(16)) != number:
+    while partition(found := new_unnamed()) != number:
         pass
     return found
 
@@ -137,13 +138,14 @@ class Keys:
         self.names = names(namespace, number)
         self.sessions = self.prefix + b"s"
         # A colon in a name is escaped: a suffix cannot be mistaken for a part of it.
-        tail = ident[2:].replace("%", "%25").replace(":", "%3A")
+        tail = ident[2:] if ident.startswith(UNNAMED) else escape(ident[2:], ":")
         self.data = self.prefix + f"{ident[:2]}{tail}".encode("utf-8", "surrogatepass")
 
     @property
     def name(self) -> bytes | None:
         """The name as the server has it, None for an unnamed object."""
-        return self.ident[2:].encode("utf-8", "surrogatepass") if self.ident[0] == "n" else None
+        name = name_of(self.ident)
+        return None if name is None else name.encode("utf-8", "surrogatepass")
 
     @property
     def clients(self) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from multihost.wire.identity import label
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import retain
@@ -69,8 +70,8 @@ def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -
         ):
             if wanted not in (found, "None"):
                 raise ValueError(
-                    f"{handle.keys.ident[2:]!r} is a Barrier with {what} of {found}, not {wanted}: "
-                    "attach with the same"
+                    f"{label(handle.keys.ident)!r} is a Barrier with {what} of {found}, "
+                    f"not {wanted}: attach with the same"
                 )
     return there
 

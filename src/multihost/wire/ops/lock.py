@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from multihost.errors import LinkError, MultihostError
+from multihost.wire.identity import session_of
 from multihost.wire.link import pack, pack_args
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
@@ -232,7 +233,7 @@ def holder(handle: Handle) -> tuple[bytes, bytes | None, int] | None:
         raise object_gone(handle, "lock/holder")
     if not id_:
         return None
-    sid = id_.partition(b".")[0]
+    sid = session_of(id_)
     note = handle.link.execute(b"GET", b"%b:%b" % (handle.keys.sessions, sid))
     return id_, note, int(fence)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
+from multihost.wire.identity import label, unescape
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.script import Script
@@ -71,7 +72,7 @@ def attach(
     if answer[:1] != b"=":
         return None
     protocol, reader, kind_there, detail_there = (*answer[1:].decode().split(" ", 3), "")[:4]
-    name = handle.keys.ident[2:]
+    name = label(handle.keys.ident)
     if protocol != str(key_names.PROTOCOL):
         raise ProtocolMismatch(
             f"{name!r} has data layout {protocol}, this release of multihost reads "
@@ -170,7 +171,7 @@ def everything(session: Session) -> dict[str, tuple[str, float | None]]:
             continue
         what = kind.decode() if isinstance(kind, bytes) else str(kind)
         ident = key.split(b"}:", 1)[1].decode("utf-8", "surrogatepass")
-        known[ident.replace("%3A", ":").replace("%25", "%")] = (
+        known[unescape(ident, ":")] = (
             what,
             None if left < 0 else left / 1000,
         )

@@ -1,9 +1,9 @@
-"""Operations of a pool: a queue of tasks that workers take, and a queue of results for each client.
+"""Operations of a pool: a queue of tasks that workers receive, and one of results for each client.
 
-A task is an item that would be delivered again, and lies at the place of its worker until it is
-done: :mod:`multihost.wire.ops.taking`. It ends with a :class:`Tag` that scripts can read. What
-becomes of it is put where the client waits, in the script that removes it from there: once, and not
-by a worker that others took for dead meanwhile. A result ends with the number of its task.
+A task is an item that would be delivered again, and is in flight to its worker until it is done:
+:mod:`multihost.wire.ops.queue`. It ends with a :class:`TaskTrailer` that scripts can read. Its
+result is put where the client waits, in the script that acknowledges the task: once, and not by a
+worker that others declared dead meanwhile. A result ends with the number of its task.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops import queue as queue_ops
 from multihost.wire.ops.ownership import without_flag
-from multihost.wire.ops.taking import (
-    Consumer,
-    Delivery,
-    InFlightList,
-    QueueSettings,
-    receive,
-    requeue,
-)
+from multihost.wire.ops.queue import admin
+from multihost.wire.ops.queue.constants import LISTS_OF
+from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.in_flight import Delivery, InFlightList, requeue
+from multihost.wire.ops.queue.receive import receive
+from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from multihost.wire.replies import pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -47,20 +44,23 @@ __all__ = [
     "watch",
 ]
 
-SETTINGS = QueueSettings(0, "f", -1)
+SETTINGS = QueueSettings(0, FIFO, -1)
 TRAILER_SIZE = 64
 NUMBER = 36
-LOST = ord("!")  # what a result starts with that says that there is none
+INITIALIZER = b"init"  # field of the hash: what workers that join have to prepare
+LOST = ord("!")  # first byte of a result that stands for a lost task
 
 _next = Script("pool/next")
 _reap = Script("pool/reap")
 
 
 class TaskTrailer(NamedTuple):
-    """What a task says of itself at its end."""
+    """The end of a task: who gets its result, and which task it is."""
 
-    client: str  # ident of the queue of results, without what all have
-    pickler: str  # one letter
+    client: str
+    """Ident of the queue of results, without the prefix that all have."""
+    pickler: str
+    """One letter."""
     attempts: int
     job: int
     number: int
@@ -76,7 +76,7 @@ class TaskTrailer(NamedTuple):
 
 
 class TaskOutcome(NamedTuple):
-    """What became of a task."""
+    """The result of a task, for its client."""
 
     in_flight: InFlightList
     trailer: bytes
@@ -84,7 +84,7 @@ class TaskOutcome(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A process that takes tasks, and how many it has now: none or one."""
+    """A process that runs tasks, and how many are in flight to it: none or one."""
 
     host: str
     pid: int
@@ -92,7 +92,7 @@ class Worker(NamedTuple):
 
 
 class PoolState(NamedTuple):
-    """What the server knows of a pool."""
+    """What the server has of a pool."""
 
     waiting: int
     workers: list[Worker]
@@ -100,137 +100,146 @@ class PoolState(NamedTuple):
 
 def create(handle: Handle) -> None:
     """Create the pool, or attach to it. 1 round trip."""
-    queue_ops.create(handle, "Pool", SETTINGS, (True, True))
+    admin.create(handle, "Pool", SETTINGS, (True, True))
 
 
 def get_or_set_settings(handle: Handle, wanted: bytes | None = None) -> bytes | None:
-    """What workers that join are to be told; ``wanted`` if nothing was said yet. 1 round trip."""
+    """Return the settings for workers that join; set them to ``wanted`` if there are none yet. 1
+    round trip.
+
+    Raises ObjectGone.
+    """
     key = handle.keys.data
+    found: bytes | None
     if wanted is None:
-        exists, found = handle.link.pipeline([(b"EXISTS", key), (b"HGET", key, b"init")])
+        exists, found = handle.link.pipeline([(b"EXISTS", key), (b"HGET", key, INITIALIZER)])
     else:
         exists, _, found = handle.link.pipeline(
-            [(b"EXISTS", key), (b"HSETNX", key, b"init", wanted), (b"HGET", key, b"init")]
+            [
+                (b"EXISTS", key),
+                (b"HSETNX", key, INITIALIZER, wanted),
+                (b"HGET", key, INITIALIZER),
+            ]
         )
     if not exists:
         if wanted is not None:
             handle.link.execute(b"DEL", key)
         raise any_object.object_gone(handle, "pool/join")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def next_task(
-    handle: Handle, places: Consumer, done: TaskOutcome | None, more: bool
+    handle: Handle, consumer: Consumer, done: TaskOutcome | None, more: bool
 ) -> Delivery | None:
-    """Say what became of a task, and take the next one if there is one; does not wait.
+    """Send the outcome of a task, and receive the next one if there is ``more`` to do; None if
+    there is none, without a wait. 1 round trip.
 
-    1 round trip. Raises ObjectGone for a pool that was deleted.
+    Raises ObjectGone for a pool that was deleted.
     """
-    link, presence = handle.link, handle.session.registration
+    link, registration = handle.link, handle.session.registration
     while True:
         handle.session.ensure_registered(handle.keys)
-        lapses = presence.expirations
-        if done is not None and more and done.in_flight.expirations != lapses:
-            next_task(handle, places, done, more=False)  # nobody looks after that place any more
+        expirations = registration.expirations
+        if done is not None and more and done.in_flight.expirations != expirations:
+            # No next task to that list: the queue does not know it any more.
+            next_task(handle, consumer, done, more=False)
             done = None
-        place = places.new_list() if done is None else done.in_flight
-        breaks, channel = link.disconnects, link.peek().channel
+        in_flight = consumer.new_list() if done is None else done.in_flight
+        disconnects, channel = link.disconnects, link.peek().channel
         args = (b"", b"") if done is None else (done.trailer, done.result)
         try:
-            answer = _next.run_idempotent(handle, place.name, *args, b"%d" % more)
+            answer = _next.run_idempotent(handle, in_flight.name, *args, b"%d" % more)
         except BaseException:
-            places.quarantine(place)
+            consumer.quarantine(in_flight)
             raise
         without_flag(handle, answer[0])
-        broken = link.disconnects != breaks or (
+        broken = link.disconnects != disconnects or (
             channel is not None and link.peek().channel is not channel
         )
-        if broken or not places.is_unexpired(lapses):
-            # An attempt may have come late, or twice: nobody knows what lies there.
-            requeue(handle, place.name, counted=False)
-            places.quarantine(place)
+        if broken or not consumer.is_unexpired(expirations):
+            # An attempt may have arrived late, or twice: it is unknown what is in the list.
+            in_flight.requeue()
+            consumer.quarantine(in_flight)
             done = None
             if more:
                 continue
             return None
         if len(answer) > 1:
-            return _item(place, answer[1])
-        place.unacked = 0
-        if place.expirations == presence.expirations:
-            places.recycle(place)
+            return in_flight.delivery(answer[1])
+        in_flight.unacked = 0
+        if in_flight.expirations == registration.expirations:
+            consumer.recycle(in_flight)
         return None
 
 
-def _item(place: InFlightList, raw: bytes) -> Delivery:
-    place.unacked = 1
-    if raw[:1] != b"*":
-        return Delivery(raw, 1, place)
-    times, _, value = raw.partition(b";")
-    return Delivery(value, int(times[1:]) + 1, place)
-
-
-def wait_for_task(handle: Handle, places: Consumer) -> Delivery:
-    """Take the next task as soon as there is one. 1 round trip and the wait."""
+def wait_for_task(handle: Handle, consumer: Consumer) -> Delivery:
+    """Receive the next task as soon as there is one. 1 round trip and the wait."""
     while True:
-        items = receive(handle, places, 1, True, None)
+        items = receive(handle, consumer, 1, True, None)
         if items:
             return items[0]
 
 
-def return_task(handle: Handle, places: Consumer, item: Delivery, begun: bool) -> None:
-    """A task goes back, for another worker. 1 round trip."""
-    requeue(handle, item.in_flight.name, counted=begun)
+def return_task(handle: Handle, consumer: Consumer, item: Delivery, begun: bool) -> None:
+    """Requeue a task, for another worker. 1 round trip."""
+    requeue(handle, item.in_flight.name, delivered=begun)
     item.in_flight.unacked = 0
-    places.recycle(item.in_flight)
+    consumer.recycle(item.in_flight)
 
 
 def reap_worker(handle: Handle, session: bytes) -> None:
-    """A worker is known to be dead: what it had goes back, or is lost. 4 round trips.
+    """Requeue the tasks of a worker that is known to be dead, or report them as lost. 4 round
+    trips.
 
-    Its places stay known for a second: what it sent before it died may still arrive.
+    Its session lives for another second: what it sent before it died may still arrive.
     """
-    places, _ = handle.link.pipeline(
+    lists, _ = handle.link.pipeline(
         [
-            (b"HGET", handle.keys.refs, b"f:" + session),
+            (b"HGET", handle.keys.refs, LISTS_OF + session),
             (b"PEXPIRE", b"%b:%b" % (handle.keys.sessions, session), b"1000"),
         ]
     )
     handle.session.janitor.watch_briefly(handle.keys, _reap)
-    for number in range(1, int(places or 0) + 1):
-        requeue(handle, b"%b.%d" % (session, number), counted=True)
-    if places:
+    for number in range(1, int(lists or 0) + 1):
+        requeue(handle, b"%b.%d" % (session, number), delivered=True)
+    if lists:
         _reap.run_idempotent(handle, b"", b"0")
 
 
 def watch(handle: Handle, on_deleted: Callable[[], object]) -> None:
-    """Look after the workers as long as this thread is among the ``waiters`` of ``handle``; call
-    ``gone`` if there is no such pool any more.
+    """Reap dead workers as long as this thread is among the ``waiters`` of ``handle``; call
+    ``on_deleted`` when the pool does not exist any more.
     """
     start_watching(handle, _reap).on_deleted.add(on_deleted)
 
 
 def state(handle: Handle) -> PoolState:
-    """2 round trips, O(workers). Dead ones among them will be found soon."""
+    """Return what the server has of the pool. 2 round trips, O(workers).
+
+    Dead workers among them are found soon.
+    """
     link, keys = handle.link, handle.keys
     handle.session.janitor.watch_briefly(keys, _reap)
-    exists, waiting, refs = link.pipeline(
+    exists, waiting, reply = link.pipeline(
         [(b"EXISTS", keys.data), (b"LLEN", keys.items), (b"HGETALL", keys.refs)]
     )
     if not exists:
         raise any_object.object_gone(handle, "pool/statistics")
-    sessions = [field[2:] for field in pairs(refs) if field[:2] == b"f:"]
+    refs = pairs(reply)
+    size = len(LISTS_OF)
+    sessions = [field[size:] for field in refs if field[:size] == LISTS_OF]
     if not sessions:
         return PoolState(int(waiting), [])
-    notes = link.pipeline([(b"GET", b"%b:%b" % (keys.sessions, sid)) for sid in sessions])
-    flights = keys.all_in_flight(pairs(refs))
-    lengths = link.pipeline([(b"LLEN", flight) for flight in flights]) if flights else []
+    infos = link.pipeline([(b"GET", b"%b:%b" % (keys.sessions, sid)) for sid in sessions])
+    lists = keys.all_in_flight(refs)
+    lengths = link.pipeline([(b"LLEN", key) for key in lists]) if lists else []
     running = dict.fromkeys(sessions, 0)
-    for flight, length in zip(flights, lengths, strict=True):
-        sid = flight[len(keys.data) + len(b":flight:") :].rpartition(b".")[0]
+    for key, length in zip(lists, lengths, strict=True):
+        sid = key[len(keys.in_flight(b"")) :].rpartition(b".")[0]
         running[sid] += int(length)
     workers = []
-    for sid, packed in zip(sessions, notes, strict=True):
+    for sid, packed in zip(sessions, infos, strict=True):
         if packed is not None:
-            note = SessionInfo.unpack(packed)
-            workers.append(Worker(note.host, note.pid, running[sid]))
+            info = SessionInfo.unpack(packed)
+            workers.append(Worker(info.host, info.pid, running[sid]))
     return PoolState(int(waiting), sorted(workers))

@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any, NamedTuple
 
+from multihost.wire.identity import hold_id, waiter_id
 from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
@@ -45,9 +46,8 @@ class ThreadIdentity(threading.local):
     """This thread, as the server knows it."""
 
     def __init__(self, presence: SessionRegistration) -> None:
-        name = threading.current_thread().name[:64].encode("utf-8", "surrogatepass")
-        name = name.replace(b"%", b"%25").replace(b".", b"%2E")
-        self.waiter_id = b"%b.%d.%b" % (presence.sid, next(presence.threads), name)
+        name = threading.current_thread().name[:64]
+        self.waiter_id = waiter_id(presence.sid, next(presence.threads), name)
         self._registration = presence
         self._last = 0
 
@@ -55,7 +55,7 @@ class ThreadIdentity(threading.local):
         """A name for the next hold of this thread: unique, with the server's time in it."""
         now = time.monotonic_ns() // 1000 + self._registration.clock_offset
         self._last = now = max(now, self._last + 1)
-        return b"%b.%016d" % (self.waiter_id, now)
+        return hold_id(self.waiter_id, now)
 
 
 class SessionRegistration:

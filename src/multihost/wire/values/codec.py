@@ -38,7 +38,7 @@ from multihost.wire.values.canonical import PlainUnpickler, spelled
 from multihost.wire.values.nesting import Home, pickle_for, unpickle_for
 from multihost.wire.values.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
 
-__all__ = ["Codec", "JsonSerializer", "Serializer", "XmlSerializer"]
+__all__ = ["LINKED", "Codec", "JsonSerializer", "Serializer", "XmlSerializer", "first_byte"]
 
 PICKLE = 0x80
 SIGNED = 0x53
@@ -49,7 +49,7 @@ DIGITS = frozenset(b"-0123456789")
 MAC_SIZE = 16
 
 _dumps = functools.partial(pickle.dumps, protocol=5)
-_tag = operator.itemgetter(0)
+first_byte = operator.itemgetter(0)
 _DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, IndexError, OverflowError)
 
 
@@ -231,7 +231,7 @@ class Codec:
         if self._secret or self.serializer is not None:
             return None
         try:
-            heads = set(map(_tag, stored))
+            heads = set(map(first_byte, stored))
         except IndexError:
             return None  # one is empty: reading it will say so
         if heads <= PLAIN:
@@ -253,7 +253,7 @@ class Codec:
 
     @staticmethod
     def any_linked(stored: Sequence[bytes]) -> bool:
-        return LINKED in set(map(_tag, stored))
+        return LINKED in set(map(first_byte, stored))
 
     @staticmethod
     def counted(stored: bytes) -> bytes:

@@ -10,7 +10,8 @@
 --   data:tokens:join  list    one token for those who join, while nothing is unfinished
 -- ARGV
 --   request   int    number of the request
---   waiting   bytes  '0' = now or never, '1' = not before those who wait, else who waits
+--   waiting   int    1 = only if no client waits for room, 0 = also before those that wait
+--   waiter    bytes  session and thread that waits for room and claims it; '' = none
 --   linked    int    1 = an item contains proxies
 --   items...  bytes  encoded values
 -- RETURNS  '.'; nil if there is no room
@@ -19,11 +20,11 @@
 
 -- @include lib/reserve_reply
 local record, data = KEYS[1], KEYS[2]
-local request, waiting, linked = ARGV[1], ARGV[2], ARGV[3]
+local request, waiting, waiter, linked = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local done = reserve_reply(record, request)
 if done then return done[1] end
-local items, count, size = data .. ':items', #ARGV - 3, 0
+local items, count, size = data .. ':items', #ARGV - 4, 0
 local state = redis.call('HMGET', data, 'n', 'x', 'w', 'j', 'u')
 if state[1] ~= '0' or state[2] then
   -- @include lib/check_room
@@ -35,13 +36,13 @@ if linked == '1' then
   -- @include lib/refs
   -- @include lib/save_error
   local links = references(data)
-  for i = 4, #ARGV do
+  for i = 5, #ARGV do
     if links.must_retain(ARGV[i]) then return save_error(record, request, RETAIN) end
   end
-  for i = 4, #ARGV do links.add(ARGV[i]) end
+  for i = 5, #ARGV do links.add(ARGV[i]) end
 end
 local length
-for i = 4, #ARGV, 1000 do
+for i = 5, #ARGV, 1000 do
   length = redis.call('RPUSH', items, unpack(ARGV, i, math.min(i + 999, #ARGV)))
 end
 if length == count and string.find(data, '}:u:', 1, true) then -- it was empty, and may have a lease
@@ -53,9 +54,9 @@ if state[4] and state[5] == '0' then
   redis.call('DEL', data .. ':tokens:join')
   redis.call('HDEL', data, 'j')
 end
-if #waiting == 1 then return '.' end
+if waiter == '' then return '.' end
 -- @include lib/overwrite_reply
-local waiters = state[3] - redis.call('HDEL', data, 'q:' .. waiting)
+local waiters = state[3] - redis.call('HDEL', data, 'q:' .. waiter)
 redis.call('HSET', data, 'w', waiters)
 local free = state[1] - size - count
 if free > 0 and waiters > 0 then

@@ -32,10 +32,10 @@ class Server:
 
     # What a link has.
 
-    def here(self) -> Any:
+    def current_channel(self) -> Any:
         return self.channel
 
-    def ask(self, *command: bytes) -> Any:
+    def execute_raw(self, *command: bytes) -> Any:
         self.log.append(command[0])
         if self.is_away:
             raise LinkLost
@@ -52,18 +52,18 @@ class Server:
                 return int(known)
         raise AssertionError(command)
 
-    def replies(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
+    def pipeline_raw(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
         self.log.append(b"+".join(command[0] for command in commands))
         answers: list[Any] = []
         for command in commands:
             try:
-                answers.append(self.ask(*command))
+                answers.append(self.execute_raw(*command))
             except ReplyError as error:
                 answers.append(error)
             self.log.pop()
         return answers
 
-    def call(self, *command: bytes) -> Any:
+    def execute(self, *command: bytes) -> Any:
         self.log.append(command[0])
         if command[0] == b"EXISTS":
             return int(command[1] in self.keys)
@@ -163,7 +163,7 @@ def test_the_first_beat_says_who_this_is(presence: SessionRegistration, server: 
     presence.request_registration(b"{ns:01}:")
     assert presence.needs_heartbeat
     assert enter(presence, b"{ns:02}:") == []
-    assert not presence.is_behind
+    assert not presence.needs_heartbeat
     assert presence.fileno == 99
     assert set(server.keys) == {b"{ns:01}:s:" + presence.sid, b"{ns:02}:s:" + presence.sid}
     note = SessionInfo.unpack(server.keys[b"{ns:01}:s:" + presence.sid])
@@ -213,7 +213,7 @@ def test_a_new_connection_is_made_known_everywhere(
     presence.heartbeat()
     assert not presence.needs_heartbeat
     assert {SessionInfo.unpack(note).connection for note in server.keys.values()} == {b"8"}
-    assert presence.lapses == 0
+    assert presence.expirations == 0
 
 
 def test_a_new_connection_is_found_out_about_in_one_exchange(

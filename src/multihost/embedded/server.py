@@ -1,0 +1,276 @@
+"""A private server: it is started, watched, and ends with the process that owns it.
+
+Who watches whom: the owner spawns one ``/bin/sh``, the watcher, in a session of its own, and the
+watcher starts the server, so the server never exists without a process that ends it. Two pipes tie
+them together:
+
+- the *owner* pipe: the owner alone holds its write end, and the watcher reads the other. However
+  the owner ends, the kernel closes that end; the watcher reads the end of the file and kills the
+  server.
+- the *liveness* pipe: the server alone holds its write end, and the owner polls the other. That
+  needs no process id, so an id that was given to another process in the meantime does no harm.
+
+The watcher also waits for the server, and removes its directory when it has ended for any reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from multihost.embedded.find import find_server
+from multihost.embedded.spawn import (
+    close_in_children,
+    close_pipe,
+    fork_lock,
+    open_pipe,
+    spawn_watcher,
+    wait_eof,
+)
+from multihost.errors import ServerUnfit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["EmbeddedServer"]
+
+# ``sun_path`` holds 108 bytes on Linux and 104 on macOS, the closing NUL among them.
+SOCKET_PATH_MAX: Final = 103
+SOCKET_NAME: Final = "server.sock"
+TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - for a random name, of mode 0700
+
+READY: Final = b"eady to accept connections"  # "now ready ..." up to 7.0, "Ready ..." since
+READY_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 2.0
+PID_LINE: Final = b"server pid "  # what the watcher writes to the log
+LOG_LINES: Final = 12
+
+
+class EmbeddedServer:
+    """A server that this process owns, and its watcher; it accepts connections when constructed.
+
+    Without ``listen`` it has no TCP port, only a unix socket in a new directory that no other user
+    may enter. ``listen`` is ``(host, port)``, where port 0 picks a free one, or the path of a
+    socket, like the addresses of ``multiprocessing.managers``. Nothing is written to disk but the
+    socket, and the password is neither on disk nor on a command line.
+
+    If the owner dies, the watcher ends the server and removes its directory some milliseconds
+    later, also while children that the owner forked live on. In such a child ``stop()`` does
+    nothing.
+    """
+
+    address: str  #: where to connect: a ``unix://`` or ``redis://`` URL without credentials
+    path: str  #: the socket, or "" if the server listens on a port
+    pid: int  #: of the server
+    watcher_pid: int  #: of the watcher, the shell that started the server
+    owner_pid: int  #: of the process that may stop it
+
+    def __init__(
+        self,
+        password_for: Callable[[str], str],
+        *,
+        listen: tuple[str, int] | str | None = None,
+    ) -> None:
+        self.pid = self.watcher_pid = 0
+        self.owner_pid = os.getpid()
+        self._owner_pipe = self._log = self._liveness = -1
+        self._stopping = threading.RLock()
+        program = find_server()
+        self._home = _fresh_home()
+        self.address, self.path, lines = _listening(listen, self._home)
+        self._secret = _quoted(password_for(self.address))
+        lines += [
+            f"requirepass {self._secret}",
+            f"dir {_quoted(self._home)}",
+            'save ""',
+            "appendonly no",
+            "maxmemory-policy noeviction",
+            "loglevel notice",  # the line READY is a notice
+            'logfile ""',
+            "daemonize no",
+            "supervised no",
+        ]
+        outside = "" if self.path.startswith(self._home) else self.path
+        try:
+            self._spawn(program, outside, "\n".join([*lines, ""]).encode())
+            self._await_ready(program)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            del self._secret
+
+    def __repr__(self) -> str:
+        state = f"pid {self.pid}" if self.alive() else "stopped"
+        return f"<{type(self).__name__} {self.address} {state}>"
+
+    def __del__(self) -> None:
+        # Garbage, or the end of the interpreter: without this the watcher stays a zombie.
+        if hasattr(self, "_home"):
+            self.stop()
+
+    def alive(self) -> bool:
+        """Return True if the server process runs, also in forked children. No round trip."""
+        return self._liveness >= 0 and not wait_eof(self._liveness, 0)
+
+    def stop(self) -> None:
+        """End the server; wait until it and its watcher have ended and its directory is removed.
+
+        A second call does nothing, and neither does a call in a forked child.
+        """
+        if os.getpid() != self.owner_pid:
+            return
+        with self._stopping:
+            self._close("_log")
+            self._close("_owner_pipe")
+            if self._liveness >= 0:
+                # The watcher kills the server, unless its reader was killed. Then it has not reaped
+                # the server either, and the process id is still that of the server.
+                if not wait_eof(self._liveness, STOP_SECONDS) and self.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self.pid, signal.SIGKILL)
+                wait_eof(self._liveness, None)
+                self._close("_liveness")
+            if self.watcher_pid:
+                # It is reaped already if the program ignores SIGCHLD or reaps all of its children.
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(self.watcher_pid, 0)
+                self.watcher_pid = 0
+            # The watcher did this, unless it was killed or was never started.
+            _remove_home(self._home)
+
+    def _close(self, name: str) -> None:
+        with fork_lock:
+            fd = getattr(self, name)
+            if fd >= 0:
+                setattr(self, name, -1)
+                close_pipe(fd)
+
+    def _spawn(self, program: str, outside: str, config: bytes) -> None:
+        """Start the watcher, then create the directory.
+
+        The configuration is in its pipe before the server exists, and the server reads it up to
+        the end of the file, which is here. Hence the owner may be killed at any point: without a
+        watcher there is nothing to clean up, and without the directory the server exits.
+        """
+        with fork_lock:
+            others: list[int] = []
+            try:
+                config_in, config_out = open_pipe(others)
+                owner_in, self._owner_pipe = open_pipe(others)
+                self._log, log_out = open_pipe(others)
+                self._liveness, liveness_out = open_pipe(others)
+                others[:] = config_in, config_out, owner_in, log_out, liveness_out
+                close_in_children(config_out, self._owner_pipe, self._log)
+                os.write(config_out, config)
+                self.watcher_pid = spawn_watcher(
+                    [program, self._home, outside],
+                    {1: log_out, 2: log_out, 3: config_in, 4: owner_in, 5: liveness_out},
+                )
+                os.mkdir(self._home, 0o700)
+            finally:
+                for fd in others:
+                    close_pipe(fd)
+
+    def _await_ready(self, program: str) -> None:
+        """Read the log until the server reports that it listens, and close it then.
+
+        The server ignores SIGPIPE, and errors when it writes to its log.
+        """
+        poll = select.poll()
+        poll.register(self._log, select.POLLIN)
+        deadline = time.monotonic() + READY_SECONDS
+        log = b""
+        while READY not in log or not self.pid:
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise self._unfit(program, f"was not ready within {READY_SECONDS:.0f} seconds", log)
+            piece = os.read(self._log, 65536)
+            if not piece:
+                raise self._unfit(program, "did not start", log)
+            log += piece
+            for line in log.splitlines(keepends=True):
+                if line.startswith(PID_LINE) and line.endswith(b"\n"):
+                    self.pid = int(line[len(PID_LINE) :])
+        if self.path and not os.path.exists(self.path):
+            # A wrapper that does not pass the configuration on lets the server open its usual port.
+            raise self._unfit(program, "does not read its configuration from standard input", log)
+        self._close("_log")
+
+    def _unfit(self, program: str, what: str, log: bytes) -> ServerUnfit:
+        # A server that rejects a line of its configuration prints that line.
+        text = log.decode(errors="replace").replace(self._secret, "***")
+        lines = [
+            line
+            for line in text.splitlines()
+            if line.strip() and not line.startswith(PID_LINE.decode())
+        ]
+        tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+        return ServerUnfit(f"{program} {what}" + (f"; the end of its log:\n{tail}" if tail else ""))
+
+
+def _fresh_home() -> str:
+    """Return a path for a new directory, short enough for that of a socket in it."""
+    # What the program set in ``tempfile`` counts; that module is not imported, it is slow.
+    tempfile = sys.modules.get("tempfile")
+    chosen = [tempfile and tempfile.tempdir, *map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))]
+    name = f"multihost-{os.urandom(8).hex()}"
+    roots = [os.path.abspath(os.fsdecode(root)) for root in chosen if root] + list(TEMPORARY)
+    for root in roots:
+        home = os.path.join(root, name)
+        if (
+            len(os.fsencode(os.path.join(home, SOCKET_NAME))) <= SOCKET_PATH_MAX
+            and os.path.isdir(root)
+            and os.access(root, os.W_OK | os.X_OK)
+        ):
+            return home
+    raise ServerUnfit(f"no directory for a socket: none of {', '.join(roots)} can be written to")
+
+
+def _remove_home(home: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(home):
+            os.unlink(os.path.join(home, name))
+        os.rmdir(home)
+
+
+def _listening(listen: tuple[str, int] | str | None, home: str) -> tuple[str, str, list[str]]:
+    """Return the address, the socket path or "", and the lines of configuration for it."""
+    if listen is not None and not isinstance(listen, str):
+        host, port = listen
+        port = _free_port(host, port)
+        # The empty host means all interfaces; this host is reachable through each of them.
+        shown = f"[{host}]" if ":" in host else host or "127.0.0.1"
+        return f"redis://{shown}:{port}/0", "", [f"port {port}", f"bind {_quoted(host or '*')}"]
+    path = os.path.abspath(listen) if listen else os.path.join(home, SOCKET_NAME)
+    if len(os.fsencode(path)) > SOCKET_PATH_MAX:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+    if os.path.lexists(path):
+        # The server would take the path away from a program that listens there.
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
+    lines = ["port 0", f"unixsocket {_quoted(path)}", "unixsocketperm 700"]
+    return f"unix://{quote(path)}", path, lines
+
+
+def _free_port(host: str, port: int) -> int:
+    """Return the port, or a free one for 0. Raises OSError if it is in use."""
+    import socket  # slow, and only needed here
+
+    # The server accepts no port 0. If another program takes this one first, it does not start.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        probe.bind((host, port))
+        return int(probe.getsockname()[1])
+
+
+def _quoted(text: str) -> str:
+    """Return the text quoted for the server's configuration, whatever characters it has."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in os.fsencode(text)) + '"'

@@ -1,0 +1,228 @@
+"""A connection to a server, opened and closed once: managers own one, and so do host processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from multiprocessing import current_process, util
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from multihost.errors import ManagerClosed
+from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
+from multihost.wire.keys import names
+from multihost.wire.link import Link, from_client
+from multihost.wire.session import Session, registry
+from multihost.wire.values.codec import Codec
+
+if TYPE_CHECKING:
+    from multihost.embedded import EmbeddedServer
+
+__all__ = ["Runtime", "RuntimeOwner", "Settings"]
+
+
+class Settings(NamedTuple):
+    """How a manager stores objects. It holds no secret and can be pickled."""
+
+    serializer: Any  # "pickle", "json", "xmlrpclib" or an object with dumps and loads
+    namespace: str
+    lease: float
+    timeout: float
+
+
+class RuntimeOwner(Protocol):
+    """What has a runtime: a manager."""
+
+    runtime: Runtime
+
+
+class Runtime:
+    """The address of a server and, once it is open, the session there.
+
+    With an ``address``, from a URL, it connects to that server. Without one it starts a private
+    server, which listens on ``listen``, or on a socket that only this user can open.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        address: Address | None = None,
+        credentials: Credentials = Credentials(),  # noqa: B008 - a tuple
+        listen: Place | None = None,
+        authkey: bytes | None = None,
+    ) -> None:
+        self.settings = settings
+        self.address = address
+        self.credentials = credentials
+        self.authkey = AuthenticationString(authkey or bytes(current_process().authkey))
+        self.embedded: EmbeddedServer | None = None  # the private server that this one started
+        self.state: Literal["initial", "started", "shut down"] = "initial"
+        self.pid = 0  # of the process that opened it
+        self._listen = listen
+        self._configured = address, credentials
+        self._session: Session | None = None
+
+    @classmethod
+    def at(cls, place: Place | None, settings: Settings, authkey: bytes | None) -> Runtime:
+        """Return one for the address that a user gave: a URL, ``(host, port)``, a path or None."""
+        if isinstance(place, str) and "://" in place:
+            address, credentials = parse(place)
+            if authkey is not None:  # it signs the values there
+                credentials = credentials._replace(authkey=authkey)
+            return cls(settings, address, credentials, None, authkey)
+        listen = None if place is None else checked_place(place)
+        return cls(settings, listen=listen, authkey=authkey)
+
+    def copy(self) -> Runtime:
+        """Return one that is configured alike, and not open."""
+        return Runtime(self.settings, *self._configured, self._listen, bytes(self.authkey))
+
+    # opening
+
+    def start_server(self) -> None:
+        """Start the private server, unless there is an address to connect to. 40 ms."""
+        if self.address is not None:
+            return
+        from multihost.embedded import EmbeddedServer  # those with a URL need none
+
+        authkey = bytes(self.authkey)
+        self.embedded = EmbeddedServer(
+            lambda url: registry.embedded_credentials(url, authkey)[1].password,
+            listen=self._listen,
+        )
+        self.address, self.credentials = registry.embedded_credentials(
+            self.embedded.address, authkey
+        )
+
+    def connect(self) -> None:
+        """Open a session at a server that runs. 2 round trips."""
+        if self.address is None:
+            if self._listen is None:
+                raise ValueError(
+                    "connect() needs the address of a server: give a URL, or use start()"
+                )
+            self.address, self.credentials = registry.embedded_credentials(
+                url_of(self._listen), self.authkey
+            )
+        self.open()
+
+    def open(self, before_close: Callable[[], object] | None = None) -> None:
+        """Open a session at the address. 2 round trips.
+
+        ``before_close`` is called first when the runtime is closed, by the process that opened it.
+        Raises LinkError, AccessDenied and ServerUnfit; it can be tried again then.
+        """
+        try:
+            address = self.address
+            assert address is not None, "the server is not started"
+            # Of a private server that is lost its owner knows that it does not return.
+            owned = self.embedded is not None
+            self._open(
+                Link(
+                    address,
+                    self.credentials,
+                    timeout=self.settings.timeout,
+                    reconnect_timeout=0.0 if owned else registry.reconnect_timeout_for(address),
+                ),
+                before_close,
+            )
+        except BaseException:
+            self.abort()
+            raise
+
+    def open_like(self, client: Any, authkey: bytes | None) -> None:
+        """Open a session with the settings of a ``redis.Redis`` or a ``fakeredis.FakeRedis``."""
+        self.address, connector = from_client(client)
+        if authkey is not None:
+            self.credentials = Credentials(authkey=bytes(authkey))
+        self._open(
+            Link(self.address, self.credentials, timeout=self.settings.timeout, connector=connector)
+        )
+
+    def _open(self, link: Link, before_close: Callable[[], object] | None = None) -> None:
+        settings = self.settings
+        try:
+            link.connect(names(settings.namespace, 0))
+        except BaseException:
+            link.close_now()
+            raise
+        codec = Codec(self.credentials.authkey, registry.serializer_of(settings.serializer))
+        self._session = session = Session(link, settings.namespace, codec, settings.lease)
+        session.origin = registry.Origin(
+            str(link.address),
+            settings.namespace,
+            settings.lease,
+            settings.timeout,
+            codec.ident,
+            settings.serializer,
+        )
+        self.state = "started"
+        registry.register(session, self.credentials)
+        self.pid = os.getpid()
+        self._ends = session, self.embedded, self.pid, before_close
+        self._finalizer = util.Finalize(self, _close, (*self._ends, True), exitpriority=0)
+
+    def abort(self) -> None:
+        """Undo what was begun to open it: stop the private server."""
+        if self.embedded is not None:
+            self.embedded.stop()
+        self.embedded = None
+        self.address, self.credentials = self._configured
+
+    # open
+
+    @property
+    def session(self) -> Session:
+        """The open session. Raises ManagerClosed after the end. No round trip."""
+        if self.state == "shut down":
+            raise ManagerClosed("the manager has shut down: create another one")
+        assert self._session is not None, "server not yet started"
+        return self._session
+
+    @property
+    def place(self) -> Place | None:
+        """The address in the form that was given, without user name and password, and with the port
+        that the server got; None if none was given and no server was started.
+        """
+        if self._listen is None:
+            return None if self.address is None else str(self.address)
+        if isinstance(self._listen, str) or self.address is None:
+            return self._listen
+        return self._listen[0] or "0.0.0.0", self.address.port  # noqa: S104 - shown, not bound
+
+    # closing
+
+    def close(self) -> None:
+        """Delete what this process created without a name, and end the session and the private
+        server. Does nothing if it is not open.
+        """
+        if self.state == "started":
+            self.state = "shut down"
+            self._finalizer.cancel()  # in a forked child it would do nothing
+            _close(*self._ends, False)
+
+
+def _close(
+    session: Session,
+    server: EmbeddedServer | None,
+    pid: int,
+    before_close: Callable[[], object] | None,
+    collected: bool,
+) -> None:
+    """Close a runtime: in its own process for all, in a forked child for that child alone.
+
+    One that was garbage collected, or lived until the process exits, was not asked to delete what
+    other processes may hold.
+    """
+    is_owner = os.getpid() == pid
+    if before_close is not None and is_owner:
+        before_close()
+    registry.unregister(session)
+    if server is not None:
+        session.close_now()
+        if is_owner:
+            server.stop()
+    elif collected:
+        session.close_at_exit()
+    else:
+        session.close()

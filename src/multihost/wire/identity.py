@@ -1,0 +1,130 @@
+"""Identities: of objects and hosts, and of the threads that wait for an object or hold it.
+
+An **ident** names an object or a host. It starts with a letter and a colon:
+
+==========  =====================================================
+``n:``      a named object, followed by its name
+``u:``      an unnamed object, followed by 22 random characters
+``h:``      a host, followed by 22 random characters
+==========  =====================================================
+
+A **waiter** is a thread that waits for an object. Its id is ``<session>.<number>.<thread>``: the
+session of its process, a number that no other thread of the session has, and the thread's name. A
+**hold** (of a lock, of permits) has the id of the waiter that got it, with the server time in
+microseconds at which it was requested: ``<session>.<number>.<thread>.<time>``.
+
+Scripts on the server cut both at the first dot, to see whether the session is alive. So the dot in
+the name of a thread is escaped, as the colon is in the name of an object within a key.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+__all__ = [
+    "HOST",
+    "NAMED",
+    "UNNAMED",
+    "ParsedId",
+    "escape",
+    "hold_id",
+    "is_unnamed",
+    "label",
+    "name_of",
+    "named",
+    "new_host",
+    "new_unnamed",
+    "session_of",
+    "unescape",
+    "unpack",
+    "waiter_id",
+]
+
+NAMED = "n:"
+UNNAMED = "u:"
+HOST = "h:"
+
+# idents
+
+
+def named(name: str) -> str:
+    """Return the ident of the object with that name."""
+    return NAMED + name
+
+
+def new_unnamed() -> str:
+    """Return the ident of a new unnamed object."""
+    return UNNAMED + secrets.token_urlsafe(16)
+
+
+def new_host() -> str:
+    """Return the ident of a new host."""
+    return HOST + secrets.token_urlsafe(16)
+
+
+def is_unnamed(ident: str) -> bool:
+    """Return True for the ident of an unnamed object."""
+    return ident.startswith(UNNAMED)
+
+
+def name_of(ident: str) -> str | None:
+    """Return the name of an object, None for an unnamed one or a host."""
+    return ident[2:] if ident.startswith(NAMED) else None
+
+
+def label(ident: str) -> str:
+    """Return what messages call an object: its name, the whole ident if it has none."""
+    return ident[2:] if ident.startswith(NAMED) else ident
+
+
+# waiters and holds
+
+
+class ParsedId(NamedTuple):
+    """The parts of the id of a waiter or a hold. Where sessions alone count, the rest is empty."""
+
+    session: str
+    number: int = 0
+    thread: str = ""
+    since: float | None = None
+    """The server time at which a hold was requested, in seconds; None for a waiter."""
+
+
+def waiter_id(session: bytes, number: int, thread: str) -> bytes:
+    """Return the id of a thread."""
+    name = escape(thread, ".").encode("utf-8", "surrogatepass")
+    return b"%b.%d.%b" % (session, number, name)
+
+
+def hold_id(waiter: bytes, micros: int) -> bytes:
+    """Return the id of the hold that a waiter requests at that server time."""
+    return b"%b.%016d" % (waiter, micros)
+
+
+def unpack(packed: bytes) -> ParsedId:
+    """Return the parts of the id of a waiter, a hold or a session."""
+    session, *rest = packed.decode("utf-8", "surrogatepass").split(".")
+    if not rest:
+        return ParsedId(session)
+    number, thread, *time = rest
+    since = int(time[0]) / 1e6 if time else None
+    return ParsedId(session, int(number), unescape(thread, "."), since)
+
+
+def session_of(packed: bytes) -> bytes:
+    """Return the session in the id of a waiter or a hold."""
+    return packed.partition(b".")[0]
+
+
+# text between delimiters
+
+
+def escape(text: str, delimiter: str) -> str:
+    """Return ``text`` without ``delimiter``, which is written as in a URL, and so is ``%``."""
+    return text.replace("%", "%25").replace(delimiter, f"%{ord(delimiter):02X}")
+
+
+def unescape(text: str, delimiter: str) -> str:
+    """Return the text that was escaped."""
+    return text.replace(f"%{ord(delimiter):02X}", delimiter).replace("%25", "%")

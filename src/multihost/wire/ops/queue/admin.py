@@ -1,0 +1,154 @@
+"""Creating a queue, shutting it down, its state, and what consumers left behind."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from multihost.wire.identity import label
+from multihost.wire.ops import object as any_object
+from multihost.wire.ops.object import object_gone
+from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.queue.constants import (
+    GETTERS,
+    MAXSIZE,
+    PUTTERS,
+    SHUT_DOWN,
+    UNFINISHED,
+    reap_script,
+)
+from multihost.wire.ops.queue.items import without_rank
+from multihost.wire.ops.queue.settings import PRIORITY, QueueSettings
+from multihost.wire.replies import pairs
+from multihost.wire.script import Script
+from multihost.wire.session import Handle
+
+__all__ = [
+    "QueueState",
+    "create",
+    "dead_letters",
+    "drain_dead_letters",
+    "reap",
+    "requeue_orphaned",
+    "shutdown",
+    "size",
+    "state",
+]
+
+_create = Script("queue/create")
+_shutdown = Script("queue/shutdown")
+_drain_dead_letters = Script("queue/drain_dead_letters")
+_requeue_orphaned = Script("queue/requeue_orphaned")
+
+
+class QueueState(NamedTuple):
+    """What the server has of a queue."""
+
+    size: int
+    unfinished: int
+    in_flight: int
+    dead_letters: int
+    waiters: int
+    is_shut_down: bool
+
+
+def create(
+    handle: Handle, typeid: str, settings: QueueSettings, explicit: tuple[bool, bool]
+) -> str | None:
+    """Create the queue and return None, or attach to it and return its settings. 1 round trip.
+
+    ``explicit`` says whether the maximum size, and that of deliveries, were given by the user: then
+    those of the existing queue must be the same. Raises ValueError.
+    """
+    wanted = (settings.maxsize, settings.max_deliveries)
+    existing = any_object.attach(
+        _create,
+        handle,
+        typeid,
+        f"{settings.maxsize} {settings.max_deliveries}",
+        b"%d" % settings.maxsize,
+        settings.order.encode(),
+        b"%d" % settings.max_deliveries,
+        explicit=False,
+    )
+    found = wanted if existing is None else tuple(map(int, existing.split()))
+    names = ("maxsize", "deliveries (0: once, -1: any number)")
+    for name, is_explicit, has, should in zip(names, explicit, found, wanted, strict=True):
+        if is_explicit and has != should:
+            raise ValueError(
+                f"{label(handle.keys.ident)!r} is a {typeid} with {name} {has}, not {should}: "
+                "attach with the same"
+            )
+    return existing
+
+
+def size(handle: Handle, settings: QueueSettings) -> int:
+    """Return the number of items. 1 round trip."""
+    keys = handle.keys
+    count = b"ZCARD" if settings.order == PRIORITY else b"LLEN"
+    fields, length = handle.link.pipeline(
+        [(b"HMGET", keys.data, MAXSIZE, SHUT_DOWN), (count, keys.items)]
+    )
+    if fields[0] is None:
+        raise object_gone(handle, "queue/qsize")
+    has_end_marker = fields[1] is not None and settings.order != PRIORITY
+    return max(int(length) - has_end_marker, 0)
+
+
+def shutdown(handle: Handle, immediate: bool) -> None:
+    """Let the queue accept no more items, and drop those in it if ``immediate``. 1 round trip,
+    O(items) if they are dropped.
+    """
+    without_flag(handle, _shutdown.run_once(handle, b"%d" % immediate))
+
+
+def dead_letters(handle: Handle, settings: QueueSettings) -> list[bytes]:
+    """Return the items that were delivered too often. 1 round trip, O(letters)."""
+    letters: list[bytes] = handle.link.execute(b"LRANGE", handle.keys.dead, b"0", b"-1")
+    if not letters:
+        any_object.exists(handle, "queue/dead_letters")
+    if settings.order != PRIORITY:
+        return letters
+    return [without_rank(letter) for letter in letters]
+
+
+def drain_dead_letters(handle: Handle, requeue: bool) -> int:
+    """Drop the dead letters, or put them back; return how many there were. 1 round trip,
+    O(letters).
+    """
+    return int(without_flag(handle, _drain_dead_letters.run_once(handle, b"%d" % requeue)))
+
+
+def state(handle: Handle, settings: QueueSettings) -> QueueState:
+    """Return what the server has of the queue. 3 round trips, O(in-flight lists)."""
+    link, keys = handle.link, handle.keys
+    (unfinished, shut_down, putters, getters), refs, dead = link.pipeline(
+        [
+            (b"HMGET", keys.data, UNFINISHED, SHUT_DOWN, PUTTERS, GETTERS),
+            (b"HGETALL", keys.refs),
+            (b"LLEN", keys.dead),
+        ]
+    )
+    lists = keys.all_in_flight(pairs(refs))
+    lengths = link.pipeline([(b"LLEN", key) for key in lists]) if lists else []
+    return QueueState(
+        size=size(handle, settings),
+        unfinished=int(unfinished or 0),
+        in_flight=sum(lengths),
+        dead_letters=int(dead),
+        waiters=int(putters or 0) + int(getters or 0),
+        is_shut_down=shut_down is not None,
+    )
+
+
+def reap(handle: Handle) -> None:
+    """Requeue what is in flight of dead sessions, and forget those of them that waited. May be
+    repeated. 1 round trip, O(items that are requeued).
+    """
+    reap_script.run_idempotent(handle, b"", b"1")
+
+
+def requeue_orphaned(handle: Handle, in_flight: bytes) -> int:
+    """Requeue what is in an in-flight list of a dead session, also if the queue does not know that
+    list any more; return how many items that were. May be repeated. 1 round trip.
+    """
+    return int(_requeue_orphaned.run_idempotent(handle, in_flight) or 0)

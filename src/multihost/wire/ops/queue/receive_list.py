@@ -1,0 +1,223 @@
+"""Receiving from a list: plain commands move an item, and block until there is one."""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import Final, Literal
+
+from multihost.wire.link import ConnectionBroken, Reply, pack_args
+from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.in_flight import BATCH, Delivery, InFlightList
+from multihost.wire.ops.queue.items import DELIVERED
+from multihost.wire.replies import ReplyError, to_exception
+from multihost.wire.script import Script
+from multihost.wire.session import Handle
+from multihost.wire.wait import BLOCK_GRACE, FIRST_BLOCK, MAX_BLOCK, short_block
+
+__all__ = ["EMPTY", "receive_available", "receive_from_list"]
+
+_pass_end_marker = Script("queue/pass_end_marker")
+_notify_putters = Script("queue/notify_putters")
+
+
+class _Empty(enum.Enum):
+    EMPTY = enum.auto()
+
+
+EMPTY: Final = _Empty.EMPTY  # the queue has no item
+
+
+def receive_available(
+    handle: Handle, consumer: Consumer
+) -> Delivery | Literal[_Empty.EMPTY] | None:
+    """Receive an item that is there, as most calls find it; EMPTY if there is none. 1 round trip.
+
+    None for all that is less usual: :func:`receive_from_list` has to find out.
+    """
+    link, registration = handle.link, handle.session.registration
+    expirations = registration.expirations
+    connection = link.checkout()
+    channel = connection.channel
+    free = consumer.free_lists.get(connection)
+    if channel is None or not free or time.monotonic() >= registration.valid_until:
+        link.checkin(connection)
+        return None
+    in_flight = free.pop()
+    previous = consumer.acks.pop_last(connection)
+    request, count = in_flight.get_one_request
+    if previous is not None:
+        request, count = request + previous.ack_command, count + 1
+    try:
+        replies = channel.exchange_many(request, count)
+    except BaseException as error:
+        link.disconnect(connection)
+        link.checkin(connection)
+        _quarantine(consumer, in_flight, previous)
+        if isinstance(error, ConnectionBroken):
+            return None
+        raise
+    link.checkin(connection)
+    if previous is not None:
+        consumer.recycle(previous)
+    value = replies[1]
+    if value is None:
+        consumer.recycle(in_flight)
+        return EMPTY if replies[0] == 1 else None
+    if (
+        type(value) is not bytes
+        or not value
+        or replies[0] != 1
+        or (in_flight.expirations != expirations)
+    ):
+        consumer.quarantine(in_flight)
+        in_flight.requeue()
+        return None
+    if not consumer.is_unexpired(expirations) and not consumer.still_owns(in_flight, expirations):
+        return None
+    if consumer.settings.maxsize and type(replies[2]) is bytes and replies[2] != b"0":
+        _notify_room(handle, consumer, in_flight)
+    if value[0] == DELIVERED:
+        return in_flight.delivery(value)
+    in_flight.unacked = 1
+    return Delivery(value, 1, in_flight)
+
+
+def _quarantine(consumer: Consumer, in_flight: InFlightList, previous: InFlightList | None) -> None:
+    """A connection broke: it is unknown what was moved to a list, and whether the previous one was
+    acknowledged.
+    """
+    consumer.quarantine(in_flight)
+    if previous is not None:
+        consumer.acks.mark_received(previous, 0.0)
+
+
+def _notify_room(handle: Handle, consumer: Consumer, in_flight: InFlightList) -> None:
+    """Wake those who wait for room, after an item was received."""
+    try:
+        _notify_putters.run_idempotent(handle)
+    except BaseException:
+        consumer.quarantine(in_flight)
+        raise
+
+
+def receive_from_list(
+    handle: Handle, consumer: Consumer, count: int, blocking: bool, deadline: float | None
+) -> tuple[list[bytes] | None, InFlightList]:
+    """Receive up to ``count`` items in one round; return them as they are stored, and the list
+    where they are. No items if there were none, None if that is unknown.
+    """
+    link = handle.link
+    in_flight = consumer.new_list()
+    connection = in_flight.connection = link.checkout()
+    previous = consumer.acks.pop_last(connection)
+    try:
+        replies = _exchange(handle, consumer, in_flight, previous, count, blocking, deadline)
+    except ConnectionBroken as error:
+        _quarantine(consumer, in_flight, previous)
+        left = link.reconnect_timeout if deadline is None else deadline - time.monotonic()
+        try:
+            if left > 0:
+                link.reconnect(connection, error, min(link.reconnect_timeout, left))
+        finally:
+            link.checkin(connection)
+        if left > 0:
+            in_flight.requeue()
+        return None, in_flight
+    except BaseException:
+        link.disconnect(connection)
+        link.checkin(connection)
+        _quarantine(consumer, in_flight, previous)
+        raise
+    link.checkin(connection)
+    if previous is not None and replies[0] != 0:
+        consumer.recycle(previous)
+    try:
+        items = _interpret(handle, consumer, in_flight, replies, count)
+    except BaseException:
+        consumer.quarantine(in_flight)
+        raise
+    if items == []:
+        consumer.recycle(in_flight)
+    return items, in_flight
+
+
+def _exchange(
+    handle: Handle,
+    consumer: Consumer,
+    in_flight: InFlightList,
+    previous: InFlightList | None,
+    count: int,
+    blocking: bool,
+    deadline: float | None,
+) -> list[Reply]:
+    """Send the request of a round, and return its replies."""
+    link = handle.link
+    limit: float | None = None
+    grace = 0.0
+    if blocking:
+        left = MAX_BLOCK if deadline is None else max(deadline - time.monotonic(), 0.0)
+        block = MAX_BLOCK
+        if (
+            not consumer.last_get_blocked
+            and left >= FIRST_BLOCK
+            and link.timeout >= FIRST_BLOCK + BLOCK_GRACE
+        ):
+            block = FIRST_BLOCK  # within the usual time of a reply, for which no timer must be set
+        elif left < MAX_BLOCK:
+            block, limit, grace = short_block(left)
+        else:
+            limit = MAX_BLOCK + BLOCK_GRACE
+        request = in_flight.blocking_pop_commands + pack_args((b"%.3f" % block,))
+    else:
+        request = in_flight.pop_commands
+    followup = in_flight.followup_commands(count)
+    if previous is not None:
+        followup.append(previous.ack_command)
+    return link.exchange_blocking(
+        in_flight.connection,
+        request + b"".join(followup),
+        limit,
+        count=2 + len(followup),
+        grace=grace,
+    )
+
+
+def _interpret(
+    handle: Handle, consumer: Consumer, in_flight: InFlightList, replies: list[Reply], count: int
+) -> list[bytes] | None:
+    """Return the items among the replies to :func:`_exchange`; None if the server is unavailable
+    for a moment.
+    """
+    if replies[0] == 0:  # the queue does not know the list
+        consumer.quarantine(in_flight)
+        in_flight.requeue()
+        consumer.register()
+        return None
+    for reply in replies[:2]:
+        if type(reply) is not ReplyError:
+            continue
+        if reply.code == "OOM":  # a full server accepts a script that begins with a deletion
+            handle.link.back_off()
+            batch = in_flight.receive_batch(count)
+            if not batch:
+                _pass_end_marker.run_idempotent(handle, in_flight.name)
+            return batch
+        if not reply.is_transient:
+            raise to_exception(reply, "queue/get", handle.keys.ident) from None
+        handle.link.back_off()
+        return None
+    moved = count if count <= BATCH else 1
+    items = [reply for reply in replies[1 : 1 + moved] if type(reply) is bytes]
+    if items and not items[-1]:  # the end-of-queue marker
+        # Raises ShutDown or ObjectGone, if the marker was the only item.
+        _pass_end_marker.run_idempotent(handle, in_flight.name)
+        return items[:-1]
+    rest = replies[1 + moved] if len(replies) > 1 + moved else None
+    if type(rest) is ReplyError:  # the server does not know the script
+        rest = in_flight.receive_batch(0 if moved == count else count - 1)
+    if type(rest) is list:
+        items += rest
+    elif type(rest) is bytes and consumer.settings.maxsize and rest != b"0" and items:
+        _notify_putters.run_idempotent(handle)
+    return items

@@ -1,0 +1,53 @@
+"""``task_done()`` and ``join()``: how many items are unfinished."""
+
+from __future__ import annotations
+
+from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.queue.constants import reap_script
+from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.script import Script
+from multihost.wire.session import Handle
+from multihost.wire.wait import broadcast_pop, wait
+
+__all__ = ["done", "join"]
+
+_done = Script("queue/done")
+_enqueue_joiner = Script("queue/enqueue_joiner")
+_check_joined = Script("queue/check_joined")
+
+
+def done(handle: Handle, consumer: Consumer) -> bool:
+    """Count an item as done; where items are delivered again, the oldest that this thread received,
+    else the oldest of this process. Return False if there is none. 1 round trip.
+
+    Raises LeaseLost if others declared this process dead meanwhile and requeued the item.
+    """
+    if not consumer.settings.max_deliveries:
+        return _done.run_once(handle, b"") is not None
+    in_flight = consumer.unfinished.pop_oldest()
+    if in_flight is None:
+        return False
+    try:
+        answer: bytes = _done.run_once(handle, in_flight.name)
+    except BaseException:
+        consumer.unfinished.undo_pop(in_flight)
+        raise
+    if answer == b"?":
+        raise consumer.hold.lease_lost("queue/task_done")
+    without_flag(handle, answer)
+    if consumer.decrement(in_flight, 1):
+        consumer.recycle(in_flight)
+    return True
+
+
+def join(handle: Handle) -> None:
+    """Wait until no item is unfinished. 1 round trip and the wait."""
+    handle.session.ensure_registered(handle.keys)
+    wait(
+        handle,
+        None,
+        (_enqueue_joiner, ()),
+        broadcast_pop(handle.keys.tokens + b":join"),
+        (_check_joined, ()),
+        reap=reap_script,
+    )
