@@ -7,9 +7,9 @@ import multiprocessing.pool as stdlib
 import operator
 import os
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing import util
-from typing import Any
+from typing import Any, TypeVar
 
 from multihost.pooling.client import Client, chunks_for
 from multihost.pooling.counters import TaskCounters
@@ -37,10 +37,11 @@ from multihost.wire.session import Session
 
 __all__ = ["SharedPool"]
 
-_stdlib: Any = stdlib
+_private: Any = stdlib  # with what its stub does not have
+T = TypeVar("T")
 
 
-class SharedPool(_stdlib.Pool):  # type: ignore[misc]
+class SharedPool(stdlib.Pool):
     """A pool of a manager: see :class:`multihost.pool.Pool`, which makes its own manager."""
 
     _state = INIT
@@ -129,7 +130,7 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
     def _check_running(self) -> None:
         if self._pid != os.getpid():
             self._attach()
-        super()._check_running()
+        super()._check_running()  # type: ignore[misc]
         if self._client.failure is not None:
             raise self._client.failure
 
@@ -145,12 +146,12 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         args: Iterable[Any] = (),
-        kwds: dict[str, Any] = {},  # noqa: B006 - as there; it is not changed
-        callback: Callable[[Any], object] | None = None,
+        kwds: Mapping[str, Any] = {},
+        callback: Callable[[T], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
-    ) -> Any:
+    ) -> stdlib.AsyncResult[T]:
         """``func(*args, **kwds)`` in a worker; an :class:`~multiprocessing.pool.AsyncResult`.
 
         1 round trip.
@@ -160,18 +161,19 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
 
     def _apply_batched(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         args: Iterable[Any],
-        kwds: dict[str, Any],
-        callback: Callable[[Any], object] | None,
+        kwds: Mapping[str, Any],
+        callback: Callable[[T], object] | None,
         error_callback: Callable[[BaseException], object] | None,
         *,
         batched: bool,
-    ) -> Any:
+    ) -> stdlib.AsyncResult[T]:
         """The same, also while the pool closes; with ``soon`` together with others."""
-        result = _stdlib.ApplyResult(self, callback, error_callback)
+        created = _private.ApplyResult(self, callback, error_callback)
         send = self._client.post if batched else self._client.submit
-        send((result._job, 0, func, args, kwds))
+        send((created._job, 0, func, args, kwds))
+        result: stdlib.AsyncResult[T] = created
         return result
 
     def _map_async(
@@ -188,7 +190,9 @@ class SharedPool(_stdlib.Pool):  # type: ignore[misc]
             iterable = list(iterable)
         if chunksize is None:
             chunksize = chunks_for(len(iterable), self._workers()) if iterable else 0
-        return super()._map_async(func, iterable, mapper, chunksize, callback, error_callback)
+        return super()._map_async(  # type: ignore[misc]
+            func, iterable, mapper, chunksize, callback, error_callback
+        )
 
     def _workers(self) -> int:
         """How many workers there are; of a named pool, on all hosts."""

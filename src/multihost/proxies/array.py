@@ -18,7 +18,7 @@ T = TypeVar("T", int, float, str)  # as array.array
 
 
 class Packing:
-    """The format of the items of an array on the server: little-endian, of one width on all hosts."""
+    """The format of array items on the server: little-endian, and of one width on all hosts."""
 
     _WIDTH: ClassVar = {"l": 8, "L": 8, "u": 4, "w": 4}
     _WIDE: ClassVar = {"l": "q", "L": "Q"}

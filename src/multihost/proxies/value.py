@@ -46,7 +46,7 @@ class ValueProxy(NativeProxy, Generic[T]):
         @value.setter
         def value(self, value: T) -> None: ...
     else:  # which is one call less
-        value = property(get, set)
+        value = property(get, set)  # noqa: A003 - the method above
 
     @overload
     def add(self, /) -> T: ...
