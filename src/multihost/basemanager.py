@@ -78,7 +78,7 @@ class BaseManager:
                 f"lease and timeout are positive numbers of seconds, not {lease!r} and {timeout!r}"
             )
         registry.serializer_of(serializer)  # raises for a bad one
-        self.runtime = Runtime.at(
+        self.runtime: Runtime = Runtime.at(
             address,
             Settings(serializer, check_namespace(namespace), lease, timeout),
             bytes(authkey) if authkey is not None else None,

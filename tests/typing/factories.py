@@ -1,6 +1,5 @@
 """The types of what factories return, and of what its methods return."""
 
-from array import array
 from typing import Any, assert_type
 
 from multihost import Manager, RedisManager, SyncManager
@@ -112,7 +111,7 @@ def lists(m: SyncManager, r: RedisManager) -> None:
     assert_type(items.pop(), int)
     assert_type(items.copy(), list[int])
     assert_type([i for i in items], list[int])  # noqa: C416
-    assert_type(items + [2], list[int])
+    assert_type(items + [2], list[int])  # noqa: RUF005
     assert_type(items * 2, list[int])
     assert_type(items.index(1), int)
     assert_type(items.count(1), int)
@@ -163,7 +162,7 @@ def values(m: SyncManager) -> None:
     a = m.Array("d", range(3), name="weights")
     assert_type(a, ArrayProxy[float])
     assert_type(a[0], float)
-    assert_type(a[:], "array[float]")
+    assert_type(a[:], "array.array[float]")
     assert_type(list(a), list[float])
     a[0] = 1
     ns = m.Namespace(x=1)

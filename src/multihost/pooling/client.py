@@ -22,6 +22,8 @@ from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
+from multihost.wire.session import Handle
+from multihost.wire.values.codec import Codec
 
 __all__ = ["Client"]
 
@@ -39,8 +41,8 @@ class Client:
         self, ticket: PoolReference, cache: dict[int, Any], letter: str, attempts: int
     ) -> None:
         session = ticket.session
-        self.handle = ticket.handle()
-        self.codec = session.codec
+        self.handle: Handle = ticket.handle()
+        self.codec: Codec = session.codec
         self.cache = cache
         self.letter = letter
         self.attempts = attempts
@@ -53,7 +55,7 @@ class Client:
         self._results: SimpleQueueProxy[Any] = SimpleQueueProxy(
             results, Token("SimpleQueue", ident, "0 0", session.origin)
         )
-        self.ident = ident[2:]
+        self.ident: str = ident[2:]
         self._change = threading.Condition()  # of what follows
         self._under_way: dict[tuple[int, int], int] = {}  # tasks that are not done, and their size
         self._bytes = 0

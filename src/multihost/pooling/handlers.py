@@ -44,7 +44,7 @@ class Notifier:
 
     def __init__(self) -> None:
         out, in_ = os.pipe()
-        self.reader = Connection(out, writable=False)
+        self.reader: Connection[Any, Any] = Connection(out, writable=False)
         self._writer = Connection(in_, readable=False)
         self.state = RUN
 

@@ -94,7 +94,7 @@ class Workers:
         if processes is not None and processes < 1:
             raise ValueError("Number of processes must be at least 1")
         self._own = isinstance(manager, str)
-        self.manager = RedisManager(manager) if self._own else manager
+        self.manager: RedisManager | Any = RedisManager(manager) if self._own else manager
         self._session = session_of(self.manager)
         self._ident = ident_of(name)
         self._on_event = on_event

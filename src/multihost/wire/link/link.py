@@ -63,7 +63,7 @@ class Link(PinnedConnections):
         super()._reset()
         self._closing = threading.Event()
         self._last_break = -REPLY_CACHE_SECONDS
-        self.disconnects = 0
+        self.disconnects: int = 0
         self._reply_off: bool | None = None
         self._blocked: set[PinnedConnection] = set()
 

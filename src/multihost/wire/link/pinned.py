@@ -21,11 +21,11 @@ class PinnedConnection:
     __slots__ = ("channel", "name", "reply_keys", "reserved", "sequence")
 
     def __init__(self, name: bytes, records: dict[bytes, None]) -> None:
-        self.name = name
-        self.sequence = 0
-        self.reserved = False
+        self.name: bytes = name
+        self.sequence: int = 0
+        self.reserved: bool = False
         self.channel: Channel | None = None
-        self.reply_keys = records
+        self.reply_keys: dict[bytes, None] = records
 
     def reply_key(self, prefix: bytes) -> bytes:
         """The key under which a partition keeps this caller's last request and its answer."""

@@ -31,6 +31,8 @@ class Entries:
     __slots__ = ("fields", "originals", "values")
 
     def __init__(self, handle: Handle, entries: Mapping[Any, Any]) -> None:
+        self.fields: list[bytes]
+        self.originals: list[bytes]
         self.fields, self.originals = handle.codec.spelled_fields(entries)
         self.values: Sequence[bytes] = handle.codec.dump_many(list(entries.values()))
 

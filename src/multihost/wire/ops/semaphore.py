@@ -48,8 +48,8 @@ class HeldPermits(Hold):
         presence = handle.session.registration
         super().__init__(handle, presence.sid, 0, presence.expirations)
         self.count = 0
-        self.bounded = bounded
-        self.lock = threading.Lock()
+        self.bounded: bool = bounded
+        self.lock: threading.Lock = threading.Lock()
 
     def is_valid(self) -> bool:
         had = self.handle.link.execute(b"HGET", self.handle.keys.data, b"p:" + self.id)

@@ -14,7 +14,7 @@ from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, trans
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.rpc.frames import FRAME_TTL, HEAD, LARGE, Endpoint
 from multihost.wire.script import Script
-from multihost.wire.session import Session
+from multihost.wire.session import Handle, Session
 from multihost.wire.wait import start_watching
 
 __all__ = ["HostNotFound", "HostDied", "HostClient", "host_client"]
@@ -39,12 +39,12 @@ class HostClient:
     def __init__(self, session: Session, ident: str) -> None:
         self.ident = ident
         self.session = session
-        self.handle = session.handle(ident)
+        self.handle: Handle = session.handle(ident)
         self._numbers = itertools.count()
         self._local = _ThreadChannels(self)
         self._waiting: set[RpcChannel] = set()
         self.channels: set[RpcChannel] = set()
-        self.deaths = 0  # how often it was found dead
+        self.deaths: int = 0  # how often it was found dead
 
     def call(self, payload: bytes) -> bytes:
         """Send a request and return the answer. 1 round trip to the server and one from there to
@@ -130,11 +130,11 @@ class RpcChannel:
         keys = host.handle.keys
         session.ensure_registered(keys)
         self._host = host
-        self.id = host.next_id()
+        self.id: bytes = host.next_id()
         self._expirations = session.registration.expirations
         self._deaths = host.deaths
-        self.outbox = keys.channel(b"a", self.id)
-        self.inbox = keys.channel(b"b", self.id)
+        self.outbox: bytes = keys.channel(b"a", self.id)
+        self.inbox: bytes = keys.channel(b"b", self.id)
         self._number = 0
         self._link = session.link
         self._endpoint = Endpoint(session.link, self.outbox, self.inbox, FIRST)

@@ -37,13 +37,15 @@ class Endpoint:
     __slots__ = ("_push", "_receive_only", "_send_confirmed", "link", "send_prefix", "send_suffix")
 
     def __init__(self, link: Link, says: bytes, hears: bytes, first: float) -> None:
-        self.link = link
+        self.link: Link = link
         push = b"*3\r\n" + pack_args((b"LPUSH", says))
         expire = pack((b"PEXPIRE", says, FRAME_TTL))
         self._push = push
         # To say it and listen for a moment. One write, one read; errors are not heard of.
-        self.send_prefix = REPLY_SKIP + push
-        self.send_suffix = b"\r\n" + REPLY_SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
+        self.send_prefix: bytes = REPLY_SKIP + push
+        self.send_suffix: bytes = (
+            b"\r\n" + REPLY_SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
+        )
         listen = pack((b"BLPOP", hears, b"%.3f" % MAX_BLOCK))
         # Only the last word counts: what is said again does not pile up.
         self._send_confirmed = b"\r\n%b%b%b" % (

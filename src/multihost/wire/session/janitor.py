@@ -27,7 +27,7 @@ from multihost.wire.session.registration import SessionInfo, SessionRegistration
 
 __all__ = ["Janitor", "WatchedObject"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 0.3  # seconds between two looks
 SHARE = 0.1  # at least, for each process that waits for the same
@@ -60,19 +60,19 @@ class WatchedObject:
     )
 
     def __init__(self, janitor: Janitor, keys: Keys, script: Script) -> None:
-        self.janitor = janitor
+        self.janitor: Janitor = janitor
         self.link: Link = janitor.link
-        self.keys = keys
+        self.keys: Keys = keys
         self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
-        self.reap = script
+        self.reap: Script = script
         self.waiters: set[int] = set()
-        self.listed = True
-        self.until = 0.0
-        self.previous = b""
-        self.checks = 0
-        self.live_waiters = 1
+        self.listed: bool = True
+        self.until: float = 0.0
+        self.previous: bytes = b""
+        self.checks: int = 0
+        self.live_waiters: int = 1
         self.on_deleted: set[Callable[[], object]] = set()  # what to do if it does not exist
-        self.due = time.monotonic() + CHECK_INTERVAL * random.random()
+        self.due: float = time.monotonic() + CHECK_INTERVAL * random.random()
 
 
 class Janitor:
@@ -87,7 +87,7 @@ class Janitor:
         self._deferred: list[tuple[float, bool, Callable[[], object]]] = []
         self._timers: list[tuple[float, float, Callable[[], bool]]] = []
         self._may_list = True
-        self.due = math.inf  # when it wants to run, by the monotonic clock
+        self.due: float = math.inf  # when it wants to run, by the monotonic clock
 
     # any thread
 

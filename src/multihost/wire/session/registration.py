@@ -47,7 +47,7 @@ class ThreadIdentity(threading.local):
 
     def __init__(self, presence: SessionRegistration) -> None:
         name = threading.current_thread().name[:64]
-        self.waiter_id = waiter_id(presence.sid, next(presence.threads), name)
+        self.waiter_id: bytes = waiter_id(presence.sid, next(presence.threads), name)
         self._registration = presence
         self._last = 0
 
@@ -62,15 +62,15 @@ class SessionRegistration:
     """The keys of one session."""
 
     def __init__(self, link: Link, namespace: str, lease_ms: bytes) -> None:
-        self.sid = secrets.token_urlsafe(12).encode()
-        self.threads = itertools.count()
-        self.clock_offset = (
+        self.sid: bytes = secrets.token_urlsafe(12).encode()
+        self.threads: itertools.count[int] = itertools.count()
+        self.clock_offset: int = (
             time.time_ns() // 1000 - time.monotonic_ns() // 1000
         )  # until the server says
-        self.server = b""
-        self.expirations = 0  # how often others could take this process for dead
+        self.server: bytes = b""
+        self.expirations: int = 0  # how often others could take this process for dead
         self.session_keys: dict[bytes, bytes] = {}  # prefix of a partition -> its key there
-        self.valid_until = 0.0  # until then no key can have expired, by the monotonic clock
+        self.valid_until: float = 0.0  # until then no key can have expired, by the monotonic clock
         self._link = link
         self._namespace = namespace
         self._lease_ms = lease_ms

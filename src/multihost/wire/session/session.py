@@ -35,7 +35,7 @@ from multihost.wire.values.codec import Codec
 
 __all__ = ["Handle", "Hold", "Session"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 RETRY = 0.5  # seconds until a beat that failed is tried again
 RENEWED_PER_CALL = 200
@@ -62,16 +62,16 @@ class Handle:
     )
 
     def __init__(self, session: Session, keys: Keys) -> None:
-        self.session = session
-        self.link = session.link
-        self.codec = session.codec
-        self.keys = keys
+        self.session: Session = session
+        self.link: Link = session.link
+        self.codec: Codec = session.codec
+        self.keys: Keys = keys
         # What commands on it start with, packed: of scripts, and of other operations.
         self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
         self.parts: tuple[bytes, ...] = ()
         self.pop: Any = None  # what who waits for it is blocked in
         self.watched: WatchedObject | None = None
-        self.contended = False  # whether somebody had to wait for it last time
+        self.contended: bool = False  # whether somebody had to wait for it last time
 
 
 class Hold:
@@ -80,12 +80,12 @@ class Hold:
     __slots__ = ("count", "expirations", "fence", "handle", "id", "lost")
 
     def __init__(self, handle: Handle, id_: bytes, fence: int, expirations: int) -> None:
-        self.handle = handle
-        self.id = id_
-        self.fence = fence
-        self.count = 1
-        self.expirations = expirations  # of the session, before it was taken
-        self.lost = False
+        self.handle: Handle = handle
+        self.id: bytes = id_
+        self.fence: int = fence
+        self.count: int = 1
+        self.expirations: int = expirations  # of the session, before it was taken
+        self.lost: bool = False
 
     def is_valid(self) -> bool:
         """Whether the server still says so."""
@@ -127,12 +127,12 @@ class ObjectReference:
     __slots__ = ("count", "exclusive", "forks", "host", "keys", "release", "version")
 
     def __init__(self, keys: Keys, private: bool, forks: int) -> None:
-        self.keys = keys
-        self.count = 0
-        self.exclusive = private
-        self.forks = forks
-        self.version = 0
-        self.host = ""
+        self.keys: Keys = keys
+        self.count: int = 0
+        self.exclusive: bool = private
+        self.forks: int = forks
+        self.version: int = 0
+        self.host: str = ""
         self.release: ReleaseRemote | None = None
 
 
@@ -146,10 +146,10 @@ class Session:
         self.namespace = namespace
         self.codec = codec
         self.lease = lease
-        self.server = (*link.address.server, namespace)
+        self.server: tuple[str, str, int, str, int, str] = (*link.address.server, namespace)
         self.origin: Any = None  # what its proxies say of where they come from
         codec.home = self
-        self.lease_ms = b"%d" % max(1, round(lease * 1000))
+        self.lease_ms: bytes = b"%d" % max(1, round(lease * 1000))
         self._created: dict[str, ObjectReference] = {}
         self._references: dict[str, ObjectReference] = {}
         self._forks = 0
@@ -173,9 +173,11 @@ class Session:
         self._is_reachable = True
         self._thread: threading.Thread | None = None
         self.holds: dict[Hashable, Hold] = {}
-        self.registration = SessionRegistration(self.link, self.namespace, self.lease_ms)
-        self.identity = ThreadIdentity(self.registration)
-        self.janitor = Janitor(self.link, self.registration, self._wakeup.wake)
+        self.registration: SessionRegistration = SessionRegistration(
+            self.link, self.namespace, self.lease_ms
+        )
+        self.identity: ThreadIdentity = ThreadIdentity(self.registration)
+        self.janitor: Janitor = Janitor(self.link, self.registration, self._wakeup.wake)
 
     def handle(self, ident: str) -> Handle:
         held = self._references.get(ident)  # then its keys are known
