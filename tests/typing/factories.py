@@ -1,5 +1,6 @@
 """The types of what factories return, and of what its methods return."""
 
+from array import array  # noqa: F401 - in quotes, for Python 3.11
 from typing import Any, assert_type
 
 from multihost import Manager, RedisManager, SyncManager
@@ -162,7 +163,7 @@ def values(m: SyncManager) -> None:
     a = m.Array("d", range(3), name="weights")
     assert_type(a, ArrayProxy[float])
     assert_type(a[0], float)
-    assert_type(a[:], "array.array[float]")
+    assert_type(a[:], "array[float]")
     assert_type(list(a), list[float])
     a[0] = 1
     ns = m.Namespace(x=1)

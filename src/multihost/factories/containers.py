@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import array
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from multihost.basemanager import BaseManager
 from multihost.factories.arguments import leading_name
 from multihost.proxies.array import ArrayProxy, Packing
 from multihost.proxies.base import value_of
-from multihost.proxies.dict import DictProxy, Entries
+from multihost.proxies.dict import DictProxy
 from multihost.proxies.list import ListProxy
 from multihost.proxies.namespace import NamespaceProxy
 from multihost.proxies.set import SetProxy
@@ -21,6 +21,9 @@ from multihost.wire.ops import list as list_ops
 from multihost.wire.ops import namespace as namespace_ops
 from multihost.wire.ops import set as set_ops
 from multihost.wire.ops import value as value_ops
+
+if TYPE_CHECKING:
+    from multihost.proxies.dict import Entries
 
 __all__ = ["ContainerFactories"]
 

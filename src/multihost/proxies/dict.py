@@ -11,7 +11,7 @@ from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import dict as ops
 from multihost.wire.values.opcodes import INT64
 
-__all__ = ["DictProxy", "Entries"]
+__all__ = ["DictProxy"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -20,19 +20,18 @@ D = TypeVar("D")  # another type of values
 V_co = TypeVar("V_co", covariant=True)
 
 
-class KeysAndGetItem(Protocol[K, V_co]):
-    """What ``dict()`` takes for a mapping."""
-
-    def keys(self) -> Iterable[K]: ...
-    def __getitem__(self, key: K, /) -> V_co: ...
-
-
-Entries: TypeAlias = KeysAndGetItem[K, V] | Iterable[tuple[K, V]]
-
 _MISSING: Any = object()
 
 
 if TYPE_CHECKING:
+
+    class KeysAndGetItem(Protocol[K, V_co]):
+        """What ``dict()`` takes for a mapping."""
+
+        def keys(self) -> Iterable[K]: ...
+        def __getitem__(self, key: K, /) -> V_co: ...
+
+    Entries: TypeAlias = KeysAndGetItem[K, V] | Iterable[tuple[K, V]]
     Base = MutableMapping
 else:  # which is registered as one, below, and inherits nothing
     Base = Generic
