@@ -180,8 +180,12 @@ class Session:
         self.janitor: Janitor = Janitor(self.link, self.registration, self._wakeup.wake)
 
     def handle(self, ident: str) -> Handle:
-        held = self._references.get(ident)  # then its keys are known
-        return Handle(self, Keys(self.namespace, ident) if held is None else held.keys)
+        return Handle(self, Keys(self.namespace, ident))
+
+    def handle_of_reference(self, ident: str) -> Handle:
+        """Return a handle of an object that this process may hold: then its keys are known."""
+        held = self._references.get(ident)
+        return self.handle(ident) if held is None else Handle(self, held.keys)
 
     # holding
 
