@@ -12,7 +12,7 @@ import sys
 
 # from multiprocessing import Manager
 from multihost import Manager, RedisManager
-from multihost.pooling.pool_workers import serve
+from multihost.pool import serve
 
 NAME = "digests"
 
@@ -33,7 +33,8 @@ def show(event):
 def main():
     match sys.argv[1:]:
         case ["work", url]:
-            serve(url, NAME, on_event=show)
+            with RedisManager(url) as manager:
+                serve(manager, NAME, on_event=show)
         case ["map", url]:
             with RedisManager(url) as manager, manager.Pool(0, name=NAME) as pool:
                 use(pool)

@@ -10,7 +10,8 @@ from string import Template
 
 from multihost.wire.keys import PARTITIONS, PROTOCOL
 from multihost.wire.replies import MustRetain, ReplyError, to_exception
-from multihost.wire.script import script
+from multihost.wire.script.header import check
+from multihost.wire.script.source import all_names, expand
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 
@@ -19,8 +20,8 @@ START = Path(__file__).with_suffix(".md")
 
 def header(name: str) -> tuple[str, str]:
     """Purpose and contract of a script, without the marks of a comment."""
-    text = script._read(name)
-    script.parse(name, text, script.source_of(name))
+    check(name)
+    text = expand(name).file
     comment = itertools.takewhile(lambda line: line.startswith("--"), text.splitlines())
     lines = [line.removeprefix("--").removeprefix(" ") for line in comment]
     body = lines.index("KEYS")
@@ -49,7 +50,7 @@ def errors(contracts: list[str]) -> Iterator[str]:
 
 def page() -> str:
     """The whole page."""
-    names = script.all_names()
+    names = all_names()
     headers = {name: header(name) for name in names}
     start = Template(START.read_text("utf-8")).substitute(PROTOCOL=PROTOCOL, PARTITIONS=PARTITIONS)
     parts = [start + "\n".join(errors([contract for _, contract in headers.values()]))]

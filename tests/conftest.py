@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.conformance.counts import print_counts
 from tests.support import leaks
@@ -34,6 +35,10 @@ if (root := str(Path(__file__).resolve().parents[1])) not in sys.path:
 # In the background of a shell a program ignores Ctrl-C, and hands that down to those it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Examples take as long as the machine lets them.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 AnyServer = Server | ExternalServer
 

@@ -356,7 +356,7 @@ class BaseManager:
         if isinstance(there, str):
             detail = there
         if name is None:
-            session.created(handle.keys)
+            session.references.add_created(handle.keys)
         return proxytype(handle, Token(proxytype._typeid_, ident, detail, session.origin), self)
 
 

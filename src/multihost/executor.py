@@ -82,7 +82,7 @@ class Executor(AbstractExecutor):
         with self._lock:
             if self._is_shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            self._pool._check_running()
+            self._pool.check_running()
             self._pending.append((future, fn, args, kwargs))
             self._send()
         return future
@@ -136,7 +136,7 @@ class Executor(AbstractExecutor):
             if not future.set_running_or_notify_cancel():
                 continue
             self._sent += 1
-            self._pool._apply_batched(
+            self._pool.send_task(
                 fn,
                 args,
                 kwargs,
@@ -149,7 +149,7 @@ class Executor(AbstractExecutor):
         number, until = self._thread_limit
         now = time.monotonic()
         if now >= until:
-            number = self._pool._workers()
+            number = self._pool.worker_count()
             self._thread_limit = number, now + COUNTED
         return number
 

@@ -151,19 +151,21 @@ class SyncManager(ContainerFactories, SynchronisationFactories, QueueFactories):
         The pool object belongs to this process. It can be pickled; unpickled in another process it
         is another client of the same pool.
         """
-        from multihost.pooling.managed import ManagedPool, raise_as_stdlib
+        from multihost.pooling.managed import managed_pool
+        from multihost.pooling.options import PoolOptions
 
-        return raise_as_stdlib(
-            ManagedPool,
+        return managed_pool(
             self,
-            processes,
-            initializer,
-            initargs,
-            maxtasksperchild,
-            context,
-            name=name,
-            attempts=attempts,
-            pickler=pickler,
+            PoolOptions(
+                processes,
+                initializer,
+                initargs,
+                maxtasksperchild,
+                context,
+                name,
+                attempts,
+                pickler,
+            ),
         )
 
 

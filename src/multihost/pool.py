@@ -19,8 +19,11 @@ from typing import Any
 
 from multihost.errors import WorkerLost
 from multihost.managers import RedisManager
+from multihost.pooling.counters import Progress
+from multihost.pooling.options import PoolOptions
+from multihost.pooling.pool_workers import WorkerEvent, Workers, serve
 from multihost.pooling.shared_pool import SharedPool
-from multihost.pooling.statistics import PoolStatistics, Worker
+from multihost.wire.ops.pool import PoolStatistics, Worker
 
 __all__ = [
     "ApplyResult",
@@ -31,10 +34,14 @@ __all__ = [
     "MaybeEncodingError",
     "Pool",
     "PoolStatistics",
+    "Progress",
     "RemoteTraceback",
     "ThreadPool",
     "Worker",
+    "WorkerEvent",
     "WorkerLost",
+    "Workers",
+    "serve",
 ]
 
 
@@ -90,15 +97,17 @@ class Pool(SharedPool):
         try:
             super().__init__(
                 manager,
-                processes,
-                initializer,
-                initargs,
-                maxtasksperchild,
-                context,
-                name=name,
-                attempts=attempts,
-                pickler=pickler,
-                shut_down=own,
+                PoolOptions(
+                    processes,
+                    initializer,
+                    initargs,
+                    maxtasksperchild,
+                    context,
+                    name,
+                    attempts,
+                    pickler,
+                ),
+                owns_manager=own,
             )
         except BaseException:
             if own:

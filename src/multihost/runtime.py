@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from multihost.errors import ManagerClosed
 from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
-from multihost.wire.keys import names
 from multihost.wire.link import Link, from_client
 from multihost.wire.session import Session, registry
 from multihost.wire.values.codec import Codec
@@ -141,14 +140,9 @@ class Runtime:
 
     def _open(self, link: Link, before_close: Callable[[], object] | None = None) -> None:
         settings = self.settings
-        try:
-            link.connect(names(settings.namespace, 0))
-        except BaseException:
-            link.close_now()
-            raise
+        registry.connect(link, settings.namespace)
         codec = Codec(self.credentials.authkey, registry.serializer_of(settings.serializer))
-        self._session = session = Session(link, settings.namespace, codec, settings.lease)
-        session.origin = registry.Origin(
+        origin = registry.Origin(
             str(link.address),
             settings.namespace,
             settings.lease,
@@ -156,6 +150,7 @@ class Runtime:
             codec.ident,
             settings.serializer,
         )
+        self._session = session = Session(link, codec, origin)
         self.state = "started"
         registry.register(session, self.credentials)
         self.pid = os.getpid()

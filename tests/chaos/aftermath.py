@@ -7,7 +7,7 @@ import re
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
-__all__ = ["blocked", "nothing_left"]
+__all__ = ["blocked", "forget_what_came_too_late", "nothing_left"]
 
 # What a killed process cannot take along goes by itself: the record of its last request within a
 # minute, its session with the lease, tokens that nobody took within a minute. The mark by which
@@ -34,6 +34,15 @@ def nothing_left(server: Server, lease: float = 0.0) -> None:
         if not 0 <= ttl <= (MINUTE_MS if TEMPORARY.fullmatch(key) else lease * 1000)
     }
     assert not lasting, lasting
+
+
+def forget_what_came_too_late(server: Server) -> None:
+    """What the server moved to a client in the very tick in which it found that the client was
+    gone: of that the lease is never set (docs/design.md, What limits).
+    """
+    for key in server.keys("*:u:*:flight:*"):
+        if server.command("PTTL", key) == -1:
+            server.command("DEL", key)
 
 
 def connected(server: Server) -> list[dict[str, str]]:

@@ -4,13 +4,15 @@ want one, and there may be more of them than cores.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Gap", "Watch", "check_each", "check_prompt"]
+__all__ = ["Gap", "Watch", "check_each", "check_prompt", "prompt", "waits", "withheld_since"]
 
 
 class Gap(NamedTuple):
@@ -33,6 +35,18 @@ def check_each(gaps: Iterable[Gap], bound: float) -> None:
     assert not late, late
 
 
+@contextlib.contextmanager
+def prompt(server: int, bound: float) -> Iterator[None]:
+    """What this process waits for here comes in time, but for what the machine withheld."""
+    pids = [os.getpid()]
+    begin, watch = time.monotonic(), Watch(server, pids)
+    try:
+        yield
+    finally:
+        gap = Gap(time.monotonic() - begin, watch.withheld(pids))
+    check_each([gap], bound)
+
+
 class Watch:
     """Started when something is to happen soon; it depends on the server, on this thread, and on
     two others: one that finds out, and one that gets its turn.
@@ -51,6 +65,23 @@ class Watch:
 
     def _waited(self, pid: int) -> float:
         return max(0.0, _kept_waiting(f"{pid}/task") - self._before.get(pid, 0.0))
+
+
+def waits(pid: int) -> dict[str, float]:
+    """How many seconds each thread of a process has waited for a core so far."""
+    try:
+        return {task.name: _kept(f"{pid}/task/{task.name}") for task in _tasks(pid)}
+    except OSError:
+        return {}  # it has just ended, or this is no Linux
+
+
+def withheld_since(before: dict[str, float], pid: int) -> float:
+    """How many seconds the threads that there are have waited for a core since then, together."""
+    return sum(waited - before.get(task, 0.0) for task, waited in waits(pid).items())
+
+
+def _tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
 
 
 def _kept_waiting(tasks: str) -> float:

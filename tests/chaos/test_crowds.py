@@ -159,11 +159,11 @@ def renewals(m: RedisManager) -> list[bool]:
     """Grows whenever everything was renewed."""
     session = m.runtime.session
     assert session is not None
-    renew, done = session.renew, list[bool]()
+    renew, done = session.references.renew, list[bool]()
 
-    def renew_and_tell() -> None:
-        renew()
-        done.append(True)
+    def renew_and_tell() -> bool:
+        done.append(renew())
+        return done[-1]
 
-    session.renew = renew_and_tell  # type: ignore[method-assign]
+    session.references.renew = renew_and_tell  # type: ignore[method-assign]
     return done

@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from multihost.wire.script import script
+from multihost.wire.script import Script, source
 from tests.chaos.aftermath import blocked, nothing_left
 from tests.chaos.crew import Crew, together
 from tests.chaos.journal import Journal
+from tests.chaos.machine import prompt
 from tests.support.procs import kill9
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 BOUND = 2.0
-PATIENCE = 10.0
+PATIENCE = 40.0
 SLEEPER = "import signal; signal.pause()"
 
 
@@ -52,8 +53,8 @@ def one_of_each(m: RedisManager, named: bool = False) -> list[Any]:
 
 
 def take(held: Any) -> bool:
-    """Whether it can be had in time."""
-    taken = held.acquire(timeout=BOUND)
+    """Whether it can be had."""
+    taken = held.acquire(timeout=PATIENCE)
     if taken:
         held.release()
     return bool(taken)
@@ -77,7 +78,8 @@ def test_nobody_keeps_alive_what_the_dead_held(way: str, fresh_server: Server) -
                     crew.finish()
                 else:
                     crew.kill(range(len(kinds)))
-                assert all(together(lambda n: take(kinds[n]), len(kinds)))
+                with prompt(fresh_server.pid, BOUND):
+                    assert all(together(lambda n: take(kinds[n]), len(kinds)))
             finally:
                 if way != "exit":
                     for pid in left:
@@ -94,7 +96,8 @@ def test_who_only_looks_sees_it_too(fresh_server: Server) -> None:
             seen = one_of_each(observer, named=True)
             assert all(each.locked() for each in seen)
             crew.kill(range(len(kinds)))
-            wait_until(lambda: all_free(seen), BOUND)
+            with prompt(fresh_server.pid, BOUND):
+                wait_until(lambda: all_free(seen), PATIENCE)
         assert all(map(m.delete, m.names()))
     nothing_left(fresh_server)
 
@@ -109,7 +112,8 @@ def test_a_dead_waiter_keeps_nothing_locked(fresh_server: Server) -> None:
             crew.kill(range(len(kinds)))
         for held in kinds:
             held.release()
-        wait_until(lambda: all_free(kinds), BOUND)
+        with prompt(fresh_server.pid, BOUND):
+            wait_until(lambda: all_free(kinds), PATIENCE)
         for held in kinds:
             assert held.acquire(blocking=False)
             held.release()
@@ -128,7 +132,8 @@ def test_a_lock_is_had_although_what_said_so_expired(fresh_server: Server) -> No
         (token,) = fresh_server.keys("*:tokens")
         assert fresh_server.command("DEL", token)
         # Each attempt may see only that the lock is on its way to somebody.
-        wait_until(lambda: lock.acquire(blocking=False), BOUND)
+        with prompt(fresh_server.pid, BOUND):
+            wait_until(lambda: lock.acquire(blocking=False), PATIENCE)
         lock.release()
     nothing_left(fresh_server)
 
@@ -163,9 +168,10 @@ def test_permits_do_not_come_back_beyond_the_initial_value(fresh_server: Server)
         with Crew(2, take_and_stay, semaphore, url) as crew:
             wait_until(lambda: len(journal.read()) == 2, PATIENCE)
             semaphore.release()  # as a signal: one more than has been taken by us
-            assert semaphore.acquire(timeout=BOUND)
+            assert semaphore.acquire(timeout=PATIENCE)
             crew.kill([0, 1])
-            assert semaphore.acquire(timeout=BOUND)
+            with prompt(fresh_server.pid, BOUND):
+                assert semaphore.acquire(timeout=PATIENCE)
             assert not semaphore.acquire(timeout=BOUND)
         semaphore.release(2)
         assert semaphore.statistics().permits == 2
@@ -198,9 +204,9 @@ def test_forks_of_several_threads_at_once(url: str) -> None:
 
 
 def test_a_fork_while_another_thread_reads_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
-    some = script.Script("lock/create")
+    some = Script("lock/create")
     reading, go_on = threading.Event(), threading.Event()
-    parent, read = os.getpid(), script._read
+    parent, read = os.getpid(), source._read
 
     def slow(name: str) -> str:
         if os.getpid() == parent:
@@ -208,7 +214,7 @@ def test_a_fork_while_another_thread_reads_a_script(monkeypatch: pytest.MonkeyPa
             assert go_on.wait(PATIENCE)
         return read(name)
 
-    monkeypatch.setattr(script, "_read", slow)
+    monkeypatch.setattr(source, "_read", slow)
     thread = threading.Thread(target=lambda: some.source)
     thread.start()
     assert reading.wait(PATIENCE)

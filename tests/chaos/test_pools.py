@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager, WorkerLost
-from multihost.pool import Pool
-from multihost.pooling.pool_workers import serve
-from tests.chaos.aftermath import nothing_left
+from multihost.pool import Pool, serve
+from tests.chaos.aftermath import connected, forget_what_came_too_late, nothing_left
 from tests.chaos.crew import FORK, Crew
 from tests.pool import work
 from tests.support.procs import is_alive, send_signal
@@ -129,4 +128,6 @@ def test_every_result_comes_once_whoever_is_killed(attempts: int, fresh_server: 
             crew.kill([0])
         wait_until(lambda: not any(map(is_alive, torment.seen)), 10, "all processes have ended")
         assert m.delete(NAME)
+    wait_until(lambda: not connected(fresh_server), 10)
+    forget_what_came_too_late(fresh_server)
     nothing_left(fresh_server, LEASE)

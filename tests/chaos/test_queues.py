@@ -137,11 +137,11 @@ def check(entries: Sequence[Entry], letters: Sequence[int], again: bool) -> None
         assert len(set(pids)) == len(pids) or again, (item, pids)
         if not again:
             # Who was killed in the moment of getting it may not have said so to the server.
-            assert len(pids) <= 2, (item, pids)
+            assert killed.issuperset(pids[:-1]), (item, pids, killed)
     assert len(takers) > 100
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_every_item_is_accounted_for_whoever_is_killed(fresh_server: Server) -> None:
     url = fresh_server.url
     with RedisManager(url) as m:

@@ -23,7 +23,7 @@ from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 BOUND = 2.0
-PATIENCE = 10.0
+PATIENCE = 40.0
 TIMES = 3
 
 

@@ -116,7 +116,8 @@ def test_errors_and_logs(
         noting(d.copy)
         noting(lambda: d.increment("a"))
         noting(lambda: RedisManager(proxy.url))
-        manager.runtime.session._try(manager.runtime.session.renew)  # as its thread does
+        session = manager.runtime.session
+        session.heartbeat._try(session.references.renew)  # as its thread does
         assert caplog.records, "leases could not be renewed, and that is logged"
         proxy.accept()
         del unnamed

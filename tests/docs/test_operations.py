@@ -16,7 +16,7 @@ import multihost.wire
 from multihost import RedisManager
 from multihost.inspection import server_facts
 from multihost.managers import BaseManager, IteratorProxy
-from multihost.wire.script import script
+from multihost.wire.script.source import all_names, expand
 from tests.objects.bodies import BODIES
 from tests.support.procs import ROOT
 from tests.support.server import Server
@@ -51,8 +51,8 @@ def used() -> set[str]:
     """The commands that occur in the code."""
     found = {
         command
-        for name in script.all_names()
-        for command in re.findall(r"'([A-Z]{3,})'", script.source_of(name))
+        for name in all_names()
+        for command in re.findall(r"'([A-Z]{3,})'", expand(name).code)
     }
     for module in Path(multihost.wire.__file__).parent.rglob("*.py"):
         found |= set(re.findall(r'\bb"([A-Z]{3,})"', module.read_text("utf-8")))

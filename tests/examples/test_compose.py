@@ -112,7 +112,7 @@ WORKER = """
 import sys
 sys.path[:0] = sys.argv[1:3]
 from multihost import RedisManager
-from multihost.pooling.pool_workers import serve
+from multihost.pool import serve
 manager = RedisManager(sys.argv[3], lease=1.0, timeout=1.0)
 print("ready", flush=True)
 serve(manager, "primes", 1, until_deleted=True)

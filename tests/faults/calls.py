@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Call", "patient"]
+__all__ = ["Call", "late_after", "patient"]
 
 SECONDS = 10.0
 
@@ -39,6 +39,23 @@ class Call(threading.Thread):
         if self._error is not None:
             raise self._error
         return self._result
+
+
+def late_after(manager: Any, seconds: float) -> None:
+    """When a reply is late; a connection may take as long as ever to be made, for it is no fault
+    that others use the machine.
+    """
+    link = manager.runtime.session.link
+    connector, usual = link._connector, link.timeout
+
+    def open_(_: float) -> Any:
+        channel = connector(usual)
+        channel._timeout = seconds
+        channel._limit(seconds)
+        return channel
+
+    link._connector, link.timeout = open_, seconds
+    link.disconnect_current()
 
 
 def patient(manager: Any, seconds: float) -> None:

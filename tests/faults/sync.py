@@ -21,7 +21,8 @@ from typing import Any
 from multihost import ObjectGone, RedisManager
 from multihost.proxies.barrier import BarrierProxy
 from multihost.proxies.event import EventProxy
-from multihost.wire.script import script as script_module
+from multihost.wire.script import source
+from tests.faults.calls import late_after
 from tests.support.waiting import wait_until
 
 __all__ = ["CASES", "TYPES", "Case", "Stage", "facts", "foreground", "script_of", "staging"]
@@ -52,10 +53,9 @@ _namespaces = itertools.count()
 
 @functools.cache
 def _digests() -> dict[bytes, str]:
-    names = script_module.all_names()
+    names = source.all_names()
     return {
-        hashlib.sha1(script_module.source_of(name).encode()).hexdigest().encode(): name
-        for name in names
+        hashlib.sha1(source.expand(name).code.encode()).hexdigest().encode(): name for name in names
     }
 
 
@@ -157,7 +157,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staging(url: str, server: Any, others_url: str = "", **options: Any) -> Iterator[Any]:
+def staging(
+    url: str, server: Any, others_url: str = "", *, late: float | None = None, **options: Any
+) -> Iterator[Any]:
     """Make stages, one after the other, in a namespace of their own."""
     namespace = f"multihost-{next(_namespaces):06d}-sync"
     theirs = others_url or server.url
@@ -165,6 +167,8 @@ def staging(url: str, server: Any, others_url: str = "", **options: Any) -> Iter
         RedisManager(url, namespace=namespace, **options) as manager,
         RedisManager(theirs, namespace=namespace) as other,
     ):
+        if late is not None:
+            late_after(manager, late)
 
         def make(case: Case) -> Stage:
             stage = Stage(manager, other, server)

@@ -19,8 +19,8 @@ import pytest
 from multihost import ObjectGone, RedisManager
 from multihost.proxies.base import BaseProxy, Token
 from multihost.proxies.dict import DictProxy
-from multihost.wire.script import Script
-from multihost.wire.script import script as script_module
+from multihost.wire.script import Script, header, source
+from multihost.wire.script import staged as staged_module
 from tests.faults import sync
 from tests.faults.cases import BULK, CASES, INTERLOPERS, Case, Scene, labels, shown
 from tests.support.faults import CuttingProxy, Rule
@@ -243,8 +243,8 @@ def deliver(proxy: CuttingProxy, rule: Rule) -> None:
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for a million arguments, with a few."""
-    monkeypatch.setattr(script_module, "MAX_ARGS", 8)
-    monkeypatch.setattr(script_module, "CHUNK_ARGS", 7)
+    monkeypatch.setattr(staged_module, "MAX_ARGS", 8)
+    monkeypatch.setattr(staged_module, "CHUNK_ARGS", 7)
 
 
 @pytest.mark.usefixtures("in_parts")
@@ -565,7 +565,7 @@ WITHOUT_MEMORY = {
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Scripts that do not recognise a request that they have met before."""
-    read = script_module._read
+    read = source._read
 
     def without_memory(name: str) -> str:
         text = read(name)
@@ -576,7 +576,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         end = text.index("\nend\n", start) + len("\nend")
         return text[:start] + stub + text[end:]
 
-    monkeypatch.setattr(script_module, "_read", without_memory)
+    monkeypatch.setattr(source, "_read", without_memory)
     gc.collect()
     gc.unfreeze()  # what was there when the tests were collected is hidden
     scripts = [thing for thing in gc.get_objects() if type(thing) is Script]
@@ -660,9 +660,9 @@ def test_every_script_that_changes_something_is_among_the_cases(
             case.finish(stage)
     changing = {
         name
-        for name in script_module.all_names()
+        for name in source.all_names()
         if (
-            script_module.parse(name, script_module._read(name)).writes
+            header.check(name).writes
             # See test_queues_once, and tests/hosted/test_once.
             and not name.startswith(("queue/", "hosted/"))
         )

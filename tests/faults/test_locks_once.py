@@ -128,7 +128,7 @@ def test_replies_that_come_too_late_are_not_missed(
     monkeypatch.setattr(wait_module, "MAX_BLOCK", 0.2)
     monkeypatch.setattr(wait_module, "BLOCK_GRACE", 0.1)
     monkeypatch.setattr(wait_module, "WAKE_GRACE", 0.1)
-    with staging(proxy.url, server, timeout=0.1) as make:
+    with staging(proxy.url, server, late=0.1) as make:
         for nth in range(1, requests + 1):
             stage = make(case)
             rule = proxy.delay_reply(threading.Event(), foreground, nth)

@@ -17,6 +17,7 @@ import pytest
 from multihost import RedisManager, ShutDown
 from multihost.wire import wait as wait_module
 from multihost.wire.ops.queue import receive_list
+from tests.faults.calls import late_after
 from tests.faults.sync import foreground
 from tests.faults.test_locks_once import deliver
 from tests.support.faults import CuttingProxy, Rule
@@ -166,14 +167,16 @@ def run(
     server: Any,
     break_it: Callable[[], Rule] | None,
     after: Callable[[Rule], None] = Rule.disarm,
-    **options: Any,
+    late: float | None = None,
 ) -> Rule | None:
     """One run; the rule if its fault was met. ``after`` ends the fault."""
     namespace = f"multihost-{next(_namespaces):06d}-once"
     with (
-        RedisManager(url, namespace=namespace, **options) as manager,
+        RedisManager(url, namespace=namespace) as manager,
         RedisManager(server.url, namespace=namespace) as other,
     ):
+        if late is not None:
+            late_after(manager, late)
         theirs = getattr(other, case.kind)("q", **case.options)
         ours = getattr(manager, case.kind)("q", **case.options)
         theirs.put_many(case.items)
@@ -257,7 +260,7 @@ def test_replies_that_come_too_late_are_not_missed(
         def delay(nth: int = nth) -> Rule:
             return proxy.delay_reply(threading.Event(), foreground, nth)
 
-        if run(CASES[name], proxy.url, server, delay, end, timeout=0.1) is None:
+        if run(CASES[name], proxy.url, server, delay, end, late=0.1) is None:
             break
 
 

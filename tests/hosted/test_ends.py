@@ -313,9 +313,9 @@ def lets_go_of(manager, proxy):
     session, key = manager.runtime.session, proxy._id
     del proxy
     gc.collect()
-    wait_until(lambda: key not in session._references)
+    wait_until(lambda: key not in session.references)
     behind = threading.Event()
-    session.call_soon(behind.set)
+    session.heartbeat.call_soon(behind.set)
     assert behind.wait(5)
 
 

@@ -40,7 +40,8 @@ def test_cut_connections(side, how, url, proxy):
                     expected += 1
                     assert counter.add() == expected, (fault, command)
                 # What is not answered has no reply to be lost.
-                assert rule.done.is_set() or (fault != "cut_before_request" and command != b"BLPOP")
+                if fault == "cut_before_request" or command == b"BLPOP":
+                    assert rule.done.wait(5)  # the proxy may be slower than who connects again
                 rule.disarm()
         assert manager._process.is_alive()
 
@@ -52,7 +53,7 @@ def test_a_name_is_entered_once(fault, proxy):
         for script_is_known in (False, True):
             rule = getattr(proxy, fault)(lambda args: args[0].upper() in (b"EVALSHA", b"EVAL"))
             assert objects.create(handle, "Counter", "h:ours") is None, script_is_known
-            assert rule.done.is_set()
+            assert rule.done.wait(5)
             assert objects.create(handle, "Counter", "h:theirs") == "h:ours"
             objects.end(handle, "h:ours")
         assert objects.host_of(handle) is None

@@ -127,7 +127,7 @@ def test_thousands_go_in_few_requests(patient: RedisManager, server: AnyServer) 
     assert session is not None
     proxies = [patient.Value("i", n) for n in range(2000)]
     go_on = threading.Event()
-    session.later(lambda: go_on.wait(10.0))
+    session.heartbeat.call_soon(lambda: go_on.wait(10.0))
     before = scripts_run(server)
     del proxies
     gc.collect()
@@ -148,14 +148,14 @@ def test_others_are_renewed_while_proxies_go_all_the_time(
     assert lock.acquire()
     session = m.runtime.session
     assert session is not None
-    drop, turns = session._drop, [0]
+    drop, turns = session.references.drop, [0]
 
     def drop_and_go_on(objects: Any) -> None:
         drop(objects)
         turns[0] += 1
         m.list()  # which nobody keeps
 
-    monkeypatch.setattr(session, "_drop", drop_and_go_on)
+    monkeypatch.setattr(session.references, "drop", drop_and_go_on)
     m.list()
     lasts(server, ident(kept))
     assert turns[0] > 10
@@ -206,7 +206,7 @@ def test_a_held_object_that_is_deleted_is_gone_and_stays_gone(
     for each in (proxy, other):
         with pytest.raises(ObjectGone, match="was deleted, or its lease ran out"):
             each["a"]
-    m.runtime.session.renew()  # type: ignore[union-attr]
+    m.runtime.session.references.renew()
     assert is_gone(server, name)
 
 
@@ -504,8 +504,7 @@ def test_ten_thousand_proxies_are_renewed_by_a_few_calls(server: AnyServer, url:
         assert len(keys) == 10_000
         server.commands(*(("PEXPIRE", key, 30_000) for key in keys))
         server.command("CONFIG", "RESETSTAT")
-        assert m.runtime.session is not None
-        m.runtime.session.renew()
+        m.runtime.session.references.renew()
         calls = {
             line.partition(":")[0]: int(line.partition("calls=")[2].partition(",")[0])
             for line in server.command("INFO", "commandstats").decode().splitlines()

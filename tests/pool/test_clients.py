@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from multihost import LinkError, Manager, ManagerClosed, ObjectGone, RedisManager
+from tests.chaos.aftermath import forget_what_came_too_late
 from tests.pool import work
 from tests.support.procs import is_alive, kill9, spawn_script
 from tests.support.waiting import wait_until
@@ -17,6 +18,7 @@ FORK = multiprocessing.get_context("fork")
 CLIENT = """
 import sys, signal, multiprocessing
 from multihost import RedisManager
+from tests.chaos.aftermath import forget_what_came_too_late
 from tests.pool import work
 
 multiprocessing.set_start_method(sys.argv[2])
@@ -31,7 +33,7 @@ signal.pause()
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_and_keys_of_a_killed_client_go(fresh_server, method):
+def test_killed_client_leaves_no_workers_and_no_keys(fresh_server, method):
     with spawn_script(CLIENT, args=[fresh_server.url, method, ""]) as client:
         workers = [int(pid) for pid in client.line().split()]
         assert client.line() == "at work"
@@ -41,7 +43,7 @@ def test_workers_and_keys_of_a_killed_client_go(fresh_server, method):
     wait_until(lambda: not _objects(fresh_server), timeout=10)
 
 
-def test_tasks_of_a_killed_client_are_dropped_and_its_pool_goes_on(fresh_server):
+def test_killed_client_drops_its_tasks_and_the_pool_goes_on(fresh_server):
     with RedisManager(fresh_server.url, lease=2) as manager:
         with spawn_script(CLIENT, args=[fresh_server.url, "fork", "ours"]) as client:
             workers = [int(pid) for pid in client.line().split()]
@@ -53,17 +55,16 @@ def test_tasks_of_a_killed_client_are_dropped_and_its_pool_goes_on(fresh_server)
             wait_until(lambda: not any(map(is_alive, workers)))
             assert pool.statistics().waiting == 0
         manager.delete("ours")
+    forget_what_came_too_late(fresh_server)
 
 
 def _objects(server):
-    """All keys of objects, but for what the server moved to a client in the very tick in which it
-    found that the client was gone: of that the lease is never set (docs/design.md, What limits).
-    """
-    keys = [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
-    return [key for key in keys if b":flight:" not in key or server.command("PTTL", key) != -1]
+    """All keys of objects, but for what came too late."""
+    forget_what_came_too_late(server)
+    return [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
 
 
-def test_two_clients_of_one_pool_get_what_is_theirs(manager, url):
+def test_clients_of_one_pool_get_their_own_results(manager, url):
     with (
         RedisManager(url, lease=5) as other,
         manager.Pool(1, name="ours", context=FORK) as first,
@@ -82,7 +83,7 @@ def test_two_clients_of_one_pool_get_what_is_theirs(manager, url):
     manager.delete("ours")
 
 
-def test_who_leaves_lets_others_tasks_finish(manager, url):
+def test_terminate_finishes_tasks_of_other_clients(manager, url):
     began, go_on = manager.Queue(), manager.Event()
     with RedisManager(url, lease=5) as other:
         helper = other.Pool(1, name="ours", context=FORK)
@@ -100,7 +101,7 @@ def test_who_leaves_lets_others_tasks_finish(manager, url):
         manager.delete("ours")
 
 
-def test_the_private_server_is_killed():
+def test_killed_private_server_fails_all_results():
     manager = Manager()
     pool = manager.Pool(2, context=FORK)
     began, go_on = manager.Queue(), manager.Event()
@@ -123,7 +124,7 @@ def test_the_private_server_is_killed():
     manager.shutdown()
 
 
-def test_the_manager_is_shut_down(url):
+def test_manager_shutdown_ends_its_pool(url):
     manager = RedisManager(url)
     began, go_on = manager.Queue(), manager.Event()
     pool = manager.Pool(1, context=FORK)
@@ -139,7 +140,7 @@ def test_the_manager_is_shut_down(url):
     pool.join()
 
 
-def test_a_pool_that_is_deleted_by_others(manager):
+def test_pool_deleted_by_another_client(manager):
     with manager.Pool(1, name="ours", context=FORK) as pool:
         assert pool.apply(work.double, (1,)) == 2
         pool.delete()
@@ -147,7 +148,7 @@ def test_a_pool_that_is_deleted_by_others(manager):
             pool.apply_async(work.double, (2,)).get(5)
 
 
-def test_who_waits_for_a_deleted_pool_hears_of_it(manager):
+def test_deleting_a_pool_fails_waiting_results(manager):
     with manager.Pool(0, name="ours") as one, manager.Pool(0, name="ours") as two:
         waits = [one.map_async(work.double, range(3), 1), two.apply_async(work.double, (1,))]
         wait_until(lambda: one.statistics().waiting == 4)
@@ -158,7 +159,7 @@ def test_who_waits_for_a_deleted_pool_hears_of_it(manager):
 
 
 @pytest.mark.parametrize("side", ["client", "worker"])
-def test_cut_connections_lose_and_repeat_nothing(manager, proxy, side):
+def test_cut_connections_neither_lose_nor_repeat_tasks(manager, proxy, side):
     marks = manager.dict()
     with RedisManager(proxy.url, lease=5) as behind:
         mine, theirs = (behind, manager) if side == "client" else (manager, behind)

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 FORK = multiprocessing.get_context("fork")
 
 
-def test_the_task_of_a_killed_worker_is_lost_and_others_are_not(manager):
+def test_killed_worker_loses_its_task_only(manager):
     with manager.Pool(2, context=FORK) as pool:
         lost = pool.apply_async(work.die)
         assert pool.map(work.double, range(20), 1) == list(range(0, 40, 2))
@@ -27,7 +27,7 @@ def test_the_task_of_a_killed_worker_is_lost_and_others_are_not(manager):
         assert len(set(pool.map(work.pid, range(50), 1))) <= 2
 
 
-def test_with_attempts_it_is_run_again(manager):
+def test_attempts_rerun_the_task_of_a_killed_worker(manager):
     marks = manager.dict()
     with manager.Pool(1, context=FORK, attempts=2) as pool:
         assert pool.apply_async(work.die_once, (marks, 5)).get(10) == 5
@@ -36,7 +36,7 @@ def test_with_attempts_it_is_run_again(manager):
             pool.apply_async(work.die).get(10)
 
 
-def test_a_client_hears_of_it_when_no_worker_is_left(manager):
+def test_client_detects_the_death_of_the_last_worker(manager):
     began, go_on = manager.Queue(), manager.Event()
     with (
         manager.Pool(1, name="lonely", context=FORK) as others,
@@ -53,7 +53,7 @@ def test_a_client_hears_of_it_when_no_worker_is_left(manager):
     manager.delete("lonely")
 
 
-def test_exit_and_interrupt_end_the_worker_and_are_reported(manager, capfd):
+def test_task_that_exits_is_reported_as_lost(manager, capfd):
     with manager.Pool(1, context=FORK) as pool:
         with pytest.raises(WorkerLost, match=r"SystemExit\(3\)"):
             pool.apply_async(work.leave, (3,)).get(10)
@@ -62,7 +62,7 @@ def test_exit_and_interrupt_end_the_worker_and_are_reported(manager, capfd):
         assert pool.apply(work.double, (4,)) == 8
 
 
-def test_an_initializer_that_raises_ends_the_pool(manager, capfd):
+def test_failing_initializer_fails_the_pool(manager, capfd):
     with manager.Pool(1, work.refuse, context=FORK) as pool:
         with pytest.raises(WorkerLost, match="initializer"):
             pool.apply_async(work.double, (1,)).get(10)
@@ -91,7 +91,7 @@ def killing(pool, seconds, counts):
         killer.join()
 
 
-def test_every_result_comes_once_or_is_lost_while_workers_are_killed(manager):
+def test_killed_workers_give_each_result_once_or_lose_it(manager):
     killed, found = [], []
     with manager.Pool(3, context=FORK) as pool, killing(pool, 0.08, killed):
         results = pool.imap(work.double, range(10_000))
@@ -108,7 +108,7 @@ def test_every_result_comes_once_or_is_lost_while_workers_are_killed(manager):
     assert found.count(None) <= len(killed)
 
 
-def test_with_attempts_all_results_come_while_workers_are_killed(manager):
+def test_attempts_give_all_results_while_workers_are_killed(manager):
     killed = []
     with manager.Pool(3, context=FORK, attempts=50) as pool, killing(pool, 0.08, killed):
         found = pool.map_async(work.double, range(10_000), 2).get(60)

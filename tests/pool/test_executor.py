@@ -82,7 +82,7 @@ def test_after_shutdown(make):
     executor.shutdown()
 
 
-def test_shutdown_without_waiting(make):
+def test_shutdown_without_wait(make):
     executor = make(1)
     futures = [executor.submit(work.double, n) for n in range(30)]
     executor.shutdown(wait=False)
@@ -99,25 +99,25 @@ def test_cancelled_futures(make):
         futures[-2].result()
 
 
-def test_unpicklable(make):
+def test_unpicklable_result(make):
     executor = make(1)
     error = executor.submit(lambda: 1).exception(10)
     assert isinstance(error, (AttributeError, PicklingError))
     assert executor.submit(work.double, 1).result(10) == 2
 
 
-def test_as_a_context(make):
+def test_context_manager(make):
     with make(2) as executor:
         future = executor.submit(work.double, 1)
     assert future.result(0) == 2
 
 
-def test_sizes(make):
+def test_invalid_sizes(make):
     with pytest.raises(ValueError, match="max_workers"):
         make(0)
 
 
-def test_it_survives_its_workers(manager):
+def test_executor_survives_its_workers(manager):
     with multihost.Executor(1, FORK, manager=manager) as executor:
         assert type(executor.submit(work.die).exception(10)) is WorkerLost
         assert executor.submit(work.double, 1).result(10) == 2
@@ -126,7 +126,7 @@ def test_it_survives_its_workers(manager):
         assert executor.submit(work.die_once, marks, 3).result(10) == 3
 
 
-def test_a_named_one(manager):
+def test_named_executor(manager):
     with (
         manager.Pool(1, name="shared", context=FORK),
         multihost.Executor(0, manager=manager, name="shared") as executor,

@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 FORK = multiprocessing.get_context("fork")
 
 
-def test_a_server_that_kept_its_data(start_server):
+def test_server_restarts_with_its_data(start_server):
     server = start_server(appendonly="yes", appendfsync="always", tcp=True)
     with (
         RedisManager(server.url) as manager,
@@ -33,7 +33,7 @@ def test_a_server_that_kept_its_data(start_server):
         wait_until(lambda: others < set(pool.map(work.pid, range(50), 1)))
 
 
-def test_a_server_that_lost_its_data(start_server):
+def test_server_restarts_without_its_data(start_server):
     server = start_server(tcp=True)
     with RedisManager(server.url) as manager, manager.Pool(1, name="ours", context=FORK) as pool:
         began, go_on = manager.Queue("began"), manager.Event("go on")
@@ -46,7 +46,7 @@ def test_a_server_that_lost_its_data(start_server):
             pool.apply_async(work.double, (1,)).get(20)
 
 
-def test_workers_from_outside_find_the_next_pool_of_that_name(start_server):
+def test_external_workers_join_the_next_pool_after_a_restart(start_server):
     server = start_server(tcp=True)
     with spawn_script(SERVE, args=[server.tcp_url]) as workers:
         wait_for(workers, "started", "started")

@@ -1,4 +1,4 @@
-"""Workers that join a named pool from outside, and leave it."""
+"""Workers of a named pool that are started outside of its clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from multihost import RedisManager, WorkerLost
-from multihost.pooling.pool_workers import Workers, serve
+from multihost.pool import Workers, serve
 from tests.pool import work
 from tests.support.procs import is_alive, send_signal, spawn_script
 from tests.support.waiting import wait_until
@@ -19,11 +19,13 @@ FORK = multiprocessing.get_context("fork")
 SERVE = """
 import sys
 from multiprocessing import get_context
-from multihost.pooling.pool_workers import serve
+from multihost import RedisManager
+from multihost.pool import serve
 
 if __name__ == "__main__":
-    say = lambda event: print(event.kind, event.pid or "", flush=True)
-    progress = serve(sys.argv[1], "ours", 2, context=get_context("fork"), on_event=say)
+    report = lambda event: print(event.kind, event.pid or "", flush=True)
+    with RedisManager(sys.argv[1]) as manager:
+        progress = serve(manager, "ours", 2, context=get_context("fork"), on_event=report)
     print("done", progress.done, flush=True)
 """
 
@@ -45,8 +47,8 @@ def wait_for(script, *kinds):
 
 
 @pytest.fixture
-def crew(manager):
-    """Workers in a thread of this process, as many as asked for."""
+def start_workers(manager):
+    """Start workers whose supervisor is a thread of this process."""
     started = []
 
     def start(*args, **kwds):
@@ -82,7 +84,7 @@ def test_workers_join_and_leave_during_a_map(pool, url):
     assert done == 3000  # each task once
 
 
-def test_the_first_signal_waits_for_tasks_and_the_second_does_not(pool, url, manager):
+def test_first_signal_finishes_tasks_second_kills(pool, url, manager):
     began, go_on = manager.Queue(), manager.Event()
     with spawn_script(SERVE, args=[url]) as script:
         results = [pool.apply_async(work.say_and_wait, (began, go_on, n)) for n in range(2)]
@@ -105,7 +107,7 @@ def test_the_first_signal_waits_for_tasks_and_the_second_does_not(pool, url, man
             lost.get(10)
 
 
-def test_workers_whose_parent_is_killed_finish_their_task(pool, url, manager):
+def test_orphaned_workers_finish_their_task(pool, url, manager):
     began, go_on = manager.Queue(), manager.Event()
     with spawn_script(SERVE, args=[url]) as script:
         workers = wait_for(script, "started", "started")
@@ -123,26 +125,28 @@ def test_workers_whose_parent_is_killed_finish_their_task(pool, url, manager):
 SERVE_HIT = """
 import os, signal, sys
 from multiprocessing import get_context
-from multihost.pooling.worker import serve
+from multihost import RedisManager
+from multihost.pool import serve
 
 forks = []
 
-def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # at once: the other one speaks, too
+def report(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # unbuffered: both processes write
 
 def hit():
     if len(forks) == 1:
-        say("forked", os.getpid())
+        report("forked", os.getpid())
         os.kill(os.getpid() if sys.argv[2] == "worker" else os.getppid(), int(sys.argv[3]))
 
 os.register_at_fork(before=lambda: forks.append(1), after_in_child=hit)
-tell = lambda event: say(event.kind, event.pid or "", event.exitcode or "")
-serve(sys.argv[1], "ours", 1, context=get_context("fork"), on_event=tell)
+on_event = lambda event: report(event.kind, event.pid or "", event.exitcode or "")
+with RedisManager(sys.argv[1]) as manager:
+    serve(manager, "ours", 1, context=get_context("fork"), on_event=on_event)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_a_worker_that_starts_is_not_for_its_parent(pool, url, number):
+def test_signal_to_a_starting_worker_does_not_stop_its_parent(pool, url, number):
     with spawn_script(SERVE_HIT, args=[url, "worker", str(int(number))]) as script:
         (_, worker), (_, same) = sorted(script.line().split() for _ in ("forked", "started"))
         assert worker == same
@@ -155,16 +159,16 @@ def test_a_signal_to_a_worker_that_starts_is_not_for_its_parent(pool, url, numbe
         script.finish()
 
 
-def test_workers_whose_parent_is_killed_while_they_start_end(pool, url):
+def test_worker_orphaned_while_it_starts_ends(pool, url):
     with spawn_script(SERVE_HIT, args=[url, "parent", str(int(signal.SIGKILL))]) as script:
         worker = int(script.line().split()[1])
         script.wait()
         wait_until(lambda: not is_alive(worker))
 
 
-def test_a_killed_worker_is_replaced_and_events_tell(manager, crew):
+def test_killed_worker_is_replaced_and_reported(manager, start_workers):
     events = []
-    workers, _ = crew(1, on_event=events.append)
+    workers, _ = start_workers(1, on_event=events.append)
     with manager.Pool(0, name="ours") as pool:
         with pytest.raises(WorkerLost):
             pool.apply_async(work.die).get(10)
@@ -185,8 +189,8 @@ def test_a_killed_worker_is_replaced_and_events_tell(manager, crew):
     manager.delete("ours")
 
 
-def test_they_may_come_before_the_pool_and_begin_as_its_client_says(manager, crew):
-    crew(2)
+def test_workers_start_before_the_pool_and_run_its_initializer(manager, start_workers):
+    start_workers(2)
     with manager.Pool(0, work.remember, ("key", "value"), 3, name="ours") as pool:
         found = pool.map_async(work.recall, ["key"] * 20, 1).get(20)
         assert found == ["value"] * 20
@@ -201,8 +205,8 @@ def test_they_may_come_before_the_pool_and_begin_as_its_client_says(manager, cre
     manager.delete("theirs")
 
 
-def test_they_end_with_the_pool_if_asked(manager, crew):
-    workers, thread = crew(2, until_deleted=True)
+def test_until_deleted_ends_workers_with_the_pool(manager, start_workers):
+    workers, thread = start_workers(2, until_deleted=True)
     with manager.Pool(0, name="ours") as pool:
         assert pool.apply_async(work.double, (4,)).get(10) == 8
         pool.delete()
@@ -211,8 +215,8 @@ def test_they_end_with_the_pool_if_asked(manager, crew):
     assert workers.progress.done == 1
 
 
-def test_else_they_wait_for_the_next_pool_of_that_name(manager, crew):
-    crew(1)
+def test_workers_outlive_a_deleted_pool(manager, start_workers):
+    start_workers(1)
     for n in range(2):
         with manager.Pool(0, name="ours") as pool:
             assert pool.apply_async(work.double, (n,)).get(10) == 2 * n
@@ -220,7 +224,7 @@ def test_else_they_wait_for_the_next_pool_of_that_name(manager, crew):
     manager.delete("ours")
 
 
-def test_an_initializer_that_raises_is_told(manager, url, capfd):
+def test_failing_initializer_raises_worker_lost(manager, url, capfd):
     with (
         manager.Pool(0, work.refuse, name="ours"),
         RedisManager(url) as other,
@@ -231,7 +235,7 @@ def test_an_initializer_that_raises_is_told(manager, url, capfd):
     manager.delete("ours")
 
 
-def test_the_server_goes(start_server):
+def test_lost_server_ends_run_with_an_error(start_server):
     server = start_server(tcp=True)
     with RedisManager(server.url) as manager:
         manager.runtime.session.link.reconnect_timeout = 0.2
@@ -253,6 +257,6 @@ def test_the_server_goes(start_server):
         assert errors
 
 
-def test_who_asks_for_none(url):
+def test_zero_workers_raise_valueerror(manager):
     with pytest.raises(ValueError, match="at least 1"):
-        Workers(url, "ours", 0)
+        Workers(manager, "ours", 0)

@@ -14,7 +14,8 @@ import hiredis
 from multihost.wire.link.resp import pack, pack_all
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.replies import ReplyError
-from multihost.wire.script import script as script_module
+from multihost.wire.script import header as headers
+from multihost.wire.script.source import all_names, expand
 
 __all__ = ["USER", "Limits", "limited"]
 
@@ -42,10 +43,10 @@ class Limits:
         self._numbers = itertools.count()
         self.seen: set[str] = set()
         """The scripts that were run under their limits."""
-        for name in script_module.all_names():
-            source = script_module.source_of(name)
+        for name in all_names():
+            source = expand(name).code
             digest = hashlib.sha1(source.encode()).hexdigest().encode()
-            header = script_module.parse(name, script_module._read(name))
+            header = headers.check(name)
             self._by_digest[digest] = self._by_digest[source.encode()] = (name, header, source)
         self._widen(USER)
 
@@ -121,9 +122,21 @@ class Limits:
                 tail = (suffix or "") + (":*" if index else "")
                 allowed += [key + tail.encode() for key in of.get(base) or of["data..."]]
         called = COMMAND.findall(" ".join(CALL.findall(source)))
+        if header.args == ("commands...",):
+            called += commands_in(command[3 + count :])
         commands = [f"+{command.lower()}" for command in sorted(set(called))]
         patterns = [b"~" + key for key in allowed]
         return name, ["resetkeys", *patterns, "-@all", *AROUND, *commands]
+
+
+def commands_in(args: list[bytes]) -> list[str]:
+    """The commands among the arguments: of each the number of its further ones, its name, those."""
+    called = []
+    while args:
+        number, name = args[:2]
+        called.append(name.decode())
+        args = args[2 + int(number) :]
+    return called
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multihost.wire.script import script
+from multihost.wire.script import Script, source
 from tests.support import tables
 
 __all__ = ["COMMAND", "TABLE", "found"]
@@ -19,7 +19,7 @@ COMMAND = "python -m tests.scripts.shas"
 
 def found() -> dict[str, str]:
     """Return the SHA1 of each script by its name."""
-    return {name: script.Script(name).sha.decode() for name in script.all_names()}
+    return {name: Script(name).sha.decode() for name in source.all_names()}
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import multihost
-from multihost.wire.script import check
-from multihost.wire.script import script as script_module
+from multihost.wire.script import check, header
+from multihost.wire.script.source import all_names, expand
 
 SOURCES = Path(multihost.__file__).parent
 LUA = SOURCES / "wire" / "lua"
 FILES = sorted(LUA.rglob("*.lua"))
-NAMES = script_module.all_names()
+NAMES = all_names()
 
 
 def code(path: Path) -> str:
@@ -64,14 +64,14 @@ def test_every_fragment_is_included() -> None:
         for path in FILES
         for match in re.finditer(r"^\s*-- @include lib/(\w+)$", path.read_text(), re.MULTILINE)
     }
+    included.add("staged")  # which goes in front of any script
     assert included == {path.stem for path in (LUA / "lib").glob("*.lua")}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_headers_hold(name: str) -> None:
-    source = script_module.source_of(name)
-    header = script_module.parse(name, script_module._read(name), source)
-    assert header.summary.endswith("."), "a header starts with a sentence"
+    source = expand(name).code
+    assert header.check(name).summary.endswith("."), "a header starts with a sentence"
     assert "@include" not in source
     assert not re.search(r"^\s*--", source, re.MULTILINE), "comments are not sent"
 
@@ -102,9 +102,9 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
 
 
 def test_scripts_that_read_only_are_not_taken_for_writers() -> None:
-    readers = [n for n in NAMES if not script_module.parse(n, script_module._read(n)).writes]
+    readers = [n for n in NAMES if not header.check(n).writes]
     for name in readers:
-        assert "ay be repeated." in script_module._read(name), name
+        assert "ay be repeated." in expand(name).file, name
 
 
 def test_the_checker_is_a_program(capsys: pytest.CaptureFixture[str]) -> None:

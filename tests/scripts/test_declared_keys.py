@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from multihost import MultihostError, ObjectGone, RedisManager, ShutDown
+from multihost import MultihostError, ObjectGone, RedisManager, ServerFull, ShutDown
 from multihost.inspection import find_garbage, opened, remove
 from multihost.pooling import messages
 from multihost.pooling.client import Client
@@ -19,10 +19,11 @@ from multihost.pooling.reference import PoolReference
 from multihost.serving.host import Host
 from multihost.wire.identity import new_host
 from multihost.wire.keys import colocated_ident
+from multihost.wire.link import Link
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.queue.consumer import Consumer
-from multihost.wire.script import script as script_module
+from multihost.wire.script import Script, source
 from tests.cli.litter import LITTER
 from tests.faults import sync, test_queues_once
 from tests.faults.calls import Call
@@ -174,7 +175,7 @@ def use_pools(url: str) -> None:
             item = pool_ops.next_task(handle, places, done, more=True)
             assert item is not None
             pool_ops.reap_worker(handle, m.runtime.session.registration.sid)
-            assert pool_ops.state(handle).waiting == 1
+            assert pool_ops.statistics(handle).waiting == 1
             client.close()
             assert pool_ops.next_task(handle, places, None, more=True) is None
             object_ops.delete(handle)
@@ -185,12 +186,27 @@ def use_pools(url: str) -> None:
 def hold_and_let_go(server: Server, url: str) -> None:
     with RedisManager(url, lease=60) as manager:
         outer = manager.dict(inner=manager.list([1]), other=manager.set([2]))
-        manager.runtime.session.renew()
+        manager.runtime.session.references.renew()
         dropped = manager.list([1])
         keys = dropped._handle.keys
         del dropped
         wait_until(lambda: not server.command("EXISTS", keys.data))
         assert len(outer["inner"]) == 1
+
+
+def read_without_multi(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a full server that refuses even reads in a transaction."""
+    pipeline = Link.pipeline
+
+    def refused(self: Link, commands: Any) -> Any:
+        if commands[0] == (b"MULTI",):
+            raise ServerFull
+        return pipeline(self, commands)
+
+    with RedisManager(url) as manager, monkeypatch.context() as patch:
+        d = manager.dict(a=1)
+        patch.setattr(Link, "pipeline", refused)
+        assert d.copy() == {"a": 1}
 
 
 def wait_for_the_dead(server: Server, url: str) -> None:
@@ -283,17 +299,18 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
         host_objects(own_server, url)
+        read_without_multi(url, monkeypatch)
         own_server.command("FLUSHALL")
         collect_garbage(own_server, url)
-        assert limits.seen == set(script_module.all_names())
+        assert limits.seen == set(source.all_names())
 
 
 def test_these_tests_would_notice_another_key(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = script_module._read
+    real = source._read
     monkeypatch.setattr(
-        script_module,
+        source,
         "_read",
         # Not in others, which may be read for the first time just now, and are kept.
         lambda name: real(name).replace(
@@ -302,7 +319,7 @@ def test_these_tests_would_notice_another_key(
     )
     from multihost.wire.ops import dict as ops
 
-    script = script_module.Script("dict/pop")
+    script = Script("dict/pop")
     monkeypatch.setattr(ops, "_pop", script)
     with limited(own_server, monkeypatch) as (_, url), RedisManager(url) as manager:
         d = manager.dict(a=1)

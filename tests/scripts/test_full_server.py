@@ -146,7 +146,7 @@ def test_reads_and_lookups_work_on_a_full_server(small: Server) -> None:
             with pytest.raises(IndexError):
                 l.pop(7)
             assert d.setdefault("a", 5) == 1
-            manager.runtime.session.renew()
+            manager.runtime.session.references.renew()
 
 
 def test_a_manager_opens_and_closes_on_a_full_server(small: Server) -> None:

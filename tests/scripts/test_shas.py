@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multihost.wire.script import script
+from multihost.wire.script import source
 from tests.scripts import shas
 from tests.support import tables
 
@@ -13,19 +13,19 @@ def test_the_scripts_are_those_of_the_table() -> None:
 
 
 def test_a_change_of_a_fragment_is_seen(monkeypatch) -> None:
-    read = script._read
+    read = source._read
 
     def changed(name: str) -> str:
         text = read(name)
         return text + "local changed\n" if name == "lib/reply_cache" else text
 
-    monkeypatch.setattr(script, "_read", changed)
+    monkeypatch.setattr(source, "_read", changed)
     changes = tables.differences(tables.read(shas.TABLE), shas.found())
     assert "changed:  dict/create: " in changes
     assert "dict/set: " not in changes  # it does not include the fragment
 
 
 def test_a_comment_is_no_change(monkeypatch) -> None:
-    read = script._read
-    monkeypatch.setattr(script, "_read", lambda name: read(name) + "-- more is said\n")
+    read = source._read
+    monkeypatch.setattr(source, "_read", lambda name: read(name) + "-- more is said\n")
     assert not tables.differences(tables.read(shas.TABLE), shas.found())

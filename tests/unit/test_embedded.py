@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -21,6 +22,7 @@ import pytest
 from multihost import embedded
 from multihost.embedded import EmbeddedServer, find_server
 from multihost.errors import ServerMissing, ServerUnfit
+from tests.chaos.machine import waits, withheld_since
 from tests.support.procs import send_signal
 
 if TYPE_CHECKING:
@@ -330,9 +332,13 @@ def test_nobody_else_may_enter_its_directory(server: EmbeddedServer, base: Path)
     assert Path(server.path).stat().st_mode & 0o777 == 0o700
 
 
-def files_of(pid: int) -> list[str]:
-    """Return what its descriptors are. None may be closed meanwhile: its clients stay connected."""
-    return [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()] if PROC else []
+def open_files(pid: int) -> set[str]:
+    """What a process has open, but for what it closes at this moment, as the end of a client."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(fd))
+    return found
 
 
 def test_nothing_is_on_disk_but_the_socket(server: EmbeddedServer) -> None:
@@ -342,16 +348,19 @@ def test_nothing_is_on_disk_but_the_socket(server: EmbeddedServer) -> None:
         assert client("CONFIG", "GET", "save") == [b"save", b""]
         assert client("CONFIG", "GET", "appendonly") == [b"appendonly", b"no"]
         assert client("CONFIG", "GET", "maxmemory-policy") == [b"maxmemory-policy", b"noeviction"]
-        assert os.listdir(Path(server.path).parent) == ["server.sock"]
-        files = files_of(server.pid)
-        assert [name for name in files if name.startswith("/") and name != os.devnull] == []
+    assert os.listdir(Path(server.path).parent) == ["server.sock"]
+    if PROC:
+        files = {name for name in open_files(server.pid) if name.startswith("/")}
+        # Ten times a second it looks up in /proc, which is no disk, how large it is.
+        assert {name for name in files if not name.startswith("/proc/")} <= {os.devnull}
 
 
 def test_it_has_no_port(server: EmbeddedServer) -> None:
     with Client(server) as client:
         assert client("CONFIG", "GET", "port") == [b"port", b"0"]
-        own = set(files_of(server.pid))
-        for table in ("tcp", "tcp6") if PROC else ():
+    if PROC:
+        own = open_files(server.pid)
+        for table in ("tcp", "tcp6"):
             rows = Path(f"/proc/{server.pid}/net/{table}").read_text().splitlines()[1:]
             assert not own & {f"socket:[{row.split()[9]}]" for row in rows}
 
@@ -394,11 +403,13 @@ def test_it_holds_nothing_that_its_owner_inherited(base: Path) -> None:
 def test_the_first_answer_comes_within_60_ms(base: Path) -> None:
     times = []
     for _ in range(7):
-        start = time.perf_counter()
+        start, before = time.perf_counter(), waits(os.getpid())
         server = EmbeddedServer(lambda _address: PASSWORD)
         with Client(server) as client:
             assert client("PING") == b"+PONG"
-        times.append(time.perf_counter() - start)
+        took = time.perf_counter() - start
+        withheld = withheld_since(before, os.getpid()) + withheld_since({}, server.pid)
+        times.append(took - withheld)
         server.stop()
     assert min(times) < 0.060  # the best one: others may share the processors
 

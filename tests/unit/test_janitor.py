@@ -283,7 +283,7 @@ def test_a_number_that_another_one_begins_with_is_another_one(house: House) -> N
     house.link.execute_raw = lambda *command: (  # type: ignore[method-assign]
         b"id=55 addr=\nid=15 addr=id=5 \n" if command[0] == b"CLIENT" else None
     )
-    assert house.janitor._suspect_lost({b"x": note(b"5")}) == {b"x": note(b"5")}
+    assert house.janitor._without_connection({b"x": note(b"5")}) == {b"x": note(b"5")}
 
 
 def test_without_permission_leases_decide_alone(house: House) -> None:

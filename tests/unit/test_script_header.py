@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from multihost.wire.script import check
-from multihost.wire.script import script as script_module
-from multihost.wire.script.script import BadScript, Script, parse, source_of
+from multihost.wire.script import Script, check, source
+from multihost.wire.script.header import parse
+from multihost.wire.script.source import BadScript, expand
 
 GOOD = """\
 -- dict/do: do something.
@@ -66,11 +66,11 @@ def test_a_good_header_is_read() -> None:
         ([("--   field    bytes  canonical key\n", "")], "names ARGV"),
         ([("local request, field = ARGV[1], ARGV[2]\n", "")], "names ARGV"),
         # outside
-        ([("return record", "return KEYS[1]")], "KEYS stands outside"),
-        ([("return record", "return #KEYS")], "KEYS stands outside"),
+        ([("return record", "return KEYS[1]")], "KEYS is used outside"),
+        ([("return record", "return #KEYS")], "KEYS is used outside"),
         (
             [("--   values...  bytes  encoded values\n", "")],
-            "ARGV stands outside",
+            "ARGV is used outside",
         ),
         # the record and the request
         (
@@ -139,7 +139,7 @@ def test_a_reader_needs_no_record() -> None:
 def tree(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Lua files by name, in place of those of the package."""
     files: dict[str, str] = {}
-    monkeypatch.setattr(script_module, "_read", files.__getitem__)
+    monkeypatch.setattr(source, "_read", files.__getitem__)
     return files
 
 
@@ -147,7 +147,7 @@ def test_includes_are_put_in_once_and_comments_left_out(tree: dict[str, str]) ->
     tree["dict/do"] = "-- head\n-- @include lib/a\n-- @include lib/b\nbody()\n"
     tree["lib/a"] = "-- about a\na()\n"
     tree["lib/b"] = "-- @include lib/a\nb()\n  -- indented comment\n\n"
-    assert source_of("dict/do") == "a()\nb()\nbody()\n"
+    assert expand("dict/do").code == "a()\nb()\nbody()\n"
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_includes_are_put_in_once_and_comments_left_out(tree: dict[str, str]) ->
 )
 def test_includes_in_a_circle_are_refused(tree: dict[str, str], files: dict[str, str]) -> None:
     tree.update(files)
-    with pytest.raises(BadScript, match="circle.*lib/a"):
-        source_of("dict/do")
+    with pytest.raises(BadScript, match="cycle.*lib/a"):
+        expand("dict/do")
 
 
 def test_a_script_is_read_at_its_first_call(tree: dict[str, str]) -> None:
@@ -178,9 +178,9 @@ def test_a_script_is_read_at_its_first_call(tree: dict[str, str]) -> None:
         _ = script.source  # lib/reply_cache is missing
     tree["lib/reply_cache"] = "local once\n"
     tree["dict/do"] = GOOD
-    source = script.source
+    code = script.source
     tree["dict/do"] = "changed"
-    assert script.source is source
+    assert script.source is code
     assert script.header.summary == "do something."
     assert len(script.sha) == 40
 

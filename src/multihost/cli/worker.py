@@ -13,7 +13,7 @@ import click
 
 from multihost.cli import output
 from multihost.cli.options import Target, as_json, server
-from multihost.pooling.pool_workers import Progress, WorkerEvent, serve
+from multihost.pool import Progress, WorkerEvent, serve
 
 __all__ = ["worker"]
 

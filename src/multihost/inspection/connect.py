@@ -39,7 +39,11 @@ def opened(
         name, password, _, secrets = credentials
         credentials = Credentials(name, password, authkey, secrets)
     link = Link(address, credentials, timeout=timeout, reconnect_timeout=0.0)
-    session = Session(link, check_namespace(namespace), Codec(credentials.authkey), lease)
+    codec = Codec(credentials.authkey)
+    origin = registry.Origin(
+        str(address), check_namespace(namespace), lease, timeout, codec.ident, "pickle"
+    )
+    session = Session(link, codec, origin)
     try:
         link.execute(b"PING")
         yield session

@@ -10,13 +10,14 @@ from typing import Literal
 from multihost.errors import AccessDenied
 from multihost.inspection import server_facts
 from multihost.inspection.server_facts import Facts
+from multihost.wire.keys import names
+from multihost.wire.script import OLDEST, probe
 from multihost.wire.session import Session
 
 __all__ = ["Finding", "Verdict", "examine"]
 
 Verdict = Literal["ok", "note", "problem", "unknown"]
 
-OLDEST = (6, 2)
 ROUND_TRIPS = 100
 SLOW = 0.005  # seconds
 SKEW = 1.0
@@ -268,7 +269,7 @@ def _allow(name: str) -> str:
 
 
 def _latency(session: Session) -> Iterator[Finding]:
-    script = (b"EVAL", b"return 1", b"0")
+    script = (b"EVAL", probe.source, b"1", names(session.namespace, 0))
     kinds = ("round trip", (b"PING",)), ("script", script)
     for check, command in kinds:
         try:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from multihost.wire import keys as key_names
 from multihost.wire.link import Command, Link
 from multihost.wire.replies import ReplyError, pairs
-from multihost.wire.script.script import all_names, source_of
+from multihost.wire.script.source import all_names, expand
 
 __all__ = [
     "OF_TOOLS",
@@ -145,7 +145,7 @@ def needed() -> frozenset[str]:
     of_scripts = {
         command
         for name in all_names()
-        for called in _CALL.findall(source_of(name))
+        for called in _CALL.findall(expand(name).code)
         for command in re.findall(r"'([A-Z]{2,})'", called)
     }
     return frozenset((of_scripts | PLAIN) - OPTIONAL.keys())

@@ -1,7 +1,8 @@
-"""Pools: functions that run in worker processes, here or on any host.
+"""Pools: functions that run in worker processes, on this host or any other.
 
-Client and worker meet at a queue of tasks (:mod:`multihost.wire.ops.pool`). ``core`` is the pool
-that users hold, on top of ``client``, which sends tasks and hears of results; ``loop`` is what a
-worker process does, ``crew`` keeps some of them alive, ``worker`` keeps them alive for a named pool
-from outside. Nothing is imported here: workers do not need what clients need.
+Clients and workers share a queue of tasks (:mod:`multihost.wire.ops.pool`). ``shared_pool`` is the
+pool that users have, ``client`` sends its tasks and receives their results, and ``handlers`` are
+its threads. ``worker_loop`` is what a worker process does; ``supervisor`` starts and replaces such
+processes, and ``pool_workers`` runs them for a named pool from outside. Nothing is imported here:
+workers do not need what clients need.
 """

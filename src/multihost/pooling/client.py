@@ -1,4 +1,4 @@
-"""What a client does with tasks and results: it sends the ones, and hears of the others."""
+"""One client of a pool: it sends tasks and receives their results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from multiprocessing import util
 from typing import Any
 
 from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
+from multihost.pooling import stdlib
 from multihost.pooling.messages import Result, Task
 from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
@@ -22,54 +23,52 @@ from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
-from multihost.wire.session import Handle
-from multihost.wire.values.codec import Codec
 
-__all__ = ["Client"]
+__all__ = ["Client", "chunks_for"]
 
-MAX_IN_FLIGHT = 10_000  # tasks under way; who makes more waits
-MAX_IN_FLIGHT_BYTES = 64 << 20  # the same, in bytes
-BATCH = 256  # tasks that are sent at once, and results that are taken
+MAX_IN_FLIGHT = 10_000  # tasks that are not done; a thread that adds more waits
+MAX_IN_FLIGHT_BYTES = 64 << 20  # the same in bytes
+BATCH = 256  # tasks that are sent together, and results that are received
 BATCH_BYTES = 1 << 20
-PLAIN_PICKLER = QueueSettings(0, FIFO, 0)
+RESULTS = QueueSettings(0, FIFO, 0)
 
 
 class Client:
-    """One client of a pool. It knows tasks by their numbers, and the pool's cache by its job."""
+    """A client of a pool. A task has the number (job, index): ``cache`` has the results by job."""
 
     def __init__(
-        self, ticket: PoolReference, cache: dict[int, Any], letter: str, attempts: int
+        self, reference: PoolReference, cache: dict[int, Any], pickler: str, attempts: int
     ) -> None:
-        session = ticket.session
-        self.handle: Handle = ticket.handle()
-        self.codec: Codec = session.codec
+        session = reference.session
+        self.handle = reference.handle()
+        self.codec = session.codec
         self.cache = cache
-        self.letter = letter
+        self.pickler = pickler
         self.attempts = attempts
-        self.failure: BaseException | None = None  # why nothing more can be expected
-        ident = colocated_ident(ticket.ident)
-        results = session.handle(ident)
-        admin.create(results, "SimpleQueue", PLAIN_PICKLER, (True, True))
-        session.created(results.keys)
-        # It keeps the queue of results, which expires when this process is killed.
-        self._results: SimpleQueueProxy[Any] = SimpleQueueProxy(
-            results, Token("SimpleQueue", ident, "0 0", session.origin)
+        self.failure: BaseException | None = None  # why no more results can arrive
+        ident = colocated_ident(reference.ident)
+        self._results = session.handle(ident)
+        admin.create(self._results, "SimpleQueue", RESULTS, (True, True))
+        session.references.add_created(self._results.keys)
+        # The proxy renews the queue of results, which expires when this process is killed.
+        self._keep_alive: SimpleQueueProxy[Any] = SimpleQueueProxy(
+            self._results, Token("SimpleQueue", ident, "0 0", session.origin)
         )
-        self.ident: str = ident[2:]
-        self._change = threading.Condition()  # of what follows
-        self._under_way: dict[tuple[int, int], int] = {}  # tasks that are not done, and their size
+        self.ident = ident[2:]
+        self._change = threading.Condition()  # guards what follows
+        self._in_flight: dict[tuple[int, int], int] = {}  # sizes of the tasks that are not done
         self._bytes = 0
-        self._waiting = 0  # threads that wait until there are less of them
+        self._waiting = 0  # threads that wait for fewer of them
         self._is_closed = False
-        self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks that are not sent
+        self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks to send
         self._sending = threading.Lock()
-        self._wanted = threading.Event()  # set when somebody is to send what is in the buffer
+        self._send_requested = threading.Event()  # for the thread that sends the buffer
         self._watchers: set[int] = set()
 
     # tasks
 
     def submit(self, task: Any) -> bool:
-        """Send one task of the pool now, or say that it has failed; whether the client is open."""
+        """Send a task now. Return False if the client is closed."""
         entry = self._add(task)
         if entry is not None:
             self._buffer.append(entry)
@@ -77,50 +76,50 @@ class Client:
         return not self._is_closed
 
     def post(self, task: Any) -> bool:
-        """Send a task soon, together with others."""
+        """Send a task soon, in a batch. Return False if the client is closed."""
         entry = self._add(task)
         if entry is not None:
             self._buffer.append(entry)
-            self._wanted.set()
+            self._send_requested.set()
         return not self._is_closed
 
     def _add(self, task: Any) -> tuple[tuple[int, int], bytes] | None:
-        """Pickle a task; None if that cannot be done, which is its result then."""
+        """Pickle a task, and wait until it may be sent. Return None if it fails, or the client is
+        closed.
+        """
         job, index, func, args, kwds = task
         try:
             if self.failure is not None:
                 raise self.failure
-            tag = TaskTrailer(self.ident, self.letter, self.attempts, job, index)
-            packed = Task(func, args, kwds).pack(self.codec, tag)
+            trailer = TaskTrailer(self.ident, self.pickler, self.attempts, job, index)
+            packed = Task(func, args, kwds).pack(self.codec, trailer)
         except Exception as error:  # noqa: BLE001 - whatever the pickler raises
             self._set(job, index, (False, error))
             return None
         with self._change:
-            while self._under_way and not self._is_closed and self._is_crowded(len(packed)):
-                self._wanted.set()
+            while self._in_flight and not self._is_closed and self._is_full(len(packed)):
+                self._send_requested.set()
                 self._waiting += 1
                 self._change.wait()
                 self._waiting -= 1
             if self._is_closed:
                 return None
-            self._under_way[job, index] = len(packed)
+            self._in_flight[job, index] = len(packed)
             self._bytes += len(packed)
         return (job, index), packed
 
-    def _is_crowded(self, size: int) -> bool:
-        return len(self._under_way) >= MAX_IN_FLIGHT or self._bytes + size > MAX_IN_FLIGHT_BYTES
+    def _is_full(self, size: int) -> bool:
+        return len(self._in_flight) >= MAX_IN_FLIGHT or self._bytes + size > MAX_IN_FLIGHT_BYTES
 
-    def send(self) -> None:
-        """The thread that sends what others post while they make more. Returns when this client is
-        closed.
-        """
+    def send_posted(self) -> None:
+        """Send posted tasks until the client is closed: the target of a thread."""
         while not self._is_closed:
-            self._wanted.wait()
-            self._wanted.clear()
+            self._send_requested.wait()
+            self._send_requested.clear()
             self.flush()
 
     def flush(self) -> None:
-        """Send what is in the buffer. 1 round trip for up to 256 tasks."""
+        """Send the tasks in the buffer. 1 round trip for up to 256 of them."""
         buffer = self._buffer
         while buffer:
             with self._sending:
@@ -138,7 +137,7 @@ class Client:
                 raise self.failure
             self._watch()
             send.put(self.handle, [packed for _, packed in batch], True, None)
-        except Exception as error:  # noqa: BLE001 - it is what becomes of the tasks
+        except Exception as error:  # noqa: BLE001 - it is the result of the tasks
             self._fail_batch(batch, error)
         except BaseException:
             self._fail_batch(
@@ -151,18 +150,20 @@ class Client:
             self._finish(number, (False, error))
 
     def _watch(self) -> None:
-        """While there are tasks under way, look after the workers: they may all be dead."""
+        """Reap dead workers while there are tasks in flight: no worker may be left to do that."""
         self.handle.session.ensure_registered(self.handle.keys)
         ops.watch(self.handle, self._deleted)
         self._watchers.add(threading.get_ident())
 
     # results
 
-    def listen(self) -> None:
-        """The thread that hears of results. Returns when the queue of results is deleted."""
-        handle = self._results._handle
-        consumer = Consumer.of(handle, PLAIN_PICKLER)
-        consumer.ttl = handle.session.lease_ms  # results may be large, and nobody else wants them
+    def receive_results(self) -> None:
+        """Receive results until their queue is deleted: the target of a thread."""
+        handle = self._results
+        consumer = Consumer.of(handle, RESULTS)
+        consumer.ttl = (
+            handle.session.lease_ms
+        )  # results may be large, and no other client receives them
         count = 1
         try:
             while True:
@@ -186,13 +187,13 @@ class Client:
 
     def _finish(self, number: tuple[int, int], outcome: tuple[bool, Any]) -> None:
         with self._change:
-            size = self._under_way.pop(number, None)
+            size = self._in_flight.pop(number, None)
             if size is None:
-                return  # it was answered before
+                return  # it has a result already
             self._bytes -= size
             if self._waiting:
                 self._change.notify_all()
-            if not self._under_way:
+            if not self._in_flight:
                 watched = self.handle.watched
                 if watched is not None:
                     watched.waiters.difference_update(self._watchers)
@@ -203,44 +204,43 @@ class Client:
         if entry is None:
             return
         try:
-            entry._set(index, outcome)
-        except Exception as error:  # noqa: BLE001 - a callback is the user's; multiprocessing hangs
+            stdlib.set_outcome(entry, index, outcome)
+        except Exception as error:  # noqa: BLE001 - of a callback; multiprocessing hangs
             self.cache.pop(job, None)
-            entry._success, entry._value = False, error
-            entry._event.set()
+            stdlib.fail(entry, error)
 
     def _deleted(self) -> None:
-        """The pool is gone, and with it the tasks that nobody has done yet."""
+        """Fail the tasks that were in the pool when it was deleted."""
         with self._change:
-            under_way = list(self._under_way)
+            in_flight = list(self._in_flight)
         error = ObjectGone(
             f"the pool {label(self.handle.keys.ident)!r} was deleted before this task was done: it "
             "may have begun; send it to another pool"
         )
-        for number in under_way:
+        for number in in_flight:
             self._finish(number, (False, error))
 
     @staticmethod
     def _reason(error: BaseException) -> BaseException:
         if isinstance(error, ObjectGone):
             return ObjectGone(
-                "the results of this pool are gone: this process gave no sign of life for its "
+                "the results of this pool expired, since this process sent no heartbeat for its "
                 "lease, or the server lost its data; make another pool"
             )
         return error
 
-    # the end
+    # closing
 
     def fail(self, error: BaseException) -> None:
-        """Nothing more will be heard: that is what becomes of all tasks."""
+        """Fail all tasks, in flight and later: no more results can arrive."""
         util.debug("the pool has failed: %s", error)
         self.failure = error
-        while self._under_way:
-            for number in list(self._under_way):
+        while self._in_flight:
+            for number in list(self._in_flight):
                 self._finish(number, (False, error))
 
     def close(self) -> None:
-        """Delete the queue of results: workers forget the tasks, and the threads end."""
+        """Delete the queue of results: workers drop the tasks, and the threads end."""
         with self._change:
             self._is_closed = True
             self._change.notify_all()
@@ -248,17 +248,17 @@ class Client:
             if watched is not None:
                 watched.waiters.difference_update(self._watchers)
                 watched.on_deleted.discard(self._deleted)
-        self._wanted.set()
+        self._send_requested.set()
         try:
-            object_ops.delete(self._results._handle)
+            object_ops.delete(self._results)
         except ManagerClosed:
-            pass  # and so is the queue
+            pass  # which has deleted the queue
         except MultihostError as error:
-            util.debug("the results of a pool expire: %s", error)
+            util.debug("cannot delete the results of a pool, they will expire: %s", error)
             self.handle.link.interrupt_blocked()
 
 
 def chunks_for(length: int, workers: int) -> int:
-    """The chunk size of multiprocessing: four chunks a worker."""
+    """Return the chunk size of multiprocessing: four chunks for each worker."""
     chunksize, extra = divmod(length, max(workers, 1) * 4)
     return chunksize + bool(extra)

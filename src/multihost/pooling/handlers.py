@@ -1,64 +1,51 @@
-"""What a pool has beside its methods: four threads, and what they share.
+"""The threads of a pool, and what they share.
 
-None of it refers to the pool, which can be forgotten and ends then.
+None of it refers to the pool, which ends when it is garbage collected.
 """
 
 from __future__ import annotations
 
-import multiprocessing.pool as stdlib
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterable
 from multiprocessing import util
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from multihost.errors import ManagerClosed, MultihostError, ObjectGone, WorkerLost
 from multihost.pooling.client import Client
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
+from multihost.pooling.stdlib import RUN, TERMINATE, HandlerThread
 from multihost.pooling.supervisor import WorkerSupervisor
 from multihost.pooling.worker_loop import POOL_DELETED
+from multihost.runtime import RuntimeOwner
 from multihost.wire.ops import object as object_ops
+from multihost.wire.session.wakeup import WakeupPipe
 
 __all__ = [
-    "CLOSE",
-    "INIT",
-    "RUN",
-    "TERMINATE",
-    "Cache",
     "Notifier",
     "PoolParts",
+    "ResultCache",
     "delete_pool",
     "start_threads",
     "terminate",
 ]
 
-_stdlib: Any = stdlib
-INIT, RUN, CLOSE, TERMINATE = _stdlib.INIT, _stdlib.RUN, _stdlib.CLOSE, _stdlib.TERMINATE
 
+class Notifier(WakeupPipe):
+    """Wakes the thread that supervises the workers. The standard library's pool calls ``put``."""
 
-class Notifier:
-    """Wakes the thread that looks after the workers."""
-
-    def __init__(self) -> None:
-        out, in_ = os.pipe()
-        self.reader: Connection[Any, Any] = Connection(out, writable=False)
-        self._writer = Connection(in_, readable=False)
-        self.state = RUN
+    state = RUN  # of the pool
 
     def put(self, _: object) -> None:
-        if not self._writer.closed:
-            self._writer.send_bytes(b".")
-
-    def close(self) -> None:
-        self._writer.close()
-        self.reader.close()
+        self.wake()
 
 
-class Cache(dict[int, Any]):
-    """The results that are waited for, by job. Says when the last one has come to a closed pool."""
+class ResultCache(dict[int, Any]):
+    """The results that are not complete, by job. Wakes the supervising thread of a closed pool when
+    the last one is.
+    """
 
     def __init__(self, notifier: Notifier) -> None:
         super().__init__()
@@ -67,7 +54,7 @@ class Cache(dict[int, Any]):
     def __delitem__(self, job: int) -> None:
         super().__delitem__(job)
         if not self and self._notifier.state != RUN:
-            self._notifier.put(None)
+            self._notifier.wake()
 
 
 class PoolParts(NamedTuple):
@@ -75,121 +62,127 @@ class PoolParts(NamedTuple):
 
     client: Client
     supervisor: WorkerSupervisor
-    cache: Cache
+    cache: ResultCache
     tasks: queue.SimpleQueue[Any]
     notifier: Notifier
     parent_watch: ParentWatch
-    threads: list[Any]  # that look after workers, make tasks, hear of results, send tasks
-    manager: Any  # to shut down at the end, or None
+    threads: list[HandlerThread]  # in the order of start_threads
+    manager: RuntimeOwner | None  # of which this pool alone makes use: it is closed with the pool
+
+    def close(self) -> None:
+        """Close the pipes."""
+        self.parent_watch.discard()
+        self.notifier.close()
 
 
 def start_threads(parts: PoolParts) -> None:
-    """Begin."""
+    """Start all threads."""
     for target in (handle_workers, handle_tasks, handle_results, send_tasks):
-        thread: Any = threading.Thread(
-            target=target, args=(parts,), name=f"multihost-pool-{target.__name__}", daemon=True
-        )
-        thread._state = RUN
-        parts.threads.append(thread)
+        name = f"multihost-pool-{target.__name__}"
+        parts.threads.append(HandlerThread(target=target, args=(parts,), name=name, daemon=True))
     for thread in parts.threads:
         thread.start()
 
 
+def _this_thread() -> HandlerThread:
+    thread = threading.current_thread()
+    assert isinstance(thread, HandlerThread)
+    return thread
+
+
 def handle_workers(parts: PoolParts) -> None:
-    """Replace workers that have ended, until the pool has."""
-    me: Any = threading.current_thread()
-    crew, notifier, client = parts.supervisor, parts.notifier, parts.client
-    while me._state == RUN or (parts.cache and me._state != TERMINATE):
-        for process in crew.reap():
+    """Replace workers that have ended, until the pool ends."""
+    thread = _this_thread()
+    supervisor, notifier, client = parts.supervisor, parts.notifier, parts.client
+    while thread.state == RUN or (parts.cache and thread.state != TERMINATE):
+        for process in supervisor.reap():
             util.debug("cleaning up worker")
             if process.exitcode == POOL_DELETED and client.failure is None:
                 client.fail(ObjectGone("the pool was terminated or deleted by another process"))
-        if client.failure is None and crew.failure is None:
+        if client.failure is None and supervisor.failure is None:
             try:
-                crew.ensure_workers()
+                supervisor.ensure_workers()
             except OSError as error:
-                crew.failure = f"no process can be started: {error}"
-        if crew.failure is not None and client.failure is None:
-            client.fail(WorkerLost(f"this pool has no workers: {crew.failure}"))
+                supervisor.failure = f"no process can be started: {error}"
+        if supervisor.failure is not None and client.failure is None:
+            client.fail(WorkerLost(f"this pool has no workers: {supervisor.failure}"))
         if client.failure is not None:
-            crew.terminate()
-        for ready in wait([*crew.sentinels, notifier.reader]):
-            if ready is notifier.reader:
-                notifier.reader.recv_bytes()
+            supervisor.terminate()
+        wait([*supervisor.sentinels, notifier.fileno()])
+        notifier.drain()
     parts.tasks.put(None)
-    if me._state != TERMINATE:
+    if thread.state != TERMINATE:
         _leave(parts)
-        crew.join()
+        supervisor.join()
     util.debug("worker handler exiting")
 
 
 def _leave(parts: PoolParts) -> None:
-    """Leave the pool to others, or delete it."""
-    ticket = parts.supervisor.config.reference
+    """Leave a named pool to its other clients, or delete an unnamed one."""
     parts.client.close()
     if parts.supervisor.config.graceful_sigterm:
         parts.supervisor.terminate()
     elif parts.supervisor.size:
-        delete_pool(ticket)
+        delete_pool(parts.supervisor.config.reference)
 
 
 def delete_pool(reference: PoolReference) -> None:
-    """Delete the pool for everyone. 2 round trips."""
+    """Delete an unnamed pool for all clients. 2 round trips."""
     try:
         object_ops.delete(reference.handle())
-        reference.session.decref(reference.ident)
+        reference.session.references.decref(reference.ident)
     except ManagerClosed:
-        pass  # and so is the pool
+        pass  # which has deleted it
     except MultihostError as error:
-        util.debug("a pool expires: %s", error)
+        util.debug("cannot delete a pool, it will expire: %s", error)
 
 
 def handle_tasks(parts: PoolParts) -> None:
-    """Send the tasks that maps are made of."""
-    me: Any = threading.current_thread()
+    """Send the tasks that maps consist of."""
+    thread = _this_thread()
     client = parts.client
 
-    def make(sequence: Iterable[Any], set_length: Callable[[int], object] | None) -> bool:
-        """Whether to go on. What is local here is forgotten between two maps."""
-        made = 0
+    def post_all(sequence: Iterable[Any], set_length: Callable[[int], object] | None) -> bool:
+        """Return False if the pool ends. A function, so that nothing is referred to after it."""
+        count = 0
         for task in sequence:
-            if me._state != RUN or not client.post(task):
+            if thread.state != RUN or not client.post(task):
                 return False
-            made = task[1] + 1
+            count = task[1] + 1
             if set_length is not None and client.failure is not None:
-                break  # it may go on for ever
+                break  # the sequence may be infinite
         client.flush()
         if set_length is not None:
-            set_length(made)
+            set_length(count)
         return True
 
-    while (entry := parts.tasks.get()) is not None and make(*entry):
+    while (entry := parts.tasks.get()) is not None and post_all(*entry):
         del entry
     util.debug("task handler exiting")
 
 
 def handle_results(parts: PoolParts) -> None:
-    """Hear of results."""
-    parts.client.listen()
+    """Receive results."""
+    parts.client.receive_results()
     if parts.client.failure is not None:
-        parts.notifier.put(None)
+        parts.notifier.wake()
     util.debug("result handler exiting")
 
 
 def send_tasks(parts: PoolParts) -> None:
-    """Send them together while more are made."""
-    parts.client.send()
+    """Send tasks in batches while others are made."""
+    parts.client.send_posted()
 
 
 def terminate(parts: PoolParts) -> None:
-    """End now, whatever is under way."""
+    """End now, whatever is in flight."""
     workers, *others = parts.threads
     for thread in parts.threads:
-        thread._state = TERMINATE
-    parts.notifier.put(None)
-    here = threading.current_thread()
-    if here is not workers:
-        workers.join()  # it would replace those that are terminated
+        thread.state = TERMINATE
+    parts.notifier.wake()
+    current = threading.current_thread()
+    if current is not workers:
+        workers.join()  # or it would replace the workers that are terminated
     parts.supervisor.terminate()
     parts.client.close()
     parts.tasks.put(None)
@@ -197,9 +190,8 @@ def terminate(parts: PoolParts) -> None:
     if not parts.supervisor.config.graceful_sigterm and parts.supervisor.size:
         delete_pool(parts.supervisor.config.reference)
     for thread in others:
-        if here is not thread:
+        if current is not thread:
             thread.join()
-    parts.parent_watch.discard()
-    parts.notifier.close()
+    parts.close()
     if parts.manager is not None:
-        parts.manager.shutdown()
+        parts.manager.runtime.close()

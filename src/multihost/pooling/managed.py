@@ -2,61 +2,58 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable
+import copyreg
 from multiprocessing.managers import RemoteError
 from typing import Any
 
 from multihost.errors import MultihostError
-from multihost.pooling.handlers import INIT, delete_pool
+from multihost.pooling.handlers import delete_pool
+from multihost.pooling.options import PoolOptions
 from multihost.pooling.reference import PoolReference
 from multihost.pooling.shared_pool import SharedPool
+from multihost.runtime import RuntimeOwner
 
-__all__ = ["ManagedPool", "PoolRefused", "raise_as_stdlib"]
+__all__ = ["ManagedPool", "PoolRefused", "managed_pool"]
 
 
 class ManagedPool(SharedPool):
     """The pool that ``manager.Pool()`` returns. As a proxy of the standard library's manager it can
-    be pickled: where it arrives it is another client of the same pool.
+    be pickled: the unpickled one is another client of the same pool.
     """
 
     def terminate(self) -> None:
-        """As there: for every process that has an unnamed pool; of a named one for this client."""
+        """End an unnamed pool for all processes, a named one for this client."""
         super().terminate()
         if self._supervisor.size == 0 and self.name is None:
             delete_pool(self._reference)
 
     def __del__(self) -> None:
-        """It ends with its manager at the latest, and need not be closed, as the one there."""
+        """Do nothing: it ends with its manager, and need not be closed, as with multiprocessing."""
 
     def __reduce__(self) -> Any:
-        client = self._client
-        return _attached, (self._reference, client.letter, client.attempts)
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
+
+    def __getstate__(self) -> tuple[PoolReference, str, int]:
+        return self._reference, self._client.pickler, self._client.attempts
+
+    def __setstate__(self, state: tuple[PoolReference, str, int]) -> None:
+        self._attach(*state)
 
 
 class PoolRefused(ValueError, RemoteError):
-    """A pool that cannot be. The standard library's manager, which makes it elsewhere, raises
-    RemoteError; a pool raises ValueError.
+    """Arguments that no pool can have. A pool raises ValueError for them, and the standard
+    library's manager, which makes pools in its own process, RemoteError.
     """
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-def raise_as_stdlib(make: Callable[..., ManagedPool], *args: Any, **kwds: Any) -> ManagedPool:
-    """Make a pool for a manager; what is refused can be caught as there, too."""
+def managed_pool(manager: RuntimeOwner, options: PoolOptions) -> ManagedPool:
+    """Make a pool for a manager. Raises PoolRefused where a pool raises ValueError."""
     try:
-        return make(*args, **kwds)
+        return ManagedPool(manager, options)
     except ValueError as error:
         if isinstance(error, MultihostError):
             raise
         raise PoolRefused(*error.args) from None
-
-
-def _attached(reference: PoolReference, letter: str, attempts: int) -> ManagedPool:
-    pool = ManagedPool.__new__(ManagedPool)
-    pool._context = multiprocessing.get_context()
-    pool._state = INIT
-    pool._open(reference, 0, letter, attempts)
-    pool._start()
-    return pool

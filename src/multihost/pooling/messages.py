@@ -1,58 +1,60 @@
-"""Tasks and results as bytes."""
+"""Tasks and results, packed to bytes."""
 
 from __future__ import annotations
 
 import importlib
 import pickle
 from collections.abc import Callable
-from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 from multihost.errors import BadPayload, WorkerLost
+from multihost.pooling.stdlib import ExceptionWithTraceback
 from multihost.wire.ops.pool import LOST, NUMBER, TRAILER_SIZE, TaskTrailer
 from multihost.wire.values.codec import Codec
 
-__all__ = ["PICKLERS", "Result", "Task", "dumps_of", "pickler_of", "pickles"]
+__all__ = ["Result", "Task", "lost", "pickler_of", "with_traceback"]
 
-PICKLERS = {"pickle": "p", "cloudpickle": "c"}
+PICKLERS = {"pickle": "p", "cloudpickle": "c"}  # and the letter in the trailer of a task
+
+PROTOCOL = 5  # the newest one of all Python versions that may take part
 
 
 class Task(NamedTuple):
-    """What a worker is to do."""
+    """A call that a worker is to make."""
 
     func: Callable[..., Any]
     args: tuple[Any, ...]
     kwds: dict[str, Any]
 
-    def pack(self, codec: Codec, tag: TaskTrailer) -> bytes:
-        """Raises what the pickler raises."""
-        numbered = (tag.job, tag.number, *self)
-        return codec.pickle(numbered, dumps_of(tag.pickler)) + tag.pack()
+    def pack(self, codec: Codec, trailer: TaskTrailer) -> bytes:
+        """Return the task with its trailer. Raises what the pickler raises."""
+        numbered = (trailer.job, trailer.number, *self)
+        return codec.pickle(numbered, dumps_of(trailer.pickler)) + trailer.pack()
 
     @classmethod
-    def unpack(cls, codec: Codec, packed: bytes, tag: TaskTrailer) -> Task:
-        """Raises what the unpickler raises, BadPayload among it."""
+    def unpack(cls, codec: Codec, packed: bytes, trailer: TaskTrailer) -> Task:
+        """Return the task. Raises what the unpickler raises, and BadPayload."""
         job, number, *task = codec.load(packed[:-TRAILER_SIZE])
-        if (job, number) != (tag.job, tag.number):
+        if (job, number) != (trailer.job, trailer.number):
             raise BadPayload("a task has the number of another one")
         return cls(*task)
 
 
 class Result(NamedTuple):
-    """What became of a task: a value, or an exception."""
+    """The outcome of a task: a value, or an exception."""
 
     job: int
     number: int
     ok: bool
     value: Any
 
-    def pack(self, codec: Codec, letter: str) -> bytes:
-        """Raises what the pickler raises."""
-        return codec.pickle(tuple(self), dumps_of(letter)) + b"%018d%018d" % self[:2]
+    def pack(self, codec: Codec, pickler: str) -> bytes:
+        """Return the result, and its number. Raises what the pickler raises."""
+        return codec.pickle(tuple(self), dumps_of(pickler)) + b"%018d%018d" % self[:2]
 
     @classmethod
     def unpack(cls, codec: Codec, packed: bytes, attempts: int) -> Result:
-        """What cannot be read is the exception that says so."""
+        """Return the result; one that cannot be unpickled as the exception of the unpickler."""
         digits = packed[-NUMBER:]
         job, number = int(digits[:18]), int(digits[18:])
         if packed[0] == LOST:
@@ -67,42 +69,41 @@ class Result(NamedTuple):
         return found
 
 
-def lost(times: int, attempts: int) -> WorkerLost:
-    """The exception for a task that was begun so many times."""
-    begun = "once" if times == 1 else f"{times} times"
+def lost(begun: int, attempts: int) -> WorkerLost:
+    """Return the exception for a task whose worker died after it was begun so many times."""
+    times = "once" if begun == 1 else f"{begun} times"
     return WorkerLost(
         f"the worker that ran this task died: it was killed, crashed, or lost its server. The task "
-        f"was begun {begun}; with more than attempts={attempts} it would be run again"
+        f"was begun {times}; with more than attempts={attempts} it would be run again"
     )
 
 
 def with_traceback(error: BaseException) -> Any:
-    """The exception in a form that brings its traceback along, as in multiprocessing."""
+    """Return the exception in a form that is pickled with its traceback, as in multiprocessing."""
     return ExceptionWithTraceback(error, error.__traceback__)
 
 
 def pickler_of(name: str) -> str:
-    """The letter of a pickler that is there."""
+    """Return the letter of a pickler. Raises ValueError, or ImportError if it is not installed."""
     if name not in PICKLERS:
         raise ValueError(f"pickler={name!r}: use {' or '.join(map(repr, PICKLERS))}")
     dumps_of(PICKLERS[name])
     return PICKLERS[name]
 
 
-def pickles(value: object) -> bytes:
-    """With the newest protocol that every Python here has."""
-    return pickle.dumps(value, protocol=5)
+def _pickle(value: object) -> bytes:
+    return pickle.dumps(value, protocol=PROTOCOL)
 
 
-def dumps_of(letter: str) -> Callable[[Any], bytes]:
-    """What makes pickles of tasks and results."""
-    if letter == "p":
-        return pickles
+def dumps_of(pickler: str) -> Callable[[Any], bytes]:
+    """Return the function that pickles tasks and results, by the letter of a pickler."""
+    if pickler == "p":
+        return _pickle
     try:
         cloudpickle = importlib.import_module("cloudpickle")
     except ImportError:
         raise ImportError(
-            "pickler='cloudpickle' needs cloudpickle, here and where the workers run: "
+            "pickler='cloudpickle' needs cloudpickle, on this host and on those of the workers: "
             "pip install cloudpickle"
         ) from None
-    return lambda value: cloudpickle.dumps(value, protocol=5)
+    return lambda value: cloudpickle.dumps(value, protocol=PROTOCOL)

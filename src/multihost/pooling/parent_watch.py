@@ -1,4 +1,4 @@
-"""How a child learns that its parent is gone, however that ended."""
+"""How a child process detects that its parent has ended, in whatever way."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["ParentWatch"]
 
 
 class ParentWatch:
-    """A pipe whose one end only the parent has: when it ends the child reads the end of the pipe.
+    """A pipe whose write end only the parent has: children read its end of file when that ends.
 
-    The sentinel of :func:`multiprocessing.parent_process` does not do: children that are forked
-    later hold it open. Here they close it.
+    The sentinel of :func:`multiprocessing.parent_process` does not work for this: children that are
+    forked later hold it open. They close this pipe.
     """
 
     def __init__(self) -> None:
         out, in_ = os.pipe()
         self.out: Connection[Any, Any] = Connection(out, writable=False)
         self._in: Connection | None = Connection(in_, readable=False)
-        _lines.add(self)
+        _watches.add(self)
 
     def __getstate__(self) -> Any:
         return self.out
@@ -33,7 +33,9 @@ class ParentWatch:
         self.out, self._in = out, None
 
     def close(self) -> None:
-        """The parent needs its children no more; or this is a child, which keeps nobody alive."""
+        """Close the write end: in a parent that has no use for its children any more, and in a
+        child, which must not keep its siblings running.
+        """
         end, self._in = self._in, None
         if end is not None:
             with contextlib.suppress(OSError):
@@ -45,21 +47,23 @@ class ParentWatch:
         self.out.close()
 
     def on_parent_exit(self, action: Callable[[], object]) -> None:
-        """In the child: do something when the parent is gone. Owns a thread from now on."""
+        """In the child: call ``action()`` when the parent has ended, in a thread that waits for
+        that from now on.
+        """
 
         def watch() -> None:
             wait([self.out])
             action()
 
-        threading.Thread(target=watch, name="multihost-lifeline", daemon=True).start()
+        threading.Thread(target=watch, name="multihost-parent-watch", daemon=True).start()
 
 
-_lines: weakref.WeakSet[ParentWatch] = weakref.WeakSet()
+_watches: weakref.WeakSet[ParentWatch] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    for line in list(_lines):
-        line.close()
+    for each in list(_watches):
+        each.close()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,25 +1,26 @@
-"""How a process comes to a pool: the way to the server, and which pool there."""
+"""A reference to a pool: the session at its server, and its ident there."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from multihost.runtime import RuntimeOwner
 from multihost.wire.identity import name_of, named
 from multihost.wire.keys import check_name
 from multihost.wire.session import Handle, Session, registry
 
-__all__ = ["PoolReference", "session_of"]
+__all__ = ["PoolReference", "ident_of", "session_of"]
 
 
 class PoolReference:
-    """Which pool. It can be pickled, and then holds no secret, but for a child that is spawned."""
+    """A pool. It can be pickled, without a secret unless for a child that is being spawned."""
 
     def __init__(self, session: Session, ident: str) -> None:
         self.session = session
         self.ident = ident
 
     def handle(self) -> Handle:
-        """For this process. It keeps nothing alive."""
+        """Return a handle of this process. It keeps nothing alive."""
         return self.session.handle(self.ident)
 
     @property
@@ -36,9 +37,9 @@ def _found(origin: registry.Origin, ident: str, inherited: bytes | None) -> Pool
     return PoolReference(registry.find(origin, inherited), ident)
 
 
-def session_of(manager: Any) -> Session:
-    """The session of a manager, if pools can be had there."""
-    session: Session = manager.runtime.session
+def session_of(manager: RuntimeOwner) -> Session:
+    """Return the session of a manager. Raises ValueError if no pool is possible there."""
+    session = manager.runtime.session
     if session.codec.serializer is not None:
         raise ValueError(
             "a pool pickles functions and their results, and this manager does not pickle: use a "
@@ -50,5 +51,5 @@ def session_of(manager: Any) -> Session:
 
 
 def ident_of(name: str) -> str:
-    """The ident of a named pool."""
+    """Return the ident of a named pool."""
     return named(check_name(name))

@@ -1,115 +1,112 @@
-"""The pool that users hold: the one of multiprocessing, whose tasks go to a server."""
+"""The pool that users have: the one of multiprocessing, with its tasks on a server."""
 
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.pool as stdlib
-import operator
 import os
 import queue
 from collections.abc import Callable, Iterable, Mapping
 from multiprocessing import util
+from multiprocessing.pool import AsyncResult, Pool
 from typing import Any, TypeVar
 
+from multihost.pooling import stdlib
 from multihost.pooling.client import Client, chunks_for
 from multihost.pooling.counters import TaskCounters
 from multihost.pooling.handlers import (
-    CLOSE,
-    INIT,
-    RUN,
-    TERMINATE,
-    Cache,
     Notifier,
     PoolParts,
+    ResultCache,
     start_threads,
     terminate,
 )
 from multihost.pooling.messages import pickler_of
+from multihost.pooling.options import PoolOptions
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference, ident_of, session_of
-from multihost.pooling.statistics import PoolStatistics, statistics
+from multihost.pooling.stdlib import CLOSE, INIT, RUN, TERMINATE
 from multihost.pooling.supervisor import WorkerSupervisor
 from multihost.pooling.worker_loop import WorkerConfig
+from multihost.runtime import RuntimeOwner
 from multihost.wire.identity import label, new_unnamed
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
+from multihost.wire.ops.pool import PoolStatistics
 from multihost.wire.session import Session
 
 __all__ = ["SharedPool"]
 
-_private: Any = stdlib  # with what its stub does not have
 T = TypeVar("T")
 
 
-class SharedPool(stdlib.Pool):
-    """A pool of a manager: see :class:`multihost.pool.Pool`, which makes its own manager."""
+class SharedPool(Pool):
+    """A pool of a manager: see :class:`multihost.pool.Pool`, which makes its own manager.
+
+    With ``owns_manager`` it shuts the manager down at its end.
+    """
 
     _state = INIT
-    _change_notifier: Any = None  # also of one that was refused, for __del__
+    _change_notifier: Any = None  # also of one whose constructor has raised, for __del__
 
     def __init__(
-        self,
-        manager: Any,
-        processes: int | None = None,
-        initializer: Callable[..., object] | None = None,
-        initargs: Iterable[Any] = (),
-        maxtasksperchild: int | None = None,
-        context: Any = None,
-        *,
-        name: str | None = None,
-        attempts: int = 1,
-        pickler: str = "pickle",
-        shut_down: bool = False,
+        self, manager: RuntimeOwner, options: PoolOptions, *, owns_manager: bool = False
     ) -> None:
-        size = _checked_size(processes, name, maxtasksperchild, initializer)
-        if operator.index(attempts) < 1:
-            raise ValueError(f"attempts is at least 1, not {attempts}")
-        letter = pickler_of(pickler)
+        options.check()
+        name, size, setup = options.name, options.size, options.setup
         session = session_of(manager)
-        ident = new_unnamed() if name is None else ident_of(name)
-        handle = session.handle(ident)
+        reference = PoolReference(session, new_unnamed() if name is None else ident_of(name))
+        handle = reference.handle()
         ops.create(handle)
         if name is None:
-            session.created(handle.keys)
-            session.incref(handle.keys)
+            session.references.add_created(handle.keys)
+            session.references.incref(handle.keys)
         else:
-            _publish_settings(session, ident, (initializer, tuple(initargs), maxtasksperchild))
-        self._context = context or multiprocessing.get_context()
+            _publish_setup(session, reference.ident, setup)
+        self._context = options.context or multiprocessing.get_context()
         self._open(
-            PoolReference(session, ident), size, letter, attempts, manager if shut_down else None
+            reference,
+            size,
+            pickler_of(options.pickler),
+            options.attempts,
+            manager if owns_manager else None,
         )
+        initializer, initargs, maxtasks = setup
         self._supervisor.config = self._supervisor.config._replace(
             initializer=initializer,
-            initargs=tuple(initargs),
-            maxtasks=maxtasksperchild,
-            reads_settings=name is not None,
+            initargs=initargs,
+            maxtasks=maxtasks,
+            reads_setup=name is not None,
             client=self._client.ident,
             graceful_sigterm=name is not None,
         )
         self._manager = manager
         self._start()
 
-    # beginning
+    # starting
 
     def _open(
-        self, reference: PoolReference, size: int, letter: str, attempts: int, manager: Any = None
+        self,
+        reference: PoolReference,
+        size: int,
+        pickler: str,
+        attempts: int,
+        manager: RuntimeOwner | None = None,
     ) -> None:
-        """Make everything that a client has."""
+        """Make what a client has, and start nothing yet."""
         self._pid = os.getpid()
         self._reference = reference
         self._ctx = self._context
         self._processes = size
         self._change_notifier = notifier = Notifier()
-        self._cache = cache = Cache(notifier)
+        self._cache = cache = ResultCache(notifier)
         self._taskqueue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._client = Client(reference, cache, letter, attempts)
-        lifeline = ParentWatch()
-        self._supervisor = WorkerSupervisor(
-            self._context, size, WorkerConfig(reference, lifeline, TaskCounters(size))
-        )
+        self._client = Client(reference, cache, pickler, attempts)
+        watch = ParentWatch()
+        config = WorkerConfig(reference, watch, TaskCounters(size))
+        self._supervisor = WorkerSupervisor(self._context, size, config)
         self._pool = self._supervisor.processes
         self._parts = PoolParts(
-            self._client, self._supervisor, cache, self._taskqueue, notifier, lifeline, [], manager
+            self._client, self._supervisor, cache, self._taskqueue, notifier, watch, [], manager
         )
 
     def _start(self) -> None:
@@ -121,24 +118,31 @@ class SharedPool(stdlib.Pool):
             self._supervisor.terminate()
             self._supervisor.join()
             self._client.close()
+            parts.close()
             raise
         start_threads(parts)
         self._worker_handler, self._task_handler, self._result_handler, _ = parts.threads
         self._terminate = util.Finalize(self, terminate, args=(parts,), exitpriority=15)
         self._state = RUN
 
+    def _attach(self, reference: PoolReference, pickler: str, attempts: int) -> None:
+        """Become another client of a pool that exists, without workers."""
+        self._context = multiprocessing.get_context()
+        self._open(reference, 0, pickler, attempts)
+        self._start()
+
     def _check_running(self) -> None:
         if self._pid != os.getpid():
-            self._attach()
+            self._after_fork()
         super()._check_running()  # type: ignore[misc]
         if self._client.failure is not None:
             raise self._client.failure
 
-    def _attach(self) -> None:
+    def _after_fork(self) -> None:
         """In a forked child: become another client of the same pool, without workers."""
-        state = self._state
-        client = self._client
-        self._open(self._reference, 0, client.letter, client.attempts)
+        state, client = self._state, self._client
+        self._parts.close()  # the copies of the parent's pipes
+        self._open(self._reference, 0, client.pickler, client.attempts)
         if state == RUN:
             self._start()
 
@@ -151,15 +155,19 @@ class SharedPool(stdlib.Pool):
         kwds: Mapping[str, Any] = {},
         callback: Callable[[T], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
-    ) -> stdlib.AsyncResult[T]:
-        """``func(*args, **kwds)`` in a worker; an :class:`~multiprocessing.pool.AsyncResult`.
-
-        1 round trip.
+    ) -> AsyncResult[T]:
+        """Run ``func(*args, **kwds)`` in a worker; return its
+        :class:`~multiprocessing.pool.AsyncResult`. 1 round trip.
         """
         self._check_running()
-        return self._apply_batched(func, args, kwds, callback, error_callback, batched=False)
+        return self.send_task(func, args, kwds, callback, error_callback, batched=False)
 
-    def _apply_batched(
+    # The three methods without docstrings are for the executor, not for users.
+
+    def check_running(self) -> None:
+        self._check_running()
+
+    def send_task(
         self,
         func: Callable[..., T],
         args: Iterable[Any],
@@ -168,13 +176,18 @@ class SharedPool(stdlib.Pool):
         error_callback: Callable[[BaseException], object] | None,
         *,
         batched: bool,
-    ) -> stdlib.AsyncResult[T]:
-        """The same, also while the pool closes; with ``soon`` together with others."""
-        created = _private.ApplyResult(self, callback, error_callback)
+    ) -> AsyncResult[T]:
+        # As apply_async, also while the pool closes; with `batched` soon, together with others.
+        result: AsyncResult[T] = stdlib.ApplyResult(self, callback, error_callback)
         send = self._client.post if batched else self._client.submit
-        send((created._job, 0, func, args, kwds))
-        result: stdlib.AsyncResult[T] = created
+        send((stdlib.job_of(result), 0, func, args, kwds))
         return result
+
+    def worker_count(self) -> int:
+        # How many workers there are; of a named pool, on all hosts.
+        if self._reference.name is None:
+            return self._processes
+        return max(len(self.statistics().workers), self._processes, 1)
 
     def _map_async(
         self,
@@ -189,21 +202,15 @@ class SharedPool(stdlib.Pool):
         if not hasattr(iterable, "__len__"):
             iterable = list(iterable)
         if chunksize is None:
-            chunksize = chunks_for(len(iterable), self._workers()) if iterable else 0
+            chunksize = chunks_for(len(iterable), self.worker_count()) if iterable else 0
         return super()._map_async(  # type: ignore[misc]
             func, iterable, mapper, chunksize, callback, error_callback
         )
 
-    def _workers(self) -> int:
-        """How many workers there are; of a named pool, on all hosts."""
-        if self._reference.name is None:
-            return self._processes
-        return max(len(self.statistics().workers), self._processes, 1)
-
     def _repopulate_pool(self) -> None:
         self._supervisor.ensure_workers()
 
-    # more than the standard library
+    # beyond the standard library
 
     @property
     def name(self) -> str | None:
@@ -211,27 +218,29 @@ class SharedPool(stdlib.Pool):
         return self._reference.name
 
     def statistics(self) -> PoolStatistics:
-        """What the server knows: tasks, and workers on all hosts. 3 round trips, O(workers)."""
-        return statistics(self._reference.session, self._reference.ident)
+        """Return what the server has of the pool: its tasks, and workers on all hosts. 3 round
+        trips, O(workers).
+        """
+        return ops.statistics(self._reference.handle())
 
     def delete(self) -> None:
-        """Delete a named pool for everyone, with the tasks that wait; its workers are told.
+        """Delete a named pool for all clients, with its waiting tasks; its workers end or wait for
+        the next pool of that name. 2 round trips.
 
-        2 round trips. Who waits for results of tasks that were not done gets ObjectGone, about as
-        soon as who waits for a killed worker.
+        Results of tasks that were not done raise ObjectGone, about a second later.
         """
         object_ops.delete(self._reference.handle())
 
-    # the end
+    # ending
 
     def close(self) -> None:
-        """Take no more tasks. Workers end when those that were given are done."""
+        """Accept no more tasks. Workers end when those that were accepted are done."""
         if self._pid == os.getpid():
             self._parts.notifier.state = CLOSE
         super().close()
 
     def terminate(self) -> None:
-        """End at once: tasks of this client are forgotten, and its workers end."""
+        """End immediately: drop the tasks of this client, and end its workers."""
         if self._pid == os.getpid():
             super().terminate()
         else:
@@ -249,32 +258,16 @@ class SharedPool(stdlib.Pool):
         raise NotImplementedError("pool objects cannot be passed between processes or pickled")
 
 
-def _checked_size(
-    processes: int | None, name: str | None, maxtasks: object, initializer: object
-) -> int:
-    """The number of local processes."""
-    if processes is None:
-        count = getattr(os, "process_cpu_count", os.cpu_count)
-        processes = count() or 1
-    if processes < 0 or (processes == 0 and name is None):
-        raise ValueError("Number of processes must be at least 1")
-    if maxtasks is not None and (not isinstance(maxtasks, int) or maxtasks <= 0):
-        raise ValueError("maxtasksperchild must be a positive int or None")
-    if initializer is not None and not callable(initializer):
-        raise TypeError("initializer must be a callable")
-    return processes
-
-
-def _publish_settings(session: Session, ident: str, wanted: tuple[Any, ...]) -> None:
-    """Tell the workers of a named pool how to begin, or find that they were told the same."""
+def _publish_setup(session: Session, ident: str, setup: tuple[Any, ...]) -> None:
+    """Store how the workers of a named pool are set up, or check that it is stored alike."""
     codec = session.codec
-    packed = codec.pickle(wanted)
+    packed = codec.pickle(setup)
     if codec.is_linked(packed):
         raise ValueError(
             "the initargs of a named pool may hold named objects only: it outlives unnamed ones"
         )
     found = ops.get_or_set_settings(session.handle(ident), packed)
-    if found != packed and wanted != (None, (), None):
+    if found != packed and setup != (None, (), None):
         raise ValueError(
             f"the pool {label(ident)!r} was made with another initializer, other initargs or "
             "another maxtasksperchild: attach with the same, or without, or delete it first"

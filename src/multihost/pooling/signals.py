@@ -1,4 +1,4 @@
-"""Signals of worker processes that heed them."""
+"""Signals that worker processes handle, while those are started."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-__all__ = ["HEEDED", "unblock", "held_back"]
+__all__ = ["HANDLED", "blocked", "unblock"]
 
-HEEDED = frozenset({signal.SIGINT, signal.SIGTERM})
+HANDLED = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 @contextlib.contextmanager
-def held_back(heeded: bool) -> Iterator[None]:
-    """Until a child that is started here is ready for them: a forked one inherits the handlers of
-    its parent, which would take a signal for one to the parent, and the child would never end.
+def blocked(handled: bool) -> Iterator[None]:
+    """Block the signals while a child is started that has handlers for them.
+
+    A forked child inherits the handlers of its parent: they would take a signal for one to the
+    parent, and the child would never end. ``handled`` is False for children without handlers.
     """
-    if not heeded:
+    if not handled:
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         yield
     finally:
@@ -27,5 +29,5 @@ def held_back(heeded: bool) -> Iterator[None]:
 
 
 def unblock() -> None:
-    """In the child, which has handlers of its own now: what was held back arrives."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
+    """Unblock the signals in a child that has installed its handlers: pending ones arrive."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)

@@ -1,4 +1,4 @@
-"""Worker processes of this machine: started, watched, and replaced when they end."""
+"""Worker processes on this host: started, and replaced when they end."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from multihost.wire.ops import pool as ops
 
 __all__ = ["WorkerSupervisor"]
 
-MAX_EARLY_EXITS = 3  # how often in a row each worker may end before it is ready
+MAX_EARLY_EXITS = 3  # in a row, for each worker: it ended before it was ready
 
 
 class WorkerSupervisor:
-    """So many processes that follow the same orders."""
+    """A number of worker processes with the same config."""
 
-    def __init__(self, context: Any, size: int, orders: WorkerConfig) -> None:
+    def __init__(self, context: Any, size: int, config: WorkerConfig) -> None:
         self.context = context
         self.size = size
-        self.config = orders
+        self.config = config
         self.processes: list[BaseProcess] = []
-        self.failure: str | None = None  # why it is of no use to start more
-        self._slots: dict[int, int] = {}  # by pid
-        self._ready: dict[int, int] = {}  # how many of a slot were ready when the last one started
-        self._failed = 0
+        self.failure: str | None = None  # why no more are started
+        self._slots: dict[int, int] = {}  # in use, by pid
+        self._ready: dict[int, int] = {}  # readiness of a slot when its last one started
+        self._early_exits = 0
         self._lock = threading.Lock()
 
     def ensure_workers(self) -> None:
@@ -45,14 +45,14 @@ class WorkerSupervisor:
             process = self.context.Process(target=work, args=(self.config, slot))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
-            with signals.held_back(self.config.graceful_sigterm):
+            with signals.blocked(self.config.graceful_sigterm):
                 process.start()
             self._slots[process.pid] = slot
             self.processes.append(process)
             util.debug("added worker")
 
     def reap(self) -> Iterator[BaseProcess]:
-        """Forget those that have ended, one by one."""
+        """Yield the processes that have ended, and forget them."""
         for process in list(self.processes):
             if process.exitcode is None:
                 continue
@@ -67,20 +67,20 @@ class WorkerSupervisor:
             yield process
 
     def _report_dead_worker(self, slot: int) -> None:
-        """Others would find out in a second that it was killed."""
+        """Requeue the task of a killed worker now: clients would do it a second later."""
         try:
             ops.reap_worker(self.config.reference.handle(), self.config.counters.session(slot))
         except MultihostError as error:
-            util.debug("others are not told of a dead worker: %s", error)
+            util.debug("cannot requeue the task of a dead worker: %s", error)
 
     def _record_exit(self, process: BaseProcess, slot: int) -> None:
         if process.exitcode == INITIALIZER_FAILED:
             self.failure = "the initializer raised an exception in a worker, which has printed it"
         elif self.config.counters.readiness(slot) > self._ready[slot]:
-            self._failed = 0
+            self._early_exits = 0
         else:
-            self._failed += 1
-            if self._failed >= MAX_EARLY_EXITS * self.size:
+            self._early_exits += 1
+            if self._early_exits >= MAX_EARLY_EXITS * self.size:
                 self.failure = (
                     f"workers end before they are ready, the last one with exit code "
                     f"{process.exitcode}"
@@ -88,17 +88,17 @@ class WorkerSupervisor:
 
     @property
     def sentinels(self) -> list[Any]:
-        """What is ready when a process has ended."""
+        """What ``multiprocessing.connection.wait`` returns when a process has ended."""
         return [process.sentinel for process in self.processes]
 
     def terminate(self) -> None:
-        """Tell all to end: at once, or patient ones when they have finished what they began."""
+        """Send SIGTERM to all: with ``graceful_sigterm`` they finish the tasks they have begun."""
         for process in self.processes:
             if process.exitcode is None:
                 process.terminate()
 
     def kill(self) -> None:
-        """End all at once."""
+        """Kill all."""
         for process in self.processes:
             if process.exitcode is None:
                 process.kill()

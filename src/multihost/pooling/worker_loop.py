@@ -1,4 +1,4 @@
-"""What a worker process does: take a task, run it, say what became of it."""
+"""A worker process: it receives a task, runs it, and sends the result."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing import util
-from multiprocessing.pool import (  # type: ignore[attr-defined]
-    MaybeEncodingError,
-    _helper_reraises_exception,
-)
 from typing import Any, NamedTuple
 
 from multihost.errors import MultihostError, ObjectGone, ShutDown, WorkerLost
-from multihost.pooling import signals
+from multihost.pooling import signals, stdlib
 from multihost.pooling.counters import TaskCounters
 from multihost.pooling.messages import Result, Task, with_traceback
 from multihost.pooling.parent_watch import ParentWatch
@@ -25,56 +21,59 @@ from multihost.wire.ops.pool import TRAILER_SIZE, TaskOutcome, TaskTrailer
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.session import Handle
+from multihost.wire.session.wakeup import WakeupSender
 from multihost.wire.values.codec import Codec
 
 __all__ = ["POOL_DELETED", "SERVER_LOST", "INITIALIZER_FAILED", "WorkerConfig", "work"]
 
-# How a worker ends that does not simply end.
+# Exit codes of a worker that does not exit normally.
 INITIALIZER_FAILED = 70  # its initializer raised
 SERVER_LOST = 71  # it lost its server
 POOL_DELETED = 72  # the pool was deleted
 
 
 class WorkerConfig(NamedTuple):
-    """What a worker is told when it starts."""
+    """What a worker gets when it starts."""
 
     reference: PoolReference
     parent_watch: ParentWatch
     counters: TaskCounters
-    progress_pipe: Any = None  # a Connection that is written to when a task begins or ends, or None
+    progress: WakeupSender | None = None  # is woken when a task begins or ends
     initializer: Callable[..., object] | None = None
     initargs: Iterable[Any] = ()
     maxtasks: int | None = None
-    reads_settings: bool = False  # it reads what the pool's record says of the last three
-    client: str = ""  # whose tasks end with that client: a named pool has those of others, too
-    graceful_sigterm: bool = False  # SIGTERM lets it finish what it has begun
-    ignore_sigint: bool = False  # Ctrl-C is for who started it
+    reads_setup: bool = False  # the last three are read from the named pool instead
+    client: str = ""  # the one that started it: SIGTERM ends its tasks, not those of others
+    graceful_sigterm: bool = False  # SIGTERM lets it finish the task it has begun
+    ignore_sigint: bool = False  # Ctrl-C is for the process that started it
 
 
 class _Stop(BaseException):
-    """The worker is to end while it waits."""
+    """Raised by the handler of SIGTERM while the worker waits for a task."""
 
 
 class _Worker:
     """The state of this worker process."""
 
-    def __init__(self, orders: WorkerConfig, slot: int) -> None:
-        self.config = orders
+    def __init__(self, config: WorkerConfig, slot: int) -> None:
+        self.config = config
         self.slot = slot
-        self.handle: Handle = orders.reference.handle()
+        self.handle: Handle = config.reference.handle()
         self.codec: Codec = self.handle.codec
         self.consumer: Consumer = Consumer.of(self.handle, ops.SETTINGS)
-        self.consumer.ttl = self.handle.session.lease_ms  # a client renews the pool
-        self.maxtasks = orders.maxtasks
+        self.consumer.ttl = (
+            self.handle.session.lease_ms
+        )  # that of the pool, which its clients renew
+        self.maxtasks = config.maxtasks
         self.is_prepared = False
         self.is_stopping = False
         self.is_waiting = False
-        self.client = ""  # whose task is running
+        self.client = ""  # of the task that is running
 
     # signals
 
     def install_signal_handlers(self) -> None:
-        """Ctrl-C and SIGTERM, as ordered."""
+        """Handle SIGINT and SIGTERM as configured."""
         if self.config.ignore_sigint:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self.config.graceful_sigterm:
@@ -82,8 +81,8 @@ class _Worker:
             signals.unblock()
 
     def on_sigterm(self, *_: object) -> None:
-        """The first SIGTERM. The second one kills, and so does the first if nobody is interested in
-        the task any more.
+        """Handle the first SIGTERM: stop after the task. A second one kills, and so does the first
+        if the task is one of the client that sends it, which has dropped its results.
         """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.is_stopping = True
@@ -93,15 +92,15 @@ class _Worker:
             raise _Stop
 
     def on_parent_exit(self) -> None:
-        """Who started this worker is gone. In a thread of its own."""
+        """End: the process that started this worker has ended. Runs in a thread of its own."""
         os.kill(os.getpid(), signal.SIGTERM if self.config.graceful_sigterm else signal.SIGKILL)
 
     # the initializer
 
     def prepare(self) -> None:
-        """Call the initializer, which for one that joins may not be known before the first task."""
+        """Call the initializer, if it is known: a named pool may get it with the first task."""
         initializer, initargs = self.config.initializer, self.config.initargs
-        if self.config.reads_settings:
+        if self.config.reads_setup:
             packed = ops.get_or_set_settings(self.handle)
             if packed is None:
                 return
@@ -113,7 +112,7 @@ class _Worker:
     # tasks
 
     def run(self) -> None:
-        """Until it was told to stop, or has run as many tasks as it may."""
+        """Run tasks until the worker is to stop, or has run as many as it may."""
         handle, places = self.handle, self.consumer
         completed, done = 0, None
         while not self.is_last(completed):
@@ -129,11 +128,11 @@ class _Worker:
             ops.next_task(handle, places, done, more=False)
 
     def is_last(self, completed: int) -> bool:
-        """Whether to take no more tasks."""
+        """Return True if the worker is to run no more tasks."""
         return self.is_stopping or (self.maxtasks is not None and completed >= self.maxtasks)
 
     def wait(self) -> Delivery | None:
-        """The next task; None if the worker is to stop."""
+        """Return the next task as soon as there is one; None if the worker is to stop."""
         try:
             self.is_waiting = True
             if self.is_stopping:
@@ -143,81 +142,86 @@ class _Worker:
             finally:
                 self.is_waiting = False
         except _Stop:
-            self.consumer.requeue_all()  # a task may have come in the very moment
+            self.consumer.requeue_all()  # a task may have arrived in that moment
             return None
 
     def run_task(self, item: Delivery) -> TaskOutcome | None:
-        """Run a task, unless it was begun too often already; what became of it, None if it went
-        back.
+        """Run a task, and return its outcome: None if it was requeued.
+
+        A task that was begun as often as it may is lost: it is not run again.
         """
         packed = item.value[-TRAILER_SIZE:]
-        tag = TaskTrailer.unpack(packed)
-        if item.delivery_count > tag.attempts:
-            lost = b"!%d" % (item.delivery_count - 1) + b"%018d%018d" % (tag.job, tag.number)
+        trailer = TaskTrailer.unpack(packed)
+        if item.delivery_count > trailer.attempts:
+            lost = b"!%d" % (item.delivery_count - 1) + b"%018d%018d" % (
+                trailer.job,
+                trailer.number,
+            )
             return TaskOutcome(item.in_flight, packed, lost)
-        if self.is_stopping:  # it came in the very moment
+        if self.is_stopping:  # it arrived in that moment
             ops.return_task(self.handle, self.consumer, item, begun=False)
             return None
-        tally, slot = self.config.counters, self.slot
-        tally.begun(slot)
+        counters, slot = self.config.counters, self.slot
+        counters.begun(slot)
         self.signal_progress()
-        self.client = tag.client
+        self.client = trailer.client
         try:
-            ok, value = self.call(item, tag)
+            ok, value = self.call(item, trailer)
         except BaseException as error:
-            self.fail_task_and_exit(item, tag, error)
+            self.fail_task_and_exit(item, trailer, error)
             raise
         finally:
             self.client = ""
-        tally.ended(slot, ok)
+        counters.ended(slot, ok)
         self.signal_progress()
-        return TaskOutcome(item.in_flight, packed, self.packed(tag, ok, value))
+        return TaskOutcome(item.in_flight, packed, self.packed(trailer, ok, value))
 
-    def call(self, item: Delivery, tag: TaskTrailer) -> tuple[bool, Any]:
-        """Whether the task returned, and what, or what it raised."""
+    def call(self, item: Delivery, trailer: TaskTrailer) -> tuple[bool, Any]:
+        """Call the function of a task; return True and its value, or False and its exception."""
         if not self.is_prepared:
             self.prepare()
             self.is_prepared = True
         try:
-            func, args, kwds = Task.unpack(self.codec, item.value, tag)
+            func, args, kwds = Task.unpack(self.codec, item.value, trailer)
         except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             error.add_note("raised while a worker unpickled the task")
             return False, with_traceback(error)
         try:
             return True, func(*args, **kwds)
-        except Exception as error:  # noqa: BLE001 - it is raised by whoever gets the result
-            if func is _helper_reraises_exception:
+        except Exception as error:  # noqa: BLE001 - the client raises it
+            if func is stdlib.reraise:
                 return False, error
             return False, with_traceback(error)
 
-    def packed(self, tag: TaskTrailer, ok: bool, value: Any) -> bytes:
-        """The result as it is sent; if it cannot be pickled, an error that says so."""
+    def packed(self, trailer: TaskTrailer, ok: bool, value: Any) -> bytes:
+        """Return the packed result; if it cannot be pickled, the exception for that."""
         try:
-            return Result(tag.job, tag.number, ok, value).pack(self.codec, tag.pickler)
+            return Result(trailer.job, trailer.number, ok, value).pack(self.codec, trailer.pickler)
         except Exception as error:  # noqa: BLE001 - as in multiprocessing
-            wrapped = MaybeEncodingError(error, value)
-            return Result(tag.job, tag.number, False, wrapped).pack(self.codec, "p")
+            wrapped = stdlib.MaybeEncodingError(error, value)
+            return Result(trailer.job, trailer.number, False, wrapped).pack(self.codec, "p")
 
-    def fail_task_and_exit(self, item: Delivery, tag: TaskTrailer, error: BaseException) -> None:
-        """A task ends its worker: it is run again by another one, or reported."""
+    def fail_task_and_exit(
+        self, item: Delivery, trailer: TaskTrailer, error: BaseException
+    ) -> None:
+        """Requeue a task that ends its worker, or send its loss as the result."""
         self.config.counters.ended(self.slot, False)
-        if item.delivery_count < tag.attempts:
+        if item.delivery_count < trailer.attempts:
             ops.return_task(self.handle, self.consumer, item, begun=True)
             return
         lost = WorkerLost(f"the task ended the worker that ran it: {error!r}")
-        result = Result(tag.job, tag.number, False, lost).pack(self.codec, "p")
+        result = Result(trailer.job, trailer.number, False, lost).pack(self.codec, "p")
         done = TaskOutcome(item.in_flight, item.value[-TRAILER_SIZE:], result)
         ops.next_task(self.handle, self.consumer, done, more=False)
 
     def signal_progress(self) -> None:
-        """Somebody may want to know."""
-        bell = self.config.progress_pipe
-        if bell is not None:
-            bell.wake()
+        """Wake the process that reports progress, if there is one."""
+        if self.config.progress is not None:
+            self.config.progress.wake()
 
 
 def work(config: WorkerConfig, slot: int) -> None:
-    """The target of a worker process."""
+    """Run a worker: the target of its process."""
     worker = _Worker(config, slot)
     config.counters.attach(slot, worker.handle.session.registration.sid)
     worker.install_signal_handlers()

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from multihost.errors import BadPayload, HostLost
 from multihost.wire.ops import object as ops
-from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
+from multihost.wire.rpc.client import host_client
 from multihost.wire.session import Handle, Session, registry
 from multihost.wire.values.nesting import home, pickled
 
@@ -106,7 +106,7 @@ class BaseProxy:
         manager_owned: bool = False,  # noqa: ARG002
     ) -> None:
         session = registry.find(token.origin) if manager is None else manager.runtime.session
-        self._bind(session.handle_of_reference(token.ident), token, manager)
+        self._bind(session.handle(token.ident), token, manager)
 
     def _bind(self, handle: Handle, token: Token, manager: object) -> None:
         set_ = object.__setattr__  # a NamespaceProxy sends other names to the object
@@ -115,8 +115,8 @@ class BaseProxy:
         set_(self, "_manager", manager)
         if handle.keys.name is None:
             session = handle.session
-            session.incref(handle.keys)
-            finalizer = weakref.finalize(self, session.decref, token.ident)
+            session.references.incref(handle.keys)
+            finalizer = weakref.finalize(self, session.references.decref, token.ident)
             finalizer.atexit = False
 
     @property
@@ -222,7 +222,7 @@ class BaseProxy:
         session, token = self._handle.session, self._token
         unnamed = self._handle.keys.name is None
         if unnamed:
-            session.mark_shared(token.ident)
+            session.references.mark_shared(token.ident)
         if pickled(token.ident, unnamed, session.server):
             return (token._replace(origin=None),)
         inherited = registry.inherited_credentials(session)
@@ -390,7 +390,7 @@ def receive_token(session: Session, answer: Any) -> tuple[Token, Any]:
     _, typeid, exposed, ident, host, claim = answer
     if claim is not None:
         keys = session.handle(ident).keys
-        session.add_remote_reference(keys, claim, host, host_ops.release_references)
+        session.references.add_remote(keys, claim, host_client(session, host).release_references)
     return Token(typeid, ident, host, session.origin), exposed
 
 

@@ -26,6 +26,8 @@ from multihost.wire.identity import NAMED, UNNAMED, escape, name_of, new_unnamed
 __all__ = [
     "PARTITIONS",
     "PROTOCOL",
+    "REPLY_CACHE_MS",
+    "REPLY_CACHE_SECONDS",
     "Keys",
     "Part",
     "colocated_ident",
@@ -43,6 +45,12 @@ PROTOCOL = 1
 """Number of the data layout. A change of it needs a note for users and an upgrade test."""
 
 PARTITIONS = 64
+
+REPLY_CACHE_SECONDS = 60.0
+"""How long the server remembers the last request of a connection, and so how long a request may be
+sent again (``lua/lib/reply_cache.lua``)."""
+
+REPLY_CACHE_MS = b"%d" % (REPLY_CACHE_SECONDS * 1000)
 
 
 def partition(ident: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from multihost.errors import (
     AccessDenied,
@@ -18,10 +18,21 @@ from multihost.errors import (
 
 __all__ = ["MustRetain", "ReplyError", "command_error", "to_exception", "pairs"]
 
-# What servers say when a script uses what its caller may not: until Redis 7.0, and since.
+# How servers report that a script used what its user may not: until Redis 7.0, and since.
 FORBIDDEN = ("The user executing the script", "ACL failure in script")
-# How Redis 6.2 reports what a command in a script said.
-IN_SCRIPT = re.compile(r"ERR Error running script \(.*?: -?(([A-Z]{3,})\b.*)", re.DOTALL)
+# A line of a script, as each server writes it. Redis 6.2: "ERR Error running script (call to
+# f_<sha>): @user_script:3: user_script:3: <what>"; Redis 7: "ERR user_script:3: <what> script:
+# <sha>, on @user_script:3."; Valkey: the same without the sha; fakeredis as the first, with
+# '@user_script:?: [string "<python>"]:3: '.
+SCRIPT_LINE = re.compile(r'(?:@?user_script: ?|\[string "<python>"\]:)(\d+)')
+# All that surrounds what happened.
+SCRIPT_FRAME = re.compile(
+    r"Error running script \(call to f_\w*\): | script: (?:\w+, )?on @user_script:\d+\.?$"
+    r"|(?:@?user_script: ?|\[string \"<python>\"\]:)[\d?]+: ?|\nstack traceback:.*",
+    re.DOTALL,
+)
+# The code of the command that failed: Redis 6.2 puts ERR and where it was in front.
+INNER_CODE = re.compile(r"ERR Error running script \(.*?: -?(([A-Z]{3,})\b.*)", re.DOTALL)
 # How a server reports that it refused the end of a transaction.
 ABORTED = re.compile(r"EXECABORT .*? because of: (([A-Z]{3,})\b.*)", re.DOTALL)
 TRANSIENT = frozenset(
@@ -30,7 +41,7 @@ TRANSIENT = frozenset(
 
 
 class ReplyError(Exception):
-    """An error reply as it came; it never leaves ``wire``."""
+    """An error reply of the server, unchanged. It never leaves ``wire``."""
 
     @property
     def code(self) -> str:
@@ -38,19 +49,33 @@ class ReplyError(Exception):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the server says «not now»: nothing was executed, and asking again may succeed."""
+        """True if the server is unavailable for the moment: nothing was executed, and the same
+        request may succeed later.
+        """
         return self.code in TRANSIENT
 
 
 class MustRetain(MultihostError):
-    """The container must own what the value refers to first; nothing was changed."""
+    """The container must own the objects that the value contains first; nothing was changed."""
 
 
-def to_exception(error: ReplyError, operation: str, subject: str) -> Exception:
-    """The exception for an error reply to ``operation`` on ``subject``."""
+def to_exception(
+    error: ReplyError, operation: str, subject: str, locate: Callable[[int], str] | None = None
+) -> Exception:
+    """Return the exception for an error reply to ``operation`` on ``subject``.
+
+    ``locate`` returns file and line of a line of the script that was run, where the server reports
+    one.
+    """
     code, text = error.code, str(error)
-    if wrapped := IN_SCRIPT.match(text) or ABORTED.match(text):
-        code, text = wrapped[2], wrapped[1]
+    if aborted := ABORTED.match(text):
+        code, text = aborted[2], aborted[1]
+    elif line := SCRIPT_LINE.search(text):
+        if inner := INNER_CODE.match(text):
+            code, text = inner[2], inner[1]
+        text = SCRIPT_FRAME.sub("", text)
+        place = locate(int(line[1])) if locate is not None else f"line {line[1]} of the script"
+        text = f"{place}: {text.removeprefix('ERR ')}"
     where = f"{operation} on {subject}"
     match code:
         case "GONE":
@@ -82,7 +107,7 @@ def command_error(error: ReplyError, command: Sequence[bytes]) -> Exception:
 
 
 def pairs(reply: object) -> dict[bytes, bytes]:
-    """The reply to HGETALL: a map in RESP3, a list of pairs in RESP2."""
+    """Return the reply to HGETALL as a dict: it is a map in RESP3, a flat list in RESP2."""
     if isinstance(reply, dict):
         return reply
     assert isinstance(reply, list)

@@ -1,12 +1,43 @@
-"""The one way to wait: blocked on the server, in the order of arrival, with the decision behind it.
+"""Waiting for a shared object: blocked on the server, in the order of arrival.
 
-A round is one write of three commands: a script that enters the thread among those who wait, a pop
-that blocks until there is a token, and a script that decides, which runs as soon as the pop
-returns. Tokens are hints and carry nothing: one that is lost costs time, never data. A pop blocks
-for :data:`SLICE` seconds at most, so that a connection that died unnoticed is found out. A server
-looks at its clock ten times a second, or when it hears something: at the end of a wait it is sent
-an empty command, which makes timeouts exact. A thread waits on the connection that it has anyway:
-as many connections as threads, however many wait.
+A wait is made of rounds. Each is one write of three commands on the thread's own connection:
+
+enqueue  a script that makes this thread a waiter of the object
+block    a pop from the list of wake-up tokens, which blocks until there is one
+claim    a script that takes what was waited for, or finds that it is not to be had
+
+Two more scripts belong to it:
+
+cancel   undoes enqueue, and a claim of which no reply was received; sent when a wait ends otherwise
+reap     removes what dead processes left; run by the janitors of those who wait (see
+         :mod:`multihost.wire.session.janitor`)
+
+*Why tokens.* A blocking pop is what a server lets clients queue for, in order. Whoever releases the
+object changes its state and pushes a token; a token itself carries nothing. One that was popped by
+a client that died, or that expired, costs time: a reap compares the object's state with the list
+and pushes another. Had the token been the data, that would be lost with the client.
+
+*Why the claim is behind the pop.* The server executes it the moment the pop returns, without a
+round trip in which the object is reserved for a client that has not heard of it. And it decides:
+a token may be stale, or one of several; a claim that gets nothing begins another round. That
+enqueues again, which has no effect on a thread that is still a waiter.
+
+What happens if, meanwhile,
+
+- the thread is interrupted, or the object deleted: its connection is closed, and with it the server
+  forgets the pop and what is behind it. Then the thread cancels. The request has a larger number
+  than all before it, so what is still under way of those is refused when it arrives;
+- the connection breaks: the thread connects again and sends the claim once more under its number:
+  if it was executed its reply is returned again. If it got nothing, another round begins;
+- the server is lost: the wait fails, and the janitor sends the cancel as soon as it can;
+- the process is killed: the server closes its connections. It is a waiter until a reap finds its
+  session dead; what was handed off to it goes to the next one;
+- the process is suspended and declared dead: its first heartbeat afterwards finds that the session
+  expired and breaks the connections of the blocked threads, which begin another round.
+
+A pop blocks for :data:`MAX_BLOCK` seconds at most: so a connection that died unnoticed is found. A
+server checks its clock ten times a second, or when it receives something: at the end of a wait it
+is sent an empty command, which makes time-outs exact.
 """
 
 from __future__ import annotations
@@ -16,69 +47,81 @@ import time
 from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError
-from multihost.wire.link import ConnectionBroken, Link, PinnedConnection, Reply, ReplyTimeout, pack
+from multihost.wire.link import (
+    ConnectionBroken,
+    Link,
+    PinnedConnection,
+    Reply,
+    ReplyTimeout,
+    pack,
+    pack_args,
+)
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.janitor import WatchedObject
 
 __all__ = [
-    "WAKE_GRACE",
     "BLOCK_GRACE",
     "FIRST_BLOCK",
     "MAX_BLOCK",
+    "WAKE_GRACE",
     "BlockingPop",
     "Call",
-    "run_or_undo",
-    "short_block",
     "broadcast_pop",
+    "run_or_undo",
     "run_to_completion",
+    "short_block",
+    "start_watching",
     "token_pop",
     "wait",
-    "start_watching",
 ]
 
-MAX_BLOCK = 20.0
-FIRST_BLOCK = 2.0  # a first slice in which an error of the opening would not be heard of
-BLOCK_GRACE = 2.0  # seconds that a server may be late with the end of a slice
-WAKE_GRACE = 0.5  # and with the end of a wait, of which it is told
-CLOCK_TICK = 0.004  # by less than that it is early: it counts in milliseconds, and so do we
+MAX_BLOCK = 20.0  # seconds that one pop blocks at most
+FIRST_BLOCK = 2.0  # the same for a wait that is expected to be short, see _Wait._limits
+BLOCK_GRACE = 2.0  # seconds that a server may be late with the end of a pop
+WAKE_GRACE = 0.5  # the same if it is sent an empty command then
+CLOCK_TICK = 0.004  # seconds that it may be early: it counts in milliseconds, and so do we
 
 
-Call = tuple[Script, Sequence[bytes]]  # a script and its arguments
+Call = tuple[Script, Sequence[bytes]]
+"""A script and its arguments."""
+
 ResultCallback = Callable[[Reply], None]
 
 
 class BlockingPop:
-    """What a thread is blocked in."""
+    """A command that blocks until there is a wake-up token."""
+
+    __slots__ = ("_head",)
 
     def __init__(self, name: bytes, *lists: bytes) -> None:
-        self._command = name, *lists
-        self._usual = {MAX_BLOCK: self._packed(MAX_BLOCK), FIRST_BLOCK: self._packed(FIRST_BLOCK)}
-
-    def _packed(self, seconds: float) -> bytes:
-        return pack((*self._command, b"%.3f" % seconds))
+        self._head = b"*%d\r\n%b" % (len(lists) + 2, pack_args((name, *lists)))
 
     def request(self, seconds: float) -> bytes:
-        return self._usual.get(seconds) or self._packed(seconds)
-
-
-def short_block(left: float) -> tuple[float, float, float]:
-    """For a wait that ends in less than a slice: how long the server blocks, after which time it is
-    nudged, and how long it may take then.
-    """
-    block = max(int(left * 1000 - 1) / 1000, 0.002)  # Redis 6.2 takes 0.001 for 0, and for ever
-    return block, max(left, block + 0.001), WAKE_GRACE
+        """Return the packed command that blocks for so long."""
+        timeout = b"%.3f" % seconds
+        return b"%b$%d\r\n%b\r\n" % (self._head, len(timeout), timeout)
 
 
 def token_pop(tokens: bytes) -> BlockingPop:
-    """The usual way to block: until there is a token."""
+    """Return the pop for tokens that wake one waiter each."""
     return BlockingPop(b"BLPOP", tokens)
 
 
 def broadcast_pop(tokens: bytes) -> BlockingPop:
-    """To block until there is a token for all: each pushes it back for the next one."""
+    """Return the pop for a token that wakes all waiters: each pushes it back for the next one."""
     return BlockingPop(b"BRPOPLPUSH", tokens, tokens)
+
+
+def short_block(left: float) -> tuple[float, float, float]:
+    """Return how to block for ``left`` seconds, less than :data:`MAX_BLOCK`: how long the server
+    blocks, after which time it is sent an empty command, and how long the reply may take then.
+    """
+    # The server's clock has run out when it receives the empty command. At least two milliseconds:
+    # Redis 6.2 rounds 0.001 to 0, which means forever.
+    block = max(int(left * 1000 - 1) / 1000, 0.002)
+    return block, max(left, block + 0.001), WAKE_GRACE
 
 
 def wait(
@@ -91,39 +134,38 @@ def wait(
     reap: Script | None = None,
     on_result: ResultCallback | None = None,
 ) -> Reply:
-    """Wait until ``closing`` answers something, and return that; None when time is up.
+    """Wait until ``claim`` returns something, and return that; None when time is up.
 
-    ``leave`` is what undoes ``opening`` if the wait ends in another way: its time is up, the object
-    is gone, the server is lost, or the thread is interrupted. It is told the last request of the
-    caller before this wait. ``look`` finds dead holders; the process must have entered its session
-    then. ``note`` is called with the answer as long as an interruption would undo it.
+    ``cancel`` is called with the number of the last request before this wait. ``reap`` finds dead
+    holders; the process must be registered (:meth:`Session.ensure_registered`) in order to be found
+    itself. ``on_result`` is called with the reply while an interruption still cancels it. 1 round
+    trip, and the wait.
     """
-    turn = _Wait(handle, seconds, enqueue, pop, claim)
+    waiting = _Wait(handle, seconds, enqueue, pop, claim)
     watched = None if reap is None else start_watching(handle, reap)
     try:
-        reply = turn.run()
+        reply = waiting.run()
         if reply is None:
-            turn.end(cancel)
+            waiting.end(cancel)
         elif on_result is not None:
             on_result(reply)
     except BaseException:
-        turn.link.disconnect(
-            turn.connection
-        )  # with the connection the server forgets what it blocks
-        turn.end(cancel)
+        waiting.link.disconnect(waiting.connection)  # ends the pop, and the claim behind it
+        waiting.end(cancel)
         raise
     finally:
         if watched is not None:
             watched.waiters.discard(threading.get_ident())
     if reply is not None:
-        turn.link.checkin(turn.connection)
+        waiting.link.checkin(waiting.connection)
     return reply
 
 
 def start_watching(handle: Handle, reap: Script) -> WatchedObject:
-    """Have the background thread look after what is waited for. Usually it does so already."""
+    """Have the janitor watch the object, until this thread leaves the ``waiters`` of the result."""
     watched, janitor = handle.watched, handle.session.janitor
     if watched is not None and watched.reap is reap and watched.janitor is janitor:
+        # Usually the janitor has it. Without its lock, but in this order, see Janitor._due_now.
         watched.waiters.add(threading.get_ident())
         if watched.listed:
             return watched
@@ -137,101 +179,111 @@ def run_or_undo(
     cancel: Callable[[bytes], Call],
     on_result: ResultCallback | None = None,
 ) -> Reply:
-    """Run a script once; if its outcome stays unknown, because the server was lost or the thread
-    was interrupted, undo it by ``leave``, which is told the last request before this one.
+    """Run a script once. If its outcome stays unknown, because the server was lost or the thread
+    was interrupted, undo it by ``cancel``, which is called with the number of the request before
+    this one.
 
-    ``note`` is called with the answer as long as an interruption would undo it.
+    ``on_result`` is called with the reply while an interruption still undoes it. 1 round trip.
     """
-    caller = handle.link.checkout()
-    before = b"%012d" % caller.sequence
+    connection = handle.link.checkout()
+    before = b"%012d" % connection.sequence
     return _exchange(
-        handle, caller, step, lambda: cancel_request(handle, caller, cancel(before)), on_result
+        handle,
+        connection,
+        step,
+        lambda: _send_cancel(handle, connection, cancel(before)),
+        on_result,
     )
 
 
 def run_to_completion(handle: Handle, step: Call, on_result: ResultCallback | None = None) -> Reply:
-    """Run a script once, also if this thread is interrupted while it waits for the answer.
+    """Run a script once, also if this thread is interrupted while it waits for the reply.
 
-    ``note`` is called with the answer; with None if it is sure to be run, and not known.
+    ``on_result`` is called with the reply; with None if the script will have run, and its reply is
+    unknown. 1 round trip.
     """
-    caller = handle.link.checkout()
-    return _exchange(handle, caller, step, None, on_result)
+    return _exchange(handle, handle.link.checkout(), step, None, on_result)
 
 
 def _exchange(
     handle: Handle,
-    caller: PinnedConnection,
+    connection: PinnedConnection,
     step: Call,
-    instead: Callable[[], None] | None,
-    note: ResultCallback | None,
+    undo: Callable[[], None] | None,
+    on_result: ResultCallback | None,
 ) -> Reply:
-    """Run a script; if its outcome stays unknown do something else, or the same again."""
-    caller.reserved = True
+    """Run a script; if its outcome stays unknown undo it, or send the same request again."""
+    connection.reserved = True  # whatever fails, the next number is for what makes good for it
     script, args = step
-    request, unknown = script.pack_request(handle, caller, args)
+    request, on_noscript = script.pack_request(handle, connection, args)
     try:
-        reply = handle.link.exchange(caller, request, unknown)
-        if note is not None:
-            note(reply)
+        reply = handle.link.exchange(connection, request, on_noscript)
+        if on_result is not None:
+            on_result(reply)
     except ReplyError as error:
-        caller.reserved = False
+        connection.reserved = False
         raise to_exception(error, script.name, handle.keys.ident) from None
     except BaseException:
-        if instead is None:
-            _send_or_defer(handle, caller, request, unknown)
-            if note is not None:
-                note(None)
+        if undo is None:
+            _send_or_defer(handle, connection, request, on_noscript)
+            if on_result is not None:
+                on_result(None)
         else:
-            instead()
+            undo()
         raise
-    caller.reserved = False
+    connection.reserved = False
     return reply
 
 
-def cancel_request(handle: Handle, caller: PinnedConnection, leave: Call) -> None:
-    """Undo what requests of ``caller`` may have done, or may still do when they arrive late.
+def _send_cancel(handle: Handle, connection: PinnedConnection, cancel: Call) -> None:
+    """Undo what earlier requests of a connection did, or would do when they arrive late.
 
-    Its next request has a larger number: what is still under way of earlier ones is refused after
-    it. If the server cannot be reached the background thread does it later.
+    The number of this one is larger: after it the server refuses them. If the server cannot be
+    reached the janitor sends it later.
     """
-    caller.reserved = True
-    script, args = leave
-    request, unknown = script.pack_request(handle, caller, args)
-    _send_or_defer(handle, caller, request, unknown)
+    connection.reserved = True
+    script, args = cancel
+    request, on_noscript = script.pack_request(handle, connection, args)
+    _send_or_defer(handle, connection, request, on_noscript)
 
 
 def _send_or_defer(
-    handle: Handle, caller: PinnedConnection, request: bytes, unknown: Callable[[], bytes] | None
+    handle: Handle,
+    connection: PinnedConnection,
+    request: bytes,
+    on_noscript: Callable[[], bytes] | None,
 ) -> None:
-    """Send a request of a kept caller, now or later."""
+    """Send a request of a reserved connection, now or by the janitor."""
     link = handle.link
-    link.withdraw(caller)
+    link.withdraw(connection)
 
     def settle(reply: Reply) -> None:
-        caller.reserved = False
+        connection.reserved = False
         if type(reply) is ReplyError:
             raise to_exception(reply, "the end of a wait", handle.keys.ident)
 
     def send() -> None:
         try:
-            settle(link.exchange(caller, request, unknown))
+            settle(link.exchange(connection, request, on_noscript))
         except ReplyError as error:
             settle(error)
 
+    # Twice: the first attempt may be the one that finds the connection broken.
     for _ in range(2):
         try:
-            reply = link.try_once(caller, request)
-            if unknown is not None and type(reply) is ReplyError and reply.code == "NOSCRIPT":
-                reply = link.try_once(caller, unknown())
+            reply = link.try_once(connection, request)
+            if on_noscript is not None and type(reply) is ReplyError and reply.code == "NOSCRIPT":
+                reply = link.try_once(connection, on_noscript())
         except ReplyTimeout:
-            break  # who does not wait any more does not wait for a silent server, either
+            break  # the wait is over: it does not go on for a silent server
         except (ConnectionBroken, LinkError):
             continue
         if type(reply) is ReplyError and reply.is_transient:
             break
-        link.checkin(caller)
+        link.checkin(connection)
         settle(reply)
         return
+    # The connection is not checked in: nothing else may get a number before this is sent.
     handle.session.janitor.defer(send)
 
 
@@ -239,127 +291,128 @@ class _Wait:
     """One wait of one thread."""
 
     def __init__(
-        self,
-        handle: Handle,
-        seconds: float | None,
-        opening: Call,
-        pop: BlockingPop,
-        closing: Call,
+        self, handle: Handle, seconds: float | None, enqueue: Call, pop: BlockingPop, claim: Call
     ) -> None:
         self.handle = handle
         self.link: Link = handle.link
-        self._quiet = handle.contended and self.link.supports_reply_off()
         self.connection: PinnedConnection = self.link.checkout()
         self._before = b"%012d" % self.connection.sequence
         self._deadline = None if seconds is None else time.monotonic() + seconds
-        self._opening, self._pop, self._closing = opening, pop, closing
-        self._passing_until = 0.0
-        # The last request to decide, while it is not known whether it was executed.
+        self._enqueue, self._pop, self._claim = enqueue, pop, claim
+        self._is_short = handle.contended  # expected to be, for the first round
+        self._retry_until = 0.0  # while the server is unavailable
+        # The last claim and what to send if the server does not know its script, from before it is
+        # sent until its reply is received: it may have been executed.
         self._pending_claim: tuple[bytes, Callable[[], bytes]] | None = None
 
     def _left(self) -> float:
         return MAX_BLOCK if self._deadline is None else self._deadline - time.monotonic()
 
     def run(self) -> Reply:
+        """Return the reply of the claim that got something; None when time is up."""
         while (left := self._left()) > 0:
             try:
-                reply = self._round(left) if self._pending_claim is None else self._ask_again()
+                reply = self._round(left) if self._pending_claim is None else self._claim_again()
                 if type(reply) is ReplyError and reply.code == "NOSCRIPT":
-                    self._load()
+                    self._load_scripts()
                     continue
             except ConnectionBroken as error:
                 if isinstance(error, ReplyTimeout) and self._left() <= 0:
                     break
-                patience = self.link.reconnect_timeout
+                timeout = self.link.reconnect_timeout
                 if self._deadline is not None:
-                    patience = min(patience, max(self._left(), 0.0))
-                self.link.reconnect(self.connection, error, patience)
+                    timeout = min(timeout, max(self._left(), 0.0))
+                self.link.reconnect(self.connection, error, timeout)
                 continue
             if type(reply) is ReplyError:
-                self._failed(reply)
+                self._back_off_or_raise(reply)
             elif reply is not None:
                 return reply
             else:
-                self._passing_until = 0.0
-                if (
-                    left := self._left()
-                ) < CLOCK_TICK:  # another round could be refused by a full server
+                self._retry_until = 0.0
+                # The pop ended a little early. A full server could refuse another round, which
+                # would be an error instead of a time-out.
+                if (left := self._left()) < CLOCK_TICK:
                     time.sleep(max(left, 0.0))
                     break
         return None
 
     def _round(self, left: float) -> Reply:
-        block: float = MAX_BLOCK
-        limit: float | None = MAX_BLOCK + BLOCK_GRACE
-        overdue = 0.0
-        known = self.link.ensure_connected(self.connection).loaded_scripts
-        quiet, self._quiet = self._quiet and self._opening[0] in known, False
-        if quiet and left > FIRST_BLOCK:
-            block = FIRST_BLOCK
-            if self.link.timeout >= FIRST_BLOCK + BLOCK_GRACE:
-                limit = None
-        elif left < MAX_BLOCK:
-            block, limit, overdue = short_block(left)
-        first, args = self._opening
-        opening, source = first.pack_request(self.handle, self.connection, args)
-        if first not in known:  # what follows would block, and run, behind a NOSCRIPT as well
-            opening = source()
-        last, args = self._closing
-        self._pending_claim = closing, source = last.pack_request(
+        """Return the reply of the claim, or the error of any of the three commands."""
+        block, limit, grace = self._limits(left)
+        loaded = self.link.ensure_connected(self.connection).loaded_scripts
+        script, args = self._enqueue
+        enqueue, source = script.pack_request(self.handle, self.connection, args)
+        # By their source, if the server may not know them: what is written behind a command that
+        # fails with NOSCRIPT would block, and claim, all the same.
+        if script not in loaded:
+            enqueue = source()
+        script, args = self._claim
+        self._pending_claim = claim, source = script.pack_request(
             self.handle, self.connection, args
         )
-        if last not in known:
-            closing = source()
+        if script not in loaded:
+            claim = source()
         replies = self.link.exchange_blocking(
-            self.connection, opening + self._pop.request(block) + closing, limit, grace=overdue
+            self.connection, enqueue + self._pop.request(block) + claim, limit, grace=grace
         )
-        for reply in (replies[0], replies[-1]):
+        for reply in (replies[0], replies[-1]):  # after an error of the first it is the only one
             if type(reply) is ReplyError:
                 return reply
-        # A full server refuses a pop that pushes. What was decided behind it counts all the same.
-        if replies[2] is None and type(replies[1]) is ReplyError:
-            return replies[1]
-        known.add(first)
-        known.add(last)
+        _, popped, claimed = replies
+        # A full server refuses a pop that pushes. What was claimed behind it counts all the same.
+        if claimed is None and type(popped) is ReplyError:
+            return popped
+        loaded.update((self._enqueue[0], self._claim[0]))
         self._pending_claim = None
-        return replies[2]
+        return claimed
 
-    def _ask_again(self) -> Reply:
-        """Send the request to decide once more, under its number: the server executes what it was
-        sent, also after an error of the opening, or when nobody hears the answer.
+    def _limits(self, left: float) -> tuple[float, float | None, float]:
+        """Return how long the pop blocks, how long the connection waits for it (None: as long as
+        for any reply), and how long after it was sent an empty command then.
+        """
+        is_short, self._is_short = self._is_short, False
+        if is_short and left > FIRST_BLOCK:
+            # To set the time-out of a connection, and back, costs more than a rare second round.
+            usual = self.link.timeout >= FIRST_BLOCK + BLOCK_GRACE
+            return FIRST_BLOCK, None if usual else MAX_BLOCK + BLOCK_GRACE, 0.0
+        if left < MAX_BLOCK:
+            return short_block(left)
+        return MAX_BLOCK, MAX_BLOCK + BLOCK_GRACE, 0.0
+
+    def _claim_again(self) -> Reply:
+        """Send the pending claim once more, under its number: the server executes what it has
+        received, also after an error of enqueue, or when the connection breaks before the reply.
         """
         assert self._pending_claim is not None
-        request, unknown = self._pending_claim
+        request, on_noscript = self._pending_claim
         reply = self.link.try_once(self.connection, request)
         if type(reply) is ReplyError and reply.code == "NOSCRIPT":
-            reply = self.link.try_once(self.connection, unknown())
+            reply = self.link.try_once(self.connection, on_noscript())
         if type(reply) is not ReplyError or not reply.is_transient:
             self._pending_claim = None
         return reply
 
-    def _load(self) -> None:
-        """Tell the server the scripts that it forgot, on the connection that this thread has."""
-        for script, _ in (self._opening, self._closing):
+    def _load_scripts(self) -> None:
+        """Load the scripts into a server that forgot them, over the same connection."""
+        for script, _ in (self._enqueue, self._claim):
             reply = self.link.try_once(self.connection, pack((b"SCRIPT", b"LOAD", script.source)))
             if type(reply) is ReplyError:
-                self._failed(reply)
+                self._back_off_or_raise(reply)
 
-    def _failed(self, error: ReplyError) -> None:
-        """Return if another round may do better."""
-        if error.is_transient and time.monotonic() < (self._passing_until or self._be_patient()):
-            self.link.back_off()
-        elif error.is_transient:
+    def _back_off_or_raise(self, error: ReplyError) -> None:
+        """Return, after a pause, if another round may succeed."""
+        if not error.is_transient:
+            raise to_exception(error, self._claim[0].name, self.handle.keys.ident) from None
+        now = time.monotonic()
+        self._retry_until = self._retry_until or now + self.link.reconnect_timeout
+        if now >= self._retry_until:
             raise LinkError(f"the server at {self.link.address} does not answer commands: {error}")
-        else:
-            raise to_exception(error, self._closing[0].name, self.handle.keys.ident) from None
+        self.link.back_off()
 
-    def end(self, leave: Callable[[bytes], Call] | None) -> None:
-        """Give the caller back, after it has left."""
-        if leave is None:
+    def end(self, cancel: Callable[[bytes], Call] | None) -> None:
+        """Give the connection back, after the thread is no waiter any more."""
+        if cancel is None:
             self.link.checkin(self.connection)
         else:
-            cancel_request(self.handle, self.connection, leave(self._before))
-
-    def _be_patient(self) -> float:
-        self._passing_until = time.monotonic() + self.link.reconnect_timeout
-        return self._passing_until
+            _send_cancel(self.handle, self.connection, cancel(self._before))

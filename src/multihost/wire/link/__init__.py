@@ -1,14 +1,15 @@
-"""Connections to one server. What others use of it:"""
+"""Connections to one server."""
 
-from multihost.wire.link.channel import ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
 from multihost.wire.link.link import REPLY_SKIP, Link
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.redispy import from_client
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
-from multihost.wire.link.transaction import transaction, watch_and_execute
+from multihost.wire.link.watch import watch_and_execute
 
 __all__ = [
     "REPLY_SKIP",
+    "Channel",
     "ConnectionBroken",
     "PinnedConnection",
     "Command",
@@ -19,6 +20,5 @@ __all__ = [
     "pack",
     "pack_all",
     "pack_args",
-    "transaction",
     "watch_and_execute",
 ]

@@ -1,4 +1,4 @@
-"""What a connection can do, and how it fails."""
+"""The interface of an open channel to a server, and how it fails."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from typing import Any, Protocol
 
 from multihost.wire.replies import ReplyError
 
-__all__ = ["EMPTY_COMMAND", "ConnectionBroken", "Channel", "ReplyTimeout", "Reply", "is_rejected"]
+__all__ = ["EMPTY_COMMAND", "Channel", "ConnectionBroken", "Reply", "ReplyTimeout", "is_rejected"]
 
 Reply = Any
 
-EMPTY_COMMAND = (
-    b"\r\n"  # an empty command, which has no reply: the server wakes up, and looks at its clock
-)
+EMPTY_COMMAND = b"\r\n"  # has no reply, but the server wakes up and checks its timeouts
 
 
 class ConnectionBroken(Exception):
-    """The connection is of no more use."""
+    """The channel cannot be used any more."""
 
 
 class ReplyTimeout(ConnectionBroken):
-    """No answer came in time."""
+    """No reply came in time."""
 
 
 class Channel(Protocol):
-    """One connection. After any exception but ReplyError it must be closed."""
+    """One open channel. After any exception but ReplyError it must be closed."""
 
     loaded_scripts: set[object]
-    """Scripts that the server is known to know."""
+    """Scripts that the server at the other end is sure to know."""
 
-    def exchange(self, request: bytes) -> Reply: ...
+    def exchange(self, request: bytes) -> Reply:
+        """Send a packed command; return its reply, or the last one of those that have a reply."""
 
-    def exchange_many(self, requests: bytes, count: int) -> list[Reply]: ...
+    def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
+        """Send ``count`` packed commands; return their replies, errors among them."""
 
     def block(
         self,
@@ -41,26 +41,29 @@ class Channel(Protocol):
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Reply]:
-        """Send ``count`` commands of which one blocks, not the first; wait for it ``seconds``,
-        None: the usual time. Then nudge the server, which looks at its clock ten times a second,
-        and wait ``overdue`` seconds more. After an error or a zero of the first only that is
-        returned. If ``quiet`` there is no reply to the first one.
+        """Send ``count`` commands of which one blocks, not the first; wait for it ``seconds``, or
+        the usual timeout if None. Then send an empty command, for the server checks only ten times
+        a second whether a blocked client has waited long enough, and wait ``grace`` seconds more.
+
+        After an error or a zero of the first command only that is returned. With
+        ``skip_first_reply`` the first has no reply, and None stands for it.
         """
 
     def fileno(self) -> int:
-        """What to poll for the end of the connection; -1 if there is nothing."""
+        """Return what to poll for the end of the channel; -1 if there is nothing."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close this end. In a forked child the parent's end stays open."""
 
     def interrupt(self) -> None:
-        """Wake a thread that waits for a reply, with :class:`Broken`; it closes the connection."""
+        """Wake a thread that waits for a reply, with ConnectionBroken; that closes the channel."""
 
     def shutdown(self) -> None:
-        """Close, and wake a thread that waits for a reply. Not for a forked child: it would cut the
-        parent off.
+        """Close, and wake a thread that waits for a reply. Not for a forked child: it would close
+        the parent's channel.
         """
 
 
 def is_rejected(first: Reply) -> bool:
-    """Whether the first of several commands says that the others make no sense."""
+    """Return True if, by the reply to the first of several commands, no others will come."""
     return first == 0 or type(first) is ReplyError

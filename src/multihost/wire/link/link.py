@@ -1,10 +1,10 @@
 """Connections to one server, and the only place that retries.
 
 A thread has one connection of its own, pinned, opened at its first call and closed when the thread
-ends. A broken connection is opened again and the command sent again, until ``patience`` seconds
-have passed. That is exact because every command sent here may be repeated: reads by nature, scripts
+ends. A broken connection is opened again and the request sent again, until ``reconnect_timeout``
+has passed. That is exact because every request sent here may be repeated: reads by nature, scripts
 that write because they carry a request number (see ``lua/lib/reply_cache.lua``), which the
-:class:`PinnedConnection` hands out.
+:class:`PinnedConnection` counts.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError, LinkLost, ManagerClosed
 from multihost.wire.address import Address, Credentials, unreachable
+from multihost.wire.keys import REPLY_CACHE_SECONDS
 from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
 from multihost.wire.link.connect import connector_for
-from multihost.wire.link.fitness import check_server
 from multihost.wire.link.pinned import PinnedConnection, PinnedConnections
 from multihost.wire.link.resp import Command, pack, pack_all
 from multihost.wire.replies import ReplyError, command_error
 
 __all__ = ["REPLY_SKIP", "Link"]
 
-REPLY_CACHE_SECONDS = 60.0  # how long the server knows a request, see lua/lib/reply_cache.lua
 BACKOFF = (0.005, 0.25)  # first and longest pause between attempts to connect, in seconds
-
 
 REPLY_SKIP = pack((b"CLIENT", b"REPLY", b"SKIP"))
 
@@ -37,8 +35,8 @@ REPLY_SKIP = pack((b"CLIENT", b"REPLY", b"SKIP"))
 class Link(PinnedConnections):
     """All connections of this process to one server.
 
-    ``timeout`` is how long one answer may take, ``patience`` how long a lost server is looked for,
-    in seconds.
+    ``timeout`` is how long one reply may take, ``reconnect_timeout`` how long a server that cannot
+    be reached is tried again, in seconds.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class Link(PinnedConnections):
         _links.add(self)
 
     def _reset(self) -> None:
-        """The state that a forked child must not share with its parent."""
+        """Create the state that a forked child must not share with its parent."""
         super()._reset()
         self._closing = threading.Event()
         self._last_break = -REPLY_CACHE_SECONDS
@@ -67,21 +65,23 @@ class Link(PinnedConnections):
         self._reply_off: bool | None = None
         self._blocked: set[PinnedConnection] = set()
 
-    # calls
+    # commands
 
     def execute_raw(self, *command: bytes) -> Reply:
-        """Send a command that may be repeated; return its reply or raise :class:`ReplyError`."""
+        """Send an idempotent command; return its reply or raise :class:`ReplyError`."""
         return self.exchange(self.checkout(), pack(command))
 
     def execute(self, *command: bytes) -> Reply:
-        """The same, but an error reply becomes the exception that users see."""
+        """Send an idempotent command; an error reply becomes the exception that users see."""
         try:
             return self.exchange(self.checkout(), pack(command))
         except ReplyError as error:
             raise command_error(error, command) from None
 
     def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
-        """Send commands that may be repeated in one write; return their replies."""
+        """Send idempotent commands in one write; return their replies. An error reply becomes the
+        exception that users see.
+        """
         replies = self.exchange_many(self.checkout(), pack_all(commands), len(commands))
         for reply, command in zip(replies, commands, strict=True):
             if type(reply) is ReplyError:
@@ -89,8 +89,10 @@ class Link(PinnedConnections):
         return replies
 
     def pipeline_raw(self, commands: Sequence[Command]) -> list[Reply]:
-        """The same, with errors as :class:`ReplyError` among the replies."""
+        """Send idempotent commands in one write; return their replies, errors among them."""
         return self.exchange_many(self.checkout(), pack_all(commands), len(commands))
+
+    # exchanges
 
     def exchange(
         self,
@@ -98,14 +100,15 @@ class Link(PinnedConnections):
         request: bytes,
         on_noscript: Callable[[], bytes] | None = None,
     ) -> Reply:
-        """Send one packed command that may be repeated; return its reply or raise ReplyError.
+        """Send one packed request that may be repeated; return its reply or raise ReplyError.
 
-        ``unknown`` tells what to send instead if the server does not know the script.
+        ``on_noscript`` returns what to send instead if the server does not know the script. The
+        connection is checked in, and recycled after any other exception.
         """
+        # As _send_many(), written out: every call of a proxy comes through here or exchange_many().
         try:
             reply = (connection.channel or self._connect(connection)).exchange(request)
         except ConnectionBroken as error:
-            self._last_break = time.monotonic()
             (reply,) = self._reconnect_and_resend(connection, request, 1, error)
         except BaseException:
             self.recycle(connection)
@@ -123,23 +126,38 @@ class Link(PinnedConnections):
     def exchange_many(
         self, connection: PinnedConnection, requests: bytes, count: int
     ) -> list[Reply]:
-        """Send packed commands that may be repeated; return their replies, errors among them."""
-        try:
-            replies = (connection.channel or self._connect(connection)).exchange_many(
-                requests, count
-            )
+        """Send packed requests that may be repeated; return their replies, errors among them.
+
+        The connection is checked in, and recycled after an exception.
+        """
+        try:  # as _send_many(), written out for the same reason
+            channel = connection.channel or self._connect(connection)
+            replies = channel.exchange_many(requests, count)
         except ConnectionBroken as error:
-            self._last_break = time.monotonic()
             replies = self._reconnect_and_resend(connection, requests, count, error)
         except BaseException:
             self.recycle(connection)
             raise
         if ReplyError in map(type, replies):
-            passing = next((r for r in replies if type(r) is ReplyError and r.is_transient), None)
-            if passing is not None:
-                replies = self._retry_while_unavailable(connection, requests, count, passing)
+            transient = next((r for r in replies if type(r) is ReplyError and r.is_transient), None)
+            if transient is not None:
+                replies = self._retry_while_unavailable(connection, requests, count, transient)
         self._threads.free.append(connection)
         return replies
+
+    def _send_many(self, connection: PinnedConnection, requests: bytes, count: int) -> list[Reply]:
+        """Send packed requests that may be repeated; do not check the connection in."""
+        try:
+            channel = connection.channel or self._connect(connection)
+            return channel.exchange_many(requests, count)
+        except ConnectionBroken as error:
+            return self._reconnect_and_resend(connection, requests, count, error)
+        except BaseException:
+            self.recycle(connection)
+            raise
+
+    # exchanges of a waiter, who handles a break: they raise ConnectionBroken with the channel
+    # closed, and do not check the connection in
 
     def exchange_blocking(
         self,
@@ -150,16 +168,14 @@ class Link(PinnedConnections):
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Reply]:
-        """Send ``count`` commands in one write, of which one blocks, not the first; wait
-        ``seconds`` for that, None: as long as for any other, then nudge the server and wait
-        ``overdue`` seconds more. If ``quiet``, which :meth:`may_be_quiet` must allow, the first is
-        not answered: that saves whoever has to wait from being woken for it.
+        """Send ``count`` requests in one write, of which one blocks, not the first; return their
+        replies, errors among them. See :meth:`Channel.block` for how long it waits.
 
-        Returns the replies, errors among them; after an error or a zero of the first the others are
-        not waited for. Breaks are for the one who waits: raises :class:`Broken`, and the connection
-        is closed. The caller is not given back.
+        After an error or a zero of the first request the replies to the others do not come. With
+        ``skip_first_reply``, for which :meth:`supports_reply_off` must be true, the first has no
+        reply: that saves the blocked thread from being woken for it.
         """
-        channel = self.ensure_connected(connection)
+        channel = connection.channel or self._connect(connection)
         self._blocked.add(connection)
         try:
             replies = channel.block(
@@ -170,9 +186,7 @@ class Link(PinnedConnections):
                 grace,
             )
         except ConnectionBroken as error:
-            self.disconnect(connection)
-            if not isinstance(error, ReplyTimeout):
-                self._last_break = time.monotonic()
+            self._disconnect_blocked(connection, error)
             raise
         finally:
             self._blocked.discard(connection)
@@ -181,30 +195,45 @@ class Link(PinnedConnections):
         return replies
 
     def send_and_pop(self, connection: PinnedConnection, request: bytes) -> Reply:
-        """Send commands in one write, of which the last blocks and no other is answered. Breaks are
-        for the one who waits, as in :meth:`blocked`.
+        """Send requests in one write, of which the last blocks and no other has a reply; return
+        that.
         """
         channel = connection.channel or self._connect(connection)
         self._blocked.add(connection)
         try:
             return channel.exchange(request)
         except ConnectionBroken as error:
-            self.disconnect(connection)
-            if not isinstance(error, ReplyTimeout):
-                self._last_break = time.monotonic()
+            self._disconnect_blocked(connection, error)
             raise
         finally:
             self._blocked.discard(connection)
 
+    def try_once(self, connection: PinnedConnection, request: bytes) -> Reply:
+        """Send one request; return its reply, also an error."""
+        channel = connection.channel or self._connect(connection)
+        try:
+            return channel.exchange(request)
+        except ConnectionBroken:
+            self.disconnect(connection)
+            self.note_break()
+            raise
+
+    def _disconnect_blocked(self, connection: PinnedConnection, error: ConnectionBroken) -> None:
+        self.disconnect(connection)
+        if not isinstance(error, ReplyTimeout):  # that is how most waits end whose time is over
+            self.note_break()
+
     def interrupt_blocked(self) -> None:
-        """Break the connections of all who are blocked: let them look again."""
-        for caller in list(self._blocked):
-            channel = caller.channel
+        """Break the connections of all blocked waiters: they poll again."""
+        for connection in list(self._blocked):
+            channel = connection.channel
             if channel is not None:
                 channel.interrupt()
 
     def supports_reply_off(self) -> bool:
-        """Whether the server lets a client do without a reply. Asks once."""
+        """Return True if the server lets a client do without a reply. 1 round trip, the first
+        time.
+        """
         if self._reply_off is None:
             try:
                 self._reply_off = self.execute_raw(b"CLIENT", b"REPLY", b"ON") == b"OK"
@@ -213,59 +242,43 @@ class Link(PinnedConnections):
         return self._reply_off
 
     def ensure_connected(self, connection: PinnedConnection) -> Channel:
-        """The connection of a caller, which is opened if need be. Raises :class:`Broken`."""
+        """Return the channel of a connection, opened if need be. Raises ConnectionBroken."""
         return connection.channel or self._connect(connection)
 
-    def try_once(self, connection: PinnedConnection, request: bytes) -> Reply:
-        """Send one command in the manner of :meth:`blocked`; returns errors, too."""
-        channel = connection.channel or self._connect(connection)
+    # connecting
+
+    def connect(self) -> None:
+        """Open this thread's connection. Raises :class:`LinkError`."""
+        connection = self.checkout()
         try:
-            return channel.exchange(request)
-        except ConnectionBroken:
-            self.disconnect(connection)
-            self._last_break = time.monotonic()
+            self._connect(connection)
+        except ConnectionBroken as error:
+            self.recycle(connection)
+            raise unreachable(self.address, error) from error
+        except BaseException:
+            self.recycle(connection)
             raise
+        self._threads.free.append(connection)
 
     def reconnect(
         self, connection: PinnedConnection, cause: ConnectionBroken, timeout: float
     ) -> None:
-        """Connect again after a break; look for the server up to ``patience`` seconds."""
+        """Connect again after a break; try for up to ``timeout`` seconds."""
         self._reconnect_and_resend(connection, pack((b"PING",)), 1, cause, timeout, keep=True)
-
-    def back_off(self) -> None:
-        """Let a moment pass before asking a server again that said «not now»."""
-        self._closing.wait(BACKOFF[1] / 5)
-
-    # connections
-
-    def note_break(self) -> None:
-        """A connection broke: an attempt may still be under way."""
-        self._last_break = time.monotonic()
 
     def reconnect_and_resend(
         self, connection: PinnedConnection, request: bytes, cause: ConnectionBroken
     ) -> None:
-        """Connect again after a break, and send something that may be repeated."""
+        """Connect again after a break, and send a request that may be repeated."""
         self._reconnect_and_resend(connection, request, 1, cause)
 
-    def connect(self, probe: bytes) -> None:
-        """Open this thread's connection and see whether the server can be used. Raises
-        :class:`LinkError`.
+    def note_break(self) -> None:
+        """A connection broke: its last request may still be under way."""
+        self._last_break = time.monotonic()
 
-        ``probe`` is a key that must be readable.
-        """
-        caller = self.checkout()
-        try:
-            self._connect(caller)
-        except ConnectionBroken as error:
-            self.recycle(caller)
-            raise unreachable(self.address, error) from error
-        except BaseException:
-            self.recycle(caller)
-            raise
-        self._threads.free.append(caller)
-        if not self.address.is_embedded:
-            check_server(self, probe)
+    def back_off(self) -> None:
+        """Wait a moment before a server that is unavailable gets another request."""
+        self._closing.wait(BACKOFF[1] / 5)
 
     def _connect(self, connection: PinnedConnection) -> Channel:
         if self._closed is not None:
@@ -292,8 +305,13 @@ class Link(PinnedConnections):
         *,
         keep: bool = False,
     ) -> list[Reply]:
-        """Look for the server until patience ends, and send the commands again."""
+        """Try to connect until the timeout, and send the requests again; return their replies.
+
+        Without a ``timeout`` it is that of the link. If it fails the connection is recycled, with
+        ``keep`` only disconnected.
+        """
         begun, given = time.monotonic(), timeout
+        self._last_break = begun
         self.disconnects += 1
         sent = connection.channel is not None
         pause, longest = BACKOFF
@@ -309,16 +327,15 @@ class Link(PinnedConnections):
                     "whether the call took effect is unknown"
                 ) from cause
             while True:
-                if connection.channel is not None:
-                    connection.channel.close()
-                    connection.channel = None
+                self.disconnect(connection)
                 try:
                     channel = self._connect(connection)
                     sent = True
                     return channel.exchange_many(requests, count)
                 except ConnectionBroken as error:
                     cause = error
-                timeout = self.reconnect_timeout if given is None else given  # who leaves has none
+                # Read again in each turn: a process that exits sets it to zero.
+                timeout = self.reconnect_timeout if given is None else given
                 if time.monotonic() + pause > begun + timeout:
                     if sent and timeout:
                         raise LinkLost(
@@ -338,27 +355,19 @@ class Link(PinnedConnections):
     def _retry_while_unavailable(
         self, connection: PinnedConnection, requests: bytes, count: int, error: ReplyError
     ) -> list[Reply]:
-        """Ask again while the server says «not now»."""
+        """Send the requests again while the server reports that it is unavailable."""
         deadline = time.monotonic() + self.reconnect_timeout
         pause, longest = BACKOFF
         while time.monotonic() + pause < deadline:
             self._closing.wait(pause)
             pause = min(2 * pause, longest)
-            try:
-                replies = (connection.channel or self._connect(connection)).exchange_many(
-                    requests, count
-                )
-            except ConnectionBroken as broken:
-                replies = self._reconnect_and_resend(connection, requests, count, broken)
-            except BaseException:
-                self.recycle(connection)
-                raise
+            replies = self._send_many(connection, requests, count)
             if not any(type(reply) is ReplyError and reply.is_transient for reply in replies):
                 return replies
         self._threads.free.append(connection)
         raise LinkError(f"the server at {self.address} does not answer commands: {error}")
 
-    # the end
+    # closing
 
     @property
     def is_closed(self) -> bool:
@@ -371,42 +380,44 @@ class Link(PinnedConnections):
         return ManagerClosed(*self._closed.args)
 
     def close(self) -> None:
-        """Remove what this link left on the server and close every connection. Calls raise from now
+        """Delete the reply keys of this link and close every connection. Calls raise from now
         on.
         """
         if self._closed is not None:
             return
-        # An attempt that was given up may still arrive: it must find its record.
+        # A request that was given up may still arrive: the server must know that it is an old one.
         in_doubt = time.monotonic() - self._last_break < REPLY_CACHE_SECONDS
-        records = [] if in_doubt else list(self._reply_keys)
-        caller = self.checkout()
+        reply_keys = [] if in_doubt else list(self._reply_keys)
+        connection = self.checkout()
         try:
-            if records:
-                channel = caller.channel or self._connect(caller)
-                channel.exchange(pack((b"UNLINK", *records)))
+            if reply_keys:
+                channel = connection.channel or self._connect(connection)
+                channel.exchange(pack((b"UNLINK", *reply_keys)))
         except (ConnectionBroken, LinkError):
             pass  # they expire by themselves within a minute
         finally:
-            self.recycle(caller)
+            self.recycle(connection)
             self.close_now()
 
+    def stop_retrying(self) -> None:
+        """Look for a lost server no longer, in exchanges under way either: the process ends."""
+        self.reconnect_timeout = 0.0
+
     def close_now(self) -> None:
-        """Close every connection without a word to the server."""
+        """Close every connection without sending anything."""
         self._closed = ManagerClosed(
             f"the manager of {self.address} was shut down: its objects cannot be used any more"
         )
         self._closing.set()
-        for caller in list(self._connections):
-            if caller.channel is not None:
-                caller.channel.shutdown()
+        for connection in list(self._connections):
+            if connection.channel is not None:
+                connection.channel.shutdown()
         _links.discard(self)
 
     def _after_fork(self) -> None:
-        """In a forked child: leave the parent's connections alone and begin afresh."""
-        for caller in self._connections:
-            if caller.channel is not None:
-                caller.channel.close()
-                caller.channel = None
+        """In a forked child: close this end of the parent's connections, and start with none."""
+        for connection in self._connections:
+            self.disconnect(connection)
         closed = self._closed
         self._reset()
         self._closed = closed

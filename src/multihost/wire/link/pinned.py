@@ -1,4 +1,11 @@
-"""Connections that are pinned to threads, and the request numbers that go over them."""
+"""Connections that are pinned to threads, and the request numbers that go over them.
+
+A thread takes a connection for each exchange (:meth:`PinnedConnections.checkout`) and gives it back
+(``checkin``). Nearly always that is the same one. A signal handler or a finalizer that interrupts
+an exchange finds the connection checked out and gets another one; so no reply is ever taken for
+that to another request. When a thread ends its connections are closed, and their names and numbers
+go to the next thread that needs one.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +14,57 @@ import threading
 import weakref
 
 from multihost.wire.link.channel import Channel
+from multihost.wire.link.resp import pack_args
 
 __all__ = ["PinnedConnection", "PinnedConnections"]
 
 
-class PinnedConnection:
-    """One conversation with the server: a connection and the request numbers that go over it.
+class _PackedReplyKeys(dict[bytes, bytes]):
+    """Partition -> the reply key of one connection there, packed as an argument of a command.
 
-    One that is ``kept`` is not given to others when an exchange fails: whoever took it goes on with
-    its next number.
+    At most one for each partition; what is the same for all threads is stored with the objects.
     """
 
-    __slots__ = ("channel", "name", "reply_keys", "reserved", "sequence")
+    __slots__ = ("_name", "_reply_keys")
 
-    def __init__(self, name: bytes, records: dict[bytes, None]) -> None:
-        self.name: bytes = name
-        self.sequence: int = 0
-        self.reserved: bool = False
+    def __init__(self, name: bytes, reply_keys: dict[bytes, None]) -> None:
+        self._name = name
+        self._reply_keys = reply_keys
+
+    def __missing__(self, partition: bytes) -> bytes:
+        key = partition + self._name
+        self._reply_keys[key] = None
+        packed = self[partition] = pack_args((key,))
+        return packed
+
+
+class PinnedConnection:
+    """A connection to the server, and the numbers of the requests that went over it.
+
+    The server knows it by its name, also after it was opened again. A ``reserved`` one is not given
+    to another thread when an exchange fails: its next request, which has the next number, belongs
+    to the same operation.
+    """
+
+    __slots__ = ("channel", "name", "packed_reply_keys", "reply_keys", "reserved", "sequence")
+
+    def __init__(self, name: bytes, reply_keys: dict[bytes, None]) -> None:
+        self.name = name
+        self.sequence = 0
+        self.reserved = False
         self.channel: Channel | None = None
-        self.reply_keys: dict[bytes, None] = records
+        self.reply_keys = reply_keys  # those of all connections of the process
+        self.packed_reply_keys = _PackedReplyKeys(name, reply_keys)
 
-    def reply_key(self, prefix: bytes) -> bytes:
-        """The key under which a partition keeps this caller's last request and its answer."""
-        key = prefix + self.name
+    def reply_key(self, partition: bytes) -> bytes:
+        """Return the key of the last request of this connection in a partition, and its reply."""
+        key = partition + self.name
         self.reply_keys[key] = None
         return key
 
 
 class _ThreadConnections(list[PinnedConnection]):
-    """The free callers of one thread. Dies with the thread, and retires them."""
+    """The free connections of one thread. It is deleted with the thread, and recycles them."""
 
     __slots__ = ("_link",)
 
@@ -44,15 +73,15 @@ class _ThreadConnections(list[PinnedConnection]):
 
     def __del__(self) -> None:
         link = self._link()
-        for caller in self:
+        for connection in self:
             if link is not None:
-                link.recycle(caller)
-            elif caller.channel is not None:
-                caller.channel.close()
+                link.recycle(connection)
+            elif connection.channel is not None:
+                connection.channel.close()
 
 
 class _PerThread(threading.local):
-    """The stack of each thread."""
+    """The free connections of each thread, a stack."""
 
     def __init__(self, link: PinnedConnections) -> None:
         self.free = _ThreadConnections(link)
@@ -62,7 +91,7 @@ class PinnedConnections:
     """The connections of this process to one server: one for each thread that calls."""
 
     def _reset(self) -> None:
-        """The state that a forked child must not share with its parent."""
+        """Create the state that a forked child must not share with its parent."""
         self._name = os.urandom(9).hex().encode()
         self._lock = threading.RLock()  # a signal handler may make a call, too
         self._connections: list[PinnedConnection] = []
@@ -71,69 +100,67 @@ class PinnedConnections:
         self._threads = _PerThread(self)
 
     def checkout(self) -> PinnedConnection:
-        """A caller for one exchange, which gives it back.
-
-        Whoever interrupts an exchange (a signal handler, a finalizer) finds it gone and gets
-        another.
-        """
+        """Return a connection for one exchange, which checks it in."""
         try:
             return self._threads.free.pop()
         except IndexError:
             return self._new_connection()
 
-    def requests_sent(self) -> int:
-        """A number that grows with every write of this thread, but for one under way."""
-        return sum(caller.sequence for caller in self._threads.free)
-
     def checkin(self, connection: PinnedConnection) -> None:
-        """After :meth:`blocked`: the caller is free for other exchanges of this thread."""
+        """Make a connection free for other exchanges of this thread."""
         self._threads.free.append(connection)
 
     def withdraw(self, connection: PinnedConnection) -> None:
-        """Take a caller again that an exchange may have given back just now."""
-        stack = self._threads.free
-        if connection in stack:
-            stack.remove(connection)
+        """Take a connection out of those that are free, where an interrupted exchange may or may
+        not have put it.
+        """
+        free = self._threads.free
+        if connection in free:
+            free.remove(connection)
+
+    def peek(self) -> PinnedConnection:
+        """Return the connection that this thread's next exchange will use."""
+        free = self._threads.free
+        if not free:
+            free.append(self._new_connection())
+        return free[-1]
+
+    def current_channel(self) -> Channel | None:
+        """Return the channel that this thread's next exchange will use, None if it is not open."""
+        free = self._threads.free
+        return free[-1].channel if free else None
+
+    def requests_sent(self) -> int:
+        """Return a number that grows with each request of this thread for a script that writes, but
+        for one under way.
+        """
+        return sum(connection.sequence for connection in self._threads.free)
 
     @staticmethod
     def disconnect(connection: PinnedConnection) -> None:
-        """Close the connection of a caller, and keep the caller."""
+        """Close the channel of a connection; the next exchange opens another one."""
         channel, connection.channel = connection.channel, None
         if channel is not None:
             channel.close()
 
-    def peek(self) -> PinnedConnection:
-        """The caller that this thread's next call will take."""
-        stack = self._threads.free
-        if not stack:
-            stack.append(self._new_connection())
-        return stack[-1]
-
-    def current_channel(self) -> Channel | None:
-        """The connection that this thread's next call will use, None if it is not open."""
-        stack = self._threads.free
-        return stack[-1].channel if stack else None
-
     def disconnect_current(self) -> None:
-        """Close the connection that this thread's next call would use."""
-        stack = self._threads.free
-        if stack:
-            self.disconnect(stack[-1])
+        """Close the channel that this thread's next exchange would use."""
+        free = self._threads.free
+        if free:
+            self.disconnect(free[-1])
+
+    def recycle(self, connection: PinnedConnection) -> None:
+        """Close the channel of a connection, and let the next thread have its name and number."""
+        self.disconnect(connection)
+        # One that was inherited by a fork has the name of the parent's: it is not used again.
+        if connection.reply_keys is self._reply_keys and not connection.reserved:
+            self._idle.append(connection)
 
     def _new_connection(self) -> PinnedConnection:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-            caller = PinnedConnection(
-                b"r:%b.%d" % (self._name, len(self._connections)), self._reply_keys
-            )
-            self._connections.append(caller)
-            return caller
-
-    def recycle(self, connection: PinnedConnection) -> None:
-        """Close the connection of a caller and keep its name and number for the next one."""
-        self.disconnect(connection)
-        if (
-            connection.reply_keys is self._reply_keys and not connection.reserved
-        ):  # otherwise it was inherited: the name is the parent's
-            self._idle.append(connection)
+            name = b"r:%b.%d" % (self._name, len(self._connections))
+            connection = PinnedConnection(name, self._reply_keys)
+            self._connections.append(connection)
+            return connection

@@ -1,4 +1,4 @@
-"""Commands as RESP."""
+"""Commands as RESP, the protocol of Redis: each argument with its length in front."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Command", "pack", "pack_all", "pack_args"]
 
 Command = Sequence[bytes]
 
-INLINE_ARGS = 8
+INLINE_ARGS = 8  # up to here a plain loop is faster than two slice assignments
 
 
 class _Lengths(dict[int, bytes]):
@@ -20,7 +20,7 @@ _length = _Lengths({size: b"$%d" % size for size in range(1024)}).__getitem__
 
 
 def pack_args(args: Sequence[bytes]) -> bytes:
-    """Arguments as RESP, for 20 000 of them in a quarter of the time that hiredis takes."""
+    """Return arguments as RESP. For 20 000 of them it takes a quarter of hiredis's time."""
     if len(args) < INLINE_ARGS:
         few: list[bytes] = []
         for arg in args:
@@ -34,10 +34,10 @@ def pack_args(args: Sequence[bytes]) -> bytes:
 
 
 def pack(command: Command) -> bytes:
-    """A command as RESP."""
+    """Return a command as RESP."""
     return b"*%d\r\n%b" % (len(command), pack_args(command))
 
 
 def pack_all(commands: Sequence[Command]) -> bytes:
-    """Several commands, one behind the other."""
+    """Return several commands as RESP, one behind the other."""
     return b"".join(map(pack, commands))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from multihost.wire.link import transaction
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import exists
-from multihost.wire.script import Script
+from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
 _create = Script("array/create")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from multihost.wire.link import transaction
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import has_proxies, retain, without_flag
 from multihost.wire.replies import MustRetain, pairs
-from multihost.wire.script import Script
+from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
 _create = Script("dict/create")

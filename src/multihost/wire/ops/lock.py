@@ -9,6 +9,7 @@ list on which they are blocked.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable
 
 from multihost.errors import LinkError, MultihostError
@@ -19,7 +20,7 @@ from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.wait import BlockingPop, token_pop, wait
+from multihost.wire.wait import token_pop, wait
 
 __all__ = [
     "LockHold",
@@ -136,7 +137,7 @@ def _acquire_contended(
         handle,
         seconds,
         (_enqueue, args),
-        _token_pop(handle),
+        token_pop(handle.keys.tokens),
         (_claim, args),
         lambda _: (_cancel, args),
         _reap,
@@ -146,20 +147,17 @@ def _acquire_contended(
     return claimed
 
 
-def _token_pop(handle: Handle) -> BlockingPop:
-    if handle.pop is None:
-        handle.pop = token_pop(handle.keys.tokens)
-    return handle.pop  # type: ignore[no-any-return]
-
-
 def _acquire_commands(handle: Handle, id_: bytes) -> bytes:
     """Two commands: take a lock that is free, and draw a fencing token."""
-    parts = handle.parts
-    if not parts:
-        data = handle.keys.data
-        head = b"*4\r\n" + pack_args((b"HSETNX", data, b"h"))
-        parts = handle.parts = head, pack((b"HINCRBY", data, b"f", b"1"))
-    return b"%b$%d\r\n%b\r\n%b" % (parts[0], len(id_), id_, parts[1])
+    head, tail = _packed_parts(handle.keys.data)
+    return b"%b$%d\r\n%b\r\n%b" % (head, len(id_), id_, tail)
+
+
+@functools.lru_cache(maxsize=1024)
+def _packed_parts(data: bytes) -> tuple[bytes, bytes]:
+    """Return what is before and behind the id in :func:`_acquire_commands`."""
+    head = b"*4\r\n" + pack_args((b"HSETNX", data, b"h"))
+    return head, pack((b"HINCRBY", data, b"f", b"1"))
 
 
 def _rollback(handle: Handle, id_: bytes, taken: object, fence: object) -> Exception:

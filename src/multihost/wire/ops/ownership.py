@@ -12,9 +12,8 @@ import contextlib
 from collections.abc import Sequence
 
 from multihost.errors import ObjectGone
-from multihost.wire.link import transaction
 from multihost.wire.replies import pairs
-from multihost.wire.script import Script
+from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, Session
 from multihost.wire.values.codec import Codec
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from multihost.wire.identity import name_of
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.ops.queue import admin
@@ -31,7 +32,7 @@ __all__ = [
     "TRAILER_SIZE",
     "SETTINGS",
     "TaskOutcome",
-    "PoolState",
+    "PoolStatistics",
     "TaskTrailer",
     "Worker",
     "reap_worker",
@@ -39,7 +40,7 @@ __all__ = [
     "next_task",
     "get_or_set_settings",
     "return_task",
-    "state",
+    "statistics",
     "wait_for_task",
     "watch",
 ]
@@ -91,11 +92,18 @@ class Worker(NamedTuple):
     running: int
 
 
-class PoolState(NamedTuple):
-    """What the server has of a pool."""
+class PoolStatistics(NamedTuple):
+    """What the server has of a pool.
 
+    ``waiting`` counts tasks that no worker has received yet, ``running`` those in flight to one.
+    ``workers`` are the processes that run tasks, each with ``host``, ``pid`` and ``running``: 0 or
+    1.
+    """
+
+    name: str | None
     waiting: int
-    workers: list[Worker]
+    running: int
+    workers: tuple[Worker, ...]
 
 
 def create(handle: Handle) -> None:
@@ -213,8 +221,8 @@ def watch(handle: Handle, on_deleted: Callable[[], object]) -> None:
     start_watching(handle, _reap).on_deleted.add(on_deleted)
 
 
-def state(handle: Handle) -> PoolState:
-    """Return what the server has of the pool. 2 round trips, O(workers).
+def statistics(handle: Handle) -> PoolStatistics:
+    """Return what the server has of the pool. 3 round trips, O(workers). Raises ObjectGone.
 
     Dead workers among them are found soon.
     """
@@ -228,9 +236,11 @@ def state(handle: Handle) -> PoolState:
     refs = pairs(reply)
     size = len(LISTS_OF)
     sessions = [field[size:] for field in refs if field[:size] == LISTS_OF]
-    if not sessions:
-        return PoolState(int(waiting), [])
-    infos = link.pipeline([(b"GET", b"%b:%b" % (keys.sessions, sid)) for sid in sessions])
+    infos = (
+        link.pipeline([(b"GET", b"%b:%b" % (keys.sessions, sid)) for sid in sessions])
+        if sessions
+        else []
+    )
     lists = keys.all_in_flight(refs)
     lengths = link.pipeline([(b"LLEN", key) for key in lists]) if lists else []
     running = dict.fromkeys(sessions, 0)
@@ -242,4 +252,9 @@ def state(handle: Handle) -> PoolState:
         if packed is not None:
             info = SessionInfo.unpack(packed)
             workers.append(Worker(info.host, info.pid, running[sid]))
-    return PoolState(int(waiting), sorted(workers))
+    return PoolStatistics(
+        name_of(keys.ident),
+        int(waiting),
+        sum(worker.running for worker in workers),
+        tuple(sorted(workers)),
+    )

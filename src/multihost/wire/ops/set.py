@@ -6,11 +6,10 @@ import builtins
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from multihost.wire.link import transaction
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import pairs
-from multihost.wire.script import Script
+from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
 _create = Script("set/create")

@@ -1,4 +1,4 @@
-"""Conversations with a process that has objects, at the end that asks; see wire.speech."""
+"""Calls to a host, and the end of a channel at the client; see :mod:`multihost.wire.rpc.frames`."""
 
 from __future__ import annotations
 
@@ -7,267 +7,266 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from multihost.errors import LinkLost
-from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, transaction
+from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
-from multihost.wire.rpc.frames import FRAME_TTL, HEAD, LARGE, Endpoint
-from multihost.wire.script import Script
-from multihost.wire.session import Handle, Session
+from multihost.wire.rpc.frames import FRAME_TTL, HEAD, Endpoint
+from multihost.wire.script import Script, transaction
+from multihost.wire.session import RpcClient, Session
+from multihost.wire.session.janitor import WatchedObject
 from multihost.wire.wait import start_watching
 
-__all__ = ["HostNotFound", "HostDied", "HostClient", "host_client"]
+__all__ = ["HostClient", "HostDied", "HostNotFound", "host_client"]
 
-FIRST = 0.3  # seconds of a call after which it counts as a long one: the host is looked after
+FIRST_BLOCK = 0.3  # seconds of a call after which it is a long one: the host is watched
+RELEASED_PER_CALL = 200
 
 _reap = Script("host/reap")
 _open_channel = Script("host/open_channel")
+_release = Script("host/release")
 
 
 class HostNotFound(Exception):
-    """There is no such host; nothing was sent, or nothing was heard."""
+    """There is no such host; the request was not executed."""
 
 
 class HostDied(Exception):
-    """The host has ended during a call."""
+    """The host died during a call; the request may have been executed."""
 
 
 class HostClient:
-    """A process that serves objects, as the threads that call it see it."""
+    """A host, as the threads of this process that call it see it."""
 
     def __init__(self, session: Session, ident: str) -> None:
         self.ident = ident
         self.session = session
-        self.handle: Handle = session.handle(ident)
+        self.handle = session.handle(ident)
         self._numbers = itertools.count()
-        self._local = _ThreadChannels(self)
+        self._local = _ThreadChannels()
         self._waiting: set[RpcChannel] = set()
         self.channels: set[RpcChannel] = set()
-        self.deaths: int = 0  # how often it was found dead
+        self.deaths = 0  # how often the host was found dead
 
     def call(self, payload: bytes) -> bytes:
-        """Send a request and return the answer. 1 round trip to the server and one from there to
-        the host. The first call of a thread takes one or two more.
+        """Send a request and return the reply. 1 round trip to the server, and one from there to
+        the host; the first call of a thread takes one or two more.
 
-        Raises Absent, Ended, LinkLost.
+        Raises HostNotFound, HostDied, LinkLost.
         """
         session = self.session
-        if time.monotonic() > session.registration.valid_until:  # it may have been taken for dead
+        registration = session.registration
+        if time.monotonic() > registration.valid_until:  # it may have expired
             session.ensure_registered(self.handle.keys)
-        talks = self._local.free
-        talk = talks.pop() if talks else RpcChannel(self)
-        if talk.is_over:
-            talk.close()
-            talk = RpcChannel(self)
+        free = self._local.free
+        channel = free.pop() if free else RpcChannel(self)
+        # Of one that was open while either end was dead, or declared dead, the host may know
+        # nothing.
+        if channel.expirations != registration.expirations or channel.deaths != self.deaths:
+            channel.close()
+            channel = RpcChannel(self)
         try:
-            answer = talk.request(payload)
+            reply = channel.request(payload)
         except (HostNotFound, HostDied):
-            self.channels.discard(talk)
+            self.channels.discard(channel)
             raise
         except BaseException:
-            talk.close()
+            channel.close()
             raise
-        talks.append(talk)
-        return answer
+        free.append(channel)
+        return reply
 
     def is_alive(self) -> bool:
-        """Whether it lives, as far as one can know at this moment. 1 round trip."""
+        """Return whether the server has a live session of the host. 1 round trip."""
         return _reap.run_idempotent(self.handle, b"", b"0") is not None
 
     def next_id(self) -> bytes:
+        """Return the id of a new channel."""
         return b"%b.%d" % (self.session.registration.sid, next(self._numbers))
 
-    def wait_for(self, talk: RpcChannel) -> Any:
-        """Have the background thread look whether the host lives, while a call waits for it."""
-        self._waiting.add(talk)
+    def start_waiting(self, channel: RpcChannel) -> WatchedObject:
+        """Have the janitor check whether the host is alive, while a call waits for it."""
+        self._waiting.add(channel)
         watched = start_watching(self.handle, _reap)
         watched.on_deleted.add(self._notify_waiters)
         return watched
 
-    def stop_waiting(self, talk: RpcChannel, watched: Any) -> None:
-        self._waiting.discard(talk)
+    def stop_waiting(self, channel: RpcChannel, watched: WatchedObject) -> None:
+        """Undo :meth:`start_waiting`."""
+        self._waiting.discard(channel)
         watched.waiters.discard(threading.get_ident())
 
     def _notify_waiters(self) -> None:
-        """It is dead: those who wait for it find out."""
+        """Wake the calls that wait for the host, which is dead."""
         self.deaths += 1
-        for talk in list(self._waiting):
-            transaction(
-                self.session.link, (b"LPUSH", talk.inbox, b"!"), (b"PEXPIRE", talk.inbox, FRAME_TTL)
-            )
+        for channel in list(self._waiting):
+            inbox = channel.inbox
+            transaction(self.session.link, (b"LPUSH", inbox, b"!"), (b"PEXPIRE", inbox, FRAME_TTL))
+
+    def release_references(self, references: Sequence[tuple[str, int]]) -> None:
+        """Release references, ``(ident, version)``, to objects of the host, which deletes those
+        that no process refers to any more. A host that has ended is not notified. 1 round trip for
+        each 200.
+        """
+        sid = self.session.registration.sid
+        for start in range(0, len(references), RELEASED_PER_CALL):
+            chunk = references[start : start + RELEASED_PER_CALL]
+            args = [b"%b %b %d" % (ident.encode(), sid, version) for ident, version in chunk]
+            _release.run_idempotent(self.handle, *args)
 
     def close_channels(self) -> None:
-        """This process ends: so do its conversations."""
+        """Close every channel of this process, which ends. 1 round trip."""
         commands: list[Sequence[bytes]] = []
-        for talk in list(self.channels):
-            commands += [(b"LPUSH", talk.outbox, b"."), (b"PEXPIRE", talk.outbox, FRAME_TTL)]
+        for channel in list(self.channels):
+            commands += channel.close_commands()
         self.channels.clear()
         if commands:
             transaction(self.session.link, *commands)
 
 
 class _FreeChannels(list["RpcChannel"]):
-    """The free conversations of one thread with a host. Ends them with the thread."""
+    """The free channels of one thread to a host. Dies with the thread, and closes them."""
 
     __slots__ = ()
 
     def __del__(self) -> None:
-        for talk in self:
-            talk.close()
+        for channel in self:
+            channel.close()
 
 
 class _ThreadChannels(threading.local):
-    def __init__(self, host: HostClient) -> None:  # noqa: ARG002 - threading.local calls it in each thread
+    def __init__(self) -> None:
         self.free = _FreeChannels()
 
 
-class RpcChannel:
-    """One conversation, at the end that asks."""
+class RpcChannel(Endpoint[bytes]):
+    """The channel of one thread to one host."""
 
     def __init__(self, host: HostClient) -> None:
-        session = host.session
-        keys = host.handle.keys
+        session, keys = host.session, host.handle.keys
         session.ensure_registered(keys)
+        self.id = host.next_id()
+        super().__init__(
+            session.link, keys.channel(b"a", self.id), keys.channel(b"b", self.id), FIRST_BLOCK
+        )
         self._host = host
-        self.id: bytes = host.next_id()
-        self._expirations = session.registration.expirations
-        self._deaths = host.deaths
-        self.outbox: bytes = keys.channel(b"a", self.id)
-        self.inbox: bytes = keys.channel(b"b", self.id)
-        self._number = 0
-        self._link = session.link
-        self._endpoint = Endpoint(session.link, self.outbox, self.inbox, FIRST)
-        self._skips_replies = self._endpoint.can_skip_replies(FIRST)
         self._registration = session.registration
-        self._open()
+        self.expirations = session.registration.expirations
+        self.deaths = host.deaths
+        if not self._open():
+            raise HostNotFound
         host.channels.add(self)
 
-    def _open(self) -> None:
-        if _open_channel.run_idempotent(self._host.handle, self.id) is None:
-            raise HostNotFound
-
-    @property
-    def is_over(self) -> bool:
-        """Whether one of the two was dead meanwhile, or taken for it."""
-        return (
-            self._expirations != self._registration.expirations or self._deaths != self._host.deaths
-        )
+    def _open(self) -> bool:
+        """Enter the channel, if there is such a host; return whether there is."""
+        return _open_channel.run_idempotent(self._host.handle, self.id) is not None
 
     def request(self, payload: bytes) -> bytes:
-        """Send a request, and wait for its answer."""
+        """Send a request, and return the reply to it."""
         self._number = number = self._number + 1
-        word = b"=%012d" % number + payload
-        caller = self._link.checkout()
-        heard, broken = None, False
-        try:
-            if self._skips_replies and len(word) < LARGE:
-                mouth = self._endpoint
-                try:
-                    heard = self._link.send_and_pop(
-                        caller,
-                        b"%b$%d\r\n%b%b" % (mouth.send_prefix, len(word), word, mouth.send_suffix),
-                    )
-                except ConnectionBroken as error:
-                    self._link.reconnect(caller, error, self._link.reconnect_timeout)
-                    broken = True
-            if type(heard) is list and heard[1][:HEAD] == word[:HEAD]:
-                answer = heard[1][HEAD:]
-            else:
-                answer = self._wait_for_reply(caller, word, heard, broken)
-        except BaseException:
-            self._link.disconnect(caller)  # with the connection the server forgets what it blocks
-            self._link.checkin(caller)
-            raise
-        self._link.checkin(caller)
-        return answer  # type: ignore[no-any-return]
+        return self._exchange(b"=%012d" % number + payload)
 
-    def _wait_for_reply(
-        self, caller: PinnedConnection, word: bytes, heard: Reply, broken: bool
+    def _receive(
+        self,
+        connection: PinnedConnection,
+        frame: bytes,
+        unsent: bytes,  # noqa: ARG002 - the request, unless something was received
+        received: Reply,
     ) -> bytes:
-        """Wait for as long as it takes, and see whether the host lives."""
-        again: bytes | None = word
-        once = type(heard) is list  # it was said once, and not lost
-        watched = self._host.wait_for(self)
+        if type(received) is list and received[1][:HEAD] == frame[:HEAD]:
+            return received[1][HEAD:]  # type: ignore[no-any-return]
+        watched = self._host.start_waiting(self)
         try:
-            if broken and not self._reopen(caller):
-                raise HostDied
-            while True:
-                if type(heard) is list:
-                    again = None
-                    said = heard[1]
-                    kind, number = said[:1], said[1:HEAD]
-                    if number == word[1:HEAD] and kind in (b"=", b"+"):
-                        return said[HEAD:]  # type: ignore[no-any-return]
-                    if kind == b"x":
-                        raise LinkLost(
-                            "this process was taken for dead during the call: whether it took "
-                            "effect is unknown"
-                        )
-                    if kind == b"!" and not self._reopen(caller):
-                        self._host.deaths += 1
-                        raise (
-                            HostNotFound
-                            if once and self._withdraw_request(caller, word)
-                            else HostDied
-                        )
-                    if kind == b"+":
-                        again = word
-                elif type(heard) is ReplyError:
-                    if not heard.is_transient:
-                        raise to_exception(heard, "a call", self._host.ident)
-                    self._link.back_off()
-                once = once and again is None
-                try:
-                    heard = self._endpoint.send_and_wait(caller, again)
-                    again = word  # unless it is heard of: a server may have lost it
-                except ConnectionBroken as error:
-                    self._link.reconnect(caller, error, self._link.reconnect_timeout)
-                    heard, again = None, word
-                if heard is None and not self._reopen(caller):
-                    raise HostDied
+            return self._wait_for_reply(connection, frame, received)
         finally:
             self._host.stop_waiting(self, watched)
 
-    def _reopen(self, caller: PinnedConnection) -> bool:
-        """Say once more that this conversation exists; whether there is a host to hear it."""
-        with self._connection_lent(caller):
-            return (
-                self._host.is_alive()
-                and _open_channel.run_idempotent(self._host.handle, self.id) is not None
-            )
+    def _wait_for_reply(self, connection: PinnedConnection, frame: bytes, received: Reply) -> bytes:
+        """Wait for as long as it takes, and check that the host is alive."""
+        unsent = frame
+        sent_once = type(received) is list  # that it was sent is sure, and that it was once
+        while True:
+            if type(received) is list:
+                data: bytes = received[1]
+                kind = data[:1]
+                if data[1:HEAD] == frame[1:HEAD] and kind in (b"=", b"+"):
+                    return data[HEAD:]
+                if kind == b"x":
+                    raise LinkLost(
+                        "this process was declared dead during the call: whether the call took "
+                        "effect is unknown"
+                    )
+                if kind == b"!" and not self._reopen(connection):
+                    self._host.deaths += 1
+                    if sent_once and self._withdraw(connection, frame):
+                        raise HostNotFound
+                    raise HostDied
+                unsent = frame if kind == b"+" else b""
+            elif type(received) is ReplyError:
+                if not received.is_transient:
+                    raise to_exception(received, "a call", self._host.ident)
+                self._link.back_off()
+            sent_once = sent_once and not unsent
+            try:
+                received = self._send_and_pop(connection, unsent)
+            except ConnectionBroken as error:
+                received, unsent = None, self._reconnect(connection, error, frame)
+                continue
+            unsent = frame  # unless something was received: the server may have lost it
+            if received is None:
+                self._reopen_or_raise(connection)
 
-    def _withdraw_request(self, caller: PinnedConnection, word: bytes) -> bool:
-        """Take back what the host had not heard when it ended; whether that is so."""
-        with self._connection_lent(caller):
-            return bool(self._link.execute(b"LREM", self.outbox, b"1", word))
+    def _reconnect(
+        self, connection: PinnedConnection, error: ConnectionBroken, frame: bytes
+    ) -> bytes:
+        """Connect again, and repeat the request. Raises LinkError, HostDied."""
+        self._link.reconnect(connection, error, self._link.reconnect_timeout)
+        self._reopen_or_raise(connection)
+        return frame
+
+    def _reopen_or_raise(self, connection: PinnedConnection) -> None:
+        if not self._reopen(connection):
+            raise HostDied
+
+    def _reopen(self, connection: PinnedConnection) -> bool:
+        """Enter the channel again, if the host is alive; return whether it is."""
+        with self._lent(connection):
+            return self._host.is_alive() and self._open()
+
+    def _withdraw(self, connection: PinnedConnection, frame: bytes) -> bool:
+        """Remove the request from the channel; return whether the host had not received it."""
+        with self._lent(connection):
+            return bool(self._link.execute(b"LREM", self.outbox, b"1", frame))
 
     @contextlib.contextmanager
-    def _connection_lent(self, caller: PinnedConnection) -> Iterator[None]:
-        """Other calls take the connection, and nobody else may."""
-        caller.reserved = True
-        self._link.checkin(caller)
+    def _lent(self, connection: PinnedConnection) -> Iterator[None]:
+        """Have calls of this thread use the connection, which stays ours."""
+        connection.reserved = True
+        self._link.checkin(connection)
         try:
             yield
         finally:
-            self._link.withdraw(caller)
-            caller.reserved = False
+            self._link.withdraw(connection)
+            connection.reserved = False
 
     def close(self) -> None:
-        """The conversation is over; finalizers call this in any thread, so it only leaves word."""
+        """Close the channel. Finalizers call this in any thread: the background thread sends it."""
         session = self._host.session
         self._host.channels.discard(self)
         if session.registration is self._registration and not session.link.is_closed:
-            session.call_soon(self._send_close)
+            session.heartbeat.call_soon(self._send_close)
 
     def _send_close(self) -> None:
-        transaction(self._link, (b"LPUSH", self.outbox, b"."), (b"PEXPIRE", self.outbox, FRAME_TTL))
+        transaction(self._link, *self.close_commands())
+
+    def close_commands(self) -> list[Sequence[bytes]]:
+        """Return the commands that close the channel."""
+        return [(b"LPUSH", self.outbox, b"."), (b"PEXPIRE", self.outbox, FRAME_TTL)]
 
 
-def host_client(session: Session, ident: str) -> HostClient:
-    """The host of that identity, as this process sees it."""
-    host: HostClient | None = session.rpc_clients.get(ident)
+def host_client(session: Session, ident: str) -> RpcClient:
+    """Return the client of a host; one for all threads of this process."""
+    host = session.rpc_clients.get(ident)
     if host is None:
         host = session.rpc_clients.setdefault(ident, HostClient(session, ident))
-        session.exit_callbacks.append(host.close_channels)
     return host

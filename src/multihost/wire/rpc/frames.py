@@ -1,79 +1,144 @@
-"""Conversations with a process that has objects in its memory: a request, its answer, and so on.
+"""Channels between a thread that calls and the host of an object: a request, its reply, and so on.
 
-A thread that calls has one with each host, and there a thread of its own listens to it. Both write
-what they say onto a list and, in the same write, block on the list of the other: one write and one
-wait a call on each side. What is said starts with what it is and a number:
+A host is a process with objects in its memory. A thread that calls has one channel to each host,
+which the host serves by a thread of its own. A channel is a pair of lists: both ends push frames
+onto one and, in the same write, block on the other, which costs each end one write and one wait a
+call. A frame starts with its kind and a number:
 
-=================  =====================================================================
-``=<12 digits>``   a request, or the answer to that request
-``+<12 digits>``   an answer said again: the host was not listening for a while
-``.``              to the host: the conversation is over
-``!``              from the host, or for it: see whether it is still there
-``x``              from the host: this conversation was over
-=================  =====================================================================
+=================  ==============================================================================
+``=<12 digits>``   a request, or the reply to the request of that number
+``+<12 digits>``   a repeated reply: the host was cut off, and may have lost a request
+``.``              to the host: the client has closed the channel
+``!``              to either end, from a process that found the other one dead: check that
+``x``              to the client: the host had closed the channel
+=================  ==============================================================================
 
-Here a blocking pop carries data, for what is lost is said again: whoever had a broken connection
-repeats what it said last under the same number, and a request is executed once. An answer with an
-old number is dropped; one that was said again also means that a request may have been lost. What
-nobody hears expires.
+Elsewhere what a blocking pop returns carries nothing, for it may be lost. Here it is data, for it
+can be sent again: an end whose connection broke repeats its last frame under the same number, and a
+request is executed once, by its number. A reply with an old number is dropped. Frames that are
+never received expire.
 """
 
 from __future__ import annotations
 
-from multihost.wire.link import REPLY_SKIP, Link, PinnedConnection, Reply, pack, pack_args
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from multihost.wire.keys import REPLY_CACHE_MS
+from multihost.wire.link import (
+    REPLY_SKIP,
+    ConnectionBroken,
+    Link,
+    PinnedConnection,
+    Reply,
+    pack,
+    pack_args,
+)
 from multihost.wire.replies import ReplyError
 from multihost.wire.wait import BLOCK_GRACE, MAX_BLOCK
 
-__all__ = ["HEAD", "FRAME_TTL", "LARGE", "Endpoint"]
+__all__ = ["FRAME_TTL", "HEAD", "Endpoint"]
 
-FRAME_TTL = b"60000"  # milliseconds for which what was said waits to be heard
-LARGE = 1 << 16
-HEAD = 13  # bytes of what it is and its number
+FRAME_TTL = REPLY_CACHE_MS  # milliseconds until a frame expires that is not received
+HEAD = 13  # bytes of kind and number
+LARGE = 1 << 16  # a frame of so many bytes is sent with replies: once more would cost too much
+
+Payload = TypeVar("Payload")  # bytes; None where a channel may be closed by the other end
 
 
-class Endpoint:
-    """What both ends have in common: they say something and listen for what is said next."""
+class Endpoint(ABC, Generic[Payload]):
+    """One end of a channel: it sends a frame and receives the next one of the other end.
 
-    __slots__ = ("_push", "_receive_only", "_send_confirmed", "link", "send_prefix", "send_suffix")
+    ``first_block`` is for how many seconds the first pop blocks.
+    """
 
-    def __init__(self, link: Link, says: bytes, hears: bytes, first: float) -> None:
-        self.link: Link = link
-        push = b"*3\r\n" + pack_args((b"LPUSH", says))
-        expire = pack((b"PEXPIRE", says, FRAME_TTL))
-        self._push = push
-        # To say it and listen for a moment. One write, one read; errors are not heard of.
-        self.send_prefix: bytes = REPLY_SKIP + push
-        self.send_suffix: bytes = (
-            b"\r\n" + REPLY_SKIP + expire + pack((b"BLPOP", hears, b"%.3f" % first))
+    def __init__(self, link: Link, outbox: bytes, inbox: bytes, first_block: float) -> None:
+        self._link = link
+        self.outbox, self.inbox = outbox, inbox
+        self._number = 0  # of the last request
+        push = b"*3\r\n" + pack_args((b"LPUSH", outbox))
+        expire = pack((b"PEXPIRE", outbox, FRAME_TTL))
+        pop = pack((b"BLPOP", inbox, b"%.3f" % MAX_BLOCK))
+        # Usually: push and block for a moment, with a reply to the pop only. Errors are not seen:
+        # a frame that was refused is sent again when the pop returns nothing.
+        self._prefix = REPLY_SKIP + push
+        self._suffix = b"\r\n%b%b%b" % (
+            REPLY_SKIP,
+            expire,
+            pack((b"BLPOP", inbox, b"%.3f" % first_block)),
         )
-        listen = pack((b"BLPOP", hears, b"%.3f" % MAX_BLOCK))
-        # Only the last word counts: what is said again does not pile up.
-        self._send_confirmed = b"\r\n%b%b%b" % (
-            pack((b"LTRIM", says, b"0", b"0")) + expire,
+        self._can_skip_replies = (
+            link.timeout >= first_block + BLOCK_GRACE and link.supports_reply_off()
+        )
+        # Otherwise: push, with the replies to all. The frame replaces what was sent before: one
+        # that is repeated does not pile up.
+        self._push_prefix = pack((b"MULTI",)) + push
+        self._push_suffix = b"\r\n%b%b%b%b" % (
+            pack((b"LTRIM", outbox, b"0", b"0")),
+            expire,
             pack((b"EXEC",)),
-            listen,
+            pop,
         )
-        self._receive_only = pack((b"PING",)) + listen
+        self._pop = pack((b"PING",)) + pop
 
-    def send_and_wait(self, caller: PinnedConnection, word: bytes | None) -> Reply:
-        """Say it, if there is something to say, and listen for a slice."""
-        if word is None:
-            replies = self.link.exchange_blocking(
-                caller, self._receive_only, MAX_BLOCK + BLOCK_GRACE, count=2
-            )
+    def _exchange(self, frame: bytes) -> Payload:
+        """Send a frame, if it is not empty, and return the payload of the next one that counts."""
+        link = self._link
+        connection = link.checkout()
+        try:
+            if frame and self._can_skip_replies and len(frame) < LARGE:
+                try:
+                    received = link.send_and_pop(
+                        connection,
+                        b"%b$%d\r\n%b%b" % (self._prefix, len(frame), frame, self._suffix),
+                    )
+                    unsent = b""
+                except ConnectionBroken as error:
+                    received, unsent = None, self._reconnect(connection, error, frame)
+            else:
+                received, unsent = None, frame
+            payload = self._receive(connection, frame, unsent, received)
+        except BaseException:
+            link.disconnect(connection)  # with the connection the server forgets the pop
+            link.checkin(connection)
+            raise
+        link.checkin(connection)
+        return payload
+
+    @abstractmethod
+    def _receive(
+        self, connection: PinnedConnection, frame: bytes, unsent: bytes, received: Reply
+    ) -> Payload:
+        """Return the payload of the first frame that counts.
+
+        ``frame`` is the last one of this end, ``unsent`` what has to be sent yet, ``received`` the
+        reply to a first pop, if there was one.
+        """
+
+    @abstractmethod
+    def _reconnect(
+        self, connection: PinnedConnection, error: ConnectionBroken, frame: bytes
+    ) -> bytes:
+        """Connect again; return what to send then."""
+
+    def _send_and_pop(self, connection: PinnedConnection, unsent: bytes) -> Reply:
+        """Send a frame, if it is not empty, and wait for one; return the reply to the pop, None
+        after a while, or the first error. Raises ConnectionBroken.
+        """
+        if not unsent:
+            request, count = self._pop, 2
         else:
-            request = b"%b%b$%d\r\n%b%b" % (
-                pack((b"MULTI",)),
-                self._push,
-                len(word),
-                word,
-                self._send_confirmed,
+            request = b"%b$%d\r\n%b%b" % (
+                self._push_prefix,
+                len(unsent),
+                unsent,
+                self._push_suffix,
             )
-            replies = self.link.exchange_blocking(caller, request, MAX_BLOCK + BLOCK_GRACE, count=6)
+            count = 6
+        replies = self._link.exchange_blocking(
+            connection, request, MAX_BLOCK + BLOCK_GRACE, count=count
+        )
         for reply in replies:
             if type(reply) is ReplyError:
                 return reply
         return replies[-1]
-
-    def can_skip_replies(self, first: float) -> bool:
-        return self.link.timeout >= first + BLOCK_GRACE and self.link.supports_reply_off()

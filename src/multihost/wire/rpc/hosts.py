@@ -1,48 +1,47 @@
-"""Operations of a host, a process that has objects in its memory and answers calls to them.
+"""Operations of a host, a process with objects in its memory that executes calls to them.
 
-A host is a hash beside a set of its conversations. It has a lease, and ends with its session.
+A host is a hash beside a set of its open channels. It has a lease, and ends with its session.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from multihost.wire import keys as key_names
-from multihost.wire.link import ConnectionBroken, pack, transaction
+from multihost.wire.link import ConnectionBroken, pack
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.frames import FRAME_TTL
-from multihost.wire.script import Script
+from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, Session
 from multihost.wire.session.janitor import WatchedObject
 from multihost.wire.wait import BLOCK_GRACE, start_watching
 
 __all__ = [
     "MAX_RELEASED",
-    "register",
-    "unregister",
-    "find",
     "close_channel",
-    "wake",
-    "release_references",
+    "find",
+    "poll",
+    "register",
     "reject_channel",
     "renew",
+    "unregister",
+    "wake",
     "watch_clients",
-    "poll",
 ]
 
 _reap_clients = Script("host/reap_clients")
 _unregister = Script("host/unregister")
-_release = Script("host/release")
 
-MAX_RELEASED = 500  # how much of what clients let go is looked at in one go
-RELEASED_PER_CALL = 200  # references that are released in one call
+MAX_RELEASED = 500  # references that one poll returns
 
 
 def register(handle: Handle, typeids: Iterable[str]) -> None:
-    """Enter a host, with the types that it serves. 2 round trips, and its session."""
+    """Register a host with the types that it serves. 2 round trips, and the registration of its
+    session.
+    """
     keys, session = handle.keys, handle.session
     session.ensure_registered(keys)
     listed = json.dumps([time.time_ns(), *typeids]).encode()
@@ -59,7 +58,7 @@ def register(handle: Handle, typeids: Iterable[str]) -> None:
 
 
 def renew(handle: Handle) -> None:
-    """Give a host another lease, if it has one. 1 round trip."""
+    """Renew the lease of a host, if it has not expired. 1 round trip."""
     keys, session = handle.keys, handle.session
     handle.link.pipeline(
         [
@@ -70,12 +69,12 @@ def renew(handle: Handle) -> None:
 
 
 def watch_clients(handle: Handle) -> WatchedObject:
-    """Have the background thread look whether the clients live."""
+    """Have the janitor check whether the clients are alive, and close the channels of dead ones."""
     return start_watching(handle, _reap_clients)
 
 
 def unregister(handle: Handle) -> None:
-    """Remove a host; who waits for its answers is told. 2 round trips."""
+    """Remove a host, and notify the clients that wait for its replies. 2 round trips."""
     handle.link.execute(
         b"HDEL", key_names.hosts(handle.session.namespace), handle.keys.ident.encode()
     )
@@ -83,8 +82,8 @@ def unregister(handle: Handle) -> None:
 
 
 def find(session: Session, typeid: str) -> str | None:
-    """The host that serves the type in this namespace, the newest if there are several. 2 round
-    trips.
+    """Return the host that serves the type in this namespace, the newest if there are several. 2
+    round trips, and 2 for each dead one.
     """
     listed = pairs(session.link.execute(b"HGETALL", key_names.hosts(session.namespace)))
     found: list[tuple[int, str]] = []
@@ -99,15 +98,16 @@ def find(session: Session, typeid: str) -> str | None:
     return None
 
 
-# -- what it hears of
+# -- of the host itself
 
 
 def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | None:
-    """Wait for a hint up to so many seconds; then the conversations there are, and what was let go.
-    None if the host is not known to the server. 1 round trip, and the wait.
+    """Wait for a wake-up token, up to so many seconds; return the ids of the open channels, and the
+    references that clients released since. None if the server has no such host, because this
+    process was declared dead. 1 round trip, and the wait.
     """
     link, keys = handle.link, handle.keys
-    caller = link.checkout()
+    connection = link.checkout()
     request = b"".join(
         map(
             pack,
@@ -120,65 +120,53 @@ def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | Non
         )
     )
     try:
-        replies = link.exchange_blocking(caller, request, seconds + BLOCK_GRACE, count=4)
+        replies = link.exchange_blocking(connection, request, seconds + BLOCK_GRACE, count=4)
     except ConnectionBroken as error:
         try:
-            link.reconnect(caller, error, link.reconnect_timeout)
+            link.reconnect(connection, error, link.reconnect_timeout)
         finally:
-            link.checkin(caller)
+            link.checkin(connection)
         return poll(handle, 0.0)
     except BaseException:
-        link.disconnect(caller)
-        link.checkin(caller)
+        link.disconnect(connection)
+        link.checkin(connection)
         raise
-    link.checkin(caller)
+    link.checkin(connection)
     if replies[0] == 0:
         return None
     for reply in replies:
         if type(reply) is ReplyError:
             if not reply.is_transient and reply.code != "OOM":
-                raise to_exception(reply, "host/visits", keys.ident)
+                raise to_exception(reply, "host/poll", keys.ident)
             link.back_off()
             return set(), []
     return set(replies[2]), list(replies[3] or ())
 
 
 def wake(handle: Handle) -> None:
-    """Have the host look around. 1 round trip."""
+    """Have the host poll again. 1 round trip."""
     tokens = handle.keys.tokens
     transaction(handle.link, (b"RPUSH", tokens, b""), (b"PEXPIRE", tokens, FRAME_TTL))
 
 
-def close_channel(handle: Handle, talk: bytes) -> None:
-    """A conversation is over. 1 round trip."""
+def close_channel(handle: Handle, channel: bytes) -> None:
+    """Remove a channel, and what was sent over it. 1 round trip."""
     handle.link.pipeline(
         [
-            (b"SREM", handle.keys.channels, talk),
-            (b"DEL", handle.keys.channel(b"a", talk), handle.keys.channel(b"b", talk)),
+            (b"SREM", handle.keys.channels, channel),
+            (b"DEL", handle.keys.channel(b"a", channel), handle.keys.channel(b"b", channel)),
         ]
     )
 
 
-def reject_channel(handle: Handle, talk: bytes) -> None:
-    """Tell a client that its conversation was over. 1 round trip."""
-    answers = handle.keys.channel(b"b", talk)
+def reject_channel(handle: Handle, channel: bytes) -> None:
+    """Remove a channel that a client entered again, and notify it that the host has closed it. 1
+    round trip.
+    """
+    replies = handle.keys.channel(b"b", channel)
     transaction(
         handle.link,
-        (b"SREM", handle.keys.channels, talk),
-        (b"LPUSH", answers, b"x"),
-        (b"PEXPIRE", answers, FRAME_TTL),
+        (b"SREM", handle.keys.channels, channel),
+        (b"LPUSH", replies, b"x"),
+        (b"PEXPIRE", replies, FRAME_TTL),
     )
-
-
-# -- what others tell it
-
-
-def release_references(session: Session, host: str, references: Sequence[tuple[str, int]]) -> None:
-    """Release references, ``(ident, version)``, to objects of a host, which deletes what no process
-    refers to any more. A host that has ended is not told. 1 round trip for each 200.
-    """
-    handle, sid = session.handle(host), session.registration.sid
-    for start in range(0, len(references), RELEASED_PER_CALL):
-        chunk = references[start : start + RELEASED_PER_CALL]
-        args = [b"%b %b %d" % (ident.encode(), sid, version) for ident, version in chunk]
-        _release.run_idempotent(handle, *args)

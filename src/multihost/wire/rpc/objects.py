@@ -1,4 +1,4 @@
-"""Operations of an object in the memory of a host: a record says where it is, and lives with it."""
+"""Operations of an object in the memory of a host: on the server there is only its host's ident."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
-__all__ = ["create", "end", "host_of", "existing"]
+__all__ = ["create", "end", "existing", "host_of"]
 
 _create = Script("hosted/create")
 _end = Script("hosted/end")
 
 
 def create(handle: Handle, typeid: str, host: str, dead: str = "") -> str | None:
-    """Enter an object of ``host``; the host of the one that was there under its name. 1 round trip.
+    """Record an object of ``host``. If an object of that name exists return its host, unless that
+    is the ``dead`` one: then the new object replaces it. 1 round trip.
 
-    If that is the ``dead`` one its name is taken over. Raises TypeError for a name that is another
-    type's.
+    Raises TypeError if the name is that of an object of another type.
     """
     return any_object.attach(
         _create, handle, typeid, host, host.encode(), dead.encode(), explicit=False
@@ -27,12 +27,12 @@ def create(handle: Handle, typeid: str, host: str, dead: str = "") -> str | None
 
 
 def end(handle: Handle, host: str) -> None:
-    """Remove an object, if it is this host's. 1 round trip."""
+    """Delete the record of an object, if it is this host's. 1 round trip."""
     _end.run_idempotent(handle, handle.keys.name or b"", host.encode())
 
 
 def host_of(handle: Handle) -> str | None:
-    """The host of an object; None if there is no such object. 1 round trip."""
+    """Return the host of an object; None if there is no such object. 1 round trip."""
     try:
         found = handle.link.execute_raw(b"HGET", handle.keys.data, b"host")
     except ReplyError as error:
@@ -43,7 +43,7 @@ def host_of(handle: Handle) -> str | None:
 
 
 def existing(handles: Sequence[Handle], host: str) -> list[bool]:
-    """Which of the objects are this host's. 1 round trip."""
+    """Return for each object whether it exists at this host. 1 round trip."""
     if not handles:
         return []
     replies = handles[0].link.pipeline([(b"HGET", each.keys.data, b"host") for each in handles])

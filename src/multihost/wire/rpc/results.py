@@ -1,4 +1,4 @@
-"""Calls to an object in the memory of a host, and what comes back, as values that travel."""
+"""Calls to an object in the memory of a host, and their results as bytes."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ from multihost.wire.values.codec import Codec
 
 __all__ = [
     "ERROR",
+    "NOT_FOUND",
     "OTHER",
     "PROXY",
     "TEXT",
     "VALUE",
-    "NOT_FOUND",
-    "encode_value",
-    "request",
     "call",
-    "encode_error",
     "decode_error",
+    "encode_error",
     "encode_proxy",
     "encode_text",
+    "encode_value",
+    "request",
 ]
 
 VALUE, OTHER = 0x2E, 0x3A
-"""What an answer starts with: before a value, and before something else, of these kinds:"""
+"""First byte of a reply: before a value, and before something else, of one of these kinds:"""
 
-ERROR, TEXT, PROXY, KNOWN = range(1, 5)
-"""An exception; the text of one; where the result is; an exception of Python's own, for serializers
-that know nothing else."""
+ERROR, TEXT, PROXY, BUILTIN = range(1, 5)
+"""A pickled exception; the traceback of one; a reference to the result, which stays at the host;
+the name and arguments of a built-in exception, for serializers that cannot pickle it."""
 
 NOT_FOUND = b"-"
-"""The answer if there is no such object."""
+"""The reply if there is no such object."""
 
-CONTROL_FLOW = (StopIteration, StopAsyncIteration, queue.Empty, queue.Full, ShutDown)  # no failures
+# They are no failures: their traceback is not sent.
+CONTROL_FLOW = (StopIteration, StopAsyncIteration, queue.Empty, queue.Full, ShutDown)
 BUILTIN_EXCEPTIONS: dict[str, type[Exception]] = {
     each.__name__: each
     for each in (
@@ -61,33 +62,37 @@ BUILTIN_EXCEPTIONS: dict[str, type[Exception]] = {
 
 
 def request(session: Session, host: str, what: str, *args: Any) -> bytes:
-    """Ask a host something about itself. Raises Absent, Ended."""
+    """Call a function of the host itself; return its reply.
+
+    Raises HostNotFound, HostDied, LinkLost.
+    """
     return host_client(session, host).call(session.codec.dump(("", what, args, {})))
 
 
 def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
-    """Call the object of this handle at ``host``; the answer, and the host that gave it.
+    """Call the object of this handle at ``host``; return the reply, and the host that sent it.
 
-    A name leads to the host that has it now, also if that is another one than before. Raises
-    HostLost, LinkLost, ObjectGone.
+    A named object may have moved: the call goes to the host that has the name now. Raises HostLost,
+    LinkLost, ObjectGone.
     """
     session, keys = handle.session, handle.keys
     while True:
-        answer: bytes | None
+        reply: bytes | None
         try:
-            answer = host_client(session, host).call(payload)
+            reply = host_client(session, host).call(payload)
         except HostNotFound:
-            answer = None
+            reply = None
         except HostDied:
             raise HostLost(
                 f"the process that hosts {keys.ident} ended during the call: what it had done of it"
                 " is lost with the object" + _advice(keys)
             ) from None
-        if answer is not None and answer != NOT_FOUND:
-            return answer, host
-        there = host_of(handle) if keys.name is not None else None
-        if there is None or there == host:
-            if answer is not None:
+        if reply is not None and reply != NOT_FOUND:
+            return reply, host
+        # Nothing was executed: the call may go elsewhere.
+        current = host_of(handle) if keys.name is not None else None
+        if current is None or current == host:
+            if reply is not None:
                 raise ObjectGone(
                     f"{keys.ident}: the object was deleted, or its lease ran out; create it again"
                 )
@@ -95,11 +100,11 @@ def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
                 f"the process that hosts {keys.ident} has ended, and the object with it"
                 + _advice(keys)
             )
-        host = there
+        host = current
 
 
 def encode_value(codec: Codec, value: Any) -> bytes:
-    """The answer with a value. Raises what the pickler raises."""
+    """Return the reply with a value. Raises what the serializer raises."""
     return b"." + codec.dump(value)
 
 
@@ -113,14 +118,14 @@ def _advice(keys: Keys) -> str:
 
 
 def encode_error(codec: Codec, error: BaseException) -> bytes:
-    """The answer for what a method raised."""
+    """Return the reply for what a method raised."""
     text = "" if isinstance(error, CONTROL_FLOW) else _text_of(error)
     if codec.serializer is not None:
         name = type(error).__name__
         if BUILTIN_EXCEPTIONS.get(name) is type(error):
             try:
-                return _other(codec, KNOWN, name, list(error.args), text)
-            except Exception:  # noqa: BLE001 - arguments that the serializer does not know
+                return _other(codec, BUILTIN, name, list(error.args), text)
+            except Exception:  # noqa: BLE001 - arguments that the serializer cannot encode
                 text = text or _text_of(error)
         return encode_text(codec, f"Unserializable message: {text or error!r}\n")
     try:
@@ -130,12 +135,14 @@ def encode_error(codec: Codec, error: BaseException) -> bytes:
 
 
 def encode_text(codec: Codec, text: str) -> bytes:
-    """The answer for what is told by words alone."""
+    """Return the reply for an error of which there is only a text."""
     return _other(codec, TEXT, text)
 
 
 def encode_proxy(codec: Codec, *what: Any) -> bytes:
-    """The answer where the result is: its type, what it exposes, ident, host, claim."""
+    """Return the reply for a result that stays at the host: type, exposed methods, ident, host,
+    version of the reference.
+    """
     return _other(codec, PROXY, *what)
 
 
@@ -144,7 +151,9 @@ def _other(codec: Codec, *parts: Any) -> bytes:
 
 
 def _text_of(error: BaseException) -> str:
-    """The traceback. Errors may be many: what usually is all costs a tenth of the full account."""
+    """Return the traceback. Errors may be frequent: without causes and notes it is formatted here,
+    in a tenth of the time that the traceback module takes.
+    """
     if error.__cause__ or error.__context__ or hasattr(error, "__notes__"):
         return "".join(traceback.format_exception(error))
     lines = ["Traceback (most recent call last):\n"]
@@ -158,21 +167,21 @@ def _text_of(error: BaseException) -> str:
     return "".join([*lines, *traceback.format_exception_only(error)])
 
 
-def decode_error(codec: Codec, answer: Any) -> BaseException:
-    """The exception that an answer stands for."""
-    kind = answer[0]
+def decode_error(codec: Codec, reply: Any) -> BaseException:
+    """Return the exception of a reply."""
+    kind = reply[0]
     if kind == TEXT:
-        return RemoteError(answer[1])
-    if kind == KNOWN:
-        error: BaseException = BUILTIN_EXCEPTIONS[answer[1]](*answer[2])
+        return RemoteError(reply[1])
+    if kind == BUILTIN:
+        error: BaseException = BUILTIN_EXCEPTIONS[reply[1]](*reply[2])
     else:
         try:
-            error = codec.load(answer[1])
+            error = codec.load(reply[1])
             if not isinstance(error, BaseException):
                 raise pickle.UnpicklingError(f"{error!r} is no exception")
-        except Exception as problem:  # noqa: BLE001 - its class may be anything, or missing here
-            text = f"{answer[2]}\n(the exception itself cannot be unpickled here: {problem!r})\n"
+        except Exception as problem:  # noqa: BLE001 - its class may raise anything, or be missing
+            text = f"{reply[2]}\n(the exception itself cannot be unpickled: {problem!r})\n"
             return RemoteError(text)
-    if answer[-1]:
-        error.add_note(f"\nIn the process that has the object:\n\n{answer[-1]}")
+    if reply[-1]:
+        error.add_note(f"\nIn the process that has the object:\n\n{reply[-1]}")
     return error

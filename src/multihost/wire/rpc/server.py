@@ -1,4 +1,4 @@
-"""Conversations with a process that has objects, at the end that answers; see wire.speech."""
+"""The end of a channel at the host; see :mod:`multihost.wire.rpc.frames`."""
 
 from __future__ import annotations
 
@@ -7,91 +7,70 @@ from collections.abc import Callable
 from multihost.errors import LinkError
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
-from multihost.wire.rpc.frames import HEAD, LARGE, Endpoint
+from multihost.wire.rpc.frames import HEAD, Endpoint
 from multihost.wire.session import Handle
 from multihost.wire.wait import FIRST_BLOCK
 
 __all__ = ["ServerChannel"]
 
 
-class ServerChannel:
-    """One conversation, at the end that answers."""
+class ServerChannel(Endpoint["bytes | None"]):
+    """The channel of one thread that calls; ``is_over`` returns whether the host has ended."""
 
-    def __init__(self, handle: Handle, talk: bytes, is_over: Callable[[], bool]) -> None:
+    def __init__(self, handle: Handle, channel: bytes, is_over: Callable[[], bool]) -> None:
         keys = handle.keys
-        self._link = link = handle.link
-        self._number = 0
-        self._is_over = is_over
-        self._endpoint = Endpoint(
-            link, keys.channel(b"b", talk), keys.channel(b"a", talk), FIRST_BLOCK
+        super().__init__(
+            handle.link, keys.channel(b"b", channel), keys.channel(b"a", channel), FIRST_BLOCK
         )
-        self._skips_replies = self._endpoint.can_skip_replies(FIRST_BLOCK)
+        self._is_over = is_over
 
-    def reply_and_receive(self, answer: bytes | None) -> bytes | None:
-        """Answer the last request, if there is one, and return the next; None at the end."""
-        word = None if answer is None else b"=%012d" % self._number + answer
-        caller = self._link.checkout()
-        try:
-            heard = None
-            fresh = word
-            if word is not None and self._skips_replies and len(word) < LARGE:
-                mouth = self._endpoint
-                try:
-                    heard = self._link.send_and_pop(
-                        caller,
-                        b"%b$%d\r\n%b%b" % (mouth.send_prefix, len(word), word, mouth.send_suffix),
-                    )
-                    fresh = None
-                except ConnectionBroken as error:
-                    fresh = self._reconnect(caller, error, word)
-            payload = self._wait_for_request(caller, word, fresh, heard)
-        except BaseException:
-            self._link.disconnect(caller)
-            self._link.checkin(caller)
-            raise
-        self._link.checkin(caller)
-        return payload
+    def reply_and_receive(self, reply: bytes | None) -> bytes | None:
+        """Send the reply to the last request, if there was one, and return the next request; None
+        when the channel was closed. 1 round trip, and the wait.
+        """
+        return self._exchange(b"" if reply is None else b"=%012d" % self._number + reply)
 
-    def _wait_for_request(
-        self, caller: PinnedConnection, word: bytes | None, fresh: bytes | None, heard: Reply
+    def _receive(
+        self, connection: PinnedConnection, frame: bytes, unsent: bytes, received: Reply
     ) -> bytes | None:
         while True:
-            if type(heard) is list:
-                said: bytes = heard[1]
-                if said[:1] != b"=":
+            if type(received) is list:
+                data: bytes = received[1]
+                if data[:1] != b"=":
                     return None
-                number = int(said[1:HEAD])
+                number = int(data[1:HEAD])
                 if number > self._number:
                     self._number = number
-                    return said[HEAD:]
-                if number == self._number:
-                    fresh = word
-            elif type(heard) is ReplyError:
-                if (
-                    not heard.is_transient and heard.code != "OOM"
-                ):  # a full server may have room again
-                    raise to_exception(heard, "an answer", "its caller")
+                    return data[HEAD:]
+                if number == self._number:  # repeated: the client has not received the reply
+                    unsent = frame
+            elif type(received) is ReplyError:
+                # A full server may have room again: the client waits as well.
+                if not received.is_transient and received.code != "OOM":
+                    raise to_exception(received, "a reply", "its client")
                 self._link.back_off()
             if self._is_over():
                 return None
             try:
-                heard = self._endpoint.send_and_wait(caller, fresh)
-                if type(heard) is not ReplyError:
-                    fresh = None
+                received = self._send_and_pop(connection, unsent)
+                if type(received) is not ReplyError:
+                    unsent = b""
             except ConnectionBroken as error:
-                heard, fresh = None, self._reconnect(caller, error, word)
+                received, unsent = b"", self._reconnect(connection, error, frame)
 
     def _reconnect(
-        self, caller: PinnedConnection, error: ConnectionBroken, word: bytes | None
+        self, connection: PinnedConnection, error: ConnectionBroken, frame: bytes
     ) -> bytes:
-        """Connect again, however long that takes; what to say then."""
+        """Connect again, however long that takes, and repeat the last reply: it may be lost, and so
+        may the next request, which the client repeats then.
+        """
         cause = error
         while not self._is_over():
             try:
-                self._link.reconnect(caller, cause, self._link.reconnect_timeout)
+                self._link.reconnect(connection, cause, self._link.reconnect_timeout)
                 break
             except LinkError as problem:
                 if self._link.is_closed or not self._link.reconnect_timeout:
                     raise
                 cause = ConnectionBroken(str(problem))
-        return b"+" + (word or b"=%012d" % self._number)[1:]
+        return b"+" + (frame or b"=%012d" % self._number)[1:]

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import sys
 
-from multihost.wire.script.script import BadScript, all_names, check
+from multihost.wire.script.header import check
+from multihost.wire.script.source import BadScript, all_names
 
 __all__ = ["main"]
 
 
 def main() -> int:
     """Return 1 if a file breaks the contract of its header, else 0; report each on stderr."""
-    problems = 0
-    for name in all_names():
+    names, problems = all_names(), 0
+    for name in names:
         try:
             check(name)
         except BadScript as problem:
             print(problem, file=sys.stderr)
             problems += 1
-    print(f"{len(all_names())} scripts, {problems} with a broken header")
+    print(f"{len(names)} scripts, {problems} with a broken header")
     return 1 if problems else 0
 
 

@@ -1,15 +1,23 @@
-"""Server-side operations: Lua files with a checked header, sent by digest.
+"""Scripts: operations that the server executes as one step, and the ways to run them.
 
-``python -m multihost.wire.script.check`` checks every file and exits with 1 if one breaks its
-contract.
+A script that changes something must run once, also if its reply is lost and the request is sent
+again. There are two ways to that:
+
+- It **writes**: its first key is the reply key of the connection, its first argument the number of
+  the request. The server keeps the number of the last request with the reply to it for a minute,
+  and answers a repeat from there (``lua/lib/reply_cache.lua``).
+- It is **idempotent**: it reads only, or has the same effect when it runs again.
+
+Which of the two is in the header. A script is sent by its SHA1; a server that does not know it gets
+the source. The source is read and its header checked at the first call. A call with the wrong
+number of keys or arguments raises TypeError before anything is sent.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from multihost.wire.keys import Keys
@@ -20,199 +28,47 @@ from multihost.wire.link import (
     Reply,
     pack,
     pack_args,
-    transaction,
     watch_and_execute,
 )
 from multihost.wire.replies import ReplyError, to_exception
+from multihost.wire.script.header import Header, parse
+from multihost.wire.script.source import Source, expand
+from multihost.wire.script.staged import is_too_long, run_staged
 
-__all__ = ["BadScript", "Header", "Script", "all_names", "check", "parse", "source_of"]
+__all__ = ["CommandPrefix", "Script", "Target"]
 
 T = TypeVar("T")
 
-_LUA = Path(__file__).parents[1] / "lua"
-_INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
-_SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
-_ENTRY = re.compile(r"^--   (\S+)\s")
-_BINDING = re.compile(r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$")
-MAX_CACHED_ARGS = 6  # arguments: commands with more have no fixed number of them
-MAX_ARGS = 400_000  # Redis 6.2 closes a connection that sends 2 ** 20
-MAX_BYTES = 256 * 1024 * 1024  # and every server one that sends a gigabyte
-CHUNK_ARGS = 20_000
-# Goes in front of a script whose arguments went ahead. Once executed they are gone: a repeat finds
-# its answer.
-_STAGED = b"""local sent, request = ARGV[1], ARGV[2]
-local ARGV = redis.call('LRANGE', KEYS[1] .. ':args', '0', '-1')
-if #ARGV ~= tonumber(sent) then
-  local last = redis.call('GET', KEYS[1]) or ''
-  if last == request then return '.' end
-  if string.sub(last, 1, 12) == request then return string.sub(last, 14) end
-  return redis.error_reply('STAGED the arguments were not received once each')
-end
-redis.call('UNLINK', KEYS[1] .. ':args')
-"""
-_SECTIONS = ("KEYS", "ARGV", "RETURNS", "ERRORS")
+MAX_CACHED_ARGS = 6  # commands with more arguments have no fixed number of them
+_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 
 
-class BadScript(Exception):
-    """A Lua file breaks the contract of its header."""
-
-
-class Header(NamedTuple):
-    """What a script says of itself."""
-
-    summary: str
-    keys: tuple[str, ...]
-    args: tuple[str, ...]
-
-    @property
-    def writes(self) -> bool:
-        """Whether a repeat must be recognised: the first key is the caller's record, the first
-        argument its number.
-        """
-        return self.keys[:1] == ("record",)
-
-
-def all_names() -> list[str]:
-    """The names of all scripts, such as ``dict/set``."""
-    return sorted(
-        f"{folder.name}/{file.name.removesuffix('.lua')}"
-        for folder in _LUA.iterdir()
-        if folder.is_dir() and folder.name != "lib"
-        for file in folder.iterdir()
-        if file.name.endswith(".lua")
-    )
-
-
-def source_of(name: str) -> str:
-    """The text of a script with its includes, each once, and without comments.
-
-    An include inside a block costs nothing where the block is not entered.
+class CommandPrefix(NamedTuple):
+    """The beginning of a command, up to its arguments. Everything but the reply key is the same for
+    all threads: they share it.
     """
-    seen: list[str] = []
 
-    def expand(name: str, stack: tuple[str, ...]) -> Iterator[str]:
-        stack = (*stack, name)
-        for line in _read(name).splitlines():
-            if match := _INCLUDE.match(line):
-                if match[2] in stack:
-                    raise BadScript(f"includes go in a circle: {' -> '.join((*stack, match[2]))}")
-                # Inside a block the fragment exists for that block alone.
-                if match[1] or match[2] not in seen:
-                    if not match[1]:
-                        seen.append(match[2])
-                    yield from expand(match[2], stack)
-            elif not line.lstrip().startswith("--") and line.strip():
-                yield line
-
-    return "\n".join(expand(name, ())) + "\n"
-
-
-def _read(name: str) -> str:
-    return (_LUA / f"{name}.lua").read_text("utf-8")
-
-
-def parse(name: str, text: str, source: str = "") -> Header:
-    """Read the header of a script and compare it with the bindings below it.
-
-    ``source`` is the script with its includes, to see which keys it derives.
-    """
-    comment: list[str] = []
-    code: list[str] = []
-    for line in text.splitlines():
-        (code if code or not line.startswith("--") else comment).append(line)
-    try:
-        header = _header(f"-- {name}: ", comment)
-        _check_bindings(header, code)
-        _check_derived(header, source)
-    except BadScript as problem:
-        raise BadScript(f"{name}.lua: {problem}") from None
-    return header
-
-
-def check(name: str) -> Header:
-    """Return the header of a script; raise :class:`BadScript` if it breaks its contract."""
-    return parse(name, _read(name), source_of(name))
-
-
-def _header(start: str, comment: list[str]) -> Header:
-    if not comment or not comment[0].startswith(start):
-        raise BadScript(f"the first line must start with {start!r}")
-    sections: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in comment[1:]:
-        if match := _SECTION.match(line):
-            current = sections.setdefault(match[1], [])
-        elif current is not None and (match := _ENTRY.match(line + " ")):
-            current.append(match[1])
-    for section in _SECTIONS:
-        if section not in sections:
-            raise BadScript(f"the header has no {section}")
-    if tuple(section for section in sections if section in _SECTIONS) != _SECTIONS:
-        raise BadScript(f"the sections of the header are in the order {' '.join(_SECTIONS)}")
-    return Header(comment[0].removeprefix(start), tuple(sections["KEYS"]), tuple(sections["ARGV"]))
-
-
-def _check_bindings(header: Header, code: list[str]) -> None:
-    bound: dict[str, list[str]] = {"KEYS": [], "ARGV": []}
-    body = []
-    for line in code:
-        match = _BINDING.match(line)
-        if not match:
-            body.append(line)
-            continue
-        for local, value in zip(match[1].split(", "), match[2].split(", "), strict=True):
-            kind, index = value[:4], int(value[5:-1])
-            if index != len(bound[kind]) + 1:
-                raise BadScript(f"{value} is bound out of order")
-            bound[kind].append(local)
-    for kind, listed in (("KEYS", header.keys), ("ARGV", header.args)):
-        wanted = [entry for entry in listed if "..." not in entry and ":" not in entry]
-        if bound[kind] != wanted:
-            raise BadScript(f"the header names {kind} {wanted}, the code binds {bound[kind]}")
-        if not any("..." in entry for entry in listed):
-            for line in body:
-                if re.search(rf"\b{kind}\b", line):
-                    raise BadScript(f"{kind} stands outside the bindings: {line.strip()!r}")
-    if ("record" in header.keys) != ("request" in header.args) or (
-        header.writes and header.args[:1] != ("request",)
-    ):
-        raise BadScript("record and request go together, as the first key and the first argument")
-
-
-def _check_derived(header: Header, source: str) -> None:
-    """A key that is derived from another one is named in the header as ``data:suffix``."""
-    for suffix in re.findall(r"data \.\. '(:\w+)'", source):
-        if not any(entry.endswith(suffix) for entry in header.keys):
-            raise BadScript(f"it touches data{suffix}, which the header does not name")
-
-
-def _chunks(args: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Arguments in runs of a size that a server takes easily."""
-    start, size = 0, 0
-    for index, arg in enumerate(args):
-        size += len(arg)
-        if index > start and (size > MAX_BYTES or index - start >= CHUNK_ARGS):
-            yield args[start:index]
-            start, size = index, len(arg)
-    yield args[start:]
+    start: bytes
+    partition: bytes
+    """For a script that writes: the partition whose reply key comes next."""
+    rest: bytes
+    """The other keys, and the length of the request number."""
 
 
 class Target(Protocol):
-    """What a script that writes works on."""
+    """The object that a script is run on."""
 
     @property
     def link(self) -> Link: ...
     @property
     def keys(self) -> Keys: ...
     @property
-    def command_prefixes(
-        self,
-    ) -> dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]]: ...
+    def command_prefixes(self) -> dict[tuple[Script, int], CommandPrefix]: ...
 
 
 class _Cached(Generic[T]):
-    """A property that is computed once, as :func:`functools.cached_property`, which before Python
-    3.12 has a lock: a forked process may inherit it locked.
+    """A property that is computed once, as by :func:`functools.cached_property`, which before
+    Python 3.12 has a lock: a forked process may inherit it locked.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
@@ -224,38 +80,59 @@ class _Cached(Generic[T]):
 
 
 class Script:
-    """One operation on the server. Read and checked at its first call.
+    """One operation on the server, by the name of its Lua file, such as ``dict/set``.
 
-    The keys that a header names are those of the subject: record, names, data, sessions.
+    The keys that its header names are those of the target (:class:`~multihost.wire.keys.Keys`).
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @_Cached
-    def _checked(self) -> tuple[bytes, Header]:
-        source = source_of(self.name)
-        return source.encode(), parse(self.name, _read(self.name), source)
+    def _loaded(self) -> tuple[Source, Header]:
+        source = expand(self.name)
+        return source, parse(self.name, source.file, source.code)
 
     @_Cached
-    def source(self) -> bytes:
-        return self._checked[0]
+    def expanded(self) -> Source:
+        return self._loaded[0]
 
     @_Cached
     def header(self) -> Header:
-        return self._checked[1]
+        return self._loaded[1]
+
+    @_Cached
+    def source(self) -> bytes:
+        return self.expanded.code.encode()
 
     @_Cached
     def sha(self) -> bytes:
         return hashlib.sha1(self.source).hexdigest().encode()
 
+    # What the header implies for every call, computed once.
+
     @_Cached
     def _writes(self) -> bool:
         return self.header.writes
 
+    @_Cached
+    def _key_names(self) -> tuple[str, ...]:
+        return self.header.passed_keys
+
+    @_Cached
+    def _fixed_args(self) -> int:
+        return self.header.fixed_args
+
+    @_Cached
+    def _evalsha(self) -> bytes:
+        return pack_args((b"EVALSHA", self.sha, b"%d" % len(self._key_names)))
+
+    # ways to run it
+
     def run_readonly(self, link: Link, keys: Sequence[bytes], *args: bytes) -> Reply:
-        """Run a script that may be repeated: it changes nothing, or the same when it runs again."""
-        source = self.source
+        """Run an idempotent script on any keys. 1 round trip."""
+        self.header.check_keys(len(keys))
+        self.header.check_args(len(args))
         count = b"%d" % len(keys)
         try:
             try:
@@ -263,144 +140,142 @@ class Script:
             except ReplyError as error:
                 if error.code != "NOSCRIPT":
                     raise
-                return link.execute_raw(b"EVAL", source, count, *keys, *args)
+                return link.execute_raw(b"EVAL", self.source, count, *keys, *args)
         except ReplyError as error:
-            raise to_exception(error, self.name, keys[0].decode("utf-8", "replace")) from None
+            subject = keys[0].decode("utf-8", "replace") if keys else "the server"
+            raise self.to_exception(error, subject) from None
 
-    def run_once(self, subject: Target, *args: bytes) -> Reply:
-        """Run a script once and only once, whatever happens to the connection."""
-        if len(args) > MAX_CACHED_ARGS and (
-            len(args) > MAX_ARGS or sum(map(len, args)) > MAX_BYTES
-        ):
-            return self._run_staged(subject, args)
-        caller = subject.link.checkout()
-        request, unknown = self.pack_request(subject, caller, args)
+    def run_once(self, target: Target, *args: bytes) -> Reply:
+        """Run a script once and only once, whatever happens to the connection. 1 round trip."""
+        if len(args) > MAX_CACHED_ARGS and is_too_long(args):
+            return run_staged(self, target, args)
+        connection = target.link.checkout()
         try:
-            return subject.link.exchange(caller, request, unknown)
+            request, on_noscript = self.pack_request(target, connection, args)
+        except BaseException:
+            target.link.checkin(connection)  # nothing was sent
+            raise
+        try:
+            return target.link.exchange(connection, request, on_noscript)
         except ReplyError as error:
-            raise to_exception(error, self.name, subject.keys.ident) from None
+            raise self.to_exception(error, target.keys.ident) from None
+
+    def run_idempotent(self, target: Target, *args: bytes) -> Reply:
+        """Run an idempotent script on an object. 1 round trip."""
+        link = target.link
+        request = self._pack_idempotent(target, args)
+        try:
+            try:
+                return link.exchange(link.checkout(), request)
+            except ReplyError as error:
+                if error.code != "NOSCRIPT":
+                    raise
+                keys = self.keys_of(target, None)
+                return link.execute_raw(b"EVAL", self.source, b"%d" % len(keys), *keys, *args)
+        except ReplyError as error:
+            raise self.to_exception(error, target.keys.ident) from None
+
+    def run_watching(
+        self, target: Target, read: Command, decide: Callable[[Reply], Sequence[bytes] | None]
+    ) -> Reply:
+        """Read, compute the arguments from the reply, and run the script once if the object was not
+        changed in between; else start over. 2 round trips, more if there was a change.
+
+        Returns None if ``decide`` returns None. If it raises, nothing is changed.
+        """
+        link = target.link
+        while True:
+            connection = link.checkout()
+            connection.sequence = connection.sequence + 1
+            keys = self.keys_of(target, connection)
+            call = _WatchedCall(self, keys, b"%012d" % connection.sequence, decide, link)
+            try:
+                return watch_and_execute(
+                    link, connection, target.keys.data, read, call.command, call.finished
+                )
+            except ReplyError as error:
+                if error.code != "NOSCRIPT":
+                    raise self.to_exception(error, target.keys.ident) from None
+                link.execute(b"SCRIPT", b"LOAD", self.source)
 
     def pack_request(
-        self, subject: Target, connection: PinnedConnection, args: Sequence[bytes]
+        self, target: Target, connection: PinnedConnection, args: Sequence[bytes]
     ) -> tuple[bytes, Callable[[], bytes]]:
-        """A new request of ``caller``: what to send, and what instead to a server that forgot the
-        script. The number stays the same, for it may have been executed.
+        """Return a new request of ``connection``, and a function that returns what to send instead
+        to a server that does not know the script. The request number is the same in both: the first
+        may have been executed.
         """
         if not self._writes:
 
             def source() -> bytes:
-                keys = self._keys(subject, None)
+                keys = self.keys_of(target, None)
                 return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *args))
 
-            return self._pack_idempotent(subject, args), source
+            return self._pack_idempotent(target, args), source
+        prefix = target.command_prefixes.get((self, len(args)))
+        if prefix is None:
+            prefix = self._command_prefix(target, len(args))
+        start, partition, rest = prefix
         connection.sequence = number = connection.sequence + 1
-        head = subject.command_prefixes.get((self, len(args)))
-        if head is None or head[0] is not connection:
-            head = self._command_prefix(subject, connection, len(args))
 
-        def unknown() -> bytes:
-            keys = self._keys(subject, connection)
+        def on_noscript() -> bytes:
+            keys = self.keys_of(target, connection)
             count = b"%d" % len(keys)
             return pack((b"EVAL", self.source, count, *keys, b"%012d" % number, *args))
 
-        return b"%b$12\r\n%012d\r\n%b" % (head[1], number, pack_args(args)), unknown
+        return b"%b%b%b%012d\r\n%b" % (
+            start,
+            connection.packed_reply_keys[partition],
+            rest,
+            number,
+            pack_args(args),
+        ), on_noscript
 
-    def run_idempotent(self, subject: Target, *args: bytes) -> Reply:
-        """Run a script on an object that may be repeated: it has the same effect when it runs
-        again.
-        """
-        link = subject.link
-        try:
-            try:
-                return link.exchange(link.checkout(), self._pack_idempotent(subject, args))
-            except ReplyError as error:
-                if error.code != "NOSCRIPT":
-                    raise
-                keys = self._keys(subject, None)
-                return link.execute_raw(b"EVAL", self.source, b"%d" % len(keys), *keys, *args)
-        except ReplyError as error:
-            raise to_exception(error, self.name, subject.keys.ident) from None
+    # parts of that
 
-    def _pack_idempotent(self, subject: Target, args: Sequence[bytes]) -> bytes:
-        head = subject.command_prefixes.get((self, len(args)))
-        if head is None:
-            head = self._command_prefix(subject, None, len(args))
-        return head[1] + pack_args(args)
-
-    def _run_staged(self, subject: Target, args: Sequence[bytes]) -> Reply:
-        """The same for more arguments than a server takes at once: they go ahead in parts.
-
-        The parts wait in a list beside the caller's record, for a minute at most.
-        """
-        link = subject.link
-        source = _STAGED + self.source
-        while True:
-            caller = link.checkout()
-            caller.sequence = number = caller.sequence + 1
-            keys = self._keys(subject, caller)
-            waiting = keys[0] + b":args"
-            everything = (b"%012d" % number, *args)
-            try:
-                link.execute(b"UNLINK", waiting)
-                for part in _chunks(everything):
-                    transaction(link, (b"RPUSH", waiting, *part), (b"PEXPIRE", waiting, b"60000"))
-            except BaseException:
-                link.recycle(caller)
-                raise
-            # Each part was sent at least once; the script refuses if one was sent twice.
-            sent = b"%d" % len(everything)
-            command = (b"EVAL", source, b"%d" % len(keys), *keys, sent, everything[0])
-            try:
-                return link.exchange(caller, pack(command))
-            except ReplyError as error:
-                if error.code != "STAGED":
-                    raise to_exception(error, self.name, subject.keys.ident) from None
-
-    def run_watching(
-        self, subject: Target, read: Command, decide: Callable[[Reply], Sequence[bytes] | None]
-    ) -> Reply:
-        """Read, let ``decide`` tell the arguments, and run the script once if nothing changed
-        meanwhile.
-
-        None if ``decide`` returns None; what it raises is passed on and nothing is changed.
-        """
-        link, source = subject.link, self.source
-        while True:
-            caller = link.checkout()
-            caller.sequence = caller.sequence + 1
-            keys = self._keys(subject, caller)
-            attempt = _WatchedCall(self.sha, keys, b"%012d" % caller.sequence, decide, link)
-            try:
-                return watch_and_execute(
-                    link, caller, subject.keys.data, read, attempt.command, attempt.finished
-                )
-            except ReplyError as error:
-                if error.code != "NOSCRIPT":
-                    raise to_exception(error, self.name, subject.keys.ident) from None
-                link.execute(b"SCRIPT", b"LOAD", source)
-
-    def _keys(self, subject: Target, connection: PinnedConnection | None) -> tuple[bytes, ...]:
-        keys = subject.keys
+    def keys_of(self, target: Target, connection: PinnedConnection | None) -> tuple[bytes, ...]:
+        """Return the keys of a call; ``connection`` is needed by a script that writes."""
+        keys = target.keys
         return tuple(
             connection.reply_key(keys.prefix)
             if name == "record" and connection
             else getattr(keys, name)
-            for name in self.header.keys
-            if ":" not in name
+            for name in self._key_names
         )
 
-    def _command_prefix(
-        self, subject: Target, connection: PinnedConnection | None, args: int
-    ) -> tuple[PinnedConnection | None, bytes]:
-        """What a command starts with. It is the same for every call of a thread on an object: kept
-        with that.
+    def to_exception(
+        self, error: ReplyError, subject: str, source: Source | None = None
+    ) -> Exception:
+        """Return the exception for an error reply, with file and line if the code failed there."""
+        sha = _SHA.search(str(error))
+        if source is None and sha and sha[0].encode() != self.sha:
+            return to_exception(error, self.name, subject)  # it is that of another script
+        return to_exception(error, self.name, subject, (source or self.expanded).locate)
+
+    def _pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
+        prefix = target.command_prefixes.get((self, len(args)))
+        if prefix is None:
+            prefix = self._command_prefix(target, len(args))
+        return prefix[0] + pack_args(args)
+
+    def _command_prefix(self, target: Target, args: int) -> CommandPrefix:
+        """Return the prefix of calls with that many arguments, and store it with the target. Raises
+        TypeError if the script takes another number: here the check costs a hot call nothing.
         """
-        keys = self._keys(subject, connection)
-        start = pack_args((b"EVALSHA", self.sha, b"%d" % len(keys), *keys))
-        head = connection, b"*%d\r\n%b" % (3 + len(keys) + args + (connection is not None), start)
+        if args != self._fixed_args:
+            self.header.check_args(args)
+        names, keys = self._key_names, target.keys
+        if self._writes:
+            start = b"*%d\r\n%b" % (4 + len(names) + args, self._evalsha)
+            packed = pack_args([getattr(keys, name) for name in names[1:]])
+            prefix = CommandPrefix(start, keys.prefix, packed + b"$12\r\n")
+        else:
+            packed = pack_args([getattr(keys, name) for name in names])
+            start = b"*%d\r\n%b%b" % (3 + len(names) + args, self._evalsha, packed)
+            prefix = CommandPrefix(start, b"", b"")
         if args <= MAX_CACHED_ARGS:
-            subject.command_prefixes[self, args] = head
-        return head
+            target.command_prefixes[self, args] = prefix
+        return prefix
 
 
 class _WatchedCall:
@@ -408,23 +283,28 @@ class _WatchedCall:
 
     def __init__(
         self,
-        sha: bytes,
+        script: Script,
         keys: tuple[bytes, ...],
         request: bytes,
         decide: Callable[[Reply], Sequence[bytes] | None],
         link: Link,
     ) -> None:
-        self._start = (b"EVALSHA", sha, b"%d" % len(keys), *keys, request)
-        self._record = keys[0]
+        self._header = script.header
+        self._start = (b"EVALSHA", script.sha, b"%d" % len(keys), *keys, request)
+        self._reply_key = keys[0]
         self._request = request
         self._decide = decide
         self._link = link
 
     def command(self, reply: Reply) -> Command | None:
+        """Return the command to run after that reply; None: nothing is to be done."""
         args = self._decide(reply)
-        return None if args is None else (*self._start, *args)
+        if args is None:
+            return None
+        self._header.check_args(len(args))
+        return (*self._start, *args)
 
     def finished(self) -> Sequence[Reply] | None:
-        """The answer, if the request was executed before the connection broke."""
-        record = self._link.execute(b"GET", self._record)
-        return (record[13:],) if record is not None and record[:12] == self._request else None
+        """Return the reply, if the request was executed before the connection broke."""
+        cached = self._link.execute(b"GET", self._reply_key)
+        return (cached[13:],) if cached is not None and cached[:12] == self._request else None

@@ -1,10 +1,11 @@
-"""Finding dead processes, for those who wait.
+"""Finding dead processes for those who wait, and work that has to be repeated.
 
-Whoever waits for something looks after it: the background thread of each waiting process runs the
-``look`` script of the object about three times a second. That releases what dead sessions held,
-restores tokens that went astray, and tells which sessions hold something. Of those the connection
-is looked up (``CLIENT LIST ID``): if it is gone, and the server is the one that counted it, the
-session is given :data:`GRACE` seconds to come back. Where many processes wait, each looks less
+A waiter checks the object that it waits for: the background thread of each waiting process runs the
+reap script of the object about three times a second. That releases what dead sessions held,
+replaces wake-up tokens that were lost, and returns the sessions that hold something or wait. If the
+server (``CLIENT LIST ID``) has the connection of one of those no more, though it is the server that
+numbered it, the process was probably killed: its session is given :data:`GRACE` seconds to register
+another connection, instead of the rest of its lease. Where many processes wait, each checks less
 often.
 """
 
@@ -17,31 +18,33 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from multihost.errors import MultihostError
-from multihost.wire.keys import Keys
-from multihost.wire.link import Link, PinnedConnection
+from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
+from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
-from multihost.wire.script import Script
+from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.registration import SessionInfo, SessionRegistration
 
 __all__ = ["Janitor", "WatchedObject"]
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-CHECK_INTERVAL = 0.3  # seconds between two looks
-SHARE = 0.1  # at least, for each process that waits for the same
-GRACE = 1.0  # a living process comes back sooner
-PRUNE = 8  # every so many looks for dead waiters, too
-LINGER = 3.0  # how long an object is looked after on suspicion
-LATE_REQUEST_WINDOW = 60.0  # how long an attempt that was given up may still arrive
+CHECK_INTERVAL = 0.3  # seconds between two checks of an object
+SHARE = 0.1  # at least so many for each process that waits for the same object
+GRACE = 1.0  # seconds for a session whose connection has ended; a living process is faster
+PRUNE = 8  # one of so many checks is for dead waiters, too
+LINGER = 3.0  # seconds for which an object is watched that no thread waits for
+# Seconds after which no request of a broken connection can arrive.
+LATE_REQUEST_WINDOW = REPLY_CACHE_SECONDS
 
 _suspect = Script("session/suspect")
 _CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
 
 
 class WatchedObject:
-    """Something that threads of this process wait for."""
+    """An object that threads of this process wait for. A target of scripts."""
 
     __slots__ = (
         "checks",
@@ -59,76 +62,104 @@ class WatchedObject:
         "waiters",
     )
 
-    def __init__(self, janitor: Janitor, keys: Keys, script: Script) -> None:
-        self.janitor: Janitor = janitor
+    def __init__(self, janitor: Janitor, keys: Keys, reap: Script) -> None:
+        self.janitor = janitor
         self.link: Link = janitor.link
-        self.keys: Keys = keys
-        self.command_prefixes: dict[tuple[Script, int], tuple[PinnedConnection | None, bytes]] = {}
-        self.reap: Script = script
-        self.waiters: set[int] = set()
-        self.listed: bool = True
-        self.until: float = 0.0
-        self.previous: bytes = b""
-        self.checks: int = 0
-        self.live_waiters: int = 1
-        self.on_deleted: set[Callable[[], object]] = set()  # what to do if it does not exist
-        self.due: float = time.monotonic() + CHECK_INTERVAL * random.random()
+        self.keys = keys
+        self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
+        self.reap = reap
+        self.waiters: set[int] = set()  # idents of threads
+        self.listed = True  # the janitor has it: whoever joins the waiters is served
+        self.until = 0.0  # watched until then, also without waiters
+        self.previous = b""  # what the last check found
+        self.checks = 0
+        self.live_waiters = 1  # processes that wait, as of the last check that pruned
+        self.on_deleted: set[Callable[[], object]] = set()  # called when a check finds no object
+        self.due = time.monotonic() + CHECK_INTERVAL * random.random()
+
+
+class _Timer(NamedTuple):
+    """An action that is repeated while it returns True."""
+
+    due: float
+    seconds: float
+    action: Callable[[], bool]
+
+
+class _Deferred(NamedTuple):
+    """An action that is repeated until it succeeds, or, if not ``once``, until time is up."""
+
+    until: float
+    once: bool
+    action: Callable[[], object]
 
 
 class Janitor:
-    """What the background thread of a session looks after."""
+    """What the background thread of a session watches and repeats.
 
-    def __init__(self, link: Link, presence: SessionRegistration, ring: Callable[[], None]) -> None:
+    ``wake`` ends the wait of that thread.
+    """
+
+    def __init__(
+        self, link: Link, registration: SessionRegistration, wake: Callable[[], None]
+    ) -> None:
         self.link = link
-        self._registration = presence
-        self._wake_thread = ring
+        self._registration = registration
+        self._wake_thread = wake
         self._lock = threading.Lock()
         self._watched: dict[tuple[bytes, str], WatchedObject] = {}
-        self._deferred: list[tuple[float, bool, Callable[[], object]]] = []
-        self._timers: list[tuple[float, float, Callable[[], bool]]] = []
-        self._may_list = True
-        self.due: float = math.inf  # when it wants to run, by the monotonic clock
+        self._deferred: list[_Deferred] = []
+        self._timers: list[_Timer] = []
+        self._may_list = True  # connections
+        self.due = math.inf  # when run() has something to do, by the monotonic clock
 
     # any thread
 
     def watch(self, keys: Keys, reap: Script) -> WatchedObject:
-        """Look after something, for as long as this thread is in its ``waiters``."""
+        """Watch an object, for as long as this thread is in its ``waiters``."""
         with self._lock:
             watched = self._entry(keys, reap)
             watched.waiters.add(threading.get_ident())
         return watched
 
     def watch_briefly(self, keys: Keys, reap: Script) -> None:
-        """Look after something for a while: somebody was refused it and may ask again."""
+        """Watch an object for a while: a thread found it taken, and may try again without
+        waiting.
+        """
         with self._lock:
             self._entry(keys, reap).until = time.monotonic() + LINGER
 
-    def _entry(self, keys: Keys, script: Script) -> WatchedObject:
-        watched = self._watched.get((keys.data, script.name))
+    def _entry(self, keys: Keys, reap: Script) -> WatchedObject:
+        watched = self._watched.get((keys.data, reap.name))
         if watched is None:
-            watched = self._watched[keys.data, script.name] = WatchedObject(self, keys, script)
+            watched = self._watched[keys.data, reap.name] = WatchedObject(self, keys, reap)
             self._wake(watched.due)
         return watched
 
-    def repeat_until_settled(self, action: Callable[[], object]) -> None:
-        """Do it again and again until no late command of a given up connection can arrive."""
-        self._add(action, False)
-
     def call_every(self, seconds: float, action: Callable[[], bool]) -> None:
-        """Do it in so many seconds, and again after as many while it returns True."""
+        """Call ``action`` in so many seconds, and again after as many while it returns True."""
         with self._lock:
             due = time.monotonic() + seconds
-            self._timers.append((due, seconds, action))
+            self._timers.append(_Timer(due, seconds, action))
             self._wake(due)
 
     def defer(self, action: Callable[[], object]) -> None:
-        """Do it as soon as the server can be reached."""
-        self._add(action, True)
+        """Call ``action`` as soon as the server can be reached.
+
+        It makes good for a request that may have been executed, and is given up when that could not
+        arrive any more: what it is about has expired by then.
+        """
+        self._add(action, once=True)
+
+    def repeat_until_settled(self, action: Callable[[], object]) -> None:
+        """Call ``action`` again and again until no request of a broken connection can arrive."""
+        self._add(action, once=False)
 
     def _add(self, action: Callable[[], object], once: bool) -> None:
         with self._lock:
-            self._deferred.append((time.monotonic() + LATE_REQUEST_WINDOW, once, action))
-            self._wake(time.monotonic())
+            now = time.monotonic()
+            self._deferred.append(_Deferred(now + LATE_REQUEST_WINDOW, once, action))
+            self._wake(now)
 
     def _wake(self, due: float) -> None:
         if due < self.due:
@@ -138,7 +169,10 @@ class Janitor:
     # the background thread
 
     def run(self) -> None:
-        """Do what is due."""
+        """Do what is due. 1 round trip for each object, and 2 or more where a session is suspect.
+
+        Raises what a check raises; the object is checked again at its next turn.
+        """
         if time.monotonic() < self.due:
             return
         try:
@@ -150,54 +184,63 @@ class Janitor:
             with self._lock:
                 self.due = min(
                     min((each.due for each in self._watched.values()), default=math.inf),
-                    min((due for due, _, _ in self._timers), default=math.inf),
+                    min((timer.due for timer in self._timers), default=math.inf),
                     time.monotonic() + CHECK_INTERVAL if self._deferred else math.inf,
                 )
 
-    def _due_now(self) -> list[WatchedObject]:
+    def _run_timers(self) -> None:
         now = time.monotonic()
         with self._lock:
-            ready = [each for each in self._watched.values() if each.due <= now]
-            for watched in ready:
+            timers, self._timers = self._timers, []
+        for timer in timers:
+            if timer.due > now:
+                pending = timer
+            elif self._call_timer(timer):
+                pending = timer._replace(due=time.monotonic() + timer.seconds)
+            else:
+                continue
+            with self._lock:
+                self._timers.append(pending)
+
+    def _call_timer(self, timer: _Timer) -> bool:
+        try:
+            return timer.action()
+        except MultihostError as error:
+            logger.debug("at %s, later: %s", self.link.address, error)
+            return True
+
+    def _run_deferred(self) -> None:
+        with self._lock:
+            deferred, self._deferred = self._deferred, []
+        for each in deferred:
+            done = False
+            try:
+                each.action()
+                done = each.once
+            except MultihostError as error:
+                logger.debug("at %s, later: %s", self.link.address, error)
+            if not done and time.monotonic() < each.until:
+                with self._lock:
+                    self._deferred.append(each)
+
+    def _due_now(self) -> list[WatchedObject]:
+        """Return the objects to check now; forget those that no thread waits for any more."""
+        now = time.monotonic()
+        with self._lock:
+            due = [each for each in self._watched.values() if each.due <= now]
+            for watched in due:
                 watched.due = now + CHECK_INTERVAL
                 if watched.waiters or watched.until >= now:
                     continue
-                # In this order: who joins meanwhile either is seen here, or sees that it is gone.
+                # Threads join the waiters without the lock, and then read ``listed``, see
+                # wait.start_watching. In this order: whoever joins meanwhile is either seen by the
+                # second look at the waiters, or sees that the object is not listed.
                 watched.listed = False
                 if watched.waiters:
                     watched.listed = True
                 else:
                     del self._watched[watched.keys.data, watched.reap.name]
-        return [each for each in ready if each.waiters or each.until >= now]
-
-    def _run_timers(self) -> None:
-        now = time.monotonic()
-        with self._lock:
-            errands, self._timers = self._timers, []
-        for due, seconds, action in errands:
-            try:
-                again = due > now or action()
-            except MultihostError as error:
-                logger.debug("at %s, later: %s", self.link.address, error)
-                again = True
-            if again:
-                later = due if due > now else time.monotonic() + seconds
-                with self._lock:
-                    self._timers.append((later, seconds, action))
-
-    def _run_deferred(self) -> None:
-        with self._lock:
-            chores, self._deferred = self._deferred, []
-        for until, once, action in chores:
-            done = False
-            try:
-                action()
-                done = once
-            except MultihostError as error:
-                logger.debug("at %s, later: %s", self.link.address, error)
-            if not done and time.monotonic() < until:
-                with self._lock:
-                    self._deferred.append((until, once, action))
+        return [each for each in due if each.waiters or each.until >= now]
 
     def _check(self, watched: WatchedObject) -> None:
         watched.checks += 1
@@ -208,39 +251,43 @@ class Janitor:
                 action()
             return
         waiters, watched.previous, *packed = found
-        notes = dict(zip(packed[0::2], packed[1::2], strict=True))
-        gone = self._suspect_lost(notes)
-        if prune:  # else the dead are among the waiters: those who live must not look less for them
-            watched.live_waiters = len(notes) - len(gone)
+        sessions: dict[bytes, bytes] = dict(zip(packed[0::2], packed[1::2], strict=True))
+        suspects = self._without_connection(sessions)
+        if prune:
+            # Waiters count threads, and dead ones until they are pruned: neither may make the
+            # living check less often.
+            watched.live_waiters = len(sessions) - len(suspects)
         share = SHARE * min(waiters, watched.live_waiters)
         watched.due = time.monotonic() + max(CHECK_INTERVAL, share) * (0.9 + random.random() / 5)
-        for sid, note in gone.items():
-            key = b"%b:%b" % (watched.keys.sessions, sid)
-            left = _suspect.run_readonly(self.link, [key], note, b"%d" % (GRACE * 1000))
-            if left is not None:
-                due = time.monotonic() + left / 1000 + 0.01
-                watched.due = min(watched.due, due)
-                watched.until = max(
-                    watched.until, due + CHECK_INTERVAL
-                )  # also if nobody waits any more
-                watched.checks = 0  # it may be one of those who wait, too
+        for sid, info in suspects.items():
+            self._suspect(watched, sid, info)
 
-    def _suspect_lost(self, holders: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """Those whose connection this server had and has no more."""
-        here = self._registration.server
+    def _suspect(self, watched: WatchedObject, sid: bytes, info: bytes) -> None:
+        """Shorten the lease of a session; check the object again as soon as it is over."""
+        key = b"%b:%b" % (watched.keys.sessions, sid)
+        left = _suspect.run_readonly(self.link, [key], info, b"%d" % (GRACE * 1000))
+        if left is None:  # it has expired, or registered another connection
+            return
+        expires = time.monotonic() + left / 1000 + 0.01
+        watched.due = min(watched.due, expires)
+        watched.until = max(watched.until, expires + CHECK_INTERVAL)  # also if no thread waits then
+        watched.checks = 0  # the next check prunes: the session may be that of a waiter, too
+
+    def _without_connection(self, sessions: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return those whose connection was one of this run of the server, and has ended."""
         connections = {
-            sid: note.connection
-            for sid, packed in holders.items()
+            sid: info.connection
+            for sid, packed in sessions.items()
             if sid != self._registration.sid
-            and (note := SessionInfo.unpack(packed)).connection
-            and note.server == here
+            and (info := SessionInfo.unpack(packed)).connection
+            and info.server == self._registration.server
         }
         if not connections or not self._may_list:
             return {}
         try:
             listed = self.link.execute_raw(b"CLIENT", b"LIST", b"ID", *set(connections.values()))
         except ReplyError:
-            self._may_list = False  # then leases decide alone
+            self._may_list = False  # not permitted: then sessions end with their leases alone
             return {}
         present = set(_CLIENT.findall(listed))
-        return {sid: holders[sid] for sid, c in connections.items() if c not in present}
+        return {sid: sessions[sid] for sid, c in connections.items() if c not in present}

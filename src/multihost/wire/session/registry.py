@@ -1,8 +1,8 @@
-"""How this process reaches the server that a proxy came from.
+"""The sessions of this process, and how it reaches the server of a proxy that it unpickles.
 
-In this order: an open session of this process, credentials inherited from the process that spawned
-it, the authkey for the private server of a ``Manager()``, ``MULTIHOST_URL`` if it names the same
-server, the address as it stands.
+By the first of these that there is: an open session of this process; credentials inherited from
+the process that spawned it; the authkey, for the private server of a ``Manager()``;
+``MULTIHOST_URL``, if it names the same server; the address without credentials.
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from typing import Any, NamedTuple
 
 from multihost.errors import AddressUnknown
 from multihost.wire.address import EMBEDDED, Address, Credentials, parse
+from multihost.wire.keys import names
 from multihost.wire.link import Link
+from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
 
 __all__ = [
     "URL_VARIABLE",
     "Origin",
+    "connect",
     "embedded_credentials",
-    "register",
     "find",
     "inherited_credentials",
-    "unregister",
     "reconnect_timeout_for",
+    "register",
+    "serializer_of",
+    "unregister",
 ]
 
 URL_VARIABLE = "MULTIHOST_URL"
@@ -43,7 +47,7 @@ _SERIALIZERS: dict[str, Serializer | None] = {
 
 
 class Origin(NamedTuple):
-    """What a proxy knows of where it came from; no secret is in it."""
+    """How to reach the namespace of a proxy. It travels in pickles and holds no secret."""
 
     address: str
     namespace: str
@@ -53,11 +57,12 @@ class Origin(NamedTuple):
     serializer: Any  # "pickle", "json" or an object with dumps and loads
 
     def codec(self, authkey: bytes) -> Codec:
+        """Return a codec for its values."""
         return Codec(authkey, serializer_of(self.serializer))
 
 
 def serializer_of(choice: Any) -> Serializer | None:
-    """The serializer that was asked for; None is pickle."""
+    """Return the serializer of that name, or ``choice`` itself; None for pickle."""
     if isinstance(choice, str):
         if choice not in _SERIALIZERS:
             known = " or ".join(map(repr, _SERIALIZERS))
@@ -71,31 +76,47 @@ def serializer_of(choice: Any) -> Serializer | None:
 
 
 def embedded_credentials(url: str, authkey: bytes) -> tuple[Address, Credentials]:
-    """Address and credentials of a private server. Whoever has the authkey of its owner can derive
-    the password.
+    """Return address and credentials of a private server, whose password derives from the authkey
+    of its owner.
 
-    Over TCP the password can be overheard: there values are signed with the authkey, and what it
-    derives from does not depend on how a client calls the host.
+    Over TCP the password can be overheard: there values are signed with the authkey, too. It does
+    not derive from the host name, for which clients may have several.
     """
     address, _ = parse(url)
-    place = address.path if address.scheme == "unix" else "tcp"
-    password = hmac.new(authkey, b"multihost " + place.encode(), hashlib.sha256).hexdigest()
+    name = address.path if address.scheme == "unix" else "tcp"
+    password = hmac.new(authkey, b"multihost " + name.encode(), hashlib.sha256).hexdigest()
     signing = b"" if address.scheme == "unix" else authkey
     return address._replace(options=EMBEDDED), Credentials(password=password, authkey=signing)
 
 
 def reconnect_timeout_for(address: Address) -> float:
-    """How long to look for a server that was lost. A private one on this host does not return."""
+    """Return the reconnect timeout in seconds: none for a private server on this machine, which
+    does not come back.
+    """
     return 0.0 if address.is_embedded and address.scheme == "unix" else 10.0
+
+
+def connect(link: Link, namespace: str) -> None:
+    """Connect, and check that the server is fit and grants access to the namespace. 2 round trips.
+
+    Closes the link and raises LinkError, AccessDenied or ServerUnfit if not.
+    """
+    try:
+        link.connect()
+        if not link.address.is_embedded:
+            check_server(link, names(namespace, 0))
+    except BaseException:
+        link.close_now()
+        raise
 
 
 # -- the sessions of this process
 
-_sessions: dict[tuple[object, ...], list[Session]] = {}
+_sessions: dict[tuple[object, ...], list[Session]] = {}  # by their ``server``
 
 
 def register(session: Session, credentials: Credentials) -> None:
-    """A manager opened a session: proxies of its server use it from now on, in children too."""
+    """Have proxies of its server use a session, and child processes its credentials."""
     _sessions.setdefault(session.server, []).append(session)
     if credentials:
         _inherited(create=True)[_inherited_key(session.link.address)] = AuthenticationString(
@@ -104,18 +125,17 @@ def register(session: Session, credentials: Credentials) -> None:
 
 
 def unregister(session: Session) -> None:
-    """The session is closed."""
-    place = session.server
-    open_ones = [other for other in _sessions.get(place, []) if other is not session]
-    if open_ones:
-        _sessions[place] = open_ones
+    """Undo :meth:`register` for proxies: the session is closed."""
+    others = [other for other in _sessions.get(session.server, []) if other is not session]
+    if others:
+        _sessions[session.server] = others
     else:
-        _sessions.pop(place, None)
+        _sessions.pop(session.server, None)
 
 
 def inherited_credentials(session: Session) -> bytes | None:
-    """The credentials of a session, while a child is being spawned; they can be pickled for it and
-    for nobody else.
+    """Return the credentials of a session while a child is being spawned, else None. They can only
+    be pickled for that child.
     """
     if get_spawning_popen() is None:
         return None
@@ -123,9 +143,14 @@ def inherited_credentials(session: Session) -> bytes | None:
 
 
 def find(origin: Origin, inherited: bytes | None = None) -> Session:
-    """The session for a proxy that was unpickled. Opens no connection yet."""
+    """Return the session for a proxy that is being unpickled. Opens no connection yet.
+
+    Raises AddressUnknown.
+    """
     address, _ = (
-        parse(origin.address) if not origin.address.startswith("fake:") else _refuse_fake(origin)
+        parse(origin.address)
+        if not origin.address.startswith("fake:")
+        else _address_of_fake(origin)
     )
     for session in reversed(_sessions.get((*address.server, origin.namespace), ())):
         if not session.link.is_closed and session.codec.ident == origin.reader:
@@ -138,7 +163,7 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
     if codec.ident != origin.reader:
         raise AddressUnknown(
             f"values at {address} are signed, and this process has no authkey for them: "
-            "create a RedisManager with the same authkey before using its proxies here"
+            "create a RedisManager with the same authkey before using its proxies"
         )
     link = Link(
         address,
@@ -146,17 +171,16 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
         timeout=origin.timeout,
         reconnect_timeout=reconnect_timeout_for(address),
     )
-    session = Session(link, origin.namespace, codec, origin.lease)
-    session.origin = origin
+    session = Session(link, codec, origin)
     _sessions.setdefault(session.server, []).append(session)
     return session
 
 
-def _refuse_fake(origin: Origin) -> tuple[Address, Credentials]:
-    for place, sessions in _sessions.items():
+def _address_of_fake(origin: Origin) -> tuple[Address, Credentials]:
+    for server, sessions in _sessions.items():
         if (
-            f"{place[0]}://{place[1]}:{place[2]}/{place[4]}" == origin.address
-            and place[5] == origin.namespace
+            f"{server[0]}://{server[1]}:{server[2]}/{server[4]}" == origin.address
+            and server[5] == origin.namespace
         ):
             return sessions[-1].link.address, Credentials()
     raise AddressUnknown(
@@ -182,15 +206,14 @@ def _inherited_key(address: Address) -> str:
 
 
 def _inherited(create: bool = False) -> dict[str, bytes]:
-    """Credentials by server, which a child process gets with its configuration and nobody else
-    gets.
+    """Return the credentials of servers that child processes inherit with their configuration.
 
-    The standard library hands its authkey down in the same way: an AuthenticationString refuses to
+    The standard library passes its authkey on in the same way: an AuthenticationString refuses to
     be pickled except for a child that is being spawned.
     """
     config: dict[str, Any] = current_process()._config  # type: ignore[attr-defined]
     if create:
-        # A new dict, not a change: the children that exist share the old one.
+        # A new dict: Process objects that were made before share the old one.
         config[_INHERITED] = dict(config.get(_INHERITED, {}))
     inherited: dict[str, bytes] = config.get(_INHERITED, {})
     return inherited

@@ -1,46 +1,19 @@
-"""Several commands at one moment: MULTI, and WATCH."""
+"""Commands that depend on what was read before: WATCH, MULTI and EXEC."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from multihost.errors import ServerFull
 from multihost.wire.link.channel import Channel, ConnectionBroken, Reply
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.resp import Command, pack
-from multihost.wire.replies import ReplyError, command_error
+from multihost.wire.replies import ReplyError
 
 if TYPE_CHECKING:
     from multihost.wire.link.link import Link
 
-__all__ = ["transaction", "watch_and_execute"]
-
-# Several reads at one moment. ARGV: for each key the number of arguments, the command, those.
-_TRANSACTION = b"""
-local replies, at = {}, 1
-for i, key in ipairs(KEYS) do
-  local last = at + 1 + tonumber(ARGV[at])
-  replies[i] = redis.call(ARGV[at + 1], key, unpack(ARGV, at + 2, last))
-  at = last + 1
-end
-return replies
-"""
-
-
-def transaction(link: Link, *commands: Command) -> list[Reply]:
-    """The replies of several reads, all of the same moment, in one round trip."""
-    try:
-        replies: list[Reply] = link.pipeline([(b"MULTI",), *commands, (b"EXEC",)])[-1]
-    except ServerFull:
-        # A full server queues nothing, not even reads. Slower, and only there:
-        keys = [command[1] for command in commands]
-        args = [part for name, _, *rest in commands for part in (b"%d" % len(rest), name, *rest)]
-        replies = link.execute(b"EVAL", _TRANSACTION, b"%d" % len(keys), *keys, *args)
-    for reply, command in zip(replies, commands, strict=True):
-        if isinstance(reply, ReplyError):
-            raise command_error(reply, command)
-    return replies
+__all__ = ["watch_and_execute"]
 
 
 def watch_and_execute(
@@ -51,11 +24,12 @@ def watch_and_execute(
     decide: Callable[[Reply], Command | None],
     finished: Callable[[], Sequence[Reply] | None],
 ) -> Reply:
-    """Read, let ``decide`` turn the reply into a command, and run it if ``key`` did not change.
+    """Read, let ``decide`` turn the reply into a command, and run it if ``key`` did not change in
+    between; else start over. 2 round trips, more if there was a change.
 
-    Repeats until nobody came between. ``finished`` is asked after a lost connection whether the
-    command had been executed, and with which reply. Two round trips; None if ``decide`` returns
-    None.
+    After a lost connection ``finished`` returns the reply of the command if it had been executed.
+    Returns None if ``decide`` returns None; what it raises is passed on, and nothing was changed.
+    The connection is checked in.
     """
     broken = False
     while True:
@@ -68,12 +42,13 @@ def watch_and_execute(
             link.reconnect_and_resend(connection, pack(read), error)
             outcome = finished()
         except BaseException:
-            link.recycle(connection)  # and with the connection what it watched
+            link.recycle(connection)  # closing it ends the WATCH, too
             raise
         if outcome is not None:
             link.checkin(connection)
             if isinstance(outcome, Exception):
-                # What it missed, an earlier attempt may have taken just now.
+                # An earlier attempt may have been executed just now: then that is why the reply
+                # to the read had nothing to decide on.
                 done = finished() if broken else None
                 if done is None:
                     raise outcome
@@ -87,13 +62,13 @@ def _watch(
     read: Command,
     decide: Callable[[Reply], Command | None],
 ) -> Sequence[Reply] | Exception | None:
-    """One attempt: the reply, None if another client came between, or an error."""
+    """Try once; return the reply, None if another client changed the key, or an error."""
     reply = channel.exchange_many(pack((b"WATCH", key)) + pack(read), 2)[1]
     if type(reply) is ReplyError:
         return reply
     try:
         command = decide(reply)
-    except Exception as error:  # noqa: BLE001 - it is raised again by the caller
+    except Exception as error:  # noqa: BLE001 - watch_and_execute() raises it
         channel.exchange(pack((b"UNWATCH",)))
         return error
     if command is None:

@@ -1,0 +1,64 @@
+"""What multiprocessing.pool has no public names for, and what pools are built on all the same.
+
+Only this module uses private names of that one on objects other than a pool itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from multiprocessing import pool
+from typing import Any
+
+__all__ = [
+    "CLOSE",
+    "INIT",
+    "RUN",
+    "TERMINATE",
+    "ApplyResult",
+    "ExceptionWithTraceback",
+    "HandlerThread",
+    "MaybeEncodingError",
+    "fail",
+    "job_of",
+    "reraise",
+    "set_outcome",
+]
+
+_pool: Any = pool
+INIT, RUN, CLOSE, TERMINATE = _pool.INIT, _pool.RUN, _pool.CLOSE, _pool.TERMINATE
+ApplyResult = _pool.ApplyResult
+ExceptionWithTraceback = _pool.ExceptionWithTraceback
+MaybeEncodingError = _pool.MaybeEncodingError
+reraise = _pool._helper_reraises_exception
+"""The function of a task whose arguments could not be computed: it raises its argument."""
+
+
+class HandlerThread(threading.Thread):
+    """A thread of a pool, whose ``state`` follows the pool's: ``Pool.close()`` sets it."""
+
+    _state: str = RUN
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    @state.setter
+    def state(self, state: str) -> None:
+        self._state = state
+
+
+def job_of(result: Any) -> int:
+    """Return the key of a result in the cache of its pool."""
+    job: int = result._job
+    return job
+
+
+def set_outcome(result: Any, index: int, outcome: tuple[bool, Any]) -> None:
+    """Set one outcome of a result, success and value; calls callbacks of the user."""
+    result._set(index, outcome)
+
+
+def fail(result: Any, error: BaseException) -> None:
+    """Let a result raise an error, whatever it has so far. No callback is called."""
+    result._success, result._value = False, error
+    result._event.set()

@@ -1,0 +1,18 @@
+-- server/transaction: run one command for each key, all at one moment, where a full server refuses MULTI. O(commands).
+--
+-- May be repeated.
+--
+-- KEYS
+--   data...  any  the key of each command, its first argument
+-- ARGV
+--   commands...  bytes  of each command the number of its further arguments, its name, and those
+-- RETURNS  the reply to each
+-- ERRORS   none
+
+local replies, at = {}, 1
+for i, key in ipairs(KEYS) do
+  local last = at + 1 + tonumber(ARGV[at])
+  replies[i] = redis.call(ARGV[at + 1], key, unpack(ARGV, at + 2, last))
+  at = last + 1
+end
+return replies

@@ -1,0 +1,52 @@
+"""Checks that a server can be used: version, mode, eviction policy, and that it runs scripts."""
+
+from __future__ import annotations
+
+from multihost.errors import ServerUnfit
+from multihost.wire.link import Link
+from multihost.wire.replies import ReplyError
+from multihost.wire.script.script import Script
+
+__all__ = ["OLDEST", "check_server", "probe"]
+
+OLDEST = (6, 2)
+"""The oldest version of Redis that has the commands in use."""
+
+probe = Script("server/probe")
+"""The simplest script. Its key is that of the names in a partition."""
+
+
+def check_server(link: Link, names: bytes) -> None:
+    """Raise :class:`ServerUnfit` for a server that cannot be used, AccessDenied if it does not
+    permit to run scripts on the key ``names``. 2 round trips.
+    """
+    lines = _optional(link, b"INFO").splitlines()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    version = facts.get("redis_version", "")
+    if version and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        raise ServerUnfit(
+            f"the server at {link.address} is version {version}; multihost needs "
+            f"{'.'.join(map(str, OLDEST))} or newer"
+        )
+    if facts.get("redis_mode") == "cluster":
+        raise ServerUnfit(
+            f"the server at {link.address} is part of a cluster, which is not supported yet"
+        )
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise ServerUnfit(
+            f"the server at {link.address} may evict objects (maxmemory-policy {policy}); "
+            "set maxmemory-policy to noeviction"
+        )
+    probe.run_readonly(link, [names])
+
+
+def _optional(link: Link, *command: bytes) -> str:
+    """Return the reply to a command, or "" where servers do not have or do not permit it."""
+    try:
+        reply = link.execute_raw(*command)
+    except ReplyError as error:
+        if error.code in ("ERR", "NOPERM", "unknown"):
+            return ""
+        raise
+    return reply.decode() if isinstance(reply, bytes) else ""

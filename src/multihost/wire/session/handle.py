@@ -1,0 +1,73 @@
+"""What operations are given: a handle of an object, and holds that end with the session."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from multihost.errors import LeaseLost
+from multihost.wire.keys import Keys
+from multihost.wire.script import CommandPrefix, Script
+from multihost.wire.session.janitor import WatchedObject
+
+if TYPE_CHECKING:
+    from multihost.wire.session.session import Session
+
+__all__ = ["Handle", "Hold"]
+
+
+class Handle:
+    """One shared object, as the operations take it."""
+
+    __slots__ = ("codec", "command_prefixes", "contended", "keys", "link", "session", "watched")
+
+    def __init__(self, session: Session, keys: Keys) -> None:
+        self.session = session
+        self.link = session.link
+        self.codec = session.codec
+        self.keys = keys
+        # The packed beginnings of script calls on this object: a call appends only its arguments.
+        self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
+        self.watched: WatchedObject | None = None  # as the janitor sees it, after a first wait
+        self.contended = False  # the last thread that waited for it had to wait for another
+
+
+class Hold(ABC):
+    """What this process alone holds while its session lives: a lock, permits, items in flight."""
+
+    __slots__ = ("count", "expirations", "fence", "handle", "id", "lost")
+
+    def __init__(self, handle: Handle, id_: bytes, fence: int, expirations: int) -> None:
+        self.handle = handle
+        self.id = id_
+        self.fence = fence
+        self.count = 1
+        self.expirations = expirations  # of the session, read before the hold was acquired
+        self.lost = False
+
+    @abstractmethod
+    def is_valid(self) -> bool:
+        """Return whether the server still has this hold. 1 round trip."""
+
+    @abstractmethod
+    def release_at_exit(self) -> None:
+        """Release it; no-op if it is lost. 1 round trip."""
+
+    def check(self) -> None:
+        """Find out whether it was lost, after the session expired."""
+        self.lost = self.lost or not self.is_valid()
+
+    def was_expired(self) -> bool:
+        """Return whether a hold that the server does not have was lost by an expired session. 1
+        round trip.
+        """
+        registration = self.handle.session.registration
+        self.lost = self.lost or registration.has_expired(self.handle.keys.prefix, self.expirations)
+        return self.lost
+
+    def lease_lost(self, operation: str) -> LeaseLost:
+        """Return the error for a hold that was lost."""
+        return LeaseLost(
+            f"{operation} on {self.handle.keys.ident}: this process sent no heartbeat for its "
+            f"lease of {self.handle.session.lease:g} s, and what it held was released"
+        )

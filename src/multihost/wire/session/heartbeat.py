@@ -1,0 +1,170 @@
+"""The background thread of a session.
+
+It keeps alive what the process has on the server, and does what has to be done when no call is
+under way: heartbeats of the session, renewals of unnamed objects, releases of collected proxies,
+the checks of the janitor, and deferred actions. It waits on a pipe, so that other threads can wake
+it, and on its connection: the server takes the end of that for the end of the process, so the
+thread connects again before anyone notices.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from multihost.errors import MultihostError
+from multihost.wire.session.wakeup import WakeupPipe
+
+if TYPE_CHECKING:
+    from multihost.wire.session.session import Session
+
+__all__ = ["Heartbeat"]
+
+logger = logging.getLogger(__name__)
+
+RETRY = 0.5  # seconds until a failed heartbeat is sent again
+BEATS_PER_LEASE = 3
+
+
+class Heartbeat:
+    """Owns a thread from the first moment that there is something to keep alive."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._wakeup = WakeupPipe()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._actions: deque[Callable[[], object]] = deque()
+        self._outage = False  # logged, and the server was not reached since
+
+    # any thread
+
+    def start(self) -> None:
+        """Start the thread, if it does not run yet."""
+        if self._thread is None:
+            self._start_once()
+
+    def _start_once(self) -> None:
+        with self._lock:
+            over = self._stopping or self._session.link.is_closed
+            if self._thread is None and not over:
+                self._thread = threading.Thread(
+                    target=self._run, name="multihost-session", daemon=True
+                )
+                self._thread.start()
+
+    def wake(self) -> None:
+        """Have the thread check what is due. Finalizers and signal handlers may call this."""
+        self._wakeup.wake()
+
+    def call_soon(self, action: Callable[[], object]) -> None:
+        """Have the thread call ``action`` as soon as it can. Finalizers may call this."""
+        self._actions.append(action)
+        self._wakeup.wake()
+
+    def stop(self) -> None:
+        """End the thread, after what it is doing now; nothing can be started afterwards."""
+        self._stopping = True
+        self._wakeup.wake()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        self._thread = None
+        self._wakeup.close()
+
+    # forking
+
+    def before_fork(self) -> None:
+        self._lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start again with another pipe: the thread and its actions stay with the parent."""
+        started = self._thread is not None
+        self._wakeup.close()
+        self._wakeup = WakeupPipe()
+        self._reset()
+        if started:
+            self.start()
+
+    # the thread
+
+    def _run(self) -> None:
+        session, link = self._session, self._session.link
+        references, janitor = session.references, session.janitor
+        registration = session.registration
+        interval = session.lease / BEATS_PER_LEASE
+        renewal = time.monotonic() + interval
+        beat = math.inf  # none before the first registration
+        retry = 0.0
+        while not link.is_closed:
+            due = 0.0 if references.has_collected else min(renewal, beat, janitor.due)
+            if registration.needs_heartbeat:
+                due = min(due, retry)
+            connection_ended = self._wakeup.wait(due - time.monotonic(), registration.fileno)
+            if self._stopping:
+                return
+            if references.has_collected:
+                self._try(references.release_collected)
+            for _ in range(len(self._actions)):  # not those that these add: others have their turn
+                self._try(self._actions.popleft())
+            if connection_ended:
+                link.disconnect_current()  # what is sent next connects again
+            now = time.monotonic()
+            if now >= beat or (registration.needs_heartbeat and now >= retry):
+                sent = self._try(self._send)
+                retry = 0.0 if sent else time.monotonic() + RETRY
+                beat = retry or time.monotonic() + interval
+            self._try(janitor.run)
+            if time.monotonic() >= renewal:
+                renewal = time.monotonic() + interval
+                self._try(self._renew)
+
+    def _send(self) -> None:
+        """Send a heartbeat, and find out what was lost if it came too late."""
+        session = self._session
+        expired = session.registration.heartbeat()
+        self._end_outage()
+        if expired:  # the server may have forgotten waiters, too: let them enqueue again
+            session.link.interrupt_blocked()
+        for prefix in expired:
+            for hold in list(session.holds.values()):
+                if hold.handle.keys.prefix == prefix:
+                    hold.check()
+
+    def _renew(self) -> None:
+        references = self._session.references
+        if references.renew():
+            self._end_outage()
+        references.forget_expired()
+
+    def _try(self, action: Callable[[], object]) -> bool:
+        """Return whether the action succeeded; log the first failure of an outage.
+
+        A success does not end an outage by itself: not every action needs the server each time.
+        """
+        try:
+            action()
+        except MultihostError as error:
+            link = self._session.link
+            if not link.is_closed and not self._outage:
+                logger.warning("leases at %s are not renewed: %s", link.address, error)
+                self._outage = True
+            return False
+        return True
+
+    def _end_outage(self) -> None:
+        if self._outage:
+            logger.info("leases at %s are renewed again", self._session.link.address)
+            self._outage = False
