@@ -50,7 +50,7 @@ class Link(PinnedConnections):
     ) -> None:
         self.address = address
         self.timeout = timeout
-        self.reconnect_timeout = reconnect_timeout
+        self.reconnect_timeout: float = reconnect_timeout
         self._closed: ManagerClosed | None = None
         self._connector = connector or connector_for(address, credentials)
         self._reset()

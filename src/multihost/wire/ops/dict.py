@@ -46,7 +46,7 @@ class Entries:
         self.fields: list[bytes]
         self.originals: list[bytes]
         self.fields, self.originals = handle.codec.spelled_fields(entries)
-        self.values = handle.codec.dump_many(list(entries.values()))
+        self.values: list[bytes] = handle.codec.dump_many(list(entries.values()))
 
     def args(self) -> list[bytes]:
         """Return the number of original keys, the field and the key of each, then the entries."""
