@@ -91,8 +91,12 @@ class Session:
 
     def handle(self, ident: str) -> Handle:
         """Return a new handle of an object."""
+        return Handle(self, Keys(self.namespace, ident))
+
+    def handle_of_reference(self, ident: str) -> Handle:
+        """Return a new handle of an object to which this process may have a reference already."""
         keys = self.references.keys_of(ident)
-        return Handle(self, Keys(self.namespace, ident) if keys is None else keys)
+        return self.handle(ident) if keys is None else Handle(self, keys)
 
     def ensure_registered(self, keys: Keys) -> None:
         """Register this process as alive, before it holds or waits for the object.
