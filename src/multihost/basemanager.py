@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from multihost.errors import HostLost, MultihostError
 from multihost.proxies.base import AutoProxy, BaseProxy, Token, receive_token
-from multihost.proxies.hosted_native import make_proxy
 from multihost.proxies.native import NativeProxy
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, start_process
@@ -78,7 +77,7 @@ class BaseManager:
                 f"lease and timeout are positive numbers of seconds, not {lease!r} and {timeout!r}"
             )
         registry.serializer_of(serializer)  # raises for a bad one
-        self.runtime = Runtime.at(
+        self.runtime: Runtime = Runtime.at(
             address,
             Settings(serializer, check_namespace(namespace), lease, timeout),
             bytes(authkey) if authkey is not None else None,
@@ -232,7 +231,7 @@ class BaseManager:
             def create(self: BaseManager, /, *args: Any, **kwds: Any) -> BaseProxy:
                 util.debug("requesting creation of a shared %r object", typeid)
                 token, exposed = self._create(typeid, *args, **kwds)
-                return make_proxy(proxytype, exposed, token, self)
+                return self._make_proxy(proxytype, exposed, token)
 
             create.__name__ = create.__qualname__ = typeid
             setattr(cls, typeid, create)
@@ -267,7 +266,12 @@ class BaseManager:
     def proxy_of(self, token: Token, exposed: Any) -> BaseProxy | None:
         # Return a proxy of an object that a call returned; None if its type is not registered.
         entry = self._registry.get(token.typeid)
-        return None if entry is None else make_proxy(entry[-1], exposed, token, self)
+        return None if entry is None else self._make_proxy(entry[-1], exposed, token)
+
+    def _make_proxy(self, proxytype: Any, exposed: Any, token: Token) -> BaseProxy:
+        from multihost.proxies.hosted_native import make_proxy  # few programs register types
+
+        return make_proxy(proxytype, exposed, token, self)
 
     def _create_on_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
         """Ask the process that this manager started, else one that serves the type."""

@@ -57,13 +57,13 @@ class Runtime:
         listen: ListenAddress | None = None,
         authkey: bytes | None = None,
     ) -> None:
-        self.settings = settings
-        self.address = address
-        self.credentials = credentials
-        self.authkey = AuthenticationString(authkey or bytes(current_process().authkey))
+        self.settings: Settings = settings
+        self.address: Address | None = address
+        self.credentials: Credentials = credentials
+        self.authkey: bytes = AuthenticationString(authkey or bytes(current_process().authkey))
         self.embedded: EmbeddedServer | None = None  # the private server that this one started
         self.state: Literal["initial", "started", "shut down"] = "initial"
-        self.pid = 0  # of the process that opened it
+        self.pid: int = 0  # of the process that opened it
         self._listen = listen
         self._configured = address, credentials
         self._session: Session | None = None

@@ -23,6 +23,8 @@ from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
+from multihost.wire.session import Handle
+from multihost.wire.values.codec import Codec
 
 __all__ = ["Client", "chunks_for"]
 
@@ -40,8 +42,8 @@ class Client:
         self, reference: PoolReference, cache: dict[int, Any], pickler: str, attempts: int
     ) -> None:
         session = reference.session
-        self.handle = reference.handle()
-        self.codec = session.codec
+        self.handle: Handle = reference.handle()
+        self.codec: Codec = session.codec
         self.cache = cache
         self.pickler = pickler
         self.attempts = attempts
@@ -54,7 +56,7 @@ class Client:
         self._keep_alive: SimpleQueueProxy[Any] = SimpleQueueProxy(
             self._results, Token("SimpleQueue", ident, "0 0", session.origin)
         )
-        self.ident = ident[2:]
+        self.ident: str = ident[2:]
         self._change = threading.Condition()  # guards what follows
         self._in_flight: dict[tuple[int, int], int] = {}  # sizes of the tasks that are not done
         self._bytes = 0

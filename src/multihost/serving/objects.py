@@ -81,7 +81,7 @@ class ObjectTable:
         self._objects: dict[str, _HostedObject] = {}
         self._idents: dict[int, str] = {}  # of unnamed objects, by id()
         self._versions = itertools.count(1)
-        self.client = _Client()
+        self.client: _Client = _Client()
         self._mutex = threading.RLock()
         self._public: dict[str, Callable[..., Any]] = {
             "create": self._create,

@@ -54,9 +54,11 @@ class Server:
     ) -> None:
         runtime.start_server()
         runtime.open()
-        self.registry = {**BUILTIN_TYPES, **types}
-        self.address = runtime.listen_address
-        self.listener = _StdlibListener(self.address, runtime.close)
+        self.registry: dict[
+            str, tuple[None, tuple[str, ...], None, type[IteratorProxy]] | Registered
+        ] = {**BUILTIN_TYPES, **types}
+        self.address: Place | None = runtime.listen_address
+        self.listener: _StdlibListener = _StdlibListener(self.address, runtime.close)
         self._runtime = runtime
         self._natives_on = natives_on
         from multihost.serving.host import register_host  # slow, and only hosts need it

@@ -198,13 +198,13 @@ class Keys:
 
     def __init__(self, namespace: str, ident: str) -> None:
         number = partition(ident)
-        self.ident = ident
-        self.prefix = prefix(namespace, number)
-        self.names = names(namespace, number)
-        self.sessions = self.prefix + b"s"
+        self.ident: str = ident
+        self.prefix: bytes = prefix(namespace, number)
+        self.names: bytes = names(namespace, number)
+        self.sessions: bytes = self.prefix + b"s"
         # A colon in a name is escaped: a suffix cannot be mistaken for a part of it.
         tail = ident[2:] if ident.startswith(UNNAMED) else escape(ident[2:], ":")
-        self.data = self.prefix + f"{ident[:2]}{tail}".encode("utf-8", "surrogatepass")
+        self.data: bytes = self.prefix + f"{ident[:2]}{tail}".encode("utf-8", "surrogatepass")
 
     @property
     def name(self) -> bytes | None:
