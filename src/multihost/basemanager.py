@@ -19,8 +19,7 @@ from multihost.proxies.native import NativeProxy
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, start_process
 from multihost.wire.address import Place
-from multihost.wire.identity import named, new_unnamed
-from multihost.wire.keys import check_name, check_namespace
+from multihost.wire.identity import check_name, check_namespace, named, new_unnamed
 from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
