@@ -11,7 +11,7 @@ NEEDED = ("click", "rich")
 
 
 def main() -> int:
-    """Run the command line; what to exit with."""
+    """Run the command line, and return the exit code."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(
@@ -20,7 +20,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    from multihost.cli import run
+    from multihost.cli.main import run
 
     return run(sys.argv[1:])
 

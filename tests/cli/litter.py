@@ -124,12 +124,12 @@ def _stray(server: AnyServer, m: RedisManager) -> str:
 
 
 LITTER = {
-    "name": [_name],
-    "remains": [_remains],
-    "unfinished": [_unfinished],
-    "released": [_released],
-    "unkept": [_unkept, _unkept_by_all, _unkept_circle],
+    "orphaned name": [_name],
+    "orphaned keys": [_remains],
+    "abandoned creation": [_unfinished],
+    "pending release": [_released],
+    "unreachable": [_unkept, _unkept_by_all, _unkept_circle],
     "dead session": [_dead_sessions],
-    "stray": [_stray],
+    "orphaned items": [_stray],
 }
 """For each kind what leaves some of it, and returns the name or ident it is about."""

@@ -14,7 +14,7 @@ import pytest
 import multihost
 from multihost import RedisManager
 from multihost.cli import run
-from multihost.inspection import examine, opened, server_facts
+from multihost.inspection import examine, opened, permissions, server_facts
 from tests.cli.litter import LITTER
 from tests.support.procs import ROOT
 from tests.support.server import Server
@@ -201,14 +201,14 @@ def test_all_commands_of_python_are_known() -> None:
         and isinstance(node.value, bytes)
         and re.fullmatch(rb"[A-Z]{2,}", node.value)
     }
-    optional = {name.split()[0] for name in server_facts.OPTIONAL}
-    assert found - ARGUMENTS - server_facts.OF_TOOLS - optional == server_facts.PLAIN - ARGUMENTS
+    optional = {name.split()[0] for name in permissions.OPTIONAL}
+    assert found - ARGUMENTS - permissions.OF_TOOLS - optional == permissions.PLAIN - ARGUMENTS
 
 
 def test_all_commands_can_be_tried(fresh_server: Server) -> None:
-    wanted = server_facts.needed() | server_facts.OPTIONAL.keys()
-    assert wanted - server_facts._SPELLED.keys() == {"MULTI", "EXEC", "WATCH"}
-    for name, words in server_facts._SPELLED.items():
+    wanted = permissions.needed() | permissions.OPTIONAL.keys()
+    assert wanted - permissions._SAMPLE_CALLS.keys() == {"MULTI", "EXEC", "WATCH"}
+    for name, words in permissions._SAMPLE_CALLS.items():
         answer = fresh_server.command("ACL", "GETUSER", "default") and _try(fresh_server, words)
         assert not re.search("wrong number|unknown|syntax", answer), (name, answer)
 

@@ -79,7 +79,7 @@ def test_what_came_of_it(server: Server, manager: RedisManager, session: Session
     assert "gone-value" not in manager.names()
     left = [key for key in server.keys() if b"gone" in key or b"never" in key]
     assert all(server.command("PTTL", key) != -1 for key in left), "but what expires"
-    for ident in idents["unkept"]:
+    for ident in idents["unreachable"]:
         lease = server.command("PTTL", session.handle(ident).keys.data)
         assert 0 < lease <= 3600_000
     assert manager.Lock("dead-lock").acquire(False)
@@ -97,21 +97,21 @@ def test_the_program(
     url: str, server: Server, manager: RedisManager, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["gc", url]) == 0
-    assert capsys.readouterr() == ("", "nothing to remove\n")
-    name = LITTER["name"][0](server, manager)
+    assert capsys.readouterr() == ("", "no garbage\n")
+    name = LITTER["orphaned name"][0](server, manager)
     for args in ([], ["--dry-run"]):
         assert run(["gc", url, *args]) == 0
         said = capsys.readouterr()
-        assert f"{name}  name  Value that is gone  no\n" in said.out
-        assert "say --yes" in said.err
+        assert f"{name}  orphaned name  Value, not found  no\n" in said.out
+        assert "pass --yes" in said.err
     assert run(["gc", url, "--dry-run", "--yes"]) == 2
     assert run(["gc", url, "--yes", "--json"]) == 0
     [document] = json.loads(capsys.readouterr().out)
     assert document == {
         "name": name,
         "ident": "n:" + name,
-        "kind": "name",
-        "detail": "Value that is gone",
+        "kind": "orphaned name",
+        "detail": "Value, not found",
         "removed": True,
     }
 
@@ -181,9 +181,9 @@ def late(session: Session, kind: str) -> Any:
 def test_a_name_that_was_made_again(
     server: Server, manager: RedisManager, session: Session
 ) -> None:
-    LITTER["name"][0](server, manager)
-    LITTER["remains"][0](server, manager)
-    garbage = [*late(session, "name"), *late(session, "remains")]
+    LITTER["orphaned name"][0](server, manager)
+    LITTER["orphaned keys"][0](server, manager)
+    garbage = [*late(session, "orphaned name"), *late(session, "orphaned keys")]
     manager.Value("i", 2, name="gone-value")
     manager.dict("gone-dict", {"b": 2})
     done = dict(remove(session, garbage))
@@ -197,7 +197,7 @@ def test_a_container_that_is_being_made(manager: RedisManager, session: Session)
     inner = manager.list([1])
     handle = begin_only(manager, "soon", inner)
     assert not found(session)
-    assert not list(remove(session, late(session, "unkept")))
+    assert not list(remove(session, late(session, "unreachable")))
     manager.dict("soon", {"x": inner})
     del inner
     collect(session)
@@ -208,11 +208,11 @@ def test_a_container_that_is_being_made(manager: RedisManager, session: Session)
 def test_an_object_that_found_another_owner(
     server: Server, manager: RedisManager, session: Session
 ) -> None:
-    for leave in LITTER["unkept"]:
+    for leave in LITTER["unreachable"]:
         ident = leave(server, manager)
-        garbage = [each for each in late(session, "unkept") if each.ident == ident]
+        garbage = [each for each in late(session, "unreachable") if each.ident == ident]
         # Whoever still has a proxy stores it, also under the name of the owner that was lost.
-        name = "lost-owner" if leave is LITTER["unkept"][0] else f"finder of {leave.__name__}"
+        name = "lost-owner" if leave is LITTER["unreachable"][0] else f"finder of {leave.__name__}"
         proxy = manager.runtime.session.handle(ident)
         inner = ListProxy(proxy, Token("list", ident, "", manager.runtime.session.origin))
         manager.dict(name)["x"] = inner
@@ -226,7 +226,7 @@ def test_what_was_let_go_and_taken_in_again(manager: RedisManager, session: Sess
     d = manager.dict("keeper")
     d["x"] = inner = manager.list([1])
     let_go_only(lambda: d.pop("x"))
-    garbage = late(session, "released")
+    garbage = late(session, "pending release")
     d["y"] = inner
     list(remove(session, garbage))
     assert session.link.execute(b"PTTL", inner._handle.keys.data) == -1
@@ -234,8 +234,8 @@ def test_what_was_let_go_and_taken_in_again(manager: RedisManager, session: Sess
 
 def test_a_session_that_came_back(server: Server, manager: RedisManager, session: Session) -> None:
     LITTER["dead session"][0](server, manager)
-    LITTER["stray"][0](server, manager)
-    garbage = [*late(session, "dead session"), *late(session, "stray")]
+    LITTER["orphaned items"][0](server, manager)
+    garbage = [*late(session, "dead session"), *late(session, "orphaned items")]
     assert len(garbage) == 7
     for name in {each.ident for each in garbage}:
         sessions = session.handle(name).keys.sessions

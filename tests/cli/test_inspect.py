@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.cli import run
+from multihost.wire.ops import kinds
 from tests.faults.calls import Call
+from tests.support.procs import ROOT
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -98,7 +101,7 @@ def test_every_type(manager: RedisManager, ask: Any, rows: Any) -> None:
         "SimpleQueue": (m.SimpleQueue("a simple queue"), 0),
     }
     found = ask("ls", "--memory")
-    assert [(o["name"], o["type"], o["length"]) for o in found] == sorted(
+    assert [(o["name"], o["typeid"], o["length"]) for o in found] == sorted(
         (proxy._token.ident[2:], typeid, length) for typeid, (proxy, length) in named.items()
     )
     for info in found:
@@ -111,7 +114,7 @@ def test_every_type(manager: RedisManager, ask: Any, rows: Any) -> None:
     assert "a semaphore Semaphore - - 2 of 2 free - -" in listed
 
 
-def test_without_a_name_the_family_is_known(manager: RedisManager, ask: Any) -> None:
+def test_unnamed_objects_have_their_exact_type(manager: RedisManager, ask: Any) -> None:
     m = manager
     proxies = {
         "dict": m.dict(a=1),
@@ -120,23 +123,28 @@ def test_without_a_name_the_family_is_known(manager: RedisManager, ask: Any) -> 
         "Namespace": m.Namespace(n=1),
         "Value": m.Value("i", 5),
         "Array": m.Array("i", [1, 2]),
-        "Lock": m.RLock(),
-        "Semaphore": m.BoundedSemaphore(2),
+        "Lock": m.Lock(),
+        "RLock": m.RLock(),
+        "Semaphore": m.Semaphore(2),
+        "BoundedSemaphore": m.BoundedSemaphore(2),
         "Condition": m.Condition(),
         "Event": m.Event(),
         "Barrier": m.Barrier(2),
-        "Queue": m.JoinableQueue(),
+        "Queue": m.Queue(),
+        "JoinableQueue": m.JoinableQueue(),
         "LifoQueue": m.LifoQueue(),
         "PriorityQueue": m.PriorityQueue(),
+        "SimpleQueue": m.SimpleQueue(),
     }
+    assert proxies.keys() == kinds.KINDS.keys() - {"Pool"}  # a pool has a name
     found = {info["ident"]: info for info in ask("ls")}
     assert {p._token.ident: typeid for typeid, p in proxies.items()} == {
-        ident: info["type"] for ident, info in found.items()
+        ident: info["typeid"] for ident, info in found.items()
     }
     for info in found.values():
         assert info["name"] is None
         assert 0 < info["lease"] <= 30
-    assert {info["type"] for info in ask("ls", "--type", "dict", "--type", "Lock")} == {
+    assert {info["typeid"] for info in ask("ls", "--type", "dict", "--type", "Lock")} == {
         "dict",
         "Lock",
     }
@@ -180,7 +188,7 @@ def test_locks(manager: RedisManager, ask: Any, rows: Any) -> None:
     [account] = of_semaphore["holders"]
     assert account.items() >= {**ME, "count": 2}.items()
     place = f"{ME['host']}:{ME['pid']}"
-    assert table[0] == "NAME TYPE STATE HELD BY FOR TOKEN WAITERS WHO WAITS".split()
+    assert table[0] == "NAME TYPE STATE HOLDER HELD FOR TOKEN WAITING WAITERS".split()
     assert table[2][:5] == ["l", "Lock", "locked", place, "MainThread"]
     assert table[2][-3:] == ["1", place, "who.waits"]
     semaphore.release(2)
@@ -200,7 +208,7 @@ def test_conditions_and_barriers(manager: RedisManager, ask: Any) -> None:
     with waiting(sleep, rouse), waiting(barrier.wait, barrier.wait):
         wait_until(lambda: condition.statistics().waiters and barrier.n_waiting)
         of_barrier, of_condition = ask("locks")
-    assert of_barrier["state"] == "1 of 2 there"
+    assert of_barrier["state"] == "1 of 2 arrived"
     for info in (of_barrier, of_condition):
         assert [who["thread"] for who in info["waiters"]] == ["who.waits"]
 
@@ -221,7 +229,7 @@ def test_queues(manager: RedisManager, ask: Any, rows: Any) -> None:
     assert [who["thread"] for who in of_full["waiters"]] == ["who.waits"]
     assert of_q["queue"] == {
         "maxsize": 3,
-        "deliveries": 5,
+        "max_deliveries": 5,
         "size": 2,
         "unfinished": 3,
         "in_flight": 1,
@@ -320,7 +328,7 @@ def test_rm(manager: RedisManager, url: str, ask: Any, capsys: Capture) -> None:
     with pytest.raises(ObjectGone):
         l.copy()
     assert run(["show", url, "d"]) == 1
-    assert capsys.readouterr().err == "multihost: no object 'd'\n"
+    assert capsys.readouterr().err == "multihost: object 'd' not found\n"
 
 
 def test_an_empty_server(url: str, ask: Any, capsys: Capture) -> None:
@@ -367,7 +375,7 @@ def test_top(manager: RedisManager, url: str, capsys: Capture) -> None:
         assert len(lines) == 1
         now = json.loads(lines[0])
         assert now["types"] == {"Lock": 1, "Queue": 1}
-        assert now["whole"] is True
+        assert now["is_whole"] is True
         assert [who["pid"] for who in now["locks"][0]["holders"]] == [os.getpid()]
         assert (now["queues"][0]["length"], now["queues"][0]["growth_per_second"]) == (1, None)
         assert run(["top", "--once", url]) == 0
@@ -383,3 +391,34 @@ def test_a_lock_is_taken_while_it_is_looked_at(manager: RedisManager, ask: Any) 
     for _ in range(5):
         assert [info["name"] for info in ask("locks")] == ["busy"]
     call.outcome()
+
+
+def documented(part: str) -> set[str]:
+    """Return the JSON keys that docs/howto/command-line.md lists in a row of a table."""
+    page = (ROOT / "docs" / "howto" / "command-line.md").read_text()
+    text = page.partition("\n## JSON\n")[2].partition("\n## ")[0]
+    [row] = [line for line in text.splitlines() if line.startswith(f"| {part} |")]
+    return set(re.findall(r"`(\w+)`", row.split("|")[2]))
+
+
+def test_the_keys_of_json_are_documented(manager: RedisManager, ask: Any, url: str) -> None:
+    queue, lock = manager.Queue("q"), manager.Lock("l")
+    queue.put(1)
+    queue.get()
+    lock.acquire()
+    manager.dict("d", {1: 2})
+    keys = documented("object")
+    participant = documented("holder, waiter, worker")
+    for info in ask("ls"):
+        assert info.keys() == keys
+        assert all(each.keys() == participant for each in info["holders"])
+    assert ask("show", "q")["queue"].keys() == documented("queue")
+    shown = ask("show", "d")
+    assert shown.keys() == keys | {"time", "entries"}
+    assert shown["entries"][0].keys() == documented("`show`") - {"time", "entries"}
+    assert ask("locks")[0].keys() == keys | documented("`locks`")
+    now = ask("top", "--once")
+    assert now.keys() <= documented("`top`")
+    assert now["queues"][0].keys() == keys | {"growth_per_second"}
+    assert set(ask("doctor")) | set(ask("doctor")["findings"][0]) == documented("`doctor`")
+    lock.release()

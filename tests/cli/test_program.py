@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import multihost
-from multihost import RedisManager
-from multihost.cli import commands, run
+from multihost import AccessDenied, LinkLost, ObjectGone, RedisManager, ServerFull, ServerUnfit
+from multihost.cli import commands, listing, run
 from tests.support.server import Server
 
 SECRET = "s3cr3t@/?"
@@ -50,6 +50,48 @@ def test_help_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "--url" in shown
     assert "--authkey-file" in shown
     assert "--json" in shown
+
+
+EXIT_CODES = {
+    0: ["ls"],
+    1: ["show", "none"],
+    2: ["ls", "--nonsense"],
+    3: ["ls", "redis://localhost:1"],
+}
+
+
+@pytest.mark.parametrize("code", EXIT_CODES)
+def test_exit_codes(code: int, url: str) -> None:
+    done = program(*EXIT_CODES[code], **({} if code == 3 else {"MULTIHOST_URL": url}))
+    assert done.returncode == code, done.stderr
+    assert bool(done.stderr), "also of success: there are no objects"
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_the_exit_codes() -> None:
+    shown = " ".join(program("--help").stdout.split())
+    assert "Exit codes: 0 success, 1 problem found, 2 usage error, 3 server unreachable." in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LinkLost("lost"), 3),
+        (AccessDenied("refused"), 3),
+        (ServerUnfit("too old"), 1),
+        (ObjectGone("deleted"), 1),
+        (ServerFull("full"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_the_exit_code_of_an_error(
+    error: BaseException, code: int, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwds: object) -> None:
+        raise error
+
+    monkeypatch.setattr(listing, "objects", fail)
+    assert run(["ls", url]) == code
 
 
 def test_the_package_does_not_import_the_libraries() -> None:
@@ -223,7 +265,7 @@ def test_top_is_live(how: str, url: str) -> None:
 
 def test_rm_asks(url: str) -> None:
     with RedisManager(url) as m:
-        for answer, code, left in ((b"n\n", 130, ["x"]), (b"y\n", 0, [])):
+        for answer, code, left in ((b"n\n", 1, ["x"]), (b"y\n", 0, [])):
             m.Value("i", 1, name="x")
             process, terminal = in_terminal("rm", url, "x")
             said = bytearray()

@@ -90,7 +90,7 @@ def test_a_second_signal_ends_it_at_once(url: str) -> None:
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=10)
             assert process.returncode == 1
-            assert "is lost" in err
+            assert "was lost" in err
             assert "0 done, 0 raised, 1 lost, 0 running" in err
         pool.terminate()
         for name in ("begun", "p"):
@@ -106,7 +106,7 @@ def test_what_a_terminal_shows(url: str) -> None:
             assert pool.apply(abs, (-1,)) == 1
             read_until(terminal, b"1 done", said)
             process.send_signal(signal.SIGINT)
-            read_until(terminal, b"ended", said)
+            read_until(terminal, b"exited", said)
             assert process.wait(10) == 0
         finally:
             send_signal(process, signal.SIGKILL, group=True)
@@ -120,7 +120,7 @@ def test_a_pool_is_seen(url: str, capsys: pytest.CaptureFixture[str]) -> None:
         pool.apply_async(abs, (-1,))
         assert run(["queues", "--json", url]) == 0
         [info, *_] = json.loads(capsys.readouterr().out)
-        assert (info["name"], info["type"], info["length"]) == ("p", "Pool", 1)
+        assert (info["name"], info["typeid"], info["length"]) == ("p", "Pool", 1)
         assert run(["top", "--once", "--json", url]) == 0
         [found] = json.loads(capsys.readouterr().out)["pools"]
         assert (found["name"], found["waiting"], found["running"]) == ("p", 1, 0)

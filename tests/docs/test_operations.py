@@ -14,7 +14,7 @@ import redis
 
 import multihost.wire
 from multihost import RedisManager
-from multihost.inspection import server_facts
+from multihost.inspection import permissions
 from multihost.managers import BaseManager, IteratorProxy
 from multihost.wire.script.source import all_names, expand
 from tests.objects.bodies import BODIES
@@ -62,7 +62,7 @@ def used() -> set[str]:
 def test_they_are_what_occurs_in_the_code(server: Server) -> None:
     commands = {row[0].decode() for row in server.command("COMMAND")}
     granted = {command.partition("|")[0] for command in GRANTED}
-    others = WITHOUT_PERMISSION | {command.lower() for command in server_facts.OF_TOOLS}
+    others = WITHOUT_PERMISSION | {command.lower() for command in permissions.OF_TOOLS}
     assert granted == used() & commands - others, "change docs/operations.md, too"
 
 

@@ -562,6 +562,10 @@ WITHOUT_MEMORY = {
 }
 
 
+GIVEN = ("name", "values")
+"""Attributes that the constructors of scripts get."""
+
+
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Scripts that do not recognise a request that they have met before."""
@@ -579,13 +583,13 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(source, "_read", without_memory)
     gc.collect()
     gc.unfreeze()  # what was there when the tests were collected is hidden
-    scripts = [thing for thing in gc.get_objects() if type(thing) is Script]
+    scripts = [each for each in gc.get_objects() if issubclass(type(each), Script)]
     gc.freeze()
     assert scripts
     kept = [(script, dict(script.__dict__)) for script in scripts]
     for script, attributes in kept:
-        script.__dict__.clear()  # what was read before
-        script.name = attributes["name"]
+        script.__dict__.clear()  # what was read before, but not what the constructor got
+        script.__dict__.update({each: attributes[each] for each in GIVEN if each in attributes})
     yield
     for script, attributes in kept:
         script.__dict__.clear()

@@ -1,4 +1,4 @@
-"""Whatever breaks, and wherever: an item is put once, and taken once.
+"""An item is put once, and received once, whatever request a fault hits.
 
 Each case runs with a fault at each of its requests in turn, and must have the same outcome.
 """
@@ -45,23 +45,23 @@ class Case:
     kind: str = "Queue"
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     unfinished: int = 3
-    flying: int = 0  # items that were taken and are not done
-    meanwhile: Callable[[Any], Any] | None = None  # what another process does
+    in_flight: int = 0  # items that were received and are not done
+    meanwhile: Callable[[Any], Any] | None = None  # the action of another process
 
 
-def got_and_done(q: Any) -> Any:
+def get_and_finish(q: Any) -> Any:
     item = q.get()
     q.task_done()
     return item
 
 
-def fetched_ahead(q: Any) -> Any:
+def get_prefetched(q: Any) -> Any:
     q.prefetch = 2
     return q.get(), q.get_many(2)
 
 
-def got_proxies(q: Any) -> Any:
-    """Behind the other items, which are taken and put again."""
+def get_proxies(q: Any) -> Any:
+    """Behind the other items, which are received and put again."""
     others = q.get_many(3)
     q.put_many([q._manager.list(["a"]), q._manager.list(["b"])])
     got = [each.copy() for each in q.get_many(2)]
@@ -71,15 +71,15 @@ def got_proxies(q: Any) -> Any:
     return got
 
 
-def made_again(q: Any) -> Any:
-    """The queue is not the one of which it took before."""
+def get_after_recreation(q: Any) -> Any:
+    """The queue is not the one of which it received before."""
     q.get()
     q.delete()
     getattr(q._manager, q._typeid_)("q").put_many([1, 2, 3])
     return q.get()
 
 
-def raised(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def raising(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def run(q: Any) -> Any:
         try:
             return act(q)
@@ -94,7 +94,7 @@ CASES = {
     "put": Case(lambda q: q.put(4), None, [1, 2, 3, 4], unfinished=4),
     "put_many": Case(lambda q: q.put_many([4, 5]), None, [1, 2, 3, 4, 5], unfinished=5),
     "put, no room": Case(
-        raised(lambda q: q.put(4, timeout=SOON)), Full, [1, 2, 3], options={"maxsize": 3}
+        raising(lambda q: q.put(4, timeout=SOON)), Full, [1, 2, 3], options={"maxsize": 3}
     ),
     "put, room in time": Case(
         lambda q: q.put(4, timeout=SECONDS),
@@ -121,24 +121,26 @@ CASES = {
     ),
     "get": Case(lambda q: q.get(), 1, [2, 3]),
     "get twice": Case(lambda q: (q.get(), q.get()), (1, 2), [3]),
-    "get now": Case(lambda q: q.get_nowait(), 1, [2, 3]),
-    "get of a few": Case(lambda q: q.get(), 1, [2, 3], options={"maxsize": 3}),
+    "get_nowait": Case(lambda q: q.get_nowait(), 1, [2, 3]),
+    "get of a bounded queue": Case(lambda q: q.get(), 1, [2, 3], options={"maxsize": 3}),
     "get the last": Case(lambda q: q.get(), 3, [2, 1], kind="LifoQueue"),
     "get the smallest": Case(lambda q: q.get(), 1, [2, 3], (3, 1, 2), kind="PriorityQueue"),
     "get_many": Case(lambda q: q.get_many(2), [1, 2], [3]),
     "get_many by priority": Case(
         lambda q: q.get_many(2), [1, 2], [3], (3, 2, 1), kind="PriorityQueue"
     ),
-    "get_many of what was fetched ahead": Case(fetched_ahead, (1, [2, 3]), []),
-    "get_many of what was fetched ahead by priority": Case(
-        fetched_ahead, (1, [2, 3]), [], (3, 2, 1), kind="PriorityQueue"
+    "get_many of prefetched items": Case(get_prefetched, (1, [2, 3]), []),
+    "get_many of prefetched items by priority": Case(
+        get_prefetched, (1, [2, 3]), [], (3, 2, 1), kind="PriorityQueue"
     ),
-    "get of proxies": Case(got_proxies, [["a"], ["b"]], [1, 2, 3], unfinished=5),
-    "get after it was made again": Case(made_again, 1, [2, 3]),
-    "get after it was made again by priority": Case(made_again, 1, [2, 3], kind="PriorityQueue"),
-    "get too late": Case(raised(lambda q: q.get(timeout=SOON)), Empty, [], (), unfinished=0),
+    "get of proxies": Case(get_proxies, [["a"], ["b"]], [1, 2, 3], unfinished=5),
+    "get after the queue was created again": Case(get_after_recreation, 1, [2, 3]),
+    "get after the queue was created again by priority": Case(
+        get_after_recreation, 1, [2, 3], kind="PriorityQueue"
+    ),
+    "get too late": Case(raising(lambda q: q.get(timeout=SOON)), Empty, [], (), unfinished=0),
     "get too late by priority": Case(
-        raised(lambda q: q.get(timeout=SOON)), Empty, [], (), kind="PriorityQueue", unfinished=0
+        raising(lambda q: q.get(timeout=SOON)), Empty, [], (), kind="PriorityQueue", unfinished=0
     ),
     "get in time": Case(
         lambda q: q.get(timeout=SECONDS), 4, [], (), meanwhile=lambda q: q.put(4), unfinished=1
@@ -152,12 +154,12 @@ CASES = {
         meanwhile=lambda q: q.put(4),
         unfinished=1,
     ),
-    "get, to be done": Case(lambda q: q.get(), 1, [2, 3], options=AGAIN, flying=1),
-    "task_done": Case(got_and_done, 1, [2, 3], options=AGAIN, unfinished=2),
+    "get, to be done": Case(lambda q: q.get(), 1, [2, 3], options=AGAIN, in_flight=1),
+    "task_done": Case(get_and_finish, 1, [2, 3], options=AGAIN, unfinished=2),
     "task_done of any": Case(lambda q: q.task_done(), None, [1, 2, 3], unfinished=2),
     "join": Case(lambda q: q.join(), None, [], (), unfinished=0),
     "shutdown": Case(lambda q: q.shutdown(), None, [1, 2, 3]),
-    "shutdown at once": Case(lambda q: q.shutdown(True), None, [], unfinished=0),
+    "shutdown, immediate": Case(lambda q: q.shutdown(True), None, [], unfinished=0),
 }
 
 
@@ -169,7 +171,7 @@ def run(
     after: Callable[[Rule], None] = Rule.disarm,
     late: float | None = None,
 ) -> Rule | None:
-    """One run; the rule if its fault was met. ``after`` ends the fault."""
+    """Run a case; return the rule if its fault was met. ``after`` ends the fault."""
     namespace = f"multihost-{next(_namespaces):06d}-once"
     with (
         RedisManager(url, namespace=namespace) as manager,
@@ -191,7 +193,7 @@ def run(
             assert not helper.is_alive()
         met = rule if rule is not None and rule.caught.is_set() else None
         assert result == case.result, rule
-        expected = (len(case.left), case.flying)
+        expected = (len(case.left), case.in_flight)
 
         def settled() -> bool:
             state = theirs.statistics()
@@ -211,11 +213,11 @@ def run(
 
 
 def wait_and(case: Case, ours: Any, theirs: Any) -> None:
-    """Do what another process does, once ours waits."""
+    """Run the action of another process, once ours waits."""
     server = theirs._handle.link
 
     def waits() -> bool:
-        rows = server.execute_raw(b"CLIENT", b"LIST").splitlines()
+        rows = server.execute(b"CLIENT", b"LIST").splitlines()
         return any(
             b"flags=b" in row and any(b"cmd=" + c in row for c in (b"blpop", b"blmove"))
             for row in rows
@@ -227,13 +229,15 @@ def wait_and(case: Case, ours: Any, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_undisturbed(name: str, server: Any) -> None:
+def test_without_faults(name: str, server: Any) -> None:
     run(CASES[name], server.url, server, None)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", CASES)
-def test_once(name: str, fault: str, server: Any, proxy: CuttingProxy) -> None:
+def test_every_fault_leaves_the_same_outcome(
+    name: str, fault: str, server: Any, proxy: CuttingProxy
+) -> None:
     met = 0
     for nth in itertools.count(1):
         if run(CASES[name], proxy.url, server, lambda: FAULTS[fault](proxy, nth)) is None:
@@ -243,7 +247,7 @@ def test_once(name: str, fault: str, server: Any, proxy: CuttingProxy) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_replies_that_come_too_late_are_not_missed(
+def test_late_replies_are_not_missed(
     name: str, server: Any, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (wait_module, receive_list):
@@ -265,8 +269,8 @@ def test_replies_that_come_too_late_are_not_missed(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_arrives_late_is_without_effect(name: str, server: Any, proxy: CuttingProxy) -> None:
-    """At once, or where an item is moved by a plain command, soon."""
+def test_late_requests_have_no_effect(name: str, server: Any, proxy: CuttingProxy) -> None:
+    """Immediately, or where an item is moved by a plain command, soon."""
 
     def end(rule: Rule) -> None:
         if rule.caught.is_set():

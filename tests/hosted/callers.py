@@ -1,4 +1,4 @@
-"""Threads that call."""
+"""Threads that make calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Caller(threading.Thread):
-    """A call that takes its time, and how it ended."""
+    """A thread that makes a call, and its result."""
 
     def __init__(self, method):
         super().__init__()

@@ -67,7 +67,7 @@ def test_proxies_travel_to_children(method):
         assert shared.copy() == {"sum": 6}
 
 
-def test_values_are_signed_where_the_password_can_be_heard(tmp_path):
+def test_values_are_signed_where_the_password_can_be_overheard(tmp_path):
     for address, signed in ((("127.0.0.1", 0), True), (str(tmp_path / "s"), False)):
         with SyncManager(address, AUTHKEY) as manager:
             manager.dict("d")["a"] = "value"
@@ -81,7 +81,7 @@ def test_values_are_signed_where_the_password_can_be_heard(tmp_path):
             assert bool(manager.runtime.credentials.authkey) is signed
 
 
-def test_an_address_that_is_taken(tmp_path):
+def test_address_in_use(tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -96,12 +96,12 @@ def test_an_address_that_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [("host",), ("host", "port"), 5, "", b"/path"])
-def test_what_is_no_address(bad):
+def test_invalid_addresses(bad):
     with pytest.raises(ValueError, match="an address is a URL"):
         BaseManager(bad)
 
 
-def test_get_server_listens_at_once_and_can_stop():
+def test_get_server_listens_immediately_and_can_stop():
     manager = Our(("127.0.0.1", 0), AUTHKEY)
     server = manager.get_server()
     assert server.address[1] > 0

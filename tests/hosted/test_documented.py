@@ -14,7 +14,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_they_print_the_same():
+def test_programs_print_the_same():
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     said = []
     for module in ("multiprocessing", "multihost"):

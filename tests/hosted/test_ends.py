@@ -1,4 +1,4 @@
-"""What happens when a process or a thread ends: the one that serves, or one that calls."""
+"""The end of a process or thread: of the host, or of a client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def serving(url, **how):
         manager.shutdown()
 
 
-def test_a_killed_host_is_noticed(url):
+def test_calls_to_a_killed_host_raise_soon(url):
     with serving(url) as manager, Remote(url) as other:
         counter, elsewhere = manager.Counter(), other.Counter()
         callers = [Caller(counter.wait), Caller(elsewhere.wait)]
@@ -58,7 +58,7 @@ def test_a_killed_host_is_noticed(url):
         assert "failed" in str(counter)
 
 
-def test_a_host_that_ends_in_order_says_so(url):
+def test_host_that_exits_normally_notifies_clients(url):
     with Remote(url) as other:
         with serving(url) as manager:
             counter = other.Counter()
@@ -93,7 +93,7 @@ def test_use_after_shutdown():
     assert manager._process is None
 
 
-def test_the_thread_of_a_client_that_ends_ends(url):
+def test_thread_of_the_host_ends_with_its_client(url):
     with serving(url) as manager, Remote(url) as other:
         counter = manager.Counter()
 
@@ -124,7 +124,7 @@ def call_and_linger(counter):
     counter.wait()
 
 
-def test_an_object_nobody_refers_to_is_dropped(url):
+def test_object_without_references_is_deleted(url):
     with serving(url, lease=0.9) as manager, Remote(url, lease=0.9) as other:
         assert manager.Counter().add() == 1
         numbers = lambda: ask(manager, "number_of_objects")
@@ -145,7 +145,7 @@ def test_an_object_nobody_refers_to_is_dropped(url):
         wait_until(lambda: numbers() == 0, timeout=8)
 
 
-def test_a_kept_container_keeps_it(url):
+def test_persistent_container_keeps_a_hosted_object(url):
     with serving(url) as manager:
         box = manager.dict("box")
         box["counter"] = manager.Counter(3)
@@ -175,7 +175,7 @@ def test_many_proxies(url):
 # -- names
 
 
-def test_a_name_is_the_same_object_for_all(url):
+def test_name_is_the_same_object_for_all_processes(url):
     with serving(url) as manager, Remote(url) as other:
         counter = manager.Counter(5, name="counter")
         assert counter.name == "counter"
@@ -206,7 +206,7 @@ def raise_cause(make):
         raise TypeError(str(error)) from error
 
 
-def test_a_name_is_taken_over(url):
+def test_name_of_a_dead_host_is_taken_over(url):
     with Remote(url) as client, serving(url) as second:
         with serving(url) as first:
             counter = first.Counter(5, name="counter")
@@ -259,7 +259,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("shared", [True, False])
-def test_it_does_not_outlive_who_started_it(url, method, shared, tmp_path):
+def test_host_ends_with_its_parent(url, method, shared, tmp_path):
     script = tmp_path / "owner.py"
     script.write_text(OWNER)
     from tests.support.procs import ROOT
@@ -275,7 +275,7 @@ def test_it_does_not_outlive_who_started_it(url, method, shared, tmp_path):
             other.Counter()
 
 
-def test_one_that_does_not_end_is_ended():
+def test_host_that_does_not_exit_is_terminated():
     manager = Our(ctx=fork, shutdown_timeout=0.05)
     manager.start()
     process = manager._process
@@ -284,7 +284,7 @@ def test_one_that_does_not_end_is_ended():
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_a_connected_manager_deletes_what_it_made(url):
+def test_connected_manager_deletes_the_objects_that_it_created(url):
     with serving(url) as manager:
         with Remote(url) as other:
             counter = other.Counter()
@@ -296,20 +296,20 @@ def test_a_connected_manager_deletes_what_it_made(url):
         manager.delete("box")
 
 
-def test_who_lets_go_after_the_host_has_ended_leaves_nothing(url, server):
+def test_release_after_the_end_of_the_host_leaves_no_keys(url, server):
     with Remote(url) as other, serving(url) as manager:
         counters = [other.Counter() for _ in range(3)]
         host = manager.runtime.session.handle(manager._host).keys
-        lets_go_of(other, counters.pop())
+        collect(other, counters.pop())
         wait_until(lambda: ask(manager, "number_of_objects") == 2)
         manager.shutdown()
-        lets_go_of(other, counters.pop())
+        collect(other, counters.pop())
         assert not server.command("EXISTS", host.data, host.released, host.tokens)
     assert not server.command("EXISTS", host.released, host.tokens)
 
 
-def lets_go_of(manager, proxy):
-    """Drop a proxy, and wait until the background thread has done with it."""
+def collect(manager, proxy):
+    """Collect a proxy, and wait until the background thread has released it."""
     session, key = manager.runtime.session, proxy._id
     del proxy
     gc.collect()
@@ -319,7 +319,7 @@ def lets_go_of(manager, proxy):
     assert behind.wait(5)
 
 
-def test_ctrl_c_is_for_who_has_the_manager():
+def test_host_ignores_sigint():
     with Our(ctx=fork) as manager:
         assert send_signal(manager._process, signal.SIGINT)
         assert manager.Counter().add() == 1
@@ -342,7 +342,7 @@ def test_the_private_server_is_killed():
     manager.shutdown()
 
 
-def test_natives_start_no_process():
+def test_native_types_start_no_process():
     with SyncManager() as manager:
         assert manager._process is None
         assert manager._number_of_objects() == 0
@@ -356,7 +356,7 @@ def in_child(counter, results):
     results.append(counter.add())
 
 
-def test_a_fork_with_calls_under_way(url):
+def test_fork_with_calls_under_way(url):
     with serving(url) as manager:
         counter, results = manager.Counter(), manager.list()
         callers = [Caller(counter.wait) for _ in range(3)]
@@ -374,7 +374,7 @@ def test_a_fork_with_calls_under_way(url):
             assert caller.error is None
 
 
-def test_an_initializer(url):
+def test_initializer(url):
     started = fork.Value("i", 0)
 
     def note(n):
@@ -401,12 +401,12 @@ def pause_between(url, results):
 
 
 def pause(process):
-    """Stop a child, and wait until it stands still."""
+    """Stop a child, and wait until it is stopped."""
     assert send_signal(process, signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
-def test_who_was_paused_for_longer_than_its_lease(url):
+def test_client_suspended_for_longer_than_its_lease(url):
     with serving(url, lease=0.9) as manager:
         results = manager.list()
         child = fork.Process(target=pause_between, args=(url, results))

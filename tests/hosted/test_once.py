@@ -1,4 +1,4 @@
-"""A call happens once and its answer arrives, wherever a connection breaks."""
+"""A call is executed once and its reply arrives, wherever a connection breaks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ fork = multiprocessing.get_context("fork")
 CALLS = 3
 
 
-def said_by(side, command):
-    """A command of a conversation, at this end of it."""
+def sent_by(side, command):
+    """Return whether one end of a channel sent this command."""
     own, other = (b":a:", b":b:") if side == "client" else (b":b:", b":a:")
     where = own if command in (b"LPUSH", b"PEXPIRE") else other
     return lambda args: args[0].upper() == command and where in args[1]
@@ -28,14 +28,14 @@ def said_by(side, command):
 @pytest.mark.parametrize("side", ["client", "host"])
 @pytest.mark.parametrize("how", [{}, {"timeout": 1.5}], ids=["quick", "slow"])
 def test_cut_connections(side, how, url, proxy):
-    """With short timeouts a call cannot do without the answers that nobody needs."""
+    """With short timeouts replies cannot be skipped."""
     ours, theirs = (proxy.url, url) if side == "host" else (url, proxy.url)
     with Our(ours, ctx=fork, **how) as manager, Remote(theirs, **how) as client:
         counter = client.Counter()
         expected = counter.add()
         for fault in ("cut_before_request", "cut_after_reply", "cut_mid_reply"):
             for command in (b"LPUSH", b"PEXPIRE", b"BLPOP"):
-                rule = getattr(proxy, fault)(said_by(side, command))
+                rule = getattr(proxy, fault)(sent_by(side, command))
                 for _ in range(CALLS):
                     expected += 1
                     assert counter.add() == expected, (fault, command)
@@ -47,7 +47,7 @@ def test_cut_connections(side, how, url, proxy):
 
 
 @pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_reply", "cut_mid_reply"])
-def test_a_name_is_entered_once(fault, proxy):
+def test_named_object_is_created_once(fault, proxy):
     with RedisManager(proxy.url) as manager:
         handle = manager.runtime.session.handle("n:counter")
         for script_is_known in (False, True):
@@ -60,8 +60,8 @@ def test_a_name_is_entered_once(fault, proxy):
 
 
 @pytest.mark.parametrize("side", ["client", "host"])
-def test_cut_again_and_again(side, server, proxy):
-    """As soon as everybody is back: who cannot say for a second that it lives is dead."""
+def test_connections_that_are_cut_again_and_again(side, server, proxy):
+    """Each time when all are connected: a process without a heartbeat for a second is dead."""
     ours, theirs = (proxy.url, server.url) if side == "host" else (server.url, proxy.url)
     with Our(ours, ctx=fork), Remote(theirs) as client:
         counter = client.Counter()
@@ -88,12 +88,12 @@ def test_cut_again_and_again(side, server, proxy):
             cutter.join()
 
 
-def test_a_late_request_is_not_executed_again(url, proxy):
+def test_late_request_is_not_executed_again(url, proxy):
     with Our(url, ctx=fork), Remote(proxy.url) as client:
         counter = client.Counter()
         counter.add()
         release = threading.Event()
-        rule = proxy.hold_request(release, said_by("client", b"LPUSH"))
+        rule = proxy.hold_request(release, sent_by("client", b"LPUSH"))
         result = []
         caller = threading.Thread(target=lambda: result.append(counter.add()))
         caller.start()
@@ -105,7 +105,7 @@ def test_a_late_request_is_not_executed_again(url, proxy):
         assert counter.add() == 3
 
 
-def test_an_interrupted_call_leaves_nothing_confused(url):
+def test_interrupted_call_does_not_disturb_the_next(url):
     class Interrupted(Exception):
         pass
 
@@ -127,7 +127,7 @@ def test_an_interrupted_call_leaves_nothing_confused(url):
         assert counter.add() == 4
 
 
-def test_a_signal_handler_that_calls(url):
+def test_signal_handler_may_call(url):
     with Our(url, ctx=fork) as manager:
         counter = manager.Counter()
         heard = []
@@ -153,7 +153,7 @@ def test_large_arguments_and_results(url):
         assert counter.echo(k=big) == ((), {"k": big})
 
 
-def test_the_server_loses_everything(fresh_server):
+def test_server_that_loses_its_data(fresh_server):
     with Our(fresh_server.url, ctx=fork) as manager:
         counter = manager.Counter()
         caller = Caller(counter.wait)
@@ -169,7 +169,7 @@ def test_the_server_loses_everything(fresh_server):
         assert caller.error is None or isinstance(caller.error, (HostLost, ObjectGone))
 
 
-def test_the_server_comes_back_with_its_data(start_server):
+def test_server_that_restarts_with_its_data(start_server):
     server = start_server(appendonly="yes", appendfsync="always", tcp=True)
     with Our(server.url, ctx=fork) as manager, Remote(server.url) as client:
         counter = manager.Counter(name="counter")

@@ -1,4 +1,4 @@
-"""Bodies that behave alike with the standard library's managers and with ours."""
+"""Bodies that behave alike with managers of multiprocessing and of multihost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def m(request):
         yield manager
 
 
-def test_methods_run_where_the_object_is(m):
+def test_methods_run_in_the_process_of_the_object(m):
     counter = m.Counter(5)
     assert counter.pid() == m._process.pid
     assert [counter.add(), counter.add(2), counter.add(amount=3)] == [6, 8, 11]
@@ -33,7 +33,7 @@ def test_methods_run_where_the_object_is(m):
     assert repr(counter).startswith("<AutoProxy[Counter] object, typeid 'Counter' at 0x")
 
 
-def test_what_a_proxy_has(m):
+def test_attributes_of_a_proxy(m):
     counter, exposed = m.Counter(), m.Exposed()
     assert [name for name in ("add", "_hidden", "number") if hasattr(counter, name)] == ["add"]
     with pytest.raises(TypeError):
@@ -95,7 +95,7 @@ def test_errors_of_creation(m):
     m.Counter()
 
 
-def test_results_that_become_objects(m):
+def test_results_that_stay_at_the_host(m):
     counter = m.Counter(1)
     assert list(counter.evens(7)) == [0, 2, 4, 6]
     child = counter.child()
@@ -113,7 +113,7 @@ def test_results_that_become_objects(m):
     assert type(numbers).__name__ == "ListProxy"
 
 
-def test_the_same_object_again(m):
+def test_result_that_is_the_object_itself(m):
     queue_1, queue_2 = m.get_global(), m.get_global()
     queue_1.put("x")
     assert queue_2.get() == "x"
@@ -126,7 +126,7 @@ def test_the_same_object_again(m):
     assert (same._id, same.add()) == (counter._id, 5)
 
 
-def test_containers_of_the_user(m):
+def test_registered_containers(m):
     d = m.defaultdict(int, {"a": 1})
     assert (d["b"], d["a"], len(d), sorted(d.keys())) == (0, 1, 2, ["a", "b"])
     d["c"] = 5
@@ -141,7 +141,7 @@ def test_containers_of_the_user(m):
     assert (len(letters), str(letters)) == (2, "deque(['b', 'c'], maxlen=2)")
 
 
-def test_what_waits(m):
+def test_blocking_methods(m):
     lock, event = m.HostedLock(), m.HostedEvent()
     with lock:
         assert not lock.acquire(False)
@@ -155,7 +155,7 @@ def test_what_waits(m):
     assert not waits.is_alive()
 
 
-def test_a_call_hinders_nobody(m):
+def test_blocked_call_does_not_block_others(m):
     counter = m.Counter()
     waits = [threading.Thread(target=counter.wait, args=(n,)) for n in range(4)]
     for each in waits:
@@ -201,7 +201,7 @@ def test_in_other_processes(m):
     ]
 
 
-def test_what_is_not_registered(m):
+def test_unregistered_types_and_methods(m):
     with pytest.raises(RemoteError, match="Without callable"):
         m.Bare()
     with pytest.raises(RemoteError, match="KeyError"):
@@ -209,14 +209,14 @@ def test_what_is_not_registered(m):
     assert m.Bare(["x"]).count("x") == 1
 
 
-def test_a_proxy_made_by_hand(m):
+def test_proxy_made_by_hand(m):
     token, exposed = m._create("Counter", 3)
     proxy = type(m.Own())(token, "pickle", manager=m, authkey=m._authkey, exposed=exposed)
     assert (proxy.add_twice(1), token.typeid, "add" in exposed) == (5, "Counter", True)
     assert proxy._id == token.id
 
 
-def test_it_can_be_hashed_and_compared(m):
+def test_proxies_can_be_hashed_and_compared(m):
     counter = m.Counter()
     assert counter == counter and counter != copy.copy(counter)
     assert {counter: 1}[counter] == 1

@@ -1,4 +1,4 @@
-"""What is hosted in these tests; for the standard library's managers, and for ours."""
+"""Registered classes of these tests, for managers of multiprocessing and of multihost."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Refused(Exception):
 
 
 class Fragile(Exception):
-    """One that cannot be made again from its arguments."""
+    """An exception that cannot be made again from its arguments."""
 
     def __init__(self, a, b):
         super().__init__(a)
 
 
 class Counter:
-    """An object with a bit of everything."""
+    """An object with methods of every kind."""
 
     def __init__(self, start=0):
         self.number = start
@@ -178,7 +178,7 @@ for name, proxies in (("Their", theirs), ("Our", ours)):
 
 
 def register(cls: Any, proxies: Any) -> Any:
-    """The same types on a manager of theirs or of ours."""
+    """Register the same types on a manager of multiprocessing or of multihost."""
 
     name = "Our" if proxies is ours else "Their"
     results = {"evens": "Iterator", "running_total": "Iterator", "child": "Result"}
@@ -213,7 +213,7 @@ Our.register("CounterWithName", CounterWithName)
 
 
 class Remote(ours.RedisManager):
-    """What connects by a URL."""
+    """A manager that connects by a URL."""
 
 
 register(Remote, ours)

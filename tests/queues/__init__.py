@@ -1,1 +1,1 @@
-"""How long shared objects live, and what keeps them."""
+"""Queues: their surface, the order of priority queues, and redelivery."""

@@ -51,8 +51,10 @@ KINDS = {
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
-def test_what_comes_out_is_sorted(kind: str, m: RedisManager, data: st.DataObject) -> None:
-    """Puts and gets in turn, as a sorted list does it; equal items come in the order of arrival."""
+def test_items_come_out_sorted_and_equal_ones_in_order_of_arrival(
+    kind: str, m: RedisManager, data: st.DataObject
+) -> None:
+    """Puts and gets in turn, as in a sorted list."""
     q = m.PriorityQueue()
     model: list[Any] = []
     for step in data.draw(st.lists(st.one_of(st.none(), KINDS[kind]), max_size=40)):
@@ -68,7 +70,7 @@ def test_what_comes_out_is_sorted(kind: str, m: RedisManager, data: st.DataObjec
     assert [(type(item), item) for item in got] == [(type(item), item) for item in model]
 
 
-def test_the_smallest_of_a_heap_too(m: RedisManager) -> None:
+def test_items_come_out_as_of_a_heap(m: RedisManager) -> None:
     chance = random.Random(1)
     items = [
         (chance.randrange(9), chance.choice("abcdef") * chance.randrange(4)) for _ in range(300)
@@ -86,18 +88,18 @@ class Job:
     payload: Any = dataclasses.field(compare=False)
 
 
-def test_what_has_an_order_of_its_own(m: RedisManager) -> None:
+def test_items_with_an_order_of_their_own_class(m: RedisManager) -> None:
     q = m.PriorityQueue()
     for number, rank in enumerate([2, 1, 2, 1, 3]):
         q.put(Job(rank, {"number": number}))
     assert [q.get().payload["number"] for _ in range(5)] == [1, 3, 0, 2, 4]
 
 
-class Liar:
-    """Something that cannot be compared."""
+class Incomparable:
+    """An item whose comparison raises."""
 
     def __lt__(self, other: object) -> bool:
-        raise ArithmeticError("I will not say")
+        raise ArithmeticError("cannot be compared")
 
 
 @pytest.mark.parametrize(
@@ -111,10 +113,10 @@ class Liar:
         ([1], (1,), TypeError),
         ([[1]], (1,), TypeError),
         ([1], 1j, TypeError),
-        ([1], Liar(), ArithmeticError),
+        ([1], Incomparable(), ArithmeticError),
     ],
 )
-def test_what_cannot_be_compared_is_not_put(
+def test_an_item_that_cannot_be_compared_is_not_put(
     there: list[Any], item: Any, error: type[Exception], m: RedisManager
 ) -> None:
     q = m.PriorityQueue()
@@ -128,7 +130,7 @@ def test_what_cannot_be_compared_is_not_put(
     assert q.get_many(9) == sorted([*there, there[0]])
 
 
-def test_numbers_of_all_kinds_meet(m: RedisManager) -> None:
+def test_numbers_of_all_types_are_sorted_together(m: RedisManager) -> None:
     q = m.PriorityQueue()
     items = [3, Fraction(5, 2), 2.75, 2**60, 2**60 + 1, -math.inf, True, 10**400, math.inf]
     for item in items:
@@ -138,14 +140,14 @@ def test_numbers_of_all_kinds_meet(m: RedisManager) -> None:
     assert q.get() == 1
 
 
-def test_a_place_in_the_middle_is_never_used_up(
+def test_scores_between_two_neighbours_are_never_used_up(
     m: RedisManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    levelled = []
+    renumbered = []
     monkeypatch.setattr(
         priority._renumber,
         "run_idempotent",
-        lambda handle, real=priority._renumber.run_idempotent: levelled.append(1) or real(handle),
+        lambda handle, real=priority._renumber.run_idempotent: renumbered.append(1) or real(handle),
     )
     q = m.PriorityQueue()
     q.put((0, "a"))
@@ -155,10 +157,10 @@ def test_a_place_in_the_middle_is_never_used_up(
         q.put((0, "b" * length))  # each between the last one and "c"
         expected.append("b" * length)
     assert [text for _, text in q.get_many(99)] == [*expected, "c"]
-    assert levelled
+    assert renumbered
 
 
-# -- what comes back
+# -- requeued items
 
 BACK: dict[str, tuple[list[Any], list[Any], list[Any], list[Any]]] = {
     "before its equals": ([1, True], [0, 1.0], [], [0, 1, True, 1.0]),
@@ -183,10 +185,10 @@ BACK: dict[str, tuple[list[Any], list[Any], list[Any], list[Any]]] = {
 
 @pytest.mark.parametrize("case", BACK)
 @pytest.mark.parametrize("way", ["again", "dead letter"])
-def test_what_comes_back_is_first_among_its_like(
+def test_a_requeued_item_is_first_among_comparable_ones(
     case: str, way: str, url: str, m: RedisManager
 ) -> None:
-    """Whatever was put meanwhile, it is not compared by the server."""
+    """The server cannot compare it with what was put meanwhile."""
     taken, meanwhile, later, expected = BACK[case]
     limit = {"max_deliveries": 1} if way == "dead letter" else {}
     q = m.PriorityQueue("x", redeliver=True, **limit)
@@ -205,7 +207,7 @@ def test_what_comes_back_is_first_among_its_like(
     assert q.qsize() == 0
 
 
-def test_who_puts_at_once_does_not_disturb_the_order(m: RedisManager) -> None:
+def test_concurrent_puts_keep_the_order(m: RedisManager) -> None:
     q = m.PriorityQueue()
     chance = random.Random(2)
     items = [(chance.randrange(3), f"{chance.randrange(10**6):06d}") for _ in range(200)]
@@ -214,17 +216,17 @@ def test_who_puts_at_once_does_not_disturb_the_order(m: RedisManager) -> None:
     assert q.get_many(500) == sorted(items)
 
 
-def test_a_put_among_many_takes_few_round_trips(m: RedisManager) -> None:
+def test_a_put_among_many_items_takes_few_round_trips(m: RedisManager) -> None:
     q = m.PriorityQueue()
     chance = random.Random(3)
     for _ in range(2000):
         q.put(f"{chance.randrange(10**9):09d}")
     link = m.runtime.session.link
-    asked = []
+    exchanges = []
     real = link.exchange_many
-    link.exchange_many = lambda *args: asked.append(1) or real(*args)  # type: ignore[method-assign]
+    link.exchange_many = lambda *args: exchanges.append(1) or real(*args)  # type: ignore[method-assign]
     try:
         q.put("500000000")
     finally:
         del link.exchange_many
-    assert len(asked) <= 4
+    assert len(exchanges) <= 4

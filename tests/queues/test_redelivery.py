@@ -1,4 +1,4 @@
-"""What becomes of an item when its consumer ends, is killed, sleeps, or does not come back."""
+"""The fate of an item whose consumer exits, is killed or suspended, or loses the server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ fork = multiprocessing.get_context("fork")
 
 SECONDS = 5.0
 SOON = 2.0
-"""Seconds within which what a killed process had can be got while somebody waits."""
+"""Seconds within which items of a killed process can be got while another one waits."""
 KINDS = ("Queue", "JoinableQueue", "LifoQueue", "PriorityQueue")
 
 
@@ -40,24 +40,24 @@ def other(url: str) -> Iterator[RedisManager]:
         yield manager
 
 
-def take_and(q: Any, count: int, way: str, said: Any, prefetch: int = 0) -> None:
-    """Take so many, say which, and end in one way or another."""
+def get_and_end(q: Any, count: int, way: str, pipe: Any, prefetch: int = 0) -> None:
+    """Get so many items, report them, and end in one way or another."""
     q.prefetch = prefetch
     items = [q.get(timeout=SECONDS) for _ in range(count)]
-    if way == "settled":  # long after they arrived
+    if way == "acknowledged":
         wait_until(lambda: not q.statistics().in_flight)
-    said.send(items)
+    pipe.send(items)
     if way == "exit":
         return
     signal.pause()
 
 
 class ConsumerProcess:
-    """A process that takes items."""
+    """A process that gets items."""
 
     def __init__(self, q: Any, count: int, way: str, prefetch: int = 0) -> None:
         self._ours, theirs = multiprocessing.Pipe()
-        self.process = fork.Process(target=take_and, args=(q, count, way, theirs, prefetch))
+        self.process = fork.Process(target=get_and_end, args=(q, count, way, theirs, prefetch))
         self.process.start()
         theirs.close()
         assert self._ours.poll(SECONDS)
@@ -75,7 +75,7 @@ class ConsumerProcess:
 
 @pytest.mark.parametrize("way", ["killed", "exit"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_not_done_is_delivered_again(kind: str, way: str, m: RedisManager) -> None:
+def test_an_item_that_was_not_done_is_delivered_again(kind: str, way: str, m: RedisManager) -> None:
     q = getattr(m, kind)("x", redeliver=True)
     q.put_many([1, 2, 3])
     consumer = ConsumerProcess(q, 2, way)
@@ -88,14 +88,14 @@ def test_what_was_not_done_is_delivered_again(kind: str, way: str, m: RedisManag
         q.task_done()
     again = {(item, 2) for item in consumer.items}
     last = (1, 1) if kind == "LifoQueue" else (3, 1)
-    if way == "exit":  # before anybody asked
+    if way == "exit":  # then they were requeued before the next get
         order = [3, 2, 1] if kind == "LifoQueue" else [1, 2, 3]
-        assert [item for item, _ in rest] == order, "they go back to where they were"
+        assert [item for item, _ in rest] == order, "they are requeued in their order"
     assert set(rest) == again | {last}
     q.join()
 
 
-def test_who_waits_gets_what_a_killed_consumer_had(m: RedisManager) -> None:
+def test_a_waiter_gets_the_item_of_a_killed_consumer(m: RedisManager) -> None:
     q = m.JoinableQueue("x", redeliver=True)
     q.put("a")
     consumer = ConsumerProcess(q, 1, "killed")
@@ -109,7 +109,7 @@ def test_who_waits_gets_what_a_killed_consumer_had(m: RedisManager) -> None:
     q.task_done()
 
 
-def test_join_waits_for_what_is_delivered_again(m: RedisManager) -> None:
+def test_join_waits_for_an_item_that_is_delivered_again(m: RedisManager) -> None:
     q = m.JoinableQueue("x", redeliver=True)
     q.put("a")
     consumer = ConsumerProcess(q, 1, "killed")
@@ -141,7 +141,9 @@ class run_all_in_thread:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_nobody_can_do_becomes_a_dead_letter(kind: str, url: str, m: RedisManager) -> None:
+def test_an_item_that_is_never_done_becomes_a_dead_letter(
+    kind: str, url: str, m: RedisManager
+) -> None:
     q = getattr(m, kind)("x", redeliver=True, max_deliveries=2)
     q.put_many([1, 2])
     for delivery in (1, 2):
@@ -152,7 +154,7 @@ def test_what_nobody_can_do_becomes_a_dead_letter(kind: str, url: str, m: RedisM
     assert q.empty()
     assert sorted(q.dead_letters()) == [1, 2]
     assert q.statistics().dead_letters == 2
-    q.join()  # they do not count any more
+    q.join()  # they are not unfinished any more
     assert q.requeue_dead_letters() == 2
     assert (q.qsize(), q.dead_letters(), q.statistics().unfinished) == (2, [], 2)
     assert q.get() in (1, 2)
@@ -164,7 +166,7 @@ def test_what_nobody_can_do_becomes_a_dead_letter(kind: str, url: str, m: RedisM
     assert q.requeue_dead_letters() == 0
 
 
-def test_dead_letters_can_be_thrown_away(url: str, m: RedisManager) -> None:
+def test_dead_letters_can_be_purged(url: str, m: RedisManager) -> None:
     q = m.Queue("x", redeliver=True, max_deliveries=1)
     q.put_many([m.list([1]), "b"])
     with RedisManager(url) as leaves:
@@ -176,21 +178,21 @@ def test_dead_letters_can_be_thrown_away(url: str, m: RedisManager) -> None:
     assert q.purge_dead_letters() == 0
 
 
-def test_who_slept_lost_its_items(server: AnyServer) -> None:
+def test_a_suspended_consumer_loses_its_items(server: AnyServer) -> None:
     with (
-        RedisManager(server.url, lease=0.5) as sleeper,
+        RedisManager(server.url, lease=0.5) as suspended,
         RedisManager(server.url) as m,
     ):
-        theirs, q = sleeper.Queue("x", redeliver=True), m.Queue("x")
+        theirs, q = suspended.Queue("x", redeliver=True), m.Queue("x")
         theirs.put("a")
         assert theirs.get() == "a"
-        # For the server it sleeps: nobody renews its session.
-        presence = sleeper.runtime.session.registration
-        beat, presence.heartbeat = presence.heartbeat, list  # type: ignore[method-assign]
+        # For the server it is suspended: its session is not renewed.
+        registration = suspended.runtime.session.registration
+        heartbeat, registration.heartbeat = registration.heartbeat, list  # type: ignore[method-assign]
         assert q.get(timeout=SECONDS) == "a"
         assert q.deliveries == 2
-        presence.heartbeat = beat  # type: ignore[method-assign]
-        wait_until(lambda: presence.expirations)
+        registration.heartbeat = heartbeat  # type: ignore[method-assign]
+        wait_until(lambda: registration.expirations)
         with pytest.raises(LeaseLost, match="x"):
             theirs.task_done()
         q.task_done()
@@ -200,7 +202,7 @@ def test_who_slept_lost_its_items(server: AnyServer) -> None:
         theirs.task_done()
 
 
-def test_who_has_nothing_has_nothing_to_do(m: RedisManager, other: RedisManager) -> None:
+def test_task_done_needs_an_item_of_this_process(m: RedisManager, other: RedisManager) -> None:
     q, theirs = m.Queue("x", redeliver=True), other.Queue("x")
     q.put(1)
     theirs.get()
@@ -211,19 +213,19 @@ def test_who_has_nothing_has_nothing_to_do(m: RedisManager, other: RedisManager)
         theirs.task_done()
 
 
-def test_the_oldest_of_a_thread_is_done_first(url: str, m: RedisManager) -> None:
+def test_task_done_counts_the_oldest_item_of_the_thread_first(url: str, m: RedisManager) -> None:
     q = m.Queue("x", redeliver=True)
     q.put_many([1, 2, 3])
     with RedisManager(url) as leaves:
         theirs = leaves.Queue("x")
         assert [theirs.get() for _ in range(3)] == [1, 2, 3]
         with run_all_in_thread(theirs.task_done):
-            pass  # a thread without items takes the oldest of another one
+            pass  # a thread without items counts the oldest of another one
         theirs.task_done()
     assert q.get(timeout=SECONDS) == 3
 
 
-def test_a_task_done_that_was_interrupted_may_be_repeated(
+def test_an_interrupted_task_done_may_be_repeated(
     url: str, m: RedisManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     q = m.Queue("x", redeliver=True)
@@ -242,10 +244,12 @@ def test_a_task_done_that_was_interrupted_may_be_repeated(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_plain_queue_delivered_is_gone(kind: str, m: RedisManager) -> None:
+def test_an_item_that_a_plain_queue_delivered_is_lost_with_its_consumer(
+    kind: str, m: RedisManager
+) -> None:
     q = getattr(m, kind)("x")
     q.put_many([1, 2, 3])
-    consumer = ConsumerProcess(q, 1, "settled")
+    consumer = ConsumerProcess(q, 1, "acknowledged")
     consumer.end("killed")
     assert sorted([*consumer.items, q.get(), q.get()]) == [1, 2, 3]
     with pytest.raises(Empty):
@@ -262,7 +266,7 @@ def test_an_item_is_acknowledged_within_milliseconds(m: RedisManager, server: An
     assert not server.keys("*:flight:*")
 
 
-def test_what_was_fetched_ahead_by_a_killed_consumer_comes_back(m: RedisManager) -> None:
+def test_prefetched_items_of_a_killed_consumer_are_requeued(m: RedisManager) -> None:
     q = m.Queue("x")
     q.put_many(range(6))
     consumer = ConsumerProcess(q, 2, "alive", prefetch=3)
@@ -273,7 +277,7 @@ def test_what_was_fetched_ahead_by_a_killed_consumer_comes_back(m: RedisManager)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_waiter_takes_nothing_along(kind: str, m: RedisManager, server: Any) -> None:
+def test_a_killed_waiter_takes_no_item(kind: str, m: RedisManager, server: Any) -> None:
     q = getattr(m, kind)("x")
     waiters = [fork.Process(target=q.get) for _ in range(3)]
     for waiter in waiters:
@@ -289,8 +293,8 @@ def test_a_killed_waiter_takes_nothing_along(kind: str, m: RedisManager, server:
     assert q.get(timeout=SOON) == 1
 
 
-def test_a_stopped_waiter_gives_its_item_back(server: AnyServer) -> None:
-    """Stopped in the middle of a wait, for longer than its lease."""
+def test_the_item_of_a_stopped_waiter_is_requeued(server: AnyServer) -> None:
+    """It is stopped in the middle of a wait, for longer than its lease."""
     with RedisManager(server.url, lease=0.6) as m:
         q = m.Queue("x")
         ours, theirs = multiprocessing.Pipe()
@@ -314,20 +318,20 @@ def interrupt(*_: object) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("many", [False, True])
-def test_who_is_interrupted_before_it_is_sure_gives_its_item_back(
+def test_an_interrupt_before_ownership_is_certain_requeues_the_item(
     kind: str, many: bool, m: RedisManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It asks whether the item is still its own."""
+    """While it asks whether the item is still its own."""
     q = getattr(m, kind)("x")
     q.put_many([1, 1])
     q.get()
     with monkeypatch.context() as patch:
 
-        def asks(consumer: Consumer, expirations: int) -> bool:
+        def is_unexpired(consumer: Consumer, expirations: int) -> bool:
             patch.setattr(type(m.runtime.session), "ensure_registered", interrupt)
             return False
 
-        patch.setattr(Consumer, "is_unexpired", asks)
+        patch.setattr(Consumer, "is_unexpired", is_unexpired)
         with pytest.raises(KeyboardInterrupt):
             q.get_many(2) if many else q.get()
     assert q.get(timeout=SOON) == 1
@@ -335,13 +339,13 @@ def test_who_is_interrupted_before_it_is_sure_gives_its_item_back(
         q.get(timeout=0.02)
 
 
-def test_who_is_interrupted_while_it_makes_room_gives_its_item_back(
+def test_an_interrupt_while_putters_are_notified_requeues_the_item(
     m: RedisManager, server: AnyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     q = m.Queue("x", 2)
     q.put_many([1, 2])
     assert q.get() == 1
-    server.command("HSET", q._handle.keys.data, "w", 1)  # as if somebody waited for room
+    server.command("HSET", q._handle.keys.data, "w", 1)  # as if a putter waited
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(receive_list._notify_putters, "run_idempotent", interrupt)
         q.get()
@@ -349,10 +353,10 @@ def test_who_is_interrupted_while_it_makes_room_gives_its_item_back(
     assert q.get(timeout=SOON) == 2
 
 
-def test_who_is_interrupted_with_a_proxy_in_hand_lost_it(
+def test_an_interrupt_after_an_item_with_a_proxy_arrived_loses_it(
     m: RedisManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with a plain item: it had arrived. The next one is not let go twice."""
+    """As with a plain item. The next one is not acknowledged with it."""
     q = m.Queue("x")
     q.put_many([m.list([n]) for n in range(3)])
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -374,7 +378,7 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
     wait_until(lambda: not fresh_server.keys("*u:*"), SECONDS, "all has expired")
 
 
-def test_what_is_in_flight_lives_as_long_as_its_queue(server: AnyServer) -> None:
+def test_items_in_flight_live_as_long_as_their_queue(server: AnyServer) -> None:
     with RedisManager(server.url, lease=0.5) as m:
         q = m.Queue(redeliver=True)
         q.put_many([1, 2])
@@ -388,7 +392,7 @@ def test_what_is_in_flight_lives_as_long_as_its_queue(server: AnyServer) -> None
         q.join()
 
 
-def test_in_a_named_container_it_needs_no_lease(server: AnyServer) -> None:
+def test_a_queue_in_a_named_container_has_no_lease(server: AnyServer) -> None:
     with RedisManager(server.url, lease=0.5) as m:
         d = m.dict("d")
         q = m.Queue(redeliver=True)
@@ -407,7 +411,7 @@ def test_in_a_named_container_it_needs_no_lease(server: AnyServer) -> None:
 # -- a server that comes back
 
 
-def test_a_restart_loses_nothing(start_server: Any) -> None:
+def test_a_restart_of_the_server_loses_no_item(start_server: Any) -> None:
     server = start_server(appendonly="yes", appendfsync="always", tcp=True)
     with RedisManager(server.url) as m:
         q, again = m.Queue("q", 2), m.JoinableQueue("again", redeliver=True)

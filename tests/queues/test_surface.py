@@ -38,8 +38,8 @@ def other(url: str) -> Iterator[RedisManager]:
         yield manager
 
 
-def aside(act: Callable[[], Any]) -> list[Any]:
-    """Do something in another thread: what it returns or raises, once it has."""
+def in_thread(act: Callable[[], Any]) -> list[Any]:
+    """Call it in another thread; return a list that gets its result, or the type it raises."""
     result: list[Any] = []
 
     def run() -> None:
@@ -52,8 +52,8 @@ def aside(act: Callable[[], Any]) -> list[Any]:
     return result
 
 
-def blocked(server: AnyServer, count: int) -> None:
-    """Wait until so many are blocked."""
+def await_blocked(server: AnyServer, count: int) -> None:
+    """Wait until so many connections are blocked."""
     wait_until(
         lambda: sum("b" in row["flags"] for row in server.clients()) >= count, SECONDS, "blocked"
     )
@@ -72,7 +72,7 @@ def test_a_name_finds_the_same_queue(kind: str, m: RedisManager, other: RedisMan
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_parameters_are_compared_if_they_are_given(
+def test_explicit_parameters_must_be_those_of_the_queue(
     kind: str, m: RedisManager, other: RedisManager
 ) -> None:
     getattr(m, kind)("x", 3)
@@ -87,7 +87,9 @@ def test_parameters_are_compared_if_they_are_given(
         other.SimpleQueue("x")
 
 
-def test_how_often_it_delivers_is_kept_with_the_queue(m: RedisManager, other: RedisManager) -> None:
+def test_the_maximum_of_deliveries_belongs_to_the_queue(
+    m: RedisManager, other: RedisManager
+) -> None:
     m.Queue("x", redeliver=True, max_deliveries=2)
     assert other.Queue("x")._settings.max_deliveries == 2
     with pytest.raises(ValueError, match="deliveries"):
@@ -99,7 +101,9 @@ def test_how_often_it_delivers_is_kept_with_the_queue(m: RedisManager, other: Re
 @pytest.mark.parametrize(
     "options", [{"max_deliveries": 2}, {"redeliver": True, "max_deliveries": 0}]
 )
-def test_bad_numbers_of_deliveries(options: dict[str, Any], m: RedisManager) -> None:
+def test_max_deliveries_needs_redelivery_and_is_positive(
+    options: dict[str, Any], m: RedisManager
+) -> None:
     with pytest.raises(ValueError, match="max_deliveries"):
         m.Queue("x", **options)
     assert m.names() == []
@@ -127,7 +131,7 @@ def test_statistics(kind: str, m: RedisManager) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_batches(kind: str, m: RedisManager) -> None:
+def test_batches_keep_the_order(kind: str, m: RedisManager) -> None:
     q = getattr(m, kind)()
     q.put_many([])
     assert q.empty()
@@ -151,7 +155,7 @@ def test_large_batches(m: RedisManager) -> None:
     assert q.statistics().in_flight == 0 or wait_until(lambda: not q.statistics().in_flight)
 
 
-def test_a_batch_finds_room_as_a_whole(m: RedisManager) -> None:
+def test_a_batch_is_put_as_a_whole(m: RedisManager) -> None:
     q = m.Queue("x", 3)
     q.put(0)
     with pytest.raises(Full):
@@ -162,7 +166,7 @@ def test_a_batch_finds_room_as_a_whole(m: RedisManager) -> None:
     with pytest.raises(ValueError, match="4 items never find room"):
         q.put_many([1, 2, 3, 4])
     q.put_many([1, 2], False)
-    put = aside(lambda: q.put_many([3, 4, 5]))
+    put = in_thread(lambda: q.put_many([3, 4, 5]))
     got = [q.get(timeout=SECONDS) for _ in range(6)]
     assert got == [0, 1, 2, 3, 4, 5]
     assert wait_until(lambda: put) == [None]
@@ -170,70 +174,68 @@ def test_a_batch_finds_room_as_a_whole(m: RedisManager) -> None:
 
 def test_a_batch_waits_for_the_first_item_only(m: RedisManager, other: RedisManager) -> None:
     q, theirs = m.Queue("x"), other.Queue("x")
-    got = aside(lambda: q.get_many(5, timeout=SECONDS))
+    got = in_thread(lambda: q.get_many(5, timeout=SECONDS))
     theirs.put_many([1, 2])
     assert wait_until(lambda: got) == [[1, 2]]
 
 
 @pytest.mark.parametrize("n", [0, -1])
-def test_a_batch_has_items(n: int, m: RedisManager) -> None:
+def test_get_many_takes_one_item_or_more(n: int, m: RedisManager) -> None:
     with pytest.raises(ValueError, match="get_many"):
         m.Queue().get_many(n)
 
 
-# -- who waits
+# -- waiters
 
 
-def test_consumers_are_served_in_the_order_in_which_they_came(
+def test_waiting_consumers_are_served_in_order_of_arrival(
     m: RedisManager, server: AnyServer
 ) -> None:
     q = m.Queue("x")
     got = []
     for number in range(5):
-        got.append(aside(lambda: q.get(timeout=SECONDS)))
-        blocked(server, number + 1)
+        got.append(in_thread(lambda: q.get(timeout=SECONDS)))
+        await_blocked(server, number + 1)
     for number in range(5):
         q.put(number)
         assert wait_until(lambda n=number: got[n]) == [number]
 
 
-def test_producers_get_room_in_the_order_in_which_they_came(
-    m: RedisManager, server: AnyServer
-) -> None:
+def test_waiting_producers_get_room_in_order_of_arrival(m: RedisManager, server: AnyServer) -> None:
     q = m.Queue("x", 1)
     q.put(-1)
     put = []
     for number in range(5):
-        put.append(aside(lambda n=number: q.put(n, timeout=SECONDS)))
-        blocked(server, number + 1)
+        put.append(in_thread(lambda n=number: q.put(n, timeout=SECONDS)))
+        await_blocked(server, number + 1)
     for number in range(5):
         assert q.get() == number - 1
         assert wait_until(lambda n=number: put[n]) == [None]
-        assert not any(put[number + 1 :]), "one for whom there is room"
+        assert not any(put[number + 1 :]), "there is room for one"
 
 
-def test_nobody_passes_those_who_wait_for_room(m: RedisManager, server: AnyServer) -> None:
+def test_no_putter_overtakes_those_that_wait_for_room(m: RedisManager, server: AnyServer) -> None:
     q = m.Queue("x", 1)
     q.put(0)
-    first = aside(lambda: q.put(1, timeout=SECONDS))
-    blocked(server, 1)
-    second = aside(lambda: q.put(2, timeout=SECONDS))
-    blocked(server, 2)
+    first = in_thread(lambda: q.put(1, timeout=SECONDS))
+    await_blocked(server, 1)
+    second = in_thread(lambda: q.put(2, timeout=SECONDS))
+    await_blocked(server, 2)
     assert [q.get(timeout=SECONDS) for _ in range(3)] == [0, 1, 2]
     assert wait_until(lambda: first and second) == [None]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("end", ["delete", "shutdown"])
-def test_all_who_wait_hear_of_the_end(
+def test_all_waiting_consumers_are_woken_by_the_end(
     kind: str, end: str, m: RedisManager, other: RedisManager, server: AnyServer
 ) -> None:
     q = getattr(m, kind)("x", 1)
-    takers = [aside(q.get) for _ in range(3)]
-    blocked(server, 3)
+    getters = [in_thread(q.get) for _ in range(3)]
+    await_blocked(server, 3)
     getattr(getattr(other, kind)("x"), end)()
     error = ObjectGone if end == "delete" else ShutDown
-    assert wait_until(lambda: all(takers) and [taker[0] for taker in takers]) == [error] * 3
+    assert wait_until(lambda: all(getters) and [getter[0] for getter in getters]) == [error] * 3
     for act in (q.get, q.get_nowait, lambda: q.put(1), lambda: q.put(1, timeout=1)):
         with pytest.raises(error):
             act()
@@ -241,17 +243,17 @@ def test_all_who_wait_hear_of_the_end(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("end", ["delete", "shutdown"])
-def test_who_waits_for_room_hears_of_the_end(
+def test_all_waiting_producers_are_woken_by_the_end(
     kind: str, end: str, m: RedisManager, other: RedisManager, server: AnyServer
 ) -> None:
     q = getattr(m, kind)("x", 1)
     q.put(0)
-    makers = [aside(lambda: q.put(1)) for _ in range(3)]
-    joiner = aside(q.join)
-    blocked(server, 4)
+    putters = [in_thread(lambda: q.put(1)) for _ in range(3)]
+    joiner = in_thread(q.join)
+    await_blocked(server, 4)
     getattr(getattr(other, kind)("x"), end)()
     error = ObjectGone if end == "delete" else ShutDown
-    assert wait_until(lambda: all(makers) and [maker[0] for maker in makers]) == [error] * 3
+    assert wait_until(lambda: all(putters) and [putter[0] for putter in putters]) == [error] * 3
     if end == "shutdown":
         assert q.get() == 0
         assert not joiner
@@ -260,7 +262,9 @@ def test_who_waits_for_room_hears_of_the_end(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_took_before_hears_of_the_end(kind: str, m: RedisManager, other: RedisManager) -> None:
+def test_a_consumer_with_in_flight_lists_is_told_of_a_deletion(
+    kind: str, m: RedisManager, other: RedisManager
+) -> None:
     q = getattr(m, kind)("x")
     q.put_many([1, 2])
     q.get()
@@ -271,7 +275,7 @@ def test_who_took_before_hears_of_the_end(kind: str, m: RedisManager, other: Red
 
 
 @pytest.mark.parametrize("kind", ["Queue", "LifoQueue"])
-def test_the_end_is_marked_once(kind: str, m: RedisManager, server: AnyServer) -> None:
+def test_a_queue_has_one_end_marker(kind: str, m: RedisManager, server: AnyServer) -> None:
     q = getattr(m, kind)("x")
     q.put(1)
     q.shutdown()
@@ -288,14 +292,14 @@ def test_the_end_is_marked_once(kind: str, m: RedisManager, server: AnyServer) -
     assert server.command("LLEN", items) == 1
 
 
-# -- deleted, and made again
+# -- deleted, and created again
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_consumer_of_a_queue_that_was_made_again(
+def test_a_consumer_registers_at_a_queue_that_was_created_again(
     kind: str, url: str, m: RedisManager, server: AnyServer
 ) -> None:
-    """The new queue knows where it keeps what it takes."""
+    """The new queue knows its in-flight lists."""
     with RedisManager(url) as leaves:
         theirs = getattr(leaves, kind)("x", redeliver=True)
         theirs.put(0)
@@ -318,7 +322,7 @@ def test_a_consumer_of_a_queue_that_was_made_again(
 @pytest.mark.parametrize(
     "script", [receive_list._pass_end_marker, in_flight._requeue], ids=lambda each: each.name
 )
-def test_the_end_of_a_queue_is_not_that_of_the_next(
+def test_the_end_marker_of_a_deleted_queue_does_not_end_the_next_one(
     script: Script, m: RedisManager, server: AnyServer
 ) -> None:
     m.Queue("x").delete()
@@ -335,7 +339,7 @@ def test_the_end_of_a_queue_is_not_that_of_the_next(
 @pytest.mark.parametrize(
     "script", [receive_list._pass_end_marker, in_flight._requeue], ids=lambda each: each.name
 )
-def test_who_meets_the_end_too_late_passes_it_on(
+def test_an_end_marker_of_a_deleted_queue_is_handed_on(
     script: Script, m: RedisManager, server: AnyServer
 ) -> None:
     q = m.Queue("x")
@@ -343,7 +347,7 @@ def test_who_meets_the_end_too_late_passes_it_on(
     keys = q._handle.keys
     server.command("UNLINK", keys.items)
     server.command("RPUSH", keys.in_flight(b"late.1"), "")
-    with contextlib.suppress(ObjectGone):  # which one of the two says
+    with contextlib.suppress(ObjectGone):  # one of the two scripts returns it
         script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is in_flight._requeue))
     assert server.command("LRANGE", keys.items, "0", "-1") == [b""]
     assert 0 < server.command("PTTL", keys.items) <= 1000
@@ -370,7 +374,7 @@ def test_a_timeout_is_exact(m: RedisManager) -> None:
             assert seconds <= time.monotonic() - begun < seconds + 0.09
 
 
-def test_a_wait_that_runs_out_costs_no_connection(m: RedisManager, server: AnyServer) -> None:
+def test_a_wait_that_times_out_keeps_its_connection(m: RedisManager, server: AnyServer) -> None:
     q = m.Queue("x")
     for _ in range(3):
         with pytest.raises(Empty):
@@ -386,7 +390,7 @@ def test_a_wait_that_runs_out_costs_no_connection(m: RedisManager, server: AnySe
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_there_can_be_got_after_the_end(kind: str, m: RedisManager) -> None:
+def test_items_can_be_got_after_a_shutdown(kind: str, m: RedisManager) -> None:
     q = getattr(m, kind)()
     q.put_many([1, 2, 3])
     q.shutdown()
@@ -405,7 +409,7 @@ def test_what_is_there_can_be_got_after_the_end(kind: str, m: RedisManager) -> N
         q.get_nowait()
 
 
-def test_what_was_taken_is_still_to_be_done(m: RedisManager) -> None:
+def test_items_in_flight_are_unfinished_after_an_immediate_shutdown(m: RedisManager) -> None:
     q = m.Queue("x", redeliver=True)
     q.put_many([1, 2, 3])
     q.get()
@@ -425,13 +429,13 @@ def test_an_item_may_be_a_proxy(m: RedisManager, server: AnyServer) -> None:
         keys = inner._handle.keys
         q.put({"it": inner})
         del inner
-        assert server.command("PTTL", keys.data) == -1, "a named queue keeps it"
+        assert server.command("PTTL", keys.data) == -1, "a named queue owns it"
         got = q.get()["it"]
         assert got.copy() == [1]
-        assert server.command("PTTL", keys.data) > 0, "nobody but us"
+        assert server.command("PTTL", keys.data) > 0, "no other owner"
 
 
-def test_proxies_in_batches_and_letters(m: RedisManager) -> None:
+def test_proxies_in_batches(m: RedisManager) -> None:
     q = m.Queue("x")
     q.put_many([m.list([n]) for n in range(3)])
     assert [each.copy() for each in q.get_many(2)] == [[0], [1]]
@@ -449,21 +453,21 @@ def test_a_pickled_proxy_is_the_same_queue(m: RedisManager) -> None:
     assert q.statistics().unfinished == 0
 
 
-def test_many_threads_take_every_item_once(m: RedisManager) -> None:
+def test_many_threads_get_every_item_once(m: RedisManager) -> None:
     for kind in KINDS:
         q = getattr(m, kind)(20)
         with ThreadPoolExecutor(16) as pool:
-            takers = [pool.submit(lambda q=q: [q.get() for _ in range(25)]) for _ in range(8)]
+            getters = [pool.submit(lambda q=q: [q.get() for _ in range(25)]) for _ in range(8)]
             for start in range(0, 200, 25):
                 pool.submit(lambda q=q, s=start: [q.put(n) for n in range(s, s + 25)])
-            assert sorted(n for taker in takers for n in taker.result()) == list(range(200))
+            assert sorted(n for getter in getters for n in getter.result()) == list(range(200))
         assert q.qsize() == 0
 
 
-# -- fetching ahead
+# -- prefetching
 
 
-def test_prefetch_asks_the_server_less_often(m: RedisManager, server: AnyServer) -> None:
+def test_prefetching_saves_round_trips(m: RedisManager, server: AnyServer) -> None:
     q = m.Queue("x")
     q.put_many(range(100))
     q.prefetch = 49
@@ -480,7 +484,7 @@ def _calls(server: AnyServer, command: str) -> int:
     return int(found[0].split("calls=")[1].split(",")[0]) if found else 0
 
 
-def test_what_was_fetched_ahead_goes_back_in_the_end(url: str, m: RedisManager) -> None:
+def test_prefetched_items_are_requeued_at_exit(url: str, m: RedisManager) -> None:
     q = m.Queue("x")
     q.put_many(range(10))
     with RedisManager(url) as leaves:
@@ -491,7 +495,7 @@ def test_what_was_fetched_ahead_goes_back_in_the_end(url: str, m: RedisManager) 
 
 
 @pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
-def test_a_batch_begins_with_what_was_fetched_ahead(kind: str, m: RedisManager) -> None:
+def test_a_batch_begins_with_prefetched_items(kind: str, m: RedisManager) -> None:
     q = getattr(m, kind)("x")
     q.put_many([5, 4, 3, 2, 1, 0] if kind == "LifoQueue" else range(6))
     q.prefetch = 3
@@ -504,16 +508,16 @@ def test_a_batch_begins_with_what_was_fetched_ahead(kind: str, m: RedisManager) 
 
 @pytest.mark.parametrize("redeliver", [False, True])
 @pytest.mark.parametrize("linked", [False, True])
-def test_a_batch_may_come_from_several_places(
+def test_a_batch_may_come_from_several_in_flight_lists(
     redeliver: bool, linked: bool, m: RedisManager, server: AnyServer
 ) -> None:
     q = m.Queue("x", redeliver=redeliver)
     q.prefetch = 1
-    takers = [aside(q.get), aside(q.get)]
-    blocked(server, 2)
+    getters = [in_thread(q.get), in_thread(q.get)]
+    await_blocked(server, 2)
     q.put_many([m.list([n]) for n in range(4)] if linked else range(4))
-    wait_until(lambda: all(takers))
-    got = [takers[0][0], takers[1][0], *q.get_many(2)]
+    wait_until(lambda: all(getters))
+    got = [getters[0][0], getters[1][0], *q.get_many(2)]
     if linked:
         got = [each.pop() for each in got]
     assert sorted(got) == [0, 1, 2, 3]
@@ -524,6 +528,6 @@ def test_a_batch_may_come_from_several_places(
     wait_until(lambda: not q.statistics().in_flight)
 
 
-def test_prefetch_is_a_number(m: RedisManager) -> None:
+def test_prefetch_is_not_negative(m: RedisManager) -> None:
     with pytest.raises(ValueError, match="prefetch"):
         m.Queue().prefetch = -1

@@ -1,4 +1,4 @@
-"""When the janitor looks, what it concludes and what it still owes; time is made up."""
+"""When the janitor checks objects, whom it suspects, and what it repeats; the clock is a stub."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Clock:
         return self.now
 
 
-class Presence:
+class Registration:
     sid = b"me"
     server = RUN
 
 
-class Look:
-    """Stands for a script that finds holders."""
+class Reap:
+    """Stands for a script that finds holders and waiters."""
 
     name = "lock/reap"
 
@@ -50,14 +50,14 @@ class Look:
         self.calls: list[tuple[bytes, bytes]] = []
         self.waiters = 1
         self.holders: dict[bytes, bytes] = {}
-        self.is_gone = False
+        self.is_deleted = False
         self.error: Exception | None = None
 
-    def run_idempotent(self, subject: Any, before: bytes, prune: bytes) -> Any:
-        self.calls.append((before, prune))
+    def run_idempotent(self, subject: Any, previous: bytes, prune: bytes) -> Any:
+        self.calls.append((previous, prune))
         if self.error is not None:
             raise self.error
-        if self.is_gone:
+        if self.is_deleted:
             return None
         found = b"found %d" % len(self.calls)
         flat = [each for pair in self.holders.items() for each in pair]
@@ -65,331 +65,331 @@ class Look:
 
 
 class Link:
-    address = "here"
+    address = "a server"
 
     def __init__(self) -> None:
         self.connections: set[bytes] = set()
-        self.asked: list[tuple[bytes, ...]] = []
-        self.doubted: list[bytes] = []
-        self.forbids = False
+        self.listed: list[tuple[bytes, ...]] = []
+        self.suspected: list[bytes] = []
+        self.forbidden = False
         self.left: int | None = 400
 
     def execute_raw(self, *command: bytes) -> Any:
         if command[0] == b"EVALSHA":
-            self.doubted.append(command[3])
+            self.suspected.append(command[3])
             assert command[5] == b"%d" % (GRACE * 1000)
             return self.left
-        self.asked.append(command)
+        self.listed.append(command)
         assert command[:3] == (b"CLIENT", b"LIST", b"ID")
-        if self.forbids:
+        if self.forbidden:
             raise ReplyError("NOPERM")
         return b"".join(b"id=%b addr=\n" % c for c in command[3:] if c in self.connections)
 
 
-class House:
-    """A janitor with what it needs, and a clock that is turned by hand."""
+class Room:
+    """A janitor with stubs, and a clock that tests turn."""
 
     def __init__(self) -> None:
-        self.clock, self.link, self.look = Clock(), Link(), Look()
-        self.rings = 0
-        self.janitor = Janitor(self.link, Presence(), self._ring)  # type: ignore[arg-type]
+        self.clock, self.link, self.reap = Clock(), Link(), Reap()
+        self.wakes = 0
+        self.janitor = Janitor(self.link, Registration(), self._wake)  # type: ignore[arg-type]
 
-    def _ring(self) -> None:
-        self.rings += 1
+    def _wake(self) -> None:
+        self.wakes += 1
 
     def watch(self) -> Any:
-        return self.janitor.watch(KEYS, self.look)  # type: ignore[arg-type]
+        return self.janitor.watch(KEYS, self.reap)  # type: ignore[arg-type]
 
-    def crowd(self, size: int) -> None:
-        """So many processes wait."""
+    def add_waiters(self, size: int) -> None:
+        """Let so many processes wait."""
         connections = {b"%d" % number for number in range(size)}
-        self.look.waiters = size
-        self.look.holders = {b"s" + each: note(each) for each in connections}
+        self.reap.waiters = size
+        self.reap.holders = {b"s" + each: info(each) for each in connections}
         self.link.connections |= connections
 
     def run(self, seconds: float = 0.0) -> int:
-        """Let the time pass as the background thread does; how often it looked."""
-        before = len(self.look.calls)
+        """Let time pass as for the background thread; return how often it checked."""
+        before = len(self.reap.calls)
         until = self.clock.now + seconds
         while self.janitor.due <= until:
             self.clock.now = max(self.clock.now, self.janitor.due)
             self.janitor.run()
         self.clock.now = until
-        return len(self.look.calls) - before
+        return len(self.reap.calls) - before
 
 
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> House:
-    made = House()
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    made = Room()
     monkeypatch.setattr(module, "time", made.clock)
     monkeypatch.setattr(module.random, "random", lambda: 0.5)
     return made
 
 
-# -- looking
+# -- checks
 
 
-def test_nothing_to_do_is_nothing_to_wake_up_for(house: House) -> None:
-    assert house.janitor.due == math.inf
-    house.janitor.run()
-    assert house.rings == 0
+def test_nothing_is_due_at_first(room: Room) -> None:
+    assert room.janitor.due == math.inf
+    room.janitor.run()
+    assert room.wakes == 0
 
 
-def test_what_is_waited_for_is_looked_after(house: House) -> None:
-    watched = house.watch()
-    assert house.rings == 1
-    assert house.run(10 * CHECK_INTERVAL) in (9, 10)
-    assert house.look.calls[0] == (b"", b"1"), "the first look is a thorough one"
-    assert house.look.calls[1] == (b"found 1", b"0"), "each is told what the last one found"
+def test_object_is_checked_while_a_thread_waits(room: Room) -> None:
+    watched = room.watch()
+    assert room.wakes == 1
+    assert room.run(10 * CHECK_INTERVAL) in (9, 10)
+    assert room.reap.calls[0] == (b"", b"1"), "the first check prunes"
+    assert room.reap.calls[1] == (b"found 1", b"0"), "each gets what the last one found"
     watched.waiters.clear()
-    assert house.run(10 * CHECK_INTERVAL) == 0
-    assert house.janitor.due == math.inf
+    assert room.run(10 * CHECK_INTERVAL) == 0
+    assert room.janitor.due == math.inf
     assert not watched.listed
 
 
-def test_every_so_often_for_dead_waiters_too(house: House) -> None:
-    house.watch()
-    house.run(4 * PRUNE * CHECK_INTERVAL)
-    thorough = [index for index, (_, prune) in enumerate(house.look.calls) if prune == b"1"]
-    assert thorough == [0, PRUNE, 2 * PRUNE, 3 * PRUNE]
+def test_one_check_of_some_prunes_dead_waiters(room: Room) -> None:
+    room.watch()
+    room.run(4 * PRUNE * CHECK_INTERVAL)
+    pruning = [index for index, (_, prune) in enumerate(room.reap.calls) if prune == b"1"]
+    assert pruning == [0, PRUNE, 2 * PRUNE, 3 * PRUNE]
 
 
-def test_where_many_processes_wait_each_looks_less_often(house: House) -> None:
-    house.crowd(1000)
-    house.watch()
-    assert house.run(10 * CHECK_INTERVAL) == 1
-    assert house.janitor.due > house.clock.now + 10
-    house.look.waiters = 2  # the others got what they wanted
-    house.run(2 * SHARE * 1000)
-    assert house.run(10 * CHECK_INTERVAL) in (9, 10, 11)
+def test_many_waiting_processes_check_less_often_each(room: Room) -> None:
+    room.add_waiters(1000)
+    room.watch()
+    assert room.run(10 * CHECK_INTERVAL) == 1
+    assert room.janitor.due > room.clock.now + 10
+    room.reap.waiters = 2  # the others are served
+    room.run(2 * SHARE * 1000)
+    assert room.run(10 * CHECK_INTERVAL) in (9, 10, 11)
 
 
-def test_threads_of_one_process_look_together(house: House) -> None:
-    house.look.waiters = 1000
-    house.watch()
-    assert house.run(10 * CHECK_INTERVAL) in (9, 10)
+def test_many_threads_of_one_process_check_as_often_as_one(room: Room) -> None:
+    room.reap.waiters = 1000
+    room.watch()
+    assert room.run(10 * CHECK_INTERVAL) in (9, 10)
 
 
-def test_nobody_looks_less_often_for_the_dead(house: House) -> None:
-    house.crowd(1000)
-    house.link.connections.clear()
-    house.look.holders[b"alive"] = note(b"7777")
-    house.link.connections.add(b"7777")
-    house.watch()
-    assert house.run(10 * CHECK_INTERVAL) in (9, 10)
+def test_dead_waiters_do_not_make_the_living_check_less_often(room: Room) -> None:
+    room.add_waiters(1000)
+    room.link.connections.clear()
+    room.reap.holders[b"alive"] = info(b"7777")
+    room.link.connections.add(b"7777")
+    room.watch()
+    assert room.run(10 * CHECK_INTERVAL) in (9, 10)
 
 
-def test_a_thread_that_joins_at_the_last_moment_is_looked_after(house: House) -> None:
-    watched = house.watch()
-    me = threading.get_ident()
+def test_thread_that_joins_at_the_last_moment_is_served(room: Room) -> None:
+    watched = room.watch()
+    thread = threading.get_ident()
     for _ in range(3):
-        watched.waiters.discard(me)
-        house.run(CHECK_INTERVAL / 3)
+        watched.waiters.discard(thread)
+        room.run(CHECK_INTERVAL / 3)
         if not watched.listed:
             break
-        watched.waiters.add(me)
-    watched.waiters.discard(me)
-    house.run(CHECK_INTERVAL * 3)
+        watched.waiters.add(thread)
+    watched.waiters.discard(thread)
+    room.run(CHECK_INTERVAL * 3)
     assert not watched.listed
-    again = house.watch()
+    again = room.watch()
     assert again is not watched
     assert again.listed
-    assert house.run(CHECK_INTERVAL * 3) >= 2
+    assert room.run(CHECK_INTERVAL * 3) >= 2
 
 
-def test_a_suspicion_is_followed_for_a_while(house: House) -> None:
-    house.janitor.watch_briefly(KEYS, house.look)  # type: ignore[arg-type]
-    assert house.run(LINGER) in range(8, 12)
-    assert house.run(LINGER) <= 1
-    assert house.janitor.due == math.inf
+def test_watch_briefly_ends_by_itself(room: Room) -> None:
+    room.janitor.watch_briefly(KEYS, room.reap)  # type: ignore[arg-type]
+    assert room.run(LINGER) in range(8, 12)
+    assert room.run(LINGER) <= 1
+    assert room.janitor.due == math.inf
 
 
-def test_one_look_for_all_that_wait_for_the_same(house: House) -> None:
-    assert house.watch() is house.watch()
-    assert house.rings == 1
-    assert house.run(CHECK_INTERVAL) == 1
+def test_threads_share_the_checks_of_an_object(room: Room) -> None:
+    assert room.watch() is room.watch()
+    assert room.wakes == 1
+    assert room.run(CHECK_INTERVAL) == 1
 
 
-def test_what_does_not_exist_has_no_holders(house: House) -> None:
-    house.look.is_gone = True
-    house.watch()
-    assert house.run(5 * CHECK_INTERVAL) >= 4
-    assert house.link.asked == []
+def test_deleted_object_has_no_sessions_to_suspect(room: Room) -> None:
+    room.reap.is_deleted = True
+    room.watch()
+    assert room.run(5 * CHECK_INTERVAL) >= 4
+    assert room.link.listed == []
 
 
-def test_a_look_that_fails_is_made_again(house: House) -> None:
-    house.watch()
-    house.look.error = LinkLost("away")
+def test_failed_check_is_repeated(room: Room) -> None:
+    room.watch()
+    room.reap.error = LinkLost("away")
     with pytest.raises(LinkLost):
-        house.run(CHECK_INTERVAL)
-    house.look.error = None
-    assert house.run(2 * CHECK_INTERVAL) >= 1
+        room.run(CHECK_INTERVAL)
+    room.reap.error = None
+    assert room.run(2 * CHECK_INTERVAL) >= 1
 
 
-# -- who is dead
+# -- suspects
 
 
-def note(connection: bytes = b"5", server: bytes = RUN) -> bytes:
+def info(connection: bytes = b"5", server: bytes = RUN) -> bytes:
     return SessionInfo(connection, server, 1, "host").pack()
 
 
-def test_a_holder_without_its_connection_is_doubted(house: House) -> None:
-    house.look.holders = {b"dead": note(b"5"), b"alive": note(b"6")}
-    house.link.connections = {b"6"}
-    house.watch()
-    house.run(CHECK_INTERVAL)
-    assert house.link.doubted == [KEYS.sessions + b":dead"]
-    assert sorted(house.link.asked[0][3:]) == [b"5", b"6"], "one question for all"
+def test_session_without_its_connection_is_suspected(room: Room) -> None:
+    room.reap.holders = {b"dead": info(b"5"), b"alive": info(b"6")}
+    room.link.connections = {b"6"}
+    room.watch()
+    room.run(CHECK_INTERVAL)
+    assert room.link.suspected == [KEYS.sessions + b":dead"]
+    assert sorted(room.link.listed[0][3:]) == [b"5", b"6"], "one request for all"
 
 
-def test_the_next_look_comes_when_the_grace_is_over(house: House) -> None:
-    house.look.holders = {b"dead": note()}
-    house.link.left = 100
-    watched = house.watch()
-    house.run(CHECK_INTERVAL)
-    begun = house.clock.now = house.janitor.due
-    house.janitor.run()
-    assert house.janitor.due == pytest.approx(begun + 0.11)
-    house.link.left = None  # it came back
+def test_next_check_is_due_when_the_grace_is_over(room: Room) -> None:
+    room.reap.holders = {b"dead": info()}
+    room.link.left = 100
+    watched = room.watch()
+    room.run(CHECK_INTERVAL)
+    begun = room.clock.now = room.janitor.due
+    room.janitor.run()
+    assert room.janitor.due == pytest.approx(begun + 0.11)
+    room.link.left = None  # it registered again
     watched.waiters.clear()
 
 
 @pytest.mark.parametrize(
     "holders",
     [
-        {b"me": note()},
-        {b"x": note(server=OTHER_RUN)},
-        {b"x": note(connection=b"")},
+        {b"me": info()},
+        {b"x": info(server=OTHER_RUN)},
+        {b"x": info(connection=b"")},
         {},
     ],
-    ids=["ourselves", "of another run of the server", "unknown connection", "nobody"],
+    ids=["this process", "another run of the server", "unknown connection", "no session"],
 )
-def test_only_the_server_that_counted_a_connection_can_tell(
-    house: House, holders: dict[bytes, bytes]
+def test_only_connections_of_this_run_of_the_server_are_listed(
+    room: Room, holders: dict[bytes, bytes]
 ) -> None:
-    house.look.holders = holders
-    house.watch()
-    house.run(3 * CHECK_INTERVAL)
-    assert house.link.asked == []
-    assert house.link.doubted == []
+    room.reap.holders = holders
+    room.watch()
+    room.run(3 * CHECK_INTERVAL)
+    assert room.link.listed == []
+    assert room.link.suspected == []
 
 
-def test_a_number_that_another_one_begins_with_is_another_one(house: House) -> None:
-    house.look.holders = {b"x": note(b"5")}
-    house.link.connections = {b"5"}
-    house.watch()
-    house.run(CHECK_INTERVAL)
-    assert house.link.doubted == []
-    house.link.execute_raw = lambda *command: (  # type: ignore[method-assign]
+def test_client_ids_are_compared_as_a_whole(room: Room) -> None:
+    room.reap.holders = {b"x": info(b"5")}
+    room.link.connections = {b"5"}
+    room.watch()
+    room.run(CHECK_INTERVAL)
+    assert room.link.suspected == []
+    room.link.execute_raw = lambda *command: (  # type: ignore[method-assign]
         b"id=55 addr=\nid=15 addr=id=5 \n" if command[0] == b"CLIENT" else None
     )
-    assert house.janitor._without_connection({b"x": note(b"5")}) == {b"x": note(b"5")}
+    assert room.janitor._without_connection({b"x": info(b"5")}) == {b"x": info(b"5")}
 
 
-def test_without_permission_leases_decide_alone(house: House) -> None:
-    house.look.holders = {b"x": note()}
-    house.link.forbids = True
-    house.watch()
-    house.run(5 * CHECK_INTERVAL)
-    assert len(house.link.asked) == 1, "it asks once"
-    assert house.link.doubted == []
+def test_without_permission_no_session_is_suspected(room: Room) -> None:
+    room.reap.holders = {b"x": info()}
+    room.link.forbidden = True
+    room.watch()
+    room.run(5 * CHECK_INTERVAL)
+    assert len(room.link.listed) == 1, "once"
+    assert room.link.suspected == []
 
 
-# -- chores
+# -- deferred actions
 
 
-class Chore:
+class Action:
     def __init__(self, *outcomes: Exception | None) -> None:
         self.outcomes = list(outcomes)
-        self.done = 0
+        self.calls = 0
 
     def __call__(self) -> None:
-        self.done += 1
+        self.calls += 1
         if self.outcomes and (error := self.outcomes.pop(0)) is not None:
             raise error
 
 
-def test_what_is_owed_is_done_once_and_at_once(house: House) -> None:
-    chore = Chore()
-    house.janitor.defer(chore)
-    assert house.rings == 1
-    house.run()
-    assert chore.done == 1
-    house.run(LATE_REQUEST_WINDOW)
-    assert chore.done == 1
-    assert house.janitor.due == math.inf
+def test_deferred_action_runs_immediately_and_once(room: Room) -> None:
+    action = Action()
+    room.janitor.defer(action)
+    assert room.wakes == 1
+    room.run()
+    assert action.calls == 1
+    room.run(LATE_REQUEST_WINDOW)
+    assert action.calls == 1
+    assert room.janitor.due == math.inf
 
 
-def test_what_is_owed_is_tried_until_the_server_can_be_reached(house: House) -> None:
-    chore = Chore(LinkLost("away"), LinkLost("away"))
-    house.janitor.defer(chore)
-    house.run(10 * CHECK_INTERVAL)
-    assert chore.done == 3
+def test_deferred_action_is_repeated_until_the_server_is_reached(room: Room) -> None:
+    action = Action(LinkLost("away"), LinkLost("away"))
+    room.janitor.defer(action)
+    room.run(10 * CHECK_INTERVAL)
+    assert action.calls == 3
 
 
-def test_a_debt_is_written_off_when_nothing_can_be_under_way_any_more(house: House) -> None:
-    chore = Chore(*[LinkLost("away")] * 10_000)
-    house.janitor.defer(chore)
-    house.run(2 * LATE_REQUEST_WINDOW)
-    assert chore.done == pytest.approx(LATE_REQUEST_WINDOW / CHECK_INTERVAL, rel=0.1)
-    assert house.janitor.due == math.inf
+def test_deferred_action_is_given_up_when_no_request_can_arrive_late(room: Room) -> None:
+    action = Action(*[LinkLost("away")] * 10_000)
+    room.janitor.defer(action)
+    room.run(2 * LATE_REQUEST_WINDOW)
+    assert action.calls == pytest.approx(LATE_REQUEST_WINDOW / CHECK_INTERVAL, rel=0.1)
+    assert room.janitor.due == math.inf
 
 
-def test_an_exorcism_lasts_as_long_as_the_ghost_may_come(house: House) -> None:
-    chore = Chore(None, ObjectGone("no"), None)
-    house.janitor.repeat_until_settled(chore)
-    house.run(1.0)
-    assert chore.done in (3, 4)
-    house.run(2 * LATE_REQUEST_WINDOW)
-    assert chore.done == pytest.approx(LATE_REQUEST_WINDOW / CHECK_INTERVAL, rel=0.1)
+def test_repeated_action_ends_when_no_request_can_arrive_late(room: Room) -> None:
+    action = Action(None, ObjectGone("no"), None)
+    room.janitor.repeat_until_settled(action)
+    room.run(1.0)
+    assert action.calls in (3, 4)
+    room.run(2 * LATE_REQUEST_WINDOW)
+    assert action.calls == pytest.approx(LATE_REQUEST_WINDOW / CHECK_INTERVAL, rel=0.1)
 
 
-def test_a_chore_does_not_wait_for_the_next_look(house: House) -> None:
-    house.crowd(1000)
-    house.watch()
-    house.run(CHECK_INTERVAL)
-    assert house.janitor.due > house.clock.now + 10
-    rings = house.rings
-    chore = Chore()
-    house.janitor.defer(chore)
-    assert house.rings == rings + 1, "the thread sleeps for longer"
-    house.run()
-    assert chore.done == 1
+def test_deferred_action_does_not_wait_for_the_next_check(room: Room) -> None:
+    room.add_waiters(1000)
+    room.watch()
+    room.run(CHECK_INTERVAL)
+    assert room.janitor.due > room.clock.now + 10
+    wakes = room.wakes
+    action = Action()
+    room.janitor.defer(action)
+    assert room.wakes == wakes + 1, "the thread would wait for longer"
+    room.run()
+    assert action.calls == 1
 
 
-def test_a_chore_may_leave_another_one(house: House) -> None:
-    second = Chore()
-    house.janitor.defer(lambda: house.janitor.defer(second))
-    house.run(2 * CHECK_INTERVAL)
-    assert second.done == 1
+def test_deferred_action_may_defer_another(room: Room) -> None:
+    second = Action()
+    room.janitor.defer(lambda: room.janitor.defer(second))
+    room.run(2 * CHECK_INTERVAL)
+    assert second.calls == 1
 
 
-def test_one_that_fails_keeps_none_of_the_others_from_being_done(house: House) -> None:
-    others: list[Callable[[], None]] = [Chore(), Chore()]
-    house.janitor.defer(others[0])
-    house.janitor.defer(Chore(LinkLost("away")))
-    house.janitor.defer(others[1])
-    house.run()
-    assert [chore.done for chore in others] == [1, 1]  # type: ignore[attr-defined]
+def test_failing_action_does_not_stop_the_others(room: Room) -> None:
+    others: list[Callable[[], None]] = [Action(), Action()]
+    room.janitor.defer(others[0])
+    room.janitor.defer(Action(LinkLost("away")))
+    room.janitor.defer(others[1])
+    room.run()
+    assert [action.calls for action in others] == [1, 1]  # type: ignore[attr-defined]
 
 
-# -- errands
+# -- timers
 
 
-def test_an_errand_is_run_until_there_is_nothing_left(house: House) -> None:
+def test_timer_runs_while_its_action_returns_true(room: Room) -> None:
     left = [True, True, False]
-    house.janitor.call_every(0.005, lambda: left.pop(0))
-    assert house.rings == 1
-    house.run(0.004)
+    room.janitor.call_every(0.005, lambda: left.pop(0))
+    assert room.wakes == 1
+    room.run(0.004)
     assert len(left) == 3
-    house.run(0.002)
+    room.run(0.002)
     assert len(left) == 2
-    house.run(1.0)
+    room.run(1.0)
     assert left == []
-    assert house.janitor.due == math.inf
+    assert room.janitor.due == math.inf
 
 
-def test_an_errand_that_fails_is_run_again(house: House) -> None:
+def test_timer_whose_action_fails_goes_on(room: Room) -> None:
     outcomes: list[bool | Exception] = [LinkLost("away"), False]
 
     def run() -> bool:
@@ -398,16 +398,16 @@ def test_an_errand_that_fails_is_run_again(house: House) -> None:
             raise outcome
         return outcome
 
-    house.janitor.call_every(0.005, run)
-    house.run(1.0)
+    room.janitor.call_every(0.005, run)
+    room.run(1.0)
     assert outcomes == []
 
 
-def test_a_second_errand_does_not_hurry_the_first(house: House) -> None:
+def test_timers_are_independent(room: Room) -> None:
     done: list[str] = []
-    house.janitor.call_every(1.0, lambda: bool(done.append("late")))
-    house.janitor.call_every(0.1, lambda: bool(done.append("early")))
-    house.run(0.2)
+    room.janitor.call_every(1.0, lambda: bool(done.append("late")))
+    room.janitor.call_every(0.1, lambda: bool(done.append("early")))
+    room.run(0.2)
     assert done == ["early"]
-    house.run(1.0)
+    room.run(1.0)
     assert done == ["early", "late"]

@@ -1,4 +1,4 @@
-"""The waiting primitive against a server that is made up: each round, each break, each end."""
+"""Waiting, with a stub for the server: each round, each failure, each way to end."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ POP = [b"BLPOP", KEYS.tokens]
 
 
 class Server:
-    """Executes what a test tells it to, and remembers all that it was sent."""
+    """Returns the replies that a test has set, and logs every command."""
 
     def __init__(self) -> None:
         self.channels: list[Channel] = []
         self.log: list[tuple[str, bytes, list[bytes]]] = []
-        """Name, number and all of each command."""
-        self.answers: dict[str, list[Any]] = {}
-        """What comes next for each name; the last one for ever."""
+        """Name, request number and arguments of each command."""
+        self.replies: dict[str, list[Any]] = {}
+        """The next replies for each name; the last one is repeated."""
         self.limits: list[float | None] = []
-        self.overdue: list[float] = []
+        self.graces: list[float] = []
         self.refuses = False
         self.names = {script.sha: script.name for script in (ENQUEUE, CLAIM, CANCEL)}
         self.names |= {script.source: script.name for script in (ENQUEUE, CLAIM, CANCEL)}
@@ -61,16 +61,16 @@ class Server:
             number = args[3 + int(args[2])]
         self.log.append((name, number, args))
         known = {"PING": "PONG", "enqueue": b".", "BLPOP": None, "claim": None, "cancel": b"."}
-        queue = self.answers.get(name)
+        queue = self.replies.get(name)
         if not queue:
             return known.get(name)
-        answer = queue.pop(0) if len(queue) > 1 else queue[0]
-        if isinstance(answer, BaseException) and not isinstance(answer, ReplyError):
-            raise answer
-        return answer() if callable(answer) else answer
+        reply = queue.pop(0) if len(queue) > 1 else queue[0]
+        if isinstance(reply, BaseException) and not isinstance(reply, ReplyError):
+            raise reply
+        return reply() if callable(reply) else reply
 
     def sent(self, name: str) -> list[bytes]:
-        """The numbers of the requests of that name."""
+        """Return the request numbers of the commands of that name."""
         return [number for each, number, _ in self.log if each == name]
 
     @property
@@ -111,7 +111,7 @@ class Channel:
         assert not skip_first_reply
         assert count == 3
         self.server.limits.append(seconds)
-        self.server.overdue.append(grace)
+        self.server.graces.append(grace)
         replies = self._all(requests)
         return replies[:1] if type(replies[0]) is ReplyError else replies
 
@@ -126,10 +126,10 @@ class Channel:
 
 class Janitor:
     def __init__(self) -> None:
-        self.owed: list[Callable[[], object]] = []
+        self.deferred: list[Callable[[], object]] = []
 
     def defer(self, action: Callable[[], object]) -> None:
-        self.owed.append(action)
+        self.deferred.append(action)
 
 
 class Session:
@@ -161,82 +161,82 @@ def handle(server: Server) -> Iterator[Any]:
     link.close_now()
 
 
-def leave(since: bytes) -> Any:
-    return CANCEL, (b"waiter", b"session", since)
+def cancel(before: bytes) -> Any:
+    return CANCEL, (b"waiter", b"session", before)
 
 
-def waited(handle: Any, seconds: float | None = None, **how: Any) -> Any:
+def wait_for(handle: Any, seconds: float | None = None, **options: Any) -> Any:
     return wait(
         handle,
         seconds,
         (ENQUEUE, (b"waiter", b"session")),
         token_pop(KEYS.tokens),
         (CLAIM, (b"waiter", b"session")),
-        leave,
-        **how,
+        cancel,
+        **options,
     )
 
 
 # -- rounds
 
 
-def test_a_round_is_one_write_with_the_decision_behind_the_pop(handle: Any, server: Server) -> None:
-    server.answers["claim"] = [b"7"]
-    assert waited(handle) == b"7"
+def test_round_is_one_write_with_the_claim_behind_the_pop(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [b"7"]
+    assert wait_for(handle) == b"7"
     assert server.names_sent == ["enqueue", "BLPOP", "claim"]
     assert server.log[1][2] == [*POP, b"%.3f" % MAX_BLOCK]
     assert server.limits == [MAX_BLOCK + BLOCK_GRACE]
     assert server.sent("enqueue") < server.sent("claim")
-    assert waited(handle) == b"7"
+    assert wait_for(handle) == b"7"
     assert len(server.channels) == 1, "on the connection that the thread has anyway"
     assert server.log[3][2][0] == b"EVALSHA", "by then the server knows the script"
 
 
-def test_a_hint_that_was_none_begins_another_round(handle: Any, server: Server) -> None:
-    server.answers["claim"] = [None, None, b"7"]
-    assert waited(handle) == b"7"
+def test_claim_that_gets_nothing_begins_another_round(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [None, None, b"7"]
+    assert wait_for(handle) == b"7"
     numbers = [number for _, number, _ in server.log if number]
     assert len(numbers) == 6
     assert numbers == sorted(set(numbers))
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("-inf")])
-def test_who_has_no_time_does_not_begin(handle: Any, server: Server, seconds: float) -> None:
-    assert waited(handle, seconds) is None
+def test_wait_without_time_does_not_enqueue(handle: Any, server: Server, seconds: float) -> None:
+    assert wait_for(handle, seconds) is None
     assert server.names_sent == ["cancel"]
 
 
-def test_the_last_round_ends_by_our_clock(handle: Any, server: Server) -> None:
-    server.answers["BLPOP"] = [ReplyTimeout("silence")]
-    assert waited(handle, 0.03) is None
+def test_last_round_ends_by_the_clock_of_the_client(handle: Any, server: Server) -> None:
+    server.replies["BLPOP"] = [ReplyTimeout("silence")]
+    assert wait_for(handle, 0.03) is None
     blocked = [float(args[2]) for name, _, args in server.log if name == "BLPOP"]
-    assert all(0 < each < 0.03 for each in blocked), "it has ended when the server is nudged"
+    assert all(0 < each < 0.03 for each in blocked), "over when the server gets the empty command"
     assert all(limit is not None and 0 < limit <= 0.03 for limit in server.limits)
-    assert set(server.overdue) == {WAKE_GRACE}, "a silent server does not end it"
+    assert set(server.graces) == {WAKE_GRACE}, "then the server may take a little longer"
     assert server.names_sent[-1] == "cancel"
-    assert server.channels[0].is_closed, "with it the server forgets what it blocks"
+    assert server.channels[0].is_closed, "with it the server forgets the pop"
 
 
-def test_longer_waits_are_cut_into_slices(
+def test_long_waits_are_made_of_several_pops(
     handle: Any, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_BLOCK", 0.02)
-    server.answers["claim"] = [None, None, b"7"]
-    assert waited(handle, 60) == b"7"
+    server.replies["claim"] = [None, None, b"7"]
+    assert wait_for(handle, 60) == b"7"
     assert {args[2] for name, _, args in server.log if name == "BLPOP"} == {b"0.020"}
 
 
-# -- what breaks
+# -- broken connections
 
 
 @pytest.mark.parametrize(
     "error", [ConnectionBroken("cut"), ReplyTimeout("silence")], ids=["broken", "late"]
 )
-def test_after_a_break_the_decision_is_asked_for_again(
+def test_claim_is_sent_again_after_a_break(
     handle: Any, server: Server, error: ConnectionBroken
 ) -> None:
-    server.answers["claim"] = [error, b"7"]
-    assert waited(handle) == b"7"
+    server.replies["claim"] = [error, b"7"]
+    assert wait_for(handle) == b"7"
     assert server.names_sent == ["enqueue", "BLPOP", "claim", "PING", "claim"]
     first, again = server.sent("claim")
     assert first == again, "under its number: it may have been executed"
@@ -244,117 +244,113 @@ def test_after_a_break_the_decision_is_asked_for_again(
     assert handle.link.disconnects == 1
 
 
-def test_if_nothing_was_decided_another_round_begins(handle: Any, server: Server) -> None:
-    server.answers["claim"] = [ConnectionBroken("cut"), None, b"7"]
-    assert waited(handle) == b"7"
+def test_repeated_claim_that_gets_nothing_begins_another_round(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [ConnectionBroken("cut"), None, b"7"]
+    assert wait_for(handle) == b"7"
     first, again, second = server.sent("claim")
     assert first == again < second
 
 
-def test_breaks_in_a_row(handle: Any, server: Server) -> None:
-    server.answers["claim"] = [
+def test_claim_is_sent_again_after_several_breaks(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [
         ConnectionBroken("cut"),
         ConnectionBroken("cut"),
         ConnectionBroken("cut"),
         b"7",
     ]
-    assert waited(handle) == b"7"
+    assert wait_for(handle) == b"7"
     assert len(set(server.sent("claim"))) == 1
     assert len(server.sent("enqueue")) == 1
 
 
-def test_a_server_that_is_lost_is_an_error_and_leaves_a_debt(handle: Any, server: Server) -> None:
+def test_lost_server_is_an_error_and_the_cancel_is_deferred(handle: Any, server: Server) -> None:
     def cut() -> None:
         server.refuses = True
         raise ConnectionBroken("cut")
 
-    server.answers["BLPOP"] = [cut]
+    server.replies["BLPOP"] = [cut]
     with pytest.raises(LinkError):
-        waited(handle)
-    [debt] = handle.session.janitor.owed
+        wait_for(handle)
+    [send] = handle.session.janitor.deferred
     server.refuses = False
-    debt()
+    send()
     assert server.names_sent[-1] == "cancel"
     assert server.sent("cancel")[0] > server.sent("claim")[-1] if server.sent("claim") else True
 
 
-def test_a_server_that_is_lost_is_not_looked_for_longer_than_there_is_time(
-    handle: Any, server: Server
-) -> None:
+def test_wait_with_a_timeout_reconnects_no_longer_than_that(handle: Any, server: Server) -> None:
     def cut() -> None:
         server.refuses = True
         raise ConnectionBroken("cut")
 
     handle.link.reconnect_timeout = 60.0
-    server.answers["BLPOP"] = [cut]
+    server.replies["BLPOP"] = [cut]
     with pytest.raises(LinkError):
-        waited(handle, 0.05)
-    assert handle.session.janitor.owed
+        wait_for(handle, 0.05)
+    assert handle.session.janitor.deferred
 
 
-def test_the_end_of_a_wait_survives_one_break(handle: Any, server: Server) -> None:
-    server.answers["cancel"] = [ConnectionBroken("cut"), b"."]
-    assert waited(handle, 0) is None
+def test_cancel_is_sent_again_after_a_break(handle: Any, server: Server) -> None:
+    server.replies["cancel"] = [ConnectionBroken("cut"), b"."]
+    assert wait_for(handle, 0) is None
     assert len(server.sent("cancel")) == 2
     assert len(set(server.sent("cancel"))) == 1
-    assert not handle.session.janitor.owed
+    assert not handle.session.janitor.deferred
 
 
-def test_who_does_not_wait_any_more_does_not_wait_for_a_silent_server(
-    handle: Any, server: Server
-) -> None:
-    server.answers["cancel"] = [ReplyTimeout("silence"), b"."]
-    assert waited(handle, 0) is None
+def test_cancel_does_not_wait_for_a_silent_server(handle: Any, server: Server) -> None:
+    server.replies["cancel"] = [ReplyTimeout("silence"), b"."]
+    assert wait_for(handle, 0) is None
     assert len(server.sent("cancel")) == 1
-    [debt] = handle.session.janitor.owed
-    debt()
+    [send] = handle.session.janitor.deferred
+    send()
     assert len(set(server.sent("cancel"))) == 1
 
 
-# -- errors
+# -- error replies
 
 
-def test_an_object_that_is_gone(handle: Any, server: Server) -> None:
-    server.answers["enqueue"] = [ReplyError("GONE the semaphore does not exist")]
+def test_deleted_object_raises_and_cancels(handle: Any, server: Server) -> None:
+    server.replies["enqueue"] = [ReplyError("GONE the semaphore does not exist")]
     with pytest.raises(ObjectGone):
-        waited(handle)
+        wait_for(handle)
     assert server.names_sent[-1] == "cancel"
 
 
-def test_scripts_that_are_forgotten(handle: Any, server: Server) -> None:
-    server.answers["claim"] = [b"1"]
-    waited(handle)
-    server.answers["enqueue"] = [ReplyError("NOSCRIPT"), b"."]
-    server.answers["claim"] = [ReplyError("NOSCRIPT"), None, b"7"]
-    assert waited(handle) == b"7"
+def test_forgotten_scripts_are_loaded_again(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [b"1"]
+    wait_for(handle)
+    server.replies["enqueue"] = [ReplyError("NOSCRIPT"), b"."]
+    server.replies["claim"] = [ReplyError("NOSCRIPT"), None, b"7"]
+    assert wait_for(handle) == b"7"
 
 
 @pytest.mark.parametrize("code", ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "UNBLOCKED"])
-def test_a_server_that_says_not_now_is_asked_again(handle: Any, server: Server, code: str) -> None:
-    server.answers["BLPOP"] = [ReplyError(f"{code} not now"), None]
+def test_transient_errors_are_retried(handle: Any, server: Server, code: str) -> None:
+    server.replies["BLPOP"] = [ReplyError(f"{code} not now"), None]
     if code != "UNBLOCKED":
-        server.answers["enqueue"] = [ReplyError(f"{code} not now"), b"."]
-        server.answers["claim"] = [ReplyError(f"{code} not now"), None, b"7"]
+        server.replies["enqueue"] = [ReplyError(f"{code} not now"), b"."]
+        server.replies["claim"] = [ReplyError(f"{code} not now"), None, b"7"]
     else:  # in a failover: the connection was blocked on what is a replica now
-        server.answers["claim"] = [None, b"7"]
-    assert waited(handle) == b"7"
+        server.replies["claim"] = [None, b"7"]
+    assert wait_for(handle) == b"7"
 
 
-def test_but_not_for_ever(handle: Any, server: Server) -> None:
+def test_transient_errors_are_not_retried_for_ever(handle: Any, server: Server) -> None:
     error = ReplyError("LOADING the data set")
-    server.answers = {name: [error] for name in ("enqueue", "BLPOP", "claim", "cancel")}
+    server.replies = {name: [error] for name in ("enqueue", "BLPOP", "claim", "cancel")}
     with pytest.raises(LinkError, match="LOADING"):
-        waited(handle)
-    assert len(handle.session.janitor.owed) == 1
+        wait_for(handle)
+    assert len(handle.session.janitor.deferred) == 1
 
 
-def test_a_full_server_that_refuses_to_pop_and_decides(handle: Any, server: Server) -> None:
-    server.answers["BLPOP"] = [ReplyError("OOM command not allowed")]
-    server.answers["claim"] = [b"1"]
-    assert waited(handle) == b"1"
-    server.answers["claim"] = [None]
+def test_full_server_that_refuses_the_pop_may_still_claim(handle: Any, server: Server) -> None:
+    server.replies["BLPOP"] = [ReplyError("OOM command not allowed")]
+    server.replies["claim"] = [b"1"]
+    assert wait_for(handle) == b"1"
+    server.replies["claim"] = [None]
     with pytest.raises(ServerFull):
-        waited(handle)
+        wait_for(handle)
 
 
 # -- interruptions
@@ -362,103 +358,100 @@ def test_a_full_server_that_refuses_to_pop_and_decides(handle: Any, server: Serv
 
 @pytest.mark.parametrize("name", ["enqueue", "BLPOP", "claim"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupted_wait_is_left(
+def test_interrupted_wait_is_cancelled(
     handle: Any, server: Server, name: str, error: type[BaseException]
 ) -> None:
-    server.answers[name] = [error()]
+    server.replies[name] = [error()]
     with pytest.raises(error):
-        waited(handle)
+        wait_for(handle)
     assert server.names_sent[-1] == "cancel"
-    assert server.channels[0].is_closed, "its replies are for nobody"
+    assert server.channels[0].is_closed, "its replies must not be read"
     before = server.log[-1][2][-1]
-    assert before == b"%012d" % 0, "it is told what was before"
+    assert before == b"%012d" % 0, "the last request before the wait"
     assert len(server.channels) == 2
 
 
-def test_an_interruption_while_the_answer_is_noted_undoes_it(handle: Any, server: Server) -> None:
-    def note(reply: Any) -> None:
+def test_interruption_in_on_result_cancels(handle: Any, server: Server) -> None:
+    def interrupt(reply: Any) -> None:
         raise KeyboardInterrupt
 
-    server.answers["claim"] = [b"7"]
+    server.replies["claim"] = [b"7"]
     with pytest.raises(KeyboardInterrupt):
-        waited(handle, on_result=note)
+        wait_for(handle, on_result=interrupt)
     assert server.names_sent[-1] == "cancel"
-    noted: list[Any] = []
-    assert waited(handle, on_result=noted.append) == b"7"
-    assert noted == [b"7"]
+    results: list[Any] = []
+    assert wait_for(handle, on_result=results.append) == b"7"
+    assert results == [b"7"]
     assert server.names_sent[-1] == "claim"
 
 
-def test_an_interruption_at_the_end_does_not_end_it_halfway(handle: Any, server: Server) -> None:
-    server.answers["cancel"] = [KeyboardInterrupt(), b"."]
+def test_interrupted_cancel_is_sent_again(handle: Any, server: Server) -> None:
+    server.replies["cancel"] = [KeyboardInterrupt(), b"."]
     with pytest.raises(KeyboardInterrupt):
-        waited(handle, 0)
+        wait_for(handle, 0)
     assert len(server.sent("cancel")) == 2
 
 
-def test_no_caller_is_used_twice_at_a_time(handle: Any, server: Server) -> None:
-    """Whatever ended a wait, it is given back once."""
-    server.answers["claim"] = [b"7"]
+def test_connection_is_checked_in_once_however_a_wait_ends(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [b"7"]
     for error in (None, KeyboardInterrupt(), ConnectionBroken("cut"), ReplyError("GONE")):
         for name in ("enqueue", "BLPOP", "claim", "cancel"):
-            server.answers = {"claim": [b"7"]}
+            server.replies = {"claim": [b"7"]}
             if error is not None:
-                server.answers[name] = [error, b"."] if name != "BLPOP" else [error, None]
+                server.replies[name] = [error, b"."] if name != "BLPOP" else [error, None]
             with contextlib.suppress(KeyboardInterrupt, ObjectGone):
-                waited(handle)
+                wait_for(handle)
             with contextlib.suppress(KeyboardInterrupt, ObjectGone):
-                waited(handle, 0)
-            callers = [handle.link.checkout() for _ in range(3)]
-            assert len(set(map(id, callers))) == 3
-            for caller in callers:
-                handle.link.checkin(caller)
+                wait_for(handle, 0)
+            connections = [handle.link.checkout() for _ in range(3)]
+            assert len(set(map(id, connections))) == 3
+            for connection in connections:
+                handle.link.checkin(connection)
 
 
-# -- attempts
+# -- single requests
 
 
-def test_an_attempt_that_was_heard_of_is_not_undone(handle: Any, server: Server) -> None:
-    server.answers["claim"] = [b"7"]
-    assert run_or_undo(handle, (CLAIM, (b"waiter", b"session")), leave) == b"7"
+def test_run_or_undo_returns_the_reply(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [b"7"]
+    assert run_or_undo(handle, (CLAIM, (b"waiter", b"session")), cancel) == b"7"
     assert server.names_sent == ["claim"]
 
 
-def test_an_attempt_whose_outcome_is_unknown_is_undone(handle: Any, server: Server) -> None:
+def test_run_or_undo_cancels_if_the_outcome_is_unknown(handle: Any, server: Server) -> None:
     def cut() -> None:
         server.refuses = True
         raise ConnectionBroken("cut")
 
-    server.answers["claim"] = [cut]
+    server.replies["claim"] = [cut]
     with pytest.raises(LinkLost):
-        run_or_undo(handle, (CLAIM, (b"waiter", b"session")), leave)
+        run_or_undo(handle, (CLAIM, (b"waiter", b"session")), cancel)
     server.refuses = False
-    handle.session.janitor.owed[0]()
+    handle.session.janitor.deferred[0]()
     assert server.names_sent[-1] == "cancel"
     assert server.sent("claim") < server.sent("cancel")
 
 
-def test_what_is_insisted_on_is_done_though_the_thread_is_interrupted(
-    handle: Any, server: Server
-) -> None:
-    server.answers["claim"] = [KeyboardInterrupt(), b"7"]
-    noted: list[Any] = []
+def test_run_to_completion_sends_again_when_interrupted(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [KeyboardInterrupt(), b"7"]
+    results: list[Any] = []
     with pytest.raises(KeyboardInterrupt):
-        run_to_completion(handle, (CLAIM, (b"waiter", b"session")), noted.append)
+        run_to_completion(handle, (CLAIM, (b"waiter", b"session")), results.append)
     first, again = server.sent("claim")
     assert first == again
-    assert noted == [None], "it is done, and nobody knows with which answer"
+    assert results == [None], "it has run, and its reply is unknown"
 
 
-def test_threads_wait_side_by_side(handle: Any, server: Server) -> None:
-    server.answers["claim"] = [b"7"]
+def test_threads_wait_independently(handle: Any, server: Server) -> None:
+    server.replies["claim"] = [b"7"]
     results: list[Any] = []
-    threads = [threading.Thread(target=lambda: results.append(waited(handle))) for _ in range(20)]
+    threads = [threading.Thread(target=lambda: results.append(wait_for(handle))) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert results == [b"7"] * 20
-    records = {args[3] for name, _, args in server.log if name == "claim"}
+    reply_keys = {args[3] for name, _, args in server.log if name == "claim"}
     numbers = [(args[3], number) for name, number, args in server.log if number]
-    assert len(numbers) == len(set(numbers)), "no two requests share a record and a number"
-    assert records
+    assert len(numbers) == len(set(numbers)), "no two requests share a reply key and a number"
+    assert reply_keys

@@ -18,9 +18,9 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red", "unknown": "cy
 @as_json
 @server
 def doctor(target: Target, as_json: bool) -> int:
-    """Examine a server, and say what to change.
+    """Examine a server, and advise what to change.
 
-    Exits with 1 if there is a problem. Nothing is changed on the server.
+    Exits with 1 if there is a problem. Changes nothing on the server.
     """
     try:
         with target.open() as session:
@@ -44,8 +44,8 @@ def _print(findings: list[Finding]) -> None:
         grid.add_column(overflow="fold")
     for finding in findings:
         style = STYLES[finding.verdict]
-        said = Text(output.plain(finding.found))
-        grid.add_row(Text(finding.verdict, style=style), Text(finding.check), said)
+        found = Text(output.plain(finding.found))
+        grid.add_row(Text(finding.verdict, style=style), Text(finding.check), found)
         if finding.advice:
             grid.add_row("", "", Text(f"-> {output.plain(finding.advice)}", style="italic"))
     output.print_rich(grid)

@@ -2,81 +2,82 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import click
 
 from multihost.cli import output
 from multihost.cli.options import Target, as_json, server
-from multihost.inspection import ObjectInfo, objects, queue_of, server_time
+from multihost.inspection import ObjectInfo, objects, server_time
+from multihost.wire.ops import kinds
 
-__all__ = ["locks", "ls", "queues", "row_of_lock", "row_of_object", "row_of_queue"]
+__all__ = [
+    "LOCK_COLUMNS",
+    "QUEUE_COLUMNS",
+    "document",
+    "locks",
+    "ls",
+    "queues",
+    "row_of_lock",
+    "row_of_object",
+    "row_of_queue",
+]
 
-LOCKS = (
-    "Lock",
-    "RLock",
-    "Semaphore",
-    "BoundedSemaphore",
-    "Condition",
-    "Event",
-    "Barrier",
-)
-OBJECT_COLUMNS = ("name", "type", "length", "lease", "state", "held by", "waiters")
-LOCK_COLUMNS = ("name", "type", "state", "held by", "for", "token", "waiters", "who waits")
+OBJECT_COLUMNS = ("name", "type", "length", "lease", "state", "holder", "waiting")
+LOCK_COLUMNS = ("name", "type", "state", "holder", "held for", "token", "waiting", "waiters")
 QUEUE_COLUMNS = (
     "name",
     "type",
     "size",
     "max",
     "unfinished",
-    "taken",
+    "in flight",
     "dead",
-    "waiters",
+    "waiting",
     "state",
     "consumers",
 )
 
 
 @click.command()
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only those, such as dict.")
-@click.option("--named", is_flag=True, help="Leave out objects without a name.")
-@click.option("--memory", is_flag=True, help="Ask for the bytes that each one takes, too.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only this type, as dict.")
+@click.option("--named", is_flag=True, help="Leave out unnamed objects.")
+@click.option("--memory", is_flag=True, help="Show the memory of each object, too.")
 @as_json
 @server
 def ls(target: Target, types: tuple[str, ...], named: bool, memory: bool, as_json: bool) -> None:
-    """List the objects: types, sizes, who holds them and who waits.
+    """List all objects: types, lengths, leases, states, holders, and the number of waiters.
 
-    Objects without a name are listed as u:...; the server does not know more than their family (an
-    RLock is shown as Lock, a JoinableQueue as Queue), and whether something keeps them (no lease).
+    Unnamed objects are listed as u:... An object without a lease is persistent.
     """
     with target.open() as session:
         found = list(objects(session, typeids=types, memory=memory, unnamed=not named))
     if as_json:
-        output.print_json([described(info) for info in found])
-    else:
-        rows = [row_of_object(info) for info in found]
-        columns: tuple[str, ...] = OBJECT_COLUMNS
-        if memory:
-            columns = (*columns, "memory")
-            weights = [output.amount(info.memory) for info in found]
-            rows = [(*row, weight) for row, weight in zip(rows, weights, strict=True)]
-        output.print_table(columns, rows, f"no objects in namespace {target.namespace!r}")
+        output.print_json(found)
+        return
+    columns: tuple[str, ...] = OBJECT_COLUMNS
+    rows = [row_of_object(info) for info in found]
+    if memory:
+        columns = (*columns, "memory")
+        amounts = [output.amount(info.memory) for info in found]
+        rows = [(*row, amount) for row, amount in zip(rows, amounts, strict=True)]
+    output.print_table(columns, rows, f"no objects in namespace {target.namespace!r}")
 
 
 @click.command()
 @as_json
 @server
 def locks(target: Target, as_json: bool) -> None:
-    """List what can be held or waited for.
+    """List locks, semaphores, conditions, events and barriers.
 
-    That is locks, semaphores, conditions, events and barriers. Who holds one shows as host:pid and
-    thread. Who waits for an event is not counted.
+    A holder or waiter is shown as host:pid and thread. The waiters of an event are not counted.
     """
     with target.open() as session:
         now = server_time(session)
-        found = list(objects(session, typeids=LOCKS))
+        found = list(objects(session, typeids=kinds.typeids("locks")))
     if as_json:
-        output.print_json([described(info, now) for info in found])
+        output.print_json([document(info, time=now) for info in found])
     else:
         rows = [row_of_lock(info, now) for info in found]
         output.print_table(LOCK_COLUMNS, rows, f"no locks in namespace {target.namespace!r}")
@@ -86,54 +87,55 @@ def locks(target: Target, as_json: bool) -> None:
 @as_json
 @server
 def queues(target: Target, as_json: bool) -> None:
-    """List the queues, with what their consumers have.
+    """List queues and pools, with their consumers.
 
-    Items that are ready, unfinished or taken, dead letters, who waits for room. Consumers that wait
-    for an item are not counted, except in a PriorityQueue.
+    Items that are ready, unfinished or in flight, dead letters, waiters for room. Waiters for an
+    item are not counted, except in a PriorityQueue.
     """
     with target.open() as session:
-        found = [info for info in objects(session) if queue_of(info) is not None]
+        wanted = kinds.typeids("queues") | kinds.typeids("pools")
+        found = list(objects(session, typeids=wanted))
     if as_json:
-        output.print_json([described(info) for info in found])
+        output.print_json(found)
     else:
         rows = [row_of_queue(info) for info in found]
         output.print_table(QUEUE_COLUMNS, rows, f"no queues in namespace {target.namespace!r}")
 
 
 def row_of_object(info: ObjectInfo) -> tuple[object, ...]:
-    """One line of ``ls``."""
+    """Return one line of ``ls``."""
     return (
-        info.name if info.name is not None else info.ident,
+        _name(info),
         info.typeid,
         info.length,
         output.duration(info.lease),
         info.state,
-        output.who(info.holders),
+        output.participants(info.holders),
         len(info.waiters) or None,
     )
 
 
 def row_of_lock(info: ObjectInfo, now: float) -> tuple[object, ...]:
-    """One line of ``locks``."""
-    since = next((who.since for who in info.holders if who.since is not None), None)
+    """Return one line of ``locks``."""
+    since = next((each.since for each in info.holders if each.since is not None), None)
     return (
-        info.name if info.name is not None else info.ident,
+        _name(info),
         info.typeid,
         info.state,
-        output.who(info.holders),
+        output.participants(info.holders),
         output.duration(None if since is None else max(0.0, now - since)),
         info.fencing_token,
         len(info.waiters) or None,
-        output.who(info.waiters),
+        output.participants(info.waiters),
     )
 
 
 def row_of_queue(info: ObjectInfo) -> tuple[object, ...]:
-    """One line of ``queues``."""
-    queue = queue_of(info)
+    """Return one line of ``queues``."""
+    queue = info.queue
     assert queue is not None
     return (
-        info.name if info.name is not None else info.ident,
+        _name(info),
         info.typeid,
         queue.size,
         queue.maxsize or None,
@@ -142,30 +144,14 @@ def row_of_queue(info: ObjectInfo) -> tuple[object, ...]:
         queue.dead_letters,
         len(info.waiters),
         info.state,
-        output.who(info.holders),
+        output.participants(info.holders),
     )
 
 
-def described(info: ObjectInfo, now: float | None = None) -> dict[str, Any]:
-    """An object as JSON."""
-    found: dict[str, Any] = {
-        "name": info.name,
-        "ident": info.ident,
-        "type": info.typeid,
-        "parameters": info.parameters,
-        "codec": info.codec,
-        "length": info.length,
-        "memory": info.memory,
-        "lease": info.lease,
-        "state": info.state,
-        "holders": info.holders,
-        "waiters": info.waiters,
-        "contains": info.contains,
-    }
-    if info.fencing_token is not None:
-        found["fencing_token"] = info.fencing_token
-    if now is not None:
-        found["time"] = now
-    if (queue := queue_of(info)) is not None:
-        found["queue"] = queue
-    return found
+def document(info: ObjectInfo, **more: Any) -> dict[str, Any]:
+    """Return an object as JSON: its fields, and more."""
+    return {each.name: getattr(info, each.name) for each in dataclasses.fields(info)} | more
+
+
+def _name(info: ObjectInfo) -> str:
+    return info.ident if info.name is None else info.name

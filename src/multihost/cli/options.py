@@ -1,4 +1,4 @@
-"""What all commands take: which server, which namespace, which key."""
+"""The options of all commands: server, namespace and authkey."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Command = Callable[..., Any]
 
 
 class Target(NamedTuple):
-    """The server that was asked for. Its repr shows no secret."""
+    """The server to connect to. Its repr shows no secret."""
 
     url: str
     namespace: str
@@ -35,37 +35,37 @@ class Target(NamedTuple):
         return "Target(...)"
 
     def open(self, lease: float = HOUR) -> AbstractContextManager[Session]:
-        """A session there; ``lease`` is for what it lets live on."""
+        """Return a session at it; ``lease`` (seconds) is given to unreachable objects."""
         return opened(self.url, self.namespace, authkey=self.authkey, lease=lease)
 
     def manager(self) -> RedisManager:
-        """One that takes part there."""
+        """Return a manager of it."""
         return RedisManager(self.url, namespace=self.namespace, authkey=self.authkey or None)
 
 
 def server(command: Command) -> Command:
     """Add an optional URL and the options, and pass a :class:`Target` to the command."""
-    return click.argument("place", metavar="[URL]", required=False)(_options(command))
+    return click.argument("server_url", metavar="[URL]", required=False)(_options(command))
 
 
 def server_behind_names(command: Command) -> Command:
-    """The same for commands with arguments of their own, which take a URL in front of them."""
+    """Do the same for commands with arguments of their own, which take a URL in front of them."""
     return _options(command)
 
 
 def _options(command: Command) -> Command:
     @functools.wraps(command)
     def call(**kwds: Any) -> Any:
-        url, place = kwds.pop("url"), kwds.pop("place", None)
+        url, argument = kwds.pop("url"), kwds.pop("server_url", None)
         names = kwds.get("names")
-        if names and url is None and place is None:
-            place, kwds["names"] = names_behind_url(names)
-        if url is not None and place is not None:
-            raise click.UsageError("give the server once: as URL, or as --url")
-        found = url or place or os.environ.get(URL_VARIABLE)
+        if names and url is None and argument is None:
+            argument, kwds["names"] = names_behind_url(names)
+        if url is not None and argument is not None:
+            raise click.UsageError("pass the server once: as URL, or as --url")
+        found = url or argument or os.environ.get(URL_VARIABLE)
         if not found:
             raise click.UsageError(
-                f"which server? give its URL (redis://host:6379/0), --url, or set {URL_VARIABLE}"
+                f"no server: pass its URL (redis://host:6379/0) or --url, or set {URL_VARIABLE}"
             )
         try:
             parse(found)
@@ -79,23 +79,23 @@ def _options(command: Command) -> Command:
             "--authkey-file",
             metavar="FILE",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help=f"The key that values are signed with, in a file; else {KEY_VARIABLE}.",
+            help=f"A file with the key that values are signed with; default: {KEY_VARIABLE}.",
         ),
         click.option(
             "--namespace",
             default="multihost",
             show_default=True,
             callback=_check_namespace,
-            help="What was given to RedisManager(namespace=).",
+            help="The namespace, as passed to RedisManager(namespace=).",
         ),
-        click.option("--url", metavar="URL", help=f"The server; else {URL_VARIABLE}."),
+        click.option("--url", metavar="URL", help=f"The server; default: {URL_VARIABLE}."),
     ):
         call = option(call)
     return call
 
 
 def names_behind_url(names: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
-    """The first of several arguments is a URL if it looks like one."""
+    """Return the URL, if the first of several arguments looks like one, and the names."""
     if len(names) > 1 and names[0].partition("://")[0] in SCHEMES and "://" in names[0]:
         return names[0], names[1:]
     return None, names
@@ -111,13 +111,13 @@ def _check_namespace(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 def _authkey(path: Path | None) -> bytes:
-    """The key in the file, without the end of its line, or in the environment."""
+    """Return the key in the file, without its final line end, or in the environment."""
     if path is None:
         return os.environ.get(KEY_VARIABLE, "").encode()
     try:
         return path.read_bytes().rstrip(b"\r\n")
     except OSError as error:
-        raise click.UsageError(f"the authkey cannot be read: {error}") from None
+        raise click.UsageError(f"cannot read the authkey: {error}") from None
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from multihost.inspection import Who
+    from multihost.inspection import Participant
 
 __all__ = [
     "amount",
     "console",
     "duration",
     "line",
+    "participants",
     "plain",
     "print_json",
     "print_rich",
     "print_table",
     "table",
-    "who",
 ]
 
 NUMBERS = frozenset(
@@ -35,20 +35,19 @@ NUMBERS = frozenset(
         "memory",
         "size",
         "max",
-        "waiters",
         "unfinished",
-        "taken",
+        "in flight",
         "dead",
         "waiting",
         "running",
         "+/s",
     }
 )
-WIDE = 10_000  # columns: what reads a pipe does not want lines cut
+WIDE = 10_000  # columns: for a program that reads a pipe no line is cut
 
 
 def console() -> Console:
-    """Where tables go. Colours, and the width of the terminal, only where there is one."""
+    """Return the console for tables: with colours, and as wide as the terminal, if there is one."""
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
@@ -56,7 +55,7 @@ def console() -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table without lines."""
+    """Return a table without borders."""
     from rich.table import Table
     from rich.text import Text
 
@@ -70,46 +69,46 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """Print a table, or say that there is nothing."""
+    """Print a table; if it has no rows, a message on stderr."""
     if rows:
         print_rich(table(columns, rows))
     else:
         click.echo(empty, err=True)
 
 
-def print_rich(thing: RenderableType) -> None:
-    """Print what rich can draw, without spaces at the ends of lines."""
+def print_rich(renderable: RenderableType) -> None:
+    """Print a renderable of rich, without spaces at the ends of lines."""
     screen = console()
     with screen.capture() as drawn:
-        screen.print(thing)
+        screen.print(renderable)
     click.echo("\n".join(each.rstrip() for each in drawn.get().splitlines()))
 
 
-def print_json(thing: Any) -> None:
-    """Print one document, indented where people read it."""
-    click.echo(json.dumps(_jsonable(thing), indent=2 if sys.stdout.isatty() else None))
+def print_json(document: Any) -> None:
+    """Print one document, indented on a terminal."""
+    click.echo(json.dumps(_jsonable(document), indent=2 if sys.stdout.isatty() else None))
 
 
-def line(thing: Any) -> str:
-    """One document on one line."""
-    return json.dumps(_jsonable(thing))
+def line(document: Any) -> str:
+    """Return one document on one line."""
+    return json.dumps(_jsonable(document))
 
 
-def _jsonable(thing: Any) -> Any:
-    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        return {f.name: _jsonable(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
-    if isinstance(thing, Mapping):
-        return {str(key): _jsonable(value) for key, value in thing.items()}
-    if isinstance(thing, (list, tuple)):
-        return [_jsonable(each) for each in thing]
-    return thing
+def _jsonable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(each) for each in value]
+    return value
 
 
 # -- words
 
 
 def plain(cell: object) -> str:
-    """As text that does nothing to a terminal: names may hold anything."""
+    """Return printable text: a name may contain control characters."""
     if cell is None:
         return "-"
     return "".join(
@@ -117,22 +116,23 @@ def plain(cell: object) -> str:
     )
 
 
-def who(parties: Sequence[Who], limit: int = 3) -> str:
-    """Such as ``web1:312 MainThread, web2:9``."""
-    shown = [_one(party) for party in parties[:limit]]
-    if len(parties) > limit:
-        shown.append(f"{len(parties) - limit} more")
+def participants(found: Sequence[Participant], limit: int = 3) -> str:
+    """Return the first of them, such as ``web1:312 MainThread, web2:9``."""
+    shown = [_participant(each) for each in found[:limit]]
+    if len(found) > limit:
+        shown.append(f"{len(found) - limit} more")
     return ", ".join(shown) or "-"
 
 
-def _one(party: Who) -> str:
-    place = f"{party.host}:{party.pid}" if party.is_alive else "dead"
-    times = f" x{party.count}" if party.count != 1 else ""
-    return f"{place}{' ' + party.thread if party.thread else ''}{times}"
+def _participant(participant: Participant) -> str:
+    process = f"{participant.host}:{participant.pid}" if participant.is_alive else "dead"
+    thread = f" {participant.thread}" if participant.thread else ""
+    count = f" x{participant.count}" if participant.count != 1 else ""
+    return f"{process}{thread}{count}"
 
 
 def amount(count: int | None) -> str | None:
-    """Bytes, for people."""
+    """Return a number of bytes, such as ``1.5K``."""
     if count is None:
         return None
     size = float(count)
@@ -144,7 +144,7 @@ def amount(count: int | None) -> str | None:
 
 
 def duration(seconds: float | None) -> str | None:
-    """Such as ``3.2s``, ``4m``, ``7h``."""
+    """Return seconds, such as ``3.2s``, ``4m``, ``7h``."""
     if seconds is None:
         return None
     if seconds < 100:

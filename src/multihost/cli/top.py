@@ -15,21 +15,19 @@ import click
 from multihost.cli import output
 from multihost.cli.listing import (
     LOCK_COLUMNS,
-    LOCKS,
     QUEUE_COLUMNS,
-    described,
+    document,
     row_of_lock,
     row_of_queue,
 )
 from multihost.cli.options import Target, as_json, server
-from multihost.inspection import Activity, ObjectInfo, activity, queue_of
+from multihost.inspection import Activity, ObjectInfo, activity
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 __all__ = ["top"]
 
-POOL = "Pool"
 ROWS = 15  # of each table
 
 
@@ -39,47 +37,49 @@ ROWS = 15  # of each table
     default=2.0,
     show_default=True,
     type=click.FloatRange(min=0.1),
-    help="Seconds between two looks.",
+    help="Seconds between two refreshes.",
 )
-@click.option("--once", is_flag=True, help="Look once, and end.")
+@click.option("--once", is_flag=True, help="Print once, and exit.")
 @as_json
 @server
 def top(target: Target, interval: float, once: bool, as_json: bool) -> None:
-    """Watch a server live; q or Ctrl-C ends it.
+    """Watch a server live; q or Ctrl-C exits.
 
-    Clients, operations, objects by type, locks, queues. With --json one document a line, for each
-    look.
+    Shows clients, operations, objects by type, locks, queues and pools. With --json one document on
+    one line for each refresh.
     """
     live = sys.stdout.isatty() and not (once or as_json)
     with target.open() as session, contextlib.suppress(KeyboardInterrupt), _keys() as pressed:
         before: Activity | None = None
         with _screen(live) as show:
             while True:
-                begun = time.monotonic()
+                started = time.monotonic()
                 now = activity(session)
                 show(_document(now, before) if as_json else _view(now, before))
                 before = now
-                if once or pressed(max(0.0, begun + interval - time.monotonic())):
+                if once or pressed(max(0.0, started + interval - time.monotonic())):
                     return
 
 
 @contextlib.contextmanager
 def _screen(live: bool) -> Iterator[Any]:
-    """What to give each look to."""
+    """Yield the function that shows each refresh."""
     if not live:
         yield (
-            lambda thing: click.echo(thing) if isinstance(thing, str) else output.print_rich(thing)
+            lambda shown: click.echo(shown) if isinstance(shown, str) else output.print_rich(shown)
         )
         return
     from rich.live import Live
 
     with Live(console=output.console(), screen=True, auto_refresh=False) as screen:
-        yield lambda thing: screen.update(thing, refresh=True)
+        yield lambda shown: screen.update(shown, refresh=True)
 
 
 @contextlib.contextmanager
 def _keys() -> Iterator[Any]:
-    """What waits so many seconds for a key that ends the program; whether there was one."""
+    """Yield a function that waits some seconds for the key that exits; it returns whether that was
+    pressed.
+    """
     if not sys.stdin.isatty():
         yield lambda seconds: bool(select.select([], [], [], seconds)[0])
         return
@@ -105,10 +105,10 @@ def _keys() -> Iterator[Any]:
 
 
 def _rates(now: Activity, before: Activity | None) -> dict[str, float]:
-    """By how many items a second each queue grew."""
+    """Return by how many items a second each queue grew."""
     if before is None or now.time <= before.time:
         return {}
-    sizes = {info.ident: info.length for info in before.objects if queue_of(info) is not None}
+    sizes = {info.ident: info.length for info in before.objects if info.queue is not None}
     return {
         info.ident: (info.length - length) / (now.time - before.time)
         for info in now.objects
@@ -116,12 +116,9 @@ def _rates(now: Activity, before: Activity | None) -> dict[str, float]:
     }
 
 
-def _queues(now: Activity) -> list[ObjectInfo]:
-    return [i for i in now.objects if queue_of(i) is not None and i.typeid != POOL]
-
-
-def _pools(now: Activity) -> list[ObjectInfo]:
-    return [info for info in now.objects if info.typeid == POOL]
+def _listed(now: Activity, listing: str) -> list[ObjectInfo]:
+    """Return the objects that ``multihost locks``, ``queues`` or the table of pools lists."""
+    return [info for info in now.objects if info.listing == listing]
 
 
 def _document(now: Activity, before: Activity | None) -> str:
@@ -133,21 +130,21 @@ def _document(now: Activity, before: Activity | None) -> str:
             "operations_per_second": now.operations_per_second,
             "memory": now.memory,
             "types": now.types,
-            "whole": now.is_whole,
-            "locks": [described(info) for info in now.objects if info.typeid in LOCKS],
+            "is_whole": now.is_whole,
+            "locks": _listed(now, "locks"),
             "queues": [
-                described(info) | {"growth_per_second": rates.get(info.ident)}
-                for info in _queues(now)
+                document(info, growth_per_second=rates.get(info.ident))
+                for info in _listed(now, "queues")
             ],
             "pools": [
                 {
                     "name": info.name,
                     "waiting": info.length,
-                    "running": sum(who.count for who in info.holders),
+                    "running": sum(each.count for each in info.holders),
                     "growth_per_second": rates.get(info.ident),
                     "workers": info.holders,
                 }
-                for info in _pools(now)
+                for info in _listed(now, "pools")
             ],
         }
     )
@@ -158,9 +155,9 @@ def _view(now: Activity, before: Activity | None) -> Group:
     from rich.text import Text
 
     rates = _rates(now, before)
-    locks = [info for info in now.objects if info.typeid in LOCKS]
+    locks = _listed(now, "locks")
     locks.sort(key=lambda info: (-len(info.waiters), -len(info.holders)))
-    queues = sorted(_queues(now), key=lambda info: -(info.length or 0))
+    queues = sorted(_listed(now, "queues"), key=lambda info: -(info.length or 0))
     parts: list[Any] = [
         Text(_headline(now), style="bold"),
         Text(_census(now.types, now.is_whole)),
@@ -173,14 +170,14 @@ def _view(now: Activity, before: Activity | None) -> Group:
         table = [(info, row_of_queue(info)) for info in queues[:ROWS]]
         rated = [(*row[:3], _signed(rates.get(info.ident)), *row[3:]) for info, row in table]
         parts += [Text(), output.table(columns, rated)]
-    if pools := _pools(now):
+    if pools := _listed(now, "pools"):
         rows = [
             (
                 info.name,
                 info.length,
                 _signed(rates.get(info.ident)),
-                sum(who.count for who in info.holders),
-                output.who(info.holders),
+                sum(each.count for each in info.holders),
+                output.participants(info.holders),
             )
             for info in pools[:ROWS]
         ]

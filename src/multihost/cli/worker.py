@@ -19,35 +19,35 @@ __all__ = ["worker"]
 
 logger = logging.getLogger("multihost.worker")
 
-REPORT_INTERVAL = 10.0  # seconds between two lines of progress, where nobody watches
+REPORT_INTERVAL = 10.0  # seconds between two lines of progress in a log
 
 
 @click.command()
-@click.option("--pool", required=True, metavar="NAME", help="The pool to work for.")
+@click.option("--pool", required=True, metavar="NAME", help="The pool whose tasks to run.")
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="So many workers; as many as there are processors unless told otherwise.",
+    help="The number of workers; default: the number of processors.",
 )
-@click.option("--until-deleted", is_flag=True, help="End when the pool is deleted.")
+@click.option("--until-deleted", is_flag=True, help="Exit when the pool is deleted.")
 @as_json
 @server
 def worker(
     target: Target, pool: str, processes: int | None, until_deleted: bool, as_json: bool
 ) -> int:
-    """Run tasks of a pool, until it is told to stop.
+    """Run tasks of a pool, until stopped by a signal.
 
-    SIGTERM or Ctrl-C lets the tasks end that have begun, a second time ends them at once. Functions
-    are imported by their names, also from the current directory. With --json one document a line,
-    for each thing that happens. Exits with 1 if tasks were cut off.
+    After SIGTERM or Ctrl-C running tasks are finished; after a second one they are killed.
+    Functions are imported by their names, also from the current directory. With --json one
+    document on one line for each event. Exits with 1 if tasks were killed.
     """
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
+    if (directory := os.getcwd()) not in sys.path:
+        sys.path.insert(0, directory)
     with _reporting(as_json, pool) as report:
         done = _serve(target, pool, processes, until_deleted, report)
         if not as_json:
-            logger.info("the end; %s", _words(done))
+            logger.info("stopped; %s", _summary(done))
     return 1 if done.lost else 0
 
 
@@ -58,28 +58,28 @@ def _serve(
     until_deleted: bool,
     report: Callable[[WorkerEvent], object],
 ) -> Progress:
-    """The one place that knows what runs workers."""
+    """Run the workers, and return what they did."""
     with target.manager() as manager:
         return serve(manager, pool, processes, on_event=report, until_deleted=until_deleted)
 
 
 @contextlib.contextmanager
 def _reporting(as_json: bool, pool: str) -> Iterator[Callable[[WorkerEvent], object]]:
-    """Who is told what happens."""
+    """Yield the function that reports events."""
     if as_json:
         yield lambda event: click.echo(output.line(_document(event)))
         return
-    watched = sys.stderr.isatty()
-    handler = _handler(watched)
+    on_terminal = sys.stderr.isatty()
+    handler = _handler(on_terminal)
     logger.addHandler(handler)
     root = logging.getLogger("multihost")
     level, root.level = root.level, logging.INFO
     try:
-        if watched:
+        if on_terminal:
             from rich.console import Console
 
             with Console(stderr=True).status(f"pool {output.plain(pool)}") as status:
-                yield _Reporter(lambda progress: status.update(_words(progress)))
+                yield _Reporter(lambda progress: status.update(_summary(progress)))
         else:
             yield _Reporter(_ThrottledReporter())
     finally:
@@ -88,7 +88,7 @@ def _reporting(as_json: bool, pool: str) -> Iterator[Callable[[WorkerEvent], obj
 
 
 class _Reporter:
-    """Logs what happens, and gives what was done to somebody."""
+    """Logs events, and shows progress."""
 
     def __init__(self, show: Callable[[Progress], object]) -> None:
         self._show = show
@@ -98,17 +98,17 @@ class _Reporter:
             case "started":
                 logger.info("worker %d started", event.pid)
             case "ended":
-                logger.info("worker %d ended", event.pid)
+                logger.info("worker %d exited", event.pid)
             case "lost":
-                logger.warning("worker %d is lost, exit code %s", event.pid, event.exitcode)
+                logger.warning("worker %d was lost, exit code %s", event.pid, event.exitcode)
             case "stopping":
-                logger.info("stopping; %s", _words(event.progress))
+                logger.info("stopping; %s", _summary(event.progress))
             case "progress":
                 self._show(event.progress)
 
 
 class _ThrottledReporter:
-    """Logs what was done, not too often."""
+    """Logs progress, not too often."""
 
     def __init__(self) -> None:
         self._due = 0.0
@@ -116,11 +116,11 @@ class _ThrottledReporter:
     def __call__(self, progress: Progress) -> None:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + REPORT_INTERVAL
-            logger.info("%s", _words(progress))
+            logger.info("%s", _summary(progress))
 
 
-def _handler(watched: bool) -> logging.Handler:
-    if watched:
+def _handler(on_terminal: bool) -> logging.Handler:
+    if on_terminal:
         from rich.logging import RichHandler
 
         return RichHandler(show_path=False)
@@ -129,7 +129,7 @@ def _handler(watched: bool) -> logging.Handler:
     return handler
 
 
-def _words(progress: Progress) -> str:
+def _summary(progress: Progress) -> str:
     lost = f", {progress.lost} lost" if progress.lost else ""
     return f"{progress.done} done, {progress.failed} raised{lost}, {progress.running} running"
 

@@ -1,7 +1,7 @@
-"""What is on a server, how well the server does, and what nobody needs any more.
+"""The objects on a server, the health of the server, and the garbage on it.
 
-Nothing here creates a proxy, holds a lease or takes part: looking changes nothing. What removes
-something says so.
+Nothing here creates a proxy, holds a lease or takes part: reading changes nothing. Functions that
+remove something say so.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from multihost.inspection.activity import Activity, activity
 from multihost.inspection.connect import HOUR, opened, server_time
 from multihost.inspection.contents import preview
+from multihost.inspection.findings import Finding
 from multihost.inspection.garbage import KINDS as GARBAGE_KINDS
 from multihost.inspection.garbage import Garbage, find_garbage, remove
-from multihost.inspection.health import Finding, examine
-from multihost.inspection.objects import ObjectInfo, QueueInfo, Who, delete, find, objects, queue_of
+from multihost.inspection.health import examine
+from multihost.inspection.objects import delete, find, objects
+from multihost.inspection.records import ObjectInfo, Participant, QueueInfo
 
 __all__ = [
     "GARBAGE_KINDS",
@@ -21,8 +23,8 @@ __all__ = [
     "Finding",
     "Garbage",
     "ObjectInfo",
+    "Participant",
     "QueueInfo",
-    "Who",
     "activity",
     "delete",
     "examine",
@@ -31,7 +33,6 @@ __all__ = [
     "objects",
     "opened",
     "preview",
-    "queue_of",
     "remove",
     "server_time",
 ]

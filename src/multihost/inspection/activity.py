@@ -1,4 +1,4 @@
-"""What a server does right now."""
+"""The activity of a server."""
 
 from __future__ import annotations
 
@@ -8,19 +8,33 @@ from dataclasses import dataclass
 
 from multihost.inspection import server_facts
 from multihost.inspection.connect import server_time
-from multihost.inspection.objects import ObjectInfo, objects
+from multihost.inspection.objects import objects
+from multihost.inspection.records import ObjectInfo
 from multihost.wire.session import Session
 
 __all__ = ["Activity", "activity"]
 
-MANY = 20_000  # keys of a database that are looked through at each refresh
+MANY = 20_000  # keys of a database that are scanned at each refresh
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One moment. Numbers are None where the server does not say; ``time`` is the server's.
+    """The activity of a server at one moment. Numbers that it does not report are None.
 
-    ``is_whole`` is False if the database is so large that unnamed objects were left out.
+    ``time``
+        the server's time, in seconds since the epoch.
+    ``clients``
+        connections that are open.
+    ``operations_per_second``
+        commands a second, of all clients.
+    ``memory``
+        bytes in use.
+    ``types``
+        the number of objects of each type.
+    ``objects``
+        the objects of the namespace.
+    ``is_whole``
+        False if the database is so large that unnamed objects were left out.
     """
 
     time: float
@@ -33,7 +47,9 @@ class Activity:
 
 
 def activity(session: Session) -> Activity:
-    """What a server does right now. O(objects); see :func:`multihost.inspection.objects`."""
+    """Return the present activity of a server. O(objects); see
+    :func:`multihost.inspection.objects`.
+    """
     link = session.link
     info = server_facts.facts(link).info
     keys = server_facts.size(link)
@@ -50,5 +66,5 @@ def activity(session: Session) -> Activity:
     )
 
 
-def _number(info: Mapping[str, str], what: str) -> int | None:
-    return int(info[what]) if what in info else None
+def _number(info: Mapping[str, str], name: str) -> int | None:
+    return int(info[name]) if name in info else None

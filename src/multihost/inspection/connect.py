@@ -1,4 +1,4 @@
-"""Reaching the server that is looked at."""
+"""Connecting to the server that is inspected."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def opened(
     lease: float = HOUR,
     timeout: float = TIMEOUT,
 ) -> Iterator[Session]:
-    """A session at a server, however unfit that is, for the functions of this package.
+    """Yield a session at a server, however unfit that is, for the functions of this package.
 
-    ``lease`` (seconds) is for what :func:`remove` lets live on. ``authkey`` is the one that values
-    are signed with, or the one of the process that owns a private server. Does not wait for a
-    server that is not there. Raises LinkError, AccessDenied, ValueError for a URL that is none.
+    ``lease`` (seconds) is given to what :func:`remove` keeps. ``authkey`` is the one that values
+    are signed with, or the one of the process that owns a private server. Does not wait for an
+    unreachable server. Raises LinkError, AccessDenied, and ValueError for an invalid URL.
     """
     address, credentials = parse(url)
     if address.is_embedded and authkey:
@@ -52,6 +52,6 @@ def opened(
 
 
 def server_time(session: Session) -> float:
-    """Seconds since the epoch, by the server's clock. 1 round trip."""
+    """Return the seconds since the epoch, by the clock of the server. 1 round trip."""
     seconds, micros = session.link.execute(b"TIME")
     return int(seconds) + int(micros) / 1e6

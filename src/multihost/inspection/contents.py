@@ -1,14 +1,18 @@
-"""What lies in a container, for people to read. Nothing of it is executed."""
+"""The first entries of a container, for people to read. Nothing of it is executed."""
 
 from __future__ import annotations
 
 import io
 import pickle
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from multihost.errors import BadPayload
-from multihost.inspection.objects import ObjectInfo
+from multihost.inspection.records import ObjectInfo
+from multihost.wire.keys import Keys
+from multihost.wire.link import Link
+from multihost.wire.ops import kinds
 from multihost.wire.session import Session
 from multihost.wire.values.canonical import PlainUnpickler
 from multihost.wire.values.codec import Codec
@@ -20,47 +24,55 @@ _UNREADABLE = (BadPayload, pickle.UnpicklingError, EOFError, LookupError, ValueE
 
 
 def preview(session: Session, info: ObjectInfo, count: int) -> list[tuple[str, str]]:
-    """The first entries of a container, each as key (or index) and value, for people to read.
+    """Return the first entries of a container, each as key (or index) and value.
 
-    Nothing is executed: of what was pickled with a class or a function only the size is told. 1
-    round trip; values longer than a line are cut. Empty for what has no entries.
+    Nothing is executed: of what was pickled with a class or a function only the size is shown. Up
+    to 2 round trips. Empty for an object without entries.
     """
-    link, keys, codec = session.link, session.handle(info.ident).keys, session.codec
-    last = b"%d" % (count - 1)
     if count < 1:
         return []
-    match info.typeid:
+    codec, keys = session.codec, session.handle(info.ident).keys
+    found = _entries(session.link, keys, kinds.of(info.typeid).layout, count)
+    return [
+        (key if isinstance(key, str) else _shown(codec, key), _shown(codec, value))
+        for key, value in found
+    ]
+
+
+Entry = tuple[str | bytes, bytes | None]
+"""A key, as text or encoded, and an encoded value."""
+
+
+def _entries(link: Link, keys: Keys, layout: str, count: int) -> Sequence[Entry]:
+    match layout:
         case "dict":
             fields = link.execute(b"ZRANGE", keys.index, b"1", b"%d" % count)
             values = link.execute(b"HMGET", keys.data, *fields) if fields else []
-            return [
-                (_shown(codec, f), _shown(codec, v)) for f, v in zip(fields, values, strict=True)
-            ]
+            return list(zip(fields, values, strict=True))
         case "list":
-            found = link.execute(b"LRANGE", keys.data, b"1", b"%d" % count)
-            return [(str(n), _shown(codec, value)) for n, value in enumerate(found)]
+            return _numbered(link.execute(b"LRANGE", keys.data, b"1", b"%d" % count))
         case "set":
             _, found = link.execute(b"SSCAN", keys.data, b"0", b"COUNT", b"%d" % (count + 1))
-            return [("", _shown(codec, member)) for member in found if member][:count]
-        case "Value":
-            return [("value", _shown(codec, link.execute(b"HGET", keys.data, b"v")))]
-        case "Namespace":
+            return [("", member) for member in found if member][:count]
+        case "value":
+            return [("value", link.execute(b"HGET", keys.data, b"v"))]
+        case "attributes":
             _, flat = link.execute(b"HSCAN", keys.data, b"0", b"COUNT", b"%d" % (count + 1))
-            pairs = list(zip(flat[0::2], flat[1::2], strict=True))
-            return [
-                (name[1:].decode("utf-8", "replace"), _shown(codec, value))
-                for name, value in pairs
-                if name
-            ][:count]
-        case _ if info.fields.get("o") in ("f", "l"):
-            found = link.execute(b"LRANGE", keys.items, b"0", last)
-            return [(str(n), _shown(codec, _bare(item))) for n, item in enumerate(found) if item]
+            named = zip(flat[0::2], flat[1::2], strict=True)
+            return [(name[1:].decode("utf-8", "replace"), v) for name, v in named if name][:count]
+        case "items":
+            found = link.execute(b"LRANGE", keys.items, b"0", b"%d" % (count - 1))
+            return _numbered([_without_deliveries(item) for item in found if item])
         case _:
             return []
 
 
-def _bare(item: bytes) -> bytes:
-    """An item of a queue without how often it was delivered."""
+def _numbered(values: list[bytes]) -> Sequence[Entry]:
+    return [(str(number), value) for number, value in enumerate(values)]
+
+
+def _without_deliveries(item: bytes) -> bytes:
+    """Return an item of a queue without the number of its deliveries."""
     return re.sub(rb"^\*\d+;", b"", item)
 
 
@@ -76,7 +88,7 @@ def _shown(codec: Codec, stored: bytes | None) -> str:
 
 
 def _plain(codec: Codec, stored: bytes) -> Any:
-    """The value, if that takes neither a class nor a call."""
+    """Return the value, if that takes neither a class nor a call."""
     stored = codec.unsealed(stored)
     if stored[:1].isdigit() or stored[:1] == b"-":
         return int(stored)

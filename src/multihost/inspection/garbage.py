@@ -1,37 +1,52 @@
-"""What belongs to nobody any more, and removing it.
+"""Finding and removing what no client uses or can reach any more.
 
-Each kind says why it cannot be missed; the script that removes it looks again in the same moment.
+The script that removes something checks again, in the same step, that it is garbage.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from multihost.inspection import collect, scan
-from multihost.inspection.collect import IDLE
-from multihost.inspection.objects import TYPEIDS
+from multihost.inspection.reading import read_objects
+from multihost.inspection.records import Participant
 from multihost.wire.identity import is_unnamed, label, name_of, named
+from multihost.wire.ops import kinds, ownership
+from multihost.wire.ops import object as object_ops
+from multihost.wire.ops.queue import admin as queue_admin
 from multihost.wire.session import Session
 
 __all__ = ["KINDS", "Garbage", "find_garbage", "remove"]
 
+ABANDONED = 3600  # seconds; no client takes so long to create a container
+
 KINDS = {
-    "name": "a name without an object: whoever asks for it makes a new one",
-    "remains": "what is left of an object that is not there: whoever makes it anew begins without",
-    "unfinished": f"a container that was about to be made {IDLE // 3600} h ago or earlier",
-    "released": "objects that a container let go, and nobody came to say so",
-    "unkept": "an object without a lease that no name leads to: gets one, which a holder renews",
-    "dead session": "what a process holds or waits for that is dead: goes to others, as always",
-    "stray": "items that a dead consumer had taken, and the queue does not know of: go back",
+    "orphaned name": "a name whose object does not exist: the next use of it creates a new one",
+    "orphaned keys": "keys of an object that does not exist: one of that name begins without them",
+    "abandoned creation": f"a container whose creation began {ABANDONED // 3600} h ago or earlier",
+    "pending release": "objects that a container released, when its process was killed",
+    "unreachable": "an object without a lease that no name leads to: gets one, which proxies renew",
+    "dead session": "what a dead process holds or waits for: passes to others, as always",
+    "orphaned items": "items in flight at a dead consumer, and unknown to the queue: requeued",
 }
+"""The kinds of garbage, and why each is none that anyone misses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """One object with something that nobody needs. ``kind`` is one of :data:`KINDS`."""
+    """One object with something that no client needs.
+
+    ``kind``
+        one of :data:`KINDS`.
+    ``ident``
+        the object: ``n:<name>`` or ``u:<22 characters>``.
+    ``detail``
+        what was found, for people.
+    ``extra``
+        what :func:`remove` has to know.
+    """
 
     kind: str
     ident: str
@@ -40,131 +55,162 @@ class Garbage:
 
     @property
     def name(self) -> str:
-        """What the object is called, by people or by itself."""
+        """The name of the object, or the ident of an unnamed one."""
         return label(self.ident)
 
 
 def find_garbage(session: Session) -> list[Garbage]:
-    """What a call of :func:`remove` would remove or give back. Changes nothing.
+    """Return what :func:`remove` would remove or requeue. Changes nothing.
 
     O(keys of the database), in pages of 1000.
     """
     link, namespace = session.link, session.namespace
     entries = scan.entries(link, namespace)
-    found: dict[str, set[str]] = defaultdict(set)
+    parts: dict[str, set[str]] = defaultdict(set)  # the suffixes of the keys of each object
     for page in scan.parts(link, namespace):
         for part in page:
             if part.ident:
-                found[part.ident].add(part.suffix)
+                parts[part.ident].add(part.suffix)
     for name in entries:
-        found[named(name)].add("")  # it may have come meanwhile
-    sizes = collect.leases(session, found)
-    there = {ident for ident in found if sizes[ident] is not None}
+        parts[named(name)].add("")  # it may have been created meanwhile
+    leases = collect.leases(session, parts)
+    existing = {ident for ident in parts if leases[ident] is not None}
     garbage: list[Garbage] = []
-    for ident in sorted(found.keys() - there):
-        garbage += _orphaned(session, ident, found[ident], entries)
-    kept = {ident for ident in there if sizes[ident] == -1}
-    garbage += _unreachable(session, there, kept)
-    garbage += _released(session, {ident for ident in kept if "refs" in found[ident]})
-    garbage += _dead(session, sorted(there), found)
+    for ident in sorted(parts.keys() - existing):
+        garbage += _orphaned(session, ident, parts[ident], entries)
+    persistent = {ident for ident in existing if leases[ident] == -1}
+    garbage += _unreachable(session, existing, persistent)
+    garbage += _pending(session, {ident for ident in persistent if "refs" in parts[ident]})
+    garbage += _of_dead_sessions(session, sorted(existing), parts)
     return garbage
 
 
 def remove(session: Session, garbage: Iterable[Garbage]) -> Iterator[tuple[Garbage, bool]]:
-    """Remove it, or give it back, one after the other; whether there still was something to do."""
+    """Remove or requeue each; yield it with whether there still was something to do. Few round
+    trips each.
+    """
     for each in garbage:
         yield each, _REMOVERS[each.kind](session, each)
 
 
-# -- objects that are not there
+# -- objects that do not exist
 
 
 def _orphaned(
-    session: Session, ident: str, suffixes: set[str], entries: dict[str, bytes]
+    session: Session, ident: str, suffixes: set[str], entries: Mapping[str, bytes]
 ) -> Iterator[Garbage]:
-    kind = entries.get(name_of(ident) or "", b"")
-    typeid = scan.NameEntry.unpack(kind).typeid if kind else ""
-    if kind and typeid not in TYPEIDS:
-        return  # of another release, or a type of one's own
-    if kind:
-        yield Garbage("name", ident, f"{typeid} that is gone", (kind.decode("utf-8", "replace"),))
-    left = collect.left_behind(session, ident, suffixes)
+    entry = entries.get(name_of(ident) or "", b"")
+    typeid = scan.NameEntry.unpack(entry).typeid if entry else ""
+    if entry and typeid not in kinds.KINDS:
+        return  # of another release, or a type that users registered
+    if entry:
+        extra = (entry.decode("utf-8", "replace"),)
+        yield Garbage("orphaned name", ident, f"{typeid}, not found", extra)
+    left = sorted(collect.orphaned_parts(session, ident, suffixes))
     if left:
-        yield Garbage("remains", ident, ", ".join(sorted(left)), tuple(sorted(left)))
-    if "refs" in suffixes and (idle := collect.idle(session, ident)) is not None and idle >= IDLE:
-        yield Garbage("unfinished", ident, f"not touched for {idle // 3600} h")
+        yield Garbage("orphaned keys", ident, ", ".join(left), tuple(left))
+    if "refs" in suffixes:
+        seconds = collect.seconds_untouched(session, ident)
+        if seconds is not None and seconds >= ABANDONED:
+            yield Garbage("abandoned creation", ident, f"not touched for {seconds // 3600} h")
 
 
-def _remove_remains(session: Session, garbage: Garbage) -> bool:
-    flights = [s.removeprefix("flight:") for s in garbage.extra if s.startswith("flight:")]
-    return collect.sweep(session.handle(garbage.ident), "", flights) > 0
+def _remove_name(session: Session, garbage: Garbage) -> bool:
+    entry = garbage.extra[0].encode()
+    return object_ops.sweep(session.handle(garbage.ident), entry, ()) > 0
 
 
-def _remove_orphans(session: Session, garbage: Garbage) -> bool:
-    return collect.sweep(session.handle(garbage.ident), garbage.extra[0], []) > 0
+def _remove_keys(session: Session, garbage: Garbage) -> bool:
+    in_flight = [
+        part.removeprefix("flight:").encode()
+        for part in garbage.extra
+        if part.startswith("flight:")
+    ]
+    return object_ops.sweep(session.handle(garbage.ident), b"", in_flight) > 0
 
 
-# -- objects that nothing keeps
+# -- objects that no name leads to
 
 
-def _unreachable(session: Session, there: set[str], kept: set[str]) -> Iterator[Garbage]:
-    """Objects without a lease that no name leads to."""
-    unnamed = sorted(ident for ident in kept if is_unnamed(ident))
+def _unreachable(session: Session, existing: set[str], persistent: set[str]) -> Iterator[Garbage]:
+    """Yield objects without a lease that neither a name nor an object with a lease leads to."""
+    unnamed = sorted(ident for ident in persistent if is_unnamed(ident))
     owners = collect.owners(session, unnamed)
-    holding = {ident for ident in there if not is_unnamed(ident) or ident not in kept}
     owned: dict[str, list[str]] = defaultdict(list)
     for ident, theirs in owners.items():
         for owner in theirs:
             owned[owner].append(ident)
-    reached, waiting = set(), list(holding)
+    reached: set[str] = set()
+    waiting = [ident for ident in existing if not is_unnamed(ident) or ident not in persistent]
     while waiting:
         for ident in owned.get(waiting.pop(), ()):
             if ident not in reached:
                 reached.add(ident)
                 waiting.append(ident)
     for ident in unnamed:
-        if ident not in reached and collect.is_unreachable(session, ident):
-            theirs = owners[ident]
-            yield Garbage("unkept", ident, f"owners: {', '.join(theirs) or 'none'}")
+        if ident not in reached and ownership.is_unreachable(session, ident):
+            yield Garbage("unreachable", ident, f"owners: {', '.join(owners[ident]) or 'none'}")
 
 
-def _released(session: Session, containers: set[str]) -> Iterator[Garbage]:
-    for ident, count in collect.release_references(session, sorted(containers)).items():
-        yield Garbage("released", ident, f"{count} objects")
+def _pending(session: Session, containers: set[str]) -> Iterator[Garbage]:
+    for ident, count in collect.pending_releases(session, sorted(containers)).items():
+        yield Garbage("pending release", ident, f"{count} objects")
 
 
-# -- what the dead have
+# -- what dead sessions hold
 
 
-def _dead(session: Session, there: list[str], found: dict[str, set[str]]) -> Iterator[Garbage]:
-    for seen in scan.read_objects(session.link, session.namespace, there):
-        gone = {p.sid for p in (*seen.holders, *seen.waiters) if p.info is None}
-        if gone:
-            held = sum(party.info is None for party in seen.holders)
-            waits = sum(party.info is None for party in seen.waiters)
-            yield Garbage(
-                "dead session", seen.ident, f"{held} hold it, {waits} wait", (seen.family,)
-            )
-        if seen.family == "queue":
-            known = {party.sid for party in seen.holders}
-            flights = [
+def _of_dead_sessions(
+    session: Session, existing: list[str], parts: Mapping[str, set[str]]
+) -> Iterator[Garbage]:
+    for info in read_objects(session.link, session.namespace, existing, {}):
+        holders, waiters = _dead(info.holders), _dead(info.waiters)
+        if holders or waiters:
+            detail = f"{len(holders)} holders, {len(waiters)} waiters"
+            yield Garbage("dead session", info.ident, detail, (info.typeid,))
+        if info.queue is not None:
+            known = {consumer.session for consumer in info.holders}
+            in_flight = [
                 suffix.removeprefix("flight:")
-                for suffix in sorted(found[seen.ident])
+                for suffix in sorted(parts[info.ident])
                 if suffix.startswith("flight:")
             ]
-            stray = [each for each in flights if each.partition(".")[0] not in known]
-            for flight in collect.of_the_dead(session, seen.ident, stray):
-                yield Garbage("stray", seen.ident, flight, (flight,))
+            unknown = [each for each in in_flight if each.partition(".")[0] not in known]
+            for each in collect.in_flight_of_the_dead(session, info.ident, unknown):
+                yield Garbage("orphaned items", info.ident, each, (each,))
 
 
-_REMOVERS: dict[str, Any] = {
-    "name": _remove_orphans,
-    "remains": _remove_remains,
-    "unfinished": lambda session, each: collect.drop_stale_intent(session.handle(each.ident), IDLE),
-    "released": lambda session, each: collect.disown_pending(session.handle(each.ident)),
-    "unkept": lambda session, each: collect.give_lease(session, each.ident),
-    "dead session": lambda session, each: collect.reap(session.handle(each.ident), each.extra[0]),
-    "stray": lambda session, each: collect.requeue_orphaned(
-        session.handle(each.ident), each.extra[0]
+def _dead(participants: Iterable[Participant]) -> list[Participant]:
+    return [each for each in participants if not each.is_alive]
+
+
+def _reap(session: Session, garbage: Garbage) -> bool:
+    before = _dead_participants(session, garbage.ident)
+    kinds.reap(kinds.of(garbage.extra[0]), session.handle(garbage.ident))
+    return _dead_participants(session, garbage.ident) != before
+
+
+def _dead_participants(session: Session, ident: str) -> list[Participant]:
+    return [
+        participant
+        for info in read_objects(session.link, session.namespace, [ident], {})
+        for participant in _dead((*info.holders, *info.waiters))
+    ]
+
+
+def _requeue(session: Session, garbage: Garbage) -> bool:
+    in_flight = garbage.extra[0].encode()
+    return queue_admin.requeue_orphaned(session.handle(garbage.ident), in_flight) > 0
+
+
+_REMOVERS: Mapping[str, Callable[[Session, Garbage], bool]] = {
+    "orphaned name": _remove_name,
+    "orphaned keys": _remove_keys,
+    "abandoned creation": lambda session, each: ownership.drop_stale_intent(
+        session.handle(each.ident), ABANDONED
     ),
+    "pending release": lambda session, each: ownership.disown_pending(session.handle(each.ident)),
+    "unreachable": lambda session, each: ownership.give_lease(session, each.ident),
+    "dead session": _reap,
+    "orphaned items": _requeue,
 }

@@ -1,73 +1,87 @@
-"""Who holds an object and who waits for it, as the fields of its hash say."""
+"""Holders and waiters of an object, by the fields that its row in the table of types names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
+from multihost.inspection.records import Participant
+from multihost.wire import keys as key_names
 from multihost.wire.identity import unpack
+from multihost.wire.link import Link
+from multihost.wire.ops.kinds import Kind
 from multihost.wire.session.registration import SessionInfo
 
-__all__ = ["Participant", "holders", "waiters"]
+__all__ = ["SessionKey", "holders", "participant", "session_of", "sessions", "waiters"]
 
-# The fields of those who wait, by the family of the object. The server counts nobody who waits for
-# an event, or for an item of a queue that is not sorted.
-_WAITING = {
-    "lock": ("q:",),
-    "semaphore": ("q:",),
-    "condition": ("q:", "z:", "y:"),  # for its own lock, for a notification, and notified
-    "barrier": ("q:",),
-    "queue": ("q:", "g:"),
-}
+BATCH = 1000
 
-
-class Participant(NamedTuple):
-    """A session that holds something or waits; with the thread where that counts.
-
-    ``note`` is None if the session is dead. ``number`` is of permits, or of items.
-    """
-
-    sid: str
-    info: SessionInfo | None
-    thread: str = ""
-    since: float | None = None
-    number: int = 1
+SessionKey = tuple[int, str]
+"""A session in a partition."""
 
 
 def holders(
-    family: str,
+    kind: Kind,
     fields: Mapping[str, str],
     refs: Mapping[bytes, bytes],
-    places: Mapping[bytes, int],
-) -> list[Participant]:
-    """Who holds a lock or permits, or consumes a queue, of which ``places`` tells how many items
-    lie where. Their notes are not known yet.
+    in_flight: Mapping[bytes, int],
+) -> list[tuple[str, int]]:
+    """Return the identities of the holders, or of the consumers of a queue, with how many permits
+    or items each has. ``in_flight`` is the length of each in-flight list.
     """
-    match family:
-        case "lock" | "condition":
-            return [_participant(fields["h"])] if fields.get("h") else []
-        case "semaphore":
-            accounts = {f[2:]: int(n) for f, n in fields.items() if f[:2] == "p:"}
-        case "queue":
-            accounts = {field[2:].decode(): 0 for field in refs if field[:2] == b"f:"}
-            for place, count in places.items():
-                accounts[place.rpartition(b":")[2].partition(b".")[0].decode()] += count
-            return [_participant(sid, count) for sid, count in accounts.items()]
-        case _:
-            return []
-    return [_participant(sid, count) for sid, count in accounts.items() if count > 0]
+    if kind.holder:
+        return [(fields[kind.holder], 1)] if fields.get(kind.holder) else []
+    if kind.permits:
+        return [
+            (field.removeprefix(kind.permits), int(count))
+            for field, count in fields.items()
+            if field.startswith(kind.permits) and int(count) > 0
+        ]
+    if kind.consumers:
+        items = {field[2:].decode(): 0 for field in refs if field[:2] == b"f:"}
+        for key, count in in_flight.items():
+            items[key.rpartition(b":")[2].partition(b".")[0].decode()] += count
+        return list(items.items())
+    return []
 
 
-def waiters(family: str, fields: Mapping[str, str]) -> list[Participant]:
-    """Who waits, each once. Their notes are not known yet."""
-    kinds = _WAITING.get(family, ())
-    found = {field[2:]: _participant(field[2:]) for field in fields if field[:2] in kinds}
-    return list(found.values())
+def waiters(kind: Kind, fields: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Return the identities of the waiters, each once."""
+    found = [field[len(p) :] for field in fields for p in kind.waiters if field.startswith(p)]
+    return [(identity, 1) for identity in dict.fromkeys(found)]
 
 
-def _participant(identity: str, number: int = 1) -> Participant:
-    """An identity is a session, with a thread: ``<sid>.<number>.<name>``, and the moment in which a
-    hold was asked for.
+def session_of(identity: str) -> str:
+    """Return the session in the id of a session, a waiter or a hold."""
+    return identity.partition(".")[0]
+
+
+def participant(identity: str, count: int, info: SessionInfo | None) -> Participant:
+    """Return the record of an identity whose session stored ``info``, None if that is dead."""
+    session, _, thread, since = unpack(identity.encode("utf-8", "surrogatepass"))
+    return Participant(
+        session=session,
+        host=None if info is None else info.host,
+        pid=None if info is None else info.pid,
+        thread=thread,
+        since=since,
+        count=count,
+    )
+
+
+def sessions(
+    link: Link, namespace: str, wanted: Iterable[SessionKey]
+) -> dict[SessionKey, SessionInfo | None]:
+    """Return what sessions of partitions stored of themselves, None for those that are dead. 1
+    round trip for each thousand.
     """
-    sid, _, thread, since = unpack(identity.encode("utf-8", "surrogatepass"))
-    return Participant(sid, None, thread, since, number)
+    found: dict[SessionKey, SessionInfo | None] = {}
+    remaining = iter(dict.fromkeys(wanted))
+    while batch := list(islice(remaining, BATCH)):
+        commands = [
+            (b"GET", key_names.prefix(namespace, number) + b"s:" + sid.encode())
+            for number, sid in batch
+        ]
+        for session, stored in zip(batch, link.pipeline(commands), strict=True):
+            found[session] = SessionInfo.unpack(stored) if stored else None
+    return found

@@ -400,7 +400,7 @@ class Link(PinnedConnections):
             self.close_now()
 
     def stop_retrying(self) -> None:
-        """Look for a lost server no longer, in exchanges under way either: the process ends."""
+        """Stop looking for a lost server, also in exchanges under way: the process ends."""
         self.reconnect_timeout = 0.0
 
     def close_now(self) -> None:

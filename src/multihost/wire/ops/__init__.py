@@ -1,3 +1,4 @@
-"""One module a type, one function an operation. Here the protocol ends: callers see values, not
-replies.
+"""One module a type, one function an operation.
+
+The protocol ends here: callers get values, not replies.
 """

@@ -13,12 +13,13 @@ _splice = Script("array/splice")
 
 
 def create(handle: Handle, typecode: str, items: bytes) -> bool:
-    """Create the array, or attach to it; whether it was created. 1 round trip, O(items)."""
+    """Create the array, or attach to it; return whether it was created. 1 round trip, O(items)."""
     return any_object.create(_create, handle, "Array", typecode, items)
 
 
 def get(handle: Handle, index: int, width: int) -> bytes | None:
-    """One item, None if the index is out of range. 1 round trip, O(1)."""
+    """Return one item, None if the index is out of range. 1 round trip, O(1)."""
+    item: bytes
     data = handle.keys.data
     start = index * width
     if index >= 0:
@@ -31,13 +32,13 @@ def get(handle: Handle, index: int, width: int) -> bytes | None:
         if size + start < 0:
             item = b""
     if len(item) == width:
-        return item  # type: ignore[no-any-return]
+        return item
     exists(handle, "array/get")
     return None
 
 
 def length(handle: Handle, width: int) -> int:
-    """1 round trip, O(1)."""
+    """Return the number of items. 1 round trip, O(1)."""
     size = int(handle.link.execute(b"STRLEN", handle.keys.data))
     if not size:
         exists(handle, "array/length")
@@ -45,7 +46,7 @@ def length(handle: Handle, width: int) -> int:
 
 
 def items(handle: Handle) -> bytes:
-    """All items, packed. 1 round trip, O(n)."""
+    """Return all items, packed. 1 round trip, O(n)."""
     found: bytes | None = handle.link.execute(b"GET", handle.keys.data)
     if found is None:
         exists(handle, "array/items")
@@ -54,13 +55,13 @@ def items(handle: Handle) -> bytes:
 
 
 def put(handle: Handle, index: int, item: bytes) -> bool:
-    """Replace one item; False if the index is out of range. 1 round trip, O(1)."""
+    """Replace one item; return False if the index is out of range. 1 round trip, O(1)."""
     return _set.run_once(handle, b"%d" % index, item) is not None
 
 
 def splice(handle: Handle, where: slice, width: int, items: bytes) -> int | None:
-    """Replace the items of a slice; the size of an extended one if that is not the number of items.
-    1 round trip.
+    """Replace the items of a slice; return the size of an extended one if that is not the number of
+    items. 1 round trip.
     """
     bounds = [b"" if n is None else b"%d" % n for n in (where.start, where.stop, where.step)]
     answer = _splice.run_once(handle, *bounds, b"%d" % width, items)

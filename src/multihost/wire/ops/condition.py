@@ -1,21 +1,19 @@
-"""Operations of a condition; its lock is a matter of its own.
+"""Operations of a condition, without those of its lock.
 
-Those who wait are counted by generations: notifications are for one generation, and who comes later
-belongs to the next (see ``lua/condition/enter.lua``).
+Waiters are counted by generations: notifications are for one generation, and later waiters belong
+to the next one (see ``lua/condition/enqueue.lua``).
 """
 
 from __future__ import annotations
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.ops.ownership import retain
-from multihost.wire.replies import MustRetain
+from multihost.wire.ops.ownership import StoringScript
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import run_or_undo, run_to_completion, token_pop, wait
 
 __all__ = [
-    "reap",
     "create",
     "enqueue",
     "confirm_reacquired",
@@ -25,7 +23,11 @@ __all__ = [
     "wait_for_notification",
 ]
 
-_create = Script("condition/create")
+# Fields, before the id of a waiter: of one that waits for a notification, and of one that was
+# notified and has not reacquired the lock.
+WAITER, NOTIFIED = b"z:", b"y:"
+
+_create = StoringScript("condition/create", slice(3, 4))
 _enqueue = Script("condition/enqueue")
 _await_notification = Script("condition/await_notification")
 _claim = Script("condition/claim")
@@ -35,19 +37,16 @@ _reap = Script("condition/reap")
 
 
 def create(handle: Handle, lock: str, reference: bytes) -> str | None:
-    """Create the condition, or attach to it; the lock of the one that was there.
+    """Create the condition and return None, or attach to it and return its lock. 1 round trip.
 
-    ``lock`` says which lock it has, empty for its own, or none if it was not asked for;
-    ``reference`` is an encoded reference to another object without a name. 1 round trip.
+    ``lock`` names its lock: empty for one of its own, or if the user gave none. ``reference`` is an
+    encoded reference to the lock if that is an object without a name.
     """
-    try:
-        return any_object.attach(_create, handle, "Condition", lock, reference, explicit=bool(lock))
-    except MustRetain:
-        return create(handle, lock, retain(handle, (reference,))[0])
+    return any_object.attach(_create, handle, "Condition", lock, reference, explicit=bool(lock))
 
 
 def enqueue(handle: Handle) -> bytes:
-    """Wait for the next notification from now on; which generation that is. 1 round trip."""
+    """Join the waiters for the next notification; return their generation. 1 round trip."""
     session = handle.session
     session.ensure_registered(handle.keys)
     waiter = session.identity.waiter_id
@@ -56,14 +55,14 @@ def enqueue(handle: Handle) -> bytes:
 
 
 def cancel(handle: Handle) -> None:
-    """Do not wait any more. 1 round trip."""
+    """Leave the waiters. 1 round trip."""
     run_to_completion(handle, (_cancel, (handle.session.identity.waiter_id,)))
 
 
 def wait_for_notification(handle: Handle, generation: bytes, seconds: float | None) -> bool:
-    """Whether there was a notification in time. 1 round trip and the wait."""
+    """Return whether there was a notification in time. 1 round trip and the wait."""
     waiter = handle.session.identity.waiter_id
-    notice = wait(
+    notification = wait(
         handle,
         seconds,
         (_await_notification, (waiter, generation)),
@@ -72,29 +71,24 @@ def wait_for_notification(handle: Handle, generation: bytes, seconds: float | No
         lambda _: (_cancel, (waiter,)),
         _reap,
     )
-    return notice is not None
+    return notification is not None
 
 
 def confirm_reacquired(handle: Handle) -> None:
-    """This thread has the lock again: its notification has arrived. Until then it would be for
-    another one, if this process died. 1 round trip.
+    """Confirm the notification, after this thread has reacquired the lock. If the process died
+    before, the notification would be for another waiter. 1 round trip.
     """
-    handle.link.execute(b"HDEL", handle.keys.data, b"y:" + handle.session.identity.waiter_id)
+    handle.link.execute(b"HDEL", handle.keys.data, NOTIFIED + handle.session.identity.waiter_id)
 
 
 def waiting_count(handle: Handle) -> int:
-    """How many wait for a notification. 1 round trip, O(waiters)."""
+    """Return how many threads wait for a notification. 1 round trip, O(waiters)."""
     fields = handle.link.execute(b"HKEYS", handle.keys.data)
     if not fields:
         raise object_gone(handle, "condition/statistics")
-    return sum(field[:2] == b"z:" for field in fields)
+    return sum(field[:2] == WAITER for field in fields)
 
 
 def notify(handle: Handle, count: int) -> None:
-    """Wake up to ``count`` who wait. 1 round trip."""
+    """Wake up to ``count`` waiters. 1 round trip."""
     run_to_completion(handle, (_notify, (b"%d" % count,)))
-
-
-def reap(handle: Handle) -> None:
-    """Forget dead waiters, and pass on what notified them. May be repeated. 1 round trip."""
-    _reap.run_idempotent(handle, b"", b"1")

@@ -1,27 +1,40 @@
-"""Operations of an ordered dict: canonical field -> encoded value, in insertion order."""
+"""Operations of an ordered dict: canonical field -> encoded value, in insertion order.
+
+The field that is empty counts the insertions, and exists as long as the dict.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.ops.ownership import has_proxies, retain, without_flag
-from multihost.wire.replies import MustRetain, pairs
+from multihost.wire.ops.ownership import StoringScript, has_proxies, without_flag
+from multihost.wire.replies import pairs
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
-_create = Script("dict/create")
-_set = Script("dict/set")
+COUNTER = b""  # field: the number of the entry inserted last
+
+
+def _values_behind_originals(count: int) -> Callable[[Sequence[bytes]], slice]:
+    """Return where the values of entries are among the arguments of a script, of which argument
+    ``count`` is the number of original keys: see :meth:`Entries.args`.
+    """
+    return lambda args: slice(count + 2 * int(args[count]) + 2, None, 2)
+
+
+_create = StoringScript("dict/create", _values_behind_originals(4))
+_set = StoringScript("dict/set", slice(1, 2))
 _delete = Script("dict/delete")
 _pop = Script("dict/pop")
 _popitem = Script("dict/popitem")
-_setdefault = Script("dict/setdefault")
-_update = Script("dict/update")
+_setdefault = StoringScript("dict/setdefault", slice(1, 2))
+_update = StoringScript("dict/update", _values_behind_originals(1))
 _clear = Script("dict/clear")
 _increment = Script("dict/increment")
-_replace = Script("dict/replace")
+_replace = StoringScript("dict/replace", slice(2, 3))
 
 
 class Entries:
@@ -31,9 +44,10 @@ class Entries:
 
     def __init__(self, handle: Handle, entries: Mapping[Any, Any]) -> None:
         self.fields, self.originals = handle.codec.spelled_fields(entries)
-        self.values: Sequence[bytes] = handle.codec.dump_many(list(entries.values()))
+        self.values = handle.codec.dump_many(list(entries.values()))
 
     def args(self) -> list[bytes]:
+        """Return the number of original keys, the field and the key of each, then the entries."""
         pairs = [b""] * (2 * len(self.fields))
         pairs[0::2] = self.fields
         pairs[1::2] = self.values
@@ -41,35 +55,32 @@ class Entries:
 
 
 def create(handle: Handle, entries: Entries) -> bool:
-    """Create the dict, or attach to it; whether it was created. 1 round trip, O(entries)."""
-    try:
-        return any_object.create(
-            _create, handle, "dict", "", has_proxies(entries.values), *entries.args()
-        )
-    except MustRetain:
-        entries.values = retain(handle, entries.values)
-        return create(handle, entries)
+    """Create the dict, or attach to it; return whether it was created. 1 round trip, O(entries)."""
+    return any_object.create(
+        _create, handle, "dict", "", has_proxies(entries.values), *entries.args()
+    )
 
 
 def get(handle: Handle, field: bytes) -> bytes | None:
-    """The value of a key, None if there is none. 1 round trip, O(1)."""
-    counter, value = handle.link.execute(b"HMGET", handle.keys.data, b"", field)
+    """Return the value of a key, None if there is no such key. 1 round trip, O(1)."""
+    value: bytes | None
+    counter, value = handle.link.execute(b"HMGET", handle.keys.data, COUNTER, field)
     if counter is None:
         raise object_gone(handle, "dict/get")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def contains(handle: Handle, field: bytes) -> bool:
-    """Whether there is such a key. 1 round trip, O(1)."""
+    """Return whether there is such a key. 1 round trip, O(1)."""
     data = handle.keys.data
-    there, alive = handle.link.pipeline(((b"HEXISTS", data, field), (b"HEXISTS", data, b"")))
-    if not alive:
+    found, exists = handle.link.pipeline(((b"HEXISTS", data, field), (b"HEXISTS", data, COUNTER)))
+    if not exists:
         raise object_gone(handle, "dict/contains")
-    return bool(there)
+    return bool(found)
 
 
 def length(handle: Handle) -> int:
-    """1 round trip, O(1)."""
+    """Return the number of entries. 1 round trip, O(1)."""
     size = int(handle.link.execute(b"HLEN", handle.keys.data))
     if not size:
         raise object_gone(handle, "dict/length")
@@ -77,20 +88,20 @@ def length(handle: Handle) -> int:
 
 
 def fields(handle: Handle) -> list[bytes]:
-    """The keys in order, as they were spelled first. 1 round trip, O(n)."""
+    """Return the keys in order, in their original form. 1 round trip, O(n)."""
     keys = handle.keys
-    order, spelled = transaction(
+    order, originals = transaction(
         handle.link, (b"ZRANGE", keys.index, b"0", b"-1"), (b"HGETALL", keys.originals)
     )
     if not order:
         raise object_gone(handle, "dict/fields")
-    return _with_originals(order[1:], pairs(spelled))
+    return _with_originals(order[1:], pairs(originals))
 
 
 def entries(handle: Handle) -> tuple[list[bytes], list[bytes]]:
-    """Keys and values in order, all of one moment. 1 round trip, O(n)."""
+    """Return keys and values in order, all of one moment. 1 round trip, O(n)."""
     keys = handle.keys
-    data, order, spelled = transaction(
+    data, order, originals = transaction(
         handle.link,
         (b"HGETALL", keys.data),
         (b"ZRANGE", keys.index, b"0", b"-1"),
@@ -100,39 +111,35 @@ def entries(handle: Handle) -> tuple[list[bytes], list[bytes]]:
         raise object_gone(handle, "dict/entries")
     del order[0]
     values = list(map(pairs(data).__getitem__, order))
-    return _with_originals(order, pairs(spelled)), values
+    return _with_originals(order, pairs(originals)), values
 
 
-def _with_originals(order: list[bytes], spelled: dict[bytes, bytes]) -> list[bytes]:
-    return [spelled.get(field, field) for field in order] if spelled else order
+def _with_originals(order: list[bytes], originals: dict[bytes, bytes]) -> list[bytes]:
+    return [originals.get(field, field) for field in order] if originals else order
 
 
-def put(handle: Handle, field: bytes, value: bytes, spelling: bytes) -> None:
+def put(handle: Handle, field: bytes, value: bytes, original: bytes) -> None:
     """Put one entry. 1 round trip, O(log n) for a new key, else O(1)."""
-    try:
-        answer = _set.run_once(handle, field, value, spelling)
-    except MustRetain:
-        return put(handle, field, retain(handle, (value,))[0], spelling)
+    answer = _set.run_once(handle, field, value, original)
     if answer != b".":
         without_flag(handle, answer)
-    return None
 
 
 def delete(handle: Handle, field: bytes) -> bool:
-    """Remove one entry; whether there was one. 1 round trip, O(log n)."""
+    """Remove one entry; return whether there was one. 1 round trip, O(log n)."""
     answer = _delete.run_once(handle, field)
     return answer is not None and without_flag(handle, answer) == b""
 
 
 def pop(handle: Handle, field: bytes) -> bytes | None:
-    """Remove one entry; its value, None if there is none. 1 round trip, O(log n)."""
+    """Remove one entry; return its value, None if there is no such key. 1 round trip, O(log n)."""
     answer = _pop.run_once(handle, field)
     return None if answer is None else without_flag(handle, answer)
 
 
 def popitem(handle: Handle) -> tuple[bytes, bytes] | None:
-    """Remove the entry inserted last; its key and value, None if the dict is empty. 1 round trip,
-    O(log n).
+    """Remove the entry inserted last; return its key and value, None if the dict is empty. 1 round
+    trip, O(log n).
     """
     answer = _popitem.run_once(handle)
     if answer is None:
@@ -141,24 +148,16 @@ def popitem(handle: Handle) -> tuple[bytes, bytes] | None:
     return rest[: int(size)], rest[int(size) :]
 
 
-def setdefault(handle: Handle, field: bytes, value: bytes, spelling: bytes) -> bytes | None:
-    """Put an entry unless the key is there; the value that was there. 1 round trip."""
-    try:
-        answer: bytes = _setdefault.run_once(handle, field, value, spelling)
-    except MustRetain:
-        return setdefault(handle, field, retain(handle, (value,))[0], spelling)
+def setdefault(handle: Handle, field: bytes, value: bytes, original: bytes) -> bytes | None:
+    """Put an entry unless the dict has the key; return the value that it has. 1 round trip."""
+    answer: bytes = _setdefault.run_once(handle, field, value, original)
     return answer[1:] if answer[:1] == b"=" else None
 
 
 def update(handle: Handle, entries: Entries) -> None:
-    """Put many entries at once. 1 round trip, O(entries)."""
-    try:
-        answer = _update.run_once(handle, has_proxies(entries.values), *entries.args())
-    except MustRetain:
-        entries.values = retain(handle, entries.values)
-        return update(handle, entries)
+    """Put many entries. 1 round trip, O(entries)."""
+    answer = _update.run_once(handle, has_proxies(entries.values), *entries.args())
     without_flag(handle, answer)
-    return None
 
 
 def clear(handle: Handle) -> None:
@@ -166,18 +165,17 @@ def clear(handle: Handle) -> None:
     without_flag(handle, _clear.run_once(handle))
 
 
-def increment(handle: Handle, field: bytes, amount: int, spelling: bytes) -> int | None:
-    """Add to a 64-bit number; the sum, None if the value or the sum is no such number. 1 round
-    trip.
+def increment(handle: Handle, field: bytes, amount: int, original: bytes) -> int | None:
+    """Add to a 64-bit number; return the sum, None if the value or the sum is no such number. 1
+    round trip.
     """
-    answer = _increment.run_once(handle, field, b"%d" % amount, spelling)
+    answer = _increment.run_once(handle, field, b"%d" % amount, original)
     return None if answer is None else int(answer[1:])
 
 
-def replace(handle: Handle, field: bytes, expected: bytes, value: bytes, spelling: bytes) -> bool:
-    """Put an entry if its value is still ``expected``, empty for none; whether it was."""
-    try:
-        answer = _replace.run_once(handle, field, expected, value, spelling)
-    except MustRetain:
-        return replace(handle, field, expected, retain(handle, (value,))[0], spelling)
+def replace(handle: Handle, field: bytes, expected: bytes, value: bytes, original: bytes) -> bool:
+    """Put an entry if its value is still ``expected``, empty for none; return whether it was. 1
+    round trip.
+    """
+    answer = _replace.run_once(handle, field, expected, value, original)
     return answer is not None and without_flag(handle, answer) == b""

@@ -1,8 +1,8 @@
 """Operations of an event.
 
-An event is a hash: ``s`` is its state and ``n`` counts how often it was set, so that nobody misses
-one that is cleared at once. Once it is set a token lies in ``data:tokens:<n>`` for those who wait
-since it had been set ``n`` times; they pass it around, each by a pop that pushes it back.
+An event is a hash with its state, and a count of how often it was set, so that no waiter misses one
+that is cleared immediately. When it is set there is a wake-up token in ``data:tokens:<count>`` for
+those that wait since it had been set so many times; each takes it by a pop that pushes it back.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from multihost.wire.wait import broadcast_pop, run_to_completion, wait
 
 __all__ = ["clear", "create", "is_set", "put", "wait_until_set"]
 
+STATE = b"s"  # field: 1 if it is set
+
 _create = Script("event/create")
 _set = Script("event/set")
 _clear = Script("event/clear")
@@ -23,7 +25,7 @@ _enqueue = Script("event/enqueue")
 
 
 def create(handle: Handle) -> bool:
-    """Create the event, or attach to it; whether it was created. 1 round trip."""
+    """Create the event, or attach to it; return whether it was created. 1 round trip."""
     return any_object.create(_create, handle, "Event")
 
 
@@ -38,21 +40,21 @@ def clear(handle: Handle) -> None:
 
 
 def is_set(handle: Handle) -> bool:
-    """1 round trip."""
-    state: bytes | None = handle.link.execute(b"HGET", handle.keys.data, b"s")
+    """Return whether the event is set. 1 round trip."""
+    state: bytes | None = handle.link.execute(b"HGET", handle.keys.data, STATE)
     if state is None:
         raise object_gone(handle, "event/is_set")
     return state == b"1"
 
 
 def wait_until_set(handle: Handle, seconds: float | None) -> bool:
-    """Whether the event was set in time. 1 round trip if it is set, else 2 and the wait."""
-    seen: bytes = _poll.run_idempotent(handle, b"")
-    if seen == b"1":
+    """Return whether the event was set in time. 1 round trip if it is set, else 2 and the wait."""
+    answer: bytes = _poll.run_idempotent(handle, b"")
+    if answer == b"1":
         return True
     if seconds is not None and seconds <= 0:
         return False
-    before = seen[1:]
-    tokens = b"%b:%b" % (handle.keys.tokens, before)
-    found = wait(handle, seconds, (_enqueue, (before,)), broadcast_pop(tokens), (_poll, (before,)))
+    count = answer[1:]
+    tokens = b"%b:%b" % (handle.keys.tokens, count)
+    found = wait(handle, seconds, (_enqueue, (count,)), broadcast_pop(tokens), (_poll, (count,)))
     return found is not None

@@ -12,18 +12,17 @@ from typing import TypeVar
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import exists, object_gone
-from multihost.wire.ops.ownership import has_proxies, retain, without_flag
-from multihost.wire.replies import MustRetain
+from multihost.wire.ops.ownership import StoringScript, has_proxies, without_flag
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
-_create = Script("list/create")
-_extend = Script("list/extend")
-_insert = Script("list/insert")
-_set = Script("list/set")
+_create = StoringScript("list/create", slice(4, None))
+_extend = StoringScript("list/extend", slice(1, None))
+_insert = StoringScript("list/insert", slice(1, 2))
+_set = StoringScript("list/set", slice(1, 2))
 _pop = Script("list/pop")
-_splice = Script("list/splice")
-_set_slice = Script("list/set_slice")
+_splice = StoringScript("list/splice", slice(3, None))
+_set_slice = StoringScript("list/set_slice", slice(4, None))
 _delete_slice = Script("list/delete_slice")
 _permute = Script("list/permute")
 _reverse = Script("list/reverse")
@@ -32,7 +31,7 @@ _multiply = Script("list/multiply")
 Values = Sequence[bytes]
 T = TypeVar("T")
 
-SELF_MADE_CONFLICTS = 3
+SELF_MADE_CONFLICTS = 3  # attempts that the code of the user itself may spoil
 
 
 def _number(index: int | None) -> bytes:
@@ -40,29 +39,26 @@ def _number(index: int | None) -> bytes:
 
 
 def create(handle: Handle, values: Values) -> bool:
-    """Create the list, or attach to it; whether it was created. 1 round trip, O(values)."""
-    try:
-        return any_object.create(_create, handle, "list", "", has_proxies(values), *values)
-    except MustRetain:
-        return create(handle, retain(handle, values))
+    """Create the list, or attach to it; return whether it was created. 1 round trip, O(values)."""
+    return any_object.create(_create, handle, "list", "", has_proxies(values), *values)
 
 
 def get(handle: Handle, index: int) -> bytes | None:
-    """One element, None if the index is out of range. 1 round trip, O(distance from the nearer
-    end).
+    """Return one element, None if the index is out of range. 1 round trip, O(distance from the
+    nearer end).
     """
-    value = handle.link.execute(
+    value: bytes | None = handle.link.execute(
         b"LINDEX", handle.keys.data, b"%d" % (index + 1 if index >= 0 else index)
     )
     if value:
-        return value  # type: ignore[no-any-return]
+        return value
     if value is None:
         exists(handle, "list/get")
     return None
 
 
 def length(handle: Handle) -> int:
-    """1 round trip, O(1)."""
+    """Return the number of elements. 1 round trip, O(1)."""
     size = int(handle.link.execute(b"LLEN", handle.keys.data))
     if not size:
         raise object_gone(handle, "list/length")
@@ -72,7 +68,7 @@ def length(handle: Handle) -> int:
 def values(
     handle: Handle, start: int | None = None, stop: int | None = None
 ) -> builtins.list[bytes]:
-    """The elements of a slice without a step, all of one moment. 1 round trip, O(distance +
+    """Return the elements of a slice without a step, all of one moment. 1 round trip, O(distance +
     elements).
     """
     first = 1 if start is None else start + 1 if start >= 0 else start
@@ -88,33 +84,24 @@ def values(
 
 
 def position(handle: Handle, value: bytes) -> int | None:
-    """Where an element with exactly these bytes stands. 1 round trip, O(n) on the server."""
+    """Return the index of an element with exactly these bytes. 1 round trip, O(n) on the server."""
     found = handle.link.execute(b"LPOS", handle.keys.data, value)
     return None if found is None else found - 1
 
 
 def extend(handle: Handle, values: Values) -> None:
     """Append elements. 1 round trip, O(values)."""
-    try:
-        _extend.run_once(handle, has_proxies(values), *values)
-    except MustRetain:
-        extend(handle, retain(handle, values))
+    _extend.run_once(handle, has_proxies(values), *values)
 
 
 def insert(handle: Handle, index: int, value: bytes) -> None:
     """Put an element before an index. 1 round trip, O(distance from the head)."""
-    try:
-        _insert.run_once(handle, b"%d" % index, value)
-    except MustRetain:
-        insert(handle, index, retain(handle, (value,))[0])
+    _insert.run_once(handle, b"%d" % index, value)
 
 
 def put(handle: Handle, index: int, value: bytes) -> bool:
-    """Replace one element; False if the index is out of range. 1 round trip, O(distance)."""
-    try:
-        answer = _set.run_once(handle, b"%d" % index, value)
-    except MustRetain:
-        return put(handle, index, retain(handle, (value,))[0])
+    """Replace one element; return False if the index is out of range. 1 round trip, O(distance)."""
+    answer = _set.run_once(handle, b"%d" % index, value)
     return answer is not None and without_flag(handle, answer) == b""
 
 
@@ -132,7 +119,9 @@ def _popped(handle: Handle, answer: bytes | None) -> bytes | None:
 
 
 def _bounded(handle: Handle, decide: Callable[[Values], T], what: str) -> Callable[[Values], T]:
-    """``decide``, which runs code of the user. If that changes the list itself, there is no end."""
+    """Return ``decide``, which runs code of the user, with a limit: if that code changes the list,
+    no attempt ever succeeds.
+    """
     spoiled = 0
 
     def bounded(elements: Values) -> T:
@@ -148,8 +137,8 @@ def _bounded(handle: Handle, decide: Callable[[Values], T], what: str) -> Callab
 
 
 def pop_where(handle: Handle, find: Callable[[Values], int]) -> None:
-    """Remove the element whose index ``find`` tells, from all of one moment. 2 round trips, O(n),
-    more in a race.
+    """Remove the element whose index ``find`` returns, given all of one moment. 2 round trips,
+    O(n), more in a race.
     """
     keys = handle.keys
 
@@ -164,14 +153,16 @@ def pop_where(handle: Handle, find: Callable[[Values], int]) -> None:
 
 
 def permute(handle: Handle, order: Callable[[Values], Sequence[int] | None]) -> None:
-    """Put the elements in the order that ``order`` tells. 2 round trips, O(n), more in a race."""
+    """Put the elements in the order that ``order`` returns. 2 round trips, O(n), more in a
+    race.
+    """
     keys = handle.keys
 
     def decide(elements: builtins.list[bytes]) -> Sequence[bytes] | None:
         if not elements:
             raise object_gone(handle, "list/permute")
-        places = ordered(elements[1:])
-        return None if places is None else [b"%d" % place for place in places]
+        indexes = ordered(elements[1:])
+        return None if indexes is None else [b"%d" % index for index in indexes]
 
     ordered = _bounded(handle, order, "sort")
     _permute.run_watching(handle, (b"LRANGE", keys.data, b"0", b"-1"), decide)
@@ -179,35 +170,16 @@ def permute(handle: Handle, order: Callable[[Values], Sequence[int] | None]) -> 
 
 def splice(handle: Handle, start: int | None, stop: int | None, values: Values) -> None:
     """Replace the elements of a slice without a step. 1 round trip, O(elements behind start)."""
-    try:
-        answer = _splice.run_once(
-            handle,
-            _number(start),
-            _number(stop),
-            has_proxies(values),
-            *values,
-        )
-    except MustRetain:
-        return splice(handle, start, stop, retain(handle, values))
-    without_flag(handle, answer)
-    return None
+    bounds = _number(start), _number(stop)
+    without_flag(handle, _splice.run_once(handle, *bounds, has_proxies(values), *values))
 
 
 def set_slice(handle: Handle, where: slice, values: Values) -> int | None:
-    """Replace the elements of an extended slice; its size if that is not the number of values. 1
-    round trip.
+    """Replace the elements of an extended slice; return its size if that is not the number of
+    values. 1 round trip.
     """
-    try:
-        answer = _set_slice.run_once(
-            handle,
-            _number(where.start),
-            _number(where.stop),
-            _number(where.step),
-            has_proxies(values),
-            *values,
-        )
-    except MustRetain:
-        return set_slice(handle, where, retain(handle, values))
+    bounds = _number(where.start), _number(where.stop), _number(where.step)
+    answer = _set_slice.run_once(handle, *bounds, has_proxies(values), *values)
     if answer[:1] == b"#":
         return int(answer[1:])
     without_flag(handle, answer)
@@ -216,12 +188,12 @@ def set_slice(handle: Handle, where: slice, values: Values) -> int | None:
 
 def delete_slice(handle: Handle, where: slice) -> None:
     """Remove the elements of an extended slice. 1 round trip, O(n)."""
-    bounds = (_number(where.start), _number(where.stop), _number(where.step))
+    bounds = _number(where.start), _number(where.stop), _number(where.step)
     without_flag(handle, _delete_slice.run_once(handle, *bounds))
 
 
 def reverse(handle: Handle) -> None:
-    """1 round trip, O(n)."""
+    """Reverse the order of the elements. 1 round trip, O(n)."""
     _reverse.run_once(handle)
 
 

@@ -1,10 +1,10 @@
 """Operations of a lock, for Lock, RLock and Condition.
 
-A lock is a hash: ``h`` is the id of the hold (session, thread and time), ``f`` the last fencing
-token, ``w`` the number of waiters. A free one is taken by two plain commands, which a server
-executes in half the time of a script: HSETNX of ``h``, and HINCRBY of ``f`` for the token. While
-others wait the lock is passed on without becoming free: ``h`` is empty, and a token lies in the
-list on which they are blocked.
+A lock is a hash with the id of its hold (session, thread and time), the last fencing token, and
+the number of waiters. A free lock is acquired by two plain commands, which a server executes in
+half the time of a script: HSETNX of the holder, and HINCRBY of the fencing token. While there are
+waiters the lock is handed off without becoming free: the holder is empty, and there is a wake-up
+token in the list on which they are blocked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from multihost.wire.wait import token_pop, wait
 __all__ = [
     "LockHold",
     "acquire",
-    "reap",
     "create",
     "force_release",
     "holder",
@@ -33,6 +32,8 @@ __all__ = [
     "release",
     "waiters",
 ]
+
+HOLDER, FENCE, WAITERS = b"h", b"f", b"w"
 
 _create = Script("lock/create")
 _try_acquire = Script("lock/try_acquire")
@@ -45,7 +46,9 @@ _force_release = Script("lock/force_release")
 _cleanup = Script("lock/cleanup")
 _reap = Script("lock/reap")
 
-FIRST = 1 << 32  # a token is the microsecond of a creation and more; less says that there was none
+# A fencing token is at least the microsecond in which the lock was created: a smaller one says that
+# there was no lock.
+FIRST_FENCE = 1 << 32
 
 
 class LockHold(Hold):
@@ -54,7 +57,7 @@ class LockHold(Hold):
     __slots__ = ()
 
     def is_valid(self) -> bool:
-        holder: bytes | None = self.handle.link.execute(b"HGET", self.handle.keys.data, b"h")
+        holder: bytes | None = self.handle.link.execute(b"HGET", self.handle.keys.data, HOLDER)
         return holder == self.id
 
     def release_at_exit(self) -> None:
@@ -62,17 +65,17 @@ class LockHold(Hold):
 
 
 def create(handle: Handle, typeid: str) -> bool:
-    """Create the lock, or attach to it; whether it was created. 1 round trip."""
+    """Create the lock, or attach to it; return whether it was created. 1 round trip."""
     return any_object.create(_create, handle, typeid)
 
 
 def acquire(
     handle: Handle, owner: Hashable, blocking: bool = True, seconds: float | None = None
 ) -> LockHold | None:
-    """Take the lock for ``owner``, None if that was not possible in time.
+    """Acquire the lock for ``owner``; return None if that was not possible in time.
 
-    1 round trip for a free lock, 2 and the wait for another one. Where threads of this process had
-    to wait last time they join those who wait at once.
+    1 round trip for a free lock, 2 and the wait for another one. If this process had to wait last
+    time it joins the waiters immediately.
     """
     session = handle.session
     hold = _acquire(handle, owner, blocking, seconds)
@@ -81,7 +84,7 @@ def acquire(
         and session.registration.expirations != hold.expirations
         and not hold.is_valid()
     ):
-        # This process slept, or was cut off, while it was given the lock: others took it for dead.
+        # This process was suspended, or cut off, while it was granted: others declared it dead.
         del session.holds[owner]
         hold.count = 0
         hold = _acquire(handle, owner, blocking, seconds)
@@ -93,25 +96,24 @@ def _acquire(
 ) -> LockHold | None:
     session = handle.session
     session.ensure_registered(handle.keys)
-    lapses = session.registration.expirations
+    expirations = session.registration.expirations
     id_ = session.identity.new_hold_id()
-    breaks = handle.link.disconnects
+    disconnects = handle.link.disconnects
     hold = None
     try:
         fence = _acquire_contended(handle, id_, blocking, seconds)
         if fence is not None:
-            session.ensure_registered(
-                handle.keys
-            )  # it may have been given long ago: find out what has lapsed
-            hold = session.holds[owner] = LockHold(handle, id_, int(fence), lapses)
+            # It may have been granted long ago: find out whether the session expired since.
+            session.ensure_registered(handle.keys)
+            hold = session.holds[owner] = LockHold(handle, id_, int(fence), expirations)
     except BaseException as error:
         known = isinstance(error, MultihostError) and not isinstance(error, LinkError)
-        if not known or handle.link.disconnects != breaks:
+        if not known or handle.link.disconnects != disconnects:
             session.janitor.repeat_until_settled(lambda: _cleanup_attempt(handle, hold, id_))
         raise
     if hold is None:
         session.janitor.watch_briefly(handle.keys, _reap)
-    if handle.link.disconnects != breaks:  # then an attempt may still arrive, after the release
+    if handle.link.disconnects != disconnects:  # an attempt may still arrive, after the release
         session.janitor.repeat_until_settled(lambda: _cleanup_attempt(handle, hold, id_))
     return hold
 
@@ -119,16 +121,17 @@ def _acquire(
 def _acquire_contended(
     handle: Handle, id_: bytes, blocking: bool, seconds: float | None
 ) -> int | bytes | None:
-    """The fencing token, None if the lock was not to be had in time."""
+    """Return the fencing token, None if the lock was not acquired in time."""
     link = handle.link
-    breaks = link.disconnects
+    disconnects = link.disconnects
     if not (blocking and handle.contended):
         taken, fence = link.exchange_many(link.checkout(), _acquire_commands(handle, id_), 2)
-        if type(fence) is not int or fence < FIRST:
+        if type(fence) is not int or fence < FIRST_FENCE:
             raise _rollback(handle, id_, taken, fence)
         if taken == 1:
             return fence
-        if not blocking or link.disconnects != breaks:  # after a break it may be ours already
+        # After a disconnect it may be this hold's already.
+        if not blocking or link.disconnects != disconnects:
             found: bytes | None = _try_acquire.run_idempotent(handle, id_)
             if found is not None or not blocking:
                 return found
@@ -148,7 +151,7 @@ def _acquire_contended(
 
 
 def _acquire_commands(handle: Handle, id_: bytes) -> bytes:
-    """Two commands: take a lock that is free, and draw a fencing token."""
+    """Return two commands: acquire a lock that is free, and draw a fencing token."""
     head, tail = _packed_parts(handle.keys.data)
     return b"%b$%d\r\n%b\r\n%b" % (head, len(id_), id_, tail)
 
@@ -156,12 +159,14 @@ def _acquire_commands(handle: Handle, id_: bytes) -> bytes:
 @functools.lru_cache(maxsize=1024)
 def _packed_parts(data: bytes) -> tuple[bytes, bytes]:
     """Return what is before and behind the id in :func:`_acquire_commands`."""
-    head = b"*4\r\n" + pack_args((b"HSETNX", data, b"h"))
-    return head, pack((b"HINCRBY", data, b"f", b"1"))
+    head = b"*4\r\n" + pack_args((b"HSETNX", data, HOLDER))
+    return head, pack((b"HINCRBY", data, FENCE, b"1"))
 
 
 def _rollback(handle: Handle, id_: bytes, taken: object, fence: object) -> Exception:
-    """There is no lock, or the server refused one of the two commands: leave nothing of them."""
+    """Undo both commands, of which the server refused one, or there is no lock; return the
+    error.
+    """
     for reply in (taken, fence):
         if isinstance(reply, ReplyError):
             _release.run_idempotent(handle, id_)
@@ -171,10 +176,10 @@ def _rollback(handle: Handle, id_: bytes, taken: object, fence: object) -> Excep
 
 
 def _cleanup_attempt(handle: Handle, hold: LockHold | None, id_: bytes) -> None:
-    """End a hold that nobody knows of, or one of a lock that was deleted.
+    """End a hold that no thread knows of, or one of a lock that was deleted.
 
-    One that is being released is known until the server has answered: the release would find
-    nothing to end, or the hold of the next one.
+    One that is being released is known until the server has replied: the release would find
+    nothing to end, or the next holder.
     """
     if hold is None or not hold.count:
         _release.run_idempotent(handle, id_)
@@ -182,20 +187,20 @@ def _cleanup_attempt(handle: Handle, hold: LockHold | None, id_: bytes) -> None:
 
 
 def release(hold: Hold, owner: Hashable) -> bool:
-    """Put a hold down and end it; whether it was one.
+    """Release a hold; return whether it was one. 1 round trip.
 
-    Raises LeaseLost if it was lost meanwhile, and ObjectGone. 1 round trip.
+    Raises LeaseLost if it was lost meanwhile, and ObjectGone.
     """
     handle = hold.handle
     holds = handle.session.holds
-    breaks = handle.link.disconnects
+    disconnects = handle.link.disconnects
     try:
         if holds.pop(owner, None) is None:
             return False  # another thread came first
         answer = _release.run_idempotent(handle, hold.id)
         hold.count = 0
     except BaseException:
-        holds.pop(owner, None)  # it is put down, whatever came between
+        holds.pop(owner, None)  # this thread does not hold it any more, whatever came between
         hold.count = 0
         handle.session.janitor.defer(lambda: _release.run_idempotent(handle, hold.id))
         raise
@@ -205,16 +210,16 @@ def release(hold: Hold, owner: Hashable) -> bool:
         raise object_gone(handle, "lock/release")
     if hold.was_expired():
         raise hold.lease_lost("lock/release")
-    return handle.link.disconnects != breaks  # then the first attempt did it
+    return handle.link.disconnects != disconnects  # then the first attempt did it
 
 
 def force_release(handle: Handle) -> bool:
-    """End the hold of whoever has it; whether somebody had. 1 round trip."""
+    """Release the lock for its holder; return whether it had one. 1 round trip."""
     return _force_release.run_once(handle) is not None
 
 
 def is_locked(handle: Handle) -> bool:
-    """1 round trip."""
+    """Return whether the lock is held. 1 round trip."""
     fence, holder = _state(handle)[:2]
     if fence is None:
         raise object_gone(handle, "lock/locked")
@@ -225,27 +230,25 @@ def is_locked(handle: Handle) -> bool:
 
 
 def holder(handle: Handle) -> tuple[bytes, bytes | None, int] | None:
-    """The id of the hold, what its session says of itself, and its fencing token."""
+    """Return the id of the hold, the packed :class:`SessionInfo` of its session, and its fencing
+    token; None if the lock is free. 2 round trips.
+    """
     fence, id_, _ = _state(handle)
     if fence is None:
         raise object_gone(handle, "lock/holder")
     if not id_:
         return None
     sid = session_of(id_)
-    note = handle.link.execute(b"GET", b"%b:%b" % (handle.keys.sessions, sid))
-    return id_, note, int(fence)
+    info: bytes | None = handle.link.execute(b"GET", b"%b:%b" % (handle.keys.sessions, sid))
+    return id_, info, int(fence)
 
 
 def waiters(handle: Handle) -> int:
-    """How many threads wait for the lock. 1 round trip."""
+    """Return how many threads wait for the lock. 1 round trip."""
     return int(_state(handle)[2] or 0)
 
 
 def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:
-    fence, holder, count = handle.link.execute(b"HMGET", handle.keys.data, b"f", b"h", b"w")
+    """Return the fencing token, the holder, and the number of waiters."""
+    fence, holder, count = handle.link.execute(b"HMGET", handle.keys.data, FENCE, HOLDER, WAITERS)
     return fence, holder, count
-
-
-def reap(handle: Handle) -> None:
-    """Free it from a dead holder, and forget dead waiters. May be repeated. 1 round trip."""
-    _reap.run_idempotent(handle, b"", b"1")

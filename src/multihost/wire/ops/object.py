@@ -1,10 +1,13 @@
-"""What every object can do, whatever its type: be created, kept, let go and deleted."""
+"""Operations of all objects, whatever their type: creating, finding and deleting them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
+from multihost.wire.ops import kinds
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.script import Script
@@ -20,9 +23,11 @@ __all__ = [
     "lease_left",
     "memory",
     "names",
+    "sweep",
 ]
 
 _delete = Script("object/delete")
+_sweep = Script("object/sweep")
 
 GONE = ReplyError("GONE the object does not exist")
 
@@ -37,10 +42,11 @@ def create(
     detail: str = "",
     *content: bytes,
 ) -> bool:
-    """Create the object with its content, or attach to the one of its name; whether it was created.
+    """Create the object with its content, or attach to the one of its name; return whether it was
+    created. 1 round trip.
 
-    Raises for an object of another type (TypeError), with other parameters (ValueError) or of
-    another release.
+    Raises for an object of another type (TypeError), with other parameters (ValueError), with
+    another codec (BadPayload) or of another release (ProtocolMismatch).
     """
     return attach(script, handle, typeid, detail, *content) is None
 
@@ -53,15 +59,13 @@ def attach(
     *content: bytes,
     explicit: bool = True,
 ) -> str | None:
-    """The same; None if it was created, else the parameters of the object that was there.
+    """Create the object and return None, or attach to it and return its parameters. 1 round trip.
 
-    They may differ from ``detail`` if those are not ``explicit``, but were assumed.
-
-    Raises for an object of another type (TypeError), with other parameters (ValueError) or of
-    another release.
+    They may differ from ``detail`` unless that is ``explicit``. Raises as :func:`create`.
     """
-    # What the names of a partition say of an object: protocol, codec, type, parameters.
-    kind = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip().encode()
+    # What the object itself stores, and the entry of its name: protocol, codec, type, parameters.
+    entry = f"{key_names.PROTOCOL} {handle.codec.ident} {typeid} {detail}".rstrip()
+    kind = f"{kinds.stored(typeid)}\n{entry}".encode()
     answer = script.run_once(
         handle,
         handle.keys.name or b"",
@@ -71,31 +75,31 @@ def attach(
     )
     if answer[:1] != b"=":
         return None
-    protocol, reader, kind_there, detail_there = (*answer[1:].decode().split(" ", 3), "")[:4]
+    protocol, codec, found_type, found_detail = (*answer[1:].decode().split(" ", 3), "")[:4]
     name = label(handle.keys.ident)
     if protocol != str(key_names.PROTOCOL):
         raise ProtocolMismatch(
             f"{name!r} has data layout {protocol}, this release of multihost reads "
             f"{key_names.PROTOCOL}: use the release that wrote it, or delete the object"
         )
-    if kind_there != typeid:
+    if found_type != typeid:
         raise TypeError(
-            f"{name!r} is a {kind_there}, not a {typeid}: choose another name or delete it first"
+            f"{name!r} is a {found_type}, not a {typeid}: choose another name or delete it first"
         )
-    if reader != handle.codec.ident:
+    if codec != handle.codec.ident:
         raise BadPayload(
-            f"{name!r} was written as {reader}, this manager reads {handle.codec.ident}: "
+            f"{name!r} was written as {codec}, this manager reads {handle.codec.ident}: "
             "open it with the same authkey and serializer"
         )
-    if explicit and detail_there != detail:
+    if explicit and found_detail != detail:
         raise ValueError(
-            f"{name!r} is a {typeid} of {detail_there!r}, not of {detail!r}: attach with the same"
+            f"{name!r} is a {typeid} of {found_detail!r}, not of {detail!r}: attach with the same"
         )
-    return str(detail_there)
+    return str(found_detail)
 
 
 def names(session: Session) -> dict[str, str]:
-    """Name -> type of every named object in the namespace. One round trip, O(names)."""
+    """Return the named objects of the namespace: name -> type. 1 round trip, O(names)."""
     link = session.link
     found: dict[str, str] = {}
     replies = link.pipeline(
@@ -111,19 +115,19 @@ def names(session: Session) -> dict[str, str]:
 
 
 def object_gone(handle: Handle, operation: str) -> Exception:
-    """The error for an object that does not exist."""
+    """Return the error for an object that does not exist."""
     return to_exception(GONE, operation, handle.keys.ident)
 
 
 def exists(handle: Handle, operation: str) -> None:
-    """Raise ObjectGone unless the object exists."""
+    """Raise ObjectGone unless the object exists. 1 round trip."""
     if not handle.link.execute(b"EXISTS", handle.keys.data):
         raise object_gone(handle, operation)
 
 
 def delete(handle: Handle) -> bool:
-    """Delete the object and its name; whether there was one. One round trip, more if it kept others
-    alive.
+    """Delete the object and its name; return whether it existed. 1 round trip, more if it owned
+    others.
     """
     answer = _delete.run_once(handle, handle.keys.name or b"")
     if answer is None:
@@ -132,8 +136,18 @@ def delete(handle: Handle) -> bool:
     return True
 
 
+def sweep(handle: Handle, entry: bytes, in_flight: Sequence[bytes]) -> int:
+    """Remove the remaining keys of an object that does not exist, and its name if ``entry`` is what
+    is stored under it; return how many keys and names were removed. ``in_flight`` are the in-flight
+    lists of consumers that may remain. 1 round trip.
+    """
+    return int(_sweep.run_idempotent(handle, handle.keys.name or b"", entry, *in_flight))
+
+
 def lease_left(handle: Handle) -> float | None:
-    """Seconds until the object expires unless someone renews it; None if it has no lease."""
+    """Return the seconds until the object expires unless it is renewed, None if it has no lease. 1
+    round trip. Raises ObjectGone.
+    """
     left = int(handle.link.execute(b"PTTL", handle.keys.data))
     if left == -2:
         raise object_gone(handle, "statistics")
@@ -141,7 +155,9 @@ def lease_left(handle: Handle) -> float | None:
 
 
 def memory(handle: Handle) -> int | None:
-    """Bytes that the object takes on the server; None where the server does not say."""
+    """Return the bytes that the object takes on the server, None if the server refuses to tell. 1
+    round trip for each key.
+    """
     total = 0
     for key in handle.keys.all:
         try:
@@ -152,27 +168,27 @@ def memory(handle: Handle) -> int | None:
 
 
 def everything(session: Session) -> dict[str, tuple[str, float | None]]:
-    """Every object of the namespace: ident -> its type on the server, and the seconds of its lease.
-    O(keys of the server).
+    """Return every object of the namespace: ident -> its type on the server, and the seconds of its
+    lease. O(keys of the server).
     """
     link = session.link
     pattern = b"{%b:[0-9][0-9]}:[nu]:*" % session.namespace.encode()
     found: dict[bytes, None] = {}
     cursor = b"0"
     while True:
-        cursor, some = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
-        found.update(dict.fromkeys(key for key in some if key.split(b"}:", 1)[1].count(b":") == 1))
+        cursor, batch = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
+        found.update(dict.fromkeys(key for key in batch if key.split(b"}:", 1)[1].count(b":") == 1))
         if cursor == b"0":
             break
     known: dict[str, tuple[str, float | None]] = {}
     for key in found:
         kind, left = link.pipeline([(b"TYPE", key), (b"PTTL", key)])
-        if left == -2:  # it has gone meanwhile
+        if left == -2:  # deleted meanwhile
             continue
-        what = kind.decode() if isinstance(kind, bytes) else str(kind)
+        type_name = kind.decode() if isinstance(kind, bytes) else str(kind)
         ident = key.split(b"}:", 1)[1].decode("utf-8", "surrogatepass")
         known[unescape(ident, ":")] = (
-            what,
+            type_name,
             None if left < 0 else left / 1000,
         )
     return known

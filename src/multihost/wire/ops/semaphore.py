@@ -1,7 +1,7 @@
 """Operations of a semaphore.
 
-A semaphore is a hash: ``v`` are the free permits, ``n`` is the initial value, ``f`` the last
-fencing token, ``w`` the number of waiters, and ``p:<session>`` what each process has.
+A semaphore is a hash with its free permits, its initial value, the last fencing token, the number
+of waiters, and the permits of each session.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from multihost.wire.wait import Call, run_or_undo, run_to_completion, token_pop,
 __all__ = [
     "HeldPermits",
     "acquire",
-    "reap",
     "create",
     "free_and_initial",
     "free_permits",
@@ -28,6 +27,9 @@ __all__ = [
     "release",
     "state",
 ]
+
+FREE, INITIAL, WAITERS = b"v", b"n", b"w"
+PERMITS_OF = b"p:"  # before the id of a session
 
 _create = Script("semaphore/create")
 _acquire = Script("semaphore/acquire")
@@ -40,63 +42,64 @@ _reap = Script("semaphore/reap")
 
 
 class HeldPermits(Hold):
-    """The permits that this process has of one semaphore."""
+    """The permits that this process holds of one semaphore."""
 
     __slots__ = ("bounded", "lock")
 
     def __init__(self, handle: Handle, bounded: bool) -> None:
-        presence = handle.session.registration
-        super().__init__(handle, presence.sid, 0, presence.expirations)
+        registration = handle.session.registration
+        super().__init__(handle, registration.sid, 0, registration.expirations)
         self.count = 0
         self.bounded = bounded
         self.lock = threading.Lock()
 
     def is_valid(self) -> bool:
-        had = self.handle.link.execute(b"HGET", self.handle.keys.data, b"p:" + self.id)
-        return int(had or 0) >= self.count
+        held = self.handle.link.execute(b"HGET", self.handle.keys.data, PERMITS_OF + self.id)
+        return int(held or 0) >= self.count
 
     def release_at_exit(self) -> None:
         _release_at_exit.run_idempotent(self.handle, self.id, b"1" if self.bounded else b"0")
 
 
 def create(handle: Handle, typeid: str, value: int, explicit: bool) -> bool:
-    """Create the semaphore, or attach to it; whether it was created. 1 round trip."""
-    there = any_object.attach(_create, handle, typeid, str(value), b"%d" % value, explicit=explicit)
-    return there is None
+    """Create the semaphore, or attach to it; return whether it was created. 1 round trip."""
+    existing = any_object.attach(
+        _create, handle, typeid, str(value), b"%d" % value, explicit=explicit
+    )
+    return existing is None
 
 
 def held_permits(handle: Handle, bounded: bool) -> HeldPermits:
-    """What this process has of the semaphore."""
+    """Return what this process holds of the semaphore. No round trip."""
     holds = handle.session.holds
-    found = holds.get(handle.keys.ident)
-    if found is None:
-        found = holds.setdefault(handle.keys.ident, HeldPermits(handle, bounded))
-    assert isinstance(found, HeldPermits)
-    return found
+    held = holds.get(handle.keys.ident)
+    if held is None:
+        held = holds.setdefault(handle.keys.ident, HeldPermits(handle, bounded))
+    assert isinstance(held, HeldPermits)
+    return held
 
 
 def acquire(
     handle: Handle, account: HeldPermits, blocking: bool = True, seconds: float | None = None
 ) -> bool:
-    """Take a permit; whether that was possible in time. 1 round trip, 2 and the wait if none is
-    free.
+    """Acquire a permit; return whether there was one in time. 1 round trip, 2 and the wait if none
+    is free.
     """
     session = handle.session
     session.ensure_registered(handle.keys)
-    lapses = session.registration.expirations
+    expirations = session.registration.expirations
     while _acquire_counted(handle, account, blocking, seconds):
         try:
-            session.ensure_registered(
-                handle.keys
-            )  # it may have been given long ago: find out what has lapsed
-            if session.registration.expirations == lapses or account.is_valid():
+            # It may have been granted long ago: find out whether the session expired since.
+            session.ensure_registered(handle.keys)
+            if session.registration.expirations == expirations or account.is_valid():
                 return True
         except BaseException:
             with contextlib.suppress(MultihostError):
                 release(handle, account, 1)
             raise
-        # This process slept, or was cut off, while it was given it: others took it for dead.
-        lapses = session.registration.expirations
+        # This process was suspended, or cut off, while it was granted: others declared it dead.
+        expirations = session.registration.expirations
         with account.lock:
             account.count -= 1
     return False
@@ -107,25 +110,25 @@ def _acquire_counted(
 ) -> bool:
     session = handle.session
     args = (session.identity.waiter_id, account.id)
-    noted = left = False
+    counted = cancelled = False
 
-    def note(fence: bytes | None) -> None:
-        nonlocal noted
+    def count(fence: bytes | None) -> None:
+        nonlocal counted
         if fence is None:
             return
         with account.lock:
             if not account.count:
                 account.expirations, account.lost = session.registration.expirations, False
             account.fence = int(fence)
-            account.count, noted = account.count + 1, True  # no signal can come between
+            account.count, counted = account.count + 1, True  # no signal can come between
 
-    def leave(since: bytes) -> Call:
-        nonlocal left
-        left = True
+    def cancel(since: bytes) -> Call:
+        nonlocal cancelled
+        cancelled = True
         return (_cancel, (*args, since))
 
     try:
-        fence = run_or_undo(handle, (_acquire, (account.id, b"%d" % bool(blocking))), leave, note)
+        fence = run_or_undo(handle, (_acquire, (account.id, b"%d" % bool(blocking))), cancel, count)
         if fence is None and blocking:
             fence = wait(
                 handle,
@@ -133,12 +136,12 @@ def _acquire_counted(
                 (_enqueue, args),
                 token_pop(handle.keys.tokens),
                 (_claim, args),
-                leave,
+                cancel,
                 _reap,
-                note,
+                count,
             )
     except BaseException:
-        if noted and left:  # a signal came after it was noted, and it was given back
+        if counted and cancelled:  # a signal came after it was counted, and it was given back
             with account.lock:
                 account.count -= 1
         raise
@@ -149,36 +152,36 @@ def _acquire_counted(
 
 
 def release(handle: Handle, account: HeldPermits, amount: int) -> bool:
-    """Give permits back, or add new ones; whether there were not too many. 1 round trip.
+    """Give permits back, or add new ones; return whether there were not too many. 1 round trip.
 
-    Raises LeaseLost if this process had some and lost them.
+    Raises LeaseLost if this process held some and lost them.
     """
     own = min(account.count, amount)
-    down = False
+    is_counted = False
 
-    def note(answer: bytes | None) -> None:
-        nonlocal down
-        if answer in (b".", None) and not down:
+    def count(answer: bytes | None) -> None:
+        nonlocal is_counted
+        if answer in (b".", None) and not is_counted:
             with account.lock:
-                account.count, down = max(account.count - own, 0), True
+                account.count, is_counted = max(account.count - own, 0), True
 
-    def put_back(own: int) -> bytes:
+    def give_back(own: int) -> bytes:
         args = (account.id, b"%d" % amount, b"%d" % own, b"%d" % account.bounded)
-        answer: bytes = run_to_completion(handle, (_release, args), note)
+        answer: bytes = run_to_completion(handle, (_release, args), count)
         return answer
 
-    answer = put_back(own)
+    answer = give_back(own)
     if answer == b"?":
         if account.was_expired():
-            note(None)
+            count(None)
             raise account.lease_lost("semaphore/release")
-        # Another process has released permits that this one took.
-        answer = put_back(0)
+        # Another process has released permits that this one acquired.
+        answer = give_back(0)
     return answer == b"."
 
 
 def free_permits(handle: Handle) -> int:
-    """1 round trip."""
+    """Return the number of free permits. 1 round trip."""
     free, _ = free_and_initial(handle)
     if free <= 0:
         handle.session.ensure_registered(handle.keys)
@@ -187,34 +190,26 @@ def free_permits(handle: Handle) -> int:
 
 
 def free_and_initial(handle: Handle) -> tuple[int, int]:
-    """How many permits are free, and how many there were at first. 1 round trip."""
-    free, initial = handle.link.execute(b"HMGET", handle.keys.data, b"v", b"n")
+    """Return the number of free permits, and the initial one. 1 round trip."""
+    free, initial = handle.link.execute(b"HMGET", handle.keys.data, FREE, INITIAL)
     if free is None:
         raise object_gone(handle, "semaphore/locked")
     return int(free), int(initial)
 
 
 def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
-    """Free permits, number of waiters, and the permits of each session with what it says of itself.
-
-    2 round trips.
+    """Return the number of free permits, that of waiters, and the permits of each session with its
+    packed :class:`SessionInfo`, None if it has expired. 2 round trips.
     """
     found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
     if not found:
         raise object_gone(handle, "semaphore/statistics")
-    counts = {field[2:]: int(count) for field, count in found.items() if field[:2] == b"p:"}
-    notes = handle.link.pipeline(
+    counts = {field[2:]: int(count) for field, count in found.items() if field[:2] == PERMITS_OF}
+    infos = handle.link.pipeline(
         [(b"GET", b"%b:%b" % (handle.keys.sessions, session)) for session in counts]
     )
     return (
-        int(found[b"v"]),
-        int(found.get(b"w", 0)),
-        list(zip(notes, counts.values(), strict=True)),
+        int(found[FREE]),
+        int(found.get(WAITERS, 0)),
+        list(zip(infos, counts.values(), strict=True)),
     )
-
-
-def reap(handle: Handle) -> None:
-    """Return the permits of dead sessions, and forget dead waiters. May be repeated. 1 round
-    trip.
-    """
-    _reap.run_idempotent(handle, b"", b"1")

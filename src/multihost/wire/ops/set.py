@@ -1,4 +1,4 @@
-"""Operations of a set of canonical fields."""
+"""Operations of a set of canonical fields, of which an empty one is a sentinel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from multihost.wire.replies import pairs
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
+SENTINEL = b""
+
 _create = Script("set/create")
 _update = Script("set/update")
 _remove = Script("set/remove")
@@ -22,28 +24,28 @@ _clear = Script("set/clear")
 
 
 def _members(handle: Handle, members: Collection[Any]) -> list[bytes]:
-    """Members as the scripts take them: number of spellings, field and spelling of each, then the
-    fields.
+    """Return members as the scripts take them: number of original keys, field and key of each, then
+    the fields.
     """
-    fields, spellings = handle.codec.spelled_fields(members)
-    return [b"%d" % (len(spellings) // 2), *spellings, *fields]
+    fields, originals = handle.codec.spelled_fields(members)
+    return [b"%d" % (len(originals) // 2), *originals, *fields]
 
 
 def create(handle: Handle, members: Collection[Any]) -> bool:
-    """Create the set, or attach to it; whether it was created. 1 round trip, O(members)."""
+    """Create the set, or attach to it; return whether it was created. 1 round trip, O(members)."""
     return any_object.create(_create, handle, "set", "", *_members(handle, members))
 
 
 def contains(handle: Handle, field: bytes) -> bool:
-    """1 round trip, O(1)."""
-    there, alive = handle.link.execute(b"SMISMEMBER", handle.keys.data, field, b"")
-    if not alive:
+    """Return whether there is such a member. 1 round trip, O(1)."""
+    found, exists = handle.link.execute(b"SMISMEMBER", handle.keys.data, field, SENTINEL)
+    if not exists:
         raise object_gone(handle, "set/contains")
-    return bool(there)
+    return bool(found)
 
 
 def length(handle: Handle) -> int:
-    """1 round trip, O(1)."""
+    """Return the number of members. 1 round trip, O(1)."""
     size = int(handle.link.execute(b"SCARD", handle.keys.data))
     if not size:
         raise object_gone(handle, "set/length")
@@ -51,15 +53,15 @@ def length(handle: Handle) -> int:
 
 
 def fields(handle: Handle) -> builtins.list[bytes]:
-    """The members as they were spelled first, all of one moment. 1 round trip, O(n)."""
+    """Return the members in their original form, all of one moment. 1 round trip, O(n)."""
     keys = handle.keys
-    members, spelled = transaction(
+    members, reply = transaction(
         handle.link, (b"SMEMBERS", keys.data), (b"HGETALL", keys.originals)
     )
     if not members:
         raise object_gone(handle, "set/fields")
-    first = pairs(spelled)
-    return [first.get(field, field) for field in members if field]
+    originals = pairs(reply)
+    return [originals.get(field, field) for field in members if field]
 
 
 def update(handle: Handle, members: Collection[Any]) -> None:
@@ -68,14 +70,14 @@ def update(handle: Handle, members: Collection[Any]) -> None:
 
 
 def remove(handle: Handle, members: Iterable[Any]) -> int:
-    """Remove members; how many there were. 1 round trip, O(members)."""
+    """Remove members; return how many there were. 1 round trip, O(members)."""
     fields = map(handle.codec.field, members)
     answer = _remove.run_once(handle, *fields)
     return int(answer[1:])
 
 
 def pop(handle: Handle) -> bytes | None:
-    """Remove any member and return it, None if there is none. 1 round trip, O(1)."""
+    """Remove any member and return it, None if the set is empty. 1 round trip, O(1)."""
     answer = _pop.run_once(handle)
     return None if answer is None else answer[1:]
 
@@ -87,7 +89,7 @@ def intersect(handle: Handle, members: Iterable[Any]) -> None:
 
 
 def symmetric_difference(handle: Handle, members: Collection[Any]) -> None:
-    """Remove the members that are there, add the others. 1 round trip, O(members)."""
+    """Remove the members that the set has, add the others. 1 round trip, O(members)."""
     _symmetric_difference.run_once(handle, *_members(handle, members))
 
 

@@ -158,7 +158,19 @@ class Script:
         try:
             return target.link.exchange(connection, request, on_noscript)
         except ReplyError as error:
-            raise self.to_exception(error, target.keys.ident) from None
+            return self.handle_error(target, args, error)
+
+    def handle_error(
+        self,
+        target: Target,
+        args: Sequence[bytes],  # noqa: ARG002 - for a subclass
+        error: ReplyError,
+        source: Source | None = None,
+    ) -> Reply:
+        """Raise the exception for an error reply to :meth:`run_once`; a subclass may run it
+        again.
+        """
+        raise self.to_exception(error, target.keys.ident, source) from None
 
     def run_idempotent(self, target: Target, *args: bytes) -> Reply:
         """Run an idempotent script on an object. 1 round trip."""

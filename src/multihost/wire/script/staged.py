@@ -56,7 +56,7 @@ def run_staged(script: Script, target: Target, args: Sequence[bytes]) -> Reply:
             return link.exchange(connection, pack(command))
         except ReplyError as error:
             if error.code != "STAGED":
-                raise script.to_exception(error, target.keys.ident, source) from None
+                return script.handle_error(target, args, error, source)
 
 
 def _chunks(args: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

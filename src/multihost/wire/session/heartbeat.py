@@ -57,10 +57,10 @@ class Heartbeat:
         with self._lock:
             over = self._stopping or self._session.link.is_closed
             if self._thread is None and not over:
-                self._thread = threading.Thread(
-                    target=self._run, name="multihost-session", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="multihost-session", daemon=True)
+                thread.start()
+                # Now it can be joined. stop() may have missed it, but it does not miss that.
+                self._thread = thread
 
     def wake(self) -> None:
         """Have the thread check what is due. Finalizers and signal handlers may call this."""
@@ -108,7 +108,7 @@ class Heartbeat:
         renewal = time.monotonic() + interval
         beat = math.inf  # none before the first registration
         retry = 0.0
-        while not link.is_closed:
+        while not (self._stopping or link.is_closed):
             due = 0.0 if references.has_collected else min(renewal, beat, janitor.due)
             if registration.needs_heartbeat:
                 due = min(due, retry)

@@ -23,7 +23,7 @@ from multihost.wire.script import Script
 __all__ = ["References", "ReleaseRemote"]
 
 RENEWED_PER_CALL = 200
-RELEASED_PER_TURN = 1000  # collected proxies that are counted before other work that is due
+RELEASED_PER_TURN = 1000
 CHECKED_PER_TURN = 500
 
 _renew = Script("object/renew")

@@ -79,6 +79,7 @@ class SessionRegistration:
         self._channel: Channel | None = None  # the connection that the keys name
         self._info = b""
         self._requested: list[tuple[bytes, threading.Event]] = []
+        self._has_ended = False  # the background thread
 
     # any thread
 
@@ -88,10 +89,12 @@ class SessionRegistration:
 
     def request_registration(self, prefix: bytes) -> threading.Event:
         """Request a key in a partition. The event is set after the background thread has created
-        it, and also if that failed.
+        it, and also if that failed, or the thread has ended.
         """
         answered = threading.Event()
         self._requested.append((prefix, answered))
+        if self._has_ended:  # in this order: release_waiters() sees the request, or this sees that
+            answered.set()
         return answered
 
     def has_expired(self, prefix: bytes, since: int) -> bool:
@@ -173,7 +176,8 @@ class SessionRegistration:
         self._info = SessionInfo(connection, self.server, os.getpid(), host).pack()
 
     def release_waiters(self) -> None:
-        """Set the events of all requests: the background thread has ended."""
+        """Set the events of all requests, also of later ones: the background thread has ended."""
+        self._has_ended = True
         for _, answered in self._requested:
             answered.set()
 

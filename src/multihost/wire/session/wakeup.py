@@ -70,7 +70,7 @@ class WakeupPipe:
 
     def drain(self) -> None:
         """Read all wake-ups that were written."""
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # empty, or closed by a finalizer in this thread
             os.read(self._out, _READ_SIZE)
         # In this order. With the flag reset first, a byte written in between would be read with the
         # flag left set, and no wake-up would be written any more. What a wake-up that this order

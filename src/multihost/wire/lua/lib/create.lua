@@ -8,10 +8,14 @@ local function existing(names, data, name)
   return nil
 end
 
--- A named object is entered under its name, an unnamed one gets a lease.
+-- Enter a named object under its name, give an unnamed one a lease. The kind is what the object stores itself (the
+-- field 't' of its hash: its type, and field=list for each kind of waiter, see object/delete; nothing where users name
+-- the fields, or there is no hash), and behind the first line feed its entry under its name.
 local function register(names, name, kind, lease, keys)
+  local stored, entry = string.match(kind, '^([^\n]*)\n(.*)$')
+  if stored ~= '' then redis.call('HSET', keys[1], 't', stored) end
   if name ~= '' then
-    redis.call('HSET', names, name, kind)
+    redis.call('HSET', names, name, entry)
     return
   end
   for _, key in ipairs(keys) do redis.call('PEXPIRE', key, lease) end

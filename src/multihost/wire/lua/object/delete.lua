@@ -1,26 +1,23 @@
--- object/delete: remove an object and its name. What it owned stays counted until it was disowned.
+-- object/delete: remove an object and its name. References to what it owned stay counted until that is disowned.
 --
 -- KEYS
---   record   string  last request of the caller
+--   record   string  the last request of the connection
 --   names    hash    the names of the partition
 --   data     any     the object
 --   data:index zset    its order
 --   data:spelled hash    its first spellings
 --   data:refs hash    unnamed objects contained
---   data:owners hash    kept containers that contain it
+--   data:owners hash    persistent containers that own it
 --   data:items  any   those of a queue
 --   data:dead  list  its dead letters
 --   data:flight:<flight>  list  what a consumer took out of it
---   data:tokens list    hints for who waits for it
---   data:tokens:<g> list    the same
---   data:tokens:get list    the same
---   data:tokens:join list    the same
+--   data:<list> list    wake-up tokens for waiters, as the field 't' says
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
--- RETURNS  '.' or '!' (objects were let go); nil if there was none
+-- RETURNS  '.' or '!' (objects are to be disowned); nil if there was none
 -- ERRORS   none
--- WAKES    who waits for it, to learn that it is gone
+-- WAKES    all waiters: their next step reports GONE
 
 -- @include lib/reply_cache
 -- @include lib/keys
@@ -39,29 +36,30 @@ if redis.call('EXISTS', data) == 0 and listed == 0 then
 end
 local keys, refs = keys_of(data)
 local flag = references(data).remove_all()
--- A lock or a semaphore counts who waits; a condition and a barrier do so for each generation; an event does not.
-local waited = redis.pcall('HMGET', data, 'w', 'g', 'c', 's', 'n', 'o', 'gw')
-local generation = waited[2]
-local sleepers = waited[3] or generation and redis.call('HGET', data, 'c:' .. generation)
+-- The field 't' of an object that can be waited for: its type, then field=list for each kind of waiter. For each field
+-- of that name, or of that prefix if it ends with a colon, a token is pushed onto the list; '*' is the field's value.
+local kind = redis.pcall('HGET', data, 't')
+local lists, fields = {}, {}
+if type(kind) == 'string' and string.find(kind, '=', 1, true) then
+  for field, list in string.gmatch(kind, '(%S+)=(%S+)') do lists[field] = list end
+  fields = redis.call('HGETALL', data)
+end
 for _, key in ipairs(keys) do
   if key ~= data .. ':refs' then redis.call('UNLINK', key) end
 end
-redis.call('UNLINK', data .. ':tokens')
-if waited[1] then wake(data .. ':tokens', tonumber(waited[1])) end
-if sleepers then wake(data .. ':tokens:' .. generation, tonumber(sleepers)) end
-if waited[4] and waited[5] and not generation then
-  local tokens = data .. ':tokens:' .. waited[5]
-  wake(tokens, 1)
-  redis.call('PEXPIRE', tokens, '1000')
-end
-if waited[6] then -- a queue: its consumers are blocked on the items themselves, or on hints
-  if waited[6] ~= 'p' then
-    redis.call('RPUSH', data .. ':items', '')
-    redis.call('PEXPIRE', data .. ':items', '1000')
+local tokens = {}
+for _, list in pairs(lists) do redis.call('UNLINK', data .. ':' .. list) end
+for i = 1, #fields, 2 do
+  local list = lists[string.match(fields[i], '^[^:]*:?')]
+  if list then
+    local key = data .. ':' .. string.gsub(list, '%*', fields[i + 1])
+    tokens[key] = (tokens[key] or 0) + 1
   end
-  wake(data .. ':tokens:get', tonumber(waited[7] or 0))
-  wake(data .. ':tokens:join', 1)
-  redis.call('PEXPIRE', data .. ':tokens:join', '1000')
+end
+for key, count in pairs(tokens) do
+  redis.call('UNLINK', key)
+  wake(key, count)
+  redis.call('PEXPIRE', key, '1000') -- for waiters that were about to block
 end
 if flag == '.' then
   redis.call('UNLINK', data .. ':refs')

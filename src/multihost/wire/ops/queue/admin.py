@@ -14,7 +14,6 @@ from multihost.wire.ops.queue.constants import (
     PUTTERS,
     SHUT_DOWN,
     UNFINISHED,
-    reap_script,
 )
 from multihost.wire.ops.queue.items import without_rank
 from multihost.wire.ops.queue.settings import PRIORITY, QueueSettings
@@ -27,7 +26,6 @@ __all__ = [
     "create",
     "dead_letters",
     "drain_dead_letters",
-    "reap",
     "requeue_orphaned",
     "shutdown",
     "size",
@@ -138,13 +136,6 @@ def state(handle: Handle, settings: QueueSettings) -> QueueState:
         waiters=int(putters or 0) + int(getters or 0),
         is_shut_down=shut_down is not None,
     )
-
-
-def reap(handle: Handle) -> None:
-    """Requeue what is in flight of dead sessions, and forget those of them that waited. May be
-    repeated. 1 round trip, O(items that are requeued).
-    """
-    reap_script.run_idempotent(handle, b"", b"1")
 
 
 def requeue_orphaned(handle: Handle, in_flight: bytes) -> int:

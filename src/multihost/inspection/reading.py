@@ -1,0 +1,239 @@
+"""Reading objects: in batches, each in a few round trips, without holding any.
+
+Nothing here changes anything, or renews a lease. An object that becomes another one while it is
+read may be seen half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from multihost.inspection.participants import (
+    SessionKey,
+    holders,
+    participant,
+    session_of,
+    sessions,
+    waiters,
+)
+from multihost.inspection.records import ObjectInfo, Participant, QueueInfo
+from multihost.inspection.scan import NameEntry
+from multihost.proxies.array import Packing
+from multihost.wire import keys as key_names
+from multihost.wire.identity import name_of
+from multihost.wire.keys import Keys
+from multihost.wire.link import Command, Link
+from multihost.wire.ops import kinds
+from multihost.wire.replies import ReplyError, pairs, to_exception
+from multihost.wire.session.registration import SessionInfo
+
+__all__ = ["read_objects"]
+
+BATCH = 200  # objects that are read together
+COMMANDS = 5000  # that are sent together
+
+
+def read_objects(
+    link: Link,
+    namespace: str,
+    idents: Iterable[str],
+    names: Mapping[str, bytes],
+    *,
+    memory: bool = False,
+) -> Iterator[ObjectInfo]:
+    """Yield the objects, without those that do not exist. ``names`` are the entries of the names.
+
+    Up to 5 round trips for each 200 objects, 6 with ``memory``.
+    """
+    remaining = iter(idents)
+    while batch := list(islice(remaining, BATCH)):
+        found = _classify(link, [_Reading(Keys(namespace, ident), names) for ident in batch])
+        if not found:
+            continue
+        _read_state(link, found)
+        _count_in_flight(link, [each for each in found if each.kind.consumers])
+        infos = _resolve_sessions(link, namespace, found)
+        if memory:
+            _measure_memory(link, found)
+        for each in found:
+            yield each.info(infos)
+
+
+class _Reading:
+    """An object that is being read."""
+
+    def __init__(self, keys: Keys, names: Mapping[str, bytes]) -> None:
+        self.keys = keys
+        entry = names.get(name_of(keys.ident) or "")
+        self.entry = None if entry is None else NameEntry.unpack(entry)
+        self.data = self.typeid = ""
+        self.kind = kinds.HOSTED
+        self.size, self.lease_ms, self.dead_letters = 0, -1, 0
+        self.fields: dict[str, str] = {}
+        self.refs: dict[bytes, bytes] = {}
+        self.in_flight: dict[bytes, int] = {}  # the length of each in-flight list of a queue
+        self.memory: int | None = None
+
+    def holders(self) -> list[tuple[str, int]]:
+        return holders(self.kind, self.fields, self.refs, self.in_flight)
+
+    def waiters(self) -> list[tuple[str, int]]:
+        return waiters(self.kind, self.fields)
+
+    def all_keys(self) -> tuple[bytes, ...]:
+        keys = self.keys
+        if not self.kind.consumers:
+            return keys.all
+        return (*keys.all, keys.items, keys.dead, *self.in_flight)
+
+    def info(self, infos: Mapping[SessionKey, SessionInfo | None]) -> ObjectInfo:
+        keys, kind, fields, entry = self.keys, self.kind, self.fields, self.entry
+        number = key_names.partition(keys.ident)
+
+        def participants(found: list[tuple[str, int]]) -> tuple[Participant, ...]:
+            return tuple(
+                participant(identity, count, infos[number, session_of(identity)])
+                for identity, count in found
+            )
+
+        return ObjectInfo(
+            ident=keys.ident,
+            name=name_of(keys.ident),
+            typeid=self.typeid,
+            parameters="" if entry is None else entry.parameters,
+            codec=None if entry is None else entry.codec,
+            length=self.length(),
+            memory=self.memory,
+            lease=None if self.lease_ms < 0 else self.lease_ms / 1000,
+            state=None if kind.state is None else kind.state(fields),
+            holders=participants(self.holders()),
+            waiters=participants(self.waiters()),
+            contains=tuple(f[2:].decode() for f in self.refs if f[:2] == b"n:"),
+            fencing_token=int(fields[kind.fence]) if kind.fence in fields else None,
+            queue=self.queue() if kind.family == "queue" else None,
+        )
+
+    def length(self) -> int | None:
+        if self.kind.length is None:
+            return None
+        if self.kind.layout == "array":
+            return None if self.entry is None else self.size // Packing(self.entry.parameters).width
+        return self.kind.length.of(self.size, self.fields)
+
+    def queue(self) -> QueueInfo:
+        fields = self.fields
+        return QueueInfo(
+            maxsize=int(fields.get("n", 0)),
+            max_deliveries=int(fields.get("r", 0)),
+            size=self.length() or 0,
+            unfinished=int(fields.get("u", 0)),
+            in_flight=sum(self.in_flight.values()),
+            dead_letters=self.dead_letters,
+            is_shut_down="x" in fields,
+        )
+
+
+def _classify(link: Link, found: Sequence[_Reading]) -> list[_Reading]:
+    """Find out the type of each; return those that exist. 2 round trips.
+
+    Of a hash two fields are asked for: others may be large.
+    """
+    replies = link.pipeline([(b"TYPE", each.keys.data) for each in found])
+    for each, reply in zip(found, replies, strict=True):
+        each.data = reply.decode() if isinstance(reply, bytes) else str(reply)
+    existing = [each for each in found if each.data != "none"]
+    hashes = [each for each in existing if each.data == "hash"]
+    marks = _tolerant(link, [(b"HMGET", each.keys.data, b"", kinds.TYPE) for each in hashes])
+    stored = dict(zip(hashes, marks, strict=True))
+    for each in existing:
+        mark, kind = stored.get(each, (None, None))
+        if kind:
+            each.typeid = kind.partition(b" ")[0].decode("utf-8", "replace")
+        else:
+            each.typeid = kinds.of_data(each.data, mark)
+        each.kind = kinds.of(each.typeid)
+    return existing
+
+
+def _read_state(link: Link, found: Sequence[_Reading]) -> None:
+    """Read lease, length and what each contains; of what can be held or waited for the fields. 1
+    round trip.
+    """
+    commands: list[Command] = []
+    for each in found:
+        keys, kind = each.keys, each.kind
+        commands += [(b"PTTL", keys.data), (b"HGETALL", keys.refs)]
+        if kind.is_stateful:
+            commands.append((b"HGETALL", keys.data))
+        if kind.length is not None:
+            commands.append((kind.length.command, getattr(keys, kind.length.key)))
+        if kind.consumers:
+            commands.append((b"LLEN", keys.dead))
+    replies = iter(_tolerant(link, commands))
+    for each in found:
+        kind = each.kind
+        each.lease_ms, each.refs = int(next(replies)), pairs(next(replies))
+        if kind.is_stateful:
+            each.fields = {
+                name: value.decode("utf-8", "replace")
+                for field, value in pairs(next(replies)).items()
+                if (name := field.decode("utf-8", "replace")) not in kind.internal
+            }
+        if kind.length is not None:
+            each.size = int(next(replies))
+        if kind.consumers:
+            each.dead_letters = int(next(replies))
+
+
+def _count_in_flight(link: Link, queues: Sequence[_Reading]) -> None:
+    """Count the items in flight. 1 round trip if there are consumers."""
+    lists = [(each, key) for each in queues for key in each.keys.all_in_flight(each.refs)]
+    counts = _tolerant(link, [(b"LLEN", key) for _, key in lists])
+    for (each, key), count in zip(lists, counts, strict=True):
+        each.in_flight[key] = int(count)
+
+
+def _resolve_sessions(
+    link: Link, namespace: str, found: Sequence[_Reading]
+) -> Mapping[SessionKey, SessionInfo | None]:
+    """Return what the sessions of holders and waiters stored. 1 round trip if there are any."""
+    return sessions(
+        link,
+        namespace,
+        [
+            (key_names.partition(each.keys.ident), session_of(identity))
+            for each in found
+            for identity, _ in (*each.holders(), *each.waiters())
+        ],
+    )
+
+
+def _measure_memory(link: Link, found: Sequence[_Reading]) -> None:
+    """Add up the bytes on the server, None where it does not report them. 1 round trip."""
+    keys = [(each, key) for each in found for key in each.all_keys()]
+    replies = link.pipeline_raw([(b"MEMORY", b"USAGE", key) for _, key in keys])
+    for (each, _), reply in zip(keys, replies, strict=True):
+        if isinstance(reply, ReplyError):
+            each.memory = None
+            return
+        each.memory = (each.memory or 0) + (reply or 0)
+
+
+_EMPTY: Mapping[bytes, Any] = {b"HGETALL": {}, b"HMGET": (None, None)}
+
+
+def _tolerant(link: Link, commands: Sequence[Command]) -> list[Any]:
+    """Return the replies; zero or nothing for what became another object meanwhile."""
+    replies: list[Any] = []
+    for start in range(0, len(commands), COMMANDS):
+        batch = commands[start : start + COMMANDS]
+        for command, reply in zip(batch, link.pipeline_raw(batch), strict=True):
+            if not isinstance(reply, ReplyError):
+                replies.append(reply)
+            elif reply.code == "WRONGTYPE":
+                replies.append(_EMPTY.get(command[0], 0))
+            else:
+                raise to_exception(reply, command[0].decode().lower(), command[1].decode())
+    return replies

@@ -1,0 +1,1 @@
+"""A primitive as one would add it: Lua files, operations, a proxy, a factory, and a row."""

@@ -1,0 +1,19 @@
+-- latch/cancel: stop waiting.
+--
+-- KEYS
+--   record  string  last request of the caller
+--   data    hash    'q:<waiter>': waiters
+-- ARGV
+--   request  int    number of the request
+--   waiter   bytes  session and thread
+-- RETURNS  '.'
+-- ERRORS   none
+
+-- @include lib/reject_stale
+local record, data = KEYS[1], KEYS[2]
+local request, waiter = ARGV[1], ARGV[2]
+
+local late = stale_reply(record, request)
+if late then return late[1] end
+redis.call('HDEL', data, 'q:' .. waiter)
+return '.'

@@ -1,0 +1,28 @@
+-- latch/claim: pass the latch, if it is open. Behind a BLPOP of data:tokens.
+--
+-- KEYS
+--   record  string  last request of the caller
+--   data    hash    'n' -> how often it is still to be counted down; 'q:<waiter>': waiters
+-- ARGV
+--   request  int    number of the request
+--   waiter   bytes  session and thread
+-- RETURNS  '1'; nil if it is closed
+-- ERRORS   GONE
+
+-- @include lib/reply_cache
+local record, data = KEYS[1], KEYS[2]
+local request, waiter = ARGV[1], ARGV[2]
+
+local done = cached_reply(record, request)
+if done then return done[1] end
+local count = redis.call('HGET', data, 'n')
+if not count then
+  -- @include lib/save_error
+  return save_error(record, request, object_gone('latch'))
+end
+if tonumber(count) > 0 then
+  -- @include lib/save_error
+  return save_nil(record, request)
+end
+redis.call('HDEL', data, 'q:' .. waiter)
+return save_reply(record, request, '1')

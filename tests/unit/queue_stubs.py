@@ -1,0 +1,105 @@
+"""A session and a link without a server, for the pieces of a queue's consumer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from multihost.wire.keys import Keys
+from multihost.wire.link import PinnedConnection
+from multihost.wire.session import Handle, Hold
+
+__all__ = ["Clock", "StubSession", "commands_of", "handle_of"]
+
+
+class Clock:
+    """Stands for the module ``time``."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class StubRegistration:
+    sid = b"me"
+
+    def __init__(self) -> None:
+        self.expirations = 0
+        self.valid_until = math.inf
+
+
+class StubJanitor:
+    """Keeps timers and repeated actions, which a test runs when it likes."""
+
+    def __init__(self) -> None:
+        self.timers: list[tuple[float, Callable[[], bool]]] = []
+        self.repeated: list[Callable[[], object]] = []
+
+    def call_every(self, seconds: float, action: Callable[[], bool]) -> None:
+        self.timers.append((seconds, action))
+
+    def repeat_until_settled(self, action: Callable[[], object]) -> None:
+        self.repeated.append(action)
+
+    def run_timers(self) -> None:
+        self.timers = [(seconds, action) for seconds, action in self.timers if action()]
+
+
+class StubLink:
+    """Answers pipelines, and keeps what they contained."""
+
+    def __init__(self) -> None:
+        self.connection = PinnedConnection(b"r:1", {})
+        self.pipelines: list[list[Any]] = []
+        self.executed: list[tuple[bytes, ...]] = []
+        self.error: BaseException | None = None
+        self.reply: Any = 1
+
+    def peek(self) -> PinnedConnection:
+        return self.connection
+
+    def pipeline(self, commands: list[Any]) -> list[Any]:
+        self.pipelines.append(commands)
+        if self.error is not None:
+            raise self.error
+        return [self.reply] * len(commands)
+
+    def execute(self, *command: bytes) -> Any:
+        self.executed.append(command)
+        if self.error is not None:
+            raise self.error
+        return self.reply
+
+
+class StubSession:
+    lease = 30.0
+    lease_ms = b"30000"
+    codec = None
+
+    def __init__(self) -> None:
+        self.link = StubLink()
+        self.registration = StubRegistration()
+        self.janitor = StubJanitor()
+        self.holds: dict[Hashable, Hold] = {}
+        self.registered: list[Keys] = []
+
+    def ensure_registered(self, keys: Keys) -> None:
+        self.registered.append(keys)
+
+
+def handle_of(session: StubSession, ident: str = "n:q") -> Handle:
+    return Handle(session, Keys("ns", ident))  # type: ignore[arg-type]
+
+
+def commands_of(packed: bytes) -> list[list[bytes]]:
+    """Unpack commands, of which the last may lack its end."""
+    commands: list[list[bytes]] = []
+    parts = packed.split(b"\r\n")
+    while parts and parts[0][:1] == b"*":
+        count = int(parts[0][1:])
+        commands.append(parts[2 : 2 * count + 1 : 2])
+        parts = parts[2 * count + 1 :]
+    return commands

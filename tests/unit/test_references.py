@@ -1,0 +1,348 @@
+"""Counting proxies of unnamed objects: which objects are renewed, deleted, released."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from multihost.errors import LinkLost
+from multihost.wire.keys import Keys
+from multihost.wire.session import references as module
+from multihost.wire.session.references import References
+
+LEASE_MS = b"30000"
+
+
+def keys_of(name: str) -> Keys:
+    return Keys("ns", f"u:{name}")
+
+
+class Server:
+    """Objects and what they contain, by the key of their data; a link that counts requests."""
+
+    def __init__(self) -> None:
+        self.objects: dict[bytes, list[bytes]] = {}
+        self.renewed: list[set[bytes]] = []
+        self.dropped: list[bytes] = []
+        self.requests = 0
+        self.is_away = False
+        self.scripts = {module._renew.sha: self._renew, module._drop.sha: self._drop}
+
+    def add(self, *names: str, contains: str = "") -> None:
+        for name in names:
+            self.objects[keys_of(name).data] = [f"u:{contains}".encode()] if contains else []
+
+    def _renew(self, *keys: bytes) -> list[bytes]:
+        self.renewed.append(set(keys))
+        return [ident for key in keys for ident in self.objects.get(key, [])]
+
+    def _drop(self, *keys: bytes) -> None:
+        self.dropped += keys
+        for key in keys:
+            self.objects.pop(key, None)
+
+    # The methods of a link.
+
+    def execute_raw(self, name: bytes, sha: bytes, count: bytes, *args: bytes) -> Any:
+        assert name == b"EVALSHA"
+        self._request()
+        return self.scripts[sha](*args[: int(count)])
+
+    def pipeline(self, commands: Sequence[tuple[bytes, ...]]) -> list[int]:
+        self._request()
+        assert {name for name, _ in commands} == {b"EXISTS"}
+        return [int(key in self.objects) for _, key in commands]
+
+    def _request(self) -> None:
+        if self.is_away:
+            raise LinkLost
+        self.requests += 1
+
+
+class Counters:
+    """References, with a server, and what they asked of the background thread."""
+
+    def __init__(self, server: Server) -> None:
+        self.started = self.woken = 0
+        self.references = References(
+            server,  # type: ignore[arg-type]
+            "ns",
+            LEASE_MS,
+            self._start,
+            self._wake,
+        )
+
+    def _start(self) -> None:
+        self.started += 1
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def create(self, name: str, proxies: int = 1) -> Keys:
+        keys = keys_of(name)
+        self.references.add_created(keys)
+        for _ in range(proxies):
+            self.references.incref(keys)
+        return keys
+
+    def collect(self, *names: str) -> None:
+        """Collect a proxy of each, as the garbage collector and the background thread do."""
+        for name in names:
+            self.references.decref(f"u:{name}")
+        while self.references.has_collected:
+            self.references.release_collected()
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def counters(server: Server) -> Counters:
+    return Counters(server)
+
+
+def test_last_proxy_deletes_what_no_other_process_can_know(
+    counters: Counters, server: Server
+) -> None:
+    keys = counters.create("x", proxies=2)
+    counters.collect("x")
+    assert server.dropped == []
+    assert keys.ident in counters.references
+    counters.collect("x")
+    assert server.dropped == [keys.data]
+    assert keys.ident not in counters.references
+    assert counters.references.take_created() == []
+
+
+def test_first_proxy_starts_the_thread_and_a_collected_one_wakes_it(counters: Counters) -> None:
+    keys = keys_of("x")
+    counters.references.add_created(keys)
+    assert counters.started == 0
+    counters.references.incref(keys)
+    assert counters.started == 1
+    assert counters.woken == 0
+    counters.references.decref(keys.ident)
+    assert counters.woken == 1
+    assert keys.ident in counters.references, "the thread counts"
+
+
+def test_decref_waits_for_no_lock(counters: Counters) -> None:
+    keys = counters.create("x")
+    with counters.references._lock:  # as in a finalizer that runs within incref
+        counters.references.decref(keys.ident)
+
+
+def test_shared_object_is_left_to_expire(counters: Counters, server: Server) -> None:
+    counters.create("x")
+    counters.references.mark_shared("u:x")
+    counters.collect("x")
+    assert server.dropped == []
+    assert "u:x" not in counters.references
+    assert not counters.references.renew()
+
+
+def test_object_of_another_process_is_not_deleted(counters: Counters, server: Server) -> None:
+    counters.references.incref(keys_of("x"))
+    assert counters.references.renew()
+    counters.collect("x")
+    assert server.dropped == []
+    assert counters.references.take_created() == []
+
+
+def test_unknown_idents_are_ignored(counters: Counters, server: Server) -> None:
+    counters.references.mark_shared("u:none")
+    counters.collect("none")
+    assert server.requests == 0
+
+
+def test_few_proxies_are_released_at_a_time(counters: Counters, server: Server) -> None:
+    names = [f"x{number}" for number in range(module.RELEASED_PER_TURN + 10)]
+    for name in names:
+        counters.create(name)
+        counters.references.decref(f"u:{name}")
+    counters.references.release_collected()
+    assert len(server.dropped) == module.RELEASED_PER_TURN
+    assert counters.references.has_collected
+    counters.references.release_collected()
+    assert len(server.dropped) == len(names)
+    assert not counters.references.has_collected
+
+
+# -- hosts
+
+
+class Releases:
+    def __init__(self) -> None:
+        self.calls: list[list[tuple[str, int]]] = []
+
+    def release(self, references: Sequence[tuple[str, int]]) -> None:
+        self.calls.append(list(references))
+
+
+def test_last_proxy_releases_the_newest_version_at_the_host(
+    counters: Counters, server: Server
+) -> None:
+    host = Releases()
+    for version in (3, 5, 4):
+        counters.references.add_remote(keys_of("x"), version, host.release)
+        counters.references.incref(keys_of("x"))
+    counters.collect("x", "x")
+    assert host.calls == []
+    counters.collect("x")
+    assert host.calls == [[("u:x", 5)]]
+    assert server.dropped == []
+
+
+def test_references_to_one_host_are_released_together(counters: Counters) -> None:
+    one, other = Releases(), Releases()
+    for name, host in (("a", one), ("b", other), ("c", one)):
+        counters.references.add_remote(keys_of(name), 1, host.release)
+        counters.references.incref(keys_of(name))
+        counters.references.decref(f"u:{name}")
+    counters.references.release_collected()
+    assert one.calls == [[("u:a", 1), ("u:c", 1)]]
+    assert other.calls == [[("u:b", 1)]]
+
+
+def test_reference_that_never_got_a_proxy_is_released_in_the_end(counters: Counters) -> None:
+    host = Releases()
+    counters.references.add_remote(keys_of("x"), 1, host.release)
+    counters.references.drop(counters.references.take_exclusive())
+    assert host.calls == [[("u:x", 1)]]
+
+
+# -- renewals
+
+
+def test_renewal_follows_what_objects_contain(counters: Counters, server: Server) -> None:
+    server.add("a", contains="b")
+    server.add("b", contains="c")
+    server.add("c", contains="a")
+    counters.create("a")
+    assert counters.references.renew()
+    assert server.renewed == [{keys_of(name).data} for name in "abc"], "each once, though in a ring"
+
+
+def test_renewal_takes_few_requests(counters: Counters, server: Server) -> None:
+    for number in range(10_000):
+        counters.create(str(number))
+    assert counters.references.renew()
+    assert sum(map(len, server.renewed)) == 10_000
+    assert max(map(len, server.renewed)) <= module.RENEWED_PER_CALL
+    assert server.requests <= 2 * 64, "of at most so many objects of one of 64 partitions"
+
+
+def test_renewal_without_objects_sends_nothing(counters: Counters, server: Server) -> None:
+    assert not counters.references.renew()
+    assert server.requests == 0
+
+
+# -- created objects that others may have
+
+
+def test_expired_objects_are_forgotten(counters: Counters, server: Server) -> None:
+    server.add("alive", "live here")
+    for name in ("alive", "expired", "live here"):
+        counters.create(name)
+        counters.references.mark_shared(f"u:{name}")
+    counters.collect("alive", "expired")
+    counters.references.forget_expired()
+    idents = {each.keys.ident for each in counters.references.take_created()}
+    assert idents == {"u:alive", "u:live here"}
+
+
+def test_all_created_objects_are_checked_in_turn(
+    counters: Counters, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECKED_PER_TURN", 2)
+    names = [f"x{number}" for number in range(6)]
+    server.add(*names[:5])
+    for name in names:
+        counters.create(name)
+        counters.references.mark_shared(f"u:{name}")
+    counters.collect(*names)
+    for _ in range(3):
+        counters.references.forget_expired()
+    idents = [each.keys.ident for each in counters.references.take_created()]
+    assert sorted(idents) == [f"u:{name}" for name in names[:5]]
+    assert server.requests == 3
+
+
+def test_failed_check_forgets_nothing(counters: Counters, server: Server) -> None:
+    counters.create("x")
+    counters.references.mark_shared("u:x")
+    counters.collect("x")
+    server.is_away = True
+    with pytest.raises(LinkLost):
+        counters.references.forget_expired()
+    assert len(counters.references.take_created()) == 1
+
+
+# -- the end
+
+
+def test_close_takes_all_created_objects_and_exit_only_exclusive_ones(server: Server) -> None:
+    for at_exit in (False, True):
+        counters = Counters(server)
+        counters.create("exclusive")
+        counters.create("shared")
+        counters.create("shared and collected")
+        counters.references.incref(keys_of("of another process"))
+        counters.references.mark_shared("u:shared")
+        counters.references.mark_shared("u:shared and collected")
+        counters.collect("shared and collected")
+        references = counters.references
+        taken = references.take_exclusive() if at_exit else references.take_created()
+        expected = {"exclusive"} if at_exit else {"exclusive", "shared", "shared and collected"}
+        assert {each.keys.ident for each in taken} == {f"u:{name}" for name in expected}
+        assert "u:exclusive" not in references
+        assert references.take_created() == []
+
+
+# -- forks
+
+
+def test_parent_deletes_nothing_that_a_forked_child_may_have(
+    counters: Counters, server: Server
+) -> None:
+    before = counters.create("before")
+    counters.references.before_fork()
+    counters.references.after_fork_in_parent()
+    after = counters.create("after")
+    counters.collect("before", "after")
+    assert server.dropped == [after.data]
+    assert [each.keys for each in counters.references.take_created()] == [before]
+
+
+def test_forked_child_renews_and_deletes_nothing_of_its_parent(
+    counters: Counters, server: Server
+) -> None:
+    inherited = counters.create("inherited", proxies=2)
+    counters.references.decref(inherited.ident)  # before the fork: in both processes
+    counters.references.before_fork()
+    counters.references.after_fork_in_child()
+    assert counters.references.has_collected
+    counters.references.release_collected()
+    assert counters.references.renew()
+    assert server.renewed == [{inherited.data}]
+    own = counters.create("own")
+    counters.collect("inherited", "own")
+    assert server.dropped == [own.data]
+    assert counters.references.take_created() == []
+    assert not counters.references.renew()
+
+
+def test_no_thread_changes_a_count_during_a_fork(counters: Counters) -> None:
+    keys = counters.create("x")
+    counters.references.before_fork()
+    thread = threading.Thread(target=counters.references.incref, args=(keys,))
+    thread.start()
+    assert counters.started == 1
+    counters.references.after_fork_in_parent()
+    thread.join()
+    assert counters.started == 2
