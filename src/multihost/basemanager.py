@@ -49,8 +49,8 @@ class BaseManager:
 
     ``address`` is a URL, or as in the standard library ``(host, port)`` or a socket path, on which
     a private server of ``start()`` and ``get_server()`` listens, protected by ``authkey``; without
-    an address only this user can reach it. ``authkey`` signs the values on a server that has a URL or
-    listens on a port. ``lease`` (seconds) is how long unnamed objects outlive a killed holder,
+    an address only this user can reach it. ``authkey`` signs the values on a server that has a URL
+    or listens on a port. ``lease`` (seconds) is how long unnamed objects outlive a killed holder,
     ``timeout`` (seconds) how long one reply of the server may take.
     """
 
@@ -271,8 +271,8 @@ class BaseManager:
         return None if entry is None else make_proxy(entry[-1], exposed, token, self)
 
     def _create_on_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
-        """Request an object from the process that this manager started, else from one that serves the
-        type; return the reply. Raises HostLost if there is none.
+        """Request an object from the process that this manager started, else from one that serves
+        the type; return the reply. Raises HostLost if there is none.
         """
         session = self.runtime.session
         tried, deadline = None, time.monotonic() + session.link.reconnect_timeout
@@ -296,7 +296,8 @@ class BaseManager:
                 if self._process is None:
                     self._host, tried = None, host
                 elif self._is_serving() and time.monotonic() < deadline:
-                    session.link.back_off()  # for the host registers again at a server that lost its data
+                    # The host registers again at a server that lost its data.
+                    session.link.back_off()
                 else:
                     raise HostLost(
                         "the process that this manager started has ended, and its objects with it, "
@@ -314,8 +315,8 @@ class BaseManager:
         return sorted(object_ops.names(self.runtime.session))
 
     def delete(self, name: str) -> bool:
-        """Delete the object of that name; return False if there is none. 1 round trip, 2 for one that
-        a process hosts. Its proxies raise ObjectGone.
+        """Delete the object of that name; return False if there is none. 1 round trip, 2 for one
+        that a process hosts. Its proxies raise ObjectGone.
         """
         handle = self.runtime.session.handle(named(check_name(name)))
         host = hosted_ops.host_of(handle)
@@ -360,8 +361,8 @@ class BaseManager:
 
 
 def _failure(session: Session, answer: Any) -> BaseException:
-    """Return the error of a failed creation: a RemoteError, as in multiprocessing, with the error of
-    the host as its cause.
+    """Return the error of a failed creation: a RemoteError, as in multiprocessing, with the error
+    of the host as its cause.
     """
     error = results.decode_error(session.codec, answer)
     if isinstance(error, RemoteError) or answer[0] == results.TEXT:
