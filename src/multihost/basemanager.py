@@ -17,7 +17,7 @@ from multihost.proxies.base import AutoProxy, BaseProxy, Token, receive_token
 from multihost.proxies.native import NativeProxy
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, start_process
-from multihost.wire.address import Place
+from multihost.wire.address import ListenAddress
 from multihost.wire.identity import named, new_unnamed
 from multihost.wire.keys import check_name, check_namespace
 from multihost.wire.ops import object as object_ops
@@ -62,7 +62,7 @@ class BaseManager:
 
     def __init__(
         self,
-        address: Place | None = None,
+        address: ListenAddress | None = None,
         authkey: bytes | None = None,
         serializer: Literal["pickle", "json", "xmlrpclib"] | Serializer = "pickle",
         ctx: Any = None,
@@ -162,11 +162,11 @@ class BaseManager:
                 self._process = None
 
     @property
-    def address(self) -> Place | None:
+    def address(self) -> ListenAddress | None:
         """Where the server is, in the form that was given: its URL, without user name and password,
         its ``(host, port)`` or its socket path; None before ``start()`` if none was given.
         """
-        return self.runtime.place
+        return self.runtime.listen_address
 
     def __enter__(self) -> Self:
         if self.runtime.state == "initial":

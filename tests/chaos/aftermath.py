@@ -40,7 +40,7 @@ def forget_what_came_too_late(server: Server) -> None:
     """What the server moved to a client in the very tick in which it found that the client was
     gone: of that the lease is never set (docs/design.md, What limits).
     """
-    for key in server.keys("*:u:*:flight:*"):
+    for key in server.keys("*:u:*:inflight:*"):
         if server.command("PTTL", key) == -1:
             server.command("DEL", key)
 

@@ -56,7 +56,7 @@ def _remains(server: AnyServer, m: RedisManager) -> str:
     queue = m.Queue("gone-queue")
     data = queue._handle.keys.data
     queue.delete()
-    server.command("RPUSH", data + b":flight:ghost.1", "x")
+    server.command("RPUSH", data + b":inflight:ghost.1", "x")
     return "gone-dict"
 
 
@@ -112,14 +112,14 @@ def _dead_sessions(server: AnyServer, m: RedisManager) -> str:
     queue = m.Queue("dead-queue", 5)
     data = haunt(queue, **{"w": "1", "q:ghost.0.MainThread": "1"})
     server.command("HSET", data + b":refs", "f:ghost", 1)
-    server.command("RPUSH", data + b":flight:ghost.1", queue._handle.codec.dump("back"))
+    server.command("RPUSH", data + b":inflight:ghost.1", queue._handle.codec.dump("back"))
     return "dead-lock"
 
 
 def _stray(server: AnyServer, m: RedisManager) -> str:
     queue = m.Queue("with-a-stray")
     data = queue._handle.keys.data
-    server.command("RPUSH", data + b":flight:ghost.7", queue._handle.codec.dump("stray"))
+    server.command("RPUSH", data + b":inflight:ghost.7", queue._handle.codec.dump("stray"))
     return "with-a-stray"
 
 

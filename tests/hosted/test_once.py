@@ -20,7 +20,7 @@ CALLS = 3
 
 def sent_by(side, command):
     """Return whether one end of a channel sent this command."""
-    own, other = (b":a:", b":b:") if side == "client" else (b":b:", b":a:")
+    own, other = (b":req:", b":res:") if side == "client" else (b":res:", b":req:")
     where = own if command in (b"LPUSH", b"PEXPIRE") else other
     return lambda args: args[0].upper() == command and where in args[1]
 

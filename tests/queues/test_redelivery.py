@@ -263,7 +263,7 @@ def test_an_item_is_acknowledged_within_milliseconds(m: RedisManager, server: An
     begun = time.monotonic()
     wait_until(lambda: not q.statistics().in_flight)
     assert time.monotonic() - begun < 0.2
-    assert not server.keys("*:flight:*")
+    assert not server.keys("*:inflight:*")
 
 
 def test_prefetched_items_of_a_killed_consumer_are_requeued(m: RedisManager) -> None:

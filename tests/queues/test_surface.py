@@ -314,7 +314,7 @@ def test_a_consumer_registers_at_a_queue_that_was_created_again(
         theirs.put(1)
         theirs.task_done()
         assert theirs.get_many(1) == [1]
-        (place,) = server.keys("*:flight:*")
+        (place,) = server.keys("*:inflight:*")
         q.delete()
         assert not server.command("EXISTS", place)
 

@@ -11,7 +11,7 @@ import pytest
 from multihost import BadPayload, InternalError, RedisManager
 from multihost.wire.keys import REPLY_CACHE_MS
 from multihost.wire.ops import dict as dict_ops
-from multihost.wire.ops import queue as queue_ops
+from multihost.wire.ops.queue import send
 from multihost.wire.script import Script, source, staged
 
 FAILING = "local broken = nil .. 'x'"
@@ -83,8 +83,8 @@ def test_a_put_without_its_arguments_is_refused(server: Any) -> None:
     """It was answered as if it had been done."""
     with RedisManager(server.url) as manager:
         q = manager.Queue()
-        with pytest.raises(TypeError, match="the script queue/put takes at least 2 arguments"):
-            queue_ops._put.run_once(q._handle, b"0")
+        with pytest.raises(TypeError, match="the script queue/put takes at least 3 arguments"):
+            send._put.run_once(q._handle, b"0")
         assert q.qsize() == 0
 
 

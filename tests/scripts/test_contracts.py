@@ -9,20 +9,34 @@ from pathlib import Path
 import pytest
 
 import multihost
+from multihost.wire import replies
+from multihost.wire.keys import LAYOUT, REPLY_CACHE_SECONDS, Keys
 from multihost.wire.ops import kinds
+from multihost.wire.rpc.frames import FRAME_TTL
 from multihost.wire.script import check, header
 from multihost.wire.script.source import all_names, expand
+from tests.scripts.lua_globals import global_names
 
 SOURCES = Path(multihost.__file__).parent
 LUA = SOURCES / "wire" / "lua"
 FILES = sorted(LUA.rglob("*.lua"))
 NAMES = all_names()
+LUA_GLOBALS = set("redis KEYS ARGV string table math tonumber type unpack ipairs pairs".split())
+FIELDS = {"pool": "queue_fields"}
+DATA = re.MULTILINE | re.DOTALL
 
 
 def code(path: Path) -> str:
-    """A file without its comments."""
+    """Return a file without its comments."""
     lines = path.read_text().splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("--"))
+    return "\n".join(
+        line.partition(" -- ")[0] for line in lines if not line.lstrip().startswith("--")
+    )
+
+
+def names_in(text: str) -> set[str]:
+    """Return the constants that Lua code uses."""
+    return set(re.findall(r"\b[A-Z][A-Z_]+\b", re.sub(r"'[^']*'", "", text)))
 
 
 def used() -> dict[str, list[str]]:
@@ -50,12 +64,21 @@ def test_every_file_has_one_script_and_every_script_a_file() -> None:
     assert all(len(modules) == 1 for modules in used().values())
 
 
+ROOMS = {
+    "host": "wire/rpc/",
+    "hosted": "wire/rpc/",
+    "object": "(wire/ops|wire/session|inspection)/",
+    "queue": "wire/ops/queue/",
+    "server": "(wire/script|inspection)/",
+    "session": "wire/session/",
+}
+"""The modules that may call scripts which belong to no type with one module in ``wire/ops/``."""
+
+
 def test_operations_call_the_scripts_of_their_type() -> None:
     for name, [module] in used().items():
         folder = name.partition("/")[0]
-        assert module.startswith("wire/")
-        if module.startswith("wire/ops/") and folder != "object":
-            assert module.startswith((f"wire/ops/{folder}.py", f"wire/ops/{folder}/"))
+        assert re.match(ROOMS.get(folder, f"wire/ops/{folder}.py"), module), (name, module)
 
 
 def test_the_table_of_types_names_scripts() -> None:
@@ -89,7 +112,7 @@ def test_only_what_every_server_has(path: Path) -> None:
     assert not re.search(r"\bmath\.random|\bos\.|redis\.(log|setresp|replicate_commands)", text)
     # A stack of a few thousand is all that unpack has.
     for match in re.finditer(r"unpack\(([^()]*(?:\([^()]*\)[^()]*)*)\)", text):
-        assert match[1].count(",") >= 2 or match[1] == "keys_of(data)", match[0]
+        assert match[1].count(",") >= 2 or match[1] == "keys", match[0]
     # The server's clock gives the first fencing token; what expires does so by itself.
     assert path.stem == "first_fence" or "'TIME'" not in text
     # Numbers go to commands as they are: tostring(1e15) is not an integer.
@@ -97,7 +120,7 @@ def test_only_what_every_server_has(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(LUA).as_posix())
-def test_files_are_short_and_say_what_they_are(path: Path) -> None:
+def test_files_are_short_and_begin_with_their_names(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) <= 80
     assert all(len(line) <= 120 for line in lines)
@@ -108,7 +131,102 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
 def test_scripts_that_read_only_are_not_taken_for_writers() -> None:
     readers = [n for n in NAMES if not header.check(n).writes]
     for name in readers:
-        assert "ay be repeated." in expand(name).file, name
+        assert "Idempotent." in expand(name).file, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_has_no_globals(name: str) -> None:
+    """A misspelled name, or one of a fragment that is not included, is nil only when it is used."""
+    assert global_names(expand(name).code) <= LUA_GLOBALS
+
+
+# -- one name for each code, field and duration
+
+
+def constants(fragment: str) -> dict[str, str]:
+    """Return the constants of a fragment: name -> value."""
+    text = (LUA / "lib" / f"{fragment}.lua").read_text()
+    return dict(re.findall(r"^local ([A-Z_]+) = '([^']*)'", text, re.MULTILINE))
+
+
+def codes() -> dict[str, bytes]:
+    """Return the reply codes in ``wire/replies.py``."""
+    return {
+        name: value
+        for name, value in vars(replies).items()
+        if name.isupper() and isinstance(value, bytes)
+    }
+
+
+def with_fragments(name: str) -> str:
+    """Return the code of a script and of its fragments, but for the lines that bind constants."""
+    text = (LUA / f"{name}.lua").read_text()
+    fragments = re.findall(r"^ *-- @include (lib/\w+)$", text, re.MULTILINE)
+    own = re.sub(r"^local [A-Z_]+ = .*$", "", code(LUA / f"{name}.lua"), flags=re.MULTILINE)
+    return "\n".join([own, *map(with_fragments, fragments)])
+
+
+def test_lua_and_python_have_the_same_codes() -> None:
+    assert {name: value.encode() for name, value in constants("codes").items()} == codes()
+
+
+def test_each_code_is_another() -> None:
+    assert len(set(codes().values())) == len(codes())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_header_names_the_codes_that_the_script_returns(name: str) -> None:
+    text = expand(name).file
+    returns = re.search(r"^-- RETURNS +(.*?)^-- [A-Z]", text, re.MULTILINE | re.DOTALL)
+    assert returns
+    named = names_in(returns[1]) & codes().keys()
+    replies_here = re.findall(r"^.*\b(?:return|code) .*$", code(LUA / f"{name}.lua"), re.MULTILINE)
+    assert names_in("\n".join(replies_here)) & codes().keys() <= named
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_header_names_the_fields_that_the_script_uses(name: str) -> None:
+    folder = name.partition("/")[0]
+    fragment = FIELDS.get(folder, f"{folder}_fields")
+    entry = re.search(r"^--   data +hash +(.*?)^--(?:   \w| \w)", expand(name).file, DATA)
+    if not entry or not (LUA / "lib" / f"{fragment}.lua").exists() or folder == "dict":
+        return
+    fields = names_in(with_fragments(name)) & constants(fragment).keys()
+    values = {"FIFO", "LIFO", "PRIORITY", "NUMBERS", "TUPLES", "OTHERS", "GRANTED"}
+    assert names_in(entry[1]) == fields - values
+
+
+def test_the_layout_has_every_key() -> None:
+    listed = {re.sub(r"<.*", "", key.partition("}:")[2] or key) for key, _, _ in LAYOUT}
+    named = Keys("multihost", "u:" + "x" * 22)
+    parts = [
+        named.in_flight(b""),
+        named.channel(b"req", b""),
+        named.channel(b"res", b""),
+        *(value for name in dir(Keys) if type(value := getattr(named, name)) is bytes),
+    ]
+    found = {
+        part.replace(named.data, b"data").replace(named.prefix, b"").decode() for part in parts
+    } - {"", "data", "s", "u"}
+    found |= {
+        re.sub(r"<.*", "", key.replace("...", ""))
+        for name in NAMES
+        for key in re.findall(r"^--   (data(?:\.\.\.)?:\S+)", expand(name).file, re.MULTILINE)
+    } - {"data:tokens:get", "data:tokens:join"}
+    assert found <= listed
+
+
+def test_one_minute_is_one_minute() -> None:
+    assert float(constants("ttl")["TTL"]) == REPLY_CACHE_SECONDS * 1000
+    assert FRAME_TTL.decode() == constants("ttl")["TTL"]
+    for path in FILES:
+        if path.stem != "ttl":
+            assert not re.search(r"'(60000|1000)'", code(path)), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(LUA).as_posix())
+def test_bytes_of_stored_values_have_one_reader(path: Path) -> None:
+    assert path.stem in {"stored", "delivery"} or not re.search(r"[=~]= (64|35|42)\b", code(path))
 
 
 def test_the_checker_is_a_program(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ __all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerle
 AnyServer = Server | ExternalServer
 
 KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
-PARTS = rb"index|spelled|refs|owners|items|dead|flight:[^:]+"
+PARTS = rb"index|originals|refs|owners|items|dead|inflight:[^:]+"
 OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:%b))?" % PARTS, re.DOTALL)
 PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"

@@ -10,20 +10,20 @@ from multihost.wire.keys import Keys, check_name, check_namespace
 
 def test_the_layout_is_fixed() -> None:
     """Programs of two releases meet here: these bytes change only with PROTOCOL."""
-    assert keys.PROTOCOL == 1
+    assert keys.PROTOCOL == 2
     assert keys.PARTITIONS == 64
     named = Keys("multihost", "n:results")
     assert named.names == b"{multihost:07}:names"
     assert named.all == (
         b"{multihost:07}:n:results",
         b"{multihost:07}:n:results:index",
-        b"{multihost:07}:n:results:spelled",
+        b"{multihost:07}:n:results:originals",
         b"{multihost:07}:n:results:refs",
         b"{multihost:07}:n:results:owners",
     )
     assert named.items == b"{multihost:07}:n:results:items"
     assert named.dead == b"{multihost:07}:n:results:dead"
-    assert named.in_flight(b"session.1") == b"{multihost:07}:n:results:flight:session.1"
+    assert named.in_flight(b"session.1") == b"{multihost:07}:n:results:inflight:session.1"
     assert named.name == b"results"
     assert Keys("multihost", "u:" + "a" * 22).name is None
     assert Keys("other", "n:results").prefix == b"{other:07}:"
@@ -75,13 +75,13 @@ def test_a_namespace_cannot_be_read_as_a_pattern_or_a_tag(bad: str) -> None:
     "ident", ["n:a", "n:a:b%3A", "n::", "n:%", "n:\udc80\n}:x", "u:" + "x" * 22]
 )
 @pytest.mark.parametrize("namespace", ["multihost", "a:07", "ä\\"])
-def test_a_key_tells_what_it_belongs_to(namespace: str, ident: str) -> None:
+def test_a_key_is_read_back(namespace: str, ident: str) -> None:
     found = Keys(namespace, ident)
     number = keys.partition(ident)
     assert keys.part(namespace, found.data) == keys.Part(number, ident, "")
     assert keys.part(namespace, found.refs) == keys.Part(number, ident, "refs")
     assert keys.part(namespace, found.in_flight(b"sid.1")) == keys.Part(
-        number, ident, "flight:sid.1"
+        number, ident, "inflight:sid.1"
     )
     assert keys.part(namespace, found.sessions + b":sid") == keys.Part(number, "", "s:sid")
     assert keys.part(namespace, keys.names(namespace, 7)) == keys.Part(7, "", "names")

@@ -37,7 +37,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, ...]]:
 def test_a_list_is_named_by_session_and_number() -> None:
     in_flight = list_of()
     assert in_flight.name == b"me.3"
-    assert in_flight.key == in_flight.handle.keys.data + b":flight:me.3"
+    assert in_flight.key == in_flight.handle.keys.data + b":inflight:me.3"
     assert commands_of(in_flight.ack_command) == [[b"DEL", in_flight.key]]
     assert in_flight.unacked == 0
 

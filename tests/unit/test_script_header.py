@@ -1,4 +1,4 @@
-"""The loader of Lua files: a header that does not tell the truth is refused."""
+"""The loader of Lua files: a header that does not match the code is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GOOD = """\
 -- dict/do: do something.
 --
 -- KEYS
---   record  string  last request of the caller
+--   reply_cache  string  last request of the connection and its reply
 --   data    hash    the dict
 --   data:index  zset  its order
 -- ARGV
@@ -23,11 +23,11 @@ GOOD = """\
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
-local record, data = KEYS[1], KEYS[2]
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, field = ARGV[1], ARGV[2]
 
 redis.call('HSET', data, field, ARGV[3])
-return record
+return reply_cache
 """
 
 
@@ -42,7 +42,7 @@ def changed(*changes: tuple[str, str]) -> str:
 def test_a_good_header_is_read() -> None:
     header = parse("dict/do", GOOD)
     assert header.summary == "do something."
-    assert header.keys == ("record", "data", "data:index")
+    assert header.keys == ("reply_cache", "data", "data:index")
     assert header.args == ("request", "field", "values...")
     assert header.writes
 
@@ -59,36 +59,36 @@ def test_a_good_header_is_read() -> None:
         # bindings
         ([("KEYS[1], KEYS[2]", "KEYS[2], KEYS[1]")], "out of order"),
         ([("ARGV[1], ARGV[2]", "ARGV[1], ARGV[3]")], "out of order"),
-        ([("local record, data = KEYS[1], KEYS[2]\n", "")], "KEYS"),
-        ([("record, data = KEYS[1], KEYS[2]", "record = KEYS[1]")], "names KEYS"),
-        ([("record, data = ", "data, record = ")], "names KEYS"),
+        ([("local reply_cache, data = KEYS[1], KEYS[2]\n", "")], "KEYS"),
+        ([("reply_cache, data = KEYS[1], KEYS[2]", "reply_cache = KEYS[1]")], "names KEYS"),
+        ([("reply_cache, data = ", "data, reply_cache = ")], "names KEYS"),
         ([("request, field = ", "field, request = ")], "names ARGV"),
         ([("--   field    bytes  canonical key\n", "")], "names ARGV"),
         ([("local request, field = ARGV[1], ARGV[2]\n", "")], "names ARGV"),
         # outside
-        ([("return record", "return KEYS[1]")], "KEYS is used outside"),
-        ([("return record", "return #KEYS")], "KEYS is used outside"),
+        ([("return reply_cache", "return KEYS[1]")], "KEYS is used outside"),
+        ([("return reply_cache", "return #KEYS")], "KEYS is used outside"),
         (
             [("--   values...  bytes  encoded values\n", "")],
             "ARGV is used outside",
         ),
-        # the record and the request
+        # the reply cache and the request
         (
-            [("--   record  string  last request of the caller\n", ""),
-             ("local record, data = KEYS[1], KEYS[2]", "local data = KEYS[1]"),
-             ("return record", "return 1")],
-            "record and request",
+            [("--   reply_cache  string  last request of the connection and its reply\n", ""),
+             ("local reply_cache, data = KEYS[1], KEYS[2]", "local data = KEYS[1]"),
+             ("return reply_cache", "return 1")],
+            "reply_cache and request",
         ),
         (
             [("--   request  int    number of the request\n", ""),
              ("local request, field = ARGV[1], ARGV[2]", "local field = ARGV[1]")],
-            "record and request",
+            "reply_cache and request",
         ),
         (
             [("--   request  int    number of the request\n--   field    bytes  canonical key\n",
               "--   field    bytes  canonical key\n--   request  int    number of the request\n"),
              ("local request, field =", "local field, request =")],
-            "record and request",
+            "reply_cache and request",
         ),
     ],
 )  # fmt: skip
@@ -116,18 +116,18 @@ def test_sections_out_of_order_are_refused(first: str) -> None:
 
 def test_a_derived_key_must_be_named() -> None:
     parse("dict/do", GOOD, "redis.call('ZADD', data .. ':index', 1, 'x')")
-    with pytest.raises(BadScript, match="data:spelled"):
-        parse("dict/do", GOOD, "redis.call('HSET', data .. ':spelled', 'x', 'y')")
+    with pytest.raises(BadScript, match="data:originals"):
+        parse("dict/do", GOOD, "redis.call('HSET', data .. ':originals', 'x', 'y')")
 
 
-def test_a_reader_needs_no_record() -> None:
+def test_a_script_that_reads_needs_no_reply_key() -> None:
     text = changed(
-        ("--   record  string  last request of the caller\n", ""),
+        ("--   reply_cache  string  last request of the connection and its reply\n", ""),
         ("--   request  int    number of the request\n", ""),
-        ("local record, data = KEYS[1], KEYS[2]", "local data = KEYS[1]"),
+        ("local reply_cache, data = KEYS[1], KEYS[2]", "local data = KEYS[1]"),
         ("local request, field = ARGV[1], ARGV[2]", "local field = ARGV[1]"),
         ("ARGV[3]", "ARGV[2]"),
-        ("return record", "return 1"),
+        ("return reply_cache", "return 1"),
     )
     assert not parse("dict/do", text).writes
 
@@ -165,7 +165,7 @@ def test_includes_are_put_in_once_and_comments_left_out(tree: dict[str, str]) ->
         },
     ],
 )
-def test_includes_in_a_circle_are_refused(tree: dict[str, str], files: dict[str, str]) -> None:
+def test_a_cycle_of_includes_is_refused(tree: dict[str, str], files: dict[str, str]) -> None:
     tree.update(files)
     with pytest.raises(BadScript, match="cycle.*lib/a"):
         expand("dict/do")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from multihost.inspection.participants import sessions
-from multihost.wire.keys import Keys, partition
+from multihost.wire.keys import IN_FLIGHT, Keys, partition
 from multihost.wire.link import Command
 from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.session import Session
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 BATCH = 1000
-PARTS = ("index", "spelled", "owners", "items", "dead")
+PARTS = ("index", "originals", "owners", "items", "dead")
 
 
 def leases(session: Session, idents: Iterable[str]) -> dict[str, int | None]:
@@ -35,7 +35,7 @@ def leases(session: Session, idents: Iterable[str]) -> dict[str, int | None]:
 
 def orphaned_parts(session: Session, ident: str, suffixes: set[str]) -> list[str]:
     """Return which parts of an object that does not exist will not expire. 1 round trip."""
-    parts = [s for s in suffixes if s in PARTS or s.startswith("flight:")]
+    parts = [s for s in suffixes if s in PARTS or s.startswith(IN_FLIGHT)]
     data = _keys(session, ident).data
     left = _ask(session, [(b"PTTL", b"%b:%b" % (data, part.encode())) for part in parts])
     return [part for part, ttl in zip(parts, left, strict=True) if ttl == -1]
@@ -73,11 +73,11 @@ def pending_releases(session: Session, idents: Sequence[str]) -> dict[str, int]:
 
 def in_flight_of_the_dead(session: Session, ident: str, in_flight: Sequence[str]) -> list[str]:
     """Return those in-flight lists that belong to dead sessions and exist. 2 round trips."""
-    number, data = partition(ident), _keys(session, ident).data
+    number, keys = partition(ident), _keys(session, ident)
     sids = {name: name.partition(".")[0] for name in in_flight}
     infos = sessions(session.link, session.namespace, [(number, sid) for sid in sids.values()])
     dead = [name for name, sid in sids.items() if infos[number, sid] is None]
-    left = _ask(session, [(b"PTTL", b"%b:flight:%b" % (data, name.encode())) for name in dead])
+    left = _ask(session, [(b"PTTL", keys.in_flight(name.encode())) for name in dead])
     return [name for name, ttl in zip(dead, left, strict=True) if ttl != -2]
 
 

@@ -13,6 +13,7 @@ from multihost.inspection import collect, scan
 from multihost.inspection.reading import read_objects
 from multihost.inspection.records import Participant
 from multihost.wire.identity import is_unnamed, label, name_of, named
+from multihost.wire.keys import IN_FLIGHT
 from multihost.wire.ops import kinds, ownership
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops.queue import admin as queue_admin
@@ -122,9 +123,9 @@ def _remove_name(session: Session, garbage: Garbage) -> bool:
 
 def _remove_keys(session: Session, garbage: Garbage) -> bool:
     in_flight = [
-        part.removeprefix("flight:").encode()
+        part.removeprefix(IN_FLIGHT).encode()
         for part in garbage.extra
-        if part.startswith("flight:")
+        if part.startswith(IN_FLIGHT)
     ]
     return object_ops.sweep(session.handle(garbage.ident), b"", in_flight) > 0
 
@@ -171,9 +172,9 @@ def _of_dead_sessions(
         if info.queue is not None:
             known = {consumer.session for consumer in info.holders}
             in_flight = [
-                suffix.removeprefix("flight:")
+                suffix.removeprefix(IN_FLIGHT)
                 for suffix in sorted(parts[info.ident])
-                if suffix.startswith("flight:")
+                if suffix.startswith(IN_FLIGHT)
             ]
             unknown = [each for each in in_flight if each.partition(".")[0] not in known]
             for each in collect.in_flight_of_the_dead(session, info.ident, unknown):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from multihost.proxies.acquirer import seconds_to_wait
 from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import barrier as ops
+from multihost.wire.replies import ACT, WAIT
 
 __all__ = ["BarrierProxy", "BarrierStatistics"]
 
@@ -55,9 +56,9 @@ class BarrierProxy(NativeProxy):
         arrival = ops.arrive(handle)
         if arrival is None:
             raise BrokenBarrierError
-        if arrival.role == b"wait":
+        if arrival.role == WAIT:
             passed = ops.wait_for_others(handle, arrival, timeout)
-        elif arrival.role == b"act":
+        elif arrival.role == ACT:
             try:
                 handle.codec.load(arrival.action)()
             except BaseException:

@@ -93,8 +93,8 @@ class DictProxy(NativeProxy, Base[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         handle = self._handle
-        field, spelling = handle.codec.spelled_field(key)
-        ops.put(handle, field, handle.codec.dump(value), spelling)
+        field, original = handle.codec.canonical_field(key)
+        ops.put(handle, field, handle.codec.dump(value), original)
 
     def __delitem__(self, key: K) -> None:
         if not ops.delete(self._handle, self._handle.codec.field(key)):
@@ -151,9 +151,9 @@ class DictProxy(NativeProxy, Base[K, V]):
         round trip.
         """
         handle = self._handle
-        field, spelling = handle.codec.spelled_field(key)
+        field, original = handle.codec.canonical_field(key)
         stored = handle.codec.dump(default)
-        value = ops.setdefault(handle, field, stored, spelling)
+        value = ops.setdefault(handle, field, stored, original)
         return handle.codec.load(stored if value is None else value)
 
     @overload
@@ -237,15 +237,15 @@ class DictProxy(NativeProxy, Base[K, V]):
         """
         handle = self._handle
         codec = handle.codec
-        field, spelling = codec.spelled_field(key)
+        field, original = codec.canonical_field(key)
         if codec.counts_on_server and type(amount) is int and -INT64 <= amount < INT64:
-            total = ops.increment(handle, field, amount, spelling)
+            total = ops.increment(handle, field, amount, original)
             if total is not None:
                 return total
         while True:
             stored = ops.get(handle, field)
             total = amount if stored is None else codec.load(stored) + amount
-            if ops.replace(handle, field, stored or b"", codec.dump(total), spelling):
+            if ops.replace(handle, field, stored or b"", codec.dump(total), original):
                 return total
 
     def _getvalue(self) -> dict[K, V]:

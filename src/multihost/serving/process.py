@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from multihost.errors import MultihostError
 from multihost.proxies.base import BaseProxy, IteratorProxy
 from multihost.runtime import Runtime, Settings
-from multihost.wire.address import Address, Credentials, Place
+from multihost.wire.address import Address, Credentials, ListenAddress
 from multihost.wire.identity import new_host
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ NativesOn = Callable[[Runtime], Mapping[str, Callable[..., BaseProxy]]]
 class _StdlibListener:
     """Where a server listens, as the standard library's servers have it."""
 
-    def __init__(self, address: Place | None, close: Callable[[], object]) -> None:
+    def __init__(self, address: ListenAddress | None, close: Callable[[], object]) -> None:
         self.address = address
         self.close = close
 
@@ -54,11 +54,9 @@ class Server:
     ) -> None:
         runtime.start_server()
         runtime.open()
-        self.registry: dict[
-            str, tuple[None, tuple[str, ...], None, type[IteratorProxy]] | Registered
-        ] = {**BUILTIN_TYPES, **types}
-        self.address: Place | None = runtime.place
-        self.listener: _StdlibListener = _StdlibListener(self.address, runtime.close)
+        self.registry = {**BUILTIN_TYPES, **types}
+        self.address = runtime.listen_address
+        self.listener = _StdlibListener(self.address, runtime.close)
         self._runtime = runtime
         self._natives_on = natives_on
         from multihost.serving.host import register_host  # slow, and only hosts need it

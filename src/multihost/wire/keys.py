@@ -1,17 +1,8 @@
 """Every key name, as a function of what it belongs to. No other module writes one.
 
 Keys that scripts use together share a hash tag ``{namespace:NN}``: the partition of the object's
-identity, one of 64. An object owns its data; ``data:index``, the order of a dict; ``data:spelled``,
-the keys and members whose first spelling is not the canonical one; ``data:refs``, the unnamed
-objects it contains; and ``data:owners``, the kept objects that contain it. A queue has
-``data:items``, ``data:dead`` for dead letters, and ``data:flight:<session>.<n>`` for what a
-consumer has taken. Scripts are given the first and derive the others. Who waits for an object is
-blocked on the list ``data:tokens``, or ``data:tokens:<generation>``: what lies there is a hint, and
-expires. A host (``h:<22 characters>``), a process that has objects in its memory, has
-``data:talks``, its conversations, of which each goes over the lists ``data:a:<id>`` and
-``data:b:<id>``, and ``data:left``, what clients let go. A partition has its ``names``, and a key
-``s:<id>`` for each session that holds or waits for something in it; the first one also lists the
-``hosts`` of the namespace.
+ident, one of 64. Scripts are given ``data``, the key of an object, and derive the others from it.
+``LAYOUT`` lists them all; ``docs/protocol.md`` is made from it.
 """
 
 from __future__ import annotations
@@ -24,6 +15,8 @@ from typing import NamedTuple
 from multihost.wire.identity import NAMED, UNNAMED, escape, name_of, new_unnamed, unescape
 
 __all__ = [
+    "IN_FLIGHT",
+    "LAYOUT",
     "PARTITIONS",
     "PROTOCOL",
     "REPLY_CACHE_MS",
@@ -41,7 +34,7 @@ __all__ = [
     "prefix",
 ]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Number of the data layout. A change of it needs a note for users and an upgrade test."""
 
 PARTITIONS = 64
@@ -52,34 +45,99 @@ sent again (``lua/lib/reply_cache.lua``)."""
 
 REPLY_CACHE_MS = b"%d" % (REPLY_CACHE_SECONDS * 1000)
 
+LAYOUT = (
+    (
+        "{namespace:NN}:names",
+        "hash",
+        "name → protocol, codec, type and parameters of a named object",
+    ),
+    ("{namespace:00}:hosts", "hash", "host → the types that it serves"),
+    (
+        "{namespace:NN}:s:<session>",
+        "string",
+        "session info of a process that holds or waits for something here; it expires",
+    ),
+    (
+        "{namespace:NN}:r:<connection>",
+        "string",
+        "reply cache: the last request of a connection and its reply; it expires after a minute",
+    ),
+    (
+        "{namespace:NN}:r:<connection>:args",
+        "list",
+        "arguments that are sent in parts; they expire after a minute",
+    ),
+    ("{namespace:NN}:n:<name>", "by type", "a named object: `data` below"),
+    (
+        "{namespace:NN}:u:<22 characters>",
+        "by type",
+        "an unnamed object: `data` below; it has a TTL unless it has a persistent owner",
+    ),
+    ("{namespace:NN}:h:<22 characters>", "hash", "a host process: `data` below"),
+    ("data:index", "zset", "the keys of a dict, by the number of their insertion"),
+    (
+        "data:originals",
+        "hash",
+        "canonical field → the key or member that was stored first, where its bytes differ",
+    ),
+    ("data:refs", "hash", "the unnamed objects that it contains; the consumers of a queue"),
+    ("data:owners", "hash", "persistent container that contains it → the epoch of that"),
+    ("data:items", "list or zset", "the items of a queue; a zset if it is sorted by priority"),
+    ("data:dead", "list", "the dead letters of a queue"),
+    (
+        "data:inflight:<session>.<n>",
+        "list",
+        "what a consumer has received from a queue and not acknowledged",
+    ),
+    (
+        "data:tokens",
+        "list",
+        "wake-up tokens, on which the waiters of an object are blocked; they expire after a minute",
+    ),
+    (
+        "data:tokens:<generation>",
+        "list",
+        "the same, of a generation of a condition, event or barrier; `get`, `join` of a queue",
+    ),
+    ("data:channels", "set", "the RPC channels of a host: `<session>.<n>`"),
+    ("data:req:<channel>", "list", "requests to a host on one of them"),
+    ("data:res:<channel>", "list", "its responses"),
+    ("data:released", "set", "references to objects of a host that clients released"),
+)
+"""Each kind of key, its type on the server and what it holds."""
+
+IN_FLIGHT = "inflight:"
+"""Start of the suffix of an in-flight list, before its name."""
+_IN_FLIGHT = IN_FLIGHT.encode()
+
 
 def partition(ident: str) -> int:
-    """Which of the 64 partitions ``ident`` belongs to; the same on every host."""
+    """Return the partition of ``ident``, one of 64; the same on every host."""
     return zlib.crc32(ident.encode("utf-8", "surrogatepass")) % PARTITIONS
 
 
 def prefix(namespace: str, number: int) -> bytes:
-    """What all keys of a partition start with."""
+    """Return what all keys of a partition start with."""
     return b"{%b:%02d}:" % (namespace.encode(), number)
 
 
 def names(namespace: str, number: int) -> bytes:
-    """The hash of the names in a partition: name -> type, parameters, protocol."""
+    """Return the hash of the names in a partition: name -> type, parameters, protocol."""
     return prefix(namespace, number) + b"names"
 
 
 def hosts(namespace: str) -> bytes:
-    """The hash of the hosts in a namespace: host -> the types it serves."""
+    """Return the hash of the hosts in a namespace: host -> the types it serves."""
     return prefix(namespace, 0) + b"hosts"
 
 
 def pattern(namespace: str) -> bytes:
-    """What SCAN looks for to find every key of a namespace, and few others."""
+    """Return a pattern for SCAN that matches every key of a namespace, and few others."""
     return b"{%b:[0-9][0-9]}:*" % namespace.replace("\\", "\\\\").encode()
 
 
 class Part(NamedTuple):
-    """What a key is: part of an object, or of a partition (then ``ident`` is empty).
+    """What a key belongs to: an object, or a partition (then ``ident`` is empty).
 
     ``suffix`` is empty for the data of an object.
     """
@@ -93,7 +151,7 @@ _KEY = re.compile(rb"\{(.*?):(\d\d)\}:(.*)", re.DOTALL)
 
 
 def part(namespace: str, key: bytes) -> Part | None:
-    """What the key is, None if it is not one of this namespace."""
+    """Return what the key belongs to, None if it is not one of this namespace."""
     found = _KEY.fullmatch(key)
     if found is None or found[1] != namespace.encode():
         return None
@@ -105,7 +163,7 @@ def part(namespace: str, key: bytes) -> Part | None:
 
 
 def check_namespace(namespace: str) -> str:
-    """The namespace, if it can be one."""
+    """Return the namespace; raise ValueError if it cannot be one."""
     if not namespace or set(namespace) & set("{}*?[]"):
         raise ValueError(
             f"a namespace is a non-empty str without any of {{}}*?[], not {namespace!r}"
@@ -114,7 +172,7 @@ def check_namespace(namespace: str) -> str:
 
 
 def check_name(name: object) -> str:
-    """The name, if it can be one."""
+    """Return the name; raise TypeError or ValueError if it cannot be one."""
     if not isinstance(name, str):
         raise TypeError(f"the name of a shared object is a str, not {type(name).__name__}")
     if not name or len(name) > 512:
@@ -123,7 +181,7 @@ def check_name(name: object) -> str:
 
 
 def colocated_ident(ident: str) -> str:
-    """A new ident of an unnamed object, in the partition of ``ident``."""
+    """Return a new ident of an unnamed object, in the partition of ``ident``."""
     number = partition(ident)
     while partition(found := new_unnamed()) != number:
         pass
@@ -133,8 +191,7 @@ def colocated_ident(ident: str) -> str:
 class Keys:
     """The keys of one object.
 
-    ``ident`` is ``n:<name>`` for a named object, ``u:<22 characters>`` for an unnamed one, and
-    ``h:<22 characters>`` for a host.
+    For ``ident`` see :mod:`multihost.wire.identity`.
     """
 
     __slots__ = ("data", "ident", "names", "prefix", "sessions")
@@ -151,13 +208,13 @@ class Keys:
 
     @property
     def name(self) -> bytes | None:
-        """The name as the server has it, None for an unnamed object."""
+        """The name as it is on the server, None for an unnamed object."""
         name = name_of(self.ident)
         return None if name is None else name.encode("utf-8", "surrogatepass")
 
     @property
     def clients(self) -> bytes:
-        """What the data of unnamed objects of this partition starts with, but for a colon."""
+        """What the data keys of unnamed objects of this partition start with, but for a colon."""
         return self.prefix + b"u"
 
     @property
@@ -166,7 +223,7 @@ class Keys:
 
     @property
     def originals(self) -> bytes:
-        return self.data + b":spelled"
+        return self.data + b":originals"
 
     @property
     def refs(self) -> bytes:
@@ -184,12 +241,12 @@ class Keys:
     def dead(self) -> bytes:
         return self.data + b":dead"
 
-    def in_flight(self, place: bytes) -> bytes:
-        """Where a consumer of a queue keeps what it has taken."""
-        return b"%b:flight:%b" % (self.data, place)
+    def in_flight(self, name: bytes) -> bytes:
+        """Return an in-flight list: the items that a consumer of a queue has received."""
+        return b"%b:%b%b" % (self.data, _IN_FLIGHT, name)
 
     def all_in_flight(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
-        """All of those that the queue knows of, by what its refs say."""
+        """Return the in-flight lists of all consumers, by the refs of a queue."""
         return [
             self.in_flight(b"%b.%d" % (field[2:], number))
             for field, count in refs.items()
@@ -203,17 +260,17 @@ class Keys:
 
     @property
     def channels(self) -> bytes:
-        return self.data + b":talks"
+        return self.data + b":channels"
 
     @property
     def released(self) -> bytes:
-        return self.data + b":left"
+        return self.data + b":released"
 
-    def channel(self, side: bytes, talk: bytes) -> bytes:
-        """What is said in a conversation: side ``a`` to the host, ``b`` by it."""
-        return b"%b:%b:%b" % (self.data, side, talk)
+    def channel(self, side: bytes, channel: bytes) -> bytes:
+        """Return a list of an RPC channel: ``req`` to the host, ``res`` from it."""
+        return b"%b:%b:%b" % (self.data, side, channel)
 
     @property
     def all(self) -> tuple[bytes, ...]:
-        """Every key that an object may own which is no queue."""
+        """Every key that an object other than a queue may have."""
         return self.data, self.index, self.originals, self.refs, self.owners

@@ -1,4 +1,4 @@
-"""Error replies of the server and the exceptions they become."""
+"""Reply codes of the scripts; error replies of the server, and the exceptions they become."""
 
 from __future__ import annotations
 
@@ -16,7 +16,95 @@ from multihost.errors import (
     ShutDown,
 )
 
-__all__ = ["MustRetain", "ReplyError", "command_error", "to_exception", "pairs"]
+__all__ = [
+    "ACT",
+    "BROKEN",
+    "CHANGED",
+    "COMPARE",
+    "CONTENTS",
+    "DISOWN",
+    "EMPTY",
+    "EXCEEDED",
+    "EXISTS",
+    "FREE",
+    "HELD",
+    "MISSING",
+    "NOT_CREATED",
+    "NOT_HELD",
+    "NO_SPACE",
+    "OK",
+    "OPEN",
+    "OWNED",
+    "PASS",
+    "SET",
+    "TOO_LONG",
+    "UNCONTENDED",
+    "UNSET",
+    "WAIT",
+    "WRONG_SIZE",
+    "MustRetain",
+    "ReplyError",
+    "command_error",
+    "to_exception",
+    "pairs",
+]
+
+# -- reply codes: what the reply of a script starts with. lua/lib/codes.lua has the same ones, each
+# with this one meaning. When a script returns nil instead, its header says.
+
+OK = b"."
+"""Done. What the operation returns follows."""
+DISOWN = b"!"
+"""Done, and objects left a persistent container: the client disowns them. What the operation
+returns follows."""
+EXISTS = b"="
+"""Nothing was stored: there is an object of that name, or a value of that key, which follows."""
+UNCONTENDED = b"+"
+"""Granted without waiting for others. The fencing token follows."""
+CONTENTS = b","
+"""An epoch, and the objects contained that it concerns, follow, separated by commas."""
+NOT_CREATED = b"*"
+"""Counted for a container that does not exist yet. The epoch follows."""
+OWNED = b"&"
+"""Not released: it has other owners."""
+NOT_HELD = b"?"
+"""Nothing was changed: the session does not hold, or no longer, what it gives back."""
+EXCEEDED = b">"
+"""Nothing was changed: a bounded semaphore would exceed its initial value."""
+WRONG_SIZE = b"#"
+"""Nothing was changed: the number of values is not the size of the slice, which follows."""
+COMPARE = b"<"
+"""Not stored: the client has to compare the item with those of the queue, whose kind follows."""
+CHANGED = b"~"
+"""Not stored: the queue has changed since the client compared."""
+NO_SPACE = b"|"
+"""Not stored: no score is free between the two neighbours."""
+SET = b"1"
+"""The event is set, or was since."""
+UNSET = b"-"
+"""The event is not set. How often it was follows."""
+HELD = b"held"
+"""Not released: another hold has the lock."""
+FREE = b"free"
+"""Not released: no hold has the lock."""
+MISSING = b"missing"
+"""There is no such object."""
+OPEN = b"open"
+"""The generation of the barrier was let pass."""
+BROKEN = b"broken"
+"""The barrier is broken."""
+WAIT = b"wait"
+"""The party waits for others."""
+PASS = b"pass"
+"""The party is the last one and lets all others pass."""
+ACT = b"act"
+"""The party is the last one and runs the action, which follows."""
+EMPTY = b"empty"
+"""The list has no elements."""
+TOO_LONG = b"long"
+"""Nothing was changed: no list can be that long."""
+
+# -- error replies
 
 # How servers report that a script used what its user may not: until Redis 7.0, and since.
 FORBIDDEN = ("The user executing the script", "ACL failure in script")

@@ -156,8 +156,8 @@ class Link(PinnedConnections):
             self.recycle(connection)
             raise
 
-    # exchanges of a waiter, who handles a break: they raise ConnectionBroken with the channel
-    # closed, and do not check the connection in
+    # exchanges of a waiter, which handles breaks itself: they raise ConnectionBroken with the
+    # channel closed, and do not check the connection in
 
     def exchange_blocking(
         self,

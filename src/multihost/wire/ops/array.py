@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import exists
+from multihost.wire.replies import WRONG_SIZE
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
@@ -65,4 +66,4 @@ def splice(handle: Handle, where: slice, width: int, items: bytes) -> int | None
     """
     bounds = [b"" if n is None else b"%d" % n for n in (where.start, where.stop, where.step)]
     answer = _splice.run_once(handle, *bounds, b"%d" % width, items)
-    return int(answer[1:]) if answer[:1] == b"#" else None
+    return int(answer[1:]) if answer[:1] == WRONG_SIZE else None

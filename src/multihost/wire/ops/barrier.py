@@ -12,6 +12,7 @@ from multihost.wire.identity import label
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript
+from multihost.wire.replies import BROKEN, OPEN
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import broadcast_pop, run_or_undo, run_to_completion, wait
@@ -84,9 +85,9 @@ def arrive(handle: Handle) -> Arrival | None:
     answer: bytes = run_or_undo(
         handle,
         (_arrive, (waiter,)),
-        lambda _: (_abort, (waiter, b"", b"broken")),
+        lambda _: (_abort, (waiter, b"", BROKEN)),
     )
-    if answer == b"broken":
+    if answer == BROKEN:
         return None
     generation, position, role, action = (*answer.split(b",", 3), b"")[:4]
     return Arrival(generation, int(position), role, action)
@@ -112,7 +113,7 @@ def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> 
         raise
     if outcome is None:
         return abort(handle, arrival)
-    return bool(outcome == b"open")
+    return bool(outcome == OPEN)
 
 
 def finish_action(handle: Handle, arrival: Arrival) -> bool:
@@ -120,7 +121,7 @@ def finish_action(handle: Handle, arrival: Arrival) -> bool:
     round trip.
     """
     args = (handle.session.identity.waiter_id, arrival.generation)
-    return bool(run_to_completion(handle, (_finish_action, args)) == b"open")
+    return bool(run_to_completion(handle, (_finish_action, args)) == OPEN)
 
 
 def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False) -> bool:
@@ -130,8 +131,8 @@ def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False
     waiter, generation = (
         (handle.session.identity.waiter_id, arrival.generation) if arrival else (b"", b"")
     )
-    answer = run_to_completion(handle, (_abort, (waiter, generation, b"" if reset else b"broken")))
-    return bool(answer == b"open")
+    answer = run_to_completion(handle, (_abort, (waiter, generation, b"" if reset else BROKEN)))
+    return bool(answer == OPEN)
 
 
 def state(handle: Handle) -> tuple[int, bool]:

@@ -11,7 +11,7 @@ from typing import Any
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript, has_proxies, without_flag
-from multihost.wire.replies import pairs
+from multihost.wire.replies import EXISTS, OK, pairs
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
@@ -43,10 +43,8 @@ class Entries:
     __slots__ = ("fields", "originals", "values")
 
     def __init__(self, handle: Handle, entries: Mapping[Any, Any]) -> None:
-        self.fields: list[bytes]
-        self.originals: list[bytes]
-        self.fields, self.originals = handle.codec.spelled_fields(entries)
-        self.values: list[bytes] = handle.codec.dump_many(list(entries.values()))
+        self.fields, self.originals = handle.codec.canonical_fields(entries)
+        self.values = handle.codec.dump_many(list(entries.values()))
 
     def args(self) -> list[bytes]:
         """Return the number of original keys, the field and the key of each, then the entries."""
@@ -123,7 +121,7 @@ def _with_originals(order: list[bytes], originals: dict[bytes, bytes]) -> list[b
 def put(handle: Handle, field: bytes, value: bytes, original: bytes) -> None:
     """Put one entry. 1 round trip, O(log n) for a new key, else O(1)."""
     answer = _set.run_once(handle, field, value, original)
-    if answer != b".":
+    if answer != OK:
         without_flag(handle, answer)
 
 
@@ -153,7 +151,7 @@ def popitem(handle: Handle) -> tuple[bytes, bytes] | None:
 def setdefault(handle: Handle, field: bytes, value: bytes, original: bytes) -> bytes | None:
     """Put an entry unless the dict has the key; return the value that it has. 1 round trip."""
     answer: bytes = _setdefault.run_once(handle, field, value, original)
-    return answer[1:] if answer[:1] == b"=" else None
+    return answer[1:] if answer[:1] == EXISTS else None
 
 
 def update(handle: Handle, entries: Entries) -> None:

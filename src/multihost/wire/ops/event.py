@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
+from multihost.wire.replies import SET
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import broadcast_pop, run_to_completion, wait
@@ -50,7 +51,7 @@ def is_set(handle: Handle) -> bool:
 def wait_until_set(handle: Handle, seconds: float | None) -> bool:
     """Return whether the event was set in time. 1 round trip if it is set, else 2 and the wait."""
     answer: bytes = _poll.run_idempotent(handle, b"")
-    if answer == b"1":
+    if answer == SET:
         return True
     if seconds is not None and seconds <= 0:
         return False

@@ -13,6 +13,7 @@ from typing import TypeVar
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import exists, object_gone
 from multihost.wire.ops.ownership import StoringScript, has_proxies, without_flag
+from multihost.wire.replies import EMPTY, TOO_LONG, WRONG_SIZE
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -115,7 +116,7 @@ def pop(handle: Handle, index: int) -> bytes | None:
 def _popped(handle: Handle, answer: bytes | None) -> bytes | None:
     if answer is None:
         return None
-    return b"" if answer == b"empty" else without_flag(handle, answer)
+    return b"" if answer == EMPTY else without_flag(handle, answer)
 
 
 def _bounded(handle: Handle, decide: Callable[[Values], T], what: str) -> Callable[[Values], T]:
@@ -180,7 +181,7 @@ def set_slice(handle: Handle, where: slice, values: Values) -> int | None:
     """
     bounds = _number(where.start), _number(where.stop), _number(where.step)
     answer = _set_slice.run_once(handle, *bounds, has_proxies(values), *values)
-    if answer[:1] == b"#":
+    if answer[:1] == WRONG_SIZE:
         return int(answer[1:])
     without_flag(handle, answer)
     return None
@@ -200,6 +201,6 @@ def reverse(handle: Handle) -> None:
 def multiply(handle: Handle, times: int) -> None:
     """Repeat the elements. 1 round trip, O(n * times)."""
     answer = _multiply.run_once(handle, b"%d" % times)
-    if answer == b"long":
+    if answer == TOO_LONG:
         raise MemoryError("a list on the server has less than 2**32 elements; nothing was changed")
     without_flag(handle, answer)

@@ -17,7 +17,7 @@ from multihost.wire.identity import session_of
 from multihost.wire.link import pack, pack_args
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import ReplyError, to_exception
+from multihost.wire.replies import MISSING, OK, UNCONTENDED, ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import token_pop, wait
@@ -146,7 +146,7 @@ def _acquire_contended(
         _reap,
     )
     if claimed is not None:
-        handle.contended = claimed[:1] != b"+"
+        handle.contended = claimed[:1] != UNCONTENDED
     return claimed
 
 
@@ -204,9 +204,9 @@ def release(hold: Hold, owner: Hashable) -> bool:
         hold.count = 0
         handle.session.janitor.defer(lambda: _release.run_idempotent(handle, hold.id))
         raise
-    if answer == b".":
+    if answer == OK:
         return True
-    if answer == b"gone":
+    if answer == MISSING:
         raise object_gone(handle, "lock/release")
     if hold.was_expired():
         raise hold.lease_lost("lock/release")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript, without_flag
-from multihost.wire.replies import pairs
+from multihost.wire.replies import OK, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -52,7 +52,7 @@ def attributes(handle: Handle) -> Mapping[str, bytes]:
 def put(handle: Handle, name: str, value: bytes) -> None:
     """Set one attribute. 1 round trip, O(1)."""
     answer = _set.run_once(handle, _field(name), value)
-    if answer != b".":
+    if answer != OK:
         without_flag(handle, answer)
 
 

@@ -9,7 +9,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
 from multihost.wire.ops import kinds
 from multihost.wire.ops.ownership import without_flag
-from multihost.wire.replies import ReplyError, pairs, to_exception
+from multihost.wire.replies import EXISTS, ReplyError, pairs, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
@@ -73,7 +73,7 @@ def attach(
         handle.session.lease_ms,
         *content,
     )
-    if answer[:1] != b"=":
+    if answer[:1] != EXISTS:
         return None
     protocol, codec, found_type, found_detail = (*answer[1:].decode().split(" ", 3), "")[:4]
     name = label(handle.keys.ident)

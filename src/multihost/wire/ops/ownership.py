@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from multihost.errors import ObjectGone
 from multihost.wire.link import Reply
-from multihost.wire.replies import MustRetain, ReplyError, pairs
+from multihost.wire.replies import DISOWN, OK, OWNED, MustRetain, ReplyError, pairs
 from multihost.wire.script import Script, Target, transaction
 from multihost.wire.script.source import Source
 from multihost.wire.session import Handle, Session
@@ -41,6 +41,7 @@ _abort_adopt = Script("object/abort_adopt")
 _record_dead_owner = Script("object/record_dead_owner")
 _drop_stale_intent = Script("object/drop_stale_intent")
 
+_DISOWN = DISOWN[0]
 # Fields of ``data:refs``, before an ident: references that were counted, and the epoch of the
 # adoption. What was removed stays, with 0 references, until it is disowned.
 REFERENCES, EPOCH = b"n:", b"e:"
@@ -93,7 +94,7 @@ def retain(handle: Handle, values: Sequence[bytes]) -> Sequence[bytes]:
         _disown_dropped(handle)
         raise
     left = int(handle.link.execute(b"PTTL", keys.data))
-    if left != -1 and answer[:1] == b".":
+    if left != -1 and answer[:1] == OK:
         # The container lost its own owner meanwhile, and that walk was here before this one.
         for ident in dict.fromkeys(idents):
             _remove_owner(handle.session, ident, keys.ident, epoch)
@@ -123,8 +124,8 @@ def _add_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
         except ObjectGone:
             if len(path) == 1:
                 raise
-            answer = b"."  # a container may refer to what was deleted
-        if answer == b".":
+            answer = OK  # a container may refer to what was deleted
+        if answer == OK:
             path.pop()
             entered.discard(ident)
             continue
@@ -145,7 +146,7 @@ def without_flag(handle: Handle, answer: bytes) -> bytes:
     """Return the answer of a script without its flag, after disowning what the script removed. No
     round trip if it removed no proxies from a persistent container.
     """
-    if answer[0] == 0x21:
+    if answer[0] == _DISOWN:
         _disown_dropped(handle)
     return answer[1:]
 
@@ -170,7 +171,7 @@ def _remove_owner(session: Session, ident: str, owner: str, epoch: bytes) -> Non
     while pending:
         ident, owner, epoch = pending.pop()
         answer = _disown.run_once(session.handle(ident), owner.encode(), epoch, session.lease_ms)
-        if answer == b"?":
+        if answer == OWNED:
             pending += _break_cycle(session, ident)
         else:
             pending += _contents(ident, answer)
@@ -178,7 +179,7 @@ def _remove_owner(session: Session, ident: str, owner: str, epoch: bytes) -> Non
 
 def _contents(ident: str, answer: bytes) -> list[tuple[str, str, bytes]]:
     """Return what has to be disowned next: object, owner, epoch."""
-    if answer == b".":
+    if answer == OK:
         return []
     taken, *children = answer[1:].split(b",")
     return [(child.decode(), ident, taken) for child in children]
@@ -194,7 +195,7 @@ def _break_cycle(session: Session, ident: str) -> list[tuple[str, str, bytes]]:
     for each, owners in cycle.items():
         flat = [part for pair in owners.items() for part in pair]
         answer = _release.run_once(session.handle(each), session.lease_ms, *flat)
-        if answer == b"?":
+        if answer == OWNED:
             persistent.append(each)
         else:
             released += _contents(each, answer)
@@ -303,6 +304,6 @@ def drop_stale_intent(handle: Handle, seconds: int) -> bool:
     for so many seconds; return whether that was so. 1 round trip, a few more for each object.
     """
     answer = _drop_stale_intent.run_idempotent(handle, b"%d" % seconds)
-    if answer == b"!":
+    if answer == DISOWN:
         _disown_dropped(handle)
     return answer is not None

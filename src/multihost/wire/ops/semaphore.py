@@ -12,7 +12,7 @@ import threading
 from multihost.errors import MultihostError
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import pairs
+from multihost.wire.replies import NOT_HELD, OK, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import Call, run_or_undo, run_to_completion, token_pop, wait
@@ -161,7 +161,7 @@ def release(handle: Handle, account: HeldPermits, amount: int) -> bool:
 
     def count(answer: bytes | None) -> None:
         nonlocal is_counted
-        if answer in (b".", None) and not is_counted:
+        if answer in (OK, None) and not is_counted:
             with account.lock:
                 account.count, is_counted = max(account.count - own, 0), True
 
@@ -171,13 +171,13 @@ def release(handle: Handle, account: HeldPermits, amount: int) -> bool:
         return answer
 
     answer = give_back(own)
-    if answer == b"?":
+    if answer == NOT_HELD:
         if account.was_expired():
             count(None)
             raise account.lease_lost("semaphore/release")
         # Another process has released permits that this one acquired.
         answer = give_back(0)
-    return answer == b"."
+    return answer == OK
 
 
 def free_permits(handle: Handle) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript, without_flag
+from multihost.wire.replies import OK
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -32,7 +33,7 @@ def get(handle: Handle) -> bytes:
 def put(handle: Handle, value: bytes) -> None:
     """Set the value. 1 round trip."""
     answer = _set.run_once(handle, value)
-    if answer != b".":
+    if answer != OK:
         without_flag(handle, answer)
 
 

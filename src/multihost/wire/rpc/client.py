@@ -147,7 +147,7 @@ class RpcChannel(Endpoint[bytes]):
         session.ensure_registered(keys)
         self.id: bytes = host.next_id()
         super().__init__(
-            session.link, keys.channel(b"a", self.id), keys.channel(b"b", self.id), FIRST_BLOCK
+            session.link, keys.channel(b"req", self.id), keys.channel(b"res", self.id), FIRST_BLOCK
         )
         self._host = host
         self._registration = session.registration

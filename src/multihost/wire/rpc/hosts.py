@@ -154,7 +154,7 @@ def close_channel(handle: Handle, channel: bytes) -> None:
     handle.link.pipeline(
         [
             (b"SREM", handle.keys.channels, channel),
-            (b"DEL", handle.keys.channel(b"a", channel), handle.keys.channel(b"b", channel)),
+            (b"DEL", handle.keys.channel(b"req", channel), handle.keys.channel(b"res", channel)),
         ]
     )
 
@@ -163,7 +163,7 @@ def reject_channel(handle: Handle, channel: bytes) -> None:
     """Remove a channel that a client entered again, and notify it that the host has closed it. 1
     round trip.
     """
-    replies = handle.keys.channel(b"b", channel)
+    replies = handle.keys.channel(b"res", channel)
     transaction(
         handle.link,
         (b"SREM", handle.keys.channels, channel),

@@ -20,7 +20,7 @@ class ServerChannel(Endpoint["bytes | None"]):
     def __init__(self, handle: Handle, channel: bytes, is_over: Callable[[], bool]) -> None:
         keys = handle.keys
         super().__init__(
-            handle.link, keys.channel(b"b", channel), keys.channel(b"a", channel), FIRST_BLOCK
+            handle.link, keys.channel(b"res", channel), keys.channel(b"req", channel), FIRST_BLOCK
         )
         self._is_over = is_over
 

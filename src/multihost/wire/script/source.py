@@ -3,6 +3,9 @@
 ``lua/<type>/<verb>.lua`` is a script, ``lua/lib/<name>.lua`` a fragment. A line
 ``-- @include lib/<name>`` stands for the fragment. Comments and empty lines are not sent to the
 server, so the lines that it counts are not those of the file: :meth:`Source.locate` finds those.
+
+A line ``local NAME = 'text'``, or of a number, binds a constant: the server gets the value in place
+of the name, which so costs nothing when a script runs.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ __all__ = ["BadScript", "Source", "all_names", "expand"]
 
 _LUA = Path(__file__).parents[1] / "lua"
 _INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
+_CONSTANT = re.compile(r"^ *local ([A-Z_]+) = ('[^']*'|\d+)(?: +--.*)?$")
+_TOKEN = re.compile(r"'[^']*'|\b[A-Z_]+\b")
 
 
 class BadScript(Exception):
@@ -59,14 +64,16 @@ def all_names() -> list[str]:
 def expand(name: str) -> Source:
     """Read a script and put each include in once.
 
-    An include inside a block is put in again for each block: it exists in that block alone, and
-    costs nothing where the block is not entered. Raises :class:`BadScript` if includes form a
-    cycle.
+    An include inside a block is put in again for each block: it exists in that block alone, with
+    what it includes itself, and costs nothing where the block is not entered. Raises
+    :class:`BadScript` if includes form a cycle, or if a constant has two values.
     """
     files: dict[str, str] = {}
-    included: set[str] = set()
+    constants: dict[str, str] = {}
 
-    def lines_of(name: str, stack: tuple[str, ...]) -> Iterator[tuple[str, int, str]]:
+    def lines_of(
+        name: str, stack: tuple[str, ...], included: set[str]
+    ) -> Iterator[tuple[str, int, str]]:
         stack = (*stack, name)
         if name not in files:
             files[name] = _read(name)
@@ -75,15 +82,21 @@ def expand(name: str) -> Source:
                 indent, fragment = match.groups()
                 if fragment in stack:
                     raise BadScript(f"includes form a cycle: {' -> '.join((*stack, fragment))}")
-                if indent or fragment not in included:
-                    if not indent:
-                        included.add(fragment)
-                    yield from lines_of(fragment, stack)
+                if indent:
+                    yield from lines_of(fragment, stack, set(included))
+                elif fragment not in included:
+                    included.add(fragment)
+                    yield from lines_of(fragment, stack, included)
+            elif match := _CONSTANT.match(line):
+                constant, value = match.groups()
+                if constants.setdefault(constant, value) != value:
+                    raise BadScript(f"{constant} is {constants[constant]} and {value}")
             elif not line.lstrip().startswith("--") and line.strip():
                 yield name, number, line
 
-    expanded = list(lines_of(name, ()))
-    code = "\n".join(line for _, _, line in expanded) + "\n"
+    expanded = list(lines_of(name, (), set()))
+    code = "".join(f"{line}\n" for _, _, line in expanded)
+    code = _TOKEN.sub(lambda found: constants.get(found[0], found[0]), code)
     return Source(name, files[name], code, tuple((file, number) for file, number, _ in expanded))
 
 

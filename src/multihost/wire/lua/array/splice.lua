@@ -1,8 +1,8 @@
 -- array/splice: replace the items of a slice. O(array) if the length changes, else O(slice).
 --
 -- KEYS
---   record  string  last request of the caller
---   data    string  packed items
+--   reply_cache  string  last request of the connection and its reply
+--   data         string  packed items
 -- ARGV
 --   request  int    number of the request
 --   start    int    as in a slice, '' = None
@@ -10,20 +10,20 @@
 --   step     int    as in a slice, '' = None
 --   width    int    bytes of an item
 --   items    bytes  packed items
--- RETURNS  '.'; '#' and the size of an extended slice if there are not as many items
+-- RETURNS  OK; WRONG_SIZE and the size of the extended slice
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
 -- @include lib/slice
-local record, data = KEYS[1], KEYS[2]
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, start, stop, step, width, items = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local length = redis.call('STRLEN', data)
 if length == 0 and redis.call('EXISTS', data) == 0 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('array'))
+  return save_error(reply_cache, request, object_gone('array'))
 end
 width = tonumber(width)
 local first, last, stride, size = bounds(length / width, start, stop, step)
@@ -44,9 +44,9 @@ elseif #items == 0 then  -- as array.array does it: no items for an extended sli
   end
   redis.call('SET', data, table.concat(kept), 'KEEPTTL')
 else
-  if size * width ~= #items then return save_reply(record, request, '#' .. size) end
+  if size * width ~= #items then return save_reply(reply_cache, request, WRONG_SIZE .. size) end
   for i = 0, size - 1 do
     redis.call('SETRANGE', data, (first + i * stride) * width, string.sub(items, i * width + 1, (i + 1) * width))
   end
 end
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

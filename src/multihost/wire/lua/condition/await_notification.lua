@@ -1,36 +1,38 @@
--- condition/await_notification: go on waiting for a notification. A BLPOP of data:tokens:<g> and condition/claim follow.
+-- condition/await_notification: enqueue a waiter again that goes on waiting.
+--
+-- A BLPOP of data:tokens:<g> and condition/claim follow.
 --
 -- KEYS
---   record            string  last request of the caller
---   data              hash    'g' -> generation; 'c:<g>' -> how many wait; 'n:<g>' -> notifications;
---                             'z:<waiter>' -> generation
---   data:tokens:<g>   list    hints for who waits
+--   reply_cache      string  last request of the connection and its reply
+--   data             hash    GENERATION, WAITERS, NOTIFICATIONS, WAITER
+--   data:tokens:<g>  list    wake-up tokens of waiters
 -- ARGV
 --   request     int    number of the request
 --   waiter      bytes  session and thread
 --   generation  int    of the waiter
--- RETURNS  '.'
+-- RETURNS  OK
 -- ERRORS   GONE
 -- WAKES    the waiter itself, if there is a notification for it
 
 -- @include lib/reject_stale
-local record, data = KEYS[1], KEYS[2]
+-- @include lib/condition_fields
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, waiter, generation = ARGV[1], ARGV[2], ARGV[3]
 
-local late = stale_reply(record, request)
+local late = stale_reply(reply_cache, request)
 if late then return late[1] end
-local state = redis.call('HMGET', data, 'g', 'n:' .. generation, 'z:' .. waiter)
+local state = redis.call('HMGET', data, GENERATION, NOTIFICATIONS .. generation, WAITER .. waiter)
 if not state[1] then
   -- @include lib/save_error
   return redis.error_reply(object_gone('condition'))
 end
 if not state[3] then -- it was taken for dead, and forgotten
-  redis.call('HSET', data, 'z:' .. waiter, generation)
-  redis.call('HINCRBY', data, 'c:' .. generation, '1')
+  redis.call('HSET', data, WAITER .. waiter, generation)
+  redis.call('HINCRBY', data, WAITERS .. generation, '1')
 end
 local missing = tonumber(state[2] or 0) - redis.call('LLEN', data .. ':tokens:' .. generation)
 if missing > 0 then
   -- @include lib/wake
   wake(data .. ':tokens:' .. generation, missing)
 end
-return '.'
+return OK

@@ -1,30 +1,31 @@
 -- condition/cancel: stop waiting for a notification.
 --
--- Who was notified and does not go on leaves that to another one.
+-- One that was claimed, but not used, passes on to another waiter.
 --
 -- KEYS
---   record           string  last request of the caller
---   data             hash    'g' -> generation; 'c:<g>', 'n:<g>', 'z:<waiter>', 'y:<waiter>': who waits
---   data:tokens:<g>  list    hints for who waits
+--   reply_cache      string  last request of the connection and its reply
+--   data             hash    GENERATION, OLDEST, WAITERS, NOTIFICATIONS, WAITER, NOTIFIED
+--   data:tokens:<g>  list    wake-up tokens of waiters
 -- ARGV
 --   request  int    number of the request
 --   waiter   bytes  session and thread
--- RETURNS  '.'
+-- RETURNS  OK
 -- ERRORS   none
--- WAKES    another one, if the notification for this one passes on
+-- WAKES    another waiter, if the notification passes on
 
 -- @include lib/reply_cache
+-- @include lib/condition_fields
 -- @include lib/condition_waiters
-local record, data = KEYS[1], KEYS[2]
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, waiter = ARGV[1], ARGV[2]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local state = redis.call('HMGET', data, 'g', 'o', 'z:' .. waiter)
+local state = redis.call('HMGET', data, GENERATION, OLDEST, WAITER .. waiter)
 if state[3] then
-  redis.call('HDEL', data, 'z:' .. waiter)
-  remove_waiter(data, state[3], tonumber(state[1]), true)
-elseif redis.call('HDEL', data, 'y:' .. waiter) == 1 then
+  redis.call('HDEL', data, WAITER .. waiter)
+  remove_waiter(data, state[3], tonumber(state[1]))
+elseif redis.call('HDEL', data, NOTIFIED .. waiter) == 1 then
   notify_waiters(data, tonumber(state[2] or 0), tonumber(state[1]), 1)
 end
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

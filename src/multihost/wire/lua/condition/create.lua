@@ -1,38 +1,29 @@
 -- condition/create: create a condition, or attach to the one of that name.
 --
 -- KEYS
---   record     string  last request of the caller
---   names      hash    the names of the partition
---   data       hash    'g' -> generation of those who wait; 'f' -> last fencing token of its own lock, if it has one
---   data:refs  hash    the lock, if that is another object without a name
+--   reply_cache  string  last request of the connection and its reply
+--   names        hash    names of the partition
+--   data         hash    GENERATION, FENCE
+--   data:refs    hash    the reference to the lock, if that is an unnamed object
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
---   kind     bytes  protocol, type and the lock
---   lease    int    milliseconds, for an unnamed condition
+--   kind     bytes  protocol, codec, type and lock
+--   lease    int    milliseconds, for an unnamed object
 --   lock     bytes  '' = its own, else the reference to another object
--- RETURNS  '.' created, '=' and the kind of what exists
+-- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
 -- ERRORS   RETAIN
 
--- @include lib/reply_cache
 -- @include lib/create
+-- @include lib/condition_fields
 -- @include lib/first_fence
 -- @include lib/refs
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, lock = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = cached_reply(record, request)
+local done = begin_create(reply_cache, request, names, name, {data}, must_count(lock))
 if done then return done[1] end
-local existing = existing(names, data, name)
-if existing then return save_reply(record, request, existing) end
-if name ~= '' and string.byte(lock) == 64 then
-  -- @include lib/save_error
-  return save_error(record, request, RETAIN)
-end
-if name ~= '' and redis.call('EXISTS', data) > 0 then
-  redis.call('UNLINK', data)
-end
-redis.call('HSET', data, 'g', '0', 'f', first_fencing_token())
+redis.call('HSET', data, GENERATION, '0', FENCE, first_fencing_token())
 register(names, name, kind, lease, {data})
-if string.byte(lock) == 64 then references(data).add(lock) end
-return save_reply(record, request, '.')
+if must_count(lock) then references(data).add(lock) end
+return save_reply(reply_cache, request, OK)

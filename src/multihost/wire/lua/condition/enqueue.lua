@@ -1,11 +1,11 @@
--- condition/enqueue: wait for the next notification. The lock is released after this.
+-- condition/enqueue: enqueue a waiter. The lock is released after this.
 --
--- Those who wait belong to a generation. A new one begins when notifications lie ready that nobody has taken yet: they
--- are for those who were there before.
+-- Waiters belong to a generation. A new one begins if there are notifications that have not been claimed: those are for
+-- the waiters that were there before.
 --
 -- KEYS
---   record  string  last request of the caller
---   data    hash    'g' -> generation; 'c:<g>' -> how many wait; 'n:<g>' -> notifications; 'z:<waiter>' -> generation
+--   reply_cache  string  last request of the connection and its reply
+--   data         hash    GENERATION, WAITERS, NOTIFICATIONS, WAITER
 -- ARGV
 --   request  int    number of the request
 --   waiter   bytes  session and thread
@@ -13,19 +13,20 @@
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
-local record, data = KEYS[1], KEYS[2]
+-- @include lib/condition_fields
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, waiter = ARGV[1], ARGV[2]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local generation = redis.call('HGET', data, 'g')
+local generation = redis.call('HGET', data, GENERATION)
 if not generation then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('condition'))
+  return save_error(reply_cache, request, object_gone('condition'))
 end
-if tonumber(redis.call('HGET', data, 'n:' .. generation) or 0) > 0 then
-  generation = redis.call('HINCRBY', data, 'g', '1') .. ''
+if tonumber(redis.call('HGET', data, NOTIFICATIONS .. generation) or 0) > 0 then
+  generation = redis.call('HINCRBY', data, GENERATION, '1') .. ''
 end
-redis.call('HSET', data, 'z:' .. waiter, generation)
-redis.call('HINCRBY', data, 'c:' .. generation, '1')
-return save_reply(record, request, generation)
+redis.call('HSET', data, WAITER .. waiter, generation)
+redis.call('HINCRBY', data, WAITERS .. generation, '1')
+return save_reply(reply_cache, request, generation)

@@ -1,34 +1,35 @@
 -- dict/clear: remove every entry.
 --
 -- KEYS
---   record   string  last request of the caller
---   data     hash    field -> value, '' -> insertion counter
---   data:index zset    field by insertion number
---   data:spelled hash    field -> first spelling of its key
---   data:refs hash    unnamed objects contained
+--   reply_cache     string  last request of the connection and its reply
+--   data            hash    COUNTER; field -> encoded value
+--   data:index      zset    field by number of its insertion
+--   data:originals  hash    field -> original key, where it is not the field
+--   data:refs       hash    references to unnamed objects
 -- ARGV
 --   request  int  number of the request
--- RETURNS  '.', or '!' if objects were let go
+-- RETURNS  OK or DISOWN
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
+-- @include lib/dict_fields
 -- @include lib/refs
-local record, data = KEYS[1], KEYS[2]
+local reply_cache, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local left = redis.call('PTTL', data)
-if left == -2 then
+local ttl = redis.call('PTTL', data)
+if ttl == -2 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('dict'))
+  return save_error(reply_cache, request, object_gone('dict'))
 end
-local flag = references(data).remove_all()
-redis.call('UNLINK', data, data .. ':index', data .. ':spelled')
-redis.call('HSET', data, '', 1)
+local code = references(data).remove_all()
+redis.call('UNLINK', data, data .. ':index', data .. ':originals')
+redis.call('HSET', data, COUNTER, 1)
 redis.call('ZADD', data .. ':index', 0, '')
-if left >= 0 then
-  redis.call('PEXPIRE', data, math.max(left, 1))
-  redis.call('PEXPIRE', data .. ':index', math.max(left, 1))
+if ttl >= 0 then
+  redis.call('PEXPIRE', data, math.max(ttl, 1))
+  redis.call('PEXPIRE', data .. ':index', math.max(ttl, 1))
 end
-return save_reply(record, request, flag)
+return save_reply(reply_cache, request, code)

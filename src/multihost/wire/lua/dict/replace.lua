@@ -1,42 +1,43 @@
 -- dict/replace: put one entry if its value is still the expected one.
 --
 -- KEYS
---   record   string  last request of the caller
---   data     hash    field -> value, '' -> insertion counter
---   data:index zset    field by insertion number
---   data:spelled hash    field -> first spelling of its key
---   data:refs hash    unnamed objects contained
+--   reply_cache     string  last request of the connection and its reply
+--   data            hash    COUNTER; field -> encoded value
+--   data:index      zset    field by number of its insertion
+--   data:originals  hash    field -> original key, where it is not the field
+--   data:refs       hash    references to unnamed objects
 -- ARGV
 --   request   int    number of the request
 --   field     bytes  canonical key
 --   expected  bytes  '' = there must be none
 --   value     bytes  encoded value
---   spelling  bytes  '' = the field spells the key
--- RETURNS  '.' or '!' (objects were let go) if replaced; nil if another value is there
+--   original  bytes  the original key; '' = the field is it
+-- RETURNS  OK or DISOWN; nil if the value is another one
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/dict_index
-local record, data = KEYS[1], KEYS[2]
-local request, field, expected, value, spelling = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- @include lib/errors
+local reply_cache, data = KEYS[1], KEYS[2]
+local request, field, expected, value, original = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 if redis.call('EXISTS', data) == 0 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('dict'))
+  return save_error(reply_cache, request, object_gone('dict'))
 end
 local old = redis.call('HGET', data, field)
 if (old or '') ~= expected then
   -- @include lib/save_error
-  return save_nil(record, request)
+  return save_nil(reply_cache, request)
 end
 local links = references(data)
 if links.must_retain(value) then
   -- @include lib/save_error
-  return save_error(record, request, RETAIN)
+  return save_error(reply_cache, request, MUST_RETAIN)
 end
-if redis.call('HSET', data, field, value) == 1 then add_to_index(data, field, spelling) end
+if redis.call('HSET', data, field, value) == 1 then add_to_index(data, field, original) end
 links.add(value)
-return save_reply(record, request, links.remove(old))
+return save_reply(reply_cache, request, links.remove(old))

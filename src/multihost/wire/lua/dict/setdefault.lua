@@ -1,42 +1,43 @@
--- dict/setdefault: return the value of a key, after putting it if there is none.
+-- dict/setdefault: return the value of a key; store one if there is none.
 --
 -- KEYS
---   record   string  last request of the caller
---   data     hash    field -> value, '' -> insertion counter
---   data:index zset    field by insertion number
---   data:spelled hash    field -> first spelling of its key
---   data:refs hash    unnamed objects contained
+--   reply_cache     string  last request of the connection and its reply
+--   data            hash    COUNTER; field -> encoded value
+--   data:index      zset    field by number of its insertion
+--   data:originals  hash    field -> original key, where it is not the field
+--   data:refs       hash    references to unnamed objects
 -- ARGV
 --   request   int    number of the request
 --   field     bytes  canonical key
 --   value     bytes  encoded value
---   spelling  bytes  '' = the field spells the key
--- RETURNS  '.' put, '=' and the value that was there
+--   original  bytes  the original key; '' = the field is it
+-- RETURNS  OK if it was stored; EXISTS and the value that exists
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/dict_index
-local record, data = KEYS[1], KEYS[2]
-local request, field, value, spelling = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- @include lib/errors
+local reply_cache, data = KEYS[1], KEYS[2]
+local request, field, value, original = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local old = redis.call('HGET', data, field)
-if old then return save_reply(record, request, '=' .. old) end
+if old then return save_reply(reply_cache, request, EXISTS .. old) end
 if redis.call('EXISTS', data) == 0 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('dict'))
+  return save_error(reply_cache, request, object_gone('dict'))
 end
 local links = nil
-if string.byte(value) == 64 then
+if must_count(value) then
   links = references(data)
   if links.must_retain(value) then
     -- @include lib/save_error
-    return save_error(record, request, RETAIN)
+    return save_error(reply_cache, request, MUST_RETAIN)
   end
 end
 redis.call('HSET', data, field, value)
-add_to_index(data, field, spelling)
+add_to_index(data, field, original)
 if links then links.add(value) end
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

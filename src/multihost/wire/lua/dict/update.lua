@@ -1,34 +1,35 @@
 -- dict/update: put many entries at once. O(entries), chunks of 1000 arguments.
 --
 -- KEYS
---   record   string  last request of the caller
---   data     hash    field -> value, '' -> insertion counter
---   data:index zset    field by insertion number
---   data:spelled hash    field -> first spelling of its key
---   data:refs hash    unnamed objects contained
+--   reply_cache     string  last request of the connection and its reply
+--   data            hash    COUNTER; field -> encoded value
+--   data:index      zset    field by number of its insertion
+--   data:originals  hash    field -> original key, where it is not the field
+--   data:refs       hash    references to unnamed objects
 -- ARGV
 --   request     int    number of the request
 --   linked      int    1 = a value contains proxies
---   entries...  bytes  number of spellings; field, spelling of each; field, value of each entry
--- RETURNS  '.', or '!' if objects were let go
+--   entries...  bytes  number of originals; field and original of each; field and value of each entry
+-- RETURNS  OK or DISOWN
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/dict_fill
-local record, data = KEYS[1], KEYS[2]
+-- @include lib/errors
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, linked = ARGV[1], ARGV[2]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local state = redis.call('EXISTS', data, data, data .. ':refs')
 if state < 2 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('dict'))
+  return save_error(reply_cache, request, object_gone('dict'))
 end
 if linked == '0' and state == 2 then
   fill_dict(data, ARGV, 3)
-  return save_reply(record, request, '.')
+  return save_reply(reply_cache, request, OK)
 end
 local first = 4 + 2 * tonumber(ARGV[3])
 local links = references(data)
@@ -36,11 +37,11 @@ local old = {}
 for i = first, #ARGV, 2 do
   if links.must_retain(ARGV[i + 1]) then
     -- @include lib/save_error
-    return save_error(record, request, RETAIN)
+    return save_error(reply_cache, request, MUST_RETAIN)
   end
   old[#old + 1] = redis.call('HGET', data, ARGV[i]) or nil
 end
 fill_dict(data, ARGV, 3)
 for i = first + 1, #ARGV, 2 do links.add(ARGV[i]) end
 for _, value in ipairs(old) do links.remove(value) end
-return save_reply(record, request, links.flag)
+return save_reply(reply_cache, request, links.code)

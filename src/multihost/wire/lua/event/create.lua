@@ -1,29 +1,24 @@
 -- event/create: create an event, or attach to the one of that name.
 --
 -- KEYS
---   record  string  last request of the caller
---   names   hash    the names of the partition
---   data    hash    's' -> '1' = set; 'n' -> how often it was set
+--   reply_cache  string  last request of the connection and its reply
+--   names        hash    names of the partition
+--   data         hash    STATE, TIMES_SET
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
---   kind     bytes  protocol, type and parameters
---   lease    int    milliseconds, for an unnamed event
--- RETURNS  '.' created, '=' and the kind of what exists
+--   kind     bytes  protocol, codec, type and parameters
+--   lease    int    milliseconds, for an unnamed object
+-- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
 -- ERRORS   none
 
--- @include lib/reply_cache
 -- @include lib/create
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+-- @include lib/event_fields
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = cached_reply(record, request)
+local done = begin_create(reply_cache, request, names, name, {data})
 if done then return done[1] end
-local existing = existing(names, data, name)
-if existing then return save_reply(record, request, existing) end
-if name ~= '' and redis.call('EXISTS', data) > 0 then
-  redis.call('UNLINK', data)
-end
-redis.call('HSET', data, 's', '0', 'n', '0')
+redis.call('HSET', data, STATE, '0', TIMES_SET, '0')
 register(names, name, kind, lease, {data})
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

@@ -1,28 +1,30 @@
--- event/enqueue: see that a wait still makes sense. May be repeated.
+-- event/enqueue: check that there is something to wait for. Idempotent.
 --
--- A BRPOPLPUSH of data:tokens:<n> and event/poll follow. Without a token the former would block, also if the event was
--- set and cleared since.
+-- A BRPOPLPUSH of data:tokens:<times_set> and event/poll follow. Without a token the former would block even if the
+-- event was set and cleared since.
 --
 -- KEYS
---   data             hash  's' -> '1' = set; 'n' -> how often it was set
---   data:tokens:<n>  list  one token for those who wait since then, once the event was set
+--   data                     hash  STATE, TIMES_SET
+--   data:tokens:<times_set>  list  one token for the waiters since then, once the event was set
 -- ARGV
---   before  bytes  how often it had been set
--- RETURNS  '.'
+--   known_times  bytes  how often it had been set
+-- RETURNS  OK
 -- ERRORS   GONE
 -- WAKES    the waiter itself, if the event was set
 
+-- @include lib/codes
+-- @include lib/event_fields
 local data = KEYS[1]
-local before = ARGV[1]
+local known_times = ARGV[1]
 
-local state = redis.call('HMGET', data, 's', 'n')
+local state = redis.call('HMGET', data, STATE, TIMES_SET)
 if not state[1] then
   -- @include lib/save_error
   return redis.error_reply(object_gone('event'))
 end
-if state[1] == '1' or state[2] ~= before then
-  redis.call('DEL', data .. ':tokens:' .. before) -- a full server accepts what follows a deletion
+if state[1] == '1' or state[2] ~= known_times then
+  redis.call('DEL', data .. ':tokens:' .. known_times) -- first, see lib/allow_oom
   -- @include lib/wake
-  wake(data .. ':tokens:' .. before, 1)
+  wake(data .. ':tokens:' .. known_times, 1)
 end
-return '.'
+return OK

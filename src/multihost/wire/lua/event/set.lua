@@ -1,32 +1,33 @@
 -- event/set: set an event.
 --
 -- KEYS
---   record           string  last request of the caller
---   data             hash    's' -> '1' = set; 'n' -> how often it was set
---   data:tokens:<n>  list    one token, which goes round among those who wait since then
+--   reply_cache              string  last request of the connection and its reply
+--   data                     hash    STATE, TIMES_SET
+--   data:tokens:<times_set>  list    one token, which goes round among the waiters since then
 -- ARGV
 --   request  int  number of the request
--- RETURNS  '.'
+-- RETURNS  OK
 -- ERRORS   GONE
--- WAKES    all who wait
+-- WAKES    all waiters
 
 -- @include lib/reply_cache
-local record, data = KEYS[1], KEYS[2]
+-- @include lib/event_fields
+local reply_cache, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local state = redis.call('HMGET', data, 's', 'n')
+local state = redis.call('HMGET', data, STATE, TIMES_SET)
 local set, times = state[1], state[2]
 if not set then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('event'))
+  return save_error(reply_cache, request, object_gone('event'))
 end
 if set == '0' then
-  redis.call('DEL', data .. ':tokens:' .. (times - 1)) -- a full server accepts what follows a deletion
-  redis.call('HINCRBY', data, 'n', '1')
-  redis.call('HSET', data, 's', '1')
+  redis.call('DEL', data .. ':tokens:' .. (times - 1)) -- first, see lib/allow_oom
+  redis.call('HINCRBY', data, TIMES_SET, '1')
+  redis.call('HSET', data, STATE, '1')
   -- @include lib/wake
   wake(data .. ':tokens:' .. times, 1)
 end
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

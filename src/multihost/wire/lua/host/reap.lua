@@ -1,27 +1,28 @@
--- host/reap: whether a host lives; what is left of a dead one is removed. May be repeated.
+-- host/reap: check that a host is alive, and remove the keys of a dead one. Idempotent.
 --
 -- KEYS
---   data           hash    's' -> its session
---   data:talks   set     its conversations
---   data:left      set     what clients let go
---   data:tokens    list    hints for it
---   sessions       prefix  of the sessions
---   sessions:<id>  string  one of them
+--   data           hash    SESSION
+--   data:channels  set     RPC channels, '<session>.<n>'
+--   data:released  set     references that clients released
+--   data:tokens    list    wake-up tokens of the host
+--   sessions       prefix  of the session keys
+--   sessions:<id>  string  session info of one, while it is alive
 -- ARGV
---   before  bytes  '' as the last look found
---   prune   int    not used
--- RETURNS  1, '', its session and what that says of itself; nil if it is dead
+--   previous       bytes  NOT USED: all reap scripts have the same arguments
+--   check_waiters  int    NOT USED: all reap scripts have the same arguments
+-- RETURNS  1, the state, session and session info of the host; nil if it is dead
 -- ERRORS   none
 
+-- @include lib/host_fields
 -- @include lib/live_sessions
 local data, sessions = KEYS[1], KEYS[2]
-local before, prune = ARGV[1], ARGV[2]
+local previous, check_waiters = ARGV[1], ARGV[2]
 
-local session = redis.call('HGET', data, 's')
+local session = redis.call('HGET', data, SESSION)
 if not session then return false end
 local seen = live_sessions(sessions)
-if not seen.note(session) then
-  redis.call('UNLINK', data, data .. ':talks', data .. ':left', data .. ':tokens')
+if not seen.info(session) then
+  redis.call('UNLINK', data, data .. ':channels', data .. ':released', data .. ':tokens')
   return false
 end
-return seen.append_to({1, before})
+return seen.append_to({1, previous})

@@ -1,35 +1,34 @@
--- host/reap_clients: end the conversations of dead clients. May be repeated.
---
--- Over the conversations of the host, every eighth time.
+-- host/reap_clients: close the RPC channels of dead clients. Idempotent. O(channels of the host), every eighth time.
 --
 -- KEYS
---   data           hash    's' -> its session
---   data:talks   set     its conversations, '<session>.<n>'
---   data:a:<talk>  list    what it is told in one of them
---   data:b:<talk>  list    what it answered
---   sessions       prefix  of the sessions
---   sessions:<id>  string  one of them
+--   data                hash    's' -> its session
+--   data:channels       set     RPC channels, '<session>.<n>'
+--   data:req:<channel>  list    requests
+--   data:res:<channel>  list    responses
+--   sessions            prefix  of the session keys
+--   sessions:<id>       string  session info of one, while it is alive
 -- ARGV
---   before  bytes  '' as the last look found
---   prune   int    1 = look for dead clients
--- RETURNS  1, '', then the session of each client that lives and what it says of itself; nil if there is no host
+--   previous       bytes  NOT USED: all reap scripts have the same arguments
+--   check_waiters  int    1 = check for dead clients
+-- RETURNS  1, the state, then session and session info of each client that is alive; nil if there is no host
 -- ERRORS   none
--- WAKES    what waits for a dead client to speak
+-- WAKES    threads of the host that wait for a request of a dead client
 
+-- @include lib/ttl
 -- @include lib/live_sessions
 local data, sessions = KEYS[1], KEYS[2]
-local before, prune = ARGV[1], ARGV[2]
+local previous, check_waiters = ARGV[1], ARGV[2]
 
 if redis.call('EXISTS', data) == 0 then return false end
 local seen = live_sessions(sessions)
-if prune == '1' then
-  for _, talk in ipairs(redis.call('SMEMBERS', data .. ':talks')) do
-    if not seen.note(talk) then
-      redis.call('SREM', data .. ':talks', talk)
-      redis.call('DEL', data .. ':a:' .. talk, data .. ':b:' .. talk)
-      redis.call('LPUSH', data .. ':a:' .. talk, '.')
-      redis.call('PEXPIRE', data .. ':a:' .. talk, '60000')
+if check_waiters == '1' then
+  for _, channel in ipairs(redis.call('SMEMBERS', data .. ':channels')) do
+    if not seen.info(channel) then
+      redis.call('SREM', data .. ':channels', channel)
+      redis.call('DEL', data .. ':req:' .. channel, data .. ':res:' .. channel)
+      redis.call('LPUSH', data .. ':req:' .. channel, '.')
+      redis.call('PEXPIRE', data .. ':req:' .. channel, TTL)
     end
   end
 end
-return seen.append_to({1, before})
+return seen.append_to({1, previous})

@@ -1,22 +1,23 @@
--- host/unregister: a host ends: who waits for its answers is told. May be repeated. Over its conversations.
+-- host/unregister: remove a host that exits. Idempotent. O(channels of the host).
 --
 -- KEYS
---   data           hash  's' -> its session
---   data:talks   set   its conversations
---   data:left      set   what clients let go
---   data:tokens    list  hints for it
---   data:b:<talk>  list  what it answered in one of them
+--   data                hash  's' -> its session
+--   data:channels       set   RPC channels, '<session>.<n>'
+--   data:released       set   references that clients released
+--   data:tokens         list  wake-up tokens of the host
+--   data:res:<channel>  list  responses
 -- ARGV
 -- RETURNS  nothing
 -- ERRORS   none
--- WAKES    who waits for an answer
+-- WAKES    clients that wait for a response
 
+-- @include lib/ttl
 local data = KEYS[1]
 
-local talks = redis.call('SMEMBERS', data .. ':talks')
-redis.call('UNLINK', data, data .. ':talks', data .. ':left', data .. ':tokens')
-for _, talk in ipairs(talks) do
-  redis.call('LPUSH', data .. ':b:' .. talk, '!')
-  redis.call('PEXPIRE', data .. ':b:' .. talk, '60000')
+local channels = redis.call('SMEMBERS', data .. ':channels')
+redis.call('UNLINK', data, data .. ':channels', data .. ':released', data .. ':tokens')
+for _, channel in ipairs(channels) do
+  redis.call('LPUSH', data .. ':res:' .. channel, '!')
+  redis.call('PEXPIRE', data .. ':res:' .. channel, TTL)
 end
 return false

@@ -1,31 +1,31 @@
--- hosted/create: enter an object that a process hosts, attach to the one of that name, or take its name over.
+-- hosted/create: register an object that a process hosts, or attach to the one of that name.
+--
+-- That of a dead host is replaced.
 --
 -- KEYS
---   record  string  last request of the caller
---   names   hash    the names of the partition
---   data    hash    'host' -> the process that has the object
+--   reply_cache  string  last request of the connection and its reply
+--   names        hash    names of the partition
+--   data         hash    HOST
 -- ARGV
---   request  int    number of the request
---   name     bytes  '' = unnamed
---   kind     bytes  protocol, type and host
---   lease    int    milliseconds, for an unnamed object
---   host     bytes  who has the object
---   before   bytes  the dead host of the name; '' = none
--- RETURNS  '.' entered, '=' and the kind of what exists
+--   request    int    number of the request
+--   name       bytes  '' = unnamed
+--   kind       bytes  protocol, codec, type and host
+--   lease      int    milliseconds, for an unnamed object
+--   host       bytes  ident of the host that has the object
+--   dead_host  bytes  host whose object of that name is replaced; '' = none
+-- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
 -- ERRORS   none
 
--- @include lib/reply_cache
 -- @include lib/create
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
-local request, name, kind, lease, host, before = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+-- @include lib/hosted_fields
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
+local request, name, kind, lease, host, dead_host = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local existing = existing(names, data, name)
-if existing and (before == '' or redis.call('HGET', data, 'host') ~= before) then
-  return save_reply(record, request, existing)
-end
-if name ~= '' then redis.call('UNLINK', data) end
-redis.call('HSET', data, 'host', host)
+if dead_host ~= '' and redis.call('HGET', data, HOST) == dead_host then redis.call('UNLINK', data) end
+done = begin_create(reply_cache, request, names, name, {data})
+if done then return done[1] end
+redis.call('HSET', data, HOST, host)
 register(names, name, kind, lease, {data})
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

@@ -1,21 +1,22 @@
--- hosted/end: remove an object that its host does not have any more. May be repeated.
+-- hosted/end: remove an object that its host does not have any more. Idempotent.
 --
 -- KEYS
---   names  hash  the names of the partition
---   data   hash  'host' -> the process that has the object
---   data:refs    hash  none
---   data:owners  hash  kept containers that contain it
+--   names        hash  names of the partition
+--   data         hash  HOST
+--   data:refs    hash  references to unnamed objects, of which it has none
+--   data:owners  hash  owner -> epoch
 -- ARGV
 --   name  bytes  '' = unnamed
---   host  bytes  who had the object
--- RETURNS  1 if it was that host's, else 0
+--   host  bytes  ident of the host that had the object
+-- RETURNS  1 if it was an object of that host, else 0
 -- ERRORS   none
 
+-- @include lib/hosted_fields
 local names, data = KEYS[1], KEYS[2]
 local name, host = ARGV[1], ARGV[2]
 
-local its_host = redis.pcall('HGET', data, 'host')
-if its_host ~= host then return 0 end
+local current = redis.pcall('HGET', data, HOST)
+if current ~= host then return 0 end
 redis.call('UNLINK', data, data .. ':refs', data .. ':owners')
 if name ~= '' then redis.call('HDEL', names, name) end
 return 1

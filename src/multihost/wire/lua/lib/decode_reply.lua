@@ -1,11 +1,14 @@
--- lib/decode_reply: what a record says to a request that comes again. False means that the request is new.
+-- lib/decode_reply: what the reply cache holds for a request. See lib/reply_cache.
 
-local function decode_reply(last, request)
-  local number, kind = string.sub(last, 1, 12), string.sub(last, 13, 13)
+-- @include lib/codes
+-- @include lib/errors
+-- Return the reply in a list if the request is not new: the cached one, or an error if a later one was executed.
+local function decode_reply(cached, request)
+  local number, kind = string.sub(cached, 1, 12), string.sub(cached, 13, 13)
   if number < request then return nil end
-  if number > request then return {redis.error_reply('STALE a later request was executed')} end
-  if kind == '' then return {'.'} end
+  if number > request then return {redis.error_reply(STALE)} end
+  if kind == '' then return {OK} end
   if kind == '-' then return {false} end
-  if kind == '!' then return {redis.error_reply(string.sub(last, 14))} end
-  return {string.sub(last, 14)}
+  if kind == '!' then return {redis.error_reply(string.sub(cached, 14))} end
+  return {string.sub(cached, 14)}
 end

@@ -1,22 +1,23 @@
 -- lib/dict_fill: many entries of a dict at once.
 
--- Put args[first + 1 ...]: first the number of spellings, then field and spelling of each, then field and value of
--- each entry. Chunks of 1000 arguments.
+-- @include lib/dict_fields
+-- Put args[first + 1 ...]: first the number of original keys, then field and original key of each, then field and value
+-- of each entry. Chunks of 1000 arguments.
 local function fill_dict(data, args, first)
-  local call, index, spelled = redis.call, data .. ':index', data .. ':spelled'
+  local call, index, originals = redis.call, data .. ':index', data .. ':originals'
   local start = first + 1 + 2 * tonumber(args[first])
   if start > first + 1 then
     for i = first + 1, start - 1, 2 do
-      if call('HEXISTS', data, args[i]) == 0 then call('HSET', spelled, args[i], args[i + 1]) end
+      if call('HEXISTS', data, args[i]) == 0 then call('HSET', originals, args[i], args[i + 1]) end
     end
-    local left = call('PTTL', data)
-    if left > 0 then call('PEXPIRE', spelled, left) end
+    local ttl = call('PTTL', data)
+    if ttl > 0 then call('PEXPIRE', originals, ttl) end
   end
   for i = start, #args, 1000 do
     local stop = math.min(i + 999, #args)
     if call('HSET', data, unpack(args, i, stop)) > 0 then
       local entries = (stop - i + 1) / 2
-      local number = call('HINCRBY', data, '', entries) - entries
+      local number = call('HINCRBY', data, COUNTER, entries) - entries
       local scores, last = {}, 0
       for j = i, stop, 2 do
         number = number + 1

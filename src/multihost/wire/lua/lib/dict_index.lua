@@ -1,19 +1,19 @@
--- lib/dict_index: where an entry of an ordered dict stands.
---
--- data is a hash with the insertion counter under '', which is at least 1; data:index a ZSET field -> number.
+-- lib/dict_index: the place of an entry in an ordered dict. data:index is a ZSET field -> number of the insertion.
 
--- A field that was put just now gets its place and its spelling; false if there is no dict to put it into.
-local function add_to_index(data, field, spelling)
-  local number = redis.call('HINCRBY', data, '', '1')
+-- @include lib/dict_fields
+-- Number a field that was put just now, and store its original key. Return false if there is no dict to put it into:
+-- the counter of one is at least 1.
+local function add_to_index(data, field, original)
+  local number = redis.call('HINCRBY', data, COUNTER, '1')
   if number == 1 then
     redis.call('DEL', data)
     return false
   end
   redis.call('ZADD', data .. ':index', number, field)
-  if spelling ~= '' then
-    redis.call('HSET', data .. ':spelled', field, spelling)
-    local left = redis.call('PTTL', data)
-    if left > 0 then redis.call('PEXPIRE', data .. ':spelled', left) end
+  if original ~= '' then
+    redis.call('HSET', data .. ':originals', field, original)
+    local ttl = redis.call('PTTL', data)
+    if ttl > 0 then redis.call('PEXPIRE', data .. ':originals', ttl) end
   end
   return true
 end

@@ -1,6 +1,6 @@
--- lib/first_fence: where fencing tokens start.
+-- lib/first_fence: the first fencing token of an object.
 --
--- At the microsecond of the creation: also after a loss of all data the next ones are larger.
+-- It is the microsecond of the creation: even after a loss of all data the next tokens are larger.
 
 local function first_fencing_token()
   local now = redis.call('TIME')

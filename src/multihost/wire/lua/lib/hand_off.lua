@@ -1,13 +1,14 @@
--- lib/hand_off: what happens to a lock that is not held any more.
+-- lib/hand_off: end the hold of a lock. If others wait, it is handed off to them.
 --
--- While others wait it is reserved for them, its holder is '': whoever comes new finds it taken. A deletion comes
--- first, so that a full server accepts the rest.
+-- Until one of them claims it, its holder is '': a process that does not wait finds it taken.
 
+-- @include lib/ttl
+-- @include lib/lock_fields
 local function hand_off(data, waiters)
-  redis.call('HDEL', data, 'h')
+  redis.call('HDEL', data, HOLDER) -- first, see lib/allow_oom
   if waiters and waiters ~= '0' then
-    redis.call('HSET', data, 'h', '')
+    redis.call('HSET', data, HOLDER, '')
     redis.call('RPUSH', data .. ':tokens', '')
-    redis.call('PEXPIRE', data .. ':tokens', '60000')
+    redis.call('PEXPIRE', data .. ':tokens', TTL)
   end
 end

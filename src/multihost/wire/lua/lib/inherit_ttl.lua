@@ -1,6 +1,6 @@
--- lib/inherit_ttl: what belongs to an unnamed object lives as long as that. A key that was empty has just come back.
+-- lib/inherit_ttl: let a key expire with the unnamed object that it belongs to. One that was empty is a new key.
 
 local function inherit_ttl(data, key)
-  local left = redis.call('PTTL', data)
-  if left >= 0 then redis.call('PEXPIRE', key, math.max(left, 1)) end
+  local ttl = redis.call('PTTL', data)
+  if ttl >= 0 then redis.call('PEXPIRE', key, math.max(ttl, 1)) end
 end

@@ -1,26 +1,34 @@
--- lib/insert_sorted: put an item into a priority queue; the reply. For kind, score and place see queue/put_ranked and lib/sort_space.
+-- lib/insert_sorted: put an item into a priority queue. For kind, score and place see queue/put_ranked, lib/sort_space.
 
-local function insert_sorted(record, request, data, kind, score, place, value)
-  if string.byte(value) == 64 then
+-- @include lib/codes
+-- @include lib/errors
+-- @include lib/save_error
+-- @include lib/queue_fields
+-- @include lib/stored
+-- @include lib/inherit_ttl
+-- @include lib/wake
+-- Return the reply: OK, or the error MUST_RETAIN.
+local function insert_sorted(reply_cache, request, data, kind, score, place, value)
+  if must_count(value) then
     -- @include lib/refs
     local links = references(data)
-    if links.must_retain(value) then return save_error(record, request, RETAIN) end
+    if links.must_retain(value) then return save_error(reply_cache, request, MUST_RETAIN) end
     links.add(value)
   end
   local items = data .. ':items'
-  local number = redis.call('HINCRBY', data, 'i', 1)
+  local number = redis.call('HINCRBY', data, LAST_NUMBER, 1)
   redis.call('ZADD', items, score, string.format('%016.0f%016.0f', place, number) .. value)
   if redis.call('ZCARD', items) == 1 then
-    redis.call('HSET', data, 'k', kind)
+    redis.call('HSET', data, KIND, kind)
     inherit_ttl(data, items)
   end
-  local state = redis.call('HMGET', data, 'j', 'u', 'gw')
-  redis.call('HINCRBY', data, 'u', 1)
+  local state = redis.call('HMGET', data, JOINED, UNFINISHED, GETTERS)
+  redis.call('HINCRBY', data, UNFINISHED, 1)
   if state[1] and state[2] == '0' then
     redis.call('DEL', data .. ':tokens:join')
-    redis.call('HDEL', data, 'j')
+    redis.call('HDEL', data, JOINED)
   end
-  local takers = tonumber(state[3] or 0)
-  if takers > redis.call('LLEN', data .. ':tokens:get') then wake(data .. ':tokens:get', 1) end
-  return '.'
+  local getters = tonumber(state[3] or 0)
+  if getters > redis.call('LLEN', data .. ':tokens:get') then wake(data .. ':tokens:get', 1) end
+  return OK
 end

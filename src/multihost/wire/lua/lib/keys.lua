@@ -1,14 +1,15 @@
--- lib/keys: every key that an object may own, and what its data:refs says: what it contains, and 'f:<session>' -> how
--- many places that session has for what it takes out of a queue (data:flight:<session>.<n>).
+-- lib/keys: every key that an object may own.
 
+-- @include lib/refs_fields
+-- Return the keys, and data:refs as a list of fields and values.
 local function keys_of(data)
-  local keys = {data, data .. ':index', data .. ':spelled', data .. ':refs', data .. ':owners'}
+  local keys = {data, data .. ':index', data .. ':originals', data .. ':refs', data .. ':owners'}
   keys[6], keys[7] = data .. ':items', data .. ':dead'
   local refs = redis.call('HGETALL', data .. ':refs')
   for i = 1, #refs, 2 do
-    if string.sub(refs[i], 1, 2) == 'f:' then
-      local place = data .. ':flight:' .. string.sub(refs[i], 3) .. '.'
-      for n = 1, tonumber(refs[i + 1]) do keys[#keys + 1] = place .. n end
+    if string.sub(refs[i], 1, 2) == CONSUMER then
+      local in_flight = data .. ':inflight:' .. string.sub(refs[i], 3) .. '.'
+      for n = 1, tonumber(refs[i + 1]) do keys[#keys + 1] = in_flight .. n end
     end
   end
   return keys, refs

@@ -1,6 +1,7 @@
--- lib/overwrite_reply: replace the answer of a claimed request.
+-- lib/overwrite_reply: replace the reply of a request that was reserved. See lib/reserve_reply.
 
-local function save_reply(record, request, reply)
-  redis.call('SET', record, request .. '+' .. reply, 'PX', '60000')
+-- @include lib/ttl
+local function save_reply(reply_cache, request, reply)
+  redis.call('SET', reply_cache, request .. '+' .. reply, 'PX', TTL)
   return reply
 end

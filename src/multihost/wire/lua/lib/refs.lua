@@ -1,74 +1,71 @@
 -- lib/refs: which unnamed objects a container holds, and how often.
 --
--- data:refs is a hash: 'n:<ident>' counts, 'e:<ident>' is the epoch in which a kept container last took it in, '' the
--- last epoch, 'd' the one in which the container itself was last let go. A stored value that contains proxies starts
--- with '@<ident>,<ident>;', or with '#' where the references were counted before it was stored. A container without a
--- lease (named, or kept by one that is named) must own what it takes in beforehand: it refuses '@' with RETAIN. What
--- leaves it stays in refs with count 0 until it was disowned.
+-- data:refs counts the references, and notes the epochs in which the container took objects in (lib/refs_fields). A
+-- container without a lease (named, or owned by one that is) must own an object before it takes it in: it refuses a
+-- value whose references are not counted (lib/stored) with RETAIN; the client prepares that (object/prepare_adopt) and
+-- sends the value as counted. What was removed from it stays in refs with count 0 until the client has disowned it.
 
-local RETAIN = 'RETAIN what the value refers to must be kept first'
-
+-- @include lib/codes
+-- @include lib/refs_fields
+-- @include lib/stored
 -- Few containers hold proxies: the functions are made when one does.
 local function references(data)
   local refs = data .. ':refs'
-  local kept = redis.call('PTTL', data) == -1
+  local persistent = redis.call('PTTL', data) == -1
 
+  -- Return true if a count has fallen to 0.
   local function count(value, change)
-    local zero = false
+    local unused = false
     local stop = string.find(value, ';', 2, true)
-    if not stop then return false end -- no value of ours
+    if not stop then return false end -- not written by multihost
     for ident in string.gmatch(string.sub(value, 2, stop - 1), '[^,]+') do
-      if redis.call('HINCRBY', refs, 'n:' .. ident, change) <= 0 then
-        zero = true
-        if not kept then redis.call('HDEL', refs, 'n:' .. ident, 'e:' .. ident) end
+      if redis.call('HINCRBY', refs, COUNT .. ident, change) <= 0 then
+        unused = true
+        if not persistent then redis.call('HDEL', refs, COUNT .. ident, EPOCH .. ident) end
       end
     end
-    return zero
+    return unused
   end
 
-  local function is_linked(value)
-    local head = string.byte(value)
-    return head == 64 or head == 35
-  end
-
-  local self = {flag = '.'}
+  local self = {code = OK}
 
   function self.must_retain(value)
-    return kept and string.byte(value) == 64
+    return persistent and must_count(value)
   end
 
-  -- Count what a stored value refers to, unless that was done before.
+  -- Count the references of a stored value, unless that was done before.
   function self.add(value)
-    if string.byte(value) ~= 64 then return end
+    if not must_count(value) then return end
     count(value, 1)
-    if not kept then redis.call('PEXPIRE', refs, math.max(redis.call('PTTL', data), 1)) end
+    if not persistent then redis.call('PEXPIRE', refs, math.max(redis.call('PTTL', data), 1)) end
   end
 
-  -- Stop counting what a removed value refers to. The flag is '!' if the client has something to disown.
+  -- Stop counting the references of a removed value. Return DISOWN if the client has an object to disown, else OK.
   function self.remove(value)
-    if value and is_linked(value) and count(value, -1) and kept then self.flag = '!' end
-    return self.flag
+    if value and is_linked(value) and count(value, -1) and persistent then self.code = DISOWN end
+    return self.code
   end
 
   function self.remove_all()
-    if not kept then
+    if not persistent then
       redis.call('UNLINK', refs)
-      return self.flag
+      return self.code
     end
-    redis.call('HDEL', refs, 'n:') -- a full server accepts what follows a deletion
+    -- @include lib/allow_oom
+    allow_oom(refs)
     for _, field in ipairs(redis.call('HKEYS', refs)) do
       local kind = string.sub(field, 1, 2)
-      if kind == 'n:' then
+      if kind == COUNT then
         redis.call('HSET', refs, field, 0)
-        self.flag = '!'
-      elseif kind == 'f:' then
-        redis.call('HDEL', refs, field) -- a consumer, of whose places nothing is left
+        self.code = DISOWN
+      elseif kind == CONSUMER then
+        redis.call('HDEL', refs, field) -- its in-flight lists are deleted
       end
     end
-    return self.flag
+    return self.code
   end
 
-  -- Every reference so many times more.
+  -- Count every reference so many times more.
   function self.multiply(elements, times)
     for _, value in ipairs(elements) do
       if is_linked(value) then count(value, times) end

@@ -1,12 +1,13 @@
--- lib/reinsert_sorted: put an item back into a priority queue, by what stood before it when it was taken: kind, score, digits.
+-- lib/reinsert_sorted: put an item back into a priority queue, by the rank that it had (see lib/rank).
 --
--- It came out before all that are there: of those that only Python can compare it with, it is the first now, too. That
--- is place 0, in a queue that is sorted by comparison alone also score 0, below all others.
+-- It was received before all that are in the queue: of those that only Python can compare it with, it is the first now,
+-- too. That is place 0, in a queue that is sorted by comparison alone also score 0, below all others.
 
+-- @include lib/queue_fields
 local function reinsert_sorted(data, rank, value)
   local kind, score, digits = string.match(rank, '^(.)(%S+) (%d+)$')
-  local now = redis.call('HGET', data, 'k')
-  if now == 'o' then
+  local now = redis.call('HGET', data, KIND)
+  if now == OTHERS then
     score = '0'
   elseif now ~= kind then
     score = '-inf'

@@ -1,9 +1,12 @@
--- lib/reject_stale: like lib/reply_cache, for an operation that may be repeated: only what comes too late is refused.
+-- lib/reject_stale: like lib/reply_cache, for an idempotent operation: a request is refused only if it arrives late.
 
--- The answer to a request that was followed by a later one of its caller, else nil.
-local function stale_reply(record, request)
-  local last = redis.call('SET', record, request, 'PX', '60000', 'GET')
-  if not last or string.sub(last, 1, 12) <= request then return nil end
-  redis.call('SET', record, last, 'PX', '60000')
-  return {redis.error_reply('STALE a later request was executed')}
+-- @include lib/codes
+-- @include lib/errors
+-- @include lib/ttl
+-- Return an error in a list if the connection has sent a later request, else nil.
+local function stale_reply(reply_cache, request)
+  local cached = redis.call('SET', reply_cache, request, 'PX', TTL, 'GET')
+  if not cached or string.sub(cached, 1, 12) <= request then return nil end
+  redis.call('SET', reply_cache, cached, 'PX', TTL)
+  return {redis.error_reply(STALE)}
 end

@@ -1,20 +1,23 @@
--- lib/reply_cache: a request that is sent again gets its first answer.
+-- lib/reply_cache: a request that is sent again gets its first reply.
 --
--- A record holds the number of its caller's last request, 12 digits, and what came of it: '+' and the answer, '-' for
--- none, '!' and an error, nothing for the answer '.'. It lives for a minute: longer than anyone repeats a request. An
--- outcome without effect is recorded too: a first attempt that arrives late must not have one.
+-- The reply cache of a connection holds the number of its last request, 12 digits, and the outcome: '+' and the reply,
+-- '-' for nil, '!' and an error, nothing for the reply OK. It expires after a minute: no request is repeated for that
+-- long. An outcome without effect is stored, too: a first attempt that arrives late must not have one.
 --
--- An operation asks cached_reply() and writes its save_reply() at the end; one whose answer is nearly always '.' says so
--- beforehand, with a command less (lib/reserve_reply). Who refuses includes lib/save_error.
+-- An operation begins with cached_reply() and ends with save_reply(); one whose reply is nearly always OK reserves that
+-- first, with a command less (lib/reserve_reply). To refuse, include lib/save_error.
 
-local function cached_reply(record, request)
-  if redis.call('GETRANGE', record, '0', '11') < request then return nil end
+-- @include lib/codes
+-- @include lib/ttl
+-- Return the reply in a list if the request was executed before, else nil.
+local function cached_reply(reply_cache, request)
+  if redis.call('GETRANGE', reply_cache, '0', '11') < request then return nil end
   -- @include lib/decode_reply
-  return decode_reply(redis.call('GET', record), request)
+  return decode_reply(redis.call('GET', reply_cache), request)
 end
 
--- After a write this cannot fail; before, a full server may refuse it, and then the outcome is not recorded.
-local function save_reply(record, request, reply)
-  redis.pcall('SET', record, request .. '+' .. reply, 'PX', '60000')
+-- After a write this cannot fail. Before one, a full server may refuse it: then the outcome is not stored.
+local function save_reply(reply_cache, request, reply)
+  redis.pcall('SET', reply_cache, request .. '+' .. reply, 'PX', TTL)
   return reply
 end

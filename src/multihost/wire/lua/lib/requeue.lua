@@ -1,37 +1,40 @@
--- lib/requeue: what was taken out of a queue goes back to where it was.
+-- lib/requeue: put the items of an in-flight list back to where they were in the queue.
 --
--- What lay at a consumer says so: '*<n>;' stands before a value that was delivered n times. One that was delivered as
--- often as it may be becomes a dead letter.
+-- Each is stored with how often it was delivered (lib/delivery). One that was delivered as often as it may be becomes a
+-- dead letter.
 
-local function requeue(data, flight, order, counted, limit, down)
-  local items, gave, letters = data .. ':items', 0, {}
+-- @include lib/queue_fields
+-- @include lib/rank
+-- @include lib/inherit_ttl
+-- @include lib/end_marker
+-- @include lib/reinsert_sorted
+-- Return how many went back, and how many became dead letters. counted: they were delivered, so count that.
+local function requeue(data, in_flight, order, counted, limit, shut_down)
+  local items, requeued, letters = data .. ':items', 0, {}
   while true do
-    local item = redis.call('RPOP', flight)
+    local item = redis.call('RPOP', in_flight)
     if not item then break end
     if item == '' then
-      if down then put_end_marker(items, order) end -- else it is that of a queue that was deleted
+      if shut_down then put_end_marker(items, order) end -- else it is the marker of a queue that was deleted
     else
       local rank, value = '', item
-      if order == 'p' then
-        local stop = string.find(item, ' ', 1, true) + 32
-        rank, value = string.sub(item, 1, stop), string.sub(item, stop + 1)
-      end
-      local times, bare = string.match(value, '^%*(%d+);(.*)$')
-      times, bare = tonumber(times or 0) + 1, bare or value
-      if counted then value = '*' .. times .. ';' .. bare end
-      if counted and limit > 0 and times >= limit then
+      if order == PRIORITY then rank, value = split_rank(item) end
+      local count, bare = delivery_count(value)
+      count = count + 1
+      if counted then value = '*' .. count .. ';' .. bare end
+      if counted and limit > 0 and count >= limit then
         table.insert(letters, 1, rank .. bare)
-      elseif order == 'p' then
+      elseif order == PRIORITY then
         reinsert_sorted(data, rank, value)
-        gave = gave + 1
+        requeued = requeued + 1
       else
-        redis.call(order == 'l' and 'RPUSH' or 'LPUSH', items, value)
-        gave = gave + 1
+        redis.call(order == LIFO and 'RPUSH' or 'LPUSH', items, value)
+        requeued = requeued + 1
       end
     end
   end
-  if gave > 0 then inherit_ttl(data, items) end
+  if requeued > 0 then inherit_ttl(data, items) end
   for _, letter in ipairs(letters) do redis.call('RPUSH', data .. ':dead', letter) end
   if #letters > 0 then inherit_ttl(data, data .. ':dead') end
-  return gave, #letters
+  return requeued, #letters
 end

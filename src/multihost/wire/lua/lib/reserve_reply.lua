@@ -1,11 +1,14 @@
--- lib/reserve_reply: like lib/reply_cache, for an operation whose answer is nearly always '.'.
+-- lib/reserve_reply: like lib/reply_cache, for an operation whose reply is nearly always OK.
 --
--- It says so beforehand, and may then refuse (lib/save_error) or answer differently (lib/overwrite_reply).
+-- It stores that reply first, and may then refuse (lib/save_error) or reply differently (lib/overwrite_reply).
 
-local function reserve_reply(record, request)
-  local last = redis.call('SET', record, request, 'PX', '60000', 'GET')
-  if not last or last < request then return nil end
+-- @include lib/codes
+-- @include lib/ttl
+-- Return the reply in a list if the request was executed before, else nil.
+local function reserve_reply(reply_cache, request)
+  local cached = redis.call('SET', reply_cache, request, 'PX', TTL, 'GET')
+  if not cached or cached < request then return nil end
   -- @include lib/decode_reply
-  redis.call('SET', record, last, 'PX', '60000')
-  return decode_reply(last, request)
+  redis.call('SET', reply_cache, cached, 'PX', TTL)
+  return decode_reply(cached, request)
 end

@@ -1,17 +1,17 @@
--- lib/save_error: an outcome without effect.
+-- lib/save_error: outcomes without effect. A full server may refuse to store one: the error is returned all the same.
 
+-- @include lib/ttl
 local function object_gone(kind)
   return 'GONE the ' .. kind .. ' does not exist'
 end
 
--- An error. A full server may refuse the record of it, and does not lose the error.
-local function save_error(record, request, text)
-  redis.pcall('SET', record, request .. '!' .. text, 'PX', '60000')
+local function save_error(reply_cache, request, text)
+  redis.pcall('SET', reply_cache, request .. '!' .. text, 'PX', TTL)
   return redis.error_reply(text)
 end
 
--- No answer: there is no such key, no such index, another value.
-local function save_nil(record, request)
-  redis.pcall('SET', record, request .. '-', 'PX', '60000')
+-- No reply: there is no such key, no such index, another value. The header of the script says which.
+local function save_nil(reply_cache, request)
+  redis.pcall('SET', reply_cache, request .. '-', 'PX', TTL)
   return false
 end

@@ -1,27 +1,29 @@
--- lib/set: members of a set. data is a SET of canonical fields with '' as sentinel, data:spelled keeps first spellings.
+-- lib/set: members of a set. data is a SET of canonical fields with the sentinel '', which keeps an empty set in
+-- existence; data:originals has the members that differ from their field.
 
--- Add args[first + 1 ...]: first the number of spellings, then field and spelling of each, then the fields.
+-- Add args[first + 1 ...]: first the number of original members, then field and original of each, then the fields.
 local function add_members(data, args, first)
+  local originals = data .. ':originals'
   local start = first + 1 + 2 * tonumber(args[first])
   for i = first + 1, start - 1, 2 do
-    if redis.call('SISMEMBER', data, args[i]) == 0 then redis.call('HSET', data .. ':spelled', args[i], args[i + 1]) end
+    if redis.call('SISMEMBER', data, args[i]) == 0 then redis.call('HSET', originals, args[i], args[i + 1]) end
   end
   if start > first + 1 then
-    local left = redis.call('PTTL', data)
-    if left > 0 then redis.call('PEXPIRE', data .. ':spelled', left) end
+    local ttl = redis.call('PTTL', data)
+    if ttl > 0 then redis.call('PEXPIRE', originals, ttl) end
   end
   for i = start, #args, 1000 do
     redis.call('SADD', data, unpack(args, i, math.min(i + 999, #args)))
   end
 end
 
--- Remove fields[first ...]; how many there were. Chunks of 1000.
+-- Remove fields[first ...]. Return how many members that were. Chunks of 1000.
 local function remove_members(data, fields, first)
   local removed = 0
   for i = first, #fields, 1000 do
     local last = math.min(i + 999, #fields)
     removed = removed + redis.call('SREM', data, unpack(fields, i, last))
-    redis.call('HDEL', data .. ':spelled', unpack(fields, i, last))
+    redis.call('HDEL', data .. ':originals', unpack(fields, i, last))
   end
   return removed
 end

@@ -1,11 +1,12 @@
--- lib/wake: tokens for those who are blocked on data:tokens.
+-- lib/wake: wake-up tokens for waiters, which are blocked on a list of them.
 --
--- A token is a hint: it says that a look is worth while, and holds nothing. One that nobody takes expires; whoever
--- looks (look.lua) finds what it was for and puts out another.
+-- A token only says that a check is worth while: it grants nothing. One that no waiter takes expires; a reap script
+-- finds out what it was for, and adds another.
 
+-- @include lib/ttl
 local function wake(tokens, count)
-  local hints = {}
-  for i = 1, count do hints[i] = '' end
-  for i = 1, count, 1000 do redis.call('RPUSH', tokens, unpack(hints, i, math.min(i + 999, count))) end
-  if count > 0 then redis.call('PEXPIRE', tokens, '60000') end
+  local batch = {}
+  for i = 1, count do batch[i] = '' end
+  for i = 1, count, 1000 do redis.call('RPUSH', tokens, unpack(batch, i, math.min(i + 999, count))) end
+  if count > 0 then redis.call('PEXPIRE', tokens, TTL) end
 end

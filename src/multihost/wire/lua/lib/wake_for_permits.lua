@@ -1,4 +1,4 @@
--- lib/wake_for_permits: as many tokens as there are permits for those who wait.
+-- lib/wake_for_permits: as many wake-up tokens as there are permits for waiters.
 
 local function wake_for_permits(data, free, waiters)
   local count = math.min(free, waiters) - redis.call('LLEN', data .. ':tokens')

@@ -1,43 +1,44 @@
 -- list/delete_slice: remove the elements of an extended slice. O(list).
 --
 -- KEYS
---   record  string  last request of the caller
---   data    list    '', then the elements
---   data:refs hash    unnamed objects contained
+--   reply_cache  string  last request of the connection and its reply
+--   data         list    '', then the elements
+--   data:refs    hash    references to unnamed objects
 -- ARGV
 --   request  int  number of the request
 --   start    int  as in a slice, '' = None
 --   stop     int  as in a slice, '' = None
 --   step     int  not 0
--- RETURNS  '.', or '!' if objects were let go
+-- RETURNS  OK or DISOWN
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
 -- @include lib/refs
--- @include lib/list
+-- @include lib/tombstone
+-- @include lib/allow_oom
 -- @include lib/slice
-local record, data = KEYS[1], KEYS[2]
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, start, stop, step = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local length = redis.call('LLEN', data) - 1
 if length < 0 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('list'))
+  return save_error(reply_cache, request, object_gone('list'))
 end
 local first, _, stride, size = bounds(length, start, stop, step)
-if size == 0 then return save_reply(record, request, '.') end
+if size == 0 then return save_reply(reply_cache, request, OK) end
 local old = {}
 local referring = redis.call('EXISTS', data .. ':refs') == 1
-redis.call('DEL', record) -- a full server accepts what follows a deletion
+allow_oom(data .. ':refs')
 for i = 0, size - 1 do
   local at = first + i * stride + 1
   if referring then old[#old + 1] = redis.call('LINDEX', data, at) end
-  redis.call('LSET', data, at, MARK)
+  redis.call('LSET', data, at, TOMBSTONE)
 end
-redis.call('LREM', data, 0, MARK)
-if not referring then return save_reply(record, request, '.') end
+redis.call('LREM', data, 0, TOMBSTONE)
+if not referring then return save_reply(reply_cache, request, OK) end
 local links = references(data)
 for _, value in ipairs(old) do links.remove(value) end
-return save_reply(record, request, links.flag)
+return save_reply(reply_cache, request, links.code)

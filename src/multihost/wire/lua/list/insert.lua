@@ -1,35 +1,36 @@
 -- list/insert: put an element before an index. O(distance from the head).
 --
 -- KEYS
---   record  string  last request of the caller
---   data    list    '', then the elements
---   data:refs hash    unnamed objects contained
+--   reply_cache  string  last request of the connection and its reply
+--   data         list    '', then the elements
+--   data:refs    hash    references to unnamed objects
 -- ARGV
 --   request  int    number of the request
 --   index    int    as list.insert takes it
 --   value    bytes  encoded value
--- RETURNS  '.'
+-- RETURNS  OK
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reply_cache
 -- @include lib/refs
--- @include lib/list
-local record, data = KEYS[1], KEYS[2]
+-- @include lib/tombstone
+-- @include lib/errors
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, index, value = ARGV[1], ARGV[2], ARGV[3]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local length = redis.call('LLEN', data) - 1
 if length < 0 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('list'))
+  return save_error(reply_cache, request, object_gone('list'))
 end
 local links = nil
-if string.byte(value) == 64 then
+if must_count(value) then
   links = references(data)
   if links.must_retain(value) then
     -- @include lib/save_error
-    return save_error(record, request, RETAIN)
+    return save_error(reply_cache, request, MUST_RETAIN)
   end
 end
 index = tonumber(index)
@@ -40,9 +41,9 @@ elseif index == 0 then
   redis.call('LINSERT', data, 'AFTER', '', value)
 else
   local after = redis.call('LINDEX', data, index + 1)
-  redis.call('LSET', data, index + 1, MARK)
-  redis.call('LINSERT', data, 'BEFORE', MARK, value)
+  redis.call('LSET', data, index + 1, TOMBSTONE)
+  redis.call('LINSERT', data, 'BEFORE', TOMBSTONE, value)
   redis.call('LSET', data, index + 2, after)
 end
 if links then links.add(value) end
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

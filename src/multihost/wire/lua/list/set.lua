@@ -1,46 +1,48 @@
 -- list/set: replace one element. O(distance from the nearer end).
 --
 -- KEYS
---   record  string  last request of the caller
---   data    list    '', then the elements
---   data:refs hash    unnamed objects contained
+--   reply_cache  string  last request of the connection and its reply
+--   data         list    '', then the elements
+--   data:refs    hash    references to unnamed objects
 -- ARGV
 --   request  int    number of the request
 --   index    int    may be negative
 --   value    bytes  encoded value
--- RETURNS  '.' or '!' (objects were let go); nil if the index is out of range
+-- RETURNS  OK or DISOWN; nil if the index is out of range
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reserve_reply
-local record, data = KEYS[1], KEYS[2]
+-- @include lib/stored_bytes
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, index, value = ARGV[1], ARGV[2], ARGV[3]
 
-local done = reserve_reply(record, request)
+local done = reserve_reply(reply_cache, request)
 if done then return done[1] end
 local length = redis.call('LLEN', data) - 1
 if length < 0 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('list'))
+  return save_error(reply_cache, request, object_gone('list'))
 end
 local at = tonumber(index)
 if at < 0 then at = at + length end
 if at < 0 or at >= length then
   -- @include lib/save_error
-  return save_nil(record, request)
+  return save_nil(reply_cache, request)
 end
 at = at + 1
-if string.byte(value) ~= 64 and redis.call('EXISTS', data .. ':refs') == 0 then
+if string.byte(value) ~= UNCOUNTED and redis.call('EXISTS', data .. ':refs') == 0 then
   redis.call('LSET', data, at, value)
-  return '.'
+  return OK
 end
 -- @include lib/overwrite_reply
+-- @include lib/errors
 -- @include lib/refs
 local links = references(data)
 if links.must_retain(value) then
   -- @include lib/save_error
-  return save_error(record, request, RETAIN)
+  return save_error(reply_cache, request, MUST_RETAIN)
 end
 local old = redis.call('LINDEX', data, at)
 redis.call('LSET', data, at, value)
 links.add(value)
-return save_reply(record, request, links.remove(old))
+return save_reply(reply_cache, request, links.remove(old))

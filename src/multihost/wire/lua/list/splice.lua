@@ -1,31 +1,32 @@
 -- list/splice: replace the elements from start to stop by others. O(elements behind start), chunks of 1000.
 --
 -- KEYS
---   record  string  last request of the caller
---   data    list    '', then the elements
---   data:refs hash    unnamed objects contained
+--   reply_cache  string  last request of the connection and its reply
+--   data         list    '', then the elements
+--   data:refs    hash    references to unnamed objects
 -- ARGV
 --   request      int    number of the request
 --   start        int    as in a slice, '' = None
 --   stop         int    as in a slice, '' = None
 --   linked       int    1 = an element contains proxies
 --   elements...  bytes  encoded values
--- RETURNS  '.', or '!' if objects were let go
+-- RETURNS  OK or DISOWN
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/list
 -- @include lib/slice
-local record, data = KEYS[1], KEYS[2]
+-- @include lib/errors
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, start, stop, linked = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local length = redis.call('LLEN', data) - 1
 if length < 0 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('list'))
+  return save_error(reply_cache, request, object_gone('list'))
 end
 local first, last = bounds(length, start, stop, '')
 last = math.max(first, last)
@@ -35,7 +36,7 @@ if linked == '1' or redis.call('EXISTS', data .. ':refs') == 1 then
   for i = 5, #ARGV do
     if links.must_retain(ARGV[i]) then
       -- @include lib/save_error
-      return save_error(record, request, RETAIN)
+      return save_error(reply_cache, request, MUST_RETAIN)
     end
   end
   if last > first then old = redis.call('LRANGE', data, first + 1, last) end
@@ -44,7 +45,7 @@ local tail = redis.call('LRANGE', data, last + 1, -1)
 redis.call('LTRIM', data, 0, first)
 push(data, ARGV, 5)
 push(data, tail, 1)
-if not links then return save_reply(record, request, '.') end
+if not links then return save_reply(reply_cache, request, OK) end
 for i = 5, #ARGV do links.add(ARGV[i]) end
 for _, value in ipairs(old) do links.remove(value) end
-return save_reply(record, request, links.flag)
+return save_reply(reply_cache, request, links.code)

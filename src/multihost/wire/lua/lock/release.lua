@@ -1,22 +1,24 @@
--- lock/release: end a hold. May be repeated.
+-- lock/release: end a hold. Idempotent.
 --
 -- KEYS
---   data         hash  'h' -> holder; 'w' -> number of waiters
---   data:tokens  list  hints for who waits
+--   data         hash  HOLDER, WAITERS
+--   data:tokens  list  wake-up tokens of waiters
 -- ARGV
 --   id  bytes  the hold
--- RETURNS  '.', or what the lock is now: 'held', 'free' or 'gone'
+-- RETURNS  OK, HELD, FREE or MISSING
 -- ERRORS   none
 -- WAKES    one waiter
 
+-- @include lib/codes
+-- @include lib/lock_fields
 -- @include lib/hand_off
 local data = KEYS[1]
 local id = ARGV[1]
 
-local state = redis.call('HMGET', data, 'h', 'w')
+local state = redis.call('HMGET', data, HOLDER, WAITERS)
 if state[1] == id then
   hand_off(data, state[2])
-  return '.'
+  return OK
 end
-if state[1] and state[1] ~= '' then return 'held' end
-return redis.call('EXISTS', data) == 1 and 'free' or 'gone'
+if state[1] and state[1] ~= '' then return HELD end
+return redis.call('EXISTS', data) == 1 and FREE or MISSING

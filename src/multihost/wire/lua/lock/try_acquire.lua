@@ -1,21 +1,22 @@
--- lock/try_acquire: take a lock that is free, or whose holder is dead. May be repeated.
+-- lock/try_acquire: take a lock that is free, or whose holder is dead. Idempotent.
 --
--- The usual way is shorter: HSETNX of the field 'h', with HINCRBY of 'f' behind it.
+-- The usual way is shorter: HSETNX of HOLDER, with HINCRBY of FENCE behind it.
 --
 -- KEYS
---   data           hash    'h' -> holder, '' while it is passed on; 'f' -> last fencing token
---   data:tokens    list    hints for who waits
---   sessions       prefix  of the sessions
---   sessions:<id>  string  one of them
+--   data           hash    HOLDER, FENCE
+--   data:tokens    list    wake-up tokens of waiters
+--   sessions       prefix  of the session keys
+--   sessions:<id>  string  session info of one, while it is alive
 -- ARGV
 --   id  bytes  the hold
--- RETURNS  the fencing token; nil if another one holds the lock
+-- RETURNS  the fencing token; nil if another hold has the lock
 -- ERRORS   GONE
 
+-- @include lib/lock_fields
 local data, sessions = KEYS[1], KEYS[2]
 local id = ARGV[1]
 
-local state = redis.call('HMGET', data, 'h', 'f')
+local state = redis.call('HMGET', data, HOLDER, FENCE)
 local holder, fence = state[1], state[2]
 if not fence then
   -- @include lib/save_error
@@ -28,5 +29,5 @@ elseif holder and redis.call('EXISTS', sessions .. ':' .. string.match(holder, '
   return false
 end
 fence = string.format('%.0f', fence + 1)
-redis.call('HSET', data, 'h', id, 'f', fence)
+redis.call('HSET', data, HOLDER, id, FENCE, fence)
 return fence

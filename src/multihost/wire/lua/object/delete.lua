@@ -1,21 +1,21 @@
 -- object/delete: remove an object and its name. References to what it owned stay counted until that is disowned.
 --
 -- KEYS
---   record   string  the last request of the connection
---   names    hash    the names of the partition
---   data     any     the object
---   data:index zset    its order
---   data:spelled hash    its first spellings
---   data:refs hash    unnamed objects contained
---   data:owners hash    persistent containers that own it
---   data:items  any   those of a queue
---   data:dead  list  its dead letters
---   data:flight:<flight>  list  what a consumer took out of it
---   data:<list> list    wake-up tokens for waiters, as the field 't' says
+--   reply_cache                string  last request of the connection and its reply
+--   names                      hash    names of the partition
+--   data                       any     the object
+--   data:index                 zset    its order
+--   data:originals             hash    its original keys or members
+--   data:refs                  hash    references to unnamed objects
+--   data:owners                hash    owner -> epoch
+--   data:items                 any     items of a queue
+--   data:dead                  list    dead letters of a queue
+--   data:inflight:<in_flight>  list    items that a consumer has in flight
+--   data:<list>                list    wake-up tokens of waiters, as the field 't' of the object says
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
--- RETURNS  '.' or '!' (objects are to be disowned); nil if there was none
+-- RETURNS  OK or DISOWN; nil if there was none
 -- ERRORS   none
 -- WAKES    all waiters: their next step reports GONE
 
@@ -23,19 +23,19 @@
 -- @include lib/keys
 -- @include lib/refs
 -- @include lib/wake
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name = ARGV[1], ARGV[2]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local listed = 0
 if name ~= '' then listed = redis.call('HDEL', names, name) end
 if redis.call('EXISTS', data) == 0 and listed == 0 then
   -- @include lib/save_error
-  return save_nil(record, request)
+  return save_nil(reply_cache, request)
 end
 local keys, refs = keys_of(data)
-local flag = references(data).remove_all()
+local code = references(data).remove_all()
 -- The field 't' of an object that can be waited for: its type, then field=list for each kind of waiter. For each field
 -- of that name, or of that prefix if it ends with a colon, a token is pushed onto the list; '*' is the field's value.
 local kind = redis.pcall('HGET', data, 't')
@@ -59,13 +59,13 @@ end
 for key, count in pairs(tokens) do
   redis.call('UNLINK', key)
   wake(key, count)
-  redis.call('PEXPIRE', key, '1000') -- for waiters that were about to block
+  redis.call('PEXPIRE', key, BRIEF_TTL) -- for waiters that were about to block
 end
-if flag == '.' then
+if code == OK then
   redis.call('UNLINK', data .. ':refs')
 else
   for i = 1, #refs, 2 do
     if string.sub(refs[i], 1, 2) == 'f:' then redis.call('HDEL', data .. ':refs', refs[i]) end
   end
 end
-return save_reply(record, request, flag)
+return save_reply(reply_cache, request, code)

@@ -1,14 +1,14 @@
--- object/drop: remove unnamed objects that nothing keeps. Over the objects given, at most 200 a call; may be repeated.
+-- object/drop: remove unnamed objects that have no owner. Idempotent. O(objects), at most 200 a call.
 --
 -- KEYS
---   data...          any   the objects
---   data...:index    zset  their order
---   data...:spelled  hash  their first spellings
---   data...:refs     hash  unnamed objects they contain
---   data...:owners   hash  kept containers that contain them
---   data...:items  any   those of a queue
---   data...:dead  list  its dead letters
---   data...:flight:<flight>  list  what a consumer took out of it
+--   data...                       any   the objects
+--   data...:index                 zset  their order
+--   data...:originals             hash  their original keys or members
+--   data...:refs                  hash  references to unnamed objects
+--   data...:owners                hash  owner -> epoch
+--   data...:items                 any   items of a queue
+--   data...:dead                  list  dead letters of a queue
+--   data...:inflight:<in_flight>  list  items that a consumer has in flight
 -- ARGV
 -- RETURNS  nothing
 -- ERRORS   none

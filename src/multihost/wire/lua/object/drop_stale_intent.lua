@@ -1,16 +1,19 @@
--- object/drop_stale_intent: a container that was to own something was not made, or other programs removed it. May be repeated.
+-- object/drop_stale_intent: release what a container that does not exist was prepared to own. Idempotent. O(fields).
 --
--- Whoever is about to make it has just written the note of what it will own: only an old one is let go. O(fields).
+-- A client that is about to create it has just written that: only what is old is released.
 --
 -- KEYS
 --   data       any   the container
---   data:refs  hash  unnamed objects that it was to contain
+--   data:refs  hash  references to unnamed objects that it was to contain
 -- ARGV
---   seconds  int  since when nobody touched the note
--- RETURNS  '!' (objects were let go), '.' if the note was of nothing, and is removed; nil if there is a container,
---          or the note is not that old
+--   seconds  int  how long data:refs must have been idle
+-- RETURNS  DISOWN; OK if there was nothing to release, and data:refs is removed; nil if the container exists, or
+--          data:refs is not that old
 -- ERRORS   none
 
+-- @include lib/codes
+-- @include lib/refs_fields
+-- @include lib/allow_oom
 local data = KEYS[1]
 local seconds = ARGV[1]
 
@@ -18,13 +21,13 @@ local refs = data .. ':refs'
 if redis.call('EXISTS', data) == 1 or redis.call('PTTL', refs) ~= -1 then return false end
 local idle = redis.pcall('OBJECT', 'IDLETIME', refs) -- an error where the server counts uses instead
 if type(idle) ~= 'number' or idle < tonumber(seconds) then return false end
-redis.call('HDEL', refs, 'n:') -- a full server accepts what follows a deletion, of nothing too
-local flag = '.'
+allow_oom(refs)
+local code = OK
 for _, field in ipairs(redis.call('HKEYS', refs)) do
-  if string.sub(field, 1, 2) == 'n:' then
+  if string.sub(field, 1, 2) == COUNT then
     redis.call('HSET', refs, field, '0')
-    flag = '!'
+    code = DISOWN
   end
 end
-if flag == '.' then redis.call('UNLINK', refs) end
-return flag
+if code == OK then redis.call('UNLINK', refs) end
+return code

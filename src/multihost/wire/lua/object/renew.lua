@@ -1,21 +1,20 @@
--- object/renew: give objects another lease, unless they need none. May be repeated.
---
--- Over the objects given, at most 200 a call.
+-- object/renew: renew the leases of objects that have one. Idempotent. O(objects), at most 200 a call.
 --
 -- KEYS
---   data...          any   the objects
---   data...:index    zset  their order
---   data...:spelled  hash  their first spellings
---   data...:refs     hash  unnamed objects they contain
---   data...:owners   hash  kept containers that contain them
---   data...:items  any   those of a queue
---   data...:dead  list  its dead letters
---   data...:flight:<flight>  list  what a consumer took out of it
+--   data...                       any   the objects
+--   data...:index                 zset  their order
+--   data...:originals             hash  their original keys or members
+--   data...:refs                  hash  references to unnamed objects
+--   data...:owners                hash  owner -> epoch
+--   data...:items                 any   items of a queue
+--   data...:dead                  list  dead letters of a queue
+--   data...:inflight:<in_flight>  list  items that a consumer has in flight
 -- ARGV
 --   lease  int  milliseconds
--- RETURNS  the unnamed objects that those with a lease contain
+-- RETURNS  idents of the unnamed objects that those with a lease contain
 -- ERRORS   none
 
+-- @include lib/refs_fields
 -- @include lib/keys
 local lease = ARGV[1]
 
@@ -25,7 +24,7 @@ for _, data in ipairs(KEYS) do
     local keys, refs = keys_of(data)
     for _, key in ipairs(keys) do redis.call('PEXPIRE', key, lease) end
     for i = 1, #refs, 2 do
-      if string.sub(refs[i], 1, 2) == 'n:' then contained[#contained + 1] = string.sub(refs[i], 3) end
+      if string.sub(refs[i], 1, 2) == COUNT then contained[#contained + 1] = string.sub(refs[i], 3) end
     end
   end
 end

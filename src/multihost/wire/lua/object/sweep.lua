@@ -1,23 +1,23 @@
--- object/sweep: remove what is left of an object that is not there. May be repeated.
+-- object/sweep: remove the remains of an object that does not exist. Idempotent.
 --
--- Whoever makes an object of that name begins with all of this anew. What expires by itself is left to that: it may
--- be the mark that a deleted queue leaves for who waits.
+-- A client that creates an object of that name begins with all of this removed. What expires by itself is left to that:
+-- it may be the end marker that a deleted queue leaves for its consumers.
 --
 -- KEYS
---   names                 hash    the names of the partition
---   data                  any     the object
---   data:index            zset    its order
---   data:spelled          hash    its first spellings
---   data:owners           hash    kept containers that contained it
---   data:items            any     those of a queue
---   data:dead             list    its dead letters
---   data:flight:<flight>  list    what a consumer took out of it
---   sessions              prefix  of the sessions
---   sessions:<id>         string  one of them
+--   names                      hash    names of the partition
+--   data                       any     the object
+--   data:index                 zset    its order
+--   data:originals             hash    its original keys or members
+--   data:owners                hash    owner -> epoch
+--   data:items                 any     items of a queue
+--   data:dead                  list    dead letters of a queue
+--   data:inflight:<in_flight>  list    items that a consumer has in flight
+--   sessions                   prefix  of the session keys
+--   sessions:<id>              string  session info of one, while it is alive
 -- ARGV
---   name        bytes  '' = unnamed
---   kind        bytes  what the names say of it; '' = leave them alone
---   flights...  bytes  places of consumers
+--   name          bytes  '' = unnamed
+--   kind          bytes  entry of the name; '' = leave the names alone
+--   in_flight...  bytes  names of in-flight lists
 -- RETURNS  how many names and keys were removed
 -- ERRORS   none
 
@@ -31,12 +31,12 @@ local function remove(key)
   if redis.call('PTTL', key) == -1 then removed = removed + redis.call('UNLINK', key) end
 end
 remove(data .. ':index')
-remove(data .. ':spelled')
+remove(data .. ':originals')
 remove(data .. ':owners')
 remove(data .. ':items')
 remove(data .. ':dead')
 for i = 3, #ARGV do
   local session = string.match(ARGV[i], '^[^.]*')
-  if redis.call('EXISTS', sessions .. ':' .. session) == 0 then remove(data .. ':flight:' .. ARGV[i]) end
+  if redis.call('EXISTS', sessions .. ':' .. session) == 0 then remove(data .. ':inflight:' .. ARGV[i]) end
 end
 return removed

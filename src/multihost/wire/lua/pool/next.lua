@@ -1,55 +1,60 @@
--- pool/next: say what became of a task, and take the next one. May be repeated.
+-- pool/next: return the result of a task, and take the next task. Idempotent.
 --
--- Who repeats it because a connection broke does not use the place again: the first attempt may still arrive.
+-- A worker that repeats it because a connection broke does not use the in-flight list again: the first attempt may
+-- still arrive.
 --
 -- KEYS
---   data                  hash    'u' -> tasks that are not done
---   clients               prefix  of those who wait for results
---   clients:<id>          any     the queue of one of them, and what belongs to that
---   data:items            list    the tasks
---   data:flight:<flight>  list    the task that this worker has
---   data:refs             hash    unnamed objects contained
+--   data                       hash    UNFINISHED
+--   clients                    prefix  of the clients
+--   clients:<id>               any     result queue of a client, with :items and :refs
+--   data:items                 list    tasks
+--   data:inflight:<in_flight>  list    the task of the worker
+--   data:refs                  hash    references to unnamed objects
 -- ARGV
---   flight  bytes  place of the worker
---   done    bytes  the last 64 bytes of the task that is done; '' = none
---   result  bytes  what became of it
---   more    int    1 = take another one
--- RETURNS  '.' or '!' (objects were let go), and the task if there is one
+--   in_flight  bytes  name of the in-flight list of the worker
+--   done       bytes  the last 64 bytes of the finished task; '' = none
+--   result     bytes  of that task
+--   more       int    1 = take another one
+-- RETURNS  OK or DISOWN, and the task if there is one
 -- ERRORS   GONE
 -- WAKES    the client
 
 -- @include lib/inherit_ttl
 -- @include lib/task
+-- @include lib/allow_oom
 local data, clients = KEYS[1], KEYS[2]
-local flight, done, result, more = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local in_flight, done, result, more = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
-local items, place, flag = data .. ':items', data .. ':flight:' .. flight, '.'
-local here, exists = redis.call('LINDEX', place, 0), redis.call('EXISTS', data) == 1
+allow_oom(data)
+local items, in_flight_key, code = data .. ':items', data .. ':inflight:' .. in_flight, OK
+local task, exists = redis.call('LINDEX', in_flight_key, 0), redis.call('EXISTS', data) == 1
 local client
-if here and done ~= '' and string.sub(here, -64) == done then
-  redis.call('DEL', place)
-  if exists then flag = release_task(data, here) end -- its lease may have ended before that of the place
+if task and done ~= '' and string.sub(task, -64) == done then
+  redis.call('DEL', in_flight_key)
+  if exists then code = release_task(data, task) end -- its lease may have ended before that of the in-flight list
   client = result_queue_of(clients, done)
   if client then put_result(client, result) end
-  here = false
+  task = false
 end
-if more == '0' or here then return {flag, here or nil} end
+if more == '0' or task then return {code, task or nil} end
 if not exists then
   -- @include lib/save_error
   return redis.error_reply(object_gone('pool'))
 end
-for _ = 1, 1000 do -- so many that nobody waits for, at most
-  local item = redis.call('LMOVE', items, place, 'LEFT', 'RIGHT')
+for _ = 1, 1000 do -- skip so many of closed clients, at most
+  local item = redis.call('LMOVE', items, in_flight_key, 'LEFT', 'RIGHT')
   if not item then break end
-  if not client or string.sub(item, -64, -43) ~= string.sub(client, -22) then client = result_queue_of(clients, item) end
-  local lost = is_exhausted(item)
-  if client and not lost then
-    if string.find(data, '}:u:', 1, true) then inherit_ttl(data, place) end
-    return {flag, item}
+  if not client or string.sub(item, -64, -43) ~= string.sub(client, -22) then
+    client = result_queue_of(clients, item)
   end
-  redis.call('DEL', place)
-  if item ~= '' and release_task(data, item) == '!' then flag = '!' end -- '' is left of a pool of that name
-  if client then put_result(client, '!' .. lost .. string.sub(item, -36)) end
+  local starts = is_exhausted(item)
+  if client and not starts then
+    if string.find(data, '}:u:', 1, true) then inherit_ttl(data, in_flight_key) end
+    return {code, item}
+  end
+  redis.call('DEL', in_flight_key)
+  -- An empty item is the end marker of a deleted pool of that name.
+  if item ~= '' and release_task(data, item) == DISOWN then code = DISOWN end
+  if client then put_result(client, '!' .. starts .. string.sub(item, -36)) end
 end
-return {flag}
+return {code}

@@ -1,29 +1,30 @@
--- queue/ack_linked: items with proxies have arrived: the queue lets them go.
+-- queue/ack_linked: remove items with proxies from an in-flight list, and their references from the queue.
 --
 -- KEYS
---   record                string  last request of the caller
---   data                  hash    'o' -> order
---   data:flight:<flight>  list    where they lay
---   data:refs             hash    unnamed objects contained
+--   reply_cache                string  last request of the connection and its reply
+--   data                       hash    ORDER
+--   data:inflight:<in_flight>  list    the items
+--   data:refs                  hash    references to unnamed objects
 -- ARGV
---   request  int    number of the request
---   flight   bytes  place of who took them
---   left     int    how many are still to arrive, the last that lie there
--- RETURNS  '.' or '!' (objects were let go)
+--   request    int    number of the request
+--   in_flight  bytes  name of the in-flight list: <session>.<n>
+--   left       int    how many are still to be acknowledged, the last ones of the list
+-- RETURNS  OK or DISOWN
 -- ERRORS   none
 
 -- @include lib/reply_cache
+-- @include lib/queue_fields
+-- @include lib/rank
 -- @include lib/refs
-local record, data = KEYS[1], KEYS[2]
-local request, flight, left = ARGV[1], ARGV[2], ARGV[3]
+local reply_cache, data = KEYS[1], KEYS[2]
+local request, in_flight, left = ARGV[1], ARGV[2], ARGV[3]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local place = data .. ':flight:' .. flight
-local links, by_priority = references(data), redis.call('HGET', data, 'o') == 'p'
-while redis.call('LLEN', place) > tonumber(left) do
-  local item = redis.call('LPOP', place)
-  if by_priority then item = string.sub(item, string.find(item, ' ', 1, true) + 33) end
-  links.remove(string.match(item, '^%*%d+;(.*)$') or item)
+local in_flight_key = data .. ':inflight:' .. in_flight
+local links, by_priority = references(data), redis.call('HGET', data, ORDER) == PRIORITY
+while redis.call('LLEN', in_flight_key) > tonumber(left) do
+  local item = redis.call('LPOP', in_flight_key)
+  links.remove(value_of(item, by_priority))
 end
-return save_reply(record, request, links.flag)
+return save_reply(reply_cache, request, links.code)

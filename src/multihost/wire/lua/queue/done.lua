@@ -1,44 +1,47 @@
--- queue/done: an item is done.
+-- queue/done: acknowledge an item: it is finished.
 --
 -- KEYS
---   record                string  last request of the caller
---   data                  hash    'u' -> unfinished items; 'j' -> somebody joins; 'o' -> order
---   data:flight:<flight>  list    where it lies, if it would be delivered again
---   data:refs             hash    unnamed objects contained
---   data:tokens:join      list    a token for those who join
+--   reply_cache                string  last request of the connection and its reply
+--   data                       hash    ORDER, UNFINISHED, JOINED
+--   data:inflight:<in_flight>  list    the item, if it would be delivered again
+--   data:refs                  hash    references to unnamed objects
+--   data:tokens:join           list    one token for processes in join(), while nothing is unfinished
 -- ARGV
---   request  int    number of the request
---   flight   bytes  place of who took it; '' = it lies nowhere
--- RETURNS  '.' or '!' (objects were let go); '?' if it is not there any more; nil if nothing is unfinished
+--   request    int    number of the request
+--   in_flight  bytes  name of the in-flight list; '' = the item is in none
+-- RETURNS  OK or DISOWN; NOT_HELD; nil if nothing is unfinished
 -- ERRORS   GONE
--- WAKES    who joins, if nothing is unfinished any more
+-- WAKES    processes in join(), if nothing is unfinished any more
 
 -- @include lib/reply_cache
+-- @include lib/queue_fields
 -- @include lib/count_done
-local record, data = KEYS[1], KEYS[2]
-local request, flight = ARGV[1], ARGV[2]
+-- @include lib/allow_oom
+local reply_cache, data = KEYS[1], KEYS[2]
+local request, in_flight = ARGV[1], ARGV[2]
 
-redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
-local done = cached_reply(record, request)
+allow_oom(data)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local state = redis.call('HMGET', data, 'u', 'j', 'o')
+local state = redis.call('HMGET', data, UNFINISHED, JOINED, ORDER)
 if not state[1] then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('queue'))
+  return save_error(reply_cache, request, object_gone('queue'))
 end
-local flag = '.'
-if flight ~= '' then
-  local item = redis.call('LPOP', data .. ':flight:' .. flight)
-  if not item then return save_reply(record, request, '?') end
-  if state[3] == 'p' then item = string.sub(item, string.find(item, ' ', 1, true) + 33) end
-  if string.byte(item) == 42 then item = string.match(item, '^%*%d+;(.*)$') end
-  if string.byte(item) == 64 or string.byte(item) == 35 then
+local code = OK
+if in_flight ~= '' then
+  local item = redis.call('LPOP', data .. ':inflight:' .. in_flight)
+  if not item then return save_reply(reply_cache, request, NOT_HELD) end
+  -- @include lib/rank
+  -- @include lib/stored
+  local value = value_of(item, state[3] == PRIORITY)
+  if is_linked(value) then
     -- @include lib/refs
-    flag = references(data).remove(item)
+    code = references(data).remove(value)
   end
 elseif tonumber(state[1]) <= 0 then
   -- @include lib/save_error
-  return save_nil(record, request)
+  return save_nil(reply_cache, request)
 end
 if tonumber(state[1]) > 0 then count_done(data, state[1], 1, state[2]) end
-return save_reply(record, request, flag)
+return save_reply(reply_cache, request, code)

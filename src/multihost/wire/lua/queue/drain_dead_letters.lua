@@ -1,60 +1,61 @@
--- queue/drain_dead_letters: dead letters go back into the queue, or are thrown away. O(letters).
+-- queue/drain_dead_letters: requeue dead letters, or remove them. O(letters).
 --
 -- KEYS
---   record            string  last request of the caller
---   data              hash    'u' -> unfinished items; 'x' -> it was shut down; 'o' -> order; 'j' -> somebody joins
+--   reply_cache       string  last request of the connection and its reply
+--   data              hash    ORDER, UNFINISHED, SHUT_DOWN, JOINED, GETTERS, KIND
 --   data:items        any     the items
 --   data:dead         list    dead letters
---   data:refs         hash    unnamed objects contained
---   data:tokens:get   list    hints for who waits for an item of a priority queue
---   data:tokens:join  list    a token for those who join
+--   data:refs         hash    references to unnamed objects
+--   data:tokens:get   list    wake-up tokens of getters of a priority queue
+--   data:tokens:join  list    one token for processes in join(), while nothing is unfinished
 -- ARGV
 --   request  int  number of the request
---   again    int  1 = they go back into the queue
--- RETURNS  '.' or '!' (objects were let go) and how many there were
+--   requeue  int  1 = they go back into the queue
+-- RETURNS  OK or DISOWN, and how many there were
 -- ERRORS   GONE SHUTDOWN
 -- WAKES    one consumer for each
 
 -- @include lib/reply_cache
+-- @include lib/save_error
+-- @include lib/queue_fields
 -- @include lib/inherit_ttl
 -- @include lib/reinsert_sorted
+-- @include lib/rank
 -- @include lib/refs
-local record, data = KEYS[1], KEYS[2]
-local request, again = ARGV[1], ARGV[2]
+-- @include lib/errors
+local reply_cache, data = KEYS[1], KEYS[2]
+local request, requeue = ARGV[1], ARGV[2]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local state = redis.call('HMGET', data, 'u', 'x', 'o', 'j', 'gw')
--- @include lib/save_error
-if not state[1] then return save_error(record, request, object_gone('queue')) end
-if again == '1' and state[2] then return save_error(record, request, 'SHUTDOWN the queue was shut down') end
+local state = redis.call('HMGET', data, UNFINISHED, SHUT_DOWN, ORDER, JOINED, GETTERS)
+if not state[1] then return save_error(reply_cache, request, object_gone('queue')) end
+if requeue == '1' and state[2] then return save_error(reply_cache, request, QUEUE_SHUT_DOWN) end
 local dead, items, links = data .. ':dead', data .. ':items', references(data)
 local letters = redis.call('LRANGE', dead, 0, -1)
 redis.call('UNLINK', dead)
-if #letters == 0 then return save_reply(record, request, '.0') end
-if again == '1' and state[3] == 'p' then
+if #letters == 0 then return save_reply(reply_cache, request, OK .. '0') end
+if requeue == '1' and state[3] == PRIORITY then
   for _, letter in ipairs(letters) do
-    local stop = string.find(letter, ' ', 1, true) + 32
-    reinsert_sorted(data, string.sub(letter, 1, stop), string.sub(letter, stop + 1))
+    reinsert_sorted(data, split_rank(letter))
   end
-elseif again == '1' then
+elseif requeue == '1' then
   for i = 1, #letters, 1000 do
     local stop = math.min(i + 999, #letters)
-    redis.call(state[3] == 'l' and 'LPUSH' or 'RPUSH', items, unpack(letters, i, stop))
+    redis.call(state[3] == LIFO and 'LPUSH' or 'RPUSH', items, unpack(letters, i, stop))
   end
 else
   for _, letter in ipairs(letters) do
-    if state[3] == 'p' then letter = string.sub(letter, string.find(letter, ' ', 1, true) + 33) end
-    links.remove(letter)
+    links.remove(value_of(letter, state[3] == PRIORITY))
   end
 end
-if again == '1' then
+if requeue == '1' then
   inherit_ttl(data, items)
-  redis.call('HINCRBY', data, 'u', #letters)
+  redis.call('HINCRBY', data, UNFINISHED, #letters)
   if state[1] == '0' and state[4] then redis.call('DEL', data .. ':tokens:join') end
   if state[5] then
     -- @include lib/wake
     wake(data .. ':tokens:get', math.min(#letters, tonumber(state[5])))
   end
 end
-return save_reply(record, request, links.flag .. #letters)
+return save_reply(reply_cache, request, links.code .. #letters)

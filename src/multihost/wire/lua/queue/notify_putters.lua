@@ -1,20 +1,22 @@
--- queue/notify_putters: something was taken out of a queue of limited size for which others wait. May be repeated.
+-- queue/notify_putters: wake putters after items were taken out of a queue of limited size. Idempotent.
 --
 -- KEYS
---   data         hash  'n' -> most items; 'o' -> order; 'x' -> it was shut down; 'w' -> who waits for room
+--   data         hash  MAXSIZE, ORDER, SHUT_DOWN, PUTTERS
 --   data:items   any   the items
---   data:tokens  list  hints for who waits
+--   data:tokens  list  wake-up tokens of waiters
 -- ARGV
 -- RETURNS  nothing
 -- ERRORS   none
--- WAKES    as many as there is room for
+-- WAKES    as many putters as there is room for
 
+-- @include lib/queue_fields
 -- @include lib/size
 -- @include lib/wake_for_permits
+-- @include lib/allow_oom
 local data = KEYS[1]
 
-redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
-local state = redis.call('HMGET', data, 'n', 'o', 'x', 'w')
+allow_oom(data)
+local state = redis.call('HMGET', data, MAXSIZE, ORDER, SHUT_DOWN, PUTTERS)
 if state[1] and state[4] then
   local free = state[1] - size_of(data, state[2], state[3])
   if free > 0 then wake_for_permits(data, free, tonumber(state[4])) end

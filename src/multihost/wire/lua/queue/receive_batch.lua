@@ -1,30 +1,32 @@
--- queue/receive_batch: take more items out of a queue. May be repeated.
+-- queue/receive_batch: take more items out of a queue. Idempotent.
 --
--- Who repeats it does not use the place again.
+-- A consumer that repeats it does not use the in-flight list again.
 --
 -- KEYS
---   data                  hash  'o' -> order; 'n' -> most items; 'w' -> who waits for room; 'x' -> it was shut down
---   data:items            list  the items
---   data:flight:<flight>  list  where they go
---   data:tokens           list  hints for who waits for room
+--   data                       hash  MAXSIZE, ORDER, SHUT_DOWN, PUTTERS
+--   data:items                 list  the items
+--   data:inflight:<in_flight>  list  where they go
+--   data:tokens                list  wake-up tokens of putters
 -- ARGV
---   flight  bytes  place of who takes them
---   count   int    at most so many
+--   in_flight  bytes  name of the in-flight list: <session>.<n>
+--   count      int    at most so many
 -- RETURNS  the items
 -- ERRORS   none
--- WAKES    as many as there is room for
+-- WAKES    as many putters as there is room for
 
+-- @include lib/queue_fields
 -- @include lib/inherit_ttl
 -- @include lib/size
+-- @include lib/allow_oom
 local data = KEYS[1]
-local flight, count = ARGV[1], ARGV[2]
+local in_flight, count = ARGV[1], ARGV[2]
 
-redis.call('HDEL', data, '') -- a full server accepts what follows a deletion, of nothing too
-local state = redis.call('HMGET', data, 'o', 'n', 'w', 'x')
-local items, place = data .. ':items', data .. ':flight:' .. flight
+allow_oom(data)
+local state = redis.call('HMGET', data, ORDER, MAXSIZE, PUTTERS, SHUT_DOWN)
+local items, in_flight_key = data .. ':items', data .. ':inflight:' .. in_flight
 count = math.min(tonumber(count), size_of(data, state[1], state[4]))
 local taken = {}
-if count > 0 and state[1] == 'l' then
+if count > 0 and state[1] == LIFO then
   local found = redis.call('LRANGE', items, -count, -1)
   redis.call('LTRIM', items, 0, -count - 1)
   for i = #found, 1, -1 do taken[#taken + 1] = found[i] end
@@ -32,8 +34,8 @@ elseif count > 0 then
   taken = redis.call('LRANGE', items, 0, count - 1)
   redis.call('LTRIM', items, count, -1)
 end
-for i = 1, #taken, 1000 do redis.call('RPUSH', place, unpack(taken, i, math.min(i + 999, #taken))) end
-inherit_ttl(data, place)
+for i = 1, #taken, 1000 do redis.call('RPUSH', in_flight_key, unpack(taken, i, math.min(i + 999, #taken))) end
+inherit_ttl(data, in_flight_key)
 local waiters = tonumber(state[3] or 0)
 if waiters > 0 then
   -- @include lib/wake_for_permits

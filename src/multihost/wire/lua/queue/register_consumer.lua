@@ -1,23 +1,26 @@
--- queue/register_consumer: a session gets places for what it takes out of a queue. May be repeated.
+-- queue/register_consumer: give a session in-flight lists for a queue. Idempotent.
 --
 -- KEYS
 --   data       hash  the queue
 --   data:refs  hash  'f:<session>' -> how many places it has: the lists data:flight:<session>.<n>
 -- ARGV
---   session  bytes  who takes
+--   session  bytes  of the consumer
 --   places   int    how many
--- RETURNS  '.'
+-- RETURNS  OK
 -- ERRORS   GONE
 
+-- @include lib/codes
+-- @include lib/refs_fields
 -- @include lib/inherit_ttl
+-- @include lib/allow_oom
 local data = KEYS[1]
 local session, places = ARGV[1], ARGV[2]
 
-redis.call('HDEL', data .. ':refs', 'n:') -- a full server accepts what follows a deletion, of nothing too
+allow_oom(data .. ':refs')
 if redis.call('EXISTS', data) == 0 then
   -- @include lib/save_error
   return redis.error_reply(object_gone('queue'))
 end
-redis.call('HSET', data .. ':refs', 'f:' .. session, places)
+redis.call('HSET', data .. ':refs', CONSUMER .. session, places)
 inherit_ttl(data, data .. ':refs')
-return '.'
+return OK

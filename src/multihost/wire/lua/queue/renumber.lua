@@ -1,14 +1,15 @@
--- queue/renumber: number the items of a priority queue anew, as they stand, so that any may come between. May be repeated.
+-- queue/renumber: number the items of a priority queue again, in their order, so that any may come between. Idempotent.
 --
 -- O(items log items).
 --
 -- KEYS
---   data        hash  'k' -> kind of the items
+--   data        hash  KIND
 --   data:items  zset  the items
 -- ARGV
 -- RETURNS  nothing
 -- ERRORS   none
 
+-- @include lib/queue_fields
 -- @include lib/inherit_ttl
 -- @include lib/sort_space
 local data = KEYS[1]
@@ -16,14 +17,14 @@ local data = KEYS[1]
 local items = data .. ':items'
 local all = redis.call('ZRANGE', items, 0, -1, 'WITHSCORES')
 if #all == 0 then return false end
-local kind = redis.call('HGET', data, 'k')
+local kind = redis.call('HGET', data, KIND)
 local score = MIDDLE - math.floor(#all / 4) * STEP
-local place, came_back = string.format('%016.0f', MIDDLE), string.rep('0', 16)
+local place, was_put_back = string.format('%016.0f', MIDDLE), string.rep('0', 16)
 redis.call('DEL', items)
 for i = 1, #all, 2 do
   local member = all[i]
-  -- What came back stays before those that it cannot be compared with.
-  if string.sub(member, 1, 16) == came_back and (kind == 'o' or all[i + 1] == '-inf') then
+  -- What was put back stays before those that it cannot be compared with.
+  if string.sub(member, 1, 16) == was_put_back and (kind == OTHERS or all[i + 1] == '-inf') then
     redis.call('ZADD', items, '0', member)
   else
     redis.call('ZADD', items, string.format('%.0f', score), place .. string.sub(member, 17))
@@ -31,5 +32,5 @@ for i = 1, #all, 2 do
   end
 end
 inherit_ttl(data, items)
-redis.call('HSET', data, 'k', 'o')
+redis.call('HSET', data, KIND, OTHERS)
 return false

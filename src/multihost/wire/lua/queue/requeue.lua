@@ -1,40 +1,39 @@
--- queue/requeue: what lies at a place of this session goes back. May be repeated.
+-- queue/requeue: put the items of an in-flight list of this session back. Idempotent.
 --
 -- KEYS
---   data                  hash  'o' -> order; 'r' -> how often an item is delivered; 'u' -> unfinished items; 'j'
---   data:items            any   the items
---   data:flight:<flight>  list  where they lie
---   data:dead             list  dead letters
---   data:tokens:get       list  hints for consumers of a priority queue
---   data:tokens:join      list  a token for those who join
+--   data                       hash  ORDER, DELIVERIES, UNFINISHED, SHUT_DOWN, JOINED, GETTERS, KIND
+--   data:items                 any   the items
+--   data:inflight:<in_flight>  list  the items
+--   data:dead                  list  dead letters
+--   data:tokens:get            list  wake-up tokens of getters of a priority queue
+--   data:tokens:join           list  one token for processes in join(), while nothing is unfinished
 -- ARGV
---   flight   bytes  place
---   counted  int    1 = they were delivered, 0 = nobody heard of them
+--   in_flight  bytes  name of the in-flight list: <session>.<n>
+--   counted    int    1 = they were delivered, 0 = no client received them
 -- RETURNS  nothing
 -- ERRORS   none
 -- WAKES    consumers
 
--- @include lib/inherit_ttl
+-- @include lib/queue_fields
 -- @include lib/end_marker
--- @include lib/reinsert_sorted
 -- @include lib/requeue
 -- @include lib/count_done
 -- @include lib/wake
 local data = KEYS[1]
-local flight, counted = ARGV[1], ARGV[2]
+local in_flight, counted = ARGV[1], ARGV[2]
 
-local place = data .. ':flight:' .. flight
-local state = redis.call('HMGET', data, 'o', 'r', 'u', 'j', 'gw', 'x')
+local in_flight_key = data .. ':inflight:' .. in_flight
+local state = redis.call('HMGET', data, ORDER, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN)
 if not state[1] then
-  local has_mark = redis.call('LINDEX', place, -1) == ''
-  redis.call('UNLINK', place)
-  if has_mark then -- others wait for it
-    put_end_marker(data .. ':items', 'f')
-    redis.call('PEXPIRE', data .. ':items', '1000')
+  local has_marker = redis.call('LINDEX', in_flight_key, -1) == ''
+  redis.call('UNLINK', in_flight_key)
+  if has_marker then -- for other consumers
+    put_end_marker(data .. ':items', FIFO)
+    redis.call('PEXPIRE', data .. ':items', BRIEF_TTL)
   end
   return false
 end
-local gave, dead = requeue(data, place, state[1], counted == '1', tonumber(state[2]), state[6])
+local requeued, dead = requeue(data, in_flight_key, state[1], counted == '1', tonumber(state[2]), state[6])
 if dead > 0 then count_done(data, state[3], dead, state[4]) end
-if state[5] and gave > 0 then wake(data .. ':tokens:get', math.min(gave, tonumber(state[5]))) end
+if state[5] and requeued > 0 then wake(data .. ':tokens:get', math.min(requeued, tonumber(state[5]))) end
 return false

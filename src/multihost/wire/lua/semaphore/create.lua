@@ -1,31 +1,26 @@
 -- semaphore/create: create a semaphore, or attach to the one of that name.
 --
 -- KEYS
---   record  string  last request of the caller
---   names   hash    the names of the partition
---   data    hash    'v' -> free permits; 'n' -> initial value; 'f' -> last fencing token
+--   reply_cache  string  last request of the connection and its reply
+--   names        hash    names of the partition
+--   data         hash    FREE_PERMITS, INITIAL_VALUE, FENCE
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
---   kind     bytes  protocol, type and parameters
---   lease    int    milliseconds, for an unnamed semaphore
+--   kind     bytes  protocol, codec, type and parameters
+--   lease    int    milliseconds, for an unnamed object
 --   value    int    initial value
--- RETURNS  '.' created, '=' and the kind of what exists
+-- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
 -- ERRORS   none
 
--- @include lib/reply_cache
 -- @include lib/create
+-- @include lib/semaphore_fields
 -- @include lib/first_fence
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, value = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = cached_reply(record, request)
+local done = begin_create(reply_cache, request, names, name, {data})
 if done then return done[1] end
-local existing = existing(names, data, name)
-if existing then return save_reply(record, request, existing) end
-if name ~= '' and redis.call('EXISTS', data) > 0 then
-  redis.call('UNLINK', data)
-end
-redis.call('HSET', data, 'v', value, 'n', value, 'f', first_fencing_token())
+redis.call('HSET', data, FREE_PERMITS, value, INITIAL_VALUE, value, FENCE, first_fencing_token())
 register(names, name, kind, lease, {data})
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

@@ -1,7 +1,7 @@
--- server/probe: the simplest script: shows that the server runs scripts, permits them, and how fast. May be repeated.
+-- server/probe: show that the server runs scripts, permits them, and how fast. Idempotent.
 --
 -- KEYS
---   names  hash  the names in a partition
+--   names  hash  names of the partition
 -- ARGV
 -- RETURNS  1 if there are any, 0 if not
 -- ERRORS   none

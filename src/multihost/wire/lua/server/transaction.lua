@@ -1,6 +1,6 @@
--- server/transaction: run one command for each key, all at one moment, where a full server refuses MULTI. O(commands).
+-- server/transaction: run one command for each key, all at one moment. Idempotent. O(commands).
 --
--- May be repeated.
+-- It is for a full server, which refuses MULTI.
 --
 -- KEYS
 --   data...  any  the key of each command, its first argument

@@ -1,17 +1,16 @@
--- session/register: a session says that it lives. May be repeated.
+-- session/register: register a session in a partition, or renew its lease. Idempotent.
 --
 -- KEYS
---   session  string  what it says of itself
+--   session  string  session info
 -- ARGV
---   note   bytes  its connection, server, process and host
+--   info   bytes  session info: connection, server run, process and host
 --   lease  int    milliseconds
--- RETURNS  1 if it was known, else 0
+-- RETURNS  1 if it was registered, else 0
 -- ERRORS   none
 
 local session = KEYS[1]
-local note, lease = ARGV[1], ARGV[2]
+local info, lease = ARGV[1], ARGV[2]
 
--- A full server accepts what follows a deletion.
-local known = redis.call('DEL', session)
-redis.call('SET', session, note, 'PX', lease)
+local known = redis.call('DEL', session) -- first, see lib/allow_oom
+redis.call('SET', session, info, 'PX', lease)
 return known

@@ -1,18 +1,19 @@
--- session/suspect: the connection of a session is gone: let the session die soon, unless it comes back. May be repeated.
+-- session/suspect: shorten the lease of a session whose connection was closed, unless it has connected again.
+-- Idempotent.
 --
 -- KEYS
---   session  string  what it says of itself
+--   session  string  session info
 -- ARGV
---   note   bytes  what it said when its connection was gone
---   grace  int    milliseconds until it is dead
--- RETURNS  milliseconds until it is dead; nil if it came back
+--   info   bytes  session info when its connection was closed
+--   grace  int    milliseconds until it expires
+-- RETURNS  milliseconds until it expires; nil if it has connected again
 -- ERRORS   none
 
 local session = KEYS[1]
-local note, grace = ARGV[1], ARGV[2]
+local info, grace = ARGV[1], ARGV[2]
 
-if redis.call('GET', session) ~= note then return false end
-local left = redis.call('PTTL', session)
-if left <= tonumber(grace) then return left end
+if redis.call('GET', session) ~= info then return false end
+local ttl = redis.call('PTTL', session)
+if ttl <= tonumber(grace) then return ttl end
 redis.call('PEXPIRE', session, grace)
 return tonumber(grace)

@@ -1,33 +1,28 @@
 -- set/create: create a set with its first members, or attach to the one of that name.
 --
 -- KEYS
---   record   string  last request of the caller
---   names    hash    the names of the partition
---   data     set     '' and the fields of the members
---   data:spelled hash    field -> first spelling of its member
+--   reply_cache     string  last request of the connection and its reply
+--   names           hash    names of the partition
+--   data            set     canonical fields of the members, and ''
+--   data:originals  hash    field -> original member, where it is not the field
 -- ARGV
 --   request     int    number of the request
 --   name        bytes  '' = unnamed
---   kind        bytes  protocol, type and parameters
---   lease       int    milliseconds, for an unnamed set
---   members...  bytes  number of spellings; field, spelling of each; the fields
--- RETURNS  '.' created, '=' and the kind of what exists
+--   kind        bytes  protocol, codec, type and parameters
+--   lease       int    milliseconds, for an unnamed object
+--   members...  bytes  number of originals; field and original of each; the fields
+-- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
 -- ERRORS   none
 
--- @include lib/reply_cache
 -- @include lib/create
 -- @include lib/set
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = cached_reply(record, request)
+local keys = {data, data .. ':originals'}
+local done = begin_create(reply_cache, request, names, name, keys)
 if done then return done[1] end
-local existing = existing(names, data, name)
-if existing then return save_reply(record, request, existing) end
-if name ~= '' and redis.call('EXISTS', data, data .. ':spelled') > 0 then
-  redis.call('UNLINK', data, data .. ':spelled')
-end
 redis.call('SADD', data, '')
-register(names, name, kind, lease, {data})
+register(names, name, kind, lease, keys)
 add_members(data, ARGV, 5)
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

@@ -1,25 +1,25 @@
 -- set/update: add members. O(members), chunks of 1000.
 --
 -- KEYS
---   record   string  last request of the caller
---   data     set     '' and the fields of the members
---   data:spelled hash    field -> first spelling of its member
+--   reply_cache     string  last request of the connection and its reply
+--   data            set     canonical fields of the members, and ''
+--   data:originals  hash    field -> original member, where it is not the field
 -- ARGV
 --   request     int    number of the request
---   members...  bytes  number of spellings; field, spelling of each; the fields
--- RETURNS  '.'
+--   members...  bytes  number of originals; field and original of each; the fields
+-- RETURNS  OK
 -- ERRORS   GONE
 
 -- @include lib/reserve_reply
 -- @include lib/set
-local record, data = KEYS[1], KEYS[2]
+local reply_cache, data = KEYS[1], KEYS[2]
 local request = ARGV[1]
 
-local done = reserve_reply(record, request)
+local done = reserve_reply(reply_cache, request)
 if done then return done[1] end
 if redis.call('EXISTS', data) == 0 then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('set'))
+  return save_error(reply_cache, request, object_gone('set'))
 end
 add_members(data, ARGV, 2)
-return '.'
+return OK

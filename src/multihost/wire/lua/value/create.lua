@@ -1,37 +1,28 @@
 -- value/create: create a value, or attach to the one of that name.
 --
 -- KEYS
---   record  string  last request of the caller
---   names   hash    the names of the partition
---   data    hash    'v' -> value
---   data:refs hash    unnamed objects contained
+--   reply_cache  string  last request of the connection and its reply
+--   names        hash    names of the partition
+--   data         hash    VALUE
+--   data:refs    hash    references to unnamed objects
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
---   kind     bytes  protocol, type and parameters
---   lease    int    milliseconds, for an unnamed value
+--   kind     bytes  protocol, codec, type and parameters
+--   lease    int    milliseconds, for an unnamed object
 --   value    bytes  encoded value
--- RETURNS  '.' created, '=' and the kind of what exists
+-- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
 -- ERRORS   RETAIN
 
--- @include lib/reply_cache
 -- @include lib/create
+-- @include lib/value_fields
 -- @include lib/refs
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, value = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = cached_reply(record, request)
+local done = begin_create(reply_cache, request, names, name, {data}, must_count(value))
 if done then return done[1] end
-local existing = existing(names, data, name)
-if existing then return save_reply(record, request, existing) end
-if name ~= '' and string.byte(value) == 64 then
-  -- @include lib/save_error
-  return save_error(record, request, RETAIN)
-end
-if name ~= '' and redis.call('EXISTS', data) > 0 then
-  redis.call('UNLINK', data)
-end
-redis.call('HSET', data, 'v', value)
+redis.call('HSET', data, VALUE, value)
 register(names, name, kind, lease, {data})
-if string.byte(value) == 64 then references(data).add(value) end
-return save_reply(record, request, '.')
+if must_count(value) then references(data).add(value) end
+return save_reply(reply_cache, request, OK)

@@ -1,37 +1,39 @@
 -- value/replace: replace the value if it is still the expected one.
 --
 -- KEYS
---   record  string  last request of the caller
---   data    hash    'v' -> value
---   data:refs hash    unnamed objects contained
+--   reply_cache  string  last request of the connection and its reply
+--   data         hash    VALUE
+--   data:refs    hash    references to unnamed objects
 -- ARGV
 --   request   int    number of the request
 --   expected  bytes  encoded value
 --   value     bytes  encoded value
--- RETURNS  '.' or '!' (objects were let go) if replaced; nil if another value is there
+-- RETURNS  OK or DISOWN; nil if the value is another one
 -- ERRORS   GONE RETAIN
 
 -- @include lib/reply_cache
+-- @include lib/value_fields
 -- @include lib/refs
-local record, data = KEYS[1], KEYS[2]
+-- @include lib/errors
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, expected, value = ARGV[1], ARGV[2], ARGV[3]
 
-local done = cached_reply(record, request)
+local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local old = redis.call('HGET', data, 'v')
+local old = redis.call('HGET', data, VALUE)
 if not old then
   -- @include lib/save_error
-  return save_error(record, request, object_gone('value'))
+  return save_error(reply_cache, request, object_gone('value'))
 end
 if old ~= expected then
   -- @include lib/save_error
-  return save_nil(record, request)
+  return save_nil(reply_cache, request)
 end
 local links = references(data)
 if links.must_retain(value) then
   -- @include lib/save_error
-  return save_error(record, request, RETAIN)
+  return save_error(reply_cache, request, MUST_RETAIN)
 end
-redis.call('HSET', data, 'v', value)
+redis.call('HSET', data, VALUE, value)
 links.add(value)
-return save_reply(record, request, links.remove(old))
+return save_reply(reply_cache, request, links.remove(old))

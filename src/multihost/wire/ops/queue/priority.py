@@ -15,7 +15,7 @@ from multihost.wire.ops.ownership import retain
 from multihost.wire.ops.queue.constants import KIND
 from multihost.wire.ops.queue.items import RANK_SIZE, split_delivery_count
 from multihost.wire.ops.queue.send import wait_for_room
-from multihost.wire.replies import MustRetain
+from multihost.wire.replies import CHANGED, COMPARE, NO_SPACE, OK, MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -73,12 +73,14 @@ def _try_put(
 ) -> bool:
     """Return whether there was room."""
     answer = _put_ranked.run_once(handle, behind_waiters, kind, score, value)
-    while answer is not None and answer != b".":
-        queue_kind = answer[1:] if len(answer) > 1 else _stored_kind(handle, kind)
-        if queue_kind == kind == NUMBERS and answer == b"?":  # these are never compared by clients
+    while answer is not None and answer != OK:
+        queue_kind = answer[1:] if answer[:1] == COMPARE else _stored_kind(handle, kind)
+        if (
+            queue_kind == kind == NUMBERS and answer == CHANGED
+        ):  # these are never compared by clients
             answer = _put_ranked.run_once(handle, behind_waiters, kind, score, value)
             continue
-        if answer == b"|" or queue_kind not in (kind, OTHERS):
+        if answer == NO_SPACE or queue_kind not in (kind, OTHERS):
             _compare_with_any(handle, item)
             _renumber.run_idempotent(handle)
             queue_kind = OTHERS

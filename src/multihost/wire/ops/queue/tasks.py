@@ -5,6 +5,7 @@ from __future__ import annotations
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.replies import NOT_HELD
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import broadcast_pop, wait
@@ -32,7 +33,7 @@ def done(handle: Handle, consumer: Consumer) -> bool:
     except BaseException:
         consumer.unfinished.undo_pop(in_flight)
         raise
-    if answer == b"?":
+    if answer == NOT_HELD:
         raise consumer.hold.lease_lost("queue/task_done")
     without_flag(handle, answer)
     if consumer.decrement(in_flight, 1):

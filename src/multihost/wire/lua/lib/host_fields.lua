@@ -1,0 +1,3 @@
+-- lib/host_fields: the field of a host process.
+
+local SESSION = 's' -- its session

@@ -1,0 +1,7 @@
+-- lib/refs_fields: the fields of data:refs.
+
+local COUNT = 'n:' -- <ident> of an unnamed object -> how many references to it the container holds
+local EPOCH = 'e:' -- <ident> -> the epoch in which the persistent container last took it in
+local LAST_EPOCH = '' -- the last epoch
+local RELEASED_IN = 'd' -- the epoch in which the container itself was released last
+local CONSUMER = 'f:' -- <session> -> how many in-flight lists of a queue it has: data:inflight:<session>.<n>
