@@ -48,7 +48,7 @@ DIGITS = frozenset(b"-0123456789")
 MAC_SIZE = 16
 
 _dumps = functools.partial(pickle.dumps, protocol=5)
-first_byte = operator.itemgetter(0)
+first_byte: operator.itemgetter[int] = operator.itemgetter(0)
 _DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, IndexError, OverflowError)
 
 
@@ -97,12 +97,12 @@ class Codec:
         self.serializer = serializer
         self.home: Home | None = None
         """The server of the containers: proxies of objects there are stored without its address."""
-        self.counts_on_server = not authkey
+        self.counts_on_server: bool = not authkey
         """True if the server can add to a stored int. It could not sign the sum."""
         secret = hashlib.blake2b(authkey, digest_size=32, person=b"multihost sign").digest()
         self._secret = secret if authkey else b""
         name = "pickle" if serializer is None else type(serializer).__qualname__
-        self.ident = f"{name}/{self._mac(b'').hex()[:12]}" if authkey else name
+        self.ident: str = f"{name}/{self._mac(b'').hex()[:12]}" if authkey else name
         """The stored values that this codec reads: serializer and a fingerprint of the authkey."""
 
     # keys of a dict, members of a set
