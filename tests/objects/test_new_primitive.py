@@ -38,7 +38,7 @@ def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     read = source._read
 
     def read_there(name: str) -> str:
-        return (LUA / f"{name}.lua").read_text() if name[:6] == "latch/" else read(name)
+        return (LUA / f"{name}.lua").read_text() if "latch" in name else read(name)
 
     monkeypatch.setattr(source, "_read", read_there)
     yield

@@ -1,27 +1,25 @@
 -- latch/create: create a latch, or attach to the one of that name.
 --
 -- KEYS
---   record  string  last request of the caller
---   names   hash    the names of the partition
---   data    hash    'n' -> how often it is still to be counted down
+--   reply_cache  string  last request of the connection and its reply
+--   names        hash    names of the partition
+--   data         hash    REMAINING
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
---   kind     bytes  what lib/create stores
---   lease    int    milliseconds, for an unnamed latch
+--   kind     bytes  TYPE of the object, a line feed, then protocol, codec, type and parameters for the names
+--   lease    int    milliseconds, for an unnamed object
 --   count    int    initial value
--- RETURNS  '.' created, '=' and the entry of what exists
+-- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
 -- ERRORS   none
 
--- @include lib/reply_cache
 -- @include lib/create
-local record, names, data = KEYS[1], KEYS[2], KEYS[3]
+-- @include lib/latch_fields
+local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = cached_reply(record, request)
+local done = begin_create(reply_cache, request, names, name, {data})
 if done then return done[1] end
-local existing = existing(names, data, name)
-if existing then return save_reply(record, request, existing) end
-redis.call('HSET', data, 'n', count)
+redis.call('HSET', data, REMAINING, count)
 register(names, name, kind, lease, {data})
-return save_reply(record, request, '.')
+return save_reply(reply_cache, request, OK)

@@ -1,28 +1,29 @@
--- latch/enqueue: wait until the latch opens. A BLPOP of data:tokens and latch/claim follow.
+-- latch/enqueue: enqueue a waiter. A BLPOP of data:tokens and latch/claim follow.
 --
 -- KEYS
---   record       string  last request of the caller
---   data         hash    'n' -> how often it is still to be counted down; 'q:<waiter>': waiters
---   data:tokens  list    wake-up tokens
+--   reply_cache  string  last request of the connection and its reply
+--   data         hash    REMAINING, WAITER
+--   data:tokens  list    wake-up tokens of waiters
 -- ARGV
 --   request  int    number of the request
 --   waiter   bytes  session and thread
--- RETURNS  '.'
+-- RETURNS  OK
 -- ERRORS   GONE
 -- WAKES    the waiter itself, if the latch is open
 
 -- @include lib/reject_stale
+-- @include lib/latch_fields
 -- @include lib/wake
-local record, data = KEYS[1], KEYS[2]
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, waiter = ARGV[1], ARGV[2]
 
-local late = stale_reply(record, request)
+local late = stale_reply(reply_cache, request)
 if late then return late[1] end
-local count = redis.call('HGET', data, 'n')
-if not count then
+local remaining = redis.call('HGET', data, REMAINING)
+if not remaining then
   -- @include lib/save_error
   return redis.error_reply(object_gone('latch'))
 end
-redis.call('HSET', data, 'q:' .. waiter, '1')
-if tonumber(count) <= 0 then wake(data .. ':tokens', 1) end
-return '.'
+redis.call('HSET', data, WAITER .. waiter, '1')
+if tonumber(remaining) <= 0 then wake(data .. ':tokens', 1) end
+return OK
