@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from multihost.wire import keys
-from multihost.wire.keys import Keys, check_name, check_namespace
+from multihost.wire.identity import check_name, check_namespace
+from multihost.wire.keys import Keys
 
 
 def test_the_layout_is_fixed() -> None:

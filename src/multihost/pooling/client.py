@@ -14,15 +14,13 @@ from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
 from multihost.proxies.queue import SimpleQueueProxy
 from multihost.wire.identity import label
-from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import TaskTrailer
-from multihost.wire.ops.queue import admin, send
+from multihost.wire.ops.queue import send
 from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.receive import receive
-from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import Codec
 
@@ -32,7 +30,6 @@ MAX_IN_FLIGHT = 10_000  # tasks that are not done; a thread that adds more waits
 MAX_IN_FLIGHT_BYTES = 64 << 20  # the same in bytes
 BATCH = 256  # tasks that are sent together, and results that are received
 BATCH_BYTES = 1 << 20
-RESULTS = QueueSettings(0, FIFO, 0)
 
 
 class Client:
@@ -48,9 +45,8 @@ class Client:
         self.pickler = pickler
         self.attempts = attempts
         self.failure: BaseException | None = None  # why no more results can arrive
-        ident = colocated_ident(reference.ident)
-        self._results = session.handle(ident)
-        admin.create(self._results, "SimpleQueue", RESULTS, (True, True))
+        self._results = ops.create_results(self.handle)
+        ident = self._results.keys.ident
         session.references.add_created(self._results.keys)
         # The proxy renews the queue of results, which expires when this process is killed.
         self._keep_alive: SimpleQueueProxy[Any] = SimpleQueueProxy(
@@ -162,7 +158,7 @@ class Client:
     def receive_results(self) -> None:
         """Receive results until their queue is deleted: the target of a thread."""
         handle = self._results
-        consumer = Consumer.of(handle, RESULTS)
+        consumer = Consumer.of(handle, ops.RESULTS)
         consumer.ttl = (
             handle.session.lease_ms
         )  # results may be large, and no other client receives them

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from multihost.proxies.base import BaseProxy
-from multihost.wire.identity import named, new_unnamed
-from multihost.wire.keys import check_name
+from multihost.wire.identity import check_name, named, new_unnamed
 from multihost.wire.rpc import objects, results
 from multihost.wire.session import Handle, Session
 from multihost.wire.values.codec import Codec

@@ -45,8 +45,8 @@ class Server:
     >>> server = QueueManager(address=("", 50000), authkey=b"abracadabra").get_server()
     >>> server.serve_forever()
 
-    ``address`` is where it listens. ``serve_forever()`` returns never: it ends the process with
-    ``SystemExit(0)`` after Ctrl-C, or when a manager asked it to.
+    ``address`` is where it listens. ``serve_forever()`` does not return: it ends the process with
+    ``SystemExit(0)`` after Ctrl-C, or at the request of a manager.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Server:
         self.registry: dict[
             str, tuple[None, tuple[str, ...], None, type[IteratorProxy]] | Registered
         ] = {**BUILTIN_TYPES, **types}
-        self.address: Place | None = runtime.listen_address
+        self.address: ListenAddress | None = runtime.listen_address
         self.listener: _StdlibListener = _StdlibListener(self.address, runtime.close)
         self._runtime = runtime
         self._natives_on = natives_on
@@ -67,7 +67,7 @@ class Server:
         register_host(runtime.session, self._host, self.registry)
 
     def serve_forever(self) -> None:
-        """Serve until a manager asks to end."""
+        """Serve until a manager requests the end."""
         from multihost.serving.host import Host
 
         runtime = self._runtime

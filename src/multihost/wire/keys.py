@@ -24,8 +24,6 @@ __all__ = [
     "Keys",
     "Part",
     "colocated_ident",
-    "check_name",
-    "check_namespace",
     "hosts",
     "names",
     "part",
@@ -160,24 +158,6 @@ def part(namespace: str, key: bytes) -> Part | None:
         return Part(number, "", tail)
     name, _, suffix = tail[2:].partition(":")
     return Part(number, tail[:2] + unescape(name, ":"), suffix)
-
-
-def check_namespace(namespace: str) -> str:
-    """Return the namespace; raise ValueError if it cannot be one."""
-    if not namespace or set(namespace) & set("{}*?[]"):
-        raise ValueError(
-            f"a namespace is a non-empty str without any of {{}}*?[], not {namespace!r}"
-        )
-    return namespace
-
-
-def check_name(name: object) -> str:
-    """Return the name; raise TypeError or ValueError if it cannot be one."""
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a shared object is a str, not {type(name).__name__}")
-    if not name or len(name) > 512:
-        raise ValueError(f"the name of a shared object has 1 to 512 characters, not {len(name)}")
-    return name
 
 
 def colocated_ident(ident: str) -> str:

@@ -414,8 +414,8 @@ class Link(PinnedConnections):
                 connection.channel.shutdown()
         _links.discard(self)
 
-    def after_fork(self) -> None:
-        """In a forked child: close this end of the parent's connections, and start with none."""
+    def after_fork_in_child(self) -> None:
+        """Close this end of the parent's connections, and start with none."""
         for connection in self._connections:
             self.disconnect(connection)
         closed = self._closed
@@ -428,7 +428,7 @@ _links: weakref.WeakSet[Link] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for link in list(_links):
-        link.after_fork()
+        link.after_fork_in_child()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -119,7 +119,7 @@ class ClientChannel:
     def interrupt(self) -> None:
         if self.fileno() >= 0:
             with contextlib.suppress(OSError):
-                self._connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - redis-py has no way
+                self._connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - no public name
 
 
 def client_connector(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
