@@ -11,7 +11,7 @@
 --   data:items                 any     items of a queue
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
---   data:<list>                list    wake-up tokens of waiters, as the field 't' of the object says
+--   data:<list>                list    wake-up tokens of waiters, as its field TYPE says
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
@@ -22,6 +22,7 @@
 -- @include lib/reply_cache
 -- @include lib/keys
 -- @include lib/refs
+-- @include lib/object_fields
 -- @include lib/wake
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name = ARGV[1], ARGV[2]
@@ -36,9 +37,9 @@ if redis.call('EXISTS', data) == 0 and listed == 0 then
 end
 local keys, refs = keys_of(data)
 local code = references(data).remove_all()
--- The field 't' of an object that can be waited for: its type, then field=list for each kind of waiter. For each field
--- of that name, or of that prefix if it ends with a colon, a token is pushed onto the list; '*' is the field's value.
-local kind = redis.pcall('HGET', data, 't')
+-- The field TYPE of an object that can be waited for has field=list for each kind of waiter. For each field of that
+-- name, or with that prefix if it ends with a colon, a token is pushed onto the list; '*' is the value of the field.
+local kind = redis.pcall('HGET', data, TYPE)
 local lists, fields = {}, {}
 if type(kind) == 'string' and string.find(kind, '=', 1, true) then
   for field, list in string.gmatch(kind, '(%S+)=(%S+)') do lists[field] = list end
