@@ -34,6 +34,7 @@ check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua fi
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.typing
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m multihost.wire.script.check
 	@$(BIN)/python scripts/protocol.py --check

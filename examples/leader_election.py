@@ -3,8 +3,6 @@
 The log refuses what a former leader, who was paused and does not know it yet, still wants to write.
 """
 
-import os
-import signal
 from multiprocessing import Pipe, Process
 
 from multihost import Manager
@@ -44,8 +42,10 @@ if __name__ == "__main__":
             log.write(token, f"term {term} begins")
             if former is not None:
                 log.write(former, "am I still the leader?")
-            assert leadership.holder().pid == candidates[leader].pid
-            os.kill(candidates[leader].pid, signal.SIGKILL)
+            holder = leadership.holder()
+            assert holder is not None
+            assert holder.pid == candidates[leader].pid
+            candidates[leader].kill()
             candidates[leader].join()
             former = token
         assert leadership.acquire(timeout=5)  # a second after the last one was killed

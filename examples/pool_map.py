@@ -39,7 +39,7 @@ def main():
             with RedisManager(url) as manager, manager.Pool(0, name=NAME) as pool:
                 use(pool)
         case _:
-            with Manager() as manager, manager.Pool(2) as pool:
+            with Manager() as m, m.Pool(2) as pool:
                 use(pool)
 
 

@@ -1,7 +1,5 @@
 """Three machines for five workers: one worker is killed, and its machine is free again."""
 
-import os
-import signal
 import time
 from multiprocessing import Pipe, Process
 
@@ -41,18 +39,18 @@ if __name__ == "__main__":
         busy = [reports.get() for _ in range(3)]
         print(f"3 of 5 workers have a machine, {machines.statistics().permits} are free")
 
-        victim, _ = workers.pop(busy[0])
-        os.kill(victim.pid, signal.SIGKILL)
+        victim, victims_end = workers.pop(busy[0])
+        victim.kill()
         killed = time.monotonic()
         reports.get()
         assert time.monotonic() - killed < 2
         print("one was killed; its machine went to another one within two seconds")
 
-        for _, end in workers.values():
+        for _process, end in workers.values():
             end.send("finish")
         rest = [reports.get() for _ in range(5)]
         print(f"{sum('done' in text for text in rest)} workers finished")
-        for process, _ in workers.values():
+        for process, _end in workers.values():
             process.join()
         victim.join()
         print(f"{machines.statistics().permits} machines are free")

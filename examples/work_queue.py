@@ -58,7 +58,7 @@ def progress(total):
 
 def follow(jobs, reports, workers):
     """Show what is reported, until all jobs are done."""
-    done = set()
+    done: set[int] = set()
     with progress(JOBS) as step:
         while len(done) < JOBS:
             host, job, deliveries = reports.get()

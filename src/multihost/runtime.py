@@ -9,7 +9,14 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from multihost.errors import ManagerClosed
-from multihost.wire.address import Address, Credentials, Place, checked_place, parse, url_of
+from multihost.wire.address import (
+    Address,
+    Credentials,
+    ListenAddress,
+    check_listen_address,
+    parse,
+    url_of,
+)
 from multihost.wire.link import Link, from_client
 from multihost.wire.session import Session, registry
 from multihost.wire.values.codec import Codec
@@ -47,29 +54,29 @@ class Runtime:
         settings: Settings,
         address: Address | None = None,
         credentials: Credentials = Credentials(),  # noqa: B008 - a tuple
-        listen: Place | None = None,
+        listen: ListenAddress | None = None,
         authkey: bytes | None = None,
     ) -> None:
-        self.settings = settings
-        self.address = address
-        self.credentials = credentials
-        self.authkey = AuthenticationString(authkey or bytes(current_process().authkey))
+        self.settings: Settings = settings
+        self.address: Address | None = address
+        self.credentials: Credentials = credentials
+        self.authkey: bytes = AuthenticationString(authkey or bytes(current_process().authkey))
         self.embedded: EmbeddedServer | None = None  # the private server that this one started
         self.state: Literal["initial", "started", "shut down"] = "initial"
-        self.pid = 0  # of the process that opened it
+        self.pid: int = 0  # of the process that opened it
         self._listen = listen
         self._configured = address, credentials
         self._session: Session | None = None
 
     @classmethod
-    def at(cls, place: Place | None, settings: Settings, authkey: bytes | None) -> Runtime:
+    def at(cls, place: ListenAddress | None, settings: Settings, authkey: bytes | None) -> Runtime:
         """Return one for the address that a user gave: a URL, ``(host, port)``, a path or None."""
         if isinstance(place, str) and "://" in place:
             address, credentials = parse(place)
             if authkey is not None:  # it signs the values there
                 credentials = credentials._replace(authkey=authkey)
             return cls(settings, address, credentials, None, authkey)
-        listen = None if place is None else checked_place(place)
+        listen = None if place is None else check_listen_address(place)
         return cls(settings, listen=listen, authkey=authkey)
 
     def copy(self) -> Runtime:
@@ -175,7 +182,7 @@ class Runtime:
         return self._session
 
     @property
-    def place(self) -> Place | None:
+    def listen_address(self) -> ListenAddress | None:
         """The address in the form that was given, without user name and password, and with the port
         that the server got; None if none was given and no server was started.
         """

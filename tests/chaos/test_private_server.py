@@ -83,7 +83,7 @@ def in_child(_: int, shared: dict[str, Any]) -> None:
     endings.check(time.monotonic(), waits(os.getpid()))
 
 
-def test_everything_ends_with_it() -> None:
+def test_killed_private_server_ends_calls_pools_and_hosts() -> None:
     manager = Our(ctx=FORK)
     manager.start()
     shared = {

@@ -40,7 +40,7 @@ def works(manager: Any) -> None:
 # -- URLs
 
 
-def test_a_unix_socket(fresh_server: Server) -> None:
+def test_unix_socket(fresh_server: Server) -> None:
     manager = RedisManager(fresh_server.unix_url)
     assert manager.address == f"unix://{fresh_server.socket}"
     works(manager)
@@ -77,7 +77,7 @@ def test_tls_paths_may_contain_anything(tls_proxy: TlsProxy, tmp_path: Any) -> N
     works(RedisManager(url))
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(tls_proxy: TlsProxy, server: Any) -> None:
+def test_untrusted_certificate_is_refused(tls_proxy: TlsProxy, server: Any) -> None:
     with pytest.raises(LinkError, match="(?i)certificate"):
         RedisManager(tls_proxy.bare_url)
     with TlsProxy(server) as other:
@@ -89,7 +89,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tls_proxy: TlsProxy, s
             RedisManager(url)
 
 
-def test_tls_to_a_server_that_speaks_none(fresh_server: Server) -> None:
+def test_tls_to_a_server_without_tls(fresh_server: Server) -> None:
     with pytest.raises(LinkError, match="cannot reach"):
         RedisManager(fresh_server.tcp_url.replace("redis://", "rediss://"), timeout=1)
 
@@ -100,7 +100,7 @@ def test_options_of_the_client_library_on_plain_urls(fresh_server: Server) -> No
     works(RedisManager(fresh_server.unix_url + "?db=1&protocol=2"))
 
 
-def test_an_option_that_nobody_knows(fresh_server: Server) -> None:
+def test_unknown_option(fresh_server: Server) -> None:
     with pytest.raises((LinkError, ValueError, TypeError), match="colour"):
         RedisManager(fresh_server.tcp_url + "?colour=red")
 
@@ -123,14 +123,14 @@ def _clients_of(server: Server, url: str) -> list[dict[str, str]]:
         return server.clients()
 
 
-def test_a_password_alone_is_that_of_the_default_user(fresh_server: Server) -> None:
+def test_password_alone_is_that_of_the_default_user(fresh_server: Server) -> None:
     fresh_server.command("ACL", "SETUSER", "default", "resetpass", ">hush")
     works(RedisManager(f"redis://:hush@127.0.0.1:{fresh_server.port}"))
     with pytest.raises(AccessDenied):
         RedisManager(f"redis://127.0.0.1:{fresh_server.port}")
 
 
-def test_databases_are_apart(fresh_server: Server) -> None:
+def test_databases_are_separate(fresh_server: Server) -> None:
     urls = [fresh_server.url_for(db=0), fresh_server.url_for(db=3, tcp=True)]
     urls.append(urls[0] + "?db=5")
     managers = [RedisManager(url) for url in urls]
@@ -145,7 +145,7 @@ def test_databases_are_apart(fresh_server: Server) -> None:
             manager.shutdown()
 
 
-def test_namespaces_are_apart(fresh_server: Server) -> None:
+def test_namespaces_are_separate(fresh_server: Server) -> None:
     with (
         RedisManager(fresh_server.url, namespace="a") as a,
         RedisManager(fresh_server.url, namespace="b") as b,
@@ -181,7 +181,7 @@ CLIENTS: dict[str, Callable[[Server], redis.Redis]] = {
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_a_client_of_the_user(kind: str, fresh_server: Server) -> None:
+def test_redis_client_as_argument(kind: str, fresh_server: Server) -> None:
     client = CLIENTS[kind](fresh_server)
     works(RedisManager(client=client))
     assert client.ping(), "and it still works"
@@ -190,7 +190,7 @@ def test_a_client_of_the_user(kind: str, fresh_server: Server) -> None:
     works(manager)
 
 
-def test_a_client_with_tls(tls_proxy: TlsProxy) -> None:
+def test_redis_client_with_tls(tls_proxy: TlsProxy) -> None:
     client = redis.Redis.from_url(tls_proxy.url)
     manager = RedisManager(client=client)
     assert (manager.address or "").startswith("rediss://127.0.0.1:")
@@ -198,7 +198,7 @@ def test_a_client_with_tls(tls_proxy: TlsProxy) -> None:
     client.close()
 
 
-def test_a_client_of_another_user(fresh_server: Server) -> None:
+def test_redis_client_of_another_user(fresh_server: Server) -> None:
     fresh_server.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all")
     client = redis.Redis.from_url(fresh_server.url_for("bob", "pw"))
     manager = RedisManager(client=client)
@@ -212,7 +212,7 @@ def test_a_client_of_another_user(fresh_server: Server) -> None:
     wrong.close()
 
 
-def test_a_client_of_asyncio_is_refused() -> None:
+def test_asyncio_client_is_refused() -> None:
     with pytest.raises(TypeError, match="asyncio"):
         RedisManager(client=redis.asyncio.Redis(host="127.0.0.1"))
 
@@ -224,7 +224,7 @@ def test_fakeredis(options: dict[str, Any]) -> None:
     client.close()
 
 
-def test_fakes_that_share_a_server_share_objects() -> None:
+def test_fakes_of_one_server_share_objects() -> None:
     shared = fakeredis.FakeServer()
     one, two, other = (
         fakeredis.FakeRedis(server=server) for server in (shared, shared, fakeredis.FakeServer())
@@ -241,7 +241,7 @@ def test_fakes_that_share_a_server_share_objects() -> None:
         client.close()
 
 
-def test_a_client_and_a_url_are_too_much(server: Any) -> None:
+def test_client_and_url_together_raise(server: Any) -> None:
     client = redis.Redis.from_url(server.url)
     with pytest.raises(TypeError, match="not both"):
         RedisManager(server.url, client=client)
@@ -249,7 +249,7 @@ def test_a_client_and_a_url_are_too_much(server: Any) -> None:
 
 
 @pytest.mark.parametrize("thing", [3, "redis://localhost", object(), RawClient])
-def test_other_things_are_no_clients(thing: object) -> None:
+def test_invalid_clients_raise(thing: object) -> None:
     with pytest.raises(TypeError, match="client="):
         RedisManager(client=thing)
 
@@ -257,7 +257,7 @@ def test_other_things_are_no_clients(thing: object) -> None:
 # -- the environment
 
 
-def test_the_url_of_the_environment(fresh_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_url_in_the_environment(fresh_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULTIHOST_URL", fresh_server.tcp_url)
     manager = RedisManager()
     assert manager.address == f"redis://127.0.0.1:{fresh_server.port}/0"
@@ -267,7 +267,9 @@ def test_the_url_of_the_environment(fresh_server: Server, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_without_it_the_embedded_server(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_server_without_url_in_the_environment(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MULTIHOST_URL", raising=False)
     if value is not None:
         monkeypatch.setenv("MULTIHOST_URL", value)
@@ -278,7 +280,7 @@ def test_without_it_the_embedded_server(value: str | None, monkeypatch: pytest.M
     assert not send_signal(pid, 0), "not even a zombie"
 
 
-def test_a_wrong_url_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_url_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULTIHOST_URL", "http://:hush@somewhere")
     with pytest.raises(ValueError, match="use redis://") as caught:
         RedisManager()
@@ -288,7 +290,7 @@ def test_a_wrong_url_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 # -- one connection for each thread
 
 
-def test_a_manager_opens_one_connection(fresh_server: Server) -> None:
+def test_manager_opens_one_connection(fresh_server: Server) -> None:
     with CuttingProxy(fresh_server.tcp_url) as proxy, RedisManager(proxy.url) as manager:
         d = manager.dict(n=1)
         d.update(m=2)

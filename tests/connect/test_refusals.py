@@ -30,7 +30,7 @@ from tests.support.waiting import wait_until
 # -- at connection
 
 
-def test_a_wrong_password(fresh_server: Server) -> None:
+def test_wrong_password(fresh_server: Server) -> None:
     fresh_server.command("ACL", "SETUSER", "bob", "on", ">right", "~*", "+@all")
     for tcp in (True, False):
         for user, password in (("bob", "wr0ng"), ("nobody", "wr0ng"), ("bob", "")):
@@ -43,7 +43,7 @@ def test_a_wrong_password(fresh_server: Server) -> None:
     wait_until(lambda: not fresh_server.clients(), what="the connections are closed")
 
 
-def test_no_password_where_one_is_needed(fresh_server: Server) -> None:
+def test_missing_password(fresh_server: Server) -> None:
     fresh_server.command("ACL", "SETUSER", "default", "resetpass", ">hush")
     with pytest.raises(AccessDenied, match="give them in the URL"):
         RedisManager(f"redis://127.0.0.1:{fresh_server.port}")
@@ -67,7 +67,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def test_nobody_at_the_address(free_port: int, tmp_path: Any) -> None:
+def test_no_server_at_the_address(free_port: int, tmp_path: Any) -> None:
     for url, named in (
         (f"redis://:hush@127.0.0.1:{free_port}/3", f"redis://127.0.0.1:{free_port}/3"),
         (f"rediss://:hush@127.0.0.1:{free_port}", f"rediss://127.0.0.1:{free_port}/0"),
@@ -80,7 +80,7 @@ def test_nobody_at_the_address(free_port: int, tmp_path: Any) -> None:
         assert "hush" not in str(caught.value)
 
 
-def test_a_file_that_is_no_socket(tmp_path: Any) -> None:
+def test_file_that_is_no_socket(tmp_path: Any) -> None:
     path = tmp_path / "file"
     path.write_text("")
     with pytest.raises(LinkError, match="cannot reach"):
@@ -125,7 +125,7 @@ def info(**facts: str) -> bytes:
     return bulk("# Server\r\n" + "".join(f"{name}:{value}\r\n" for name, value in facts.items()))
 
 
-def test_a_server_that_is_too_old() -> None:
+def test_server_that_is_too_old() -> None:
     def as_5_0(command: list[bytes]) -> bytes:
         if command[0] == b"INFO":
             return info(redis_version="5.0.14", redis_mode="standalone")
@@ -143,7 +143,7 @@ def test_a_server_that_is_too_old() -> None:
         RedisManager(server.url)
 
 
-def test_a_cluster() -> None:
+def test_cluster() -> None:
     def answer(command: list[bytes]) -> bytes:
         if command[0] == b"INFO":
             return info(redis_version="7.4.0", redis_mode="cluster")
@@ -156,13 +156,13 @@ def test_a_cluster() -> None:
 @pytest.mark.parametrize(
     "nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"220 mail.example ESMTP\r\n", b""]
 )
-def test_something_else_listens_there(nonsense: bytes) -> None:
+def test_server_of_another_protocol(nonsense: bytes) -> None:
     with OddServer(lambda _: nonsense) as server, pytest.raises(LinkError):
         RedisManager(server.url, timeout=0.5)
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
-def test_a_server_that_evicts(policy: str, start_server: Callable[..., Server]) -> None:
+def test_server_that_evicts(policy: str, start_server: Callable[..., Server]) -> None:
     server = start_server(maxmemory_policy=policy)
     with pytest.raises(ServerUnfit, match=f"{policy}.*noeviction"):
         RedisManager(server.url)
@@ -171,14 +171,14 @@ def test_a_server_that_evicts(policy: str, start_server: Callable[..., Server]) 
 
 
 @pytest.mark.parametrize("missing", ["eval", "@scripting", "exists"])
-def test_a_missing_permission(missing: str, fresh_server: Server) -> None:
+def test_missing_permission(missing: str, fresh_server: Server) -> None:
     fresh_server.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", f"-{missing}")
     with pytest.raises(AccessDenied, match="(?i)permission|can't run") as caught:
         RedisManager(fresh_server.url_for("bob", "pw"))
     assert "pw@" not in str(caught.value)
 
 
-def test_keys_that_are_not_permitted(fresh_server: Server) -> None:
+def test_forbidden_keys(fresh_server: Server) -> None:
     fresh_server.command("ACL", "SETUSER", "bob", "on", ">pw", "~{mine:*", "+@all")
     url = fresh_server.url_for("bob", "pw")
     with pytest.raises(AccessDenied):
@@ -187,13 +187,13 @@ def test_keys_that_are_not_permitted(fresh_server: Server) -> None:
         assert manager.dict(a=1).copy() == {"a": 1}
 
 
-def test_info_may_be_forbidden(fresh_server: Server) -> None:
+def test_forbidden_info_is_tolerated(fresh_server: Server) -> None:
     fresh_server.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all", "-info", "-client")
     with RedisManager(fresh_server.url_for("bob", "pw")) as manager:
         assert manager.list([1]).copy() == [1]
 
 
-def test_a_failed_connection_leaves_nothing(fresh_server: Server) -> None:
+def test_failed_connection_leaves_nothing_open(fresh_server: Server) -> None:
     fresh_server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     for _ in range(3):
         with pytest.raises(ServerUnfit):
@@ -203,7 +203,7 @@ def test_a_failed_connection_leaves_nothing(fresh_server: Server) -> None:
 
 
 @pytest.mark.parametrize("options", [{"lease": 0}, {"lease": -1}, {"timeout": 0}])
-def test_times_are_positive(options: dict[str, float], server: Any) -> None:
+def test_times_must_be_positive(options: dict[str, float], server: Any) -> None:
     with pytest.raises(ValueError, match="positive"):
         RedisManager(server.url, **options)  # type: ignore[arg-type]
 
@@ -227,7 +227,7 @@ MAKERS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-def test_another_type_under_the_name(server: Any) -> None:
+def test_name_of_another_type(server: Any) -> None:
     with RedisManager(server.url) as manager:
         for there, make in MAKERS.items():
             make(manager, "o")
@@ -241,7 +241,7 @@ def test_another_type_under_the_name(server: Any) -> None:
             manager.delete("o")
 
 
-def test_other_parameters_under_the_name(server: Any) -> None:
+def test_name_with_other_parameters(server: Any) -> None:
     with RedisManager(server.url) as manager:
         manager.Value("i", 1, name="v")
         manager.Array("i", [1], name="a")
@@ -308,7 +308,7 @@ UNFIT: dict[str, tuple[Callable[[Any], Any], list[Callable[[Any, Any], Any]]]] =
     "bad", [lambda: None, Unpicklable(), threading.Lock()], ids=["lambda", "object", "lock"]
 )
 @pytest.mark.parametrize("kind", UNFIT)
-def test_a_value_that_cannot_be_pickled_changes_nothing(kind: str, bad: Any, server: Any) -> None:
+def test_unpicklable_value_changes_nothing(kind: str, bad: Any, server: Any) -> None:
     make, calls = UNFIT[kind]
     with RedisManager(server.url) as manager:
         proxy = make(manager)
@@ -319,7 +319,7 @@ def test_a_value_that_cannot_be_pickled_changes_nothing(kind: str, bad: Any, ser
             assert str(proxy) == before
 
 
-def test_nothing_is_created_with_a_value_that_cannot_be_pickled(server: Any) -> None:
+def test_unpicklable_value_creates_nothing(server: Any) -> None:
     with RedisManager(server.url) as manager:
         for make in (
             lambda: manager.dict("o", a=Unpicklable()),
@@ -333,7 +333,7 @@ def test_nothing_is_created_with_a_value_that_cannot_be_pickled(server: Any) -> 
             assert server.keys() == []
 
 
-def test_an_unhashable_key_changes_nothing(server: Any) -> None:
+def test_unhashable_key_changes_nothing(server: Any) -> None:
     with RedisManager(server.url) as manager:
         d, s = manager.dict(a=1), manager.set([1])
         for bad in ([], {}, {1}, ([],), bytearray(b"x")):
@@ -361,7 +361,7 @@ def test_an_unhashable_key_changes_nothing(server: Any) -> None:
             manager.dict([([], 1)])
 
 
-def test_a_value_beyond_the_limit(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_beyond_the_limit(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opcodes.LIMIT == 512 * 1024 * 1024
     monkeypatch.setattr(opcodes, "LIMIT", 10_000)
     with RedisManager(server.url) as manager, RedisManager(server.url, serializer="json") as other:
@@ -386,7 +386,7 @@ def test_a_value_beyond_the_limit(server: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("kind", ["bytes", "str", "pickle"])
-def test_a_value_of_more_than_100_megabytes(kind: str, server: Any) -> None:
+def test_value_of_more_than_100_megabytes(kind: str, server: Any) -> None:
     size = 101 * 1024 * 1024
     value: Any = {
         "bytes": lambda: bytes(size),
@@ -405,7 +405,7 @@ def test_a_value_of_more_than_100_megabytes(kind: str, server: Any) -> None:
 # -- a full server, one that fills up by itself
 
 
-def test_a_server_fills_up(start_server: Callable[..., Server]) -> None:
+def test_full_server(start_server: Callable[..., Server]) -> None:
     server = start_server(maxmemory="6mb")
     with RedisManager(server.url) as manager:
         d = manager.dict("d")
@@ -522,7 +522,7 @@ def closable(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield manager
 
 
-def test_after_shutdown_every_use_is_an_error(closable: Any) -> None:
+def test_calls_after_shutdown_raise(closable: Any) -> None:
     calls = _everything(closable)
     d = closable.dict("d", a=1)
     closable.shutdown()
@@ -555,7 +555,7 @@ def test_use_after_shutdown_keeps_nothing_alive(server: Any) -> None:
     assert depths[0] == depths[1] == depths[2]
 
 
-def test_every_call_on_a_deleted_object(server: Any) -> None:
+def test_calls_on_a_deleted_object_raise(server: Any) -> None:
     with RedisManager(server.url) as manager:
         calls = _everything(manager)
         for name in list(calls):

@@ -67,7 +67,7 @@ def manager(request: pytest.FixtureRequest, guarded: Server) -> Iterator[RedisMa
         manager.delete("named")
 
 
-def test_what_is_shown_and_what_travels(manager: RedisManager) -> None:
+def test_no_secret_in_reprs_and_pickles(manager: RedisManager) -> None:
     is_clean(repr(manager), str(manager), manager.address)
     for proxy in proxies(manager):
         is_clean(repr(proxy), str(proxy), proxy._token, vars(proxy) and repr(vars(proxy)))
@@ -79,7 +79,7 @@ def test_what_is_shown_and_what_travels(manager: RedisManager) -> None:
         is_clean(repr(thing), str(thing), f"{thing}", "%s %r" % (thing, thing) if thing else "")
 
 
-def test_what_the_server_stores(manager: RedisManager, guarded: Server) -> None:
+def test_no_secret_on_the_server(manager: RedisManager, guarded: Server) -> None:
     kept = proxies(manager)
     manager.list("holder", kept)
     for key in guarded.keys():
@@ -87,7 +87,7 @@ def test_what_the_server_stores(manager: RedisManager, guarded: Server) -> None:
     manager.delete("holder")
 
 
-def test_errors_and_logs(
+def test_no_secret_in_errors_and_logs(
     guarded: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -150,7 +150,7 @@ def test_errors_and_logs(
     is_clean(caplog.text)
 
 
-def test_the_embedded_server() -> None:
+def test_no_secret_of_the_private_server() -> None:
     with Manager() as manager:
         password = manager.runtime.credentials.password
         assert len(password) >= 32
@@ -176,7 +176,7 @@ def test_the_embedded_server() -> None:
                 assert password.encode() not in path.read_bytes()
 
 
-def test_an_authkey_does_not_reach_the_server_in_the_clear(guarded: Server) -> None:
+def test_authkey_is_not_sent_in_plain_text(guarded: Server) -> None:
     seen: list[bytes] = []
     with CuttingProxy(guarded.tcp_url) as proxy:
 
@@ -194,7 +194,7 @@ def test_an_authkey_does_not_reach_the_server_in_the_clear(guarded: Server) -> N
     is_clean(*seen)
 
 
-def test_nothing_secret_is_inherited_but_by_children() -> None:
+def test_only_children_inherit_secrets() -> None:
     """The store for children refuses to be pickled for anybody else."""
     with Manager():
         inherited = registry._inherited()

@@ -28,7 +28,7 @@ def test_before_start(kind: Any) -> None:
     assert manager.address is None
 
 
-def test_a_second_start(kind: Any) -> None:
+def test_second_start(kind: Any) -> None:
     manager = kind()
     manager.start()
     try:
@@ -54,7 +54,7 @@ def test_with_starts_and_shuts_down(kind: Any) -> None:
             again()
 
 
-def test_an_exception_in_the_block_is_passed_on(kind: Any) -> None:
+def test_exception_in_the_block_is_passed_on(kind: Any) -> None:
     with pytest.raises(KeyError, match="mine"), kind() as manager:
         d = manager.dict()
         raise KeyError("mine")
@@ -69,7 +69,7 @@ def initialise(*args: object) -> None:
     _initialised.append((os.getpid(), args))
 
 
-def test_an_initializer(kind: Any) -> None:
+def test_initializer(kind: Any) -> None:
     manager = kind()
     with pytest.raises(TypeError, match="^initializer must be a callable$"):
         manager.start(initializer=5)
@@ -77,7 +77,7 @@ def test_an_initializer(kind: Any) -> None:
     manager.shutdown()
 
 
-def test_the_initializer_runs_in_this_process() -> None:
+def test_initializer_runs_in_this_process() -> None:
     _initialised.clear()
     with SyncManager() as manager:
         assert _initialised == []
@@ -88,7 +88,7 @@ def test_the_initializer_runs_in_this_process() -> None:
     assert _initialised == [(os.getpid(), (1, 2))]
 
 
-def test_join_has_nothing_to_wait_for(kind: Any) -> None:
+def test_join_returns_without_a_process(kind: Any) -> None:
     manager = kind()
     manager.start()
     manager.join(0)
@@ -117,7 +117,7 @@ def test_connect(server: Any) -> None:
         manager.dict()
 
 
-def test_start_with_the_url_of_a_server_connects(server: Any) -> None:
+def test_start_with_a_url_connects(server: Any) -> None:
     manager = SyncManager(server.url)
     manager.start()
     assert manager.address == server.url
@@ -130,7 +130,7 @@ def test_connect_needs_an_address() -> None:
         SyncManager().connect()
 
 
-def test_a_failed_connect_may_be_tried_again(server: Any) -> None:
+def test_failed_connect_can_be_repeated(server: Any) -> None:
     from tests.support.faults import CuttingProxy
 
     with CuttingProxy(server) as proxy:
@@ -157,14 +157,14 @@ def test_ready_made_managers_are_started(server: Any) -> None:
         manager.shutdown()
 
 
-def test_shutdown_before_start_is_nothing() -> None:
+def test_shutdown_before_start_does_nothing() -> None:
     manager = SyncManager()
     manager.shutdown()
     manager.start()
     manager.shutdown()
 
 
-def test_shutdown_keeps_what_is_named_and_nothing_else(server: Any) -> None:
+def test_shutdown_keeps_named_objects_only(server: Any) -> None:
     manager = RedisManager(server.url)
     manager.dict("d", a=1)
     kept = [manager.list([1]), manager.set([1]), manager.dict(x=manager.list([2]))]
@@ -180,7 +180,7 @@ def test_shutdown_keeps_what_is_named_and_nothing_else(server: Any) -> None:
     assert [key for key in server.keys() if server.command("PTTL", key) == -1] == []
 
 
-def test_a_manager_does_not_travel(server: Any) -> None:
+def test_manager_cannot_be_pickled(server: Any) -> None:
     import pickle
 
     with RedisManager(server.url) as manager, pytest.raises(TypeError, match="pass its proxies"):

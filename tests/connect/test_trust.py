@@ -119,7 +119,7 @@ FORGERIES: dict[str, Callable[[bytes], bytes]] = {
     ("kind", "forgery"),
     [(k, f) for k in READERS for f in FORGERIES if (k, f) != ("list element", "empty")],
 )
-def test_what_no_key_holder_signed_is_not_unpickled(
+def test_unsigned_values_are_not_unpickled(
     kind: str, forgery: str, server: Any, trap: Path
 ) -> None:
     make, _, readers = READERS[kind]
@@ -166,7 +166,7 @@ def test_keys_and_members_are_verified_too(
         manager.delete("s")
 
 
-def test_one_altered_byte_anywhere_is_noticed(server: Any) -> None:
+def test_any_altered_byte_is_detected(server: Any) -> None:
     with RedisManager(server.url, authkey=b"secret") as manager:
         l = manager.list("l", [{"a": [1, 2.5]}])
         d = manager.dict("d", {1.0: "x"})
@@ -190,7 +190,7 @@ def test_one_altered_byte_anywhere_is_noticed(server: Any) -> None:
             manager.delete(name)
 
 
-def test_a_value_with_another_authkey_or_none(server: Any) -> None:
+def test_value_with_another_authkey_or_none(server: Any) -> None:
     with (
         RedisManager(server.url, authkey=b"one") as one,
         RedisManager(server.url, authkey=b"two") as two,
@@ -215,7 +215,7 @@ def test_a_value_with_another_authkey_or_none(server: Any) -> None:
             one.delete(name)
 
 
-def test_a_signed_manager_does_everything(server: Any) -> None:
+def test_signing_manager_supports_all_types(server: Any) -> None:
     with RedisManager(server.url, authkey=b"secret") as manager:
         d = manager.dict({1: "a", 2.0: None, (1, 2.0): [1]})
         assert d.increment("n") == 1
@@ -238,7 +238,7 @@ def test_a_signed_manager_does_everything(server: Any) -> None:
         assert all(value[:1] == b"S" for value in stored if not value.isdigit())
 
 
-def test_an_authkey_is_bytes(server: Any) -> None:
+def test_authkey_must_be_bytes(server: Any) -> None:
     with pytest.raises(TypeError):
         RedisManager(server.url, authkey="text")  # type: ignore[arg-type]
 
@@ -274,7 +274,7 @@ DAMAGED = [
     ("kind", "stored"),
     [(k, d) for k in READERS for d in DAMAGED if d or k != "list element"],
 )
-def test_damaged_bytes_are_named_as_such(kind: str, stored: bytes, server: Any) -> None:
+def test_damaged_bytes_raise_bad_payload(kind: str, stored: bytes, server: Any) -> None:
     make, _, readers = READERS[kind]
     with RedisManager(server.url) as manager:
         proxy = make(manager)
@@ -285,7 +285,7 @@ def test_damaged_bytes_are_named_as_such(kind: str, stored: bytes, server: Any) 
         manager.delete("o")
 
 
-def test_objects_that_another_program_replaced(server: Any) -> None:
+def test_keys_replaced_by_another_program(server: Any) -> None:
     with RedisManager(server.url) as manager:
         made = {
             "d": manager.dict("d", a=1),
@@ -321,7 +321,7 @@ def test_objects_that_another_program_replaced(server: Any) -> None:
 # -- serializers
 
 
-def test_json_values_are_for_everybody(server: Any) -> None:
+def test_json_values_are_readable_for_other_programs(server: Any) -> None:
     content = {"a": [1, None, True, 2.5, "é"], "n": 7, "s": "text", "f": 1.5, "t": True}
     with RedisManager(server.url, serializer="json") as manager, RawClient(server.url) as raw:
         d = manager.dict("d", content)
@@ -353,7 +353,7 @@ def test_json_values_are_for_everybody(server: Any) -> None:
 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("kind", READERS)
-def test_a_manager_with_json_never_unpickles(
+def test_manager_with_json_never_unpickles(
     kind: str, signed: bool, server: Any, trap: Path
 ) -> None:
     make, _, readers = READERS[kind]
@@ -371,7 +371,7 @@ def test_a_manager_with_json_never_unpickles(
             manager.delete("o")
 
 
-def test_keys_are_not_unpickled_either_with_json(server: Any, trap: Path) -> None:
+def test_manager_with_json_never_unpickles_keys(server: Any, trap: Path) -> None:
     evil = fragment(pickle.dumps(Evil(trap)))
     with RedisManager(server.url, serializer="json") as manager:
         d, s = manager.dict("d", {(1, "x", None, 2.0): 1}), manager.set("s", [1.5, frozenset([1])])
@@ -405,7 +405,7 @@ class Backwards:
         return data[::-1].decode()
 
 
-def test_a_serializer_of_the_user(server: Any) -> None:
+def test_serializer_object(server: Any) -> None:
     with RedisManager(server.url, serializer=Backwards()) as manager:
         d, l = manager.dict("d", a="abc"), manager.list(["xyz"])
         assert server.command("HVALS", d._handle.keys.data).count(b"=cba") == 1
@@ -420,7 +420,7 @@ def test_a_serializer_of_the_user(server: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", ["yaml", "", None, 5, object()])
-def test_what_is_no_serializer(bad: Any, server: Any) -> None:
+def test_invalid_serializers_raise(bad: Any, server: Any) -> None:
     with pytest.raises((ValueError, TypeError, KeyError), match="serializer"):
         RedisManager(server.url, serializer=bad)
 
@@ -440,7 +440,7 @@ def test_two_serializers_on_one_object(server: Any) -> None:
         pickling.delete("j")
 
 
-def test_arrays_hold_no_pickles(server: Any) -> None:
+def test_arrays_contain_no_pickles(server: Any) -> None:
     with RedisManager(server.url, authkey=b"secret") as manager:
         a = manager.Array("i", [1, 2])
         assert a[:] == array.array("i", [1, 2])

@@ -325,7 +325,7 @@ def test_host_ignores_sigint():
         assert manager.Counter().add() == 1
 
 
-def test_the_private_server_is_killed():
+def test_killed_private_server():
     manager = Our(ctx=fork)
     manager.start()
     counter = manager.Counter()
@@ -356,7 +356,7 @@ def in_child(counter, results):
     results.append(counter.add())
 
 
-def test_fork_with_calls_under_way(url):
+def test_fork_with_calls_in_flight(url):
     with serving(url) as manager:
         counter, results = manager.Counter(), manager.list()
         callers = [Caller(counter.wait) for _ in range(3)]

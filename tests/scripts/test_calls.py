@@ -83,7 +83,7 @@ def test_a_put_without_its_arguments_is_refused(server: Any) -> None:
     """It was answered as if it had been done."""
     with RedisManager(server.url) as manager:
         q = manager.Queue()
-        with pytest.raises(TypeError, match="the script queue/put takes at least 2 arguments"):
+        with pytest.raises(TypeError, match="the script queue/put takes at least 3 arguments"):
             send._put.run_once(q._handle, b"0")
         assert q.qsize() == 0
 

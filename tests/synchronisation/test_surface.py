@@ -126,7 +126,7 @@ def test_a_condition_takes_the_proxy_of_a_lock(lock: object, m: RedisManager) ->
         (lambda m: m.Barrier(2, parties=2), TypeError),
         (lambda m: m.Lock(5), TypeError),
         (lambda m: m.Lock(""), ValueError),
-        (lambda m: m.Condition(None, None), TypeError),
+        (lambda m: m.Condition(m.Lock(), m.Lock()), TypeError),
     ],
 )
 def test_bad_parameters_create_nothing(

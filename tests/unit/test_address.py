@@ -1,4 +1,4 @@
-"""URLs: what they mean, and that what is secret in them is never shown."""
+"""URLs: their parts, and that secrets in them are never shown."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_wrong_url_is_refused_without_showing_the_password(url: str) -> None:
         error = None if error.__suppress_context__ else error.__context__
 
 
-def test_what_is_refused_says_what_is_right() -> None:
+def test_an_error_says_what_is_right() -> None:
     with pytest.raises(ValueError, match=r"use redis://, rediss:// or unix://"):
         parse("http://host")
     with pytest.raises(ValueError, match=r"unix:///path/to/server.sock"):

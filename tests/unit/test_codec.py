@@ -83,7 +83,7 @@ def test_a_value_comes_back_with_its_type(value: Any, codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("codec", PICKLING.values(), ids=PICKLING)
-def test_many_at_once_are_the_same_as_one_by_one(codec: Codec) -> None:
+def test_many_values_are_encoded_as_one_by_one(codec: Codec) -> None:
     stored = codec.dump_many(VALUES)
     assert stored == [codec.dump(value) for value in VALUES]
     assert list(map(repr, codec.load_many(stored))) == list(map(repr, VALUES))
@@ -108,7 +108,7 @@ def test_nan_stays_nan() -> None:
         max_leaves=8,
     )
 )
-def test_whatever_json_can_say_passes_every_codec(codec: Codec, value: Any) -> None:
+def test_every_json_value_passes_every_codec(codec: Codec, value: Any) -> None:
     if codec.serializer is not None:
         # No surrogates within keys either: JSON is text.
         try:
@@ -137,7 +137,7 @@ def test_an_int_is_text_that_the_server_can_add_to() -> None:
     assert not SIGNED.counts_on_server, "the server could not sign the sum"
 
 
-def test_first_bytes_say_what_is_stored() -> None:
+def test_the_first_byte_is_the_form() -> None:
     heads = {
         5: b"5", -5: b"-", "a": b"\x8c", "x" * 300: b"X", b"a": b"C", b"x" * 300: b"B", None: b"N",
         True: b"\x88", False: b"\x89", 1.5: b"G", (): b"\x80", 2**64: b"\x8a",
@@ -148,7 +148,7 @@ def test_first_bytes_say_what_is_stored() -> None:
     assert JSON.dump([1]) == b"=[1]"
 
 
-def test_json_keeps_only_what_json_can_say() -> None:
+def test_json_keeps_only_json_types() -> None:
     assert JSON.load(JSON.dump((1, 2))) == [1, 2]
     assert JSON.load(JSON.dump({1: 2})) == {"1": 2}
     assert JSON.dump("é") == b'="\xc3\xa9"'
@@ -158,7 +158,7 @@ def test_json_keeps_only_what_json_can_say() -> None:
 
 
 @pytest.mark.parametrize("bad", [lambda: 0, threading.Lock(), (n for n in ())])
-def test_what_cannot_be_pickled_raises_what_pickle_raises(bad: Any) -> None:
+def test_an_unpicklable_value_raises_the_error_of_pickle(bad: Any) -> None:
     with pytest.raises(Exception) as ours:
         PLAIN.dump(bad)
     with pytest.raises(Exception) as theirs:
@@ -175,7 +175,7 @@ def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(PayloadTooLarge):
                 codec.dump_many([1, value])
             with pytest.raises(PayloadTooLarge):
-                codec.spelled_field(value)
+                codec.canonical_field(value)
         assert codec.load(codec.dump("x" * 900)) == "x" * 900
     for codec in PICKLING.values():
         for big in (b"x" * 1000, [b"x" * 1000], [256**1000]):
@@ -283,18 +283,18 @@ EQUAL = [
 
 @pytest.mark.parametrize("codec", PICKLING.values(), ids=PICKLING)
 @pytest.mark.parametrize("group", EQUAL, ids=lambda group: repr(group[0])[:20])
-def test_equal_keys_have_one_field_and_keep_their_spelling(
+def test_equal_keys_have_one_field_and_keep_their_original(
     group: tuple[Any, ...], codec: Codec
 ) -> None:
     fields = set()
     for key in group:
         assert key == group[0]
         assert hash(key) == hash(group[0])
-        field, spelling = codec.spelled_field(key)
+        field, original = codec.canonical_field(key)
         fields.add(field)
-        found = codec.key(spelling or field)
+        found = codec.key(original or field)
         assert found == key
-        if type(key) is not float or key:  # -0.0 is the one spelling that is allowed to be lost
+        if type(key) is not float or key:  # -0.0 is the one original that is allowed to be lost
             assert type(found) is type(key)
             assert repr(found) == repr(key) or isinstance(key, frozenset)
         assert codec.field(key) == field
@@ -345,8 +345,8 @@ def test_fields_are_equal_exactly_when_keys_are(keys: list[Any]) -> None:
 def test_a_nan_equals_nothing() -> None:
     for nan in (math.nan, Decimal("NaN"), complex(math.nan, 1)):
         assert PLAIN.field(nan) != PLAIN.field(nan)
-        field, spelling = PLAIN.spelled_field(nan)
-        assert str(PLAIN.key(spelling or field)) == str(nan)
+        field, original = PLAIN.canonical_field(nan)
+        assert str(PLAIN.key(original or field)) == str(nan)
     with pytest.raises(TypeError):
         PLAIN.field(Decimal("sNaN"))
 
@@ -372,12 +372,12 @@ def test_a_subclass_with_its_own_equality_is_its_own_key() -> None:
 @pytest.mark.parametrize("codec", PICKLING.values(), ids=PICKLING)
 def test_many_keys_and_whole_dicts(codec: Codec) -> None:
     keys = [group[-1] for group in EQUAL]
-    fields, spellings = codec.spelled_fields(keys)
+    fields, spellings = codec.canonical_fields(keys)
     assert fields == [codec.field(key) for key in keys]
     first = dict(zip(spellings[::2], spellings[1::2], strict=True))
     spelled = [first.get(field, field) for field in fields]
     assert codec.keys(spelled) == keys
-    assert codec.spelled_fields(["a", "b"]) == ([codec.field("a"), codec.field("b")], [])
+    assert codec.canonical_fields(["a", "b"]) == ([codec.field("a"), codec.field("b")], [])
     values = VALUES[: len(keys)]
     found = codec.load_dict(spelled, codec.dump_many(values))
     assert repr(found) == repr(dict(zip(keys, values, strict=True)))
@@ -387,11 +387,11 @@ def test_many_keys_and_whole_dicts(codec: Codec) -> None:
 def test_json_keys_are_data_only() -> None:
     for codec in (JSON, SIGNED_JSON):
         for key in ("a", 1, 1.5, None, True, b"x", (1, "a"), frozenset([1])):
-            field, spelling = codec.spelled_field(key)
-            assert codec.key(spelling or field) == key
+            field, original = codec.canonical_field(key)
+            assert codec.key(original or field) == key
         for key in (Decimal("0.1"), Mood.CALM, Point(1, 2), datetime.date(2024, 1, 1), 1j):
             with pytest.raises(BadPayload, match="does not read"):
-                codec.spelled_field(key)
+                codec.canonical_field(key)
         for bad in (b"cbuiltins\neval\n", b"garbage", b"\x8c\x04eval\x93", b"P1\n", b"\x82\x01"):
             with pytest.raises(BadPayload):
                 codec.key(codec._sign(bad) if codec is SIGNED_JSON else bad)

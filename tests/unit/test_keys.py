@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from multihost.wire import keys
-from multihost.wire.keys import Keys, check_name, check_namespace
+from multihost.wire.identity import check_name, check_namespace
+from multihost.wire.keys import Keys
 
 
 def test_the_layout_is_fixed() -> None:
@@ -75,7 +76,7 @@ def test_a_namespace_cannot_be_read_as_a_pattern_or_a_tag(bad: str) -> None:
     "ident", ["n:a", "n:a:b%3A", "n::", "n:%", "n:\udc80\n}:x", "u:" + "x" * 22]
 )
 @pytest.mark.parametrize("namespace", ["multihost", "a:07", "ä\\"])
-def test_a_key_tells_what_it_belongs_to(namespace: str, ident: str) -> None:
+def test_a_key_is_read_back(namespace: str, ident: str) -> None:
     found = Keys(namespace, ident)
     number = keys.partition(ident)
     assert keys.part(namespace, found.data) == keys.Part(number, ident, "")

@@ -179,7 +179,7 @@ def test_a_forked_child_shares_neither_connections_nor_names() -> None:
     link.execute(b"PING")
     inherited = link.checkout()
     names = {connection.name for connection in link._connections}
-    link._after_fork()
+    link.after_fork_in_child()
     assert channel.is_closed
     fresh = link.checkout()
     assert fresh is not inherited

@@ -1,4 +1,4 @@
-"""Error replies and what becomes of them."""
+"""Error replies and their exceptions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_each_code_has_its_exception(reply: str, kind: type, also: type) -> None
 @pytest.mark.parametrize(
     "code", ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN"]
 )
-def test_a_server_that_says_not_now_is_asked_again(code: str) -> None:
+def test_a_server_that_is_unavailable_gets_the_request_again(code: str) -> None:
     assert ReplyError(f"{code} wait a moment").is_transient
     assert ReplyError(f"{code} wait a moment").code == code
 
@@ -71,7 +71,7 @@ def test_other_errors_are_final(text: str) -> None:
     assert not ReplyError(text).is_transient
 
 
-def test_errors_of_ours_are_errors_of_the_standard_library_too() -> None:
+def test_our_errors_are_errors_of_the_standard_library_too() -> None:
     import multiprocessing
 
     assert issubclass(errors.AccessDenied, multiprocessing.AuthenticationError)
@@ -81,5 +81,5 @@ def test_errors_of_ours_are_errors_of_the_standard_library_too() -> None:
             continue
         assert issubclass(kind, errors.MultihostError)
         said = str(kind())
-        assert said == kind.__doc__, "an exception raised bare says what its docstring says"
+        assert said == kind.__doc__, "the docstring is the default message"
         assert str(kind("what happened")) == "what happened"

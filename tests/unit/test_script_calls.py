@@ -23,7 +23,7 @@ FILES = {
 -- type/write: change something.
 --
 -- KEYS
---   record      string  the last request
+--   reply_cache  string  the last request
 --   data        hash    the object
 --   names       hash    the names
 --   data:index  zset    derived
@@ -34,7 +34,7 @@ FILES = {
 -- RETURNS  '.'
 -- ERRORS   none
 
-local record, data, names = KEYS[1], KEYS[2], KEYS[3]
+local reply_cache, data, names = KEYS[1], KEYS[2], KEYS[3]
 local request, field = ARGV[1], ARGV[2]
 
 -- @include lib/part

@@ -1,4 +1,4 @@
-"""The loader of Lua files: a header that does not tell the truth is refused."""
+"""The loader of Lua files: a header that does not match the code is refused."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_derived_key_must_be_named() -> None:
         parse("dict/do", GOOD, "redis.call('HSET', data .. ':originals', 'x', 'y')")
 
 
-def test_a_reader_needs_no_reply_cache() -> None:
+def test_a_script_that_reads_needs_no_reply_key() -> None:
     text = changed(
         ("--   reply_cache  string  last request of the connection and its reply\n", ""),
         ("--   request  int    number of the request\n", ""),
@@ -165,7 +165,7 @@ def test_includes_are_put_in_once_and_comments_left_out(tree: dict[str, str]) ->
         },
     ],
 )
-def test_includes_in_a_circle_are_refused(tree: dict[str, str], files: dict[str, str]) -> None:
+def test_a_cycle_of_includes_is_refused(tree: dict[str, str], files: dict[str, str]) -> None:
     tree.update(files)
     with pytest.raises(BadScript, match="cycle.*lib/a"):
         expand("dict/do")

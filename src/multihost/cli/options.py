@@ -102,7 +102,7 @@ def names_behind_url(names: tuple[str, ...]) -> tuple[str | None, tuple[str, ...
 
 
 def _check_namespace(_: click.Context, __: click.Parameter, value: str) -> str:
-    from multihost.wire.keys import check_namespace
+    from multihost.wire.identity import check_namespace
 
     try:
         return check_namespace(value)

@@ -17,7 +17,7 @@ from multihost.pool import Progress, WorkerEvent, serve
 
 __all__ = ["worker"]
 
-logger = logging.getLogger("multihost.worker")
+logger: logging.Logger = logging.getLogger("multihost.worker")
 
 REPORT_INTERVAL = 10.0  # seconds between two lines of progress in a log
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from multihost.wire.address import Credentials, parse
-from multihost.wire.keys import check_namespace
+from multihost.wire.identity import check_namespace
 from multihost.wire.link import Link
 from multihost.wire.session import Session, registry
 from multihost.wire.values.codec import Codec

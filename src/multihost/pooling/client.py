@@ -14,15 +14,15 @@ from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
 from multihost.proxies.queue import SimpleQueueProxy
 from multihost.wire.identity import label
-from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import TaskTrailer
-from multihost.wire.ops.queue import admin, send
+from multihost.wire.ops.queue import send
 from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.receive import receive
-from multihost.wire.ops.queue.settings import FIFO, QueueSettings
+from multihost.wire.session import Handle
+from multihost.wire.values.codec import Codec
 
 __all__ = ["Client", "chunks_for"]
 
@@ -30,7 +30,6 @@ MAX_IN_FLIGHT = 10_000  # tasks that are not done; a thread that adds more waits
 MAX_IN_FLIGHT_BYTES = 64 << 20  # the same in bytes
 BATCH = 256  # tasks that are sent together, and results that are received
 BATCH_BYTES = 1 << 20
-RESULTS = QueueSettings(0, FIFO, 0)
 
 
 class Client:
@@ -40,21 +39,20 @@ class Client:
         self, reference: PoolReference, cache: dict[int, Any], pickler: str, attempts: int
     ) -> None:
         session = reference.session
-        self.handle = reference.handle()
-        self.codec = session.codec
+        self.handle: Handle = reference.handle()
+        self.codec: Codec = session.codec
         self.cache = cache
         self.pickler = pickler
         self.attempts = attempts
         self.failure: BaseException | None = None  # why no more results can arrive
-        ident = colocated_ident(reference.ident)
-        self._results = session.handle(ident)
-        admin.create(self._results, "SimpleQueue", RESULTS, (True, True))
+        self._results = ops.create_results(self.handle)
+        ident = self._results.keys.ident
         session.references.add_created(self._results.keys)
         # The proxy renews the queue of results, which expires when this process is killed.
         self._keep_alive: SimpleQueueProxy[Any] = SimpleQueueProxy(
             self._results, Token("SimpleQueue", ident, "0 0", session.origin)
         )
-        self.ident = ident[2:]
+        self.ident: str = ident[2:]
         self._change = threading.Condition()  # guards what follows
         self._in_flight: dict[tuple[int, int], int] = {}  # sizes of the tasks that are not done
         self._bytes = 0
@@ -160,7 +158,7 @@ class Client:
     def receive_results(self) -> None:
         """Receive results until their queue is deleted: the target of a thread."""
         handle = self._results
-        consumer = Consumer.of(handle, RESULTS)
+        consumer = Consumer.of(handle, ops.RESULTS)
         consumer.ttl = (
             handle.session.lease_ms
         )  # results may be large, and no other client receives them

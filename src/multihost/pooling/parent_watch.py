@@ -22,7 +22,7 @@ class ParentWatch:
 
     def __init__(self) -> None:
         out, in_ = os.pipe()
-        self.out = Connection(out, writable=False)
+        self.out: Connection[Any, Any] = Connection(out, writable=False)
         self._in: Connection | None = Connection(in_, readable=False)
         _watches.add(self)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from multihost.runtime import RuntimeOwner
-from multihost.wire.identity import name_of, named
-from multihost.wire.keys import check_name
+from multihost.wire.identity import check_name, name_of, named
 from multihost.wire.session import Handle, Session, registry
 
 __all__ = ["PoolReference", "ident_of", "session_of"]

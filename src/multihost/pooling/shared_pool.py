@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing import util
-from typing import Any
+from multiprocessing.pool import AsyncResult, Pool
+from typing import Any, TypeVar
 
 from multihost.pooling import stdlib
 from multihost.pooling.client import Client, chunks_for
@@ -35,8 +36,10 @@ from multihost.wire.session import Session
 
 __all__ = ["SharedPool"]
 
+T = TypeVar("T")
 
-class SharedPool(stdlib.Pool):  # type: ignore[misc]
+
+class SharedPool(Pool):
     """A pool of a manager: see :class:`multihost.pool.Pool`, which makes its own manager.
 
     With ``owns_manager`` it shuts the manager down at its end.
@@ -131,7 +134,7 @@ class SharedPool(stdlib.Pool):  # type: ignore[misc]
     def _check_running(self) -> None:
         if self._pid != os.getpid():
             self._after_fork()
-        super()._check_running()
+        super()._check_running()  # type: ignore[misc]
         if self._client.failure is not None:
             raise self._client.failure
 
@@ -147,12 +150,12 @@ class SharedPool(stdlib.Pool):  # type: ignore[misc]
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         args: Iterable[Any] = (),
-        kwds: dict[str, Any] = {},  # noqa: B006 - as in multiprocessing; it is not changed
-        callback: Callable[[Any], object] | None = None,
+        kwds: Mapping[str, Any] = {},
+        callback: Callable[[T], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
-    ) -> Any:
+    ) -> AsyncResult[T]:
         """Run ``func(*args, **kwds)`` in a worker; return its
         :class:`~multiprocessing.pool.AsyncResult`. 1 round trip.
         """
@@ -166,16 +169,16 @@ class SharedPool(stdlib.Pool):  # type: ignore[misc]
 
     def send_task(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         args: Iterable[Any],
-        kwds: dict[str, Any],
-        callback: Callable[[Any], object] | None,
+        kwds: Mapping[str, Any],
+        callback: Callable[[T], object] | None,
         error_callback: Callable[[BaseException], object] | None,
         *,
         batched: bool,
-    ) -> Any:
+    ) -> AsyncResult[T]:
         # As apply_async, also while the pool closes; with `batched` soon, together with others.
-        result = stdlib.ApplyResult(self, callback, error_callback)
+        result: AsyncResult[T] = stdlib.ApplyResult(self, callback, error_callback)
         send = self._client.post if batched else self._client.submit
         send((stdlib.job_of(result), 0, func, args, kwds))
         return result
@@ -200,7 +203,9 @@ class SharedPool(stdlib.Pool):  # type: ignore[misc]
             iterable = list(iterable)
         if chunksize is None:
             chunksize = chunks_for(len(iterable), self.worker_count()) if iterable else 0
-        return super()._map_async(func, iterable, mapper, chunksize, callback, error_callback)
+        return super()._map_async(  # type: ignore[misc]
+            func, iterable, mapper, chunksize, callback, error_callback
+        )
 
     def _repopulate_pool(self) -> None:
         self._supervisor.ensure_workers()

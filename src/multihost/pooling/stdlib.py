@@ -18,7 +18,6 @@ __all__ = [
     "ExceptionWithTraceback",
     "HandlerThread",
     "MaybeEncodingError",
-    "Pool",
     "fail",
     "job_of",
     "reraise",
@@ -27,7 +26,6 @@ __all__ = [
 
 _pool: Any = pool
 INIT, RUN, CLOSE, TERMINATE = _pool.INIT, _pool.RUN, _pool.CLOSE, _pool.TERMINATE
-Pool = _pool.Pool
 ApplyResult = _pool.ApplyResult
 ExceptionWithTraceback = _pool.ExceptionWithTraceback
 MaybeEncodingError = _pool.MaybeEncodingError

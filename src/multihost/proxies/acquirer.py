@@ -12,7 +12,7 @@ __all__ = ["AcquirerProxy", "checked_timeout", "seconds_to_wait"]
 
 
 def checked_timeout(blocking: bool, timeout: float | None) -> float | None:
-    """The timeout in seconds, None for ever. Raises what a lock of ``threading`` raises."""
+    """Return the timeout in seconds, None for none. Raises what a ``threading`` lock raises."""
     if timeout is None:
         return None
     lock = threading.Lock()
@@ -21,24 +21,27 @@ def checked_timeout(blocking: bool, timeout: float | None) -> float | None:
 
 
 def seconds_to_wait(timeout: float | None) -> float | None:
-    """The same for what ``threading`` builds on a lock: a negative timeout is as good as zero."""
+    """Return the same for what ``threading`` builds on locks, where a negative timeout is zero."""
     if timeout is None:
         return None
     return checked_timeout(True, timeout) if timeout > 0 else 0.0
 
 
 class AcquirerProxy(BaseProxy):
-    """What can be acquired and released, also by ``with``; by itself an object in a process."""
+    """A reference to an object that is acquired and released, also by ``with``.
+
+    By itself it refers to an object that a process serves; see :class:`BaseProxy` for its cost.
+    """
 
     _exposed_: ClassVar[tuple[str, ...]] = ("acquire", "release")
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Take it; whether that was possible."""
+        """Acquire the object, and return whether that succeeded. 2 round trips."""
         args = (blocking,) if timeout is None else (blocking, timeout)
         return self._callmethod("acquire", args)  # type: ignore[no-any-return]
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the object. 2 round trips."""
         self._callmethod("release")
 
     def __enter__(self) -> bool:

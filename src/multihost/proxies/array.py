@@ -14,11 +14,11 @@ from multihost.wire.ops import array as ops
 
 __all__ = ["ArrayProxy", "Packing"]
 
-T = TypeVar("T")
+T = TypeVar("T", int, float, str)  # as array.array
 
 
 class Packing:
-    """How the items of an array lie on the server: little-endian, as wide on every host."""
+    """The format of array items on the server: little-endian, and of one width on all hosts."""
 
     _WIDTH: ClassVar = {"l": 8, "L": 8, "u": 4, "w": 4}
     _WIDE: ClassVar = {"l": "q", "L": "Q"}
@@ -59,9 +59,8 @@ class ArrayProxy(NativeProxy, Generic[T]):
     array('d', [3.5, 2.0])
 
     **Cost**: one round trip a call: O(1) for an item, O(n) for a slice.
-    **If the holder dies**: nothing happens to an array while another process or a container holds
-    it.
-    **Differs from multiprocessing**: iteration walks over the items of one moment.
+    **If the holder dies**: the array is unchanged while another process or a container holds it.
+    **Differs from multiprocessing**: iteration is over a snapshot.
     """
 
     _typeid_ = "Array"
@@ -74,7 +73,7 @@ class ArrayProxy(NativeProxy, Generic[T]):
     @overload
     def __getitem__(self, index: SupportsIndex) -> T: ...
     @overload
-    def __getitem__(self, index: slice) -> array.array[Any]: ...
+    def __getitem__(self, index: slice) -> array.array[T]: ...
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return self._getvalue()[index]
@@ -86,7 +85,7 @@ class ArrayProxy(NativeProxy, Generic[T]):
     @overload
     def __setitem__(self, index: SupportsIndex, value: T) -> None: ...
     @overload
-    def __setitem__(self, index: slice, value: array.array[Any]) -> None: ...
+    def __setitem__(self, index: slice, value: array.array[T]) -> None: ...
     def __setitem__(self, index: Any, value: Any) -> None:
         packing = self._packing
         if not isinstance(index, slice):
@@ -123,5 +122,5 @@ class ArrayProxy(NativeProxy, Generic[T]):
             raise IndexError(f"cannot fit {type(index).__name__!r} into an index-sized integer")
         return max(-(1 << 40), min(number, 1 << 40))
 
-    def _getvalue(self) -> array.array[Any]:
+    def _getvalue(self) -> array.array[T]:
         return self._packing.unpack(ops.items(self._handle))

@@ -14,7 +14,7 @@ __all__ = ["BarrierProxy", "BarrierStatistics"]
 
 
 class BarrierStatistics(NamedTuple):
-    """What the server knows of a barrier."""
+    """State of a barrier."""
 
     typeid: str
     name: str | None
@@ -31,20 +31,22 @@ class BarrierProxy(NativeProxy):
     0
 
     **Cost**: one round trip to arrive, one and the wait to pass.
-    **If the holder dies**: an arrived party that dies breaks the barrier for all.
-    **Differs from multiprocessing**: ``action`` runs in the process of the last one to arrive, not
-    in a server; a dead party does not block the others.
+    **If the holder dies**: the death of a party that has arrived breaks the barrier for all.
+    **Differs from multiprocessing**: ``action`` runs in the process of the last party to arrive,
+    not in a server; a dead party does not block the others.
     """
 
     _typeid_ = "Barrier"
     _exposed_ = ("__getattribute__", "wait", "abort", "reset")
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the others, up to ``timeout`` seconds (None: as long as the barrier says); which
-        one this was to arrive, 0 ... parties - 1.
+        """Wait for the other parties, up to ``timeout`` seconds (None: the timeout of the barrier),
+        and return the position of this one in the order of arrival, 0 ... parties - 1. 2 round
+        trips and the wait.
 
-        Raises BrokenBarrierError if the barrier is or gets broken, which it is for all if one waits
-        too long; what the action raises, in the party that runs it; ObjectGone, LinkLost.
+        Raises BrokenBarrierError if the barrier is broken, or is broken meanwhile, as by the
+        timeout of one party; what the action raises, in the party that runs it; ObjectGone,
+        LinkLost.
         """
         handle = self._handle
         if timeout is None:
@@ -70,21 +72,21 @@ class BarrierProxy(NativeProxy):
         return arrival.position
 
     def abort(self) -> None:
-        """Break the barrier for all who wait and who come. 1 round trip."""
+        """Break the barrier for present and future waiters. 1 round trip."""
         ops.abort(self._handle)
 
     def reset(self) -> None:
-        """Make the barrier as new; those who wait get BrokenBarrierError. 1 round trip."""
+        """Reset the barrier to its initial state; waiters get BrokenBarrierError. 1 round trip."""
         ops.abort(self._handle, reset=True)
 
     @property
     def parties(self) -> int:
-        """How many wait for each other. No round trip."""
+        """The number of parties. No round trip."""
         return int(self._token.parameters.split(" ")[0])
 
     @property
     def n_waiting(self) -> int:
-        """How many wait now. 1 round trip."""
+        """The number of waiters. 1 round trip."""
         return ops.state(self._handle)[0]
 
     @property
@@ -93,7 +95,7 @@ class BarrierProxy(NativeProxy):
         return ops.state(self._handle)[1]
 
     def statistics(self) -> BarrierStatistics:  # type: ignore[override]
-        """How many wait, and whether it is broken. 1 round trip."""
+        """Return the number of waiters, and whether the barrier is broken. 1 round trip."""
         waiting, broken = ops.state(self._handle)
         return BarrierStatistics(self._typeid_, self._name, self.parties, waiting, broken)
 

@@ -106,7 +106,7 @@ class BaseProxy:
         manager_owned: bool = False,  # noqa: ARG002
     ) -> None:
         session = registry.find(token.origin) if manager is None else manager.runtime.session
-        self._bind(session.handle(token.ident), token, manager)
+        self._bind(session.handle_of_reference(token.ident), token, manager)
 
     def _bind(self, handle: Handle, token: Token, manager: object) -> None:
         set_ = object.__setattr__  # a NamespaceProxy sends other names to the object

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from multihost.errors import LinkError, MultihostError
 from multihost.proxies.acquirer import AcquirerProxy, seconds_to_wait
-from multihost.proxies.base import Token, token_of
+from multihost.proxies.base import Token, handle_of, token_of
 from multihost.proxies.lock import LockProxy, RLockProxy, hold_of_lock, hold_of_rlock
 from multihost.proxies.native import NativeProxy
 from multihost.wire.identity import escape, unescape
@@ -44,55 +44,6 @@ def lock_of_condition(lock: LockProxy | RLockProxy | None) -> tuple[str, bytes]:
     return f"{typeid} {escape(ident, ' ')}", reference
 
 
-class _PlainLock:
-    """The lock of a condition that is a Lock: what ``wait()`` does with it."""
-
-    def __init__(self, handle: Handle, lock: LockProxy | RLockProxy) -> None:
-        self.handle = handle
-        self.lock = lock
-
-    def is_held(self) -> bool:
-        """Return whether this process holds the lock."""
-        return hold_of_lock(self.handle) is not None
-
-    def is_owned(self) -> bool:
-        """Return whether ``wait()`` and ``notify()`` are allowed."""
-        return self.is_held() or self.lock.locked()  # as in threading: whoever holds it
-
-    def release_all(self) -> int:
-        """Release the lock, and return how often it was acquired."""
-        self.lock.release()
-        return 1
-
-    def reacquire(self, count: int) -> None:  # noqa: ARG002 - it is 1
-        """Undo ``release_all()``."""
-        self.lock.acquire()
-
-
-class _ReentrantLock(_PlainLock):
-    """The same for an RLock."""
-
-    def is_held(self) -> bool:
-        return hold_of_rlock(self.handle) is not None
-
-    def is_owned(self) -> bool:
-        return self.is_held()
-
-    def release_all(self) -> int:
-        hold = hold_of_rlock(self.handle)
-        if hold is None:
-            raise RuntimeError("cannot release un-acquired lock")
-        count, hold.count = hold.count, 1
-        self.lock.release()
-        return count
-
-    def reacquire(self, count: int) -> None:
-        self.lock.acquire()
-        hold = hold_of_rlock(self.handle)
-        assert hold is not None
-        hold.count = count
-
-
 class ConditionProxy(NativeProxy, AcquirerProxy):
     """A condition variable that processes on many hosts share.
 
@@ -100,15 +51,15 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
     >>> with ready:
     ...     ready.wait_for(lambda: len(results) == 10, timeout=60)
 
-    Its lock is an RLock of its own, or a Lock or RLock that was given, with which the condition is
-    locked, too.
+    Its lock is an RLock of its own, or the Lock or RLock that was given; acquiring the condition
+    acquires that lock.
 
     **Cost**: ``wait()`` five round trips and the wait, ``notify()`` one.
-    **If the holder dies**: as with its lock. A killed waiter takes no notification along: another
-    one gets it, at once if it was waiting, about a second later if the dead one had been notified
-    and did not have the lock again.
-    **Differs from multiprocessing**: works with an RLock that was given; a dead holder blocks
-    nobody.
+    **If the holder dies**: as with its lock. The notification of a killed waiter is not lost:
+    another waiter gets it, immediately if the dead one was not yet notified, about a second later
+    if it was notified and had not acquired the lock again.
+    **Differs from multiprocessing**: works with an RLock that was given; a dead holder does not
+    block the others.
     """
 
     _typeid_ = "Condition"
@@ -123,18 +74,16 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
         lock_token = Token(typeid or "RLock", ident or token.ident, "", token.origin)
         self._lock: LockProxy | RLockProxy
         if typeid == "Lock":
-            self._lock = LockProxy(handle, lock_token)
-            self._ownership = _PlainLock(handle, self._lock)
+            self._lock, self._hold_of = LockProxy(handle, lock_token), hold_of_lock
         else:
-            self._lock = RLockProxy(handle, lock_token)
-            self._ownership = _ReentrantLock(handle, self._lock)
+            self._lock, self._hold_of = RLockProxy(handle, lock_token), hold_of_rlock
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Acquire the lock."""
+        """Acquire the lock, as :meth:`LockProxy.acquire`."""
         return self._lock.acquire(blocking, timeout)
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock, as :meth:`LockProxy.release`."""
         self._lock.release()
 
     def __exit__(
@@ -143,12 +92,12 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # A wait that failed could not take the lock again: what it raised says why.
-        if kind is None or self._ownership.is_held():
+        # A wait() that failed did not acquire the lock again: its exception says why.
+        if kind is None or self._hold_of(handle_of(self._lock)) is not None:
             self.release()
 
     def locked(self) -> bool:
-        """Whether the lock is held. 1 round trip."""
+        """Return whether the lock is held. 1 round trip."""
         return self._lock.locked()
 
     @property
@@ -157,18 +106,19 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
         return self._lock.fencing_token
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Release the lock, wait for a notification up to ``timeout`` seconds (None: for ever), and
-        acquire it again; whether there was one.
+        """Release the lock, wait for a notification up to ``timeout`` seconds (None: no limit),
+        acquire the lock again, and return whether there was a notification. 5 round trips and the
+        wait.
 
         Raises RuntimeError if the lock is not held, LeaseLost if it was lost, ObjectGone, LinkLost.
         """
-        if not self._ownership.is_owned():
+        if not self._lock._is_owned():
             raise RuntimeError("cannot wait on un-acquired lock")
         timeout = seconds_to_wait(timeout)
         handle = self._handle
         try:
             generation = ops.enqueue(handle)
-            count = self._ownership.release_all()
+            count = self._lock._release_save()
         except BaseException as error:
             if not isinstance(error, LinkError):  # then it is on its way
                 ops.cancel(handle)
@@ -180,13 +130,13 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
                 ops.cancel(handle)
             raise
         finally:
-            self._ownership.reacquire(count)
+            self._lock._acquire_restore(count)
         if notified:
             ops.confirm_reacquired(handle)
         return notified
 
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
-        """Wait until ``predicate()``, which is called here, is true; its last result."""
+        """Wait until ``predicate()``, called in this process, is true; return its last result."""
         result = predicate()
         end = None if timeout is None else time.monotonic() + timeout
         while not result:
@@ -198,20 +148,21 @@ class ConditionProxy(NativeProxy, AcquirerProxy):
         return result
 
     def notify(self, n: int = 1) -> None:
-        """Wake up to ``n`` of those who wait, the oldest first. Raises RuntimeError if the lock is
-        not held.
+        """Wake up to ``n`` waiters, the oldest first. 1 round trip.
+
+        Raises RuntimeError if the lock is not held.
         """
-        if not self._ownership.is_owned():
+        if not self._lock._is_owned():
             raise RuntimeError("cannot notify on un-acquired lock")
         if n > 0:
             ops.notify(self._handle, operator.index(n))
 
     def notify_all(self) -> None:
-        """Wake all who wait."""
+        """Wake all waiters. 1 round trip."""
         self.notify(ALL_WAITERS)
 
     def statistics(self) -> ConditionStatistics:  # type: ignore[override]
-        """Who waits for a notification, and whether the lock is held. 2 round trips."""
+        """Return the number of waiters, and whether the lock is held. 2 round trips."""
         return ConditionStatistics(
             self._typeid_, self._name, ops.waiting_count(self._handle), self.locked()
         )

@@ -26,7 +26,7 @@ class EventProxy(NativeProxy):
     >>> stop.wait(timeout=10)
 
     **Cost**: one round trip a call; ``wait()`` two and the wait, if it is not set.
-    **If the holder dies**: nothing holds an event.
+    **If the holder dies**: nothing, since no process holds an event.
     **Differs from multiprocessing**: nothing.
     """
 
@@ -34,11 +34,11 @@ class EventProxy(NativeProxy):
     _exposed_ = ("is_set", "set", "clear", "wait")
 
     def is_set(self) -> bool:
-        """Whether the event is set. 1 round trip."""
+        """Return whether the event is set. 1 round trip."""
         return ops.is_set(self._handle)
 
     def set(self) -> None:
-        """Set the event and wake all who wait. 1 round trip."""
+        """Set the event and wake all waiters. 1 round trip."""
         ops.put(self._handle)
 
     def clear(self) -> None:
@@ -46,14 +46,15 @@ class EventProxy(NativeProxy):
         ops.clear(self._handle)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the event is set, up to ``timeout`` seconds (None: for ever); whether it was.
+        """Wait until the event is set, up to ``timeout`` seconds (None: no limit), and return
+        whether it was set. 1 round trip if it is; else 2 and the wait.
 
-        It was also if it was cleared at once. Raises ObjectGone, LinkLost.
+        Returns True also if the event was cleared again immediately. Raises ObjectGone, LinkLost.
         """
         return ops.wait_until_set(self._handle, seconds_to_wait(timeout))
 
     def statistics(self) -> EventStatistics:  # type: ignore[override]
-        """Whether the event is set. 1 round trip."""
+        """Return whether the event is set. 1 round trip."""
         return EventStatistics(self._typeid_, self._name, self.is_set())
 
     def _show(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
-from typing import Any, Generic, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, SupportsIndex, TypeVar, overload
 
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
@@ -19,12 +19,12 @@ FAR = 1 << 52  # beyond every list, and exact in Lua
 
 
 def _near(index: SupportsIndex) -> int:
-    """An index as the server takes it: a number that is out of range stays so."""
+    """Return an index that the server accepts; one that is out of range stays so."""
     return max(-FAR, min(operator.index(index), FAR))
 
 
 def _sized(index: SupportsIndex) -> int:
-    """The same for a number that must fit into a C ``ssize_t``, as for a list."""
+    """Return the same for a number that must fit into a C ``ssize_t``, as for a list."""
     number = operator.index(index)
     if not -sys.maxsize - 1 <= number <= sys.maxsize:
         raise OverflowError("Python int too large to convert to C ssize_t")
@@ -43,7 +43,7 @@ def _index(index: SupportsIndex, what: str) -> int:
 
 
 def normal_slice(where: slice) -> slice:
-    """The slice with plain numbers. Raises what a list raises for a bad one."""
+    """Return the slice with plain numbers. Raises what a list raises for a bad one."""
     where.indices(0)
     start, stop, step = (
         None if n is None else _near(n) for n in (where.start, where.stop, where.step)
@@ -51,7 +51,13 @@ def normal_slice(where: slice) -> slice:
     return slice(start, stop, None if step == 1 else step)
 
 
-class ListProxy(NativeProxy, Generic[T]):
+if TYPE_CHECKING:
+    Base = MutableSequence
+else:  # which is registered as one, below, and inherits nothing
+    Base = Generic
+
+
+class ListProxy(NativeProxy, Base[T]):
     """A list that processes on many hosts share.
 
     >>> l = manager.list([3, 1])
@@ -62,11 +68,11 @@ class ListProxy(NativeProxy, Generic[T]):
 
     **Cost**: one round trip a call. O(1) at both ends, O(distance from the nearer end) to read,
     replace or remove at an index, O(n) for slices and copies. ``index``, ``count``, ``in`` and
-    ``remove`` bring the list to the caller, since only Python knows what is equal; ``sort`` and
-    ``remove`` take two round trips, more while others change the list.
-    **If the holder dies**: nothing happens to a list while another process or a container holds it.
-    **Differs from multiprocessing**: iteration walks over the elements of one moment, in one round
-    trip. The ``key`` of ``sort`` runs in the caller, so it need not be picklable.
+    ``remove`` copy the list to the calling process, because only Python can compare the elements;
+    ``sort`` and ``remove`` take two round trips, more if other processes change the list.
+    **If the holder dies**: the list is unchanged while another process or a container holds it.
+    **Differs from multiprocessing**: iteration is over a snapshot, in one round trip. The ``key``
+    of ``sort`` runs in the calling process, so it need not be picklable.
     """
 
     _typeid_ = "list"
@@ -177,32 +183,32 @@ class ListProxy(NativeProxy, Generic[T]):
     def __rmul__(self, times: SupportsIndex) -> list[T]:
         return self.copy().__rmul__(times)
 
-    def __iadd__(self, values: Iterable[T]) -> ListProxy[T]:
+    def __iadd__(self, values: Iterable[T]) -> Self:
         self.extend(values)
         return self
 
-    def __imul__(self, times: SupportsIndex) -> ListProxy[T]:
+    def __imul__(self, times: SupportsIndex) -> Self:
         [].__imul__(times)  # raises what a list raises for a bad number
         ops.multiply(self._handle, operator.index(times))
         return self
 
     def append(self, value: T, /) -> None:
-        """Add one element at the end. 1 round trip."""
+        """Append an element. 1 round trip."""
         ops.extend(self._handle, (self._handle.codec.dump(value),))
 
     def extend(self, values: Iterable[T], /) -> None:
-        """Add elements at the end, all at once. 1 round trip, O(values)."""
+        """Append elements, atomically. 1 round trip, O(values)."""
         elements = [value for value in value_of(values)]  # noqa: C416 - list() trusts length hints
         encoded = self._handle.codec.dump_many(elements)
         if encoded:
             ops.extend(self._handle, encoded)
 
     def insert(self, index: SupportsIndex, value: T, /) -> None:
-        """Put an element before ``index``. 1 round trip, O(distance from the head)."""
+        """Insert an element before ``index``. 1 round trip, O(distance from the head)."""
         ops.insert(self._handle, _sized(index), self._handle.codec.dump(value))
 
     def pop(self, index: SupportsIndex = -1, /) -> T:
-        """Remove an element and return it. Of many callers one gets it. 1 round trip."""
+        """Remove an element and return it; concurrent callers get different ones. 1 round trip."""
         value = ops.pop(self._handle, _sized(index))
         if value is None:
             raise IndexError("pop index out of range")
@@ -227,24 +233,24 @@ class ListProxy(NativeProxy, Generic[T]):
         ops.multiply(self._handle, 0)
 
     def copy(self) -> list[T]:
-        """A plain list with the elements of one moment. 1 round trip, O(n)."""
+        """Return a plain list, a snapshot. 1 round trip, O(n)."""
         return self._handle.codec.load_many(ops.values(self._handle))
 
     def count(self, value: T, /) -> int:
-        """How many elements equal ``value``. 1 round trip, O(n)."""
+        """Return the number of elements that equal ``value``. 1 round trip, O(n)."""
         return self.copy().count(value)
 
     def index(self, value: T, start: SupportsIndex = 0, stop: SupportsIndex = FAR, /) -> int:
-        """Where the first element is that equals ``value``. 1 round trip, O(n)."""
+        """Return the index of the first element that equals ``value``. 1 round trip, O(n)."""
         return self.copy().index(value, start, stop)
 
     def reverse(self) -> None:
-        """Turn the order round. 1 round trip, O(n) on the server."""
+        """Reverse the order of the elements. 1 round trip, O(n) on the server."""
         ops.reverse(self._handle)
 
     def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
-        """Sort in place, stable. 2 round trips, O(n log n) in the caller; again if others change
-        the list meanwhile.
+        """Sort in place, stable. 2 round trips, O(n log n) in the calling process; again if other
+        processes change the list meanwhile.
         """
         codec = self._handle.codec
 
@@ -260,8 +266,8 @@ class ListProxy(NativeProxy, Generic[T]):
         return self.copy()
 
 
-# Where equal bytes mean equal values. (Other values may be equal too; those are looked for in
-# Python.)
+# Types whose values are equal if their bytes are. (Other elements may be equal, too; Python
+# compares them.)
 _EQUAL_AS_BYTES = frozenset((str, bytes, int, bool, type(None)))
 
 MutableSequence.register(ListProxy)

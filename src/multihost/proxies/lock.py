@@ -22,11 +22,11 @@ __all__ = [
 
 
 class Holder(NamedTuple):
-    """Who holds a lock.
+    """The holder of a lock.
 
     ``thread`` is the name of the thread, ``since`` the server's time in seconds since the epoch, as
-    :func:`time.time`. ``host`` and ``pid`` are None for a holder that is dead and not yet
-    forgotten.
+    :func:`time.time`. ``host`` and ``pid`` are None for a dead holder whose lock is not yet
+    reaped.
     """
 
     host: str | None
@@ -37,7 +37,7 @@ class Holder(NamedTuple):
 
 
 class LockStatistics(NamedTuple):
-    """What the server knows of a lock. ``age`` is how long it has been held, in seconds."""
+    """State of a lock. ``age`` is the time since it was acquired, in seconds."""
 
     typeid: str
     name: str | None
@@ -58,31 +58,34 @@ def hold_of_rlock(handle: Handle) -> Hold | None:
 
 
 class _LockBase(NativeProxy, AcquirerProxy):
-    """What Lock and RLock have in common."""
+    """The common part of Lock and RLock."""
 
     _exposed_ = ("acquire", "release", "locked", "__enter__", "__exit__")
 
     def locked(self) -> bool:
-        """Whether somebody holds the lock. 1 round trip."""
+        """Return whether the lock is held. 1 round trip."""
         return ops.is_locked(self._handle)
 
     @property
     def fencing_token(self) -> int:
-        """A number that is larger in every later hold, for what lies outside the server.
+        """A number that increases with every acquisition, for resources outside the server.
 
-        A resource that remembers the largest token and refuses smaller ones is safe from a holder
-        that was paused and took itself for the holder still. No round trip. Raises RuntimeError if
-        this thread (for a Lock: this process) does not hold the lock, LeaseLost if it lost it.
+        A resource that stores the largest token and refuses smaller ones is protected from a
+        process that was suspended and still believes that it holds the lock. No round trip. Raises
+        RuntimeError if this thread (for a Lock: this process) does not hold the lock, LeaseLost if
+        it lost it.
         """
         hold = self._hold()
         if hold is None:
-            raise RuntimeError("only who holds the lock has a fencing token")
+            raise RuntimeError(
+                f"fencing_token of {self._typeid_} {self._token.ident}: acquire the lock first"
+            )
         if hold.lost:
             raise hold.lease_lost("fencing_token")
         return hold.fence
 
     def holder(self) -> Holder | None:
-        """Who holds the lock, for those who wait; None if nobody does. 2 round trips."""
+        """Return the holder of the lock, None if it is free. 2 round trips."""
         found = ops.holder(self._handle)
         if found is None:
             return None
@@ -99,7 +102,7 @@ class _LockBase(NativeProxy, AcquirerProxy):
         )
 
     def statistics(self) -> LockStatistics:  # type: ignore[override]
-        """Holder, number of waiters and age of the hold. 3 round trips."""
+        """Return holder, number of waiters and age of the hold. 3 round trips."""
         holder = self.holder()
         now = self._handle.session.registration.now()
         return LockStatistics(
@@ -111,6 +114,18 @@ class _LockBase(NativeProxy, AcquirerProxy):
         )
 
     def _hold(self) -> Hold | None:
+        raise NotImplementedError
+
+    # What conditions call: ours, and those of threading.
+
+    def _is_owned(self) -> bool:
+        raise NotImplementedError
+
+    def _release_save(self) -> int:
+        """Release the lock completely, and return how often it was acquired."""
+        raise NotImplementedError
+
+    def _acquire_restore(self, count: int) -> None:
         raise NotImplementedError
 
     def _show(self) -> str:
@@ -125,23 +140,24 @@ class LockProxy(_LockBase):
     >>> with lock:
     ...     token = lock.fencing_token
 
-    Whoever waits gets it in the order of arrival. Any process may release it, as with
+    Waiters acquire it in the order of their arrival. Any process may release it, as with
     :class:`threading.Lock`.
 
     **Cost**: one round trip for ``acquire()`` of a free lock and for ``release()``; two and the
-    wait if it is held. Nothing while it is held.
-    **If the holder dies** the lock is free again: at once if its process ends in order, about a
-    second after it was killed if somebody waits, one lease after its host was cut off or paused. A
-    holder that lost it in this way gets :class:`~multihost.LeaseLost` from ``release()`` and
-    ``fencing_token``.
-    **Differs from multiprocessing**: a dead holder blocks nobody; ``locked()`` works on every
-    Python.
+    wait for one that is held. Nothing while it is held.
+    **If the holder dies** the lock is released: immediately if its process exits normally, about a
+    second after it was killed if there are waiters, one lease after its host was disconnected or
+    suspended. A process that lost the lock in this way gets :class:`~multihost.LeaseLost` from
+    ``release()`` and ``fencing_token``.
+    **Differs from multiprocessing**: a dead holder does not block the waiters; ``locked()`` works
+    on every Python.
     """
 
     _typeid_ = "Lock"
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Take the lock, within ``timeout`` seconds (None or -1: for ever); whether it was taken.
+        """Acquire the lock within ``timeout`` seconds (None or -1: no limit), and return whether it
+        was acquired. 1 round trip; 2 and the wait if it is held.
 
         Raises ValueError for another negative timeout, or one without blocking, OverflowError for
         one that is too large, ObjectGone, LinkLost.
@@ -153,8 +169,9 @@ class LockProxy(_LockBase):
         return ops.acquire(handle, handle.keys.ident, blocking, timeout) is not None
 
     def release(self) -> None:
-        """Give the lock up, whoever holds it. Raises RuntimeError if nobody does, LeaseLost if this
-        process lost it, ObjectGone.
+        """Release the lock, whichever process holds it. 1 round trip.
+
+        Raises RuntimeError if it is not held, LeaseLost if this process lost it, ObjectGone.
         """
         handle = self._handle
         hold = handle.session.holds.get(handle.keys.ident)
@@ -166,26 +183,35 @@ class LockProxy(_LockBase):
     def _hold(self) -> Hold | None:
         return hold_of_lock(self._handle)
 
+    def _is_owned(self) -> bool:
+        # As with a condition of threading: by whichever process or thread.
+        return self._hold() is not None or self.locked()
+
+    def _release_save(self) -> int:
+        self.release()
+        return 1
+
+    def _acquire_restore(self, count: int) -> None:  # noqa: ARG002 - it is 1
+        self.acquire()
+
 
 class RLockProxy(_LockBase):
-    """A reentrant lock that processes on many hosts share; a thread owns it, across all its
-    proxies.
+    """A reentrant lock that processes on many hosts share; a thread owns it, through any proxy.
 
     >>> lock = manager.RLock()
     >>> with lock, lock:
     ...     pass
 
-    **Cost**: as :class:`LockProxy`; no round trip to acquire and release it again.
+    **Cost**: as :class:`LockProxy`; no round trip for a reentrant acquisition and its release.
     **If the holder dies**: as :class:`LockProxy`.
-    **Differs from multiprocessing**: a dead holder blocks nobody; ``locked()`` works on every
-    Python.
+    **Differs from multiprocessing**: as :class:`LockProxy`.
     """
 
     _typeid_ = "RLock"
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """As :meth:`LockProxy.acquire`. At once if this thread owns the lock; LeaseLost if it lost
-        it meanwhile.
+        """Acquire the lock as :meth:`LockProxy.acquire`, without a round trip if this thread owns
+        it. Raises also LeaseLost, if this thread owned the lock and lost it.
         """
         if timeout is not None:
             timeout = checked_timeout(blocking, timeout)
@@ -202,8 +228,9 @@ class RLockProxy(_LockBase):
         return True
 
     def release(self) -> None:
-        """Undo one ``acquire()``; the last one gives the lock up. Raises RuntimeError if this
-        thread does not own it, LeaseLost if it was lost meanwhile.
+        """Undo one ``acquire()``; the last one releases the lock, in 1 round trip.
+
+        Raises RuntimeError if this thread does not own it, LeaseLost if it lost it.
         """
         session = self._handle.session
         key = self._handle.keys.ident, session.identity.waiter_id
@@ -220,3 +247,20 @@ class RLockProxy(_LockBase):
 
     def _hold(self) -> Hold | None:
         return hold_of_rlock(self._handle)
+
+    def _is_owned(self) -> bool:
+        return self._hold() is not None
+
+    def _release_save(self) -> int:
+        hold = self._hold()
+        if hold is None:
+            raise RuntimeError("cannot release un-acquired lock")
+        count, hold.count = hold.count, 1
+        self.release()
+        return count
+
+    def _acquire_restore(self, count: int) -> None:
+        self.acquire()
+        hold = self._hold()
+        assert hold is not None
+        hold.count = count

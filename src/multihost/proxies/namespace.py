@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import namespace as ops
@@ -19,14 +19,19 @@ class NamespaceProxy(NativeProxy):
     Namespace(x=10, y='hello')
 
     A name that starts with an underscore belongs to the proxy, every other one to the shared
-    object. So what other proxies call ``name``, ``delete()`` and ``statistics()`` is ``_name``,
-    ``_delete()`` and ``_statistics()`` here.
+    object. So ``name``, ``delete()`` and ``statistics()`` of other proxies are ``_name``,
+    ``_delete()`` and ``_statistics()`` of this one.
 
     **Cost**: one round trip for each access.
-    **If the holder dies**: nothing happens to a namespace while another process or a container
-    holds it.
+    **If the holder dies**: the namespace is unchanged while another process or a container holds
+    it.
     **Differs from multiprocessing**: nothing.
     """
+
+    if TYPE_CHECKING:  # attributes of the shared object, as any other
+        name: Any
+        delete: Any
+        statistics: Any
 
     _typeid_ = "Namespace"
     _exposed_ = ("__getattribute__", "__setattr__", "__delattr__")

@@ -13,7 +13,7 @@ __all__ = ["BoundedSemaphoreProxy", "SemaphoreProxy", "SemaphoreStatistics"]
 
 
 class SemaphoreStatistics(NamedTuple):
-    """What the server knows of a semaphore. ``holders`` tells how many permits each process has."""
+    """State of a semaphore. ``holders`` has the number of permits of each process."""
 
     typeid: str
     name: str | None
@@ -29,15 +29,15 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
     >>> with gpu:
     ...     pass
 
-    Whoever waits gets a permit in the order of arrival.
+    Waiters acquire a permit in the order of their arrival.
 
     **Cost**: one round trip for ``acquire()`` of a free permit and for ``release()``; two and the
     wait if none is free. Nothing while permits are held.
-    **If the holder dies**: the permits of a killed process come back as a :class:`LockProxy` does,
-    but never more than the initial value; those of one that ends in order stay taken, for programs
-    use semaphores as signals.
-    **Differs from multiprocessing**: a killed holder takes no permit along; ``release(n)`` and
-    ``locked()`` exist.
+    **If the holder dies**: the permits of a killed process are released as a :class:`LockProxy` is,
+    but never more than the initial value. Those of a process that exits normally stay acquired,
+    because programs also use semaphores as signals.
+    **Differs from multiprocessing**: the permits of a killed holder are not lost; has
+    ``release(n)`` and ``locked()``.
     """
 
     _typeid_ = "Semaphore"
@@ -45,9 +45,10 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
     _bounded: ClassVar = False
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Take a permit, within ``timeout`` seconds (None: for ever); whether there was one.
+        """Acquire a permit within ``timeout`` seconds (None: no limit), and return whether one was
+        acquired. 1 round trip; 2 and the wait if none is free.
 
-        A timeout of zero and less tries once. Raises ValueError for a timeout without blocking,
+        A timeout of zero or less tries once. Raises ValueError for a timeout without blocking,
         OverflowError for one that is too large, ObjectGone, LinkLost.
         """
         if timeout is not None:
@@ -58,8 +59,9 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         return ops.acquire(self._handle, self._account(), bool(blocking), timeout)
 
     def release(self, n: int = 1) -> None:
-        """Give ``n`` permits back, or add new ones. Raises ValueError for n < 1, LeaseLost if this
-        process lost those that it had, ObjectGone.
+        """Release ``n`` permits, or add new ones. 1 round trip.
+
+        Raises ValueError for n < 1, LeaseLost if this process lost its permits, ObjectGone.
         """
         if n < 1:
             raise ValueError("n must be one or more")
@@ -67,23 +69,25 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
             raise ValueError("Semaphore released too many times")
 
     def locked(self) -> bool:
-        """Whether no permit is free. 1 round trip."""
+        """Return whether no permit is free. 1 round trip."""
         return ops.free_permits(self._handle) <= 0
 
     @property
     def fencing_token(self) -> int:
-        """The number of the permit that this process took last: larger for every later one. No
-        round trip. Raises RuntimeError without a permit, LeaseLost.
+        """The fencing token of the permit that this process acquired last; it increases with every
+        acquisition. No round trip. Raises RuntimeError without a permit, LeaseLost.
         """
         account = self._account()
         if not account.count:
-            raise RuntimeError("only who holds a permit has a fencing token")
+            raise RuntimeError(
+                f"fencing_token of {self._typeid_} {self._token.ident}: acquire a permit first"
+            )
         if account.lost:
             raise account.lease_lost("fencing_token")
         return account.fence
 
     def statistics(self) -> SemaphoreStatistics:  # type: ignore[override]
-        """Free permits, and who has the others. 2 round trips."""
+        """Return the number of free permits, and the holders of the others. 2 round trips."""
         free, waiters, accounts = ops.state(self._handle)
         holders: dict[tuple[str | None, int | None], int] = {}
         for packed, count in accounts:
@@ -103,13 +107,13 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
 
 
 class BoundedSemaphoreProxy(SemaphoreProxy):
-    """A :class:`SemaphoreProxy` that refuses to have more permits than it began with.
+    """A :class:`SemaphoreProxy` that never has more permits than its initial value.
 
     >>> pool = manager.BoundedSemaphore("connections", 5)
 
     **Cost**: as :class:`SemaphoreProxy`.
-    **If the holder dies**: its permits come back, also if its process ends in order.
-    **Differs from multiprocessing**: a dead holder takes no permit along.
+    **If the holder dies**: its permits are released, also if its process exits normally.
+    **Differs from multiprocessing**: the permits of a dead holder are not lost.
     """
 
     _typeid_ = "BoundedSemaphore"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
@@ -21,13 +21,19 @@ def _is_set(other: object) -> bool:
 
 
 def _frozen(member: object) -> object:
-    """Where a set is looked for, it stands for the frozenset that it equals."""
+    """Return the frozenset for a set, which it equals as a member."""
     if isinstance(member, set) and type(member).__hash__ is None:
         return frozenset(member)
     return member
 
 
-class SetProxy(NativeProxy, Generic[T]):
+if TYPE_CHECKING:
+    Base = MutableSet
+else:  # which is registered as one, below, and inherits nothing
+    Base = Generic
+
+
+class SetProxy(NativeProxy, Base[T]):
     """A set that processes on many hosts share.
 
     >>> s = manager.set("abc")
@@ -35,13 +41,13 @@ class SetProxy(NativeProxy, Generic[T]):
     >>> s | {"d"}
     {'b', 'c', 'd'}
 
-    It has every method of a set; each is atomic. Operators return plain sets, and those that assign
-    keep the proxy.
+    It has every method of a set; each is atomic. Operators return plain sets, and in-place
+    operators the proxy.
 
     **Cost**: one round trip a call. O(1) for a member, O(n) to read all, O(given) for updates.
-    **If the holder dies**: nothing happens to a set while another process or a container holds it.
-    **Differs from multiprocessing**: exists on every Python, not from 3.14 on. A proxy cannot be a
-    member.
+    **If the holder dies**: the set is unchanged while another process or a container holds it.
+    **Differs from multiprocessing**: exists on every Python, not only from 3.14 on. A proxy cannot
+    be a member.
     """
 
     _typeid_ = "set"
@@ -95,7 +101,7 @@ class SetProxy(NativeProxy, Generic[T]):
         return iter(self._handle.codec.keys(ops.fields(self._handle)))
 
     def copy(self) -> set[T]:
-        """A plain set of the members of one moment. 1 round trip, O(n)."""
+        """Return a plain set, a snapshot. 1 round trip, O(n)."""
         return set(self)
 
     # one member
@@ -105,16 +111,16 @@ class SetProxy(NativeProxy, Generic[T]):
         ops.update(self._handle, (member,))
 
     def discard(self, member: object, /) -> None:
-        """Remove a member if it is there. 1 round trip."""
+        """Remove a member, if there is one. 1 round trip."""
         ops.remove(self._handle, (_frozen(member),))
 
     def remove(self, member: object, /) -> None:
-        """Remove a member, KeyError if it is not there. 1 round trip."""
+        """Remove a member. Raises KeyError if there is none. 1 round trip."""
         if not ops.remove(self._handle, (_frozen(member),)):
             raise KeyError(member)
 
     def pop(self) -> T:
-        """Remove any member and return it. Of many callers one gets it. 1 round trip."""
+        """Remove any member and return it; concurrent callers get different ones. 1 round trip."""
         field = ops.pop(self._handle)
         if field is None:
             raise KeyError("pop from an empty set")
@@ -127,55 +133,55 @@ class SetProxy(NativeProxy, Generic[T]):
     # plain sets as results
 
     def union(self, *others: Iterable[Any]) -> set[Any]:
-        """1 round trip, O(n)."""
+        """Return the union, a plain set. 1 round trip, O(n)."""
         return self.copy().union(*map(value_of, others))
 
     def intersection(self, *others: Iterable[Any]) -> set[T]:
-        """1 round trip, O(n)."""
+        """Return the intersection, a plain set. 1 round trip, O(n)."""
         return self.copy().intersection(*map(value_of, others))
 
     def difference(self, *others: Iterable[Any]) -> set[T]:
-        """1 round trip, O(n)."""
+        """Return the difference, a plain set. 1 round trip, O(n)."""
         return self.copy().difference(*map(value_of, others))
 
     def symmetric_difference(self, other: Iterable[Any], /) -> set[Any]:
-        """1 round trip, O(n)."""
+        """Return the members of exactly one of the two, a plain set. 1 round trip, O(n)."""
         return self.copy().symmetric_difference(value_of(other))
 
     def isdisjoint(self, other: Iterable[Any], /) -> bool:
-        """1 round trip, O(n)."""
+        """Return whether the two have no common member. 1 round trip, O(n)."""
         return self.copy().isdisjoint(value_of(other))
 
     def issubset(self, other: Iterable[Any], /) -> bool:
-        """1 round trip, O(n)."""
+        """Return whether the other has every member. 1 round trip, O(n)."""
         return self.copy().issubset(value_of(other))
 
     def issuperset(self, other: Iterable[Any], /) -> bool:
-        """1 round trip, O(n)."""
+        """Return whether the set has every member of the other. 1 round trip, O(n)."""
         return self.copy().issuperset(value_of(other))
 
     # changes
 
     def update(self, *others: Iterable[T]) -> None:
-        """Add the members of all others at once. 1 round trip, O(given)."""
+        """Add the members of all others, atomically. 1 round trip, O(given)."""
         members = dict.fromkeys(member for other in others for member in value_of(other))
         if members:
             ops.update(self._handle, members)
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
-        """Keep only what is in all others. 1 round trip, O(n + given)."""
+        """Keep only the members that are in all others. 1 round trip, O(n + given)."""
         if others:
             first, *rest = map(value_of, others)
             ops.intersect(self._handle, set(first).intersection(*rest))
 
     def difference_update(self, *others: Iterable[Any]) -> None:
-        """Remove what is in any other. 1 round trip, O(given)."""
+        """Remove the members that are in any other. 1 round trip, O(given)."""
         members = {member for other in others for member in value_of(other)}
         if members:
             ops.remove(self._handle, members)
 
     def symmetric_difference_update(self, other: Iterable[T], /) -> None:
-        """Remove what is in both, add what is only in the other. 1 round trip, O(given)."""
+        """Remove the members of both, add those of the other only. 1 round trip, O(given)."""
         members = dict.fromkeys(value_of(other))
         if members:
             ops.symmetric_difference(self._handle, members)
@@ -206,25 +212,25 @@ class SetProxy(NativeProxy, Generic[T]):
     def __rxor__(self, other: AbstractSet[Any]) -> AbstractSet[Any]:
         return other ^ self.copy() if _is_set(other) else NotImplemented
 
-    def __iand__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+    def __iand__(self, other: Any) -> Self:  # type: ignore[misc]
         if not _is_set(value_of(other)):
             return NotImplemented
         self.intersection_update(other)
         return self
 
-    def __ior__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]
         if not _is_set(value_of(other)):
             return NotImplemented
         self.update(other)
         return self
 
-    def __isub__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+    def __isub__(self, other: Any) -> Self:  # type: ignore[misc]
         if not _is_set(value_of(other)):
             return NotImplemented
         self.difference_update(other)
         return self
 
-    def __ixor__(self, other: Any) -> SetProxy[T]:  # type: ignore[misc]
+    def __ixor__(self, other: Any) -> Self:  # type: ignore[misc]
         if not _is_set(value_of(other)):
             return NotImplemented
         self.symmetric_difference_update(other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import value as ops
@@ -21,30 +21,45 @@ class ValueProxy(NativeProxy, Generic[T]):
     1
 
     **Cost**: one round trip a call.
-    **If the holder dies**: nothing happens to a value while another process or a container holds
-    it.
-    **Differs from multiprocessing**: ``add`` is atomic; ``v.value += 1`` is not, as there.
+    **If the holder dies**: the value is unchanged while another process or a container holds it.
+    **Differs from multiprocessing**: has the atomic ``add``; ``v.value += 1`` is not atomic in
+    either.
     """
 
     _typeid_ = "Value"
     _exposed_ = ("get", "set", "add")
 
     def get(self) -> T:
-        """The value. 1 round trip."""
+        """Return the value. 1 round trip."""
         return self._handle.codec.load(ops.get(self._handle))  # type: ignore[no-any-return]
 
     def set(self, value: T, /) -> None:
         """Replace the value, whatever its type. 1 round trip."""
         ops.put(self._handle, self._handle.codec.dump(value))
 
-    value = property(get, set)  # noqa: A003 - the method above
+    if TYPE_CHECKING:
 
+        @property
+        def value(self) -> T:
+            """The value. 1 round trip."""
+
+        @value.setter
+        def value(self, value: T) -> None: ...
+    else:  # which is one call less
+        value = property(get, set)  # noqa: A003 - the method above
+
+    @overload
+    def add(self, /) -> T: ...
+    @overload
+    def add(self, amount: T, /) -> T: ...
+    @overload
+    def add(self, amount: Any, /) -> Any: ...
     def add(self, amount: Any = 1, /) -> Any:
         """Add ``amount`` and return the sum. Atomic.
 
         1 round trip for an ``int`` of at most 64 bits. For other numbers, and in a manager with an
-        ``authkey``, 2, and more while others change the value. Raises TypeError if the two cannot
-        be added.
+        ``authkey``, 2, and more if other processes change the value at the same time. Raises
+        TypeError if the two cannot be added.
         """
         handle = self._handle
         codec = handle.codec

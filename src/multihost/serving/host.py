@@ -17,7 +17,7 @@ from multihost.wire.session import Session
 
 __all__ = ["Host", "register_host"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 MAX_CLOSED = 10_000  # closed channels that are remembered, since a late poll may return them
 
@@ -43,7 +43,7 @@ class Host:
         self, session: Session, ident: str, registry: Mapping[str, Registered], natives: Natives
     ) -> None:
         self.ident = ident
-        self.stopped = threading.Event()
+        self.stopped: threading.Event = threading.Event()
         self._session = session
         self._handle = session.handle(self.ident)
         self._registry = registry
@@ -51,7 +51,7 @@ class Host:
         self._channels: set[bytes] = set()
         self._closed_channels: dict[bytes, None] = {}
         self._is_stopped = False
-        self.objects = ObjectTable(
+        self.objects: ObjectTable = ObjectTable(
             session, self.ident, registry, natives, self.stopped.set, self._is_alive
         )
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from multihost.proxies.base import BaseProxy
-from multihost.wire.identity import named, new_unnamed
-from multihost.wire.keys import check_name
+from multihost.wire.identity import check_name, named, new_unnamed
 from multihost.wire.rpc import objects, results
 from multihost.wire.session import Handle, Session
 from multihost.wire.values.codec import Codec
@@ -81,7 +80,7 @@ class ObjectTable:
         self._objects: dict[str, _HostedObject] = {}
         self._idents: dict[int, str] = {}  # of unnamed objects, by id()
         self._versions = itertools.count(1)
-        self.client = _Client()
+        self.client: _Client = _Client()
         self._mutex = threading.RLock()
         self._public: dict[str, Callable[..., Any]] = {
             "create": self._create,

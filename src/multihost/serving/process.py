@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from multihost.errors import MultihostError
 from multihost.proxies.base import BaseProxy, IteratorProxy
 from multihost.runtime import Runtime, Settings
-from multihost.wire.address import Address, Credentials, Place
+from multihost.wire.address import Address, Credentials, ListenAddress
 from multihost.wire.identity import new_host
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ NativesOn = Callable[[Runtime], Mapping[str, Callable[..., BaseProxy]]]
 class _StdlibListener:
     """Where a server listens, as the standard library's servers have it."""
 
-    def __init__(self, address: Place | None, close: Callable[[], object]) -> None:
+    def __init__(self, address: ListenAddress | None, close: Callable[[], object]) -> None:
         self.address = address
         self.close = close
 
@@ -45,8 +45,8 @@ class Server:
     >>> server = QueueManager(address=("", 50000), authkey=b"abracadabra").get_server()
     >>> server.serve_forever()
 
-    ``address`` is where it listens. ``serve_forever()`` returns never: it ends the process with
-    ``SystemExit(0)`` after Ctrl-C, or when a manager asked it to.
+    ``address`` is where it listens. ``serve_forever()`` does not return: it ends the process with
+    ``SystemExit(0)`` after Ctrl-C, or at the request of a manager.
     """
 
     def __init__(
@@ -54,9 +54,11 @@ class Server:
     ) -> None:
         runtime.start_server()
         runtime.open()
-        self.registry = {**BUILTIN_TYPES, **types}
-        self.address = runtime.place
-        self.listener = _StdlibListener(self.address, runtime.close)
+        self.registry: dict[
+            str, tuple[None, tuple[str, ...], None, type[IteratorProxy]] | Registered
+        ] = {**BUILTIN_TYPES, **types}
+        self.address: ListenAddress | None = runtime.listen_address
+        self.listener: _StdlibListener = _StdlibListener(self.address, runtime.close)
         self._runtime = runtime
         self._natives_on = natives_on
         from multihost.serving.host import register_host  # slow, and only hosts need it
@@ -65,7 +67,7 @@ class Server:
         register_host(runtime.session, self._host, self.registry)
 
     def serve_forever(self) -> None:
-        """Serve until a manager asks to end."""
+        """Serve until a manager requests the end."""
         from multihost.serving.host import Host
 
         runtime = self._runtime

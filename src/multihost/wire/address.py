@@ -1,6 +1,6 @@
-"""Where a server is, and what proves that we may use it; the two are kept apart.
+"""The address of a server and the credentials for it, which are kept apart.
 
-An :class:`Address` is public: it may stand in a pickle, a repr or a log. :class:`Credentials` may
+An :class:`Address` is public: it may appear in a pickle, a repr or a log. :class:`Credentials` may
 not.
 """
 
@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from multihost.errors import LinkError, ServerUnfit
 
-__all__ = ["Address", "Credentials", "Place", "checked_place", "parse", "url_of"]
+__all__ = ["Address", "Credentials", "ListenAddress", "check_listen_address", "parse", "url_of"]
 
-Place = str | tuple[str, int]
-"""Where a private server listens, as the standard library has it: a path, or host and port."""
+ListenAddress = str | tuple[str, int]
+"""Where a private server listens, in the form of multiprocessing: a path, or host and port."""
 
 SCHEMES = ("redis", "rediss", "unix")
 _ENCODE = "write @ / ? # in a name or a password as %40 %2F %3F %23"
@@ -25,7 +25,7 @@ DEFAULT_PORT = 6379
 
 
 class Address(NamedTuple):
-    """A server, a database on it, and options that are no secret."""
+    """A server, a database on it, and options that are not secret."""
 
     scheme: str
     host: str = ""
@@ -46,12 +46,12 @@ class Address(NamedTuple):
 
     @property
     def server(self) -> tuple[str, str, int, str, int]:
-        """What two addresses of one database on one server have in common."""
+        """What is the same in all addresses of one database on one server."""
         return self.scheme, self.host, self.port, self.path, self.database
 
     @property
     def is_embedded(self) -> bool:
-        """Whether this is the private server of a ``Manager()``."""
+        """True for the private server of a ``Manager()``."""
         return self.options == EMBEDDED
 
 
@@ -70,7 +70,7 @@ class Credentials(NamedTuple):
         return bool(self.username or self.password or self.authkey or self.secret_options)
 
     def pack(self) -> bytes:
-        """As bytes, for a child that is being spawned and for nobody else."""
+        """Return them as bytes, for a child that is being spawned and no other process."""
         fields = (self.username, self.password, self.authkey.hex(), self.secret_options)
         return json.dumps(fields).encode()
 
@@ -81,7 +81,7 @@ class Credentials(NamedTuple):
 
 
 def parse(url: str) -> tuple[Address, Credentials]:
-    """Split a URL into what may be shown and what may not.
+    """Split a URL into address and credentials.
 
     ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` with TLS, and
     ``unix://[user[:password]@]/path[?db=n]``. ``username``, ``password`` and ``db`` may also be
@@ -92,8 +92,8 @@ def parse(url: str) -> tuple[Address, Credentials]:
         raise TypeError(
             f"an address is a URL such as redis://host:6379/0, not {type(url).__name__}"
         )
-    # Whatever stands before the last @ may be a password, and so may what is not where it belongs:
-    # errors quote only what follows.
+    # Anything before the last @ may be a password, and so may misplaced parts: errors quote only
+    # what follows it.
     scheme, _, rest = url.rpartition("@")[0].partition("://")
     start = f"{scheme}://" if rest else ""
     shown = start + url.rpartition("@")[2].partition("?")[0]
@@ -148,28 +148,31 @@ def _number(database: str, shown: str) -> int:
 
 
 def unreachable(address: Address, why: object) -> LinkError:
+    """Return the error for a server that cannot be reached."""
     return LinkError(
         f"cannot reach the server at {address}: {why}; is it running, and is the address right?"
     )
 
 
-def checked_place(place: Any) -> Place:
-    """The place, if it can be one; a path is made absolute."""
-    match place:
-        case str() if place:
-            return os.path.abspath(place)
+def check_listen_address(address: Any) -> ListenAddress:
+    """Return the address, a path as an absolute one; raise ValueError if it is none."""
+    match address:
+        case str() if address:
+            return os.path.abspath(address)
         case (str() as host, int() as port):
             return host, port
     raise ValueError(
         "an address is a URL such as redis://host:6379/0, a (host, port) or a socket path, "
-        f"not {place!r}"
+        f"not {address!r}"
     )
 
 
-def url_of(place: Place) -> str:
-    """The URL of a place. The empty host means every interface: it is reached through any."""
-    if isinstance(place, str):
-        return f"unix://{quote(place)}"
-    host, port = place
+def url_of(address: ListenAddress) -> str:
+    """Return the URL of a server that listens there. The empty host stands for every interface: the
+    server is reached through any of them.
+    """
+    if isinstance(address, str):
+        return f"unix://{quote(address)}"
+    host, port = address
     shown = f"[{host}]" if ":" in host else host or "127.0.0.1"
     return f"redis://{shown}:{port}/0"

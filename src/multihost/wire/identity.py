@@ -27,6 +27,8 @@ __all__ = [
     "NAMED",
     "UNNAMED",
     "ParsedId",
+    "check_name",
+    "check_namespace",
     "escape",
     "hold_id",
     "is_unnamed",
@@ -44,6 +46,27 @@ __all__ = [
 NAMED = "n:"
 UNNAMED = "u:"
 HOST = "h:"
+
+# names
+
+
+def check_namespace(namespace: str) -> str:
+    """Return the namespace. Raises ValueError if it cannot be one."""
+    if not namespace or set(namespace) & set("{}*?[]"):
+        raise ValueError(
+            f"a namespace is a non-empty str without any of {{}}*?[], not {namespace!r}"
+        )
+    return namespace
+
+
+def check_name(name: object) -> str:
+    """Return the name. Raises TypeError or ValueError if it cannot be one of an object."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a shared object is a str, not {type(name).__name__}")
+    if not name or len(name) > 512:
+        raise ValueError(f"the name of a shared object has 1 to 512 characters, not {len(name)}")
+    return name
+
 
 # idents
 

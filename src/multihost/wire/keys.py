@@ -1,8 +1,8 @@
 """Every key name, as a function of what it belongs to. No other module writes one.
 
 Keys that scripts use together share a hash tag ``{namespace:NN}``: the partition of the object's
-identity, one of 64. Scripts are given ``data``, the key of an object, and derive the others from
-it. ``LAYOUT`` lists them all; ``docs/protocol.md`` is made from it.
+ident, one of 64. Scripts are given ``data``, the key of an object, and derive the others from it.
+``LAYOUT`` lists them all; ``docs/protocol.md`` is made from it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ __all__ = [
     "Keys",
     "Part",
     "colocated_ident",
-    "check_name",
-    "check_namespace",
     "hosts",
     "names",
     "part",
@@ -112,32 +110,32 @@ _IN_FLIGHT = IN_FLIGHT.encode()
 
 
 def partition(ident: str) -> int:
-    """Which of the 64 partitions ``ident`` belongs to; the same on every host."""
+    """Return the partition of ``ident``, one of 64; the same on every host."""
     return zlib.crc32(ident.encode("utf-8", "surrogatepass")) % PARTITIONS
 
 
 def prefix(namespace: str, number: int) -> bytes:
-    """What all keys of a partition start with."""
+    """Return what all keys of a partition start with."""
     return b"{%b:%02d}:" % (namespace.encode(), number)
 
 
 def names(namespace: str, number: int) -> bytes:
-    """The hash of the names in a partition: name -> type, parameters, protocol."""
+    """Return the hash of the names in a partition: name -> type, parameters, protocol."""
     return prefix(namespace, number) + b"names"
 
 
 def hosts(namespace: str) -> bytes:
-    """The hash of the hosts in a namespace: host -> the types it serves."""
+    """Return the hash of the hosts in a namespace: host -> the types it serves."""
     return prefix(namespace, 0) + b"hosts"
 
 
 def pattern(namespace: str) -> bytes:
-    """What SCAN looks for to find every key of a namespace, and few others."""
+    """Return a pattern for SCAN that matches every key of a namespace, and few others."""
     return b"{%b:[0-9][0-9]}:*" % namespace.replace("\\", "\\\\").encode()
 
 
 class Part(NamedTuple):
-    """What a key is: part of an object, or of a partition (then ``ident`` is empty).
+    """What a key belongs to: an object, or a partition (then ``ident`` is empty).
 
     ``suffix`` is empty for the data of an object.
     """
@@ -151,7 +149,7 @@ _KEY = re.compile(rb"\{(.*?):(\d\d)\}:(.*)", re.DOTALL)
 
 
 def part(namespace: str, key: bytes) -> Part | None:
-    """What the key is, None if it is not one of this namespace."""
+    """Return what the key belongs to, None if it is not one of this namespace."""
     found = _KEY.fullmatch(key)
     if found is None or found[1] != namespace.encode():
         return None
@@ -162,26 +160,8 @@ def part(namespace: str, key: bytes) -> Part | None:
     return Part(number, tail[:2] + unescape(name, ":"), suffix)
 
 
-def check_namespace(namespace: str) -> str:
-    """The namespace, if it can be one."""
-    if not namespace or set(namespace) & set("{}*?[]"):
-        raise ValueError(
-            f"a namespace is a non-empty str without any of {{}}*?[], not {namespace!r}"
-        )
-    return namespace
-
-
-def check_name(name: object) -> str:
-    """The name, if it can be one."""
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a shared object is a str, not {type(name).__name__}")
-    if not name or len(name) > 512:
-        raise ValueError(f"the name of a shared object has 1 to 512 characters, not {len(name)}")
-    return name
-
-
 def colocated_ident(ident: str) -> str:
-    """A new ident of an unnamed object, in the partition of ``ident``."""
+    """Return a new ident of an unnamed object, in the partition of ``ident``."""
     number = partition(ident)
     while partition(found := new_unnamed()) != number:
         pass
@@ -191,31 +171,30 @@ def colocated_ident(ident: str) -> str:
 class Keys:
     """The keys of one object.
 
-    ``ident`` is ``n:<name>`` for a named object, ``u:<22 characters>`` for an unnamed one, and
-    ``h:<22 characters>`` for a host.
+    For ``ident`` see :mod:`multihost.wire.identity`.
     """
 
     __slots__ = ("data", "ident", "names", "prefix", "sessions")
 
     def __init__(self, namespace: str, ident: str) -> None:
         number = partition(ident)
-        self.ident = ident
-        self.prefix = prefix(namespace, number)
-        self.names = names(namespace, number)
-        self.sessions = self.prefix + b"s"
+        self.ident: str = ident
+        self.prefix: bytes = prefix(namespace, number)
+        self.names: bytes = names(namespace, number)
+        self.sessions: bytes = self.prefix + b"s"
         # A colon in a name is escaped: a suffix cannot be mistaken for a part of it.
         tail = ident[2:] if ident.startswith(UNNAMED) else escape(ident[2:], ":")
-        self.data = self.prefix + f"{ident[:2]}{tail}".encode("utf-8", "surrogatepass")
+        self.data: bytes = self.prefix + f"{ident[:2]}{tail}".encode("utf-8", "surrogatepass")
 
     @property
     def name(self) -> bytes | None:
-        """The name as the server has it, None for an unnamed object."""
+        """The name as it is on the server, None for an unnamed object."""
         name = name_of(self.ident)
         return None if name is None else name.encode("utf-8", "surrogatepass")
 
     @property
     def clients(self) -> bytes:
-        """What the data of unnamed objects of this partition starts with, but for a colon."""
+        """What the data keys of unnamed objects of this partition start with, but for a colon."""
         return self.prefix + b"u"
 
     @property
@@ -243,11 +222,11 @@ class Keys:
         return self.data + b":dead"
 
     def in_flight(self, name: bytes) -> bytes:
-        """Where a consumer of a queue keeps what it has taken."""
+        """Return an in-flight list: the items that a consumer of a queue has received."""
         return b"%b:%b%b" % (self.data, _IN_FLIGHT, name)
 
     def all_in_flight(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
-        """All of those that the queue knows of, by what its refs say."""
+        """Return the in-flight lists of all consumers, by the refs of a queue."""
         return [
             self.in_flight(b"%b.%d" % (field[2:], number))
             for field, count in refs.items()
@@ -268,10 +247,10 @@ class Keys:
         return self.data + b":released"
 
     def channel(self, side: bytes, channel: bytes) -> bytes:
-        """Return the key of one side of an RPC channel: ``req`` to the host, ``res`` from it."""
+        """Return a list of an RPC channel: ``req`` to the host, ``res`` from it."""
         return b"%b:%b:%b" % (self.data, side, channel)
 
     @property
     def all(self) -> tuple[bytes, ...]:
-        """Every key that an object may own which is no queue."""
+        """Every key that an object other than a queue may have."""
         return self.data, self.index, self.originals, self.refs, self.owners

@@ -222,7 +222,7 @@ def _exchange(
             on_result(reply)
     except ReplyError as error:
         connection.reserved = False
-        raise to_exception(error, script.name, handle.keys.ident) from None
+        raise script.to_exception(error, handle.keys.ident) from None
     except BaseException:
         if undo is None:
             _send_or_defer(handle, connection, request, on_noscript)
@@ -299,6 +299,7 @@ class _Wait:
         self._before = b"%012d" % self.connection.sequence
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._enqueue, self._pop, self._claim = enqueue, pop, claim
+        self._failed = claim[0]  # the script whose error a reply is
         self._is_short = handle.contended  # expected to be, for the first round
         self._retry_until = 0.0  # while the server is unavailable
         # The last claim and what to send if the server does not know its script, from before it is
@@ -356,8 +357,10 @@ class _Wait:
         replies = self.link.exchange_blocking(
             self.connection, enqueue + self._pop.request(block) + claim, limit, grace=grace
         )
-        for reply in (replies[0], replies[-1]):  # after an error of the first it is the only one
+        # After an error of the first it is the only one.
+        for call, reply in ((self._enqueue, replies[0]), (self._claim, replies[-1])):
             if type(reply) is ReplyError:
+                self._failed = call[0]
                 return reply
         _, popped, claimed = replies
         # A full server refuses a pop that pushes. What was claimed behind it counts all the same.
@@ -385,6 +388,7 @@ class _Wait:
         received, also after an error of enqueue, or when the connection breaks before the reply.
         """
         assert self._pending_claim is not None
+        self._failed = self._claim[0]
         request, on_noscript = self._pending_claim
         reply = self.link.try_once(self.connection, request)
         if type(reply) is ReplyError and reply.code == "NOSCRIPT":
@@ -403,7 +407,7 @@ class _Wait:
     def _back_off_or_raise(self, error: ReplyError) -> None:
         """Return, after a pause, if another round may succeed."""
         if not error.is_transient:
-            raise to_exception(error, self._claim[0].name, self.handle.keys.ident) from None
+            raise self._failed.to_exception(error, self.handle.keys.ident) from None
         now = time.monotonic()
         self._retry_until = self._retry_until or now + self.link.reconnect_timeout
         if now >= self._retry_until:

@@ -1,4 +1,4 @@
-"""Opening a connection: the socket, and the handshake."""
+"""Opening a channel: the socket and the handshake."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _open_socket(address: Address, credentials: Credentials, timeout: float) -> 
             sock.settimeout(min(CONNECT_TIMEOUT, timeout))
             sock.connect(address.path)
     else:
-        place = address.host, address.port
-        sock = socket.create_connection(place, min(CONNECT_TIMEOUT, timeout))
+        host = address.host, address.port
+        sock = socket.create_connection(host, min(CONNECT_TIMEOUT, timeout))
         with _CloseOnError(sock):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _keep_alive(sock)
@@ -38,10 +38,10 @@ def _open_socket(address: Address, credentials: Credentials, timeout: float) -> 
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """Let the kernel find out that the other end is gone: who is blocked there does not write."""
+    """Let the kernel detect a dead peer: a blocked waiter sends nothing that would fail."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):  # the first is called otherwise on macOS
+        if hasattr(socket, option):  # on macOS the first has another name
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
@@ -76,7 +76,7 @@ def _handshake(channel: SocketChannel, address: Address, credentials: Credential
 
 
 def connector_for(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
-    """How to connect to an address, within a timeout for each reply."""
+    """Return a function that opens a channel to an address, with a timeout for each reply."""
     if address.scheme == "rediss" or (address.options and not address.is_embedded):
         return client_connector(address, credentials)
     return lambda timeout: _open_socket(address, credentials, timeout)

@@ -50,7 +50,7 @@ class Link(PinnedConnections):
     ) -> None:
         self.address = address
         self.timeout = timeout
-        self.reconnect_timeout = reconnect_timeout
+        self.reconnect_timeout: float = reconnect_timeout
         self._closed: ManagerClosed | None = None
         self._connector = connector or connector_for(address, credentials)
         self._reset()
@@ -61,7 +61,7 @@ class Link(PinnedConnections):
         super()._reset()
         self._closing = threading.Event()
         self._last_break = -REPLY_CACHE_SECONDS
-        self.disconnects = 0
+        self.disconnects: int = 0
         self._reply_off: bool | None = None
         self._blocked: set[PinnedConnection] = set()
 
@@ -156,8 +156,8 @@ class Link(PinnedConnections):
             self.recycle(connection)
             raise
 
-    # exchanges of a waiter, who handles a break: they raise ConnectionBroken with the channel
-    # closed, and do not check the connection in
+    # exchanges of a waiter, which handles breaks itself: they raise ConnectionBroken with the
+    # channel closed, and do not check the connection in
 
     def exchange_blocking(
         self,
@@ -414,8 +414,8 @@ class Link(PinnedConnections):
                 connection.channel.shutdown()
         _links.discard(self)
 
-    def _after_fork(self) -> None:
-        """In a forked child: close this end of the parent's connections, and start with none."""
+    def after_fork_in_child(self) -> None:
+        """Close this end of the parent's connections, and start with none."""
         for connection in self._connections:
             self.disconnect(connection)
         closed = self._closed
@@ -428,7 +428,7 @@ _links: weakref.WeakSet[Link] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for link in list(_links):
-        link._after_fork()
+        link.after_fork_in_child()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

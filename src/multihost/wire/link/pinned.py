@@ -49,12 +49,12 @@ class PinnedConnection:
     __slots__ = ("channel", "name", "packed_reply_keys", "reply_keys", "reserved", "sequence")
 
     def __init__(self, name: bytes, reply_keys: dict[bytes, None]) -> None:
-        self.name = name
-        self.sequence = 0
-        self.reserved = False
+        self.name: bytes = name
+        self.sequence: int = 0
+        self.reserved: bool = False
         self.channel: Channel | None = None
-        self.reply_keys = reply_keys  # those of all connections of the process
-        self.packed_reply_keys = _PackedReplyKeys(name, reply_keys)
+        self.reply_keys: dict[bytes, None] = reply_keys  # those of all connections of the process
+        self.packed_reply_keys: _PackedReplyKeys = _PackedReplyKeys(name, reply_keys)
 
     def reply_key(self, partition: bytes) -> bytes:
         """Return the key of the last request of this connection in a partition, and its reply."""

@@ -1,4 +1,7 @@
-"""A connection of redis-py: TLS, and clients that the user brings. Nothing else imports redis."""
+"""A channel over a connection of redis-py: for TLS, and for clients that a user passes.
+
+No other module imports redis.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,9 @@ __all__ = ["ClientChannel", "client_connector", "from_client"]
 
 
 class ClientChannel:
-    """A connection of redis-py: TLS, and whatever a client that the user brought knows."""
+    """A channel over a connection of redis-py."""
 
+    # redis-py takes the code out of the text of these errors.
     _CODES: ClassVar = {
         "NoScriptError": "NOSCRIPT",
         "OutOfMemoryError": "OOM",
@@ -108,18 +112,18 @@ class ClientChannel:
         return reply
 
     def close(self) -> None:
-        self._connection.disconnect()  # which in a forked child leaves the parent's connection up
+        self._connection.disconnect()  # in a forked child the parent's connection stays open
 
     shutdown = close
 
     def interrupt(self) -> None:
         if self.fileno() >= 0:
             with contextlib.suppress(OSError):
-                self._connection._sock.shutdown(socket.SHUT_RDWR)
+                self._connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - no public name
 
 
 def client_connector(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
-    """Connections for a TLS URL, or one with other options, made by redis-py."""
+    """Return a function that opens a channel for a TLS URL, or one with other options."""
     import redis
 
     pool = redis.ConnectionPool.from_url(
@@ -135,7 +139,7 @@ def client_connector(address: Address, credentials: Credentials) -> Callable[[fl
 
 
 def _pool_connector(pool: Any) -> Callable[[float], Channel]:
-    """Connections like those of ``pool``, without its retries."""
+    """Return a function that opens a channel as ``pool`` would, but without its retries."""
     from redis.backoff import NoBackoff
     from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
     from redis.exceptions import ConnectionError as RedisConnectionError
@@ -162,8 +166,11 @@ def _pool_connector(pool: Any) -> Callable[[float], Channel]:
 
 
 def from_client(client: Any) -> tuple[Address, Callable[[float], Channel]]:
-    """The address and the connections of a redis-py client or a fakeredis."""
-    import inspect  # whoever has a client has it already
+    """Return the address of a redis-py client or a fakeredis, and a function that opens a channel.
+
+    Raises TypeError for another client.
+    """
+    import inspect  # redis has imported it already
 
     pool = getattr(client, "connection_pool", None)
     if pool is None or not hasattr(pool, "connection_kwargs"):

@@ -1,5 +1,5 @@
-"""A plain socket, read by hiredis: 1.8 times as fast as a client object, and spares the import of
-redis (0.1 to 0.2 s).
+"""A channel over a plain socket, parsed by hiredis: 1.8 times as fast as a client object of
+redis-py, and without the import of that (0.1 to 0.2 s).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def _timeval(seconds: float) -> bytes:
 
 
 class SocketChannel:
-    """A plain socket, read by hiredis."""
+    """A channel over a plain socket."""
 
     __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout", "loaded_scripts")
 
     def __init__(self, sock: socket.socket, timeout: float) -> None:
-        # A timeout kept by the kernel costs no poll() before each read, as settimeout() does.
+        # A timeout of the kernel needs no poll() before each read, as settimeout() does.
         sock.settimeout(None)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
@@ -94,7 +94,7 @@ class SocketChannel:
                         raise
                     self._limit(grace)
                     grace = 0.0
-                    self._send(EMPTY_COMMAND)
+                    self._send(EMPTY_COMMAND)  # the server checks now whether time is up
                     continue
                 if not data:
                     raise ConnectionBroken("the server closed the connection")
@@ -112,14 +112,14 @@ class SocketChannel:
                 self._limit(self._timeout)
 
     def _limit(self, seconds: float) -> None:
-        limit = _timeval(max(seconds, 1e-6))  # zero would mean for ever
+        limit = _timeval(max(seconds, 1e-6))  # zero would mean no limit
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def _read_rest(self) -> Reply:
-        """Read on until the reply is whole. The buffer grows: a large one is slow to allocate."""
+        """Read until the reply is complete. The buffer grows: a large one is slow to allocate."""
         size = 65536
         while True:
             data = self._receive(size)

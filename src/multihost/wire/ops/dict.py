@@ -43,8 +43,10 @@ class Entries:
     __slots__ = ("fields", "originals", "values")
 
     def __init__(self, handle: Handle, entries: Mapping[Any, Any]) -> None:
-        self.fields, self.originals = handle.codec.spelled_fields(entries)
-        self.values = handle.codec.dump_many(list(entries.values()))
+        self.fields: list[bytes]
+        self.originals: list[bytes]
+        self.fields, self.originals = handle.codec.canonical_fields(entries)
+        self.values: list[bytes] = handle.codec.dump_many(list(entries.values()))
 
     def args(self) -> list[bytes]:
         """Return the number of original keys, the field and the key of each, then the entries."""

@@ -41,6 +41,7 @@ _abort_adopt = Script("object/abort_adopt")
 _record_dead_owner = Script("object/record_dead_owner")
 _drop_stale_intent = Script("object/drop_stale_intent")
 
+_DISOWN = DISOWN[0]
 # Fields of ``data:refs``, before an ident: references that were counted, and the epoch of the
 # adoption. What was removed stays, with 0 references, until it is disowned.
 REFERENCES, EPOCH = b"n:", b"e:"
@@ -145,7 +146,7 @@ def without_flag(handle: Handle, answer: bytes) -> bytes:
     """Return the answer of a script without its flag, after disowning what the script removed. No
     round trip if it removed no proxies from a persistent container.
     """
-    if answer[:1] == DISOWN:
+    if answer[0] == _DISOWN:
         _disown_dropped(handle)
     return answer[1:]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from multihost.wire.identity import name_of
+from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.ops.queue import admin
@@ -30,6 +31,7 @@ __all__ = [
     "LOST",
     "NUMBER",
     "TRAILER_SIZE",
+    "RESULTS",
     "SETTINGS",
     "TaskOutcome",
     "PoolStatistics",
@@ -37,6 +39,7 @@ __all__ = [
     "Worker",
     "reap_worker",
     "create",
+    "create_results",
     "next_task",
     "get_or_set_settings",
     "return_task",
@@ -46,6 +49,7 @@ __all__ = [
 ]
 
 SETTINGS = QueueSettings(0, FIFO, -1)
+RESULTS = QueueSettings(0, FIFO, 0)  # of the queue of the results of a client
 TRAILER_SIZE = 64
 NUMBER = 36
 INITIALIZER = b"init"  # field of the hash: what workers that join have to prepare
@@ -109,6 +113,13 @@ class PoolStatistics(NamedTuple):
 def create(handle: Handle) -> None:
     """Create the pool, or attach to it. 1 round trip."""
     admin.create(handle, "Pool", SETTINGS, (True, True))
+
+
+def create_results(handle: Handle) -> Handle:
+    """Create a queue for results in the partition of the pool; return its handle. 1 round trip."""
+    results = handle.session.handle(colocated_ident(handle.keys.ident))
+    admin.create(results, "SimpleQueue", RESULTS, (True, True))
+    return results
 
 
 def get_or_set_settings(handle: Handle, wanted: bytes | None = None) -> bytes | None:

@@ -50,8 +50,8 @@ class HeldPermits(Hold):
         registration = handle.session.registration
         super().__init__(handle, registration.sid, 0, registration.expirations)
         self.count = 0
-        self.bounded = bounded
-        self.lock = threading.Lock()
+        self.bounded: bool = bounded
+        self.lock: threading.Lock = threading.Lock()
 
     def is_valid(self) -> bool:
         held = self.handle.link.execute(b"HGET", self.handle.keys.data, PERMITS_OF + self.id)

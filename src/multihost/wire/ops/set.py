@@ -27,7 +27,7 @@ def _members(handle: Handle, members: Collection[Any]) -> list[bytes]:
     """Return members as the scripts take them: number of original keys, field and key of each, then
     the fields.
     """
-    fields, originals = handle.codec.spelled_fields(members)
+    fields, originals = handle.codec.canonical_fields(members)
     return [b"%d" % (len(originals) // 2), *originals, *fields]
 
 

@@ -13,7 +13,7 @@ from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.rpc.frames import FRAME_TTL, HEAD, Endpoint
 from multihost.wire.script import Script, transaction
-from multihost.wire.session import RpcClient, Session
+from multihost.wire.session import Handle, RpcClient, Session
 from multihost.wire.session.janitor import WatchedObject
 from multihost.wire.wait import start_watching
 
@@ -41,12 +41,12 @@ class HostClient:
     def __init__(self, session: Session, ident: str) -> None:
         self.ident = ident
         self.session = session
-        self.handle = session.handle(ident)
+        self.handle: Handle = session.handle(ident)
         self._numbers = itertools.count()
         self._local = _ThreadChannels()
         self._waiting: set[RpcChannel] = set()
         self.channels: set[RpcChannel] = set()
-        self.deaths = 0  # how often the host was found dead
+        self.deaths: int = 0  # how often the host was found dead
 
     def call(self, payload: bytes) -> bytes:
         """Send a request and return the reply. 1 round trip to the server, and one from there to
@@ -145,14 +145,14 @@ class RpcChannel(Endpoint[bytes]):
     def __init__(self, host: HostClient) -> None:
         session, keys = host.session, host.handle.keys
         session.ensure_registered(keys)
-        self.id = host.next_id()
+        self.id: bytes = host.next_id()
         super().__init__(
             session.link, keys.channel(b"req", self.id), keys.channel(b"res", self.id), FIRST_BLOCK
         )
         self._host = host
         self._registration = session.registration
-        self.expirations = session.registration.expirations
-        self.deaths = host.deaths
+        self.expirations: int = session.registration.expirations
+        self.deaths: int = host.deaths
         if not self._open():
             raise HostNotFound
         host.channels.add(self)

@@ -54,7 +54,8 @@ class Endpoint(ABC, Generic[Payload]):
 
     def __init__(self, link: Link, outbox: bytes, inbox: bytes, first_block: float) -> None:
         self._link = link
-        self.outbox, self.inbox = outbox, inbox
+        self.outbox: bytes = outbox
+        self.inbox: bytes = inbox
         self._number = 0  # of the last request
         push = b"*3\r\n" + pack_args((b"LPUSH", outbox))
         expire = pack((b"PEXPIRE", outbox, FRAME_TTL))

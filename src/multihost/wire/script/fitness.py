@@ -12,7 +12,7 @@ __all__ = ["OLDEST", "check_server", "probe"]
 OLDEST = (6, 2)
 """The oldest version of Redis that has the commands in use."""
 
-probe = Script("server/probe")
+probe: Script = Script("server/probe")
 """The simplest script. Its key is that of the names in a partition."""
 
 

@@ -11,16 +11,21 @@ A name with ``...`` stands for any number of keys or arguments. A name with a co
 from __future__ import annotations
 
 import re
+import sys
 from typing import NamedTuple
 
 from multihost.wire.script.source import BadScript, expand
 
-__all__ = ["Header", "check", "parse"]
+__all__ = ["ArityError", "Header", "arity", "check", "parse"]
 
 _SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
 _ENTRY = re.compile(r"^--   (\S+)\s")
 _BINDING = re.compile(r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$")
 _SECTIONS = ("KEYS", "ARGV", "RETURNS", "ERRORS")
+
+
+class ArityError(TypeError):
+    """A call passes the wrong number of keys or arguments. Nothing was sent."""
 
 
 class Header(NamedTuple):
@@ -48,30 +53,29 @@ class Header(NamedTuple):
         """The arguments that a call passes: all but the request number."""
         return self.args[1:] if self.writes else self.args
 
-    @property
-    def fixed_args(self) -> int:
-        """The number of arguments that a call passes, -1 if it varies."""
-        return -1 if any("..." in name for name in self.args) else len(self.passed_args)
-
     def check_args(self, count: int) -> None:
-        """Raise TypeError if a call passes the wrong number of arguments."""
+        """Raise :class:`ArityError` if a call passes the wrong number of arguments."""
         _check_count(self.name, "argument", self.passed_args, count)
 
     def check_keys(self, count: int) -> None:
-        """Raise TypeError if a call passes the wrong number of keys."""
+        """Raise :class:`ArityError` if a call passes the wrong number of keys."""
         _check_count(self.name, "key", self.passed_keys, count)
 
 
-def _check_count(script: str, kind: str, names: tuple[str, ...], count: int) -> None:
+def arity(names: tuple[str, ...]) -> range:
+    """Return the numbers of keys or arguments that fit those names."""
     least = sum("..." not in name for name in names)
-    variadic = least < len(names)
-    if count == least or (variadic and count > least):
+    return range(least, least + 1 if least == len(names) else sys.maxsize)
+
+
+def _check_count(script: str, kind: str, names: tuple[str, ...], count: int) -> None:
+    numbers = arity(names)
+    if count in numbers:
         return
+    least = numbers.start
+    wanted = f"{'at least ' if len(numbers) > 1 else ''}{least} {kind}{'' if least == 1 else 's'}"
     listed = f" ({', '.join(names)})" if names else ""
-    raise TypeError(
-        f"the script {script} takes {'at least ' if variadic else ''}{least} "
-        f"{kind}{'' if least == 1 else 's'}{listed}, not {count}: nothing was sent"
-    )
+    raise ArityError(f"the script {script} takes {wanted}{listed}, not {count}: nothing was sent")
 
 
 def check(name: str) -> Header:

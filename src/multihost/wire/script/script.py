@@ -10,7 +10,7 @@ again. There are two ways to that:
 
 Which of the two is in the header. A script is sent by its SHA1; a server that does not know it gets
 the source. The source is read and its header checked at the first call. A call with the wrong
-number of keys or arguments raises TypeError before anything is sent.
+number of keys or arguments raises a TypeError (:class:`ArityError`) before anything is sent.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from multihost.wire.keys import Keys
@@ -31,7 +32,7 @@ from multihost.wire.link import (
     watch_and_execute,
 )
 from multihost.wire.replies import ReplyError, to_exception
-from multihost.wire.script.header import Header, parse
+from multihost.wire.script.header import ArityError, Header, arity, parse
 from multihost.wire.script.source import Source, expand
 from multihost.wire.script.staged import is_too_long, run_staged
 
@@ -120,8 +121,8 @@ class Script:
         return self.header.passed_keys
 
     @_Cached
-    def _fixed_args(self) -> int:
-        return self.header.fixed_args
+    def _numbers_of_args(self) -> range:
+        return arity(self.header.passed_args)
 
     @_Cached
     def _evalsha(self) -> bytes:
@@ -152,13 +153,12 @@ class Script:
         connection = target.link.checkout()
         try:
             request, on_noscript = self.pack_request(target, connection, args)
-        except BaseException:
-            target.link.checkin(connection)  # nothing was sent
-            raise
-        try:
             return target.link.exchange(connection, request, on_noscript)
         except ReplyError as error:
             return self.handle_error(target, args, error)
+        except ArityError:
+            target.link.checkin(connection)
+            raise
 
     def handle_error(
         self,
@@ -218,30 +218,19 @@ class Script:
         may have been executed.
         """
         if not self._writes:
-
-            def source() -> bytes:
-                keys = self.keys_of(target, None)
-                return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *args))
-
-            return self._pack_idempotent(target, args), source
+            return self._pack_idempotent(target, args), partial(self._pack_source, target, args)
         prefix = target.command_prefixes.get((self, len(args)))
         if prefix is None:
             prefix = self._command_prefix(target, len(args))
         start, partition, rest = prefix
         connection.sequence = number = connection.sequence + 1
-
-        def on_noscript() -> bytes:
-            keys = self.keys_of(target, connection)
-            count = b"%d" % len(keys)
-            return pack((b"EVAL", self.source, count, *keys, b"%012d" % number, *args))
-
         return b"%b%b%b%012d\r\n%b" % (
             start,
             connection.packed_reply_keys[partition],
             rest,
             number,
             pack_args(args),
-        ), on_noscript
+        ), partial(self._pack_source, target, args, connection, number)
 
     # parts of that
 
@@ -264,6 +253,18 @@ class Script:
             return to_exception(error, self.name, subject)  # it is that of another script
         return to_exception(error, self.name, subject, (source or self.expanded).locate)
 
+    def _pack_source(
+        self,
+        target: Target,
+        args: Sequence[bytes],
+        connection: PinnedConnection | None = None,
+        number: int = 0,
+    ) -> bytes:
+        """Return the request with the source of the script."""
+        keys = self.keys_of(target, connection)
+        numbered = () if connection is None else (b"%012d" % number,)
+        return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *numbered, *args))
+
     def _pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
         prefix = target.command_prefixes.get((self, len(args)))
         if prefix is None:
@@ -272,10 +273,10 @@ class Script:
 
     def _command_prefix(self, target: Target, args: int) -> CommandPrefix:
         """Return the prefix of calls with that many arguments, and store it with the target. Raises
-        TypeError if the script takes another number: here the check costs a hot call nothing.
+        ArityError if the script takes another number: here the check costs a hot call nothing.
         """
-        if args != self._fixed_args:
-            self.header.check_args(args)
+        if args not in self._numbers_of_args:
+            self.header.check_args(args)  # raises
         names, keys = self._key_names, target.keys
         if self._writes:
             start = b"*%d\r\n%b" % (4 + len(names) + args, self._evalsha)

@@ -11,7 +11,9 @@ from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.janitor import WatchedObject
 
 if TYPE_CHECKING:
+    from multihost.wire.link import Link
     from multihost.wire.session.session import Session
+    from multihost.wire.values.codec import Codec
 
 __all__ = ["Handle", "Hold"]
 
@@ -22,14 +24,14 @@ class Handle:
     __slots__ = ("codec", "command_prefixes", "contended", "keys", "link", "session", "watched")
 
     def __init__(self, session: Session, keys: Keys) -> None:
-        self.session = session
-        self.link = session.link
-        self.codec = session.codec
-        self.keys = keys
+        self.session: Session = session
+        self.link: Link = session.link
+        self.codec: Codec = session.codec
+        self.keys: Keys = keys
         # The packed beginnings of script calls on this object: a call appends only its arguments.
         self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
         self.watched: WatchedObject | None = None  # as the janitor sees it, after a first wait
-        self.contended = False  # the last thread that waited for it had to wait for another
+        self.contended: bool = False  # the last thread that waited for it had to wait for another
 
 
 class Hold(ABC):
@@ -38,12 +40,12 @@ class Hold(ABC):
     __slots__ = ("count", "expirations", "fence", "handle", "id", "lost")
 
     def __init__(self, handle: Handle, id_: bytes, fence: int, expirations: int) -> None:
-        self.handle = handle
-        self.id = id_
-        self.fence = fence
-        self.count = 1
-        self.expirations = expirations  # of the session, read before the hold was acquired
-        self.lost = False
+        self.handle: Handle = handle
+        self.id: bytes = id_
+        self.fence: int = fence
+        self.count: int = 1
+        self.expirations: int = expirations  # of the session, read before the hold was acquired
+        self.lost: bool = False
 
     @abstractmethod
     def is_valid(self) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Heartbeat"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 RETRY = 0.5  # seconds until a failed heartbeat is sent again
 BEATS_PER_LEASE = 3

@@ -29,7 +29,7 @@ from multihost.wire.session.registration import SessionInfo, SessionRegistration
 
 __all__ = ["Janitor", "WatchedObject"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 0.3  # seconds between two checks of an object
 SHARE = 0.1  # at least so many for each process that waits for the same object
@@ -63,19 +63,19 @@ class WatchedObject:
     )
 
     def __init__(self, janitor: Janitor, keys: Keys, reap: Script) -> None:
-        self.janitor = janitor
+        self.janitor: Janitor = janitor
         self.link: Link = janitor.link
-        self.keys = keys
+        self.keys: Keys = keys
         self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
-        self.reap = reap
+        self.reap: Script = reap
         self.waiters: set[int] = set()  # idents of threads
-        self.listed = True  # the janitor has it: whoever joins the waiters is served
-        self.until = 0.0  # watched until then, also without waiters
-        self.previous = b""  # what the last check found
-        self.checks = 0
-        self.live_waiters = 1  # processes that wait, as of the last check that pruned
+        self.listed: bool = True  # the janitor has it: whoever joins the waiters is served
+        self.until: float = 0.0  # watched until then, also without waiters
+        self.previous: bytes = b""  # what the last check found
+        self.checks: int = 0
+        self.live_waiters: int = 1  # processes that wait, as of the last check that pruned
         self.on_deleted: set[Callable[[], object]] = set()  # called when a check finds no object
-        self.due = time.monotonic() + CHECK_INTERVAL * random.random()
+        self.due: float = time.monotonic() + CHECK_INTERVAL * random.random()
 
 
 class _Timer(NamedTuple):
@@ -111,7 +111,7 @@ class Janitor:
         self._deferred: list[_Deferred] = []
         self._timers: list[_Timer] = []
         self._may_list = True  # connections
-        self.due = math.inf  # when run() has something to do, by the monotonic clock
+        self.due: float = math.inf  # when run() has something to do, by the monotonic clock
 
     # any thread
 

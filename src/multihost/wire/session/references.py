@@ -39,13 +39,13 @@ class ObjectReference:
     __slots__ = ("count", "exclusive", "forks", "keys", "release", "version")
 
     def __init__(self, keys: Keys, exclusive: bool, forks: int) -> None:
-        self.keys = keys
-        self.count = 0  # proxies in this process
-        self.exclusive = exclusive  # no other process can have a proxy of it ...
-        self.forks = forks  # ... but one that was forked since
+        self.keys: Keys = keys
+        self.count: int = 0  # proxies in this process
+        self.exclusive: bool = exclusive  # no other process can have a proxy of it ...
+        self.forks: int = forks  # ... but one that was forked since
         # Of an object in the memory of a host: with which number the host last sent a reference to
         # this process, and what releases that one and all before it.
-        self.version = 0
+        self.version: int = 0
         self.release: ReleaseRemote | None = None
 
 

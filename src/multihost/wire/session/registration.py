@@ -50,7 +50,7 @@ class ThreadIdentity(threading.local):
 
     def __init__(self, registration: SessionRegistration) -> None:
         name = threading.current_thread().name[:64]
-        self.waiter_id = waiter_id(registration.sid, next(registration.threads), name)
+        self.waiter_id: bytes = waiter_id(registration.sid, next(registration.threads), name)
         self._registration = registration
         self._last = 0
 
@@ -65,14 +65,14 @@ class SessionRegistration:
     """The keys of one session."""
 
     def __init__(self, link: Link, namespace: str, lease_ms: bytes) -> None:
-        self.sid = secrets.token_urlsafe(12).encode()
-        self.threads = itertools.count()
+        self.sid: bytes = secrets.token_urlsafe(12).encode()
+        self.threads: itertools.count[int] = itertools.count()
         # Microseconds from the monotonic clock to the server's; a guess before the first heartbeat.
-        self.clock_offset = time.time_ns() // 1000 - time.monotonic_ns() // 1000
-        self.server = b""
-        self.expirations = 0  # how often other processes could declare this one dead
+        self.clock_offset: int = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+        self.server: bytes = b""
+        self.expirations: int = 0  # how often other processes could declare this one dead
         self.session_keys: dict[bytes, bytes] = {}  # prefix of a partition -> its key there
-        self.valid_until = 0.0  # no key can expire before, by the monotonic clock
+        self.valid_until: float = 0.0  # no key can expire before, by the monotonic clock
         self._link = link
         self._namespace = namespace
         self._lease_ms = lease_ms

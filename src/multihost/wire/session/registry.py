@@ -211,7 +211,8 @@ def _inherited(create: bool = False) -> dict[str, bytes]:
     The standard library passes its authkey on in the same way: an AuthenticationString refuses to
     be pickled except for a child that is being spawned.
     """
-    config: dict[str, Any] = current_process()._config  # type: ignore[attr-defined]
+    process: Any = current_process()
+    config: dict[str, Any] = process._config  # noqa: SLF001 - children inherit it
     if create:
         # A new dict: Process objects that were made before share the old one.
         config[_INHERITED] = dict(config.get(_INHERITED, {}))

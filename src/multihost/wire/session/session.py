@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RpcClient", "Session"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class RpcClient(Protocol):
@@ -61,12 +61,12 @@ class Session:
         self.link = link
         self.codec = codec
         self.origin = origin
-        self.namespace = origin.namespace
-        self.lease = origin.lease
-        self.lease_ms = b"%d" % max(1, round(origin.lease * 1000))
-        self.server = (*link.address.server, origin.namespace)
-        self.heartbeat = Heartbeat(self)
-        self.references = References(
+        self.namespace: str = origin.namespace
+        self.lease: float = origin.lease
+        self.lease_ms: bytes = b"%d" % max(1, round(origin.lease * 1000))
+        self.server: tuple[str, str, int, str, int, str] = (*link.address.server, origin.namespace)
+        self.heartbeat: Heartbeat = Heartbeat(self)
+        self.references: References = References(
             link, self.namespace, self.lease_ms, self.heartbeat.start, self.heartbeat.wake
         )
         codec.home = self
@@ -83,14 +83,20 @@ class Session:
         """Set up what a forked child must not share with its parent."""
         self.holds: dict[Hashable, Hold] = {}
         self.rpc_clients: dict[str, RpcClient] = {}
-        self.registration = SessionRegistration(self.link, self.namespace, self.lease_ms)
-        self.identity = ThreadIdentity(self.registration)
-        self.janitor = Janitor(self.link, self.registration, self.heartbeat.wake)
+        self.registration: SessionRegistration = SessionRegistration(
+            self.link, self.namespace, self.lease_ms
+        )
+        self.identity: ThreadIdentity = ThreadIdentity(self.registration)
+        self.janitor: Janitor = Janitor(self.link, self.registration, self.heartbeat.wake)
 
     def handle(self, ident: str) -> Handle:
         """Return a new handle of an object."""
+        return Handle(self, Keys(self.namespace, ident))
+
+    def handle_of_reference(self, ident: str) -> Handle:
+        """Return a new handle of an object to which this process may have a reference already."""
         keys = self.references.keys_of(ident)
-        return Handle(self, Keys(self.namespace, ident) if keys is None else keys)
+        return self.handle(ident) if keys is None else Handle(self, keys)
 
     def ensure_registered(self, keys: Keys) -> None:
         """Register this process as alive, before it holds or waits for the object.

@@ -1,13 +1,13 @@
-"""Objects to bytes and back.
+"""Encoding of objects as bytes and back.
 
-What is stored starts with a byte that says what it is:
+The first byte of a stored value is its form:
 
 ===========  ====================================================================================
 digit, ``-`` a plain ``int`` of at most 64 bits as decimal text, so that the server can add to it
 ``0x80``     a whole pickle
 ``@``        ``@<ident>,<ident>;`` in front of a value that contains proxies of unnamed objects
 ``#``        the same, when the references were counted before the value was stored
-``S``        16 bytes of keyed BLAKE2 in front of what follows, in a manager with an ``authkey``
+``S``        16 bytes of keyed BLAKE2 and the signed form, in a manager with an ``authkey``
 ``=``        the output of a ``serializer=``
 other        one opcode of a pickle with its argument: ``str``, ``bytes``, ``float``, ``bool``, None
 ===========  ====================================================================================
@@ -15,9 +15,8 @@ other        one opcode of a pickle with its argument: ``str``, ``bytes``, ``flo
 The last form makes a long run of values one pickle: joined, they are read by a single C call.
 
 The key of a dict and the member of a set become a **canonical field**: equal keys give equal bytes
-(``1``, ``1.0`` and ``True``; equal tuples), which no pickle does. Where that hides how the first of
-the equal keys was spelled, its
-**spelling** is kept beside the field.
+(``1``, ``1.0`` and ``True``; equal tuples), which no pickle does. Where the field is not enough to
+restore the first of the equal keys, its **original** form is stored beside the field.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from multihost.errors import BadPayload
-from multihost.wire.values.canonical import PlainUnpickler, spelled
+from multihost.wire.values.canonical import PlainUnpickler, canonical
 from multihost.wire.values.nesting import Home, pickle_for, unpickle_for
 from multihost.wire.values.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
 
@@ -49,7 +48,7 @@ DIGITS = frozenset(b"-0123456789")
 MAC_SIZE = 16
 
 _dumps = functools.partial(pickle.dumps, protocol=5)
-first_byte = operator.itemgetter(0)
+first_byte: operator.itemgetter[int] = operator.itemgetter(0)
 _DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, IndexError, OverflowError)
 
 
@@ -62,8 +61,8 @@ class Serializer(Protocol):
 
 
 class JsonSerializer:
-    """JSON, so that programs in other languages can read the values. It keeps only what JSON can
-    say.
+    """JSON, so that programs in other languages can read the values. It keeps only the types of
+    JSON.
     """
 
     def dumps(self, value: Any, /) -> bytes:
@@ -74,7 +73,7 @@ class JsonSerializer:
 
 
 class XmlSerializer:
-    """XML-RPC, which the standard library's managers know, too. A tuple comes back as a list."""
+    """XML-RPC, as in the standard library's managers. A tuple comes back as a list."""
 
     def dumps(self, value: Any, /) -> bytes:
         import xmlrpc.client
@@ -97,46 +96,50 @@ class Codec:
     def __init__(self, authkey: bytes = b"", serializer: Serializer | None = None) -> None:
         self.serializer = serializer
         self.home: Home | None = None
-        """Where the containers live; a proxy of an object there is stored without its address."""
-        self.counts_on_server = not authkey
-        """Whether the server can add to a stored int. It could not sign the sum."""
+        """The server of the containers: proxies of objects there are stored without its address."""
+        self.counts_on_server: bool = not authkey
+        """True if the server can add to a stored int. It could not sign the sum."""
         secret = hashlib.blake2b(authkey, digest_size=32, person=b"multihost sign").digest()
         self._secret = secret if authkey else b""
         name = "pickle" if serializer is None else type(serializer).__qualname__
-        self.ident = f"{name}/{self._mac(b'').hex()[:12]}" if authkey else name
-        """What can be read with this codec: serializer and a fingerprint of the authkey."""
+        self.ident: str = f"{name}/{self._mac(b'').hex()[:12]}" if authkey else name
+        """The stored values that this codec reads: serializer and a fingerprint of the authkey."""
 
     # keys of a dict, members of a set
 
     def field(self, key: object) -> bytes:
-        """The canonical field of ``key``, for look-ups."""
-        return self.spelled_field(key)[0]
+        """Return the canonical field of ``key``, for look-ups."""
+        return self.canonical_field(key)[0]
 
-    def spelled_field(self, key: object) -> tuple[bytes, bytes]:
-        """The canonical field of ``key`` and its spelling, empty where the field says it all."""
+    def canonical_field(self, key: object) -> tuple[bytes, bytes]:
+        """Return the canonical field of ``key`` and its original form, empty where the field is
+        enough.
+        """
         if type(key) is str and not self._secret:
             return encode_str(key), b""
-        field, spelling = spelled(key)
+        field, original = canonical(key)
         check_size(len(field))
         if self.serializer is not None:
-            self._read_plain(spelling or field)  # refuses what no one could read back
+            self._read_plain(original or field)  # refuses a key that could not be read back
         if self._secret:
-            return self._sign(field), self._sign(spelling) if spelling else b""
-        return field, spelling
+            return self._sign(field), self._sign(original) if original else b""
+        return field, original
 
-    def spelled_fields(self, keys: Collection[object]) -> tuple[list[bytes], list[bytes]]:
-        """The fields of many keys, and field and spelling in turn of those that have one."""
+    def canonical_fields(self, keys: Collection[object]) -> tuple[list[bytes], list[bytes]]:
+        """Return the fields of many keys, and field and original form in turn of those that have
+        one.
+        """
         if not self._secret and set(map(type, keys)) == {str}:
             return list(map(encode_str, keys)), []  # type: ignore[arg-type]
-        pairs = [self.spelled_field(key) for key in keys]
+        pairs = [self.canonical_field(key) for key in keys]
         return [field for field, _ in pairs], [part for pair in pairs if pair[1] for part in pair]
 
     def key(self, field: bytes) -> Any:
-        """The key that ``field``, or its spelling, was made of."""
+        """Return the key of a field or an original form."""
         return self.keys((field,))[0]
 
     def keys(self, fields: Sequence[bytes]) -> list[Any]:
-        """The keys that ``fields``, or their spellings, were made of."""
+        """Return the keys of fields or original forms. Raises BadPayload."""
         fields = self._verified(fields)
         try:
             if self.serializer is not None:
@@ -156,7 +159,7 @@ class Codec:
     # values
 
     def dump(self, value: object) -> bytes:
-        """The stored form of ``value``. Raises what the pickler raises, or
+        """Return the stored form of ``value``. Raises the errors of the pickler, or
         :class:`PayloadTooLarge`.
         """
         if self._secret or self.serializer is not None:
@@ -165,7 +168,7 @@ class Codec:
         return encode(value) if encode is not None else self._pickle(value, self._identity)
 
     def dump_call(self, ident: str, method: str, args: Any, kwds: Any) -> bytes:
-        """A call of a method, as a value. Most have few and simple arguments."""
+        """Return a method call as a value. Most have few and simple arguments."""
         if not (self._secret or self.serializer or kwds):
             for arg in args:
                 if type(arg) not in SIMPLE:
@@ -175,8 +178,8 @@ class Codec:
         return self.dump((ident, method, args, kwds))
 
     def pickle(self, value: object, dumps: Callable[[Any], bytes] = _dumps) -> bytes:
-        """The stored form of ``value`` as a whole pickle, made by ``dumps``. Not for a codec with a
-        serializer.
+        """Return the stored form of ``value`` as a whole pickle, made by ``dumps``. Not for a codec
+        with a serializer.
         """
         return self._pickle(value, self._sign if self._secret else self._identity, dumps)
 
@@ -192,9 +195,7 @@ class Codec:
         ]
 
     def load(self, stored: bytes) -> Any:
-        """The value that ``stored`` was made of. Raises :class:`BadPayload` for bytes that are not
-        ours.
-        """
+        """Return a stored value. Raises :class:`BadPayload` for bytes that no such codec wrote."""
         try:
             if self._secret or self.serializer is not None:
                 return self._load_guarded(stored)
@@ -216,7 +217,7 @@ class Codec:
         return list(self._unpickle(HEADER + b"(" + b"".join(body) + b"l."))
 
     def load_dict(self, fields: Sequence[bytes], stored: Sequence[bytes]) -> dict[Any, Any]:
-        """A dict of the keys of ``fields`` and the values of ``stored``, in their order."""
+        """Return a dict of the keys of ``fields`` and the values of ``stored``, in their order."""
         body = self._joined(stored)
         if body is None or self._secret:
             return dict(zip(self.keys(fields), self.load_many(stored), strict=True))
@@ -227,13 +228,13 @@ class Codec:
         return result
 
     def _joined(self, stored: Sequence[bytes]) -> Sequence[bytes] | None:
-        """``stored`` as pieces of one pickle, or None if some values need a pickle of their own."""
+        """Return the values as pieces of one pickle, None if some need a pickle of their own."""
         if self._secret or self.serializer is not None:
             return None
         try:
             heads = set(map(first_byte, stored))
         except IndexError:
-            return None  # one is empty: reading it will say so
+            return None  # one is empty: load() reports it
         if heads <= PLAIN:
             return stored
         if heads <= PLAIN | DIGITS:
@@ -241,14 +242,16 @@ class Codec:
         return None
 
     def unsealed(self, stored: bytes) -> bytes:
-        """What was signed, unread. Raises BadPayload if the signature is not that of this codec."""
+        """Return the signed form, unread. Raises BadPayload if the signature is not that of this
+        codec.
+        """
         if not self._secret and stored[:1] == b"S":
-            return stored[1 + MAC_SIZE :]  # nobody vouches for it
+            return stored[1 + MAC_SIZE :]  # not verified: this codec has no key
         return self._verified((stored,))[0]
 
     @staticmethod
     def is_linked(stored: bytes) -> bool:
-        """Whether the value contains proxies of unnamed objects."""
+        """Return True if the value contains proxies of unnamed objects."""
         return stored[0] == LINKED
 
     @staticmethod
@@ -257,12 +260,12 @@ class Codec:
 
     @staticmethod
     def counted(stored: bytes) -> bytes:
-        """A linked value whose references were counted beforehand."""
+        """Return a value with proxies as one whose references were counted before it is stored."""
         return b"#" + stored[1:]
 
     @staticmethod
     def links(stored: bytes) -> list[str]:
-        """The unnamed objects that a linked value contains."""
+        """Return the unnamed objects that a value contains."""
         return stored[1 : stored.index(b";")].decode().split(",")
 
     # inner forms
@@ -275,13 +278,13 @@ class Codec:
     ) -> bytes:
         try:
             data, links, _ = pickle_for(self.home, dumps, value)
-        except Exception as error:  # noqa: BLE001 - whatever a __reduce__ raises
+        except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             data, links = self._pickle_for_processes(value, error)
         check_size(len(data) + 32 * len(links))
         return b"@%b;%b" % (",".join(links).encode(), seal(data)) if links else seal(data)
 
     def _pickle_for_processes(self, value: object, error: Exception) -> tuple[bytes, Any]:
-        """What plain pickle cannot do, and ``multiprocessing`` can: the views of a dict."""
+        """Pickle a value that only the pickler of multiprocessing can: the views of a dict."""
         try:
             data, links, _ = pickle_for(self.home, ForkingPickler.dumps, value)
         except Exception:  # noqa: BLE001 - as above

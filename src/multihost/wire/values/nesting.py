@@ -1,4 +1,9 @@
-"""Proxies inside values: what a thread notes while it pickles or unpickles for a container."""
+"""Proxies inside values.
+
+While a thread pickles a value for a container, the proxies in it report here which objects they
+refer to: the container has to keep those alive. While it unpickles one, they ask here where the
+container is: a proxy of an object on the same server is stored without an address.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +15,14 @@ __all__ = ["Home", "home", "pickle_for", "pickled", "unpickle_for"]
 
 
 class Home(Protocol):
-    """Where the containers of a codec live."""
+    """What the containers of a codec have in common: their server."""
 
     @property
     def server(self) -> object: ...
 
 
 class _Inside(threading.local):
-    """What this thread is pickling or unpickling for a container."""
+    """The container for which this thread is pickling or unpickling."""
 
     home: Any = None
     links: dict[str, None] | None = None
@@ -27,13 +32,15 @@ class _Inside(threading.local):
 _inside = _Inside()
 
 
-def pickled(ident: str, unnamed: bool, place: object) -> bool:
-    """A proxy of an object at ``place`` was pickled; whether for a container at the same place."""
+def pickled(ident: str, unnamed: bool, server: object) -> bool:
+    """Report that a proxy of an object on ``server`` was pickled; return True if it is for a
+    container on the same one.
+    """
     inside = _inside
     if inside.links is None:
         return False
     inside.proxies += 1
-    if inside.home is None or inside.home.server != place:
+    if inside.home is None or inside.home.server != server:
         return False
     if unnamed:
         inside.links[ident] = None
@@ -41,15 +48,15 @@ def pickled(ident: str, unnamed: bool, place: object) -> bool:
 
 
 def home() -> Any:
-    """Where the container lives whose value this thread is unpickling; None outside of one."""
+    """Return the home of the container whose value this thread is unpickling, None outside."""
     return _inside.home
 
 
 def pickle_for(
     home: Home | None, pickler: Callable[[Any], Any], value: object
 ) -> tuple[Any, dict[str, None], int]:
-    """What ``pickler(value)`` returns, the unnamed objects at home it refers to, and how many
-    proxies were pickled.
+    """Return the result of ``pickler(value)``, the unnamed objects at home that it refers to, and
+    the number of proxies that were pickled.
     """
     inside = _inside
     outer = inside.home, inside.links, inside.proxies
@@ -62,7 +69,7 @@ def pickle_for(
 
 
 def unpickle_for(home: Home | None, unpickler: Callable[[bytes], Any], data: bytes) -> Any:
-    """What ``unpickler(data)`` returns; proxies among it that have no address are at home."""
+    """Return the result of ``unpickler(data)``; proxies in it that have no address are at home."""
     inside = _inside
     outer, inside.home = inside.home, home
     try:

@@ -1,4 +1,4 @@
-"""Pickle opcodes that stand for a simple value by themselves, and how they are written."""
+"""Simple values as single pickle opcodes: any run of them is a pickle without memo."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ LIMIT = 512 * 1024 * 1024
 
 HEADER = b"\x80\x05"
 
-PLAIN = frozenset(b"\x8cX\x8dCB\x8eGN\x88\x89\x8a\x8b")  # opcodes that stand for themselves
+PLAIN = frozenset(
+    b"\x8cX\x8dCB\x8eGN\x88\x89\x8a\x8b"
+)  # opcodes of values that are pickled on their own
 INT64 = 1 << 63
+"""One more than the largest int that the server can add to."""
 
 _SHORT_STR = [b"\x8c" + bytes((n,)) for n in range(256)]
 _SHORT_BYTES = [b"C" + bytes((n,)) for n in range(256)]
@@ -37,7 +40,7 @@ _pack_length = struct.Struct("<I").pack
 
 
 def check_size(size: int) -> None:
-    """Raise PayloadTooLarge if a server would not take so many bytes."""
+    """Raise PayloadTooLarge if a server would not accept so many bytes."""
     if size > LIMIT - 64:
         raise PayloadTooLarge(
             f"the value takes {size:,} bytes; a server accepts {LIMIT:,} at most: "
@@ -46,7 +49,7 @@ def check_size(size: int) -> None:
 
 
 def encode_str(value: str) -> bytes:
-    """UTF-8, with lone surrogates as they are."""
+    """Return a str in UTF-8, with lone surrogates as they are."""
     try:
         data = value.encode()
     except UnicodeEncodeError:
@@ -59,7 +62,7 @@ def encode_str(value: str) -> bytes:
 
 
 def encode_bytes(value: bytes) -> bytes:
-    """As they are."""
+    """Return bytes as they are, behind their opcode."""
     size = len(value)
     if size < 256:
         return _SHORT_BYTES[size] + value
@@ -68,12 +71,12 @@ def encode_bytes(value: bytes) -> bytes:
 
 
 def encode_int(value: int) -> bytes:
-    """Decimal text up to 64 bits, so that the server can add to it."""
+    """Return decimal text up to 64 bits, so that the server can add to it."""
     return b"%d" % value if -INT64 <= value < INT64 else encode_long(value)
 
 
 def encode_long(value: int) -> bytes:
-    """Any int, as an opcode."""
+    """Return any int as an opcode."""
     data = pickle.encode_long(value)
     return (
         b"\x8a" + bytes((len(data),)) if len(data) < 256 else b"\x8b" + _pack_length(len(data))
@@ -81,7 +84,7 @@ def encode_long(value: int) -> bytes:
 
 
 def encode_float(value: float) -> bytes:
-    """Eight bytes, exact."""
+    """Return a float in eight bytes, exact."""
     return b"G" + _pack_double(value)
 
 

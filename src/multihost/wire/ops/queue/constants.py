@@ -22,4 +22,4 @@ KIND = b"k"  # what the items of a priority queue are sorted by
 # A field of ``data:refs``, before the id of a session: how many in-flight lists it has.
 LISTS_OF = b"f:"
 
-reap_script = Script("queue/reap")
+reap_script: Script = Script("queue/reap")

@@ -28,7 +28,7 @@ class ConsumerHold(Hold):
     def __init__(self, consumer: Consumer) -> None:
         registration = consumer.handle.session.registration
         super().__init__(consumer.handle, registration.sid, 0, registration.expirations)
-        self.consumer = consumer
+        self.consumer: Consumer = consumer
 
     def is_valid(self) -> bool:
         # Once the session has expired other processes requeue what is in flight, and the queue
@@ -61,20 +61,22 @@ class Consumer:
     )
 
     def __init__(self, handle: Handle, settings: QueueSettings) -> None:
-        self.handle = handle
-        self.settings = settings
-        self.hold = ConsumerHold(self)
+        self.handle: Handle = handle
+        self.settings: QueueSettings = settings
+        self.hold: ConsumerHold = ConsumerHold(self)
         self.free_lists: dict[PinnedConnection, list[InFlightList]] = {}  # empty on the server
         self.prefetched: deque[Delivery] = deque()
-        self.prefetch = 0
-        self.is_fifo_without_prefetch = settings.order != PRIORITY  # or last in first out
-        self.last_get_blocked = False
-        self.deliveries = threading.local()  # ``last``: of the item that this thread received last
+        self.prefetch: int = 0
+        self.is_fifo_without_prefetch: bool = settings.order != PRIORITY  # or last in first out
+        self.last_get_blocked: bool = False
+        self.deliveries: threading.local = (
+            threading.local()
+        )  # ``last``: of the item that this thread received last
         # Of in-flight lists of an unnamed queue, in milliseconds. Where another process is known to
         # renew the queue it can be a lease.
-        self.ttl = ORPHAN_TTL_MS
-        self.acks = PendingAcks(handle, self.recycle)
-        self.unfinished = UnfinishedItems()
+        self.ttl: bytes = ORPHAN_TTL_MS
+        self.acks: PendingAcks = PendingAcks(handle, self.recycle)
+        self.unfinished: UnfinishedItems = UnfinishedItems()
         self._lock = threading.Lock()
         self._list_count = self._registered_count = 0
 

@@ -65,25 +65,28 @@ class InFlightList:
         ttl: bytes = ORPHAN_TTL_MS,
     ) -> None:
         keys = handle.keys
-        self.handle = handle
-        self.settings = settings
-        self.name = b"%b.%d" % (session_id, number)
-        self.key = keys.in_flight(self.name)
-        self.connection = connection
-        self.expirations = expirations  # of the session, when the queue was told of this list
-        self.ttl = ttl
-        self.unacked = 0  # items in it, as far as this process knows
-        self.ack_command = pack((b"DEL", self.key))
+        self.handle: Handle = handle
+        self.settings: QueueSettings = settings
+        self.name: bytes = b"%b.%d" % (session_id, number)
+        self.key: bytes = keys.in_flight(self.name)
+        self.connection: PinnedConnection = connection
+        self.expirations: int = expirations  # of the session, when the queue was told of this list
+        self.ttl: bytes = ttl
+        self.unacked: int = 0  # items in it, as far as this process knows
+        self.ack_command: bytes = pack((b"DEL", self.key))
         move = keys.items, self.key, *ENDS.get(settings.order, ())
         # After an expiration, or of a queue that was created again, the queue does not know this
         # list: what is moved to it would be lost.
         is_known = pack((b"HEXISTS", keys.refs, LISTS_OF + session_id))
-        self.move_command = pack((b"LMOVE", *move))
-        self.pop_commands = is_known + self.move_command
-        self.blocking_pop_commands = is_known + b"*6\r\n" + pack_args((b"BLMOVE", *move))
+        self.move_command: bytes = pack((b"LMOVE", *move))
+        self.pop_commands: bytes = is_known + self.move_command
+        self.blocking_pop_commands: bytes = is_known + b"*6\r\n" + pack_args((b"BLMOVE", *move))
         # The whole request for one item, and its number of replies, if there is nothing else to do.
         followup = self.followup_commands(1)
-        self.get_one_request = self.pop_commands + b"".join(followup), 2 + len(followup)
+        self.get_one_request: tuple[bytes, int] = (
+            self.pop_commands + b"".join(followup),
+            2 + len(followup),
+        )
 
     def followup_commands(self, count: int) -> list[bytes]:
         """Return the commands behind the move of the first item, packed: they move the others, find

@@ -1,0 +1,1 @@
+"""The factories of the shared types: methods of managers that create an object or attach to it."""

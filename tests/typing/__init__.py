@@ -1,0 +1,1 @@
+"""Programs as users write them, which are never run: mypy and pyright must find nothing in them."""
