@@ -19,7 +19,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Type variables, and the types of what users never make themselves.
     (r"py:.*", r"(.*\.)?(T|K|V|D|R)"),
-    (r"py:.*", r"multihost\.wire\..*|registry\.Origin|Handle"),
+    (r"py:.*", r"multihost\.wire\..*|registry\.Origin|Handle|EventKind"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "deflist"]
