@@ -20,9 +20,8 @@ local function begin_create(reply_cache, request, names, name, keys, must_retain
   return nil
 end
 
--- Enter a named object under its name, give an unnamed one a lease. The kind is what the object stores itself (its
--- field TYPE; nothing where users name the fields, or there is no hash), and behind the first line feed its entry under
--- its name.
+-- List a named object under its name; give an unnamed one its lease. The kind is TYPE (empty where users name
+-- the fields, or there is no hash), a line feed, and the entry of the name.
 local function register(names, name, kind, lease, keys)
   local stored, entry = string.match(kind, '^([^\n]*)\n(.*)$')
   if stored ~= '' then redis.call('HSET', keys[1], TYPE, stored) end
