@@ -26,7 +26,7 @@ if not state[1] then
   -- @include lib/save_error
   return redis.error_reply(object_gone('condition'))
 end
-if not state[3] then -- it was taken for dead, and forgotten
+if not state[3] then -- it was declared dead, and removed
   redis.call('HSET', data, WAITER .. waiter, generation)
   redis.call('HINCRBY', data, WAITERS .. generation, '1')
 end

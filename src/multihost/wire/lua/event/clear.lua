@@ -23,7 +23,7 @@ if not set then
   return save_error(reply_cache, request, object_gone('event'))
 end
 if set == '1' then
-  -- The token of this time stays for those who are about to wait; the one before is out of use.
+  -- The token of this time stays, for waiters that are about to block; the one before is not used any more.
   redis.call('DEL', data .. ':tokens:' .. (times - 2)) -- first, see lib/allow_oom
   redis.call('HSET', data, STATE, '0')
 end

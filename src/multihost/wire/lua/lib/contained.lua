@@ -10,7 +10,7 @@ local function contained_in(refs)
   return contained
 end
 
--- Note that the object was released. Return OK, or CONTENTS, the epoch of that and what it contains, with commas.
+-- Record that the object was released. Return OK, or CONTENTS, the epoch of that and what it contains, with commas.
 local function release_contained(data)
   local refs = data .. ':refs'
   local contained = contained_in(refs)

@@ -1,13 +1,14 @@
 -- lib/reply_cache: a request that is sent again gets its first reply.
 --
--- The reply cache of a connection holds the number of its last request, 12 digits, and the outcome: '+' and the reply,
--- '-' for nil, '!' and an error, nothing for the reply OK. It expires after a minute: no request is repeated for that
--- long. An outcome without effect is stored, too: a first attempt that arrives late must not have one.
+-- The reply cache of a connection holds the number of its last request, 12 digits, and the outcome (lib/outcomes). It
+-- expires after a minute: no request is repeated for that long. An outcome without effect is stored, too: a first
+-- attempt that arrives late must not have one.
 --
 -- An operation begins with cached_reply() and ends with save_reply(); one whose reply is nearly always OK reserves that
 -- first, with a command less (lib/reserve_reply). To refuse, include lib/save_error.
 
 -- @include lib/codes
+-- @include lib/outcomes
 -- @include lib/ttl
 -- Return the reply in a list if the request was executed before, else nil.
 local function cached_reply(reply_cache, request)
@@ -18,6 +19,6 @@ end
 
 -- After a write this cannot fail. Before one, a full server may refuse it: then the outcome is not stored.
 local function save_reply(reply_cache, request, reply)
-  redis.pcall('SET', reply_cache, request .. '+' .. reply, 'PX', TTL)
+  redis.pcall('SET', reply_cache, request .. REPLY .. reply, 'PX', TTL)
   return reply
 end

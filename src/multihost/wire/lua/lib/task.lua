@@ -6,11 +6,12 @@
 
 -- @include lib/codes
 -- @include lib/queue_fields
--- @include lib/delivery
+-- @include lib/stored_bytes
 -- @include lib/inherit_ttl
 -- Return how often a task was started, if that was often enough; false if it may be run.
 local function is_exhausted(item)
   if string.byte(item) ~= DELIVERED then return false end
+  -- @include lib/delivery
   local count = delivery_count(item)
   return count >= tonumber(string.sub(item, -41, -37)) and count
 end
@@ -33,7 +34,11 @@ end
 -- Count a task that has left the pool. Return DISOWN if the client has an object to disown, else OK.
 local function release_task(data, item)
   redis.call('HINCRBY', data, UNFINISHED, '-1')
-  local _, value = delivery_count(item)
+  local count, value = 0, item
+  if string.byte(item) == DELIVERED then
+    -- @include lib/delivery
+    count, value = delivery_count(item)
+  end
   local head = string.byte(value)
   if head ~= UNCOUNTED and head ~= COUNTED then return OK end
   -- @include lib/refs

@@ -14,7 +14,7 @@
 --   request     int    number of the request
 --   owner       bytes  ident of the owner
 --   epoch       int    in which the owner took it in
---   back        int    1 = the owner is just becoming persistent, by way of this object: only note the owner
+--   back        int    1 = the owner is just becoming persistent, by way of this object: only record the owner
 --   since       int    epoch in which it came to own the following
 --   adopted...  bytes  what it contains and already owns
 -- RETURNS  OK; CONTENTS: what it has to own in that epoch first

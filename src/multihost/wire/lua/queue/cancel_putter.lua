@@ -16,6 +16,7 @@
 
 -- @include lib/reply_cache
 -- @include lib/queue_fields
+-- @include lib/outcomes
 -- @include lib/size
 -- @include lib/wake_for_permits
 local reply_cache, data = KEYS[1], KEYS[2]
@@ -24,7 +25,7 @@ local request, waiter, since = ARGV[1], ARGV[2], ARGV[3]
 local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local last = redis.call('GET', reply_cache) or ''
-local accepted = string.sub(last, 1, 12) > since and string.sub(last, 13, 14) == '+.'
+local accepted = string.sub(last, 1, 12) > since and string.sub(last, 13, 14) == REPLY .. OK
 local left = redis.call('HDEL', data, PUTTER .. waiter)
 local state = redis.call('HMGET', data, MAXSIZE, ORDER, UNFINISHED, PUTTERS)
 if not state[1] then return save_reply(reply_cache, request, OK) end

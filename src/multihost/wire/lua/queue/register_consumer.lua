@@ -2,10 +2,10 @@
 --
 -- KEYS
 --   data       hash  the queue
---   data:refs  hash  'f:<session>' -> how many places it has: the lists data:flight:<session>.<n>
+--   data:refs  hash  CONSUMER
 -- ARGV
 --   session  bytes  of the consumer
---   places   int    how many
+--   lists    int    how many
 -- RETURNS  OK
 -- ERRORS   GONE
 
@@ -14,13 +14,13 @@
 -- @include lib/inherit_ttl
 -- @include lib/allow_oom
 local data = KEYS[1]
-local session, places = ARGV[1], ARGV[2]
+local session, lists = ARGV[1], ARGV[2]
 
 allow_oom(data .. ':refs')
 if redis.call('EXISTS', data) == 0 then
   -- @include lib/save_error
   return redis.error_reply(object_gone('queue'))
 end
-redis.call('HSET', data .. ':refs', CONSUMER .. session, places)
+redis.call('HSET', data .. ':refs', CONSUMER .. session, lists)
 inherit_ttl(data, data .. ':refs')
 return OK

@@ -10,7 +10,7 @@
 --   data:tokens:join           list  one token for processes in join(), while nothing is unfinished
 -- ARGV
 --   session  bytes  session that exits
---   places   int    how many in-flight lists it had; those of a deleted queue are empty, or have its end marker
+--   lists    int    how many in-flight lists it had; those of a deleted queue are empty, or have its end marker
 -- RETURNS  nothing
 -- ERRORS   none
 -- WAKES    consumers
@@ -21,12 +21,12 @@
 -- @include lib/count_done
 -- @include lib/wake
 local data = KEYS[1]
-local session, places = ARGV[1], ARGV[2]
+local session, lists = ARGV[1], ARGV[2]
 
 redis.call('HDEL', data .. ':refs', CONSUMER .. session)
 local state = redis.call('HMGET', data, ORDER, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN)
 local returned, dead = 0, 0
-for n = tonumber(places), 1, -1 do
+for n = tonumber(lists), 1, -1 do
   local in_flight_key = data .. ':inflight:' .. session .. '.' .. n
   if state[1] then
     local requeued, letters = requeue(data, in_flight_key, state[1], state[2] ~= '0', tonumber(state[2]), state[6])

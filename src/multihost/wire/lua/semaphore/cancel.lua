@@ -22,7 +22,7 @@ local request, waiter, session, since = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local done = cached_reply(reply_cache, request)
 if done then return done[1] end
 local last = redis.call('GET', reply_cache) or ''
-local granted = string.sub(last, 1, 12) > since and string.find(last, '^%+%d', 13) -- not that it left already
+local granted = string.sub(last, 1, 12) > since and string.find(last, '^%+%d', 13) -- REPLY, and a fencing token
 local field = PERMITS .. session
 local left = redis.call('HDEL', data, WAITER .. waiter)
 local state = redis.call('HMGET', data, FREE_PERMITS, WAITERS, field)
