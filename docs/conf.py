@@ -20,7 +20,9 @@ nitpick_ignore_regex = [
     # Type variables, and the types of what users never make themselves.
     (r"py:.*", r"(.*\.)?(T|K|V|D|R)"),
     (r"py:.*", r"multihost\.wire\..*|registry\.Origin|Handle"),
-    (r"py:.*", r"multihost\.runtime\.RuntimeOwner|multihost\.pooling\.options\.PoolOptions|EventKind"),
+    # A base class and two annotations that are not public.
+    (r"py:.*", r"multihost\.runtime\.RuntimeOwner|EventKind"),
+    (r"py:.*", r"multihost\.pooling\.options\.PoolOptions"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "deflist"]
