@@ -18,11 +18,9 @@ exclude_patterns = ["_ext"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Type variables, and the types of what users never make themselves.
-    (r"py:.*", r"(.*\.)?(T|K|V|D|R)"),
-    (r"py:.*", r"multihost\.wire\..*|registry\.Origin|Handle"),
-    # A base class and two annotations that are not public.
-    (r"py:.*", r"multihost\.runtime\.RuntimeOwner|EventKind"),
-    (r"py:.*", r"multihost\.pooling\.options\.PoolOptions"),
+    (r"py:.*", r"(.*\.)?(T|K|V|A|D|R|P)"),
+    (r"py:.*", r"multihost\.wire\..*|registry\.Origin|Handle|Entries"),
+    (r"py:.*", r"(.*\.)?(EventKind|NativesOn|PoolOptions|Registered|Runtime|RuntimeOwner)"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "deflist"]

@@ -2,26 +2,26 @@
 
     MultihostError
     +-- LinkError (ConnectionError)          the server cannot be reached or used
-    |   +-- LinkLost                         gone in the middle of a call: its outcome is unknown
-    |   +-- HostLost                         the process that hosts the object has ended
+    |   +-- LinkLost                         connection lost during a call: its outcome is unknown
+    |   +-- HostLost                         the process that hosts the object has exited
     |   +-- ManagerClosed                    the manager was shut down
     |   +-- ServerUnfit                      reachable, but it must not be used as it is
     |   |   +-- ServerMissing                no server program to start for ``Manager()``
     |   +-- AccessDenied (AuthenticationError)  wrong password, or a permission is missing
-    |   +-- AddressUnknown                   no way known to the server a proxy came from
+    |   +-- AddressUnknown                   no credentials for the server of a proxy
     +-- ServerFull (MemoryError)             the server refuses writes: ``maxmemory`` is reached
-    +-- LeaseLost (RuntimeError)             this process was taken for dead, and lost its hold
-    +-- ObjectGone (ReferenceError)          the shared object was deleted or its lease ran out
-    +-- WorkerLost (RuntimeError)            the worker died that ran a task of a pool
+    +-- LeaseLost (RuntimeError)             this process was declared dead, and lost its hold
+    +-- ObjectGone (ReferenceError)          the shared object was deleted or its lease expired
+    +-- WorkerLost (RuntimeError)            the worker that ran a task of a pool died
     +-- BadPayload (ValueError)              stored bytes that are altered, unsigned or not ours
-    +-- PayloadTooLarge (ValueError)         a value over the 512 MB a server takes
+    +-- PayloadTooLarge (ValueError)         a value over the 512 MB that a server accepts
     +-- ProtocolMismatch                     written by a release with another data layout
-    +-- InternalError (RuntimeError)         a broken promise inside multihost: please report it
+    +-- InternalError (RuntimeError)         an error in multihost: please report it
 
-``ShutDown`` is ``queue.ShutDown`` where there is one (Python 3.13), else the same by itself.
-Where ``multiprocessing`` or a builtin type raises, its own exception is raised: ``KeyError``,
-``IndexError``, ``ValueError``, ``queue.Empty`` and so on. An exception raised bare says what its
-docstring says.
+``ShutDown`` is ``queue.ShutDown`` from Python 3.13 on, and a class of its own before.
+Where ``multiprocessing`` or a builtin type raises an exception, the same one is raised:
+``KeyError``, ``IndexError``, ``ValueError``, ``queue.Empty`` and so on. The message of an exception
+that is raised without one is its docstring.
 """
 
 from __future__ import annotations
@@ -56,32 +56,32 @@ if sys.version_info >= (3, 13):
 else:
 
     class ShutDown(Exception):
-        """The queue was shut down: it takes no more items, and has none left."""
+        """The queue was shut down: it accepts no more items, and has none left."""
 
 
 class MultihostError(Exception):
-    """Something went wrong inside multihost."""
+    """An error that multihost reports; the base class of all of them."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(args or (type(self).__doc__,)))
 
 
 class LinkError(MultihostError, ConnectionError):
-    """The server cannot be reached."""
+    """The server cannot be reached or used."""
 
 
 class LinkLost(LinkError):
-    """The connection broke during a call and did not come back: whether the call took effect is
-    unknown.
+    """The connection was lost during a call and could not be restored: whether the call took effect
+    is unknown.
     """
 
 
 class HostLost(LinkError):
-    """The process that hosts the object has ended, and the object with it."""
+    """The process that hosts the object has exited, and the object is lost."""
 
 
 class ManagerClosed(LinkError):
-    """The manager was shut down, and its objects with it."""
+    """The manager was shut down, and its unnamed objects were deleted: create another manager."""
 
 
 class ServerUnfit(LinkError):
@@ -99,7 +99,7 @@ class AccessDenied(LinkError, AuthenticationError):
 
 
 class AddressUnknown(LinkError):
-    """This process knows no way to the server the proxy came from."""
+    """This process has no address or credentials for the server of the proxy."""
 
 
 class ServerFull(MultihostError, MemoryError):
@@ -107,19 +107,19 @@ class ServerFull(MultihostError, MemoryError):
 
 
 class LeaseLost(MultihostError, RuntimeError):
-    """This process was silent for longer than its lease, and what it held was released."""
+    """This process sent no heartbeat for longer than its lease, and what it held was released."""
 
 
 class ObjectGone(MultihostError, ReferenceError):
-    """The shared object was deleted, or its lease ran out."""
+    """The shared object was deleted, or its lease expired."""
 
 
 class WorkerLost(MultihostError, RuntimeError):
-    """The worker process that ran a task of a pool died, and the task was not to be run again."""
+    """The worker process that ran a task of a pool died; ``attempts`` allowed no other attempt."""
 
 
 class BadPayload(MultihostError, ValueError):
-    """Stored bytes are altered, unsigned, or were not written by multihost."""
+    """Stored bytes were altered, are not signed, or were not written by multihost."""
 
 
 class PayloadTooLarge(MultihostError, ValueError):
@@ -131,4 +131,4 @@ class ProtocolMismatch(MultihostError):
 
 
 class InternalError(MultihostError, RuntimeError):
-    """multihost broke a promise to itself; please report it."""
+    """An internal error of multihost; please report it."""

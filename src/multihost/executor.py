@@ -20,8 +20,8 @@ __all__ = ["Executor"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AHEAD = 4  # tasks that are sent for each worker; those behind them can be cancelled
-COUNTED = 1.0  # seconds for which the number of workers on all hosts is good
+SENT_PER_WORKER = 4  # tasks; those that are not sent can be cancelled
+COUNT_TTL = 1.0  # seconds for which the number of workers on all hosts is cached
 
 
 class Executor(AbstractExecutor):
@@ -35,11 +35,11 @@ class Executor(AbstractExecutor):
     ``Executor(0, url="redis://...", name="render")`` has the workers of the named pool on all hosts
     and starts none. All other keywords are those of the pool.
 
-    **Cost**: ``submit`` 1 round trip, or a share of one where many are submitted.
+    **Cost**: ``submit`` 1 round trip, or less where many tasks are submitted and sent in batches.
     **If a worker dies** the future of its task has a :class:`~multihost.WorkerLost`, or the task is
-    run again: ``attempts``. Other futures, and the executor, go on.
+    run again: ``attempts``. Other futures, and the executor, are not affected.
     **Differs from concurrent.futures**: the executor does not break when a worker dies. A future is
-    running when it was sent, up to four for each worker.
+    running as soon as its task is sent, up to four for each worker.
     """
 
     def __init__(
@@ -74,10 +74,13 @@ class Executor(AbstractExecutor):
         self._pending: deque[tuple[Future[Any], Callable[..., Any], Any, Any]] = deque()
         self._sent = 0
         self._is_shut_down = False
-        self._thread_limit = 0, 0.0  # how many workers there were, until when that is good
+        self._worker_count = 0, 0.0  # of workers, and the end of the time for which it is cached
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run ``fn(*args, **kwargs)`` in a worker."""
+        """Run ``fn(*args, **kwargs)`` in a worker, and return its future. 1 round trip or less.
+
+        Raises RuntimeError after ``shutdown()``.
+        """
         future: Future[T] = Future()
         with self._lock:
             if self._is_shut_down:
@@ -95,7 +98,9 @@ class Executor(AbstractExecutor):
         chunksize: int = 1,
         **kwds: Any,
     ) -> Iterator[T]:
-        """As there; ``chunksize`` calls travel together."""
+        """Return an iterator of the results of ``fn``, in order, as :meth:`Executor.map
+        <concurrent.futures.Executor.map>`. ``chunksize`` calls are one task.
+        """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         if chunksize == 1:
@@ -109,8 +114,8 @@ class Executor(AbstractExecutor):
         return _flat(chunks)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more tasks. Those that were submitted are done first, unless ``cancel_futures``
-        cancels what was not sent.
+        """Accept no more tasks. Submitted ones are run, unless ``cancel_futures`` cancels those
+        that were not sent.
         """
         with self._lock:
             self._is_shut_down = True
@@ -126,12 +131,12 @@ class Executor(AbstractExecutor):
             self._pool.join()
 
     def statistics(self) -> PoolStatistics:
-        """What the server knows of the pool. 3 round trips, O(workers)."""
+        """Return the state of the pool. 3 round trips, O(workers)."""
         return self._pool.statistics()
 
     def _send(self) -> None:
-        """Send as many as the workers will soon take. With the lock."""
-        while self._pending and self._sent < AHEAD * self._workers():
+        """Send as many tasks as the workers will soon run. The caller has the lock."""
+        while self._pending and self._sent < SENT_PER_WORKER * self._workers():
             future, fn, args, kwargs = self._pending.popleft()
             if not future.set_running_or_notify_cancel():
                 continue
@@ -146,15 +151,15 @@ class Executor(AbstractExecutor):
             )
 
     def _workers(self) -> int:
-        number, until = self._thread_limit
+        number, until = self._worker_count
         now = time.monotonic()
         if now >= until:
             number = self._pool.worker_count()
-            self._thread_limit = number, now + COUNTED
+            self._worker_count = number, now + COUNT_TTL
         return number
 
-    def _done(self, tell: Callable[[Any], None], outcome: Any) -> None:
-        tell(outcome)
+    def _done(self, set_outcome: Callable[[Any], None], outcome: Any) -> None:
+        set_outcome(outcome)
         with self._lock:
             self._sent -= 1
             self._send()

@@ -1,4 +1,4 @@
-"""Pools of worker processes, here and on other hosts: the counterpart of
+"""Pools of worker processes on one or many hosts: the counterpart of
 :mod:`multiprocessing.pool`.
 """
 
@@ -55,21 +55,21 @@ class Pool(SharedPool):
     Without a name it has the workers that it starts. With a name, ``Pool(0, url="redis://...",
     name="render")``, every client on every host that uses the name has the same pool, and so has
     every worker: those that clients start, and those of ``multihost worker URL --pool render``,
-    which come and go. ``manager=`` or ``url=`` say where; without them it is ``MULTIHOST_URL``,
-    else a private server.
+    which may start and end at any time. The server is the one of ``manager=`` or ``url=``, by
+    default that of ``MULTIHOST_URL``, else a private one.
 
-    ``attempts=n`` runs a task up to n times whose worker died. ``pickler="cloudpickle"`` takes
-    functions without a name, such as lambdas. Closures of other libraries' objects go as far as
-    that pickler does.
+    ``attempts=n`` runs a task up to n times if its workers die. ``pickler="cloudpickle"`` accepts
+    functions without a name, such as lambdas, and whatever else that package can pickle.
 
     **Cost**: ``apply_async`` 1 round trip; ``map`` 1 for up to 256 chunks; a worker 1 a task.
-    **If a worker dies**, its task is run again if it was begun less than ``attempts`` times, else
-    its result is :class:`~multihost.WorkerLost`; about a second later. Local workers are replaced.
-    **If a client dies**, its local workers end, its tasks are forgotten and their results expire
-    one lease later.
-    **If the server is lost** for longer than calls wait for it, all results are that LinkError.
+    **If a worker dies**, about a second later its task is run again if it was started less than
+    ``attempts`` times, else its result is :class:`~multihost.WorkerLost`. Local workers are
+    replaced.
+    **If a client dies**, its local workers end, its tasks are dropped and their results expire one
+    lease later.
+    **If the server is lost** for longer than the reconnect timeout, every result is that LinkError.
     **Differs from multiprocessing**: workers of a named pool run the tasks of all its clients, and
-    ``terminate()`` lets them finish those of others. Tasks that can be taken by several hosts name
+    ``terminate()`` lets them finish those of others. Tasks that several hosts can run need
     functions that all of them can import. Where the standard library hangs (a killed worker, a task
     that calls ``sys.exit()``, an initializer or a callback that raises, a result that cannot be
     unpickled), the result is an exception.

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from multihost import BadPayload, InternalError, RedisManager
-from multihost.wire.keys import REPLY_CACHE_MS
 from multihost.wire.ops import dict as dict_ops
 from multihost.wire.ops.queue import send
 from multihost.wire.script import Script, source, staged
@@ -58,7 +57,7 @@ def test_an_error_in_a_fragment_names_that(server: Any, failing: Callable[[str, 
 def test_an_error_behind_arguments_that_went_ahead(
     server: Any, failing: Callable[[str, str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = failing("dict/update", "local record")
+    number = failing("dict/update", "local done")
     monkeypatch.setattr(staged, "MAX_ARGS", 8)
     with RedisManager(server.url) as manager:
         d = manager.dict()
@@ -86,9 +85,3 @@ def test_a_put_without_its_arguments_is_refused(server: Any) -> None:
         with pytest.raises(TypeError, match="the script queue/put takes at least 3 arguments"):
             send._put.run_once(q._handle, b"0")
         assert q.qsize() == 0
-
-
-def test_the_server_remembers_a_request_as_long_as_the_client_repeats_it() -> None:
-    for name in [*source.all_names(), "lib/reply_cache", "lib/save_error"]:
-        for expiry in re.findall(r"'PX', '?(\d+)", source.expand(name).code):
-            assert expiry.encode() == REPLY_CACHE_MS, name

@@ -1,1 +1,1 @@
-"""What users hold: one module a family of types. Nothing here knows a key name or a reply."""
+"""Proxies, one module a type. None of them knows the name of a key or the code of a reply."""

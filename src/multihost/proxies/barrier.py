@@ -91,7 +91,7 @@ class BarrierProxy(NativeProxy):
 
     @property
     def broken(self) -> bool:
-        """Whether the barrier is broken. 1 round trip."""
+        """True if the barrier is broken. 1 round trip."""
         return ops.state(self._handle)[1]
 
     def statistics(self) -> BarrierStatistics:  # type: ignore[override]

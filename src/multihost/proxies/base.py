@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 from multihost.errors import BadPayload, HostLost
+from multihost.wire.identity import name_of
 from multihost.wire.ops import object as ops
 from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
@@ -145,8 +146,7 @@ class BaseProxy:
 
     @property
     def _name(self) -> str | None:
-        ident = self._token.ident
-        return ident[2:] if ident.startswith("n:") else None
+        return name_of(self._token.ident)
 
     def _delete(self) -> None:
         handle = self._handle

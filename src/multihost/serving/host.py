@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from multihost.errors import MultihostError
 from multihost.serving.objects import Natives, ObjectTable, Registered
+from multihost.wire.identity import session_of
 from multihost.wire.rpc import hosts as ops
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.server import ServerChannel
@@ -125,7 +126,7 @@ class Host:
     def _serve(self, channel: bytes) -> None:
         server = ServerChannel(self._handle, channel, lambda: self._is_stopped)
         answer = self.objects.answer
-        self.objects.client.session = channel.partition(b".")[0]
+        self.objects.client.session = session_of(channel)
         try:
             request = server.reply_and_receive(None)
             while request is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multihost.proxies.base import NativeProxy
+from multihost.proxies.native import NativeProxy
 from tests.objects.latch import ops
 
 __all__ = ["LatchProxy"]
@@ -11,7 +11,7 @@ __all__ = ["LatchProxy"]
 class LatchProxy(NativeProxy):
     """A gate that opens when it was counted down to zero."""
 
-    _typeid = "Latch"
+    _typeid_ = "Latch"
     _exposed_ = ("count_down", "wait")
 
     def count_down(self) -> None:

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from multihost.errors import ObjectGone
+from multihost.wire.identity import NAMED
 from multihost.wire.link import Reply
 from multihost.wire.replies import DISOWN, OK, OWNED, MustRetain, ReplyError, pairs
 from multihost.wire.script import Script, Target, transaction
@@ -45,7 +46,7 @@ _DISOWN = DISOWN[0]
 # Fields of ``data:refs``, before an ident: references that were counted, and the epoch of the
 # adoption. What was removed stays, with 0 references, until it is disowned.
 REFERENCES, EPOCH = b"n:", b"e:"
-NAME = b"n:"  # what the ident of a named object starts with
+NAMED_OBJECT = NAMED.encode()
 
 
 class StoringScript(Script):
@@ -227,7 +228,7 @@ def _cycle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
         keys = session.handle(each).keys
         left, reply = transaction(session.link, (b"PTTL", keys.data), (b"HGETALL", keys.owners))
         owners = pairs(reply)
-        if left != -1 or not owners or any(owner[:2] == NAME for owner in owners):
+        if left != -1 or not owners or any(owner[:2] == NAMED_OBJECT for owner in owners):
             return {}
         cycle[each] = owners
         pending += [owner.decode() for owner in owners]

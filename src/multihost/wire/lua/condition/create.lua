@@ -8,7 +8,7 @@
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
---   kind     bytes  protocol, codec, type and lock
+--   kind     bytes  TYPE of the object, a line feed, then protocol, codec, type and lock for the names
 --   lease    int    milliseconds, for an unnamed object
 --   lock     bytes  '' = its own, else the reference to another object
 -- RETURNS  OK if it was created; EXISTS and the kind of the one that exists

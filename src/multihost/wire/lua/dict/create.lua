@@ -10,7 +10,7 @@
 -- ARGV
 --   request     int    number of the request
 --   name        bytes  '' = unnamed
---   kind        bytes  protocol, codec, type and parameters
+--   kind        bytes  TYPE of the object, a line feed, then protocol, codec, type and parameters for the names
 --   lease       int    milliseconds, for an unnamed object
 --   linked      int    1 = a value contains proxies
 --   entries...  bytes  number of originals; field and original of each; field and value of each entry

@@ -9,7 +9,7 @@
 -- ARGV
 --   request    int    number of the request
 --   name       bytes  '' = unnamed
---   kind       bytes  protocol, codec, type and host
+--   kind       bytes  TYPE of the object, a line feed, then protocol, codec, type and host for the names
 --   lease      int    milliseconds, for an unnamed object
 --   host       bytes  ident of the host that has the object
 --   dead_host  bytes  host whose object of that name is replaced; '' = none

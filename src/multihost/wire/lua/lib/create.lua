@@ -6,6 +6,7 @@
 -- @include lib/errors
 -- @include lib/save_error
 -- @include lib/stored
+-- @include lib/object_fields
 -- Return the reply in a list if the request was executed before, if an object of that name exists, or if it must own
 -- first what its content refers to (must_retain, see lib/refs). Else return nil: what another object of that name left
 -- in keys, the data first, has been removed.
@@ -19,12 +20,11 @@ local function begin_create(reply_cache, request, names, name, keys, must_retain
   return nil
 end
 
--- Enter a named object under its name, give an unnamed one a lease. The kind is what the object stores itself (the
--- field 't' of its hash: its type, and field=list for each kind of waiter, see object/delete; nothing where users name
--- the fields, or there is no hash), and behind the first line feed its entry under its name.
+-- List a named object under its name; give an unnamed one its lease. The kind is TYPE (empty where users name
+-- the fields, or there is no hash), a line feed, and the entry of the name.
 local function register(names, name, kind, lease, keys)
   local stored, entry = string.match(kind, '^([^\n]*)\n(.*)$')
-  if stored ~= '' then redis.call('HSET', keys[1], 't', stored) end
+  if stored ~= '' then redis.call('HSET', keys[1], TYPE, stored) end
   if name ~= '' then
     redis.call('HSET', names, name, entry)
     return

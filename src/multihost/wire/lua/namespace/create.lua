@@ -8,7 +8,7 @@
 -- ARGV
 --   request        int    number of the request
 --   name           bytes  '' = unnamed
---   kind           bytes  protocol, codec, type and parameters
+--   kind           bytes  TYPE of the object, a line feed, then protocol, codec, type and parameters for the names
 --   lease          int    milliseconds, for an unnamed object
 --   attributes...  bytes  name and value of each, fewer than 4000
 -- RETURNS  OK if it was created; EXISTS and the kind of the one that exists

@@ -11,7 +11,7 @@
 --   data:items                 any     items of a queue
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
---   data:<list>                list    wake-up tokens of waiters, as the field 't' of the object says
+--   data:<list>                list    wake-up tokens of waiters, as TYPE says
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
@@ -20,6 +20,8 @@
 -- WAKES    all waiters: their next step reports GONE
 
 -- @include lib/reply_cache
+-- @include lib/object_fields
+-- @include lib/refs_fields
 -- @include lib/keys
 -- @include lib/refs
 -- @include lib/wake
@@ -36,9 +38,9 @@ if redis.call('EXISTS', data) == 0 and listed == 0 then
 end
 local keys, refs = keys_of(data)
 local code = references(data).remove_all()
--- The field 't' of an object that can be waited for: its type, then field=list for each kind of waiter. For each field
--- of that name, or of that prefix if it ends with a colon, a token is pushed onto the list; '*' is the field's value.
-local kind = redis.pcall('HGET', data, 't')
+-- For each <field>=<list>, and each field of that name, or of that prefix if it ends with a colon, a token is pushed
+-- onto the list; '*' stands for the value of the field.
+local kind = redis.pcall('HGET', data, TYPE)
 local lists, fields = {}, {}
 if type(kind) == 'string' and string.find(kind, '=', 1, true) then
   for field, list in string.gmatch(kind, '(%S+)=(%S+)') do lists[field] = list end
@@ -65,7 +67,7 @@ if code == OK then
   redis.call('UNLINK', data .. ':refs')
 else
   for i = 1, #refs, 2 do
-    if string.sub(refs[i], 1, 2) == 'f:' then redis.call('HDEL', data .. ':refs', refs[i]) end
+    if string.sub(refs[i], 1, 2) == CONSUMER then redis.call('HDEL', data .. ':refs', refs[i]) end
   end
 end
 return save_reply(reply_cache, request, code)
