@@ -1,7 +1,7 @@
--- latch/claim: pass the latch, if it is open. Behind a BLPOP of data:tokens.
+-- latch/claim: pass the latch, if it is open. Sent behind a BLPOP of data:tokens.
 --
 -- KEYS
---   reply_cache  string  last request of the caller
+--   reply_cache  string  last request of the connection and its reply
 --   data    hash    'n' -> how often it is still to be counted down; 'q:<waiter>': waiters
 -- ARGV
 --   request  int    number of the request

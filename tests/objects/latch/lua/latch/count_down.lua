@@ -1,12 +1,12 @@
 -- latch/count_down: count down, and open the latch at zero. O(waiters).
 --
 -- KEYS
---   reply_cache       string  last request of the caller
+--   reply_cache  string  last request of the connection and its reply
 --   data         hash    'n' -> how often it is still to be counted down; 'q:<waiter>': waiters
 --   data:tokens  list    wake-up tokens
 -- ARGV
 --   request  int  number of the request
--- RETURNS  '.'
+-- RETURNS  OK
 -- ERRORS   GONE
 -- WAKES    all waiters, if it opens
 
@@ -28,4 +28,4 @@ if redis.call('HINCRBY', data, 'n', '-1') == 0 then
   end
   wake(data .. ':tokens', waiters)
 end
-return save_reply(reply_cache, request, '.')
+return save_reply(reply_cache, request, OK)
