@@ -15,7 +15,7 @@ __all__ = ["blocked", "forget_what_came_too_late", "nothing_left"]
 # or by one that was killed, expires within a minute.
 TEMPORARY = re.compile(
     rb"\{[^{}]+:\d\d\}:"
-    rb"(?:r:[^:]+|s:[^:]+|h:[^:]+:[ab]:[^:]+|[nuh]:.+:(?:tokens(?::\w+)?|items))"
+    rb"(?:r:[^:]+|s:[^:]+|h:[^:]+:(?:req|res):[^:]+|[nuh]:.+:(?:tokens(?::\w+)?|items))"
 )
 MINUTE_MS = 60_000
 

@@ -11,7 +11,8 @@
 --   data:items                 any     items of a queue
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
---   data:<list>                list    wake-up tokens of waiters, as TYPE says
+--   data:tokens                list    wake-up tokens of waiters: TYPE names the lists
+--   data:tokens:<list>         list    the same
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed

@@ -1,22 +1,22 @@
 -- latch/enqueue: wait until the latch opens. A BLPOP of data:tokens and latch/claim follow.
 --
 -- KEYS
---   record       string  last request of the caller
+--   reply_cache  string  last request of the connection and its reply
 --   data         hash    'n' -> how often it is still to be counted down; 'q:<waiter>': waiters
 --   data:tokens  list    wake-up tokens
 -- ARGV
 --   request  int    number of the request
 --   waiter   bytes  session and thread
--- RETURNS  '.'
+-- RETURNS  OK
 -- ERRORS   GONE
 -- WAKES    the waiter itself, if the latch is open
 
 -- @include lib/reject_stale
 -- @include lib/wake
-local record, data = KEYS[1], KEYS[2]
+local reply_cache, data = KEYS[1], KEYS[2]
 local request, waiter = ARGV[1], ARGV[2]
 
-local late = stale_reply(record, request)
+local late = stale_reply(reply_cache, request)
 if late then return late[1] end
 local count = redis.call('HGET', data, 'n')
 if not count then
@@ -25,4 +25,4 @@ if not count then
 end
 redis.call('HSET', data, 'q:' .. waiter, '1')
 if tonumber(count) <= 0 then wake(data .. ':tokens', 1) end
-return '.'
+return OK
