@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from queue import Empty, Full
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from multihost.proxies.base import Token
 from multihost.proxies.native import NativeProxy
 from multihost.wire.ops.queue import admin, priority, send, tasks
 from multihost.wire.ops.queue.acknowledge import acknowledge, acknowledge_one
+from multihost.wire.ops.queue.admin import QueueStatistics
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.receive import receive, receive_one, take_prefetched
 from multihost.wire.ops.queue.settings import FIFO, LIFO, PRIORITY, QueueSettings
@@ -26,24 +27,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-class QueueStatistics(NamedTuple):
-    """What the server has of a queue.
-
-    ``in_flight`` counts items that consumers received and have not acknowledged, ``waiters`` the
-    threads that wait for room (in a priority queue also those that wait for an item).
-    """
-
-    typeid: str
-    name: str | None
-    size: int
-    maxsize: int
-    unfinished: int
-    in_flight: int
-    dead_letters: int
-    waiters: int
-    is_shut_down: bool
 
 
 class _QueueBase(NativeProxy, Generic[T]):
@@ -112,18 +95,7 @@ class _QueueBase(NativeProxy, Generic[T]):
 
     def statistics(self) -> QueueStatistics:  # type: ignore[override]
         """Return what the server has of the queue. 3 round trips."""
-        state = admin.state(self._handle, self._settings)
-        return QueueStatistics(
-            self._typeid_,
-            self._name,
-            state.size,
-            self._settings.maxsize,
-            state.unfinished,
-            state.in_flight,
-            state.dead_letters,
-            state.waiters,
-            state.is_shut_down,
-        )
+        return admin.statistics(self._handle, self._typeid_, self._settings)
 
 
 class QueueProxy(_QueueBase[T]):

@@ -11,8 +11,8 @@ A new primitive needs its own Lua files, operations and proxy, and one row here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from multihost.wire.script import Script
@@ -62,8 +62,7 @@ def _always(_: bytes | None) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Kind:
+class Kind(NamedTuple):
     """One row: types that differ in nothing but their name.
 
     ``family``
@@ -106,7 +105,7 @@ class Kind:
     permits: str = ""
     consumers: bool = False
     waiters: tuple[str, ...] = ()
-    wake: Mapping[str, str] = field(default_factory=dict)
+    wake: Mapping[str, str] = MappingProxyType({})
     reap: tuple[str, ...] = ()
     fence: str = ""
     state: Callable[[Fields], str] | None = None
@@ -266,8 +265,7 @@ _ROWS = (
         state=_queue_state,
         listing="queues",
     ),
-    replace(
-        _QUEUE,
+    _QUEUE._replace(
         typeids=("Pool",),
         internal=frozenset({"init"}),  # how workers begin
         listing="pools",

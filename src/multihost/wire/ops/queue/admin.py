@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from multihost.wire.identity import label
+from multihost.wire.identity import label, name_of
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import without_flag
@@ -22,14 +22,14 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
 __all__ = [
-    "QueueState",
+    "QueueStatistics",
     "create",
     "dead_letters",
     "drain_dead_letters",
     "requeue_orphaned",
     "shutdown",
     "size",
-    "state",
+    "statistics",
 ]
 
 _create = Script("queue/create")
@@ -38,10 +38,17 @@ _drain_dead_letters = Script("queue/drain_dead_letters")
 _requeue_orphaned = Script("queue/requeue_orphaned")
 
 
-class QueueState(NamedTuple):
-    """What the server has of a queue."""
+class QueueStatistics(NamedTuple):
+    """What the server has of a queue.
 
+    ``in_flight`` counts items that consumers received and have not acknowledged, ``waiters`` the
+    threads that wait for room (in a priority queue also those that wait for an item).
+    """
+
+    typeid: str
+    name: str | None
     size: int
+    maxsize: int
     unfinished: int
     in_flight: int
     dead_letters: int
@@ -116,7 +123,7 @@ def drain_dead_letters(handle: Handle, requeue: bool) -> int:
     return int(without_flag(handle, _drain_dead_letters.run_once(handle, b"%d" % requeue)))
 
 
-def state(handle: Handle, settings: QueueSettings) -> QueueState:
+def statistics(handle: Handle, typeid: str, settings: QueueSettings) -> QueueStatistics:
     """Return what the server has of the queue. 3 round trips, O(in-flight lists)."""
     link, keys = handle.link, handle.keys
     (unfinished, shut_down, putters, getters), refs, dead = link.pipeline(
@@ -128,8 +135,11 @@ def state(handle: Handle, settings: QueueSettings) -> QueueState:
     )
     lists = keys.all_in_flight(pairs(refs))
     lengths = link.pipeline([(b"LLEN", key) for key in lists]) if lists else []
-    return QueueState(
+    return QueueStatistics(
+        typeid,
+        name_of(keys.ident),
         size=size(handle, settings),
+        maxsize=settings.maxsize,
         unfinished=int(unfinished or 0),
         in_flight=sum(lengths),
         dead_letters=int(dead),
