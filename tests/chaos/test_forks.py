@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from multihost.pool import Pool
-from tests.chaos.aftermath import nothing_left
-from tests.chaos.crew import FORK, together
-from tests.hosted.things import Our
+from tests.chaos.invariants import nothing_left
+from tests.chaos.killers import FORK, together
+from tests.hosted.hosted_classes import Our
 from tests.pool import work
 from tests.support.server import Server
 from tests.support.waiting import wait_until

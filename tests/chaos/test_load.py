@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from tests.chaos.aftermath import blocked, nothing_left
-from tests.chaos.crew import Crew, Whistle
-from tests.chaos.journal import Journal
+from tests.chaos.history import Journal
+from tests.chaos.invariants import blocked, nothing_left
+from tests.chaos.killers import Crew, Whistle
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 

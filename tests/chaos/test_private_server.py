@@ -12,9 +12,9 @@ import pytest
 
 from multihost import LinkError
 from multihost.pool import Pool
-from tests.chaos.crew import FORK, Crew
-from tests.chaos.machine import waits, withheld_since
-from tests.hosted.things import Our
+from tests.chaos.cpu_steal import waits, withheld_since
+from tests.chaos.killers import FORK, Crew
+from tests.hosted.hosted_classes import Our
 from tests.pool import work
 from tests.support.procs import is_alive, kill9
 from tests.support.waiting import wait_until

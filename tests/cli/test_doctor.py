@@ -15,7 +15,7 @@ import multihost
 from multihost import RedisManager
 from multihost.cli import run
 from multihost.inspection import examine, opened, permissions, server_facts
-from tests.cli.litter import LITTER
+from tests.cli.garbage_samples import LITTER
 from tests.support.procs import ROOT
 from tests.support.server import Server
 

@@ -16,7 +16,7 @@ from multihost.inspection import GARBAGE_KINDS, find_garbage, opened, remove
 from multihost.proxies.base import Token
 from multihost.proxies.list import ListProxy
 from multihost.wire.session import Session
-from tests.cli.litter import LITTER, begin_only, let_go_only, lose
+from tests.cli.garbage_samples import LITTER, begin_only, let_go_only, lose
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.known_differences import KNOWN_DIFFERENCES, NOT_EVERYWHERE
 
-MODULES = ("between_processes", "list", "locks", "mapping", "queue", "set")
+MODULES = ("between_processes", "dict", "list", "lock", "queue", "set")
 
 
 def test_every_listed_test_exists_and_has_a_reason():

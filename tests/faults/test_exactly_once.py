@@ -667,7 +667,7 @@ def test_every_script_that_changes_something_is_among_the_cases(
         for name in source.all_names()
         if (
             header.check(name).writes
-            # See test_queues_once, and tests/hosted/test_once.
+            # See test_exactly_once_queue, and tests/hosted/test_exactly_once.
             and not name.startswith(("queue/", "hosted/"))
         )
         or name in ("lock/claim", "lock/cleanup", "lock/release", "lock/try_acquire")

@@ -16,7 +16,7 @@ from multihost import AccessDenied, LinkError
 from multihost.managers import BaseManager, SyncManager
 from multihost.wire.rpc import results
 from multihost.wire.rpc.client import HostDied
-from tests.hosted.things import Our
+from tests.hosted.hosted_classes import Our
 from tests.support.raw import RawClient
 
 fork = multiprocessing.get_context("fork")

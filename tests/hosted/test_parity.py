@@ -12,7 +12,7 @@ from multiprocessing.managers import RemoteError
 
 import pytest
 
-from tests.hosted.things import Fragile, Our, Refused, Their, Unpicklable
+from tests.hosted.hosted_classes import Fragile, Our, Refused, Their, Unpicklable
 
 fork = multiprocessing.get_context("fork")
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from multihost import LinkError, Manager, ManagerClosed, ObjectGone, RedisManager
-from tests.chaos.aftermath import forget_what_came_too_late
+from tests.chaos.invariants import forget_what_came_too_late
 from tests.pool import work
 from tests.support.procs import is_alive, kill9, spawn_script
 from tests.support.waiting import wait_until
@@ -18,7 +18,7 @@ FORK = multiprocessing.get_context("fork")
 CLIENT = """
 import sys, signal, multiprocessing
 from multihost import RedisManager
-from tests.chaos.aftermath import forget_what_came_too_late
+from tests.chaos.invariants import forget_what_came_too_late
 from tests.pool import work
 
 multiprocessing.set_start_method(sys.argv[2])

@@ -24,12 +24,12 @@ from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.script import Script, source
-from tests.cli.litter import LITTER
-from tests.faults import sync, test_queues_once
+from tests.cli.garbage_samples import LITTER
+from tests.faults import sync, test_exactly_once_queue
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
-from tests.hosted.things import Counter, Remote
-from tests.scripts.limited import limited
+from tests.hosted.hosted_classes import Counter, Remote
+from tests.scripts.acl_user import limited
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -83,12 +83,12 @@ def test_an_operation_of_a_lock_and_its_kin_does_too(
     users_server.command("FLUSHALL")
 
 
-@pytest.mark.parametrize("name", test_queues_once.CASES)
+@pytest.mark.parametrize("name", test_exactly_once_queue.CASES)
 def test_an_operation_of_a_queue_does_too(
     name: str, users_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with limited(users_server, monkeypatch) as (limits, url):
-        test_queues_once.run(test_queues_once.CASES[name], url, users_server, None)
+        test_exactly_once_queue.run(test_exactly_once_queue.CASES[name], url, users_server, None)
         assert limits.seen
     users_server.command("FLUSHALL")
 
@@ -291,8 +291,8 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         for case in sync.CASES:
             play(case, url, own_server)
             own_server.command("FLUSHALL")
-        for each in test_queues_once.CASES.values():
-            test_queues_once.run(each, url, own_server, None)
+        for each in test_exactly_once_queue.CASES.values():
+            test_exactly_once_queue.run(each, url, own_server, None)
         use_queues(own_server, url)
         own_server.command("FLUSHALL")
         use_pools(url)

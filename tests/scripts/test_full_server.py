@@ -10,7 +10,7 @@ from queue import Empty
 import pytest
 
 from multihost import RedisManager, ServerFull, ShutDown
-from tests.chaos.aftermath import blocked
+from tests.chaos.invariants import blocked
 from tests.faults import sync
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case

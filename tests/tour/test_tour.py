@@ -1,4 +1,4 @@
-"""A tour of multihost: one idea in each test. The README and the documentation quote from it."""
+"""The tour, first part: dicts, lists, sets, values and arrays; one idea in each test."""
 
 from __future__ import annotations
 

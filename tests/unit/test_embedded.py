@@ -22,7 +22,7 @@ import pytest
 from multihost import embedded
 from multihost.embedded import EmbeddedServer, find_server
 from multihost.errors import ServerMissing, ServerUnfit
-from tests.chaos.machine import waits, withheld_since
+from tests.chaos.cpu_steal import waits, withheld_since
 from tests.support.procs import send_signal
 
 if TYPE_CHECKING:

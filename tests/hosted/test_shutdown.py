@@ -16,7 +16,7 @@ import pytest
 from multihost import HostLost, LinkError, ManagerClosed, ObjectGone
 from multihost.managers import SyncManager
 from tests.hosted.callers import Caller
-from tests.hosted.things import Counter, Our, Remote
+from tests.hosted.hosted_classes import Counter, Our, Remote
 from tests.support.procs import is_alive, kill9, send_signal, spawn_script
 from tests.support.waiting import wait_until
 
@@ -246,7 +246,7 @@ class _Kept:
 
 OWNER = """
 import multiprocessing, sys
-from tests.hosted.things import Our
+from tests.hosted.hosted_classes import Our
 if __name__ == "__main__":
     manager = Our(*sys.argv[2:], ctx=multiprocessing.get_context(sys.argv[1]))
     manager.start()

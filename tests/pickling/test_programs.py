@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from multihost import AccessDenied, Manager, RedisManager
+from tests.pickling.tasks import USED, credentials_seen, one_of_each, use
 from tests.support.hosts import Hosts
 from tests.support.procs import ROOT, run_all, spawn_script
 from tests.support.server import Server
-from tests.travel.tasks import USED, credentials_seen, one_of_each, use
 
 PASSWORD = "open: sesame/@ä"
 """With everything in it that a URL has to escape."""
@@ -21,7 +21,7 @@ PASSWORD = "open: sesame/@ä"
 OPEN = """
 import os, pickle, sys
 sys.path.insert(0, os.environ["ROOT"])
-from tests.travel.tasks import use
+from tests.pickling.tasks import use
 try:
     shared = pickle.loads(bytes.fromhex(os.environ["DATA"]))
     print(*use(shared, "program"))
@@ -178,7 +178,7 @@ MAKER = f"""
 import os, pickle, sys
 sys.path.insert(0, {str(ROOT)!r})
 from multihost import RedisManager
-from tests.travel.tasks import one_of_each
+from tests.pickling.tasks import one_of_each
 m = RedisManager(os.environ["URL"])
 shared = one_of_each(m)
 data = pickle.dumps(shared)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from tests.chaos.aftermath import nothing_left
-from tests.chaos.crew import Crew, Whistle, together
-from tests.chaos.journal import Entry, Journal
+from tests.chaos.history import Entry, Journal
+from tests.chaos.invariants import nothing_left
+from tests.chaos.killers import Crew, Whistle, together
 from tests.support.server import Server
 
 PRODUCERS, CONSUMERS = 3, 4

@@ -12,7 +12,7 @@ import pytest
 from multihost import HostLost, ObjectGone, RedisManager
 from multihost.wire.rpc import objects
 from tests.hosted.callers import Caller
-from tests.hosted.things import Our, Remote
+from tests.hosted.hosted_classes import Our, Remote
 
 fork = multiprocessing.get_context("fork")
 CALLS = 3

@@ -1,4 +1,4 @@
-"""What pickles of proxies name: ``python -m tests.travel.pickled_names`` writes
+"""What pickles of proxies name: ``python -m tests.pickling.pickled_names`` writes
 ``pickled_names.json``.
 
 A pickle says where to find what it is made of. Another program may have another version of this
@@ -12,13 +12,13 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from tests.hosted.things import Our
+from tests.hosted.hosted_classes import Our
 from tests.support import tables
 
 __all__ = ["COMMAND", "TABLE", "found", "names_in", "samples"]
 
 TABLE = Path(__file__).with_suffix(".json")
-COMMAND = "python -m tests.travel.pickled_names"
+COMMAND = "python -m tests.pickling.pickled_names"
 
 
 class Recorder(pickle.Unpickler):

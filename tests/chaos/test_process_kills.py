@@ -1,4 +1,4 @@
-"""Ways to die, and ways to find out, besides those of tests/synchronisation/test_holding.py."""
+"""Ways to die and to be noticed, besides tests/synchronisation/test_holder_crash.py."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 
 from multihost import RedisManager
 from multihost.wire.script import Script, source
-from tests.chaos.aftermath import blocked, nothing_left
-from tests.chaos.crew import Crew, together
-from tests.chaos.journal import Journal
-from tests.chaos.machine import prompt
+from tests.chaos.cpu_steal import prompt
+from tests.chaos.history import Journal
+from tests.chaos.invariants import blocked, nothing_left
+from tests.chaos.killers import Crew, together
 from tests.support.procs import kill9
 from tests.support.server import Server
 from tests.support.waiting import wait_until

@@ -19,7 +19,7 @@ from multihost.wire import wait as wait_module
 from multihost.wire.ops.queue import receive_list
 from tests.faults.calls import late_after
 from tests.faults.sync import foreground
-from tests.faults.test_locks_once import deliver
+from tests.faults.test_exactly_once_lock import deliver
 from tests.support.faults import CuttingProxy, Rule
 from tests.support.waiting import wait_until
 

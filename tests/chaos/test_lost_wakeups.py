@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from multihost import RedisManager
-from tests.chaos.aftermath import blocked, nothing_left
-from tests.chaos.crew import Crew, Whistle
-from tests.chaos.journal import Journal, seconds
-from tests.chaos.machine import Gap, Watch, check_each
+from tests.chaos.cpu_steal import Gap, Watch, check_each
+from tests.chaos.history import Journal, seconds
+from tests.chaos.invariants import blocked, nothing_left
+from tests.chaos.killers import Crew, Whistle
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 

@@ -10,10 +10,10 @@ import pytest
 
 from multihost import RedisManager
 from multihost.wire import wait
-from tests.chaos.aftermath import blocked, nothing_left
-from tests.chaos.crew import Crew, Whistle
-from tests.chaos.journal import Journal, seconds
-from tests.chaos.machine import Gap, Watch, check_prompt
+from tests.chaos.cpu_steal import Gap, Watch, check_prompt
+from tests.chaos.history import Journal, seconds
+from tests.chaos.invariants import blocked, nothing_left
+from tests.chaos.killers import Crew, Whistle
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 

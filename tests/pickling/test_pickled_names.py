@@ -6,8 +6,8 @@ import pickle
 
 from multihost import Manager
 from multihost.managers import DictProxy, SyncManager
+from tests.pickling import pickled_names
 from tests.support import tables
-from tests.travel import pickled_names
 
 
 def test_pickles_name_what_the_table_says() -> None:

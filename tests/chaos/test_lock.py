@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from tests.chaos.aftermath import nothing_left
-from tests.chaos.crew import Crew, Whistle, together
-from tests.chaos.journal import BEGINNING, Entry, Journal, seconds
-from tests.chaos.machine import Gap, Watch, check_prompt
+from tests.chaos.cpu_steal import Gap, Watch, check_prompt
+from tests.chaos.history import BEGINNING, Entry, Journal, seconds
+from tests.chaos.invariants import nothing_left
+from tests.chaos.killers import Crew, Whistle, together
 from tests.support.server import Server
 
 GROUPS = 12  # as many locks, so that nobody has to be patient for all

@@ -11,8 +11,8 @@ from typing import Any
 
 from multihost import HostLost, RedisManager
 from multihost.managers import SyncManager
-from tests.chaos.aftermath import nothing_left
-from tests.chaos.crew import FORK, Crew, Whistle, together
+from tests.chaos.invariants import nothing_left
+from tests.chaos.killers import FORK, Crew, Whistle, together
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 

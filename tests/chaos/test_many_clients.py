@@ -12,10 +12,10 @@ import pytest
 
 from multihost import RedisManager
 from multihost.pool import Pool
-from tests.chaos.aftermath import connected, nothing_left
-from tests.chaos.crew import FORK, Crew, Whistle, together
-from tests.chaos.machine import Gap, Watch, check_each
-from tests.hosted.things import Our, Remote
+from tests.chaos.cpu_steal import Gap, Watch, check_each
+from tests.chaos.invariants import connected, nothing_left
+from tests.chaos.killers import FORK, Crew, Whistle, together
+from tests.hosted.hosted_classes import Our, Remote
 from tests.pool import work
 from tests.support.server import Server
 from tests.support.waiting import wait_until

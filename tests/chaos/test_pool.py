@@ -12,8 +12,8 @@ import pytest
 
 from multihost import RedisManager, WorkerLost
 from multihost.pool import Pool, serve
-from tests.chaos.aftermath import connected, forget_what_came_too_late, nothing_left
-from tests.chaos.crew import FORK, Crew
+from tests.chaos.invariants import connected, forget_what_came_too_late, nothing_left
+from tests.chaos.killers import FORK, Crew
 from tests.pool import work
 from tests.support.procs import is_alive, send_signal
 from tests.support.server import Server

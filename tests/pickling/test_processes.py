@@ -15,9 +15,7 @@ from typing import Any
 import pytest
 
 from multihost import Manager, RedisManager, SyncManager
-from tests.support.procs import run_all
-from tests.support.server import Server
-from tests.travel.tasks import (
+from tests.pickling.tasks import (
     USED,
     check,
     make_and_send,
@@ -29,6 +27,8 @@ from tests.travel.tasks import (
     use_from_queue,
     use_one,
 )
+from tests.support.procs import run_all
+from tests.support.server import Server
 
 METHODS = ["fork", "spawn", "forkserver"]
 
