@@ -105,6 +105,7 @@ class Session:
         self.registration = Registration()
         self.janitor = Janitor()
         self.holds: dict[object, Any] = {}
+        self.threads_before = {*threading.enumerate()}
         self.heartbeat = Heartbeat(self)  # type: ignore[arg-type]
 
 
@@ -115,8 +116,12 @@ def session() -> Iterator[Session]:
     one.heartbeat.stop()
 
 
-def thread_count() -> int:
-    return sum(thread.name == "multihost-session" for thread in threading.enumerate())
+def thread_count(session: Session) -> int:
+    """Return how many threads run for this session: others of the process are not counted."""
+    return sum(
+        thread.name == "multihost-session" and thread not in session.threads_before
+        for thread in threading.enumerate()
+    )
 
 
 def turn(session: Session) -> None:
@@ -130,23 +135,23 @@ def turn(session: Session) -> None:
 
 
 def test_thread_starts_once(session: Session) -> None:
-    assert thread_count() == 0
+    assert thread_count(session) == 0
     threads = [threading.Thread(target=session.heartbeat.start) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert thread_count() == 1
+    assert thread_count(session) == 1
 
 
 def test_stop_ends_a_wait_immediately_and_start_does_nothing_afterwards(session: Session) -> None:
     session.heartbeat.start()
     turn(session)
     session.heartbeat.stop()
-    assert thread_count() == 0
+    assert thread_count(session) == 0
     session.heartbeat.start()
     session.heartbeat.wake()
-    assert thread_count() == 0
+    assert thread_count(session) == 0
 
 
 def test_stop_waits_for_the_action_under_way(session: Session) -> None:
@@ -168,7 +173,7 @@ def test_stop_waits_for_the_action_under_way(session: Session) -> None:
 def test_the_thread_itself_may_stop_it(session: Session) -> None:
     session.heartbeat.start()
     session.heartbeat.call_soon(session.heartbeat.stop)
-    wait_until(lambda: thread_count() == 0)
+    wait_until(lambda: thread_count(session) == 0)
 
 
 def test_thread_of_a_closed_link_is_not_started_and_ends(session: Session) -> None:
@@ -176,11 +181,11 @@ def test_thread_of_a_closed_link_is_not_started_and_ends(session: Session) -> No
     turn(session)
     session.link.is_closed = True
     session.heartbeat.wake()
-    wait_until(lambda: thread_count() == 0)
+    wait_until(lambda: thread_count(session) == 0)
     other = Session()
     other.link.is_closed = True
     other.heartbeat.start()
-    assert thread_count() == 0
+    assert thread_count(session) == 0
     other.heartbeat.stop()
 
 
@@ -341,7 +346,7 @@ def test_failure_after_the_link_was_closed_is_not_logged(
 
     session.heartbeat.call_soon(close)
     session.heartbeat.start()
-    wait_until(lambda: thread_count() == 0)
+    wait_until(lambda: thread_count(session) == 0)
     assert not caplog.records
 
 
@@ -375,7 +380,7 @@ def test_forked_child_without_need_has_no_thread_and_no_actions(session: Session
     session.heartbeat.call_soon(lambda: seen.append(1))
 
     def starts_afresh() -> bool:
-        if thread_count():
+        if thread_count(session):
             return False
         session.heartbeat.start()
         turn(session)
