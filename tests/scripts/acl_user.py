@@ -166,7 +166,6 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
         self: SocketChannel,
         requests: bytes,
         seconds: float | None,
-        skip_first_reply: bool = False,
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Any]:
@@ -178,8 +177,8 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
             else:
                 limits.log_in(self, exchange)
                 limits.wait(self, commands)
-            return block(self, requests, seconds, skip_first_reply, count, grace)
-        opening, *rest = commands[skip_first_reply:]  # without the one for quietness
+            return block(self, requests, seconds, count, grace)
+        opening, *rest = commands
         limits.log_in(self, exchange)
         with limits.narrowed(self, [opening]):
             first = exchange(self, pack(opening))
@@ -187,7 +186,7 @@ def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
             return [first]
         limits.wait(self, rest)
         return [
-            None if skip_first_reply else first,
+            first,
             *block(self, pack_all([(b"PING",), *rest]), seconds, grace=grace)[1:],
         ]
 

@@ -39,12 +39,11 @@ class FakeChannel:
         self,
         requests: bytes,
         seconds: float | None,
-        skip_first_reply: bool = False,
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Any]:
         self.requests.append(requests)
-        replies = [None if skip_first_reply else self._reply()]
+        replies = [self._reply()]
         while len(replies) < count and not is_rejected(replies[0]):
             replies.append(self._reply())
         return replies

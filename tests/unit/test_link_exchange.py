@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from multihost import errors
-from multihost.wire.link import REPLY_SKIP, ConnectionBroken, ReplyTimeout, pack
+from multihost.wire.link import ConnectionBroken, ReplyTimeout, pack
 from multihost.wire.link import link as link_module
 from multihost.wire.replies import ReplyError
 from tests.unit.fake_channel import FakeChannel, make_link
@@ -155,14 +155,6 @@ def test_a_blocking_exchange_returns_all_replies_and_keeps_the_connection() -> N
     assert connection.channel is channel
     assert link._threads.free == []
     assert link._blocked == set()
-
-
-def test_a_blocking_exchange_may_do_without_the_first_reply() -> None:
-    channel = FakeChannel(None, b"2")
-    link = make_link(channel)
-    replies = link.exchange_blocking(link.checkout(), b"three", 1.0, skip_first_reply=True)
-    assert replies == [None, None, b"2"]
-    assert channel.requests == [REPLY_SKIP + b"three"]
 
 
 @pytest.mark.parametrize("first", [0, ReplyError("GONE it")])

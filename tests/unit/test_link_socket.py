@@ -159,12 +159,6 @@ def test_a_block_returns_all_replies(connect: Callable[..., Peer]) -> None:
     assert timeout_of(peer.channel) == pytest.approx(SECONDS, abs=0.02)
 
 
-def test_a_block_without_the_first_reply(connect: Callable[..., Peer]) -> None:
-    peer = connect()
-    peer.send(b"_\r\n:5\r\n")
-    assert peer.channel.block(b"requests", 1.0, skip_first_reply=True) == [None, None, 5]
-
-
 @pytest.mark.parametrize("first", [b":0\r\n", b"-GONE it\r\n"])
 def test_a_block_ends_when_the_first_command_is_rejected(
     first: bytes, connect: Callable[..., Peer]

@@ -104,11 +104,9 @@ class Channel:
         self,
         requests: bytes,
         seconds: float | None,
-        skip_first_reply: bool = False,
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Any]:
-        assert not skip_first_reply
         assert count == 3
         self.server.limits.append(seconds)
         self.server.graces.append(grace)

@@ -37,7 +37,6 @@ class Channel(Protocol):
         self,
         requests: bytes,
         seconds: float | None,
-        skip_first_reply: bool = False,
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Reply]:
@@ -45,8 +44,7 @@ class Channel(Protocol):
         the usual timeout if None. Then send an empty command, for the server checks only ten times
         a second whether a blocked client has waited long enough, and wait ``grace`` seconds more.
 
-        After an error or a zero of the first command only that is returned. With
-        ``skip_first_reply`` the first has no reply, and None stands for it.
+        After an error or a zero of the first command only that is returned.
         """
 
     def fileno(self) -> int:

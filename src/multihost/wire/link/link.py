@@ -164,27 +164,18 @@ class Link(PinnedConnections):
         connection: PinnedConnection,
         requests: bytes,
         seconds: float | None,
-        skip_first_reply: bool = False,
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Reply]:
         """Send ``count`` requests in one write, of which one blocks, not the first; return their
         replies, errors among them. See :meth:`Channel.block` for how long it waits.
 
-        After an error or a zero of the first request the replies to the others do not come. With
-        ``skip_first_reply``, for which :meth:`supports_reply_off` must be true, the first has no
-        reply: that saves the blocked thread from being woken for it.
+        After an error or a zero of the first request the replies to the others do not come.
         """
         channel = connection.channel or self._connect(connection)
         self._blocked.add(connection)
         try:
-            replies = channel.block(
-                REPLY_SKIP + requests if skip_first_reply else requests,
-                seconds,
-                skip_first_reply,
-                count,
-                grace,
-            )
+            replies = channel.block(requests, seconds, count, grace)
         except ConnectionBroken as error:
             self._disconnect_blocked(connection, error)
             raise

@@ -59,12 +59,11 @@ class ClientChannel:
         self,
         requests: bytes,
         seconds: float | None,
-        skip_first_reply: bool = False,
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Reply]:
         self._write(requests)
-        replies: list[Reply] = [None if skip_first_reply else self._read()]
+        replies: list[Reply] = [self._read()]
         if is_rejected(replies[0]):
             return replies
         how: dict[str, Any] = {} if seconds is None else {"timeout": seconds}

@@ -76,7 +76,6 @@ class SocketChannel:
         self,
         requests: bytes,
         seconds: float | None,
-        skip_first_reply: bool = False,
         count: int = 3,
         grace: float = 0.0,
     ) -> list[Reply]:
@@ -85,7 +84,7 @@ class SocketChannel:
             self._limit(seconds)
         try:
             self._send(requests)
-            replies: list[Reply] = [None] if skip_first_reply else []
+            replies: list[Reply] = []
             while True:
                 try:
                     data = receive(65536)
