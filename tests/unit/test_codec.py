@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from multihost import BadPayload, PayloadTooLarge
@@ -187,6 +187,8 @@ def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.binary(max_size=40))
+@example(b"\x8f\x98")  # a read-only buffer of a set
+@example(b"]]b")  # a list with a state
 def test_no_bytes_break_a_reader(data: bytes) -> None:
     """Whatever is stored: a value, BadPayload, or what the pickle itself raises."""
     for codec in (SIGNED, SIGNED_JSON):

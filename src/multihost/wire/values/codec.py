@@ -155,6 +155,9 @@ class Codec:
             return PlainUnpickler(io.BytesIO(HEADER + field + b".")).load()
         except MemoryError as error:  # some damaged lengths end so
             raise BadPayload("a stored key cannot be read: it claims to be too long") from error
+        except (TypeError, AttributeError, KeyError) as error:
+            # No class and no function is read here, so these are opcodes that do not fit together.
+            raise BadPayload(f"a stored key cannot be read: {error}") from error
 
     # values
 
