@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing.managers
 import os
+import random
+import threading
 from multiprocessing import ProcessError
 from typing import Any
 
 import pytest
 
 from multihost import LinkError, Manager, ManagerClosed, RedisManager, SyncManager
+from tests.support.faults import CuttingProxy
 
 
 @pytest.fixture(params=["standard library", "multihost"])
@@ -185,3 +188,16 @@ def test_manager_cannot_be_pickled(server: Any) -> None:
 
     with RedisManager(server.url) as manager, pytest.raises(TypeError, match="pass its proxies"):
         pickle.dumps(manager)
+
+
+def test_generator_of_the_program_is_left_alone(proxy: CuttingProxy) -> None:
+    """A program that seeds ``random`` stays reproducible, whatever the background thread does."""
+    with RedisManager(proxy.url) as manager, RedisManager(proxy.url) as other:
+        lock, theirs = manager.Lock("lock"), other.Lock("lock")
+        state = random.getstate()
+        with lock:
+            waiter = threading.Thread(target=theirs.acquire, args=(True, 1.0))
+            waiter.start()  # the background thread checks the holder meanwhile
+            proxy.cut_all()  # and connections come back, after a pause
+            waiter.join()
+        assert random.getstate() == state

@@ -122,7 +122,7 @@ class Room:
 def room(monkeypatch: pytest.MonkeyPatch) -> Room:
     made = Room()
     monkeypatch.setattr(module, "time", made.clock)
-    monkeypatch.setattr(module.random, "random", lambda: 0.5)
+    monkeypatch.setattr(module, "_random", lambda: 0.5)
     return made
 
 

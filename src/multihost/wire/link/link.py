@@ -28,8 +28,9 @@ from multihost.wire.replies import ReplyError, command_error
 __all__ = ["REPLY_SKIP", "Link"]
 
 BACKOFF = (0.005, 0.25)  # first and longest pause between attempts to connect, in seconds
-
 REPLY_SKIP = pack((b"CLIENT", b"REPLY", b"SKIP"))
+
+_random = random.SystemRandom().random  # a seeded generator of the program stays reproducible
 
 
 class Link(PinnedConnections):
@@ -334,7 +335,7 @@ class Link(PinnedConnections):
                             f"{timeout:.4g} s: whether the call took effect is unknown: {cause}"
                         ) from cause
                     raise unreachable(self.address, cause) from cause
-                self._closing.wait(pause * (0.5 + random.random() / 2))
+                self._closing.wait(pause * (0.5 + _random() / 2))
                 pause = min(2 * pause, longest)
         except BaseException:
             if keep:

@@ -31,6 +31,10 @@ __all__ = ["Janitor", "WatchedObject"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+# Not the generator of the program, which may have been seeded and would then not be reproducible;
+# forked processes would also draw the same numbers, and check at the same moments.
+_random = random.SystemRandom().random
+
 CHECK_INTERVAL = 0.3  # seconds between two checks of an object
 SHARE = 0.1  # at least so many for each process that waits for the same object
 GRACE = 1.0  # seconds for a session whose connection has ended; a living process is faster
@@ -75,7 +79,7 @@ class WatchedObject:
         self.checks: int = 0
         self.live_waiters: int = 1  # processes that wait, as of the last check that pruned
         self.on_deleted: set[Callable[[], object]] = set()  # called when a check finds no object
-        self.due: float = time.monotonic() + CHECK_INTERVAL * random.random()
+        self.due: float = time.monotonic() + CHECK_INTERVAL * _random()
 
 
 class _Timer(NamedTuple):
@@ -258,7 +262,7 @@ class Janitor:
             # living check less often.
             watched.live_waiters = len(sessions) - len(suspects)
         share = SHARE * min(waiters, watched.live_waiters)
-        watched.due = time.monotonic() + max(CHECK_INTERVAL, share) * (0.9 + random.random() / 5)
+        watched.due = time.monotonic() + max(CHECK_INTERVAL, share) * (0.9 + _random() / 5)
         for sid, info in suspects.items():
             self._suspect(watched, sid, info)
 
