@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, overload
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import dict as ops
@@ -32,12 +33,9 @@ if TYPE_CHECKING:
         def __getitem__(self, key: K, /) -> V_co: ...
 
     Entries: TypeAlias = KeysAndGetItem[K, V] | Iterable[tuple[K, V]]
-    Base = MutableMapping
-else:  # which is registered as one, below, and inherits nothing
-    Base = Generic
 
 
-class DictProxy(NativeProxy, Base[K, V]):
+class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
     """A dict that processes on many hosts share.
 
     >>> d = manager.dict()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import set as ops
@@ -27,13 +28,7 @@ def _frozen(member: object) -> object:
     return member
 
 
-if TYPE_CHECKING:
-    Base = MutableSet
-else:  # which is registered as one, below, and inherits nothing
-    Base = Generic
-
-
-class SetProxy(NativeProxy, Base[T]):
+class SetProxy(NativeProxy, stdlib_types.SetProxy[T]):
     """A set that processes on many hosts share.
 
     >>> s = manager.set("abc")
