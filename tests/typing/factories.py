@@ -3,7 +3,7 @@
 from array import array  # noqa: F401 - in quotes, for Python 3.11
 from typing import Any, assert_type
 
-from multihost import Manager, RedisManager, SyncManager
+from multihost import BadPayload, Manager, RedisManager, SyncManager
 from multihost.managers import (
     ArrayProxy,
     BarrierProxy,
@@ -231,7 +231,7 @@ def queues(m: SyncManager) -> None:
     assert_type(jobs.get(timeout=1), int)
     assert_type(jobs.get_nowait(), int)
     assert_type(jobs.get_many(10), list[int])
-    assert_type(jobs.dead_letters(), list[int])
+    assert_type(jobs.dead_letters(), list[int | BadPayload])
     assert_type(jobs.qsize(), int)
     assert_type(jobs.statistics(), QueueStatistics)
     jobs.put(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.reading import load_keys, put_back, shown_field
 from multihost.wire.ops import set as ops
 
 __all__ = ["SetProxy"]
@@ -98,11 +100,11 @@ class SetProxy(NativeProxy, Base[T]):
         return ops.length(self._handle)
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self._handle.codec.keys(ops.fields(self._handle)))
+        return iter(load_keys(self, ops.fields(self._handle), "__iter__"))
 
     def copy(self) -> set[T]:
         """Return a plain set, a snapshot. 1 round trip, O(n)."""
-        return set(self)
+        return set(load_keys(self, ops.fields(self._handle), "copy"))
 
     # one member
 
@@ -120,11 +122,20 @@ class SetProxy(NativeProxy, Base[T]):
             raise KeyError(member)
 
     def pop(self) -> T:
-        """Remove any member and return it; concurrent callers get different ones. 1 round trip."""
-        field = ops.pop(self._handle)
-        if field is None:
+        """Remove any member and return it; concurrent callers get different ones. 1 round trip.
+
+        One that cannot be read is put back, and the error raised.
+        """
+        handle = self._handle
+        found = ops.pop(handle)
+        if found is None:
             raise KeyError("pop from an empty set")
-        return self._handle.codec.key(field)  # type: ignore[no-any-return]
+        field, original = found
+        try:
+            return handle.codec.key(original or field)  # type: ignore[no-any-return]
+        except BaseException as error:  # noqa: BLE001 - put_back() raises it
+            restore = functools.partial(ops.put_back, handle, field, original)
+            put_back(error, self, "pop", lambda: f"the member {shown_field(field)}", restore)
 
     def clear(self) -> None:
         """Remove every member. 1 round trip."""

@@ -139,15 +139,23 @@ def pop(handle: Handle, field: bytes) -> bytes | None:
     return None if answer is None else without_flag(handle, answer)
 
 
-def popitem(handle: Handle) -> tuple[bytes, bytes] | None:
-    """Remove the entry inserted last; return its key and value, None if the dict is empty. 1 round
-    trip, O(log n).
+def popitem(handle: Handle) -> tuple[bytes, bytes, bytes] | None:
+    """Remove the entry inserted last; return its key, its original key (empty: the key is it) and
+    its value, None if the dict is empty. 1 round trip, O(log n).
     """
     answer = _popitem.run_once(handle)
     if answer is None:
         return None
-    size, _, rest = without_flag(handle, answer).partition(b" ")
-    return rest[: int(size)], rest[int(size) :]
+    field, original, rest = without_flag(handle, answer).split(b" ", 2)
+    key, end = int(field), int(field) + int(original)
+    return rest[:key], rest[key:end], rest[end:]
+
+
+def put_back(handle: Handle, field: bytes, original: bytes, value: bytes) -> None:
+    """Put a removed entry back, as the last one, unless there is another of its key. 1 round trip,
+    more if the value contains proxies.
+    """
+    setdefault(handle, field, handle.codec.uncounted(value), original)
 
 
 def setdefault(handle: Handle, field: bytes, value: bytes, original: bytes) -> bytes | None:

@@ -76,10 +76,21 @@ def remove(handle: Handle, members: Iterable[Any]) -> int:
     return int(answer[1:])
 
 
-def pop(handle: Handle) -> bytes | None:
-    """Remove any member and return it, None if the set is empty. 1 round trip, O(1)."""
+def pop(handle: Handle) -> tuple[bytes, bytes] | None:
+    """Remove any member; return its field and its original form (empty: the field is it), None if
+    the set is empty. 1 round trip, O(1).
+    """
     answer = _pop.run_once(handle)
-    return None if answer is None else answer[1:]
+    if answer is None:
+        return None
+    size, _, rest = answer[1:].partition(b" ")
+    return rest[: int(size)], rest[int(size) :]
+
+
+def put_back(handle: Handle, field: bytes, original: bytes) -> None:
+    """Put a removed member back. 1 round trip."""
+    originals = (field, original) if original else ()
+    _update.run_once(handle, b"%d" % bool(original), *originals, field)
 
 
 def intersect(handle: Handle, members: Iterable[Any]) -> None:
