@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from queue import Empty, Full
 from typing import TYPE_CHECKING, Any
 
 from multihost.errors import (
@@ -41,7 +42,9 @@ __all__ = [
     "AccessDenied",
     "AddressUnknown",
     "BadPayload",
+    "Empty",
     "Executor",
+    "Full",
     "HostLost",
     "InternalError",
     "LeaseLost",

@@ -89,6 +89,12 @@ def raising(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return run
 
 
+def reopen_and_put(q: Any) -> None:
+    q.shutdown()
+    q.reopen()
+    q.put(4)
+
+
 class Unreadable:
     """Can be pickled, and not unpickled."""
 
@@ -225,6 +231,12 @@ CASES = {
     "task_done of any": Case(lambda q: q.task_done(), None, [1, 2, 3], unfinished=2),
     "join": Case(lambda q: q.join(), None, [], (), unfinished=0),
     "shutdown": Case(lambda q: q.shutdown(), None, [1, 2, 3]),
+    "reopen": Case(reopen_and_put, None, [1, 2, 3, 4], unfinished=4),
+    "reopen, last first": Case(reopen_and_put, None, [4, 3, 2, 1], kind="LifoQueue", unfinished=4),
+    "reopen by priority": Case(
+        reopen_and_put, None, [1, 2, 3, 4], kind="PriorityQueue", unfinished=4
+    ),
+    "reopen an open one": Case(lambda q: q.reopen(), None, [1, 2, 3]),
     "shutdown, immediate": Case(lambda q: q.shutdown(True), None, [], unfinished=0),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeVar, overload
@@ -92,6 +93,8 @@ class DictProxy(NativeProxy, Base[K, V]):
         "update",
         "values",
         "increment",
+        "add_new",
+        "update_new",
     )
     _method_to_typeid_ = MappingProxyType({"__iter__": "Iterator", "__reversed__": "Iterator"})
 
@@ -255,6 +258,34 @@ class DictProxy(NativeProxy, Base[K, V]):
     def __ior__(self, other: Entries[K, V]) -> Self:  # type: ignore[misc]
         self.update(other)
         return self
+
+    def add_new(self, key: K, value: V) -> bool:
+        """Store an entry unless the dict has the key; return whether it was stored: of concurrent
+        callers one is the first.
+
+        >>> if claims.add_new(job, me):
+        ...     work(job)
+
+        Atomic. 1 round trip, two more for each proxy that is stored in a persistent dict.
+        """
+        return ops.update_new(self._handle, ops.Entries(self._handle, {key: value}))[0]
+
+    @overload
+    def update_new(self, source: Entries[K, V], /) -> list[K]: ...
+    @overload
+    def update_new(self: DictProxy[str, V], source: Entries[str, V], /, **kwds: V) -> list[str]: ...
+    @overload
+    def update_new(self: DictProxy[str, V], /, **kwds: V) -> list[str]: ...
+    def update_new(self, /, *args: Any, **kwds: Any) -> list[Any]:
+        """Store those entries, given as to :meth:`update`, whose keys the dict does not have;
+        return their keys. Atomic. 1 round trip, O(entries).
+        """
+        entries: dict[Any, Any] = {}
+        entries.update(*map(value_of, args), **kwds)
+        if not entries:
+            return []
+        stored = ops.update_new(self._handle, ops.Entries(self._handle, entries))
+        return list(itertools.compress(entries, stored))
 
     @overload
     def increment(self, key: K) -> V: ...

@@ -186,11 +186,20 @@ class QueueProxy(_QueueBase[T]):
     def shutdown(self, immediate: bool = False) -> None:
         """Accept no more items; ``get`` raises ShutDown when none is left. 1 round trip.
 
-        ``immediate`` drops the items of the queue. All waiters are woken.
+        ``immediate`` drops the items of the queue. All waiters are woken. :meth:`reopen` undoes it.
         """
         admin.shutdown(self._handle, immediate)
 
     # more than the standard library
+
+    def reopen(self) -> None:
+        """Accept items again after :meth:`shutdown`, for the next run of a job. 1 round trip.
+
+        Items that were left stay, and what is unfinished stays so. A consumer that waits and has
+        not learnt of the shutdown yet goes on waiting. Does nothing to a queue that is open. Raises
+        ObjectGone.
+        """
+        admin.reopen(self._handle)
 
     def put_many(
         self, items: Iterable[T], block: bool = True, timeout: float | None = None

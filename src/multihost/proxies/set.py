@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
@@ -90,6 +91,8 @@ class SetProxy(NativeProxy, Base[T]):
         "symmetric_difference_update",
         "union",
         "update",
+        "add_new",
+        "update_new",
     )
     _method_to_typeid_ = MappingProxyType({"__iter__": "Iterator"})
 
@@ -111,6 +114,16 @@ class SetProxy(NativeProxy, Base[T]):
     def add(self, member: T, /) -> None:
         """Add a member. 1 round trip."""
         ops.update(self._handle, (member,))
+
+    def add_new(self, member: T, /) -> bool:
+        """Add a member; return whether it is new: of concurrent callers one is the first.
+
+        >>> if seen.add_new(url):
+        ...     fetch(url)
+
+        Atomic. 1 round trip.
+        """
+        return ops.update_new(self._handle, (member,))[0]
 
     def discard(self, member: object, /) -> None:
         """Remove a member, if there is one. 1 round trip."""
@@ -178,6 +191,15 @@ class SetProxy(NativeProxy, Base[T]):
         members = dict.fromkeys(member for other in others for member in value_of(other))
         if members:
             ops.update(self._handle, members)
+
+    def update_new(self, *others: Iterable[T]) -> list[T]:
+        """Add the members of all others, atomically; return those that are new. 1 round trip,
+        O(given).
+        """
+        members = dict.fromkeys(member for other in others for member in value_of(other))
+        if not members:
+            return []
+        return list(itertools.compress(members, ops.update_new(self._handle, members)))
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
         """Keep only the members that are in all others. 1 round trip, O(n + given)."""

@@ -32,6 +32,7 @@ _pop = Script("dict/pop")
 _popitem = Script("dict/popitem")
 _setdefault = StoringScript("dict/setdefault", slice(1, 2))
 _update = StoringScript("dict/update", _values_behind_originals(1))
+_update_new = StoringScript("dict/update_new", _values_behind_originals(1))
 _clear = Script("dict/clear")
 _increment = Script("dict/increment")
 _replace = StoringScript("dict/replace", slice(2, 3))
@@ -168,6 +169,14 @@ def update(handle: Handle, entries: Entries) -> None:
     """Put many entries. 1 round trip, O(entries)."""
     answer = _update.run_once(handle, has_proxies(entries.values), *entries.args())
     without_flag(handle, answer)
+
+
+def update_new(handle: Handle, entries: Entries) -> list[bool]:
+    """Put the entries whose keys are new; return for each whether it was put. 1 round trip,
+    O(entries).
+    """
+    answer = _update_new.run_once(handle, has_proxies(entries.values), *entries.args())
+    return [flag == ord("1") for flag in without_flag(handle, answer)]
 
 
 def clear(handle: Handle) -> None:

@@ -16,6 +16,7 @@ SENTINEL = b""
 
 _create = Script("set/create")
 _update = Script("set/update")
+_update_new = Script("set/update_new")
 _remove = Script("set/remove")
 _pop = Script("set/pop")
 _intersect = Script("set/intersect")
@@ -67,6 +68,12 @@ def fields(handle: Handle) -> builtins.list[bytes]:
 def update(handle: Handle, members: Collection[Any]) -> None:
     """Add members. 1 round trip, O(members)."""
     _update.run_once(handle, *_members(handle, members))
+
+
+def update_new(handle: Handle, members: Collection[Any]) -> builtins.list[bool]:
+    """Add members; return for each whether it is new. 1 round trip, O(members)."""
+    answer = _update_new.run_once(handle, *_members(handle, members))
+    return [flag == ord("1") for flag in answer[1:]]
 
 
 def remove(handle: Handle, members: Iterable[Any]) -> int:
