@@ -14,6 +14,7 @@ from concurrent.futures import wait as wait_for
 from typing import Any, ParamSpec, TypeVar
 
 from multihost.pool import Pool, PoolStatistics
+from multihost.pooling.at_exit import check_not_exiting, finish_at_exit
 
 __all__ = ["Executor"]
 
@@ -22,6 +23,11 @@ T = TypeVar("T")
 
 SENT_PER_WORKER = 4  # tasks; those that are not sent can be cancelled
 COUNT_TTL = 1.0  # seconds for which the number of workers on all hosts is cached
+
+
+class _Pool(Pool):
+    def __del__(self) -> None:
+        """Do nothing: an executor that is collected need not be shut down."""
 
 
 class Executor(AbstractExecutor):
@@ -38,6 +44,8 @@ class Executor(AbstractExecutor):
     **Cost**: ``submit`` 1 round trip, or less where many tasks are submitted and sent in batches.
     **If a worker dies** the future of its task has a :class:`~multihost.WorkerLost`, or the task is
     run again: ``attempts``. Other futures, and the executor, are not affected.
+    **At the end of the program** submitted tasks are run first, as with concurrent.futures, and no
+    more are accepted; Ctrl-C ends that.
     **Differs from concurrent.futures**: the executor does not break when a worker dies. A future is
     running as soon as its task is sent, up to four for each worker.
     """
@@ -58,7 +66,7 @@ class Executor(AbstractExecutor):
     ) -> None:
         if max_workers is not None and (max_workers < 0 or (max_workers == 0 and name is None)):
             raise ValueError("max_workers must be greater than 0")
-        self._pool = Pool(
+        self._pool = _Pool(
             max_workers,
             initializer,
             initargs,
@@ -70,10 +78,15 @@ class Executor(AbstractExecutor):
             attempts=attempts,
             pickler=pickler,
         )
+        self._is_shut_down = False
+        self._reset()
+        finish_at_exit(self, Executor._reset)
+
+    def _reset(self) -> None:
+        """Set up what a forked child must not share with its parent."""
         self._lock = threading.RLock()
         self._pending: deque[tuple[Future[Any], Callable[..., Any], Any, Any]] = deque()
         self._sent = 0
-        self._is_shut_down = False
         self._worker_count = 0, 0.0  # of workers, and the end of the time for which it is cached
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -85,6 +98,7 @@ class Executor(AbstractExecutor):
         with self._lock:
             if self._is_shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            check_not_exiting()
             self._pool.check_running()
             self._pending.append((future, fn, args, kwargs))
             self._send()
