@@ -63,8 +63,10 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
     that is stored in a persistent dict.
     **If the holder dies**: the dict is unchanged while another process or a container holds it.
     **Differs from multiprocessing**: iteration is over a snapshot of the keys, also in child
-    processes; it does not raise if the dict changes. Keys are compared by their value: a key whose
-    class compares by identity is found only if it pickles to the same bytes.
+    processes; it does not raise if the dict changes. Equal keys are one key, but the ``__eq__`` of
+    a class of yours never runs: its objects are one key if their state is equal. TypeError for a
+    class that overrides the ``__eq__`` of a base whose equality is known, as ``str``; it may say
+    what its keys equal by a method ``__multihost_key__``.
     """
 
     _typeid_ = "dict"

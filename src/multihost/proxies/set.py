@@ -45,7 +45,7 @@ class SetProxy(NativeProxy, stdlib_types.SetProxy[T]):
     **Cost**: one round trip a call. O(1) for a member, O(n) to read all, O(given) for updates.
     **If the holder dies**: the set is unchanged while another process or a container holds it.
     **Differs from multiprocessing**: exists on every Python, not only from 3.14 on. A proxy cannot
-    be a member.
+    be a member. The ``__eq__`` of a class of yours never runs: see :class:`DictProxy`.
     """
 
     _typeid_ = "set"
