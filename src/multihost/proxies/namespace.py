@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from multihost.proxies import stdlib_types
 from multihost.proxies.base import Absent
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.reading import explain, load_many
 from multihost.wire.ops import namespace as ops
 
 __all__ = ["NamespaceProxy"]
@@ -49,7 +50,10 @@ class NamespaceProxy(NativeProxy, stdlib_types.NamespaceProxy):
             raise AttributeError(
                 f"'Namespace' object has no attribute '{name}'", name=name, obj=self
             )
-        return handle.codec.load(value)
+        try:
+            return handle.codec.load(value)
+        except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
+            explain(error, self, "__getattr__", f"the attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name[:1] == "_":
@@ -78,6 +82,9 @@ class NamespaceProxy(NativeProxy, stdlib_types.NamespaceProxy):
     def _getvalue(self) -> Any:
         from multiprocessing.managers import Namespace
 
-        codec = self._handle.codec
         found = ops.attributes(self._handle)
-        return Namespace(**{name: codec.load(value) for name, value in found.items()})
+        names = list(found)
+        values = load_many(
+            self, list(found.values()), "_getvalue", lambda at: f"the attribute {names[at]!r}"
+        )
+        return Namespace(**dict(zip(names, values, strict=True)))
