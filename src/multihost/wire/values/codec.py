@@ -281,6 +281,15 @@ class Codec:
         return b"#" + stored[1:]
 
     @staticmethod
+    def uncounted(stored: bytes) -> bytes:
+        """Return a value as one whose references are counted when it is stored, if it has any:
+        damaged bytes name no objects.
+        """
+        if stored[:1] not in (b"@", b"#"):
+            return stored
+        return (b"@" if b";" in stored else b"#") + stored[1:]
+
+    @staticmethod
     def links(stored: bytes) -> list[str]:
         """Return the unnamed objects that a value contains."""
         return stored[1 : stored.index(b";")].decode().split(",")
