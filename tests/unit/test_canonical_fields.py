@@ -106,7 +106,7 @@ GROUPS: list[tuple[object, ...]] = [
 ]
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: repr(group[0]))
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: type(group[0]).__name__)
 def test_equal_keys_have_one_field(group: tuple[object, ...]) -> None:
     for key in group:
         assert hash(key) == hash(group[0])
