@@ -12,26 +12,34 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
-from concurrent.futures import Executor
 from multiprocessing import parent_process, util
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["check_not_exiting", "finish_at_exit"]
+__all__ = ["Finishing", "check_not_exiting", "finish_at_exit"]
 
 BEFORE_POOLS = 20  # exitpriority; that of a pool, whose finalizer drops its tasks, is smaller
 
-# Executors that may have work, and what a forked child does with those that it inherits.
-_open: weakref.WeakKeyDictionary[Executor, Callable[[Any], object]] = weakref.WeakKeyDictionary()
+
+class Finishing(Protocol):
+    """What has work that is to be done before the process ends: the tasks of an executor."""
+
+    def close(self) -> None:
+        """Accept no more."""
+
+    def join(self) -> None:
+        """Return when all is done."""
+
+    def after_fork_in_child(self) -> None:
+        """Forget what there is: it is the work of the parent."""
+
+
+_open: weakref.WeakValueDictionary[int, Finishing] = weakref.WeakValueDictionary()
 _is_exiting = False
 
 
-def finish_at_exit(executor: Executor, reset: Callable[[Any], object]) -> None:
-    """Shut an executor down when this process ends normally, unless it is collected earlier.
-
-    A forked child calls ``reset(executor)``: what was submitted is the parent's work.
-    """
-    _open[executor] = reset
+def finish_at_exit(each: Finishing) -> None:
+    """Close and join it when this process ends normally, unless it is collected earlier."""
+    _open[id(each)] = each
 
 
 def check_not_exiting() -> None:
@@ -40,21 +48,21 @@ def check_not_exiting() -> None:
         raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
 
-def _executors() -> list[Executor]:
+def _all() -> list[Finishing]:
     # Not by iterating: other threads may add some meanwhile.
-    return [each for reference in _open.keyrefs() if (each := reference()) is not None]
+    return [each for reference in _open.valuerefs() if (each := reference()) is not None]
 
 
 def _finish_all() -> None:
-    """Shut down all. Once: after Ctrl-C here the process ends with what is not done."""
+    """Finish all. Once: after Ctrl-C here the process ends with what is not done."""
     global _is_exiting
     _is_exiting = True
-    waiting = _executors()
+    waiting = _all()
     _open.clear()
     for each in waiting:
-        each.shutdown(wait=False)  # none takes more while another one is waited for
+        each.close()  # none accepts more while another one is waited for
     for each in waiting:
-        each.shutdown(wait=True)
+        each.join()
 
 
 def _add_finalizer(_: object = None) -> None:
@@ -65,8 +73,8 @@ def _add_finalizer(_: object = None) -> None:
 def _after_fork_in_child() -> None:
     global _is_exiting
     _is_exiting = False  # a thread may fork while the parent ends
-    for each in _executors():
-        _open[each](each)
+    for each in _all():
+        each.after_fork_in_child()
 
 
 if parent_process() is not None:

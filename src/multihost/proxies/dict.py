@@ -6,8 +6,9 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator, MutableMapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, overload
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.reading import (
@@ -44,12 +45,9 @@ if TYPE_CHECKING:
         def __getitem__(self, key: K, /) -> V_co: ...
 
     Entries: TypeAlias = KeysAndGetItem[K, V] | Iterable[tuple[K, V]]
-    Base = MutableMapping
-else:  # which is registered as one, below, and inherits nothing
-    Base = Generic
 
 
-class DictProxy(NativeProxy, Base[K, V]):
+class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
     """A dict that processes on many hosts share.
 
     >>> d = manager.dict()
@@ -65,8 +63,10 @@ class DictProxy(NativeProxy, Base[K, V]):
     that is stored in a persistent dict.
     **If the holder dies**: the dict is unchanged while another process or a container holds it.
     **Differs from multiprocessing**: iteration is over a snapshot of the keys, also in child
-    processes; it does not raise if the dict changes. Keys are compared by their value: a key whose
-    class compares by identity is found only if it pickles to the same bytes.
+    processes; it does not raise if the dict changes. Equal keys are one key, but the ``__eq__`` of
+    a class of yours never runs: its objects are one key if their state is equal. TypeError for a
+    class that overrides the ``__eq__`` of a base whose equality is known, as ``str``; it may say
+    what its keys equal by a method ``__multihost_key__``.
     """
 
     _typeid_ = "dict"

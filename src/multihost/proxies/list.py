@@ -6,8 +6,9 @@ import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, SupportsIndex, TypeVar, overload
+from typing import Any, Self, SupportsIndex, TypeVar, overload
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.reading import explain, load_many, put_back
@@ -57,13 +58,7 @@ def normal_slice(where: slice) -> slice:
     return slice(start, stop, None if step == 1 else step)
 
 
-if TYPE_CHECKING:
-    Base = MutableSequence
-else:  # which is registered as one, below, and inherits nothing
-    Base = Generic
-
-
-class ListProxy(NativeProxy, Base[T]):
+class ListProxy(NativeProxy, stdlib_types.ListProxy[T]):
     """A list that processes on many hosts share.
 
     >>> l = manager.list([3, 1])
@@ -194,11 +189,11 @@ class ListProxy(NativeProxy, Base[T]):
     def __rmul__(self, times: SupportsIndex) -> list[T]:
         return self.copy().__rmul__(times)
 
-    def __iadd__(self, values: Iterable[T]) -> Self:
+    def __iadd__(self, values: Iterable[T]) -> Self:  # type: ignore[override]
         self.extend(values)
         return self
 
-    def __imul__(self, times: SupportsIndex) -> Self:
+    def __imul__(self, times: SupportsIndex) -> Self:  # type: ignore[override]
         [].__imul__(times)  # raises what a list raises for a bad number
         ops.multiply(self._handle, operator.index(times))
         return self

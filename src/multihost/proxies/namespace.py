@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from multihost.proxies import stdlib_types
+from multihost.proxies.base import Absent
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.reading import explain, load_many
 from multihost.wire.ops import namespace as ops
@@ -11,7 +13,7 @@ from multihost.wire.ops import namespace as ops
 __all__ = ["NamespaceProxy"]
 
 
-class NamespaceProxy(NativeProxy):
+class NamespaceProxy(NativeProxy, stdlib_types.NamespaceProxy):
     """Attributes that processes on many hosts share.
 
     >>> ns = manager.Namespace(x=10, y="hello")
@@ -33,13 +35,15 @@ class NamespaceProxy(NativeProxy):
         name: Any
         delete: Any
         statistics: Any
+    else:
+        name, delete, statistics = Absent(), Absent(), Absent()
 
     _typeid_ = "Namespace"
     _exposed_ = ("__getattribute__", "__setattr__", "__delattr__")
 
-    def __getattribute__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":
-            return object.__getattribute__(self, name)
+            return object.__getattribute__(self, name)  # raises the AttributeError
         handle = self._handle
         value = ops.get(handle, name)
         if value is None:
@@ -64,6 +68,13 @@ class NamespaceProxy(NativeProxy):
             raise AttributeError(
                 f"'Namespace' object has no attribute '{name}'", name=name, obj=self
             )
+
+    def _callmethod(
+        self, methodname: str, args: tuple[Any, ...] = (), kwds: dict[str, Any] | None = None
+    ) -> Any:
+        if methodname == "__getattribute__":
+            return getattr(self, *args)
+        return super()._callmethod(methodname, args, kwds)
 
     def _length(self) -> int:
         return len(ops.attributes(self._handle))

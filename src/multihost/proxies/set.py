@@ -7,8 +7,9 @@ import itertools
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.reading import load_keys, put_back, shown_field
@@ -30,13 +31,7 @@ def _frozen(member: object) -> object:
     return member
 
 
-if TYPE_CHECKING:
-    Base = MutableSet
-else:  # which is registered as one, below, and inherits nothing
-    Base = Generic
-
-
-class SetProxy(NativeProxy, Base[T]):
+class SetProxy(NativeProxy, stdlib_types.SetProxy[T]):
     """A set that processes on many hosts share.
 
     >>> s = manager.set("abc")
@@ -50,7 +45,7 @@ class SetProxy(NativeProxy, Base[T]):
     **Cost**: one round trip a call. O(1) for a member, O(n) to read all, O(given) for updates.
     **If the holder dies**: the set is unchanged while another process or a container holds it.
     **Differs from multiprocessing**: exists on every Python, not only from 3.14 on. A proxy cannot
-    be a member.
+    be a member. The ``__eq__`` of a class of yours never runs: see :class:`DictProxy`.
     """
 
     _typeid_ = "set"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.reading import explain, explained
 from multihost.wire.ops import value as ops
@@ -14,7 +15,7 @@ __all__ = ["ValueProxy"]
 T = TypeVar("T")
 
 
-class ValueProxy(NativeProxy, Generic[T]):
+class ValueProxy(NativeProxy, stdlib_types.ValueProxy[T]):
     """A single value that processes on many hosts share.
 
     >>> hits = manager.Value("i", 0, name="hits")

@@ -120,7 +120,7 @@ class Codec:
         field, original = canonical(key)
         check_size(len(field))
         if self.serializer is not None:
-            self._read_plain(original or field)  # refuses a key that could not be read back
+            original = self._plain_original(field, original)
         if self._secret:
             return self._sign(field), self._sign(original) if original else b""
         return field, original
@@ -149,6 +149,20 @@ class Codec:
             raise
         except _DAMAGED as error:
             raise BadPayload(f"a stored key cannot be read: {error}") from error
+
+    def _plain_original(self, field: bytes, original: bytes) -> bytes:
+        """Return the original form, or none for a key that can be read back only as one of a
+        builtin type, as an ``IntEnum`` in JSON. Raises BadPayload for what cannot be read back.
+        """
+        try:
+            self._read_plain(original or field)
+        except BadPayload as error:
+            try:
+                self._read_plain(field)
+            except (BadPayload, *_DAMAGED):
+                raise error from None
+            return b""
+        return original
 
     def _read_plain(self, field: bytes) -> Any:
         try:
