@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import importlib
+from queue import Empty, Full
 from typing import TYPE_CHECKING, Any
 
 from multihost.errors import (
@@ -42,7 +43,9 @@ __all__ = [
     "AccessDenied",
     "AddressUnknown",
     "BadPayload",
+    "Empty",
     "Executor",
+    "Full",
     "HostLost",
     "InternalError",
     "LeaseLost",
