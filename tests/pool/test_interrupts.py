@@ -1,4 +1,4 @@
-"""Exceptions that end a program, where others wait: in the threads of a pool, and anywhere in a call."""
+"""Exceptions that end a program, where others wait: threads of a pool, and anywhere in a call."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Heartbeat:
         with self._lock:
             over = self._stopping or self._session.link.is_closed
             if self._thread is None and not over:
-                thread = threading.Thread(target=self._run, name="multihost-session", daemon=True)
+                thread = threading.Thread(target=self._serve, name="multihost-session", daemon=True)
                 thread.start()
                 # Now it can be joined. stop() may have missed it, but it does not miss that.
                 self._thread = thread
@@ -99,6 +99,14 @@ class Heartbeat:
             self.start()
 
     # the thread
+
+    def _serve(self) -> None:
+        try:
+            self._run()
+        except BaseException:
+            # Nothing is kept alive from now on: let all that wait, and all that come, know it.
+            logger.exception("the session at %s ends", self._session.link.address)
+            self._session.close_now()
 
     def _run(self) -> None:
         session, link = self._session, self._session.link
@@ -161,6 +169,11 @@ class Heartbeat:
             if not link.is_closed and not self._outage:
                 logger.warning("leases at %s are not renewed: %s", link.address, error)
                 self._outage = True
+            return False
+        except BaseException:
+            # Not expected. Whatever it is, the other actions go on: the process is declared dead
+            # without this thread.
+            logger.exception("%r failed, at %s", action, self._session.link.address)
             return False
         return True
 
