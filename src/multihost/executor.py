@@ -132,19 +132,10 @@ class Executor(AbstractExecutor):
         end: float | None,
         buffersize: int | None,
     ) -> Iterator[Any]:
-        ahead = deque(self.submit(fn, *args) for args in itertools.islice(calls, buffersize))
-
-        def results() -> Iterator[Any]:
-            try:
-                while ahead:
-                    for args in itertools.islice(calls, 1):
-                        ahead.append(self.submit(fn, *args))
-                    yield _result_of(ahead.popleft(), end)
-            finally:
-                for future in ahead:
-                    future.cancel()
-
-        return results()
+        submitted = (self.submit(fn, *args) for args in calls)
+        ahead = deque(itertools.islice(submitted, buffersize))
+        # Without a buffer the iterator does not refer to the executor, which may be collected.
+        return _results(ahead, iter(()) if buffersize is None else submitted, end)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more tasks. Submitted ones are run, unless ``cancel_futures`` cancels those
@@ -215,6 +206,17 @@ def _checked_context(context: Any, max_tasks: object) -> Any:
             "supply a different mp_context."
         )
     return context
+
+
+def _results(ahead: deque[Future[T]], more: Iterator[Future[T]], end: float | None) -> Iterator[T]:
+    """Yield the results of the futures ``ahead``, and for each take one ``more``."""
+    try:
+        while ahead:
+            ahead.extend(itertools.islice(more, 1))
+            yield _result_of(ahead.popleft(), end)
+    finally:
+        for future in ahead:
+            future.cancel()
 
 
 def _result_of(future: Future[T], end: float | None) -> T:
