@@ -18,6 +18,7 @@ from multihost import errors
 from multihost.pool import Pool, PoolStatistics
 from multihost.pooling.at_exit import finish_at_exit
 from multihost.pooling.dispatcher import Dispatcher
+from multihost.pooling.messages import run_chunk
 from multihost.pooling.options import cpu_count
 
 __all__ = ["Executor"]
@@ -122,7 +123,7 @@ class Executor(AbstractExecutor):
         calls: Iterator[tuple[Any, ...]] = zip(*iterables, strict=False)
         if chunksize > 1:
             chunks = ((chunk,) for chunk in _chunks(calls, chunksize))
-            return _flat(self._map(functools.partial(_run_chunk, fn), chunks, end, buffersize))
+            return _flat(self._map(functools.partial(run_chunk, fn), chunks, end, buffersize))
         return self._map(fn, calls, end, buffersize)
 
     def _map(
@@ -228,10 +229,6 @@ def _result_of(future: Future[T], end: float | None) -> T:
             future.cancel()
     finally:
         del future  # an exception refers to this frame
-
-
-def _run_chunk(fn: Callable[..., T], chunk: list[Any]) -> list[T]:
-    return [fn(*args) for args in chunk]
 
 
 def _chunks(calls: Iterable[Any], size: int) -> Iterator[list[Any]]:
