@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from multihost.cli import output
+from multihost.cli.completion import complete_pools
 from multihost.cli.options import Target, as_json, server
 from multihost.pool import Progress, WorkerEvent, serve
 
@@ -28,7 +29,13 @@ REPORT_INTERVAL = 10.0  # seconds between two lines of progress in a log
 
 
 @click.command()
-@click.option("--pool", required=True, metavar="NAME", help="The pool whose tasks to run.")
+@click.option(
+    "--pool",
+    required=True,
+    metavar="NAME",
+    help="The pool whose tasks to run.",
+    shell_complete=complete_pools,
+)
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
