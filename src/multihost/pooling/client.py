@@ -61,12 +61,18 @@ class Client:
         self.ident: str = ident[2:]
         self.outbox: Outbox = Outbox(self._on_idle)
         self._notify_idle = on_idle
+        self.done = 0  # tasks, so far
         self._sending = threading.Lock()
         # For the thread that sends: to do this first. Its methods cannot be interrupted half way.
         self._requests: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._watchers: set[int] = set()
 
     # tasks
+
+    @property
+    def in_flight(self) -> int:
+        """The number of tasks that are not done."""
+        return len(self.outbox)
 
     def submit(self, task: Any) -> bool:
         """Send a task now. Return False if the client is closed.
@@ -206,6 +212,7 @@ class Client:
 
     def _finish(self, number: Number, outcome: tuple[bool, Any]) -> None:
         if self.outbox.take(number):
+            self.done += 1
             self._set(*number, outcome)
 
     def _on_idle(self) -> None:

@@ -16,6 +16,7 @@ from multihost import errors
 from multihost.errors import ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling import stdlib
 from multihost.pooling.client import Client
+from multihost.pooling.notices import WorkerNotice
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
 from multihost.pooling.stdlib import RUN, TERMINATE, HandlerThread
@@ -110,6 +111,7 @@ def handle_workers(parts: PoolParts) -> None:
 
 def _supervise(parts: PoolParts, thread: HandlerThread) -> None:
     supervisor, notifier, client = parts.supervisor, parts.notifier, parts.client
+    notice = None if supervisor.size else WorkerNotice(client)  # others have the workers
     is_closing = False
     while thread.state != TERMINATE:
         if thread.state != RUN:
@@ -132,7 +134,9 @@ def _supervise(parts: PoolParts, thread: HandlerThread) -> None:
             client.fail(errors.WorkerLost(f"this pool has no workers: {supervisor.failure}"))
         if client.failure is not None:
             supervisor.terminate()
-        wait([*supervisor.sentinels, notifier.fileno()])
+        seconds = None if notice is None else notice.seconds
+        if not wait([*supervisor.sentinels, notifier.fileno()], seconds) and notice is not None:
+            notice.look()
         notifier.drain()
 
 

@@ -36,6 +36,9 @@ class Outbox:
     def __contains__(self, number: Number) -> bool:
         return number in self._sizes
 
+    def __len__(self) -> int:
+        return len(self._sizes)
+
     @property
     def is_idle(self) -> bool:
         """True if all tasks are done."""

@@ -14,6 +14,7 @@ from multihost.pooling.interruptible import InterruptibleCondition, Interruptibl
 __all__ = [
     "CLOSE",
     "INIT",
+    "MAPPERS",
     "RUN",
     "TERMINATE",
     "ApplyResult",
@@ -36,6 +37,8 @@ IMapIterator: Any = _pool.IMapIterator
 ExceptionWithTraceback = _pool.ExceptionWithTraceback
 MaybeEncodingError = _pool.MaybeEncodingError
 RemoteTraceback = _pool.RemoteTraceback
+MAPPERS = _pool.mapstar, _pool.starmapstar
+"""The functions of the tasks that maps consist of: they get the user's one and some items."""
 reraise = _pool._helper_reraises_exception
 """The function of a task whose arguments could not be computed: it raises its argument."""
 
