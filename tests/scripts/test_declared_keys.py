@@ -171,6 +171,7 @@ def use_pools(url: str) -> None:
             result = messages.Result(tag.job, tag.number, True, m.list()).pack(
                 m.runtime.session.codec, "p"
             )
+            assert pool_ops.put_part(handle, item.in_flight, tag, result)
             done = pool_ops.TaskOutcome(
                 item.in_flight, item.value[-messages.TRAILER_SIZE :], result
             )
@@ -282,7 +283,7 @@ def test_what_the_background_thread_does(
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with limited(own_server, monkeypatch) as (limits, url):
         use_pools(url)
-        assert {"pool/next", "pool/reap", "pool/withdraw"} <= limits.seen
+        assert {"pool/next", "pool/part", "pool/reap", "pool/withdraw"} <= limits.seen
 
 
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling import stdlib
-from multihost.pooling.messages import Result, Task
+from multihost.pooling.messages import Part, Result, Task
 from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
 from multihost.proxies.queue import SimpleQueueProxy
@@ -57,6 +57,7 @@ class Client:
         self._in_flight: dict[tuple[int, int], int] = {}  # sizes of the tasks that are not done
         self._bytes = 0
         self.done = 0  # tasks, so far
+        self._parts: dict[tuple[int, int], tuple[int, dict[int, list[Any]]]] = {}  # and the attempt
         self._waiting = 0  # threads that wait for fewer of them
         self._is_closed = False
         self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks to send
@@ -97,6 +98,7 @@ class Client:
                 raise self.failure
             trailer = TaskTrailer(self.ident, self.pickler, self.attempts, job, index)
             packed = Task(func, args, kwds).pack(self.codec, trailer)
+            ops.check_size(self.handle, len(packed), "the task")
         except Exception as error:  # noqa: BLE001 - whatever the pickler raises
             self._set(job, index, (False, error))
             return None
@@ -207,8 +209,25 @@ class Client:
     def _deliver(self, results: list[Result]) -> None:
         while results:
             job, index, ok, value = results.pop(0)
+            if type(value) is Part:
+                value = self._joined((job, index), value)
+                if value is None:
+                    continue
             self._finish((job, index), (ok, value))
             del value
+
+    def _joined(self, number: tuple[int, int], part: Part) -> list[Any] | None:
+        """Return the values of a chunk with its last part; None until that has arrived."""
+        attempt, parts = self._parts.get(number, (0, {}))
+        if number not in self._in_flight or part.attempt < attempt:
+            return None
+        if part.attempt > attempt:  # the worker of an earlier one died
+            parts = {}
+            self._parts[number] = part.attempt, parts
+        parts[part.position] = part.values
+        if len(parts) < part.total:
+            return None
+        return [value for position in range(part.total) for value in parts[position]]
 
     def _finish(self, number: tuple[int, int], outcome: tuple[bool, Any]) -> None:
         if self._take(number):
@@ -222,6 +241,7 @@ class Client:
                 return False
             self._bytes -= size
             self.done += 1
+            self._parts.pop(number, None)
             if self._waiting:
                 self._change.notify_all()
             if not self._in_flight:
