@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import parent_process, util
+from multiprocessing.managers import RemoteError
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from multihost.serving.objects import Registered
 
-__all__ = ["HostProcess", "Server", "start_process"]
+__all__ = ["HostProcess", "Server", "run_initializer", "start_process"]
 
 BUILTIN_TYPES = {"Iterator": (None, IteratorProxy._exposed_, None, IteratorProxy)}
 """Types that no manager need register."""
@@ -102,6 +105,33 @@ class HostProcess(NamedTuple):
         self.pipe.close()
 
 
+class _Failure(NamedTuple):
+    """What a process raised before it was ready, as it tells the one that started it."""
+
+    pickled: bytes  # the exception; empty if it cannot be pickled
+    text: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Failure:
+        text = "".join(traceback.format_exception(error))
+        try:
+            return cls(pickle.dumps(error), text)
+        except Exception:  # noqa: BLE001 - whatever its __reduce__ raises
+            return cls(b"", text)
+
+    def exception(self) -> BaseException:
+        """Return the exception, with the traceback as a note; a RemoteError if it cannot be made
+        again.
+        """
+        try:
+            error = pickle.loads(self.pickled)
+            error.add_note(f"\nIn the process that was started:\n\n{self.text}")
+        except Exception:  # noqa: BLE001 - its class may raise anything, or be missing
+            return RemoteError(self.text)
+        assert isinstance(error, BaseException)
+        return error
+
+
 def start_process(
     context: Any,
     name: str,
@@ -112,35 +142,61 @@ def start_process(
 ) -> HostProcess:
     """Start a process that serves ``types`` at the server of ``runtime``, and wait until it does.
 
-    ``context`` is one of multiprocessing. The process calls ``initialize()`` first.
+    ``context`` is one of multiprocessing. The process calls ``initialize()`` first. Raises EOFError
+    if it ends before it serves, as the standard library does; the cause is what it raised.
+    """
+    # It can be pickled for a child that is being spawned, and for nothing else.
+    credentials = AuthenticationString(runtime.credentials.pack())
+    place = runtime.settings, runtime.address, credentials
+    return HostProcess(*_start(context, name, _serve, (*place, types, natives_on, initialize)))
+
+
+def run_initializer(context: Any, name: str, initialize: Callable[[], object]) -> None:
+    """Call ``initialize()`` in a process that ends afterwards; wait for that. Raises EOFError if it
+    fails, as :func:`start_process` does.
+    """
+    process, _, pipe = _start(context, name, _initialize, (initialize,))
+    pipe.close()
+    process.join()
+
+
+def _start(
+    context: Any, name: str, target: Callable[..., object], args: tuple[Any, ...]
+) -> tuple[Any, Any, Connection]:
+    """Start a process that calls ``target(*args, pipe)``; return it, what it sends first, and our
+    end of the pipe.
     """
     from multiprocessing.connection import Pipe
 
     ours, theirs = Pipe()
-    process = context.Process(
-        target=_serve,
-        args=(
-            runtime.settings,
-            runtime.address,
-            # It can be pickled for a child that is being spawned, and for nothing else.
-            AuthenticationString(runtime.credentials.pack()),
-            types,
-            natives_on,
-            initialize,
-            theirs,
-        ),
-    )
+    process = context.Process(target=target, args=(*args, theirs))
     process.name = f"{name}-{process.name.rpartition('-')[2]}"
     try:
         process.start()
         theirs.close()
-        return HostProcess(process, ours.recv(), ours)
+        return process, _receive(process, ours), ours
     except BaseException:
         theirs.close()
         ours.close()
         if process.pid is not None:
             end_process(process, 0.0)
         raise
+
+
+def _receive(process: Any, pipe: Connection) -> Any:
+    """Return what the process sends first. Raises EOFError for an exception, and for its end."""
+    try:
+        sent = pipe.recv()
+    except EOFError:
+        process.join()
+        raise EOFError(
+            f"{process.name} ended with exit code {process.exitcode} before it was ready"
+        ) from None
+    if isinstance(sent, _Failure):
+        process.join()
+        error = sent.exception()
+        raise EOFError(f"{process.name} ended before it was ready: {error!r}") from error
+    return sent
 
 
 def end_process(process: Any, timeout: float) -> None:
@@ -165,16 +221,16 @@ def _serve(
     initialize: Callable[[], object] | None,
     pipe: Connection,
 ) -> None:
-    """The target of the process."""
+    """The target of a process that serves."""
     from multihost.serving.host import Host
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process with the manager
-    if initialize is not None:
-        initialize()
-    runtime = Runtime(settings, address, Credentials.unpack(bytes(packed)))
-    runtime.open()
-    host = Host(runtime.session, new_host(), {**BUILTIN_TYPES, **types}, natives_on(runtime))
-    host.start()
+    with _reporting_failure(pipe):
+        if initialize is not None:
+            initialize()
+        runtime = Runtime(settings, address, Credentials.unpack(bytes(packed)))
+        runtime.open()
+        host = Host(runtime.session, new_host(), {**BUILTIN_TYPES, **types}, natives_on(runtime))
+        host.start()
     pipe.send(host.ident)
     threading.Thread(target=_wait_for_stop, args=(pipe, host.stopped), daemon=True).start()
     host.stopped.wait()
@@ -184,6 +240,24 @@ def _serve(
     except MultihostError as error:
         util.info("the server was lost before the host ended: %s", error)
     sys.exit(0)
+
+
+def _initialize(initialize: Callable[[], object], pipe: Connection) -> None:
+    """The target of a process that only initialises."""
+    with _reporting_failure(pipe):
+        initialize()
+    pipe.send(None)
+
+
+@contextlib.contextmanager
+def _reporting_failure(pipe: Connection) -> Iterator[None]:
+    """Send what is raised to the process that started this one, and exit."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process with the manager
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 - the other process raises it, whatever it is
+        pipe.send(_Failure.of(error))
+        sys.exit(1)
 
 
 def _wait_for_stop(pipe: Connection, stopped: threading.Event) -> None:
