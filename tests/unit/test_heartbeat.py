@@ -26,6 +26,16 @@ class Link:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.channel: object = None
+
+    def current_channel(self) -> object:
+        return self.channel
+
+    def checkout(self) -> str:
+        return "connection"
+
+    def checkin(self, connection: str) -> None:
+        self.calls.append(f"checkin {connection}")
 
     def disconnect_current(self) -> None:
         self.calls.append("disconnect_current")
@@ -403,3 +413,60 @@ def test_child_does_not_wake_its_parent(session: Session) -> None:
 
     assert fork(session, wake)
     assert session.janitor.runs == before
+
+
+def test_thread_ends_before_a_fork_and_goes_on_after_it(session: Session) -> None:
+    session.link.channel = object()
+    session.heartbeat.start()
+    turn(session)
+    renewal = session.heartbeat._renewal
+    session.heartbeat.park()
+    session.heartbeat.before_fork()
+    assert thread_count(session) == 0
+    session.heartbeat.after_fork_in_parent()
+    wait_until(lambda: thread_count(session) == 1)
+    turn(session)
+    assert session.heartbeat._renewal == renewal, "a fork puts nothing off"
+    assert session.link.calls == ["checkin connection"], "the same one, or it would look dead"
+
+
+def test_thread_that_is_busy_does_not_hold_up_a_fork(session: Session) -> None:
+    answered = threading.Event()
+    begun = threading.Event()
+
+    def ask() -> None:
+        begun.set()
+        answered.wait()
+
+    session.heartbeat.call_soon(ask)
+    session.heartbeat.start()
+    assert begun.wait(5.0)
+    session.heartbeat.park()
+    session.heartbeat.before_fork()
+    assert thread_count(session) == 1
+    session.heartbeat.after_fork_in_parent()
+    answered.set()
+    turn(session)
+    assert thread_count(session) == 1
+
+
+def test_parked_thread_goes_on_in_a_child(session: Session) -> None:
+    def works() -> bool:
+        done = threading.Event()
+        session.heartbeat.call_soon(done.set)
+        return done.wait(5.0)
+
+    session.heartbeat.start()
+    session.heartbeat.park()
+    assert fork(session, works)
+    turn(session)
+
+
+def test_parked_thread_can_be_stopped(session: Session) -> None:
+    session.heartbeat.start()
+    session.heartbeat.park()
+    session.heartbeat.stop()
+    session.heartbeat.before_fork()
+    session.heartbeat.after_fork_in_parent()
+    session.heartbeat.start()
+    assert thread_count(session) == 0

@@ -50,6 +50,12 @@ class Link:
     def current_channel(self) -> Any:
         return self.channel
 
+    def checkout(self) -> Any:
+        return self
+
+    def checkin(self, connection: Any) -> None:
+        assert connection is self
+
     def pipeline_raw(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
         self._wait()
         return [7, b"run_id:abc\r\n"]

@@ -166,13 +166,14 @@ class Session:
 
     def before_fork(self) -> None:
         """Acquire the locks, in the order of :meth:`References.incref`."""
+        self.heartbeat.park()
         self.references.before_fork()
         self.heartbeat.before_fork()
 
     def after_fork_in_parent(self) -> None:
         """Release the locks."""
-        self.heartbeat.after_fork_in_parent()
         self.references.after_fork_in_parent()
+        self.heartbeat.after_fork_in_parent()  # last, as in the child
 
     def after_fork_in_child(self) -> None:
         """Begin another session: the child has the same proxies, but holds nothing."""
