@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from multihost.errors import LinkLost, ManagerClosed
+from multihost.wire.address import Address
 from multihost.wire.keys import Keys
 from multihost.wire.session.heartbeat import Heartbeat
 from tests.support.waiting import wait_until
@@ -21,7 +22,7 @@ KEYS = Keys("ns", "n:x")
 
 
 class Link:
-    address = "a server"
+    address = Address("redis", host="nowhere", port=1)
     is_closed = False
 
     def __init__(self) -> None:
@@ -332,8 +333,11 @@ def test_outage_is_logged_once_and_so_is_its_end(
         assert len(messages(caplog, logging.INFO)) == outages - 1
         failing.error = None
         wait_until(lambda outages=outages: len(messages(caplog, logging.INFO)) == outages)
-    assert messages(caplog, logging.WARNING)[0] == "leases at a server are not renewed: away"
-    assert messages(caplog, logging.INFO)[0] == "leases at a server are renewed again"
+    assert (
+        messages(caplog, logging.WARNING)[0]
+        == "leases at redis://nowhere:1/0 are not renewed: away"
+    )
+    assert messages(caplog, logging.INFO)[0] == "leases at redis://nowhere:1/0 are renewed again"
 
 
 def test_failed_heartbeat_is_sent_again_before_the_next_is_due(session: Session) -> None:

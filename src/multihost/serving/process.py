@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import pickle
 import signal
 import sys
@@ -23,6 +24,7 @@ from multihost.wire.identity import new_host
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from multihost.serving.host import Host
     from multihost.serving.objects import Registered
 
 __all__ = ["HostProcess", "Server", "run_initializer", "start_process"]
@@ -48,15 +50,18 @@ class Server:
     >>> server = QueueManager(address=("", 50000), authkey=b"abracadabra").get_server()
     >>> server.serve_forever()
 
-    ``address`` is where it listens. ``serve_forever()`` does not return: it ends the process with
-    ``SystemExit(0)`` after Ctrl-C, or at the request of a manager.
+    ``address`` is where it listens. ``serve_forever()`` does not return: it raises
+    ``SystemExit(0)`` after Ctrl-C, when ``stop_event`` is set, or at the request of a manager. That
+    ends the process, or the thread in which it was called.
     """
 
     def __init__(
         self, runtime: Runtime, types: Mapping[str, Registered], natives_on: NativesOn
     ) -> None:
+        self.stop_event: threading.Event = threading.Event()
+        self._serving: list[Host] = []  # while it serves; the runtime must not refer to this object
         runtime.start_server()
-        runtime.open()
+        runtime.open(functools.partial(_stop_all, self._serving))
         self.registry: dict[
             str, tuple[None, tuple[str, ...], None, type[IteratorProxy]] | Registered
         ] = {**BUILTIN_TYPES, **types}
@@ -74,17 +79,23 @@ class Server:
         from multihost.serving.host import Host
 
         runtime = self._runtime
-        host = Host(runtime.session, self._host, self.registry, self._natives_on(runtime))
+        natives = self._natives_on(runtime)
+        host = Host(runtime.session, self._host, self.registry, natives, self.stop_event)
+        self._serving.append(host)
         try:
             try:
                 host.start()
-                host.stopped.wait()
+                self.stop_event.wait()
             except (KeyboardInterrupt, SystemExit):
                 pass
         finally:
-            host.stop()
             runtime.close()
             sys.exit(0)
+
+
+def _stop_all(hosts: list[Host]) -> None:
+    while hosts:
+        hosts.pop().stop()
 
 
 # -- a process of its own
@@ -224,16 +235,18 @@ def _serve(
     """The target of a process that serves."""
     from multihost.serving.host import Host
 
+    stopped = threading.Event()
     with _reporting_failure(pipe):
         if initialize is not None:
             initialize()
         runtime = Runtime(settings, address, Credentials.unpack(bytes(packed)))
         runtime.open()
-        host = Host(runtime.session, new_host(), {**BUILTIN_TYPES, **types}, natives_on(runtime))
+        registry, natives = {**BUILTIN_TYPES, **types}, natives_on(runtime)
+        host = Host(runtime.session, new_host(), registry, natives, stopped)
         host.start()
     pipe.send(host.ident)
-    threading.Thread(target=_wait_for_stop, args=(pipe, host.stopped), daemon=True).start()
-    host.stopped.wait()
+    threading.Thread(target=_wait_for_stop, args=(pipe, stopped), daemon=True).start()
+    stopped.wait()
     host.stop()
     try:
         runtime.close()

@@ -209,7 +209,9 @@ class Heartbeat:
         except MultihostError as error:
             link = self._session.link
             if not link.is_closed and not self._outage:
-                logger.warning("leases at %s are not renewed: %s", link.address, error)
+                # A private server ends with its owner, which does not ask those that it started.
+                level = logging.INFO if link.address.is_embedded else logging.WARNING
+                logger.log(level, "leases at %s are not renewed: %s", link.address, error)
                 self._outage = True
             return False
         return True

@@ -140,6 +140,7 @@ class Session:
             return
         self.link.stop_retrying()  # to look for a lost server would delay the end of the process
         self._stop()
+        self.link.refuse_others()  # who waits for what is deleted now must not miss it
         created = take()
         holds, self.holds = list(self.holds.values()), {}
         try:
@@ -149,8 +150,14 @@ class Session:
             for client in list(self.rpc_clients.values()):
                 client.close_channels()
             self.registration.unregister()
-        except MultihostError:
-            logger.warning("unnamed objects at %s were left to expire", self.link.address)
+        except MultihostError as error:
+            address = self.link.address
+            if address.is_embedded:  # it ends with its owner, and everything with it
+                logger.debug("the private server at %s had ended: %s", address, error)
+            elif created:
+                logger.warning("unnamed objects at %s were left to expire: %s", address, error)
+            elif holds:
+                logger.warning("what is held at %s was left to expire: %s", address, error)
         self.link.close()
 
     def close_now(self) -> None:
