@@ -7,14 +7,15 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from multiprocessing import ProcessError, get_context, util
+from multiprocessing import ProcessError, get_context, managers, util
 from multiprocessing.managers import RemoteError
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from multihost.errors import HostLost, MultihostError
-from multihost.proxies.base import AutoProxy, BaseProxy, Token, receive_token
+from multihost.proxies.base import Absent, AutoProxy, BaseProxy, Token, receive_token
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.stdlib_types import State
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, run_initializer, start_process
 from multihost.wire.address import ListenAddress
@@ -32,11 +33,16 @@ __all__ = ["DEFAULT_NAMESPACE", "LEASE", "TIMEOUT", "BaseManager"]
 DEFAULT_NAMESPACE = "multihost"
 LEASE = 30.0
 TIMEOUT = 10.0
+STATES = {
+    "initial": State.INITIAL,
+    "started": State.STARTED,
+    "shut down": State.SHUTDOWN,
+}
 
 AnyNative = TypeVar("AnyNative", bound=NativeProxy)
 
 
-class BaseManager:
+class BaseManager(managers.BaseManager):
     """A manager of the types that are registered: it starts or connects to a server, and makes
     proxies of objects there.
 
@@ -57,6 +63,8 @@ class BaseManager:
     _native_types: ClassVar[frozenset[str]] = frozenset()
     _name_first = False
     _Server = Server
+    # How a manager of the standard library runs its server.
+    _run_server, _finalize_manager = Absent(), Absent()
     _process: Any = None  # that this manager started to host objects
     _host: str | None = None  # the ident of the host to create objects at, once it is known
 
@@ -137,7 +145,7 @@ class BaseManager:
         if self.runtime.state == "shut down":
             raise ProcessError("Manager has shut down")
 
-    def get_server(self) -> Server:
+    def get_server(self) -> Server:  # type: ignore[override]
         """Return what serves the registered types in this process:
         ``get_server().serve_forever()``.
 
@@ -146,7 +154,7 @@ class BaseManager:
         self._check_new()
         return self._Server(self.runtime.copy(), self._hosted_types(), self._natives_on)
 
-    def shutdown(self) -> None:
+    def shutdown(self) -> None:  # type: ignore[override]
         """Delete what this manager made without a name, and end its processes. A second time does
         nothing.
 
@@ -168,6 +176,16 @@ class BaseManager:
         its ``(host, port)`` or its socket path; None before ``start()`` if none was given.
         """
         return self.runtime.listen_address
+
+    @property
+    def _address(self) -> ListenAddress | None:
+        return self.address
+
+    @property
+    def _state(self) -> State:
+        state = State()
+        state.value = STATES[self.runtime.state]
+        return state
 
     def __enter__(self) -> Self:
         if self.runtime.state == "initial":
@@ -205,9 +223,10 @@ class BaseManager:
 
         ``callable`` makes an object in that process; without one the type is for managers that
         connect.
-        ``proxytype`` is a subclass of :class:`BaseProxy`, by default one with the public methods of
-        the object. ``exposed`` names the methods that may be called, ``method_to_typeid`` those
-        whose results become objects themselves. A proxy type of this package works, too.
+        ``proxytype`` is a subclass of :class:`BaseProxy`, or of that of the standard library, by
+        default one with the public methods of the object. ``exposed`` names the methods that may be
+        called, ``method_to_typeid`` those whose results become objects themselves. A proxy type of
+        this package works, too.
 
         The object is named by ``name=``, unless the callable has such a parameter, and by a leading
         ``str`` where managers take names first. The first request for a named object creates it;

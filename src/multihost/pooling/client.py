@@ -118,34 +118,55 @@ class Client:
 
     def flush(self) -> None:
         """Send the tasks in the buffer. 1 round trip for up to 256 of them."""
-        buffer = self._buffer
-        while buffer:
-            with self._sending:
-                batch: list[tuple[tuple[int, int], bytes]] = []
-                size = 0
-                while buffer and len(batch) < BATCH and size < BATCH_BYTES:
-                    batch.append(buffer.popleft())
-                    size += len(batch[-1][1])
-                if batch and not self._is_closed:
-                    self._send(batch)
+        while self._buffer:
+            batch: list[tuple[tuple[int, int], bytes]] = []
+            # Tasks fail without the lock: their callbacks may take others.
+            try:
+                with self._sending:
+                    self._send_batch(batch)
+            except Exception as error:  # noqa: BLE001 - it is the result of the tasks
+                self._fail_batch(batch, error)
+            except BaseException:
+                self._fail_batch(
+                    batch, LinkLost("the sending of a task was interrupted: it may run or not")
+                )
+                raise
 
-    def _send(self, batch: list[tuple[tuple[int, int], bytes]]) -> None:
-        try:
-            if self.failure is not None:
-                raise self.failure
-            self._watch()
-            send.put(self.handle, [packed for _, packed in batch], True, None)
-        except Exception as error:  # noqa: BLE001 - it is the result of the tasks
-            self._fail_batch(batch, error)
-        except BaseException:
-            self._fail_batch(
-                batch, LinkLost("the sending of a task was interrupted: it may run or not")
-            )
-            raise
+    def _send_batch(self, batch: list[tuple[tuple[int, int], bytes]]) -> None:
+        """Move tasks from the buffer to ``batch``, and send them."""
+        buffer, size = self._buffer, 0
+        while buffer and len(batch) < BATCH and size < BATCH_BYTES:
+            batch.append(buffer.popleft())
+            size += len(batch[-1][1])
+        if not batch or self._is_closed:
+            return
+        if self.failure is not None:
+            raise self.failure
+        self._watch()
+        send.put(self.handle, [packed for _, packed in batch], True, None)
 
     def _fail_batch(self, batch: list[tuple[tuple[int, int], bytes]], error: BaseException) -> None:
         for number, _ in batch:
             self._finish(number, (False, error))
+
+    def waits(self, job: int, *, take: bool) -> bool:
+        """Return True for a job of one task that no worker has begun; ``take`` it back, so that
+        none will. At most 1 round trip, O(tasks in the pool).
+        """
+        number = job, 0
+        if number not in self._in_flight:
+            return False
+        with self._sending:
+            unsent = next((entry for entry in tuple(self._buffer) if entry[0] == number), None)
+            if unsent is None:
+                trailer = TaskTrailer(self.ident, self.pickler, self.attempts, *number)
+                if not ops.withdraw(self.handle, trailer, take=take):
+                    return False
+            elif take:
+                self._buffer.remove(unsent)
+        if take and self._take(number):
+            del self.cache[job]
+        return True
 
     def _watch(self) -> None:
         """Reap dead workers while there are tasks in flight: no worker may be left to do that."""
@@ -184,10 +205,15 @@ class Client:
             del value
 
     def _finish(self, number: tuple[int, int], outcome: tuple[bool, Any]) -> None:
+        if self._take(number):
+            self._set(*number, outcome)
+
+    def _take(self, number: tuple[int, int]) -> bool:
+        """Count a task as done; return False if it has a result already."""
         with self._change:
             size = self._in_flight.pop(number, None)
             if size is None:
-                return  # it has a result already
+                return False
             self._bytes -= size
             if self._waiting:
                 self._change.notify_all()
@@ -195,7 +221,7 @@ class Client:
                 watched = self.handle.watched
                 if watched is not None:
                     watched.waiters.difference_update(self._watchers)
-        self._set(*number, outcome)
+        return True
 
     def _set(self, job: int, index: int, outcome: tuple[bool, Any]) -> None:
         entry = self.cache.get(job)
