@@ -63,9 +63,10 @@ INTERRUPTED = """
 import multiprocessing, time
 from {package} import Manager
 
-def work(d, own):
+def work(d, own, number):
     try:
-        with own: d["at work"] = True
+        with own: pass
+        d[number] = "at work"
         time.sleep(60)
     except KeyboardInterrupt:
         while True:  # until the server is gone, which does not wait for this process
@@ -77,9 +78,9 @@ manager = Manager()
 d, lock, queue = manager.dict(), manager.Lock(), manager.Queue()
 queue.put(1)
 queue.get()
-children = [fork.Process(target=work, args=(d, lock)) for _ in range({children})]
+children = [fork.Process(target=work, args=(d, lock, i)) for i in range({children})]
 for each in children: each.start()
-while children and not d: time.sleep(0.01)
+while len(d) < len(children): time.sleep(0.01)
 print("ready", flush=True); time.sleep(60)
 """
 
