@@ -91,7 +91,9 @@ GROUPS: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: repr(group[:1]))
+@pytest.mark.parametrize(
+    "group", GROUPS, ids=lambda group: type(group[0]).__name__ if group else "none"
+)
 def test_equal_keys_have_one_field_and_keep_their_class(group: tuple[Any, ...]) -> None:
     fields = set()
     for key in group:
