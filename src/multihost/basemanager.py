@@ -202,6 +202,15 @@ class BaseManager(managers.BaseManager):
     ) -> None:
         self.shutdown()
 
+    def __repr__(self) -> str:
+        runtime: Runtime | None = vars(self).get("runtime")
+        if runtime is None:  # the constructor of a subclass has not come to make it
+            return object.__repr__(self)
+        state = {"initial": "not started"}.get(runtime.state, runtime.state)
+        server = "no server" if runtime.address is None else f"server {str(runtime.address)!r}"
+        namespace = f"namespace {runtime.settings.namespace!r}"
+        return f"<{type(self).__name__} object, {server}, {namespace}, {state} at {id(self):#x}>"
+
     def __reduce__(self) -> Any:
         raise TypeError(
             "a manager cannot be pickled: pass its proxies, or create one in the other process"

@@ -37,7 +37,10 @@ SPELLINGS = [spelling for group in GROUPS for spelling in group]
 
 def one_key(one: Any, other: Any) -> bool:
     """Return whether a dict takes the two for one key."""
-    return one is other or (bool(one == other) and hash(one) == hash(other))
+    try:
+        return one is other or (hash(one) == hash(other) and bool(one == other))
+    except BytesWarning:  # text and bytes, under ``python -bb``
+        return False
 
 
 # -- one process

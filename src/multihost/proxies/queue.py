@@ -101,6 +101,10 @@ class _QueueBase(NativeProxy, Generic[T]):
         """Return what the server has of the queue. 3 round trips."""
         return admin.statistics(self._handle, self._typeid_, self._settings)
 
+    def _show(self) -> str:
+        size, maxsize = self.qsize(), self._settings.maxsize
+        return f"<{self._typeid_} {self._label}: size={size}{f'/{maxsize}' if maxsize else ''}>"
+
     def dead_letters(self) -> list[T | BadPayload]:
         """Return the items that were put aside: a consumer could not unpickle them, or they were
         delivered ``max_deliveries`` times and never done. 1 round trip, O(letters).
