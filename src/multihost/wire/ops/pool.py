@@ -30,6 +30,7 @@ from multihost.wire.values.opcodes import LIMIT
 from multihost.wire.wait import start_watching
 
 __all__ = [
+    "LEAST_LIMIT",
     "LOST",
     "NUMBER",
     "TRAILER_SIZE",
