@@ -15,8 +15,9 @@ __all__ = ["close_in_children", "close_pipe", "fork_lock", "open_pipe", "spawn_w
 WATCHER: Final = os.path.join(os.path.dirname(__file__), "watcher.sh")
 FIRST_FD: Final = 10  # the shell gets numbers below it
 
-# Descriptors that no forked child may keep: with one of them a child would block a server. The lock keeps a fork out while such a descriptor exists and is not
-# yet in the set; it is reentrant for a signal handler that forks.
+# Descriptors that no forked child may keep: with one of them a child would block a server. The lock
+# keeps a fork out while such a descriptor exists and is not yet in the set; it is reentrant for a
+# signal handler that forks.
 _owner_only: set[int] = set()
 fork_lock: Final = threading.RLock()
 
