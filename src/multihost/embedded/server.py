@@ -29,15 +29,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from multihost.embedded.find import find_server
-from multihost.embedded.spawn import (
-    close_in_children,
-    close_pipe,
-    fork_lock,
-    open_pipe,
-    spawn_watcher,
-    wait_eof,
-)
+from multihost.embedded.spawn import spawn_watcher, wait_eof
 from multihost.errors import ServerUnfit
+from multihost.pipes import close_in_children, close_pipe, fork_lock, open_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
