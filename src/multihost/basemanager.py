@@ -17,7 +17,7 @@ from multihost.proxies.base import Absent, AutoProxy, BaseProxy, Token, receive_
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.stdlib_types import State
 from multihost.runtime import Runtime, Settings
-from multihost.serving.process import Server, start_process
+from multihost.serving.process import Server, run_initializer, start_process
 from multihost.wire.address import ListenAddress
 from multihost.wire.identity import check_name, check_namespace, named, new_unnamed
 from multihost.wire.ops import object as object_ops
@@ -105,19 +105,22 @@ class BaseManager(managers.BaseManager):
         The private server listens at the address, without one on a socket that only this user can
         open; it writes nothing to disk, and ends with this process, however that ends. If types are
         registered that a process has to serve, such a process is started as well, by ``ctx``, and
-        calls ``initializer(*initargs)`` first; without such types it is called here.
+        calls ``initializer(*initargs)`` first. Without such types a process is started for that
+        alone, and has ended when this returns. Raises EOFError from what the initializer raises;
+        nothing was started then.
         """
         self._check_new()
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         initialize = None if initializer is None else functools.partial(initializer, *initargs)
         types, runtime, host = self._hosted_types(), self.runtime, None
+        name = type(self).__name__
+        if initialize is not None and not types:
+            run_initializer(self._ctx, name, initialize)
         runtime.start_server()
         try:
             if types:
-                host = start_process(
-                    self._ctx, type(self).__name__, runtime, types, self._natives_on, initialize
-                )
+                host = start_process(self._ctx, name, runtime, types, self._natives_on, initialize)
             runtime.open(host and functools.partial(host.end, self._shutdown_timeout))
         except BaseException:
             if host is not None:
@@ -126,8 +129,6 @@ class BaseManager(managers.BaseManager):
             raise
         if host is not None:
             self._process, self._host, _ = host
-        elif initialize is not None:
-            initialize()
 
     def connect(self) -> None:
         """Connect to the server of the address. 2 round trips, once for each manager.
@@ -222,7 +223,7 @@ class BaseManager(managers.BaseManager):
         cls,
         typeid: str,
         callable: Callable[..., Any] | None = None,
-        proxytype: Callable[..., BaseProxy] | None = None,
+        proxytype: Callable[..., managers.BaseProxy] | None = None,
         exposed: Iterable[str] | None = None,
         method_to_typeid: Mapping[str, str] | None = None,
         create_method: bool = True,

@@ -12,7 +12,7 @@ from typing import Any
 
 from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling import stdlib
-from multihost.pooling.messages import Result, Task
+from multihost.pooling.messages import Part, Result, Task
 from multihost.pooling.outbox import Number, Outbox
 from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
@@ -20,7 +20,7 @@ from multihost.proxies.queue import SimpleQueueProxy
 from multihost.wire.identity import label
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
-from multihost.wire.ops.pool import TaskTrailer
+from multihost.wire.ops.pool import LEAST_LIMIT, TaskTrailer
 from multihost.wire.ops.queue import send
 from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
@@ -61,7 +61,7 @@ class Client:
         self.ident: str = ident[2:]
         self.outbox: Outbox = Outbox(self._on_idle)
         self._notify_idle = on_idle
-        self.done = 0  # tasks, so far
+        self._parts: dict[Number, tuple[int, dict[int, list[Any]]]] = {}  # and the attempt
         self._sending = threading.Lock()
         # For the thread that sends: to do this first. Its methods cannot be interrupted half way.
         self._requests: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -70,9 +70,9 @@ class Client:
     # tasks
 
     @property
-    def in_flight(self) -> int:
-        """The number of tasks that are not done."""
-        return len(self.outbox)
+    def oldest(self) -> Number | None:
+        """The number of the task that was sent first of those that are not done."""
+        return self.outbox.oldest
 
     def submit(self, task: Any) -> bool:
         """Send a task now. Return False if the client is closed.
@@ -94,6 +94,8 @@ class Client:
                 raise self.failure
             trailer = TaskTrailer(self.ident, self.pickler, self.attempts, job, index)
             packed = Task(func, args, kwds).pack(self.codec, trailer)
+            if (size := len(packed)) >= LEAST_LIMIT:
+                ops.check_size(self.handle, size, "the task")
             if self.outbox.add(number, packed, self._request_flush):
                 send()
         except BaseException as error:
@@ -117,7 +119,7 @@ class Client:
 
     def flush(self) -> None:
         """Send the tasks that are to be sent. 1 round trip for up to 256 of them."""
-        while self.outbox.has_unsent and not self.outbox.is_closed:
+        while True:
             batch: list[tuple[Number, bytes]] = []
             # Tasks fail without the lock: their callbacks may take others.
             try:
@@ -129,11 +131,13 @@ class Client:
                 self._fail(batch, LinkLost("sending a task was interrupted: it may run or not"))
                 self._request_flush()  # of what was not begun
                 raise
+            if self.outbox.is_closed or not self.outbox.has_unsent:
+                return
 
     def _send(self, batch: list[tuple[Number, bytes]]) -> None:
         """Send tasks. Those in ``batch`` are sent, or cannot be if this raises."""
         tasks = self.outbox.batch()
-        if not tasks:
+        if not tasks or self.outbox.is_closed:
             return
         try:
             if self.failure is not None:
@@ -207,12 +211,29 @@ class Client:
     def _deliver(self, results: list[Result]) -> None:
         while results:
             job, index, ok, value = results.pop(0)
+            if type(value) is Part:
+                value = self._joined((job, index), value)
+                if value is None:
+                    continue
             self._finish((job, index), (ok, value))
             del value
 
+    def _joined(self, number: Number, part: Part) -> list[Any] | None:
+        """Return the values of a chunk with its last part; None until that has arrived."""
+        attempt, parts = self._parts.get(number, (0, {}))
+        if number not in self.outbox or part.attempt < attempt:
+            return None
+        if part.attempt > attempt:  # the worker of an earlier one died
+            parts = {}
+            self._parts[number] = part.attempt, parts
+        parts[part.position] = part.values
+        if len(parts) < part.total:
+            return None
+        return [value for position in range(part.total) for value in parts[position]]
+
     def _finish(self, number: Number, outcome: tuple[bool, Any]) -> None:
         if self.outbox.take(number):
-            self.done += 1
+            self._parts.pop(number, None)
             self._set(*number, outcome)
 
     def _on_idle(self) -> None:

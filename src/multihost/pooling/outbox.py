@@ -36,8 +36,11 @@ class Outbox:
     def __contains__(self, number: Number) -> bool:
         return number in self._sizes
 
-    def __len__(self) -> int:
-        return len(self._sizes)
+    @property
+    def oldest(self) -> Number | None:
+        """The number of the task that was added first of those that are not done."""
+        with self._lock:
+            return next(iter(self._sizes), None)
 
     @property
     def is_idle(self) -> bool:

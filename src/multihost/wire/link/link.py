@@ -53,6 +53,7 @@ class Link(PinnedConnections):
         self.timeout = timeout
         self.reconnect_timeout: float = reconnect_timeout
         self._closed: ManagerClosed | None = None
+        self._closer = 0  # ident of the thread that closes it, and may make calls until it has
         self._connector = connector or connector_for(address, credentials)
         self._reset()
         _links.add(self)
@@ -273,8 +274,8 @@ class Link(PinnedConnections):
         self._closing.wait(BACKOFF[1] / 5)
 
     def _connect(self, connection: PinnedConnection) -> Channel:
-        if self._closed is not None:
-            raise self.closed
+        if self.is_closed:
+            raise self.closed from None
         try:
             connection.channel = channel = self._connector(self.timeout)
         except OSError as error:
@@ -282,9 +283,9 @@ class Link(PinnedConnections):
                 raise
             kind = ReplyTimeout if isinstance(error, TimeoutError) else ConnectionBroken
             raise kind(str(error) or type(error).__name__) from error
-        if self._closed is not None:  # closed while connecting: close() may have missed this one
+        if self.is_closed:  # closed while connecting: close() may have missed this one
             channel.close()
-            raise self.closed
+            raise self.closed from None
         return channel
 
     def _reconnect_and_resend(
@@ -363,7 +364,7 @@ class Link(PinnedConnections):
 
     @property
     def is_closed(self) -> bool:
-        return self._closed is not None
+        return self._closed is not None and self._closer != threading.get_ident()
 
     @property
     def closed(self) -> ManagerClosed:
@@ -375,7 +376,7 @@ class Link(PinnedConnections):
         """Delete the reply keys of this link and close every connection. Calls raise from now
         on.
         """
-        if self._closed is not None:
+        if self.is_closed:
             return
         # A request that was given up may still arrive: the server must know that it is an old one.
         in_doubt = time.monotonic() - self._last_break < REPLY_CACHE_SECONDS
@@ -395,16 +396,27 @@ class Link(PinnedConnections):
         """Stop looking for a lost server, also in exchanges under way: the process ends."""
         self.reconnect_timeout = 0.0
 
+    def refuse_others(self) -> None:
+        """Close the connections of all other threads, whose calls raise from now on. This one may
+        clean up before it calls :meth:`close`.
+        """
+        self._closer = threading.get_ident()
+        self._shut_down(self._threads.free)
+
     def close_now(self) -> None:
         """Close every connection without sending anything."""
+        self._closer = 0
+        self._shut_down(())
+        _links.discard(self)
+
+    def _shut_down(self, spared: Sequence[PinnedConnection]) -> None:
         self._closed = ManagerClosed(
             f"the manager of {self.address} was shut down: its objects cannot be used any more"
         )
         self._closing.set()
         for connection in list(self._connections):
-            if connection.channel is not None:
-                connection.channel.shutdown()
-        _links.discard(self)
+            if connection not in spared and (channel := connection.channel) is not None:
+                channel.shutdown()
 
     def after_fork_in_child(self) -> None:
         """Close this end of the parent's connections, and start with none."""

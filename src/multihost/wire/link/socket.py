@@ -80,9 +80,9 @@ class SocketChannel:
         grace: float = 0.0,
     ) -> list[Reply]:
         receive, feed, gets = self._receive, self._feed, self._gets
-        if seconds is not None:
-            self._limit(seconds)
         try:
+            if seconds is not None:
+                self._limit(seconds)
             self._send(requests)
             replies: list[Reply] = []
             while True:
@@ -107,8 +107,9 @@ class SocketChannel:
         except (OSError, hiredis.ProtocolError) as error:
             raise ConnectionBroken(str(error) or type(error).__name__) from error
         finally:
-            if seconds is not None and self._socket.fileno() >= 0:
-                self._limit(self._timeout)
+            if seconds is not None:
+                with contextlib.suppress(OSError):  # closed by another thread meanwhile
+                    self._limit(self._timeout)
 
     def _limit(self, seconds: float) -> None:
         limit = _timeval(max(seconds, 1e-6))  # zero would mean no limit
