@@ -31,7 +31,7 @@ class Outbox:
         self._bytes = 0
         self._unsent: deque[tuple[Number, bytes]] = deque()
         self._waiters: deque[threading.Lock] = deque()  # of threads that wait for room
-        self._is_closed = False
+        self.is_closed: bool = False  # no more tasks are accepted
 
     def __contains__(self, number: Number) -> bool:
         return number in self._sizes
@@ -48,11 +48,6 @@ class Outbox:
         return not self._sizes
 
     @property
-    def is_closed(self) -> bool:
-        """True if no tasks are accepted any more."""
-        return self._is_closed
-
-    @property
     def has_unsent(self) -> bool:
         """True if tasks are to be sent."""
         return bool(self._unsent)
@@ -65,13 +60,14 @@ class Outbox:
 
     def add(self, number: Number, packed: bytes, when_full: Callable[[], object]) -> bool:
         """Accept a task as soon as there is room for it; return False if none is accepted."""
+        size = len(packed)
         while True:
             with self._lock:
-                if self._is_closed:
+                if self.is_closed:
                     return False
-                if self._has_room(len(packed)):
-                    self._sizes[number] = len(packed)
-                    self._bytes += len(packed)
+                if not self._sizes or self._has_room(size):
+                    self._sizes[number] = size
+                    self._bytes += size
                     self._unsent.append((number, packed))
                     return True
                 room = threading.Lock()
@@ -81,9 +77,7 @@ class Outbox:
             room.acquire()
 
     def _has_room(self, size: int) -> bool:
-        return not self._sizes or (
-            len(self._sizes) < MAX_IN_FLIGHT and self._bytes + size <= MAX_IN_FLIGHT_BYTES
-        )
+        return len(self._sizes) < MAX_IN_FLIGHT and self._bytes + size <= MAX_IN_FLIGHT_BYTES
 
     def take(self, number: Number) -> bool:
         """Count a task as done; return False if it was. If it is not sent yet it never is."""
@@ -101,7 +95,7 @@ class Outbox:
     def close(self) -> None:
         """Accept no more."""
         with self._lock:
-            self._is_closed = True
+            self.is_closed = True
             self._wake_waiters()
 
     def _wake_waiters(self) -> None:
