@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from multihost.errors import ServerUnfit
+from multihost.wire.refusals import NO_SUCH_COMMAND, Passes
 from multihost.wire.replies import ReplyError
 
-__all__ = ["EMPTY_COMMAND", "Channel", "ConnectionBroken", "Reply", "ReplyTimeout", "is_rejected"]
+__all__ = [
+    "EMPTY_COMMAND",
+    "Channel",
+    "ConnectionBroken",
+    "ConnectionRefused",
+    "Reply",
+    "ReplyTimeout",
+    "is_rejected",
+    "refused",
+]
 
 Reply = Any
 
@@ -19,6 +30,20 @@ class ConnectionBroken(Exception):
 
 class ReplyTimeout(ConnectionBroken):
     """No reply came in time."""
+
+
+class ConnectionRefused(ConnectionBroken):
+    """The server answers, but it takes no connections for the moment."""
+
+
+def refused(reply: ReplyError, address: object) -> Exception:
+    """Return the exception for an error reply to a command with which a connection begins."""
+    refusal = reply.refusal
+    if refusal is None or refusal is NO_SUCH_COMMAND:
+        return ServerUnfit(f"the server at {address} is not Redis 6.2, Valkey or newer: {reply}")
+    if refusal.passes is not Passes.NEVER:
+        return ConnectionRefused(f"{refusal.text} ({reply})")
+    return refusal.exception(f"the server at {address}: {refusal.text}")
 
 
 class Channel(Protocol):

@@ -6,9 +6,8 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from multihost.errors import AccessDenied, ServerUnfit
 from multihost.wire.address import Address, Credentials
-from multihost.wire.link.channel import Channel, ConnectionBroken
+from multihost.wire.link.channel import Channel, refused
 from multihost.wire.link.redispy import client_connector
 from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.socket import SocketChannel
@@ -65,14 +64,7 @@ def _handshake(channel: SocketChannel, address: Address, credentials: Credential
         commands.append((b"SELECT", b"%d" % address.database))
     for reply in channel.exchange_many(pack_all(commands), len(commands)):
         if type(reply) is ReplyError:
-            if reply.code in ("WRONGPASS", "NOAUTH", "NOPERM"):
-                raise AccessDenied(
-                    f"the server at {address} refuses the user name or password; "
-                    "give them in the URL of RedisManager or in MULTIHOST_URL"
-                )
-            if reply.code in ("LOADING", "MASTERDOWN"):
-                raise ConnectionBroken(str(reply))
-            raise ServerUnfit(f"the server at {address} is not Redis 6.2, Valkey or newer: {reply}")
+            raise refused(reply, address)
 
 
 def connector_for(address: Address, credentials: Credentials) -> Callable[[float], Channel]:

@@ -19,7 +19,13 @@ from collections.abc import Callable, Sequence
 from multihost.errors import LinkError, LinkLost, ManagerClosed
 from multihost.wire.address import Address, Credentials, unreachable
 from multihost.wire.keys import REPLY_CACHE_SECONDS
-from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.channel import (
+    Channel,
+    ConnectionBroken,
+    ConnectionRefused,
+    Reply,
+    ReplyTimeout,
+)
 from multihost.wire.link.connect import connector_for
 from multihost.wire.link.pinned import PinnedConnection, PinnedConnections
 from multihost.wire.link.resp import Command, pack, pack_all
@@ -245,6 +251,8 @@ class Link(PinnedConnections):
         connection = self.checkout()
         try:
             self._connect(connection)
+        except ConnectionRefused as error:
+            self._reconnect_and_resend(connection, pack((b"PING",)), 1, error)
         except ConnectionBroken as error:
             self.recycle(connection)
             raise unreachable(self.address, error) from error
@@ -335,6 +343,8 @@ class Link(PinnedConnections):
                             f"the connection to {self.address} broke and did not come back within "
                             f"{timeout:.4g} s: whether the call took effect is unknown: {cause}"
                         ) from cause
+                    if isinstance(cause, ConnectionRefused):
+                        raise LinkError(f"the server at {self.address}: {cause}") from None
                     raise unreachable(self.address, cause) from cause
                 self._closing.wait(pause * (0.5 + _random() / 2))
                 pause = min(2 * pause, longest)

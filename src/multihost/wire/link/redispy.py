@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
-from multihost.errors import AccessDenied, LinkError
 from multihost.wire.address import Address, Credentials
 from multihost.wire.link.channel import (
     EMPTY_COMMAND,
@@ -19,27 +18,38 @@ from multihost.wire.link.channel import (
     Reply,
     ReplyTimeout,
     is_rejected,
+    refused,
 )
 from multihost.wire.replies import ReplyError
 
 __all__ = ["ClientChannel", "client_connector", "from_client"]
 
 
+# redis-py takes the code out of the text of these errors.
+_CODES = {
+    "NoScriptError": "NOSCRIPT",
+    "OutOfMemoryError": "OOM",
+    "NoPermissionError": "NOPERM",
+    "ReadOnlyError": "READONLY",
+    "BusyLoadingError": "LOADING",
+    "MasterDownError": "MASTERDOWN",
+    "TryAgainError": "TRYAGAIN",
+    "AskError": "ASK",
+    "MovedError": "MOVED",
+    "ClusterDownError": "CLUSTERDOWN",
+    "ClusterCrossSlotError": "CROSSSLOT",
+    "ExecAbortError": "EXECABORT",
+}
+
+
+def _as_reply(error: Exception) -> ReplyError:
+    """Return the error reply from which redis-py made an error."""
+    code = _CODES.get(type(error).__name__)
+    return ReplyError(f"{code} {error}" if code else str(error))
+
+
 class ClientChannel:
     """A channel over a connection of redis-py."""
-
-    # redis-py takes the code out of the text of these errors.
-    _CODES: ClassVar = {
-        "NoScriptError": "NOSCRIPT",
-        "OutOfMemoryError": "OOM",
-        "NoPermissionError": "NOPERM",
-        "ReadOnlyError": "READONLY",
-        "BusyLoadingError": "LOADING",
-        "MasterDownError": "MASTERDOWN",
-        "TryAgainError": "TRYAGAIN",
-        "ClusterDownError": "CLUSTERDOWN",
-        "ExecAbortError": "EXECABORT",
-    }
 
     def __init__(self, connection: Any) -> None:
         import redis.exceptions
@@ -109,8 +119,7 @@ class ClientChannel:
 
     def _plain(self, reply: Reply) -> Reply:
         if isinstance(reply, self._errors.RedisError):
-            code = self._CODES.get(type(reply).__name__)
-            return ReplyError(f"{code} {reply}" if code else str(reply))
+            return _as_reply(reply)
         if isinstance(reply, list):
             return [self._plain(item) for item in reply]
         return reply
@@ -161,12 +170,15 @@ def _pool_connector(pool: Any) -> Callable[[float], Channel]:
         connection = pool.connection_class(**options)
         try:
             connection.connect()
-        except (AuthenticationError, AuthorizationError) as error:
-            raise AccessDenied(f"the server refuses the user name or password: {error}") from None
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise ConnectionBroken(str(error)) from error
-        except RedisError as error:
-            raise LinkError(f"the client that was given cannot connect: {error}") from error
+        except (RedisError, OSError) as error:
+            reply = _as_reply(error)
+            if isinstance(error, (AuthenticationError, AuthorizationError)):
+                reply = ReplyError(f"WRONGPASS {error}")  # the same to us, whatever its code is
+            elif reply.refusal is None and isinstance(
+                error, (RedisConnectionError, RedisTimeoutError, OSError)
+            ):
+                raise ConnectionBroken(str(error)) from error
+            raise refused(reply, "the address of the client") from None
         return ClientChannel(connection)
 
     return open_

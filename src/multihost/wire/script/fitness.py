@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from multihost.errors import ServerUnfit
 from multihost.wire.link import Link
-from multihost.wire.replies import ReplyError
+from multihost.wire.refusals import IN_CLUSTER, NO_SUCH_COMMAND, NOT_PERMITTED
+from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script.script import Script
 
 __all__ = ["OLDEST", "check_server", "probe"]
@@ -28,9 +29,15 @@ def check_server(link: Link, names: bytes) -> None:
             f"the server at {link.address} is version {version}; multihost needs "
             f"{'.'.join(map(str, OLDEST))} or newer"
         )
-    if facts.get("redis_mode") == "cluster":
+    # Valkey from 8 on may say server_mode, and not every server says either.
+    modes = facts.get("redis_mode"), facts.get("server_mode")
+    if "cluster" in modes or facts.get("cluster_enabled") == "1":
+        raise ServerUnfit(f"the server at {link.address}: {IN_CLUSTER.text}")
+    if facts.get("role") == "slave" and facts.get("slave_read_only") != "0":
+        master = f"{facts.get('master_host')}:{facts.get('master_port')}"
         raise ServerUnfit(
-            f"the server at {link.address} is part of a cluster, which is not supported yet"
+            f"the server at {link.address} is a replica, which takes no writes; "
+            f"connect to its master, which is {master}"
         )
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
@@ -46,7 +53,8 @@ def _optional(link: Link, *command: bytes) -> str:
     try:
         reply = link.execute_raw(*command)
     except ReplyError as error:
-        if error.code in ("ERR", "NOPERM", "unknown"):
+        refusal = error.refusal
+        if refusal is None or refusal in (NO_SUCH_COMMAND, NOT_PERMITTED):
             return ""
-        raise
+        raise command_error(error, command) from None
     return reply.decode() if isinstance(reply, bytes) else ""
