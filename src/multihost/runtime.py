@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from multihost.errors import ManagerClosed
 from multihost.wire.address import (
+    PRIVATE,
     Address,
     Credentials,
     ListenAddress,
@@ -71,6 +72,8 @@ class Runtime:
     @classmethod
     def at(cls, place: ListenAddress | None, settings: Settings, authkey: bytes | None) -> Runtime:
         """Return one for the address that a user gave: a URL, ``(host, port)``, a path or None."""
+        if place == PRIVATE:
+            place = None
         if isinstance(place, str) and "://" in place:
             address, credentials = parse(place)
             if authkey is not None:  # it signs the values there

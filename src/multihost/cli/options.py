@@ -14,11 +14,11 @@ import click
 from multihost.inspection import HOUR, opened
 from multihost.managers import RedisManager
 from multihost.wire.address import SCHEMES, parse
-from multihost.wire.session import Session
+from multihost.wire.session import Session, registry
+from multihost.wire.session.registry import URL_VARIABLE
 
 __all__ = ["Target", "as_json", "names_behind_url", "server", "server_behind_names"]
 
-URL_VARIABLE = "MULTIHOST_URL"
 KEY_VARIABLE = "MULTIHOST_AUTHKEY"
 
 Command = Callable[..., Any]
@@ -62,12 +62,12 @@ def _options(command: Command) -> Command:
             argument, kwds["names"] = names_behind_url(names)
         if url is not None and argument is not None:
             raise click.UsageError("pass the server once: as URL, or as --url")
-        found = url or argument or os.environ.get(URL_VARIABLE)
-        if not found:
-            raise click.UsageError(
-                f"no server: pass its URL (redis://host:6379/0) or --url, or set {URL_VARIABLE}"
-            )
         try:
+            found = url or argument or registry.configured_url()
+            if not found:
+                raise click.UsageError(
+                    f"no server: pass its URL (redis://host:6379/0) or --url, or set {URL_VARIABLE}"
+                )
             parse(found)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
