@@ -13,12 +13,22 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from multihost.errors import LinkError, ServerUnfit
 
-__all__ = ["Address", "Credentials", "ListenAddress", "check_listen_address", "parse", "url_of"]
+__all__ = [
+    "PRIVATE",
+    "Address",
+    "Credentials",
+    "ListenAddress",
+    "check_listen_address",
+    "parse",
+    "url_of",
+]
 
 ListenAddress = str | tuple[str, int]
 """Where a private server listens, in the form of multiprocessing: a path, or host and port."""
 
 SCHEMES = ("redis", "rediss", "unix")
+PRIVATE = "embedded://"
+"""In the place of a URL: a private server of the manager's own."""
 _ENCODE = "write @ / ? # in a name or a password as %40 %2F %3F %23"
 EMBEDDED = (("multihost", "embedded"),)  # the options that mark the private server of a Manager()
 DEFAULT_PORT = 6379
@@ -109,6 +119,11 @@ def parse(url: str) -> tuple[Address, Credentials]:
     elsewhere = parts.query + ("" if parts.scheme == "unix" else parts.path)
     if parts.fragment or "@" in elsewhere:
         raise ValueError(f"not a server URL: {shown!r}; {_ENCODE}")
+    if parts.scheme == PRIVATE.partition(":")[0]:
+        raise ValueError(
+            f"not a server URL: {shown!r}; {PRIVATE} stands for a private server that a manager "
+            "starts, and which has no other clients"
+        )
     if parts.scheme.startswith("redis+"):
         raise ServerUnfit(
             f"{parts.scheme}:// is not supported yet; use redis://, rediss:// or unix://"

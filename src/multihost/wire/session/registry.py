@@ -15,8 +15,8 @@ from multiprocessing.context import get_spawning_popen
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from multihost.errors import AddressUnknown
-from multihost.wire.address import EMBEDDED, Address, Credentials, parse
+from multihost.errors import AddressUnknown, ServerUnfit
+from multihost.wire.address import EMBEDDED, PRIVATE, Address, Credentials, parse
 from multihost.wire.keys import names
 from multihost.wire.link import Link
 from multihost.wire.script import check_server
@@ -26,6 +26,7 @@ from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSe
 __all__ = [
     "URL_VARIABLE",
     "Origin",
+    "configured_url",
     "connect",
     "embedded_credentials",
     "find",
@@ -87,6 +88,19 @@ def embedded_credentials(url: str, authkey: bytes) -> tuple[Address, Credentials
     password = hmac.new(authkey, b"multihost " + name.encode(), hashlib.sha256).hexdigest()
     signing = b"" if address.scheme == "unix" else authkey
     return address._replace(options=EMBEDDED), Credentials(password=password, authkey=signing)
+
+
+def configured_url() -> str:
+    """Return the URL in ``MULTIHOST_URL``, "" if there is none. Raises ValueError and ServerUnfit
+    that name the variable if it is none that can be used.
+    """
+    url = os.environ.get(URL_VARIABLE, "")
+    if url not in ("", PRIVATE):
+        try:
+            parse(url)
+        except (ValueError, ServerUnfit) as error:
+            raise type(error)(f"{URL_VARIABLE}: {error}") from None
+    return url
 
 
 def reconnect_timeout_for(address: Address) -> float:
@@ -194,7 +208,7 @@ def _resolve(address: Address) -> tuple[Address, Credentials]:
         return address, Credentials.unpack(bytes(packed))
     if address.is_embedded:
         return embedded_credentials(str(address), bytes(current_process().authkey))
-    if url := os.environ.get(URL_VARIABLE):
+    if (url := configured_url()) not in ("", PRIVATE):
         configured, credentials = parse(url)
         if configured.server == address.server:
             return configured, credentials
