@@ -47,7 +47,8 @@ from multihost.proxies.semaphore import (
 from multihost.proxies.set import SetProxy
 from multihost.proxies.value import ValueProxy
 from multihost.serving.process import Server
-from multihost.wire.address import PRIVATE, parse
+from multihost.wire.address import PRIVATE
+from multihost.wire.link import check_url
 from multihost.wire.session import registry
 from multihost.wire.values.codec import Serializer
 
@@ -230,7 +231,7 @@ class RedisManager(SyncManager):
                     f"that of Manager(), and has the URL {PRIVATE}"
                 )
         if url not in (None, PRIVATE):
-            parse(url)  # refuses what is none
+            check_url(url)
         super().__init__(
             url, authkey, serializer, namespace=namespace, lease=lease, timeout=timeout
         )

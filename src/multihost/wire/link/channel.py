@@ -25,7 +25,24 @@ EMPTY_COMMAND = b"\r\n"  # has no reply, but the server wakes up and checks its 
 
 
 class ConnectionBroken(Exception):
-    """The channel cannot be used any more."""
+    """The channel cannot be used any more.
+
+    ``reason`` is the error of the operating system behind it, None if there is none;
+    ``while_connecting`` is True if it was never open.
+    """
+
+    while_connecting = False
+
+    def __init__(self, what: str = "the connection broke", reason: OSError | None = None) -> None:
+        super().__init__(what)
+        self.reason = reason
+
+    @classmethod
+    def of(cls, error: Exception) -> ConnectionBroken:
+        """Return one for the error of a socket, or of the parser of what came from it."""
+        reason = error if isinstance(error, OSError) else None
+        what = getattr(error, "strerror", None) or str(error)
+        return cls(what or type(error).__name__, reason)
 
 
 class ReplyTimeout(ConnectionBroken):

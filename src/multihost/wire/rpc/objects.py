@@ -36,7 +36,7 @@ def host_of(handle: Handle) -> str | None:
     try:
         found = handle.link.execute_raw(b"HGET", handle.keys.data, b"host")
     except ReplyError as error:
-        if error.code == "WRONGTYPE":  # an object of another type
+        if "WRONGTYPE" in str(error):  # an object of another type
             return None
         raise to_exception(error, "hosted/host_of", handle.keys.ident) from None
     return None if found is None else found.decode()

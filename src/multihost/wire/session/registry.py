@@ -16,9 +16,9 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from typing import Any, NamedTuple
 
 from multihost.errors import AddressUnknown, ServerUnfit
-from multihost.wire.address import EMBEDDED, PRIVATE, Address, Credentials, parse
+from multihost.wire.address import EMBEDDED, PRIVATE, Address, Credentials, parse, parse_address
 from multihost.wire.keys import names
-from multihost.wire.link import Link
+from multihost.wire.link import Link, check_url
 from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
@@ -97,7 +97,7 @@ def configured_url() -> str:
     url = os.environ.get(URL_VARIABLE, "")
     if url not in ("", PRIVATE):
         try:
-            parse(url)
+            check_url(url)
         except (ValueError, ServerUnfit) as error:
             raise type(error)(f"{URL_VARIABLE}: {error}") from None
     return url
@@ -161,8 +161,8 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
 
     Raises AddressUnknown.
     """
-    address, _ = (
-        parse(origin.address)
+    address = (
+        parse_address(origin.address)
         if not origin.address.startswith("fake:")
         else _address_of_fake(origin)
     )
@@ -190,13 +190,13 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
     return session
 
 
-def _address_of_fake(origin: Origin) -> tuple[Address, Credentials]:
+def _address_of_fake(origin: Origin) -> Address:
     for server, sessions in _sessions.items():
         if (
             f"{server[0]}://{server[1]}:{server[2]}/{server[4]}" == origin.address
             and server[5] == origin.namespace
         ):
-            return sessions[-1].link.address, Credentials()
+            return sessions[-1].link.address
     raise AddressUnknown(
         "the proxy belongs to a fakeredis, which lives in one process only; use a real server"
     )
