@@ -23,6 +23,7 @@ from multihost.pooling.messages import (
     task_name,
     with_traceback,
 )
+from multihost.pooling.nesting import current
 from multihost.pooling.outgoing import OutgoingResult
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
@@ -212,6 +213,7 @@ class _Worker:
             self.report("a task that cannot be unpickled", error)
             return False, with_traceback(error), False
         try:
+            current.name = task_name(func, args)
             return True, func(*args, **kwds), is_chunk(func)
         except BaseException as error:  # noqa: BLE001 - the client raises it
             if func is stdlib.reraise:
@@ -271,6 +273,7 @@ def work(config: WorkerConfig, slot: int) -> None:
     """Run a worker: the target of its process."""
     worker = _Worker(config, slot)
     config.counters.attach(slot, worker.handle.session.registration.sid)
+    current.enter(worker.handle)
     worker.install_signal_handlers()
     config.parent_watch.on_parent_exit(worker.on_parent_exit)
     try:
