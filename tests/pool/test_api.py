@@ -165,7 +165,7 @@ def test_without_cloudpickle(manager, monkeypatch):
 
 
 def test_infinite_imap_is_lazy(pool, monkeypatch):
-    monkeypatch.setattr("multihost.pooling.client.MAX_IN_FLIGHT", 50)
+    monkeypatch.setattr("multihost.pooling.outbox.MAX_IN_FLIGHT", 50)
     made = itertools.count()
     results = pool.imap(work.double, made)
     assert [next(results) for _ in range(500)] == list(range(0, 1000, 2))

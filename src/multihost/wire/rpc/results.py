@@ -127,12 +127,12 @@ def encode_error(codec: Codec, error: BaseException) -> bytes:
         if BUILTIN_EXCEPTIONS.get(name) is type(error):
             try:
                 return _other(codec, BUILTIN, name, list(error.args), text)
-            except Exception:  # noqa: BLE001 - arguments that the serializer cannot encode
+            except BaseException:  # noqa: BLE001 - arguments that the serializer cannot encode
                 text = text or _text_of(error)
         return encode_text(codec, f"Unserializable message: {text or error!r}\n")
     try:
         return _other(codec, ERROR, codec.dump(error), text)
-    except Exception:  # noqa: BLE001 - whatever its __reduce__ raises
+    except BaseException:  # noqa: BLE001 - whatever its __reduce__ raises; the client waits
         return encode_text(codec, f"Unserializable message: {_text_of(error)}\n")
 
 
