@@ -99,6 +99,18 @@ def test_parts_over_broken_connections(start_server, fault):
         assert not pool._client._parts
 
 
+def test_who_may_not_ask_for_the_limit_takes_the_usual_one(start_server):
+    server = start_server(tcp=True)
+    rights = ("on", ">word", "~*", "&*", "+@all", "-config")
+    server.command("ACL", "SETUSER", "limited", *rights)
+    with (
+        RedisManager(server.url_for("limited", "word")) as manager,
+        manager.Pool(1, context=FORK) as pool,
+    ):
+        assert pool.apply(len, ("x" * 2 * MB,)) == 2 * MB
+        assert len(pool.apply(work.text, (2 * MB,))) == 2 * MB
+
+
 def test_parts_of_proxies(manager):
     with manager.Pool(1, context=FORK) as pool:
         lists = [manager.list([n]) for n in range(6)]
