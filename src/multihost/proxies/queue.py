@@ -9,6 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from multihost.proxies.base import Token
 from multihost.proxies.native import NativeProxy
+from multihost.wire.link import bounded
 from multihost.wire.ops.queue import admin, priority, send, tasks
 from multihost.wire.ops.queue.acknowledge import acknowledge, acknowledge_one
 from multihost.wire.ops.queue.admin import QueueStatistics
@@ -55,8 +56,14 @@ class _QueueBase(NativeProxy, Generic[T]):
         is in the queue once if this returns; if it raises LinkLost that is unknown.
         """
         handle = self._handle
-        timeout = _seconds(block, timeout) if self._settings.maxsize else None
-        if not send.put(handle, (handle.codec.dump(item),), block, timeout):
+        seconds = _seconds(block, timeout) if self._settings.maxsize else None
+        values = (handle.codec.dump(item),)
+        if block and timeout is None:
+            is_put = send.put(handle, values, True, None)
+        else:
+            with bounded(handle.link, block, timeout):
+                is_put = send.put(handle, values, block, seconds)
+        if not is_put:
             raise Full
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
@@ -66,8 +73,12 @@ class _QueueBase(NativeProxy, Generic[T]):
         (None: for ever); ShutDown, ObjectGone, ValueError for a negative timeout.
         """
         consumer = self._consumer()
-        seconds = None if timeout is None else _seconds(block, timeout)
-        delivery = receive_one(self._handle, consumer, block, seconds)
+        if block and timeout is None:
+            delivery = receive_one(self._handle, consumer, True, None)
+        else:
+            seconds = _seconds(block, timeout)
+            with bounded(self._handle.link, block, seconds):
+                delivery = receive_one(self._handle, consumer, block, seconds)
         if delivery is None:
             raise Empty
         try:
@@ -176,14 +187,21 @@ class QueueProxy(_QueueBase[T]):
         ``put``.
         """
         batch, maxsize = list(items), self._settings.maxsize
-        timeout = _seconds(block, timeout) if maxsize else None
+        seconds = _seconds(block, timeout) if maxsize else None
         if 0 < maxsize < len(batch):
             raise ValueError(
                 f"put_many() on {self._token.ident}: {len(batch)} items never find room at once "
                 f"in a queue of {maxsize}; put fewer"
             )
         values = self._handle.codec.dump_many(batch)
-        if values and not send.put(self._handle, values, block, timeout):
+        if not values:
+            return
+        if block and timeout is None:
+            is_put = send.put(self._handle, values, True, None)
+        else:
+            with bounded(self._handle.link, block, timeout):
+                is_put = send.put(self._handle, values, block, seconds)
+        if not is_put:
             raise Full
 
     def get_many(self, n: int, block: bool = True, timeout: float | None = None) -> list[T]:
@@ -195,9 +213,12 @@ class QueueProxy(_QueueBase[T]):
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
         consumer = self._consumer()
         seconds = _seconds(block, timeout)
-        deliveries = take_prefetched(consumer, n) or receive(
-            self._handle, consumer, n, block, seconds
-        )
+        deliveries = take_prefetched(consumer, n)
+        if not deliveries and block and seconds is None:
+            deliveries = receive(self._handle, consumer, n, True, None)
+        elif not deliveries:
+            with bounded(self._handle.link, block, seconds):
+                deliveries = receive(self._handle, consumer, n, block, seconds)
         if not deliveries:
             raise Empty
         try:
@@ -284,8 +305,14 @@ class PriorityQueueProxy(QueueProxy[T]):
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item where it belongs. See the class for its cost, else as ``Queue.put``."""
-        timeout = _seconds(block, timeout) if self._settings.maxsize else None
-        if not priority.put(self._handle, item, self._handle.codec.dump(item), block, timeout):
+        handle, value = self._handle, self._handle.codec.dump(item)
+        seconds = _seconds(block, timeout) if self._settings.maxsize else None
+        if block and timeout is None:
+            is_put = priority.put(handle, item, value, True, None)
+        else:
+            with bounded(handle.link, block, timeout):
+                is_put = priority.put(handle, item, value, block, seconds)
+        if not is_put:
             raise Full
 
     def put_many(

@@ -44,6 +44,8 @@ class Refusal(NamedTuple):
     advice: str
     passes: Passes = Passes.NEVER
     exception: type[MultihostError] = LinkError
+    has_moved: bool = False
+    """Whether the address may lead to another server by now: connect again."""
 
     @property
     def text(self) -> str:
@@ -121,7 +123,10 @@ _CODES: dict[str, Refusal] = {
         "the server is loading its data", "it answers when it has read all of it", Passes.SOON
     ),
     "MASTERDOWN": Refusal(
-        "the server is a replica that has lost its master", "connect to the master", Passes.SOON
+        "the server is a replica that has lost its master",
+        "connect to the master",
+        Passes.SOON,
+        has_moved=True,
     ),
     "MISCONF": Refusal(
         "the server refuses writes, since it cannot save its data",
@@ -149,18 +154,23 @@ _CODES: dict[str, Refusal] = {
         ServerFull,
     ),
     "READONLY": Refusal(
-        "the server is a replica, which takes no writes", "connect to its master", Passes.SOON
+        "the server is a replica, which takes no writes",
+        "connect to its master",
+        Passes.SOON,
+        has_moved=True,
     ),
     "REDIRECT": Refusal(
         "the server hands its clients over to another one",
         "connect to that if this does not pass",
         Passes.SOON,
+        has_moved=True,
     ),
     "TRYAGAIN": Refusal("the cluster is moving the data", "it passes", Passes.SOON),
     "UNBLOCKED": Refusal(
         "the server ended a wait, since it became a replica, or by CLIENT UNBLOCK",
         "call again",
         Passes.SOON,
+        has_moved=True,
     ),
     "UNKILLABLE": Refusal(
         "the server is busy with a script that cannot be ended", "it passes", Passes.SOON

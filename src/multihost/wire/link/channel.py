@@ -27,6 +27,9 @@ EMPTY_COMMAND = b"\r\n"  # has no reply, but the server wakes up and checks its 
 class ConnectionBroken(Exception):
     """The channel cannot be used any more."""
 
+    waited: float | None = None
+    """For how many seconds a reply did not come, or none was to be had."""
+
 
 class ReplyTimeout(ConnectionBroken):
     """No reply came in time."""
@@ -71,6 +74,9 @@ class Channel(Protocol):
 
         After an error or a zero of the first command only that is returned.
         """
+
+    def limit(self, seconds: float) -> None:
+        """Wait no longer than that for each reply from now on."""
 
     def fileno(self) -> int:
         """Return what to poll for the end of the channel; -1 if there is nothing."""

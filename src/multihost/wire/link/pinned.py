@@ -83,6 +83,9 @@ class _ThreadConnections(list[PinnedConnection]):
 class _PerThread(threading.local):
     """The free connections of each thread, a stack."""
 
+    until: float | None = None
+    """When its patience with a server that does not answer ends, see :class:`Patience`."""
+
     def __init__(self, link: PinnedConnections) -> None:
         self.free = _ThreadConnections(link)
 

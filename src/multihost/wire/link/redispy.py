@@ -55,6 +55,7 @@ class ClientChannel:
         import redis.exceptions
 
         self._connection = connection
+        self._timeout: dict[str, float] = {}
         self.loaded_scripts: set[object] = set()
         self._errors = redis.exceptions
 
@@ -92,7 +93,11 @@ class ClientChannel:
         with self._translated():
             self._connection.send_packed_command([requests])
 
+    def limit(self, seconds: float) -> None:
+        self._timeout = {"timeout": seconds}
+
     def _read(self, **how: Any) -> Reply:
+        how = self._timeout | how
         with self._translated():
             try:
                 return self._plain(self._connection.read_response(disable_decoding=True, **how))

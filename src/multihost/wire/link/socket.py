@@ -110,6 +110,11 @@ class SocketChannel:
             if seconds is not None and self._socket.fileno() >= 0:
                 self._limit(self._timeout)
 
+    def limit(self, seconds: float) -> None:
+        self._timeout = seconds
+        if self._socket.fileno() >= 0:
+            self._limit(seconds)
+
     def _limit(self, seconds: float) -> None:
         limit = _timeval(max(seconds, 1e-6))  # zero would mean no limit
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)

@@ -9,6 +9,7 @@ thread connects again before anyone notices.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from multihost.errors import MultihostError
+from multihost.wire.link import Patience
 from multihost.wire.session.wakeup import WakeupPipe
 
 if TYPE_CHECKING:
@@ -27,8 +29,19 @@ __all__ = ["Heartbeat"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-RETRY = 0.5  # seconds until a failed heartbeat is sent again
+RETRY = (0.05, 0.5)  # first and longest pause before a failed heartbeat is sent again, in seconds
+PATIENCE = 0.25  # seconds for which one action looks for a lost server: others have their turn
 BEATS_PER_LEASE = 3
+
+
+def log(level: int, text: str, *args: object) -> None:
+    """Log from another thread: a handler may wait, even for what the session thread has to do."""
+    if not logger.isEnabledFor(level):
+        return
+    with contextlib.suppress(RuntimeError):  # the interpreter ends, and starts no threads
+        threading.Thread(
+            target=logger.log, args=(level, text, *args), name="multihost-log", daemon=True
+        ).start()
 
 
 class Heartbeat:
@@ -107,10 +120,12 @@ class Heartbeat:
         interval = session.lease / BEATS_PER_LEASE
         renewal = time.monotonic() + interval
         beat = math.inf  # none before the first registration
-        retry = 0.0
+        retry, pause = 0.0, RETRY[0]
         while not (self._stopping or link.is_closed):
             due = 0.0 if references.has_collected else min(renewal, beat, janitor.due)
-            if registration.needs_heartbeat:
+            if registration.is_requested:
+                due = 0.0  # whoever waits for it has a pause of its own between two requests
+            elif registration.is_disconnected:
                 due = min(due, retry)
             connection_ended = self._wakeup.wait(due - time.monotonic(), registration.fileno)
             if self._stopping:
@@ -122,10 +137,17 @@ class Heartbeat:
             if connection_ended:
                 link.disconnect_current()  # what is sent next connects again
             now = time.monotonic()
-            if now >= beat or (registration.needs_heartbeat and now >= retry):
-                sent = self._try(self._send)
-                retry = 0.0 if sent else time.monotonic() + RETRY
-                beat = retry or time.monotonic() + interval
+            if (
+                now >= beat
+                or registration.is_requested
+                or (registration.is_disconnected and now >= retry)
+            ):
+                if self._try(self._send):
+                    pause, retry = RETRY[0], 0.0
+                    beat = time.monotonic() + interval
+                else:
+                    beat = retry = time.monotonic() + pause
+                    pause = min(2 * pause, RETRY[1])
             self._try(janitor.run)
             if time.monotonic() >= renewal:
                 renewal = time.monotonic() + interval
@@ -154,17 +176,20 @@ class Heartbeat:
 
         A success does not end an outage by itself: not every action needs the server each time.
         """
+        link = self._session.link
         try:
-            action()
+            with Patience(link, PATIENCE, replies=False):
+                action()
         except MultihostError as error:
-            link = self._session.link
             if not link.is_closed and not self._outage:
-                logger.warning("leases at %s are not renewed: %s", link.address, error)
                 self._outage = True
+                if link.is_lost:
+                    link.interrupt_blocked()  # they would not hear of a server that fell silent
+                log(logging.WARNING, "leases at %s are not renewed: %s", link.address, error)
             return False
         return True
 
     def _end_outage(self) -> None:
         if self._outage:
-            logger.info("leases at %s are renewed again", self._session.link.address)
             self._outage = False
+            log(logging.INFO, "leases at %s are renewed again", self._session.link.address)

@@ -290,8 +290,9 @@ class Janitor:
             return {}
         try:
             listed = self.link.execute_raw(b"CLIENT", b"LIST", b"ID", *set(connections.values()))
-        except ReplyError:
-            self._may_list = False  # not permitted: then sessions end with their leases alone
+        except ReplyError as error:
+            # Not permitted: then sessions end with their leases alone.
+            self._may_list = error.passes
             return {}
         present = set(_CLIENT.findall(listed))
         return {sid: sessions[sid] for sid, c in connections.items() if c not in present}

@@ -11,8 +11,9 @@ from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive_list import EMPTY, receive_available, receive_from_list
 from multihost.wire.ops.queue.receive_sorted import receive_from_sorted_set
 from multihost.wire.ops.queue.settings import PRIORITY
+from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.session import Handle
-from multihost.wire.wait import start_watching
+from multihost.wire.wait import Outage, start_watching
 
 __all__ = ["receive", "receive_one", "take_prefetched"]
 
@@ -72,11 +73,20 @@ def receive(
     by_priority = consumer.settings.order == PRIORITY
     receive_round = receive_from_sorted_set if by_priority else receive_from_list
     watched = start_watching(handle, reap_script) if blocking else None
+    outage = Outage(handle.link)
     try:
         while True:
             handle.session.ensure_registered(handle.keys)
             expirations = registration.expirations
-            items, in_flight = receive_round(handle, consumer, count, blocking, deadline)
+            try:
+                items, in_flight = receive_round(handle, consumer, count, blocking, deadline)
+            except ReplyError as error:
+                if not outage.back_off(error):
+                    raise to_exception(error, "queue/get", handle.keys.ident) from None
+                if error.has_moved:
+                    handle.link.disconnect_current()
+                continue
+            outage.end()
             if items:
                 if consumer.is_unexpired(expirations) or consumer.still_owns(
                     in_flight, expirations

@@ -1,0 +1,107 @@
+"""Opening connections, and how long a thread is prepared to try."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from multihost.errors import LinkError, ManagerClosed
+from multihost.wire.address import Address
+from multihost.wire.link.channel import Channel, ConnectionBroken, ReplyTimeout
+from multihost.wire.link.patience import SHORTEST
+from multihost.wire.link.pinned import PinnedConnection, PinnedConnections
+
+__all__ = ["OpenedConnections"]
+
+LOST = 10.0  # seconds for which calls that do not wait do not try to connect again, at most
+
+
+class OpenedConnections(PinnedConnections):
+    """The connections of this process to one server, which are opened when they are needed."""
+
+    def __init__(
+        self,
+        address: Address,
+        timeout: float,
+        reconnect_timeout: float,
+        connector: Callable[[float], Channel],
+    ) -> None:
+        self.address: Address = address
+        self.timeout: float = timeout
+        self.reconnect_timeout: float = reconnect_timeout
+        self._closed: ManagerClosed | None = None
+        self._connector = connector
+
+    def _reset(self) -> None:
+        """Create the state that a forked child must not share with its parent."""
+        super()._reset()
+        self._lost_until = 0.0
+        self._lost_because = ""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the last attempt to connect failed."""
+        return self._lost_until > 0.0
+
+    def set_patience(self, until: float | None) -> float | None:
+        """Have this thread look for a lost server no longer than until then, by the monotonic
+        clock; return what was set before. None is the patience of the link.
+        """
+        threads = self._threads
+        before, threads.until = threads.until, until
+        return before
+
+    def patience_ends(self, begun: float) -> float:
+        """Return when this thread gives up a call that has not succeeded since ``begun``."""
+        until = self._threads.until
+        ends = begun + self.reconnect_timeout
+        return ends if until is None else min(ends, until)
+
+    def _open(self, connection: PinnedConnection, limit: float | None = None) -> Channel:
+        """Open the channel of a connection, whose replies may take up to ``limit`` seconds."""
+        if self._closed is not None:
+            raise self.closed
+        begun = time.monotonic()
+        until = self._threads.until
+        if until is not None and until <= begun < self._lost_until:
+            raise ConnectionBroken(self._lost_because)  # who does not wait does not try either
+        if limit is None:
+            limit = self.timeout
+            if until is not None:
+                limit = min(limit, max(until - begun, SHORTEST))
+        try:
+            connection.channel = channel = self._connector(limit)
+        except OSError as error:
+            if isinstance(error, LinkError):
+                raise
+            kind = ReplyTimeout if isinstance(error, TimeoutError) else ConnectionBroken
+            raise self._note_lost(begun, kind(str(error) or type(error).__name__)) from error
+        except ConnectionBroken as error:
+            raise self._note_lost(begun, error) from error.__cause__
+        self._lost_until = 0.0
+        if limit != self.timeout:
+            channel.limit(self.timeout)
+        if self._closed is not None:  # closed while connecting: close() may have missed this one
+            channel.close()
+            raise self.closed
+        return channel
+
+    def _note_lost(self, begun: float, error: ConnectionBroken) -> ConnectionBroken:
+        """The server cannot be reached: calls that do not wait spend a tenth of their time on
+        that.
+        """
+        now = time.monotonic()
+        error.waited = now - begun
+        self._lost_because = str(error)
+        self._lost_until = now + min(9 * (now - begun), LOST)
+        return error
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed is not None
+
+    @property
+    def closed(self) -> ManagerClosed:
+        """The error for calls after the end."""
+        assert self._closed is not None
+        return ManagerClosed(*self._closed.args)
