@@ -184,7 +184,7 @@ def test_a_call_keeps_its_time(
             assert isinstance(made.result, (*refusal.errors, queue.Full)), made.result
         other.Lock("held").release()
         # All of it works again.
-        with manager.Lock("held"), manager.Semaphore("s"):
+        with manager.Lock("held"), manager.Semaphore("after"):
             manager.Queue("q").put(1)
             assert 1 in manager.Queue("q").get_many(5, timeout=5)
 
