@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import importlib
+from queue import Empty, Full
 from typing import TYPE_CHECKING, Any
 
 from multihost.errors import (
@@ -27,11 +29,11 @@ from multihost.errors import (
     ServerMissing,
     ServerUnfit,
     ShutDown,
-    WorkerLost,
 )
 from multihost.managers import RedisManager, SyncManager
 
 if TYPE_CHECKING:
+    from multihost.errors import WorkerLost
     from multihost.executor import Executor
     from multihost.pool import Pool
 
@@ -41,7 +43,9 @@ __all__ = [
     "AccessDenied",
     "AddressUnknown",
     "BadPayload",
+    "Empty",
     "Executor",
+    "Full",
     "HostLost",
     "InternalError",
     "LeaseLost",
@@ -64,19 +68,22 @@ __all__ = [
 ]
 
 
+_LAZY = {
+    "Executor": "multihost.executor",
+    "Pool": "multihost.pool",
+    "WorkerLost": "multihost.errors",
+}
+
 if not TYPE_CHECKING:  # which would take it for a module with any attribute
 
     def __getattr__(name: str) -> Any:
         """Import what many programs do not need when it is first used."""
-        if name == "Pool":
-            from multihost.pool import Pool
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals().setdefault(name, getattr(importlib.import_module(_LAZY[name]), name))
 
-            return Pool
-        if name == "Executor":
-            from multihost.executor import Executor
-
-            return Executor
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
 
 def Manager() -> SyncManager:

@@ -7,18 +7,20 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from multiprocessing import ProcessError, get_context, util
+from multiprocessing import ProcessError, get_context, managers, util
 from multiprocessing.managers import RemoteError
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from multihost.errors import HostLost, MultihostError
-from multihost.proxies.base import AutoProxy, BaseProxy, Token, receive_token
+from multihost.proxies.base import Absent, AutoProxy, BaseProxy, Token, receive_token
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.stdlib_types import State
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, start_process
 from multihost.wire.address import ListenAddress
 from multihost.wire.identity import check_name, check_namespace, named, new_unnamed
+from multihost.wire.link import Patience
 from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
@@ -32,11 +34,17 @@ __all__ = ["DEFAULT_NAMESPACE", "LEASE", "TIMEOUT", "BaseManager"]
 DEFAULT_NAMESPACE = "multihost"
 LEASE = 30.0
 TIMEOUT = 10.0
+SHORTEST_ATTEMPT = 0.02  # seconds for an answer, also within timeout(0)
+STATES = {
+    "initial": State.INITIAL,
+    "started": State.STARTED,
+    "shut down": State.SHUTDOWN,
+}
 
 AnyNative = TypeVar("AnyNative", bound=NativeProxy)
 
 
-class BaseManager:
+class BaseManager(managers.BaseManager):
     """A manager of the types that are registered: it starts or connects to a server, and makes
     proxies of objects there.
 
@@ -50,13 +58,16 @@ class BaseManager:
     a private server of ``start()`` and ``get_server()`` listens, protected by ``authkey``; without
     an address only this user can reach it. ``authkey`` signs the values on a server that has a URL
     or listens on a port. ``lease`` (seconds) is how long unnamed objects outlive a killed holder,
-    ``timeout`` (seconds) how long one reply of the server may take.
+    ``timeout`` (seconds) how long a call tries in all while the server cannot be reached, is
+    silent, or refuses for a while; see also :meth:`timeout`.
     """
 
     _registry: ClassVar[dict[str, Any]] = {}
     _native_types: ClassVar[frozenset[str]] = frozenset()
     _name_first = False
     _Server = Server
+    # How a manager of the standard library runs its server.
+    _run_server, _finalize_manager = Absent(), Absent()
     _process: Any = None  # that this manager started to host objects
     _host: str | None = None  # the ident of the host to create objects at, once it is known
 
@@ -130,13 +141,29 @@ class BaseManager:
         self._check_new()
         self.runtime.connect()
 
+    def timeout(self, seconds: float) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the calls of this thread wait no longer than ``seconds``, all
+        together, for a server that cannot be reached, is silent, or refuses for a while: for a
+        health check, or where nothing may be late. No round trip.
+
+        >>> with manager.timeout(0.5):
+        ...     waiting = jobs.qsize()
+
+        They raise LinkError then, as after the ``timeout`` of the manager elsewhere. How long
+        ``get()``, ``acquire()`` and the like wait for an item or a lock is their own ``timeout``.
+        :mod:`multiprocessing` has none. Raises ValueError for a negative number.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"timeout() takes a number of seconds from 0 on, not {seconds!r}")
+        return Patience(self.runtime.session.link, seconds, attempt=SHORTEST_ATTEMPT)
+
     def _check_new(self) -> None:
         if self.runtime.state == "started":
             raise ProcessError("Already started server")
         if self.runtime.state == "shut down":
             raise ProcessError("Manager has shut down")
 
-    def get_server(self) -> Server:
+    def get_server(self) -> Server:  # type: ignore[override]
         """Return what serves the registered types in this process:
         ``get_server().serve_forever()``.
 
@@ -145,7 +172,7 @@ class BaseManager:
         self._check_new()
         return self._Server(self.runtime.copy(), self._hosted_types(), self._natives_on)
 
-    def shutdown(self) -> None:
+    def shutdown(self) -> None:  # type: ignore[override]
         """Delete what this manager made without a name, and end its processes. A second time does
         nothing.
 
@@ -167,6 +194,16 @@ class BaseManager:
         its ``(host, port)`` or its socket path; None before ``start()`` if none was given.
         """
         return self.runtime.listen_address
+
+    @property
+    def _address(self) -> ListenAddress | None:
+        return self.address
+
+    @property
+    def _state(self) -> State:
+        state = State()
+        state.value = STATES[self.runtime.state]
+        return state
 
     def __enter__(self) -> Self:
         if self.runtime.state == "initial":
@@ -204,9 +241,10 @@ class BaseManager:
 
         ``callable`` makes an object in that process; without one the type is for managers that
         connect.
-        ``proxytype`` is a subclass of :class:`BaseProxy`, by default one with the public methods of
-        the object. ``exposed`` names the methods that may be called, ``method_to_typeid`` those
-        whose results become objects themselves. A proxy type of this package works, too.
+        ``proxytype`` is a subclass of :class:`BaseProxy`, or of that of the standard library, by
+        default one with the public methods of the object. ``exposed`` names the methods that may be
+        called, ``method_to_typeid`` those whose results become objects themselves. A proxy type of
+        this package works, too.
 
         The object is named by ``name=``, unless the callable has such a parameter, and by a leading
         ``str`` where managers take names first. The first request for a named object creates it;

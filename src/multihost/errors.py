@@ -12,7 +12,7 @@
     +-- ServerFull (MemoryError)             the server refuses writes: ``maxmemory`` is reached
     +-- LeaseLost (RuntimeError)             this process was declared dead, and lost its hold
     +-- ObjectGone (ReferenceError)          the shared object was deleted or its lease expired
-    +-- WorkerLost (RuntimeError)            the worker that ran a task of a pool died
+    +-- WorkerLost (BrokenProcessPool)       the worker that ran a task of a pool died
     +-- BadPayload (ValueError)              stored bytes that are altered, unsigned or not ours
     +-- PayloadTooLarge (ValueError)         a value over the 512 MB that a server accepts
     +-- ProtocolMismatch                     written by a release with another data layout
@@ -29,6 +29,7 @@ from __future__ import annotations
 import queue
 import sys
 from multiprocessing import AuthenticationError
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "AccessDenied",
@@ -114,10 +115,6 @@ class ObjectGone(MultihostError, ReferenceError):
     """The shared object was deleted, or its lease expired."""
 
 
-class WorkerLost(MultihostError, RuntimeError):
-    """The worker process that ran a task of a pool died; ``attempts`` allowed no other attempt."""
-
-
 class BadPayload(MultihostError, ValueError):
     """Stored bytes were altered, are not signed, or were not written by multihost."""
 
@@ -132,3 +129,23 @@ class ProtocolMismatch(MultihostError):
 
 class InternalError(MultihostError, RuntimeError):
     """An internal error of multihost; please report it."""
+
+
+if TYPE_CHECKING:
+    from concurrent.futures.process import BrokenProcessPool
+
+    class WorkerLost(MultihostError, BrokenProcessPool):
+        """As below, for type checkers."""
+
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Make WorkerLost when it is first asked for: importing its base takes 20 ms."""
+        if name != "WorkerLost":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from concurrent.futures.process import BrokenProcessPool
+
+        about = "The worker that ran a task died, or the pool has no workers and gets no others."
+        body = {"__module__": __name__, "__doc__": about}
+        made = type(name, (MultihostError, BrokenProcessPool), body)
+        return globals().setdefault(name, made)  # another thread may have made it meanwhile

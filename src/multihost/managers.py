@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable
+from multiprocessing import managers as stdlib
 from multiprocessing.managers import Namespace, RemoteError
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
@@ -101,7 +102,9 @@ def _native(factory: Any, proxytype: type[BaseProxy]) -> tuple[Any, Any, Any, An
     return factory, proxytype._exposed_, None, proxytype
 
 
-class SyncManager(ContainerFactories, SynchronisationFactories, QueueFactories):
+class SyncManager(  # type: ignore[misc]
+    ContainerFactories, SynchronisationFactories, QueueFactories, stdlib.SyncManager
+):
     """A manager with the shared types, as :class:`multiprocessing.managers.SyncManager`.
 
     A leading ``str`` is the name where the standard library has no meaning for one (``dict``,

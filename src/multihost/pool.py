@@ -72,7 +72,8 @@ class Pool(SharedPool):
     ``terminate()`` lets them finish those of others. Tasks that several hosts can run need
     functions that all of them can import. Where the standard library hangs (a killed worker, a task
     that calls ``sys.exit()``, an initializer or a callback that raises, a result that cannot be
-    unpickled), the result is an exception.
+    unpickled), the result is an exception, of a task that raises ``SystemExit`` or
+    ``KeyboardInterrupt`` that one.
     """
 
     def __init__(
@@ -91,24 +92,15 @@ class Pool(SharedPool):
     ) -> None:
         if manager is not None and url is not None:
             raise TypeError("Pool takes a manager or a URL, not both")
+        options = PoolOptions(
+            processes, initializer, initargs, maxtasksperchild, context, name, attempts, pickler
+        )
+        options.check()
         own = manager is None
         if own:
             manager = RedisManager(url)
         try:
-            super().__init__(
-                manager,
-                PoolOptions(
-                    processes,
-                    initializer,
-                    initargs,
-                    maxtasksperchild,
-                    context,
-                    name,
-                    attempts,
-                    pickler,
-                ),
-                owns_manager=own,
-            )
+            super().__init__(manager, options, owns_manager=own)
         except BaseException:
             if own:
                 manager.shutdown()

@@ -8,7 +8,7 @@ import multiprocessing.managers
 import pytest
 
 import multihost
-from multihost.managers import BaseManager, BaseProxy, SyncManager
+from multihost.managers import BaseManager, SyncManager
 
 borrowed = pytest.importorskip(
     "test._test_multiprocessing",
@@ -17,41 +17,18 @@ borrowed = pytest.importorskip(
 )
 
 
-class IteratorProxy(BaseProxy):
-    _exposed_ = ("__next__",)
+def customised(theirs):
+    """Return a manager of ours with the types, and so the proxies, of one of theirs."""
+    ours = type(theirs.__name__, (BaseManager,), {"__module__": __name__})
+    for typeid, (factory, exposed, results, proxytype) in vars(theirs)["_registry"].items():
+        ours.register(typeid, factory, proxytype, exposed, results)
+    return ours
 
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return self._callmethod("__next__")
-
-
-class MyManager(BaseManager):
-    pass
-
-
-MyManager.register("Foo", callable=borrowed.FooBar)
-MyManager.register("Bar", callable=borrowed.FooBar, exposed=("f", "_h"))
-MyManager.register("baz", callable=borrowed.baz, proxytype=IteratorProxy)
-
-
-class QueueManager(BaseManager):
-    pass
-
-
-QueueManager.register("get_queue", callable=borrowed.get_queue)
-
-
-class QueueManager2(BaseManager):
-    pass
-
-
-QueueManager2.register("get_queue")
 
 # Their tests find the managers among the globals of their module, in spawned children, too.
-for manager in (MyManager, QueueManager, QueueManager2):
-    setattr(borrowed, manager.__name__, manager)
+for name in ("MyManager", "QueueManager", "QueueManager2"):
+    globals()[name] = customised(getattr(borrowed, name))
+    setattr(borrowed, name, globals()[name])
 
 
 class Children:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from multihost import RedisManager, ShutDown
+from multihost import BadPayload, RedisManager, ShutDown
 from multihost.wire import wait as wait_module
 from multihost.wire.ops.queue import receive_list
 from tests.faults.calls import late_after
@@ -89,7 +89,57 @@ def raising(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return run
 
 
+def reopen_and_put(q: Any) -> None:
+    q.shutdown()
+    q.reopen()
+    q.put(4)
+
+
+class Unreadable:
+    """Can be pickled, and not unpickled."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+    def __lt__(self, other: Any) -> bool:
+        return False
+
+
+def get_readable(q: Any) -> Any:
+    """Of a batch with one that cannot be unpickled; it becomes a dead letter."""
+    items = q.get_many(3)
+    items += [type(letter) for letter in q.dead_letters()]
+    q.purge_dead_letters()
+    return items
+
+
+class Interrupting:
+    """Interrupts the first one who unpickles it."""
+
+    armed = True
+
+    def __reduce__(self) -> Any:
+        return interrupt_once, ()
+
+
+def interrupt_once() -> str:
+    if Interrupting.armed:
+        Interrupting.armed = False
+        raise KeyboardInterrupt
+    return "calm"
+
+
+def get_interrupted(q: Any) -> Any:
+    """The whole batch goes back."""
+    Interrupting.armed = True
+    try:
+        return q.get_many(2)
+    except KeyboardInterrupt as error:
+        return type(error)
+
+
 AGAIN = {"redeliver": True}
+WITH_A_BAD_ONE = (1, Unreadable(), 3)
 CASES = {
     "put": Case(lambda q: q.put(4), None, [1, 2, 3, 4], unfinished=4),
     "put_many": Case(lambda q: q.put_many([4, 5]), None, [1, 2, 3, 4, 5], unfinished=5),
@@ -138,6 +188,28 @@ CASES = {
     "get after the queue was created again by priority": Case(
         get_after_recreation, 1, [2, 3], kind="PriorityQueue"
     ),
+    "get_many with one that cannot be read": Case(
+        get_readable, [1, 3, BadPayload], [], WITH_A_BAD_ONE, unfinished=2
+    ),
+    "get_many with one that cannot be read, to be done": Case(
+        get_readable,
+        [1, 3, BadPayload],
+        [],
+        WITH_A_BAD_ONE,
+        options=AGAIN,
+        unfinished=2,
+        in_flight=2,
+    ),
+    "get_many interrupted": Case(
+        get_interrupted, KeyboardInterrupt, ["calm", 2, 3], (Interrupting(), 2, 3)
+    ),
+    "get_many interrupted, to be done": Case(
+        get_interrupted,
+        KeyboardInterrupt,
+        ["calm", 2, 3],
+        (Interrupting(), 2, 3),
+        options=AGAIN,
+    ),
     "get too late": Case(raising(lambda q: q.get(timeout=SOON)), Empty, [], (), unfinished=0),
     "get too late by priority": Case(
         raising(lambda q: q.get(timeout=SOON)), Empty, [], (), kind="PriorityQueue", unfinished=0
@@ -159,6 +231,12 @@ CASES = {
     "task_done of any": Case(lambda q: q.task_done(), None, [1, 2, 3], unfinished=2),
     "join": Case(lambda q: q.join(), None, [], (), unfinished=0),
     "shutdown": Case(lambda q: q.shutdown(), None, [1, 2, 3]),
+    "reopen": Case(reopen_and_put, None, [1, 2, 3, 4], unfinished=4),
+    "reopen, last first": Case(reopen_and_put, None, [4, 3, 2, 1], kind="LifoQueue", unfinished=4),
+    "reopen by priority": Case(
+        reopen_and_put, None, [1, 2, 3, 4], kind="PriorityQueue", unfinished=4
+    ),
+    "reopen an open one": Case(lambda q: q.reopen(), None, [1, 2, 3]),
     "shutdown, immediate": Case(lambda q: q.shutdown(True), None, [], unfinished=0),
 }
 

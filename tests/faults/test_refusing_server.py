@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import logging.handlers
 import os
 import queue
 import threading
@@ -142,21 +143,24 @@ class Call:
         return not self._thread.is_alive()
 
 
-CALLS: dict[str, Callable[[RedisManager], Callable[[], object]]] = {
-    "get_nowait": lambda m: m.Queue("q").get_nowait,
-    "get(timeout)": lambda m: lambda q=m.Queue("q"): q.get(timeout=1),
-    "get_many(timeout)": lambda m: lambda q=m.Queue("q"): q.get_many(3, timeout=1),
-    "put_nowait": lambda m: lambda q=m.Queue("q"): q.put_nowait(1),
-    "put(timeout) where it is full": lambda m: lambda q=m.Queue("full", 1): q.put(2, timeout=1),
-    "get(timeout) by priority": lambda m: lambda q=m.PriorityQueue("p"): q.get(timeout=1),
-    "acquire(False)": lambda m: lambda lock=m.Lock("l"): lock.acquire(False),
-    "acquire(timeout)": lambda m: lambda lock=m.Lock("l"): lock.acquire(timeout=1),
-    "acquire(timeout) of a held one": lambda m: lambda lock=m.Lock("held"): lock.acquire(timeout=1),
-    "RLock.acquire(timeout)": lambda m: lambda lock=m.RLock("r"): lock.acquire(timeout=1),
-    "Semaphore.acquire(False)": lambda m: lambda s=m.Semaphore("s"): s.acquire(False),
-    "Semaphore.acquire(timeout)": lambda m: lambda s=m.Semaphore("s0", 0): s.acquire(timeout=1),
-    "Event.wait(timeout)": lambda m: lambda e=m.Event("e"): e.wait(1),
-    "Barrier.wait(timeout)": lambda m: lambda b=m.Barrier("b", 2): b.wait(1),
+CALLS: dict[str, tuple[Callable[[RedisManager], Any], Callable[[Any], object]]] = {
+    "get_nowait": (lambda m: m.Queue("q"), lambda q: q.get_nowait()),
+    "get(timeout)": (lambda m: m.Queue("q"), lambda q: q.get(timeout=1)),
+    "get_many(timeout)": (lambda m: m.Queue("q"), lambda q: q.get_many(3, timeout=1)),
+    "put_nowait": (lambda m: m.Queue("q"), lambda q: q.put_nowait(1)),
+    "put(timeout) where it is full": (lambda m: m.Queue("full", 1), lambda q: q.put(2, timeout=1)),
+    "get(timeout) by priority": (lambda m: m.PriorityQueue("p"), lambda q: q.get(timeout=1)),
+    "acquire(False)": (lambda m: m.Lock("l"), lambda lock: lock.acquire(False)),
+    "acquire(timeout)": (lambda m: m.Lock("l"), lambda lock: lock.acquire(timeout=1)),
+    "acquire(timeout) of a held one": (
+        lambda m: m.Lock("held"),
+        lambda lock: lock.acquire(timeout=1),
+    ),
+    "RLock.acquire(timeout)": (lambda m: m.RLock("r"), lambda lock: lock.acquire(timeout=1)),
+    "Semaphore.acquire(False)": (lambda m: m.Semaphore("s"), lambda s: s.acquire(False)),
+    "Semaphore.acquire(timeout)": (lambda m: m.Semaphore("s0", 0), lambda s: s.acquire(timeout=1)),
+    "Event.wait(timeout)": (lambda m: m.Event("e"), lambda e: e.wait(1)),
+    "Barrier.wait(timeout)": (lambda m: m.Barrier("b", 2), lambda b: b.wait(1)),
 }
 
 
@@ -173,9 +177,10 @@ def test_a_call_keeps_its_time(
             assert manager.Queue("q").empty()
             with manager.Semaphore("s"):
                 pass
-        function = CALLS[call](manager)
+        find, function = CALLS[call]
+        shared = find(manager)
         with refusing(refusal, server, proxy):
-            made = Call(function)
+            made = Call(lambda: function(shared))
             ended = made.has_ended(BOUND)
         assert made.has_ended(10.0)
         assert ended, f"it took {made.seconds:.1f} s: {made.result!r}"
@@ -189,9 +194,7 @@ def test_a_call_keeps_its_time(
             assert 1 in manager.Queue("q").get_many(5, timeout=5)
 
 
-def test_a_condition_keeps_its_time(
-    refusal: Refusal, server: Server, proxy: CuttingProxy
-) -> None:
+def test_a_condition_keeps_its_time(refusal: Refusal, server: Server, proxy: CuttingProxy) -> None:
     with RedisManager(proxy.url, timeout=1.0) as manager:
         condition = manager.Condition()
         assert condition.acquire()
@@ -246,8 +249,7 @@ def test_an_outage_is_one_line_of_the_log(
 
 @pytest.mark.parametrize("name", ["NOREPLICAS", "LOADING"])
 def test_a_hosted_call_ends(name: str, server: Server, proxy: CuttingProxy) -> None:
-    with Our(server.url) as manager, Remote(proxy.url, timeout=2.0) as other:
-        manager.start() if manager._process is None else None
+    with Our(server.url), Remote(proxy.url, timeout=2.0) as other:
         counter = other.Counter()
         assert counter.add() == 1
         with refusing(REFUSALS[name], server, proxy):
@@ -255,3 +257,156 @@ def test_a_hosted_call_ends(name: str, server: Server, proxy: CuttingProxy) -> N
             assert made.has_ended(2 * BOUND)
         assert isinstance(made.result, LinkError), made.result
         assert counter.add() >= 2
+
+
+def test_a_pool_works_again(server: Server, proxy: CuttingProxy) -> None:
+    refusal = REFUSALS["READONLY"]
+    with RedisManager(server.url, timeout=1.0) as manager, manager.Pool(2) as pool:
+        assert pool.apply(abs, (-1,)) == 1
+        with refusing(refusal, server, proxy):
+            lost = pool.apply_async(abs, (-2,))
+            with pytest.raises(LinkError, match="replica"):
+                lost.get(2 * BOUND)
+            threading.Event().wait(2 * PASSING)  # longer than the workers have patience
+        assert pool.map(abs, [-3, -4], 1) == [3, 4]
+        assert pool.apply_async(abs, (-5,)).get(2 * BOUND) == 5
+
+
+def test_a_pool_that_waits_rides_it_out(server: Server, proxy: CuttingProxy) -> None:
+    with RedisManager(server.url) as manager, manager.Pool(1) as pool:
+        assert pool.apply(abs, (-1,)) == 1
+        with refusing(REFUSALS["NOREPLICAS"], server, proxy):
+            made = Call(lambda: pool.apply(abs, (-2,)))
+            assert not made.has_ended(PASSING)
+        assert made.has_ended(2 * BOUND)
+        assert made.result == 2
+
+
+def test_threads_wait_for_a_place_among_the_clients(server: Server) -> None:
+    """Of eight threads that need a connection each, four find none."""
+    with RedisManager(server.url) as manager:
+        shared = manager.dict("d")
+        shared["x"] = 1
+        server.command("CONFIG", "SET", "maxclients", len(server.clients()) + 1 + 4)
+        together = threading.Barrier(8)
+
+        def work() -> object:
+            together.wait()
+            return shared["x"]
+
+        calls = [Call(work) for _ in range(8)]
+        assert all(call.has_ended(2 * BOUND) for call in calls)
+        assert [call.result for call in calls] == [1] * 8
+
+
+def test_a_server_without_room_for_a_client_is_said_to_be(server: Server) -> None:
+    server.command("CONFIG", "SET", "maxclients", len(server.clients()) + 1)
+    with pytest.raises(LinkError, match="as many clients as it may have; raise its maxclients"):
+        RedisManager(server.tcp_url, timeout=1.0)
+
+
+# -- one patience
+
+
+def test_a_lost_server_is_an_error_within_the_timeout(fresh_server: Server) -> None:
+    with RedisManager(fresh_server.tcp_url, timeout=2.0) as manager:
+        jobs, shared = manager.Queue(), manager.dict(a=1)
+        calls = [Call(jobs.get), Call(lambda: manager.Lock().acquire())]
+        assert calls[1].has_ended(BOUND)
+        fresh_server.pause()
+        try:
+            read = Call(lambda: shared["a"])
+            assert read.has_ended(2.0 + BOUND)
+            assert isinstance(read.result, LinkError)
+            assert read.seconds < 2.0 + 2.0
+            assert calls[0].has_ended(2 * 2.0 + BOUND), "who waits hears of it, too"
+            assert isinstance(calls[0].result, LinkError)
+        finally:
+            fresh_server.resume()
+
+
+@pytest.mark.parametrize("how", ["killed", "silent"])
+def test_a_block_may_have_less_patience(fresh_server: Server, how: str) -> None:
+    with RedisManager(fresh_server.tcp_url) as manager:
+        shared = manager.dict(a=1)
+
+        def is_healthy() -> bool:
+            try:
+                with manager.timeout(0.5):
+                    return shared["a"] == 1
+            except LinkError:
+                return False
+
+        assert is_healthy()
+        (fresh_server.kill if how == "killed" else fresh_server.pause)()
+        try:
+            asked = Call(is_healthy)
+            assert asked.has_ended(0.5 + BOUND)
+            assert asked.result is False
+            assert asked.seconds < 0.5 + 2.5
+        finally:
+            if how == "silent":
+                fresh_server.resume()
+
+
+def test_calls_that_do_not_wait_raise_at_once(fresh_server: Server) -> None:
+    with RedisManager(fresh_server.tcp_url) as manager:
+        jobs, lock, permits = manager.Queue(), manager.Lock(), manager.Semaphore(1)
+        jobs.put(1)
+        fresh_server.kill()
+        for call in (
+            lambda: jobs.put_nowait(2),
+            lambda: jobs.get_nowait(),
+            lambda: lock.acquire(False),
+            lambda: permits.acquire(False),
+        ):
+            made = [Call(call) for _ in range(20)]
+            for each in made:
+                assert each.has_ended(BOUND)
+                assert isinstance(each.result, LinkError), each.result
+                assert each.seconds < 2.0
+
+
+class LogHandler(logging.handlers.QueueHandler):
+    """Sends records through a shared queue, and counts them."""
+
+    def __init__(self, records: Any) -> None:
+        super().__init__(records)
+        self.threads: list[str] = []
+        self.block = threading.Event()
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self.threads.append(threading.current_thread().name)
+        self.block.wait(BOUND)
+        try:
+            super().enqueue(record)
+        except LinkError:
+            pass  # as handleError() would say on stderr
+
+
+def test_the_session_does_not_wait_for_a_log_handler(fresh_server: Server) -> None:
+    logger = logging.getLogger("multihost")
+    with (
+        RedisManager(fresh_server.tcp_url, lease=0.3) as manager,
+        RedisManager(fresh_server.tcp_url) as other,
+    ):
+        handler = LogHandler(manager.Queue("log"))
+        logger.addHandler(handler)
+        try:
+            lock = manager.Lock("l")
+            assert lock.acquire()
+            fresh_server.command("CONFIG", "SET", "min-replicas-to-write", 1)
+            wait_until(lambda: handler.threads, what="the outage is logged")
+            fresh_server.command("CONFIG", "SET", "min-replicas-to-write", 0)
+            # The handler still waits, and the lease is renewed.
+            key = next(key for key in fresh_server.keys() if b":s:" in key)
+            wait_until(lambda: fresh_server.command("PTTL", key) > 100, what="it is renewed")
+            assert not handler.block.is_set()
+            assert other.Queue("log").empty()
+            handler.block.set()
+            record = other.Queue("log").get(timeout=BOUND)
+            assert "not renewed" in record.getMessage()
+            assert not any("session" in name for name in handler.threads)
+        finally:
+            handler.block.set()
+            logger.removeHandler(handler)

@@ -212,6 +212,13 @@ register(Our, ours)
 Our.register("CounterWithName", CounterWithName)
 
 
+class Adopting(ours.SyncManager):
+    """Ours, with the proxy types of a program that was written for theirs."""
+
+
+register(Adopting, theirs)
+
+
 class Remote(ours.RedisManager):
     """A manager that connects by a URL."""
 

@@ -12,12 +12,12 @@ from multiprocessing.managers import RemoteError
 
 import pytest
 
-from tests.hosted.hosted_classes import Fragile, Our, Refused, Their, Unpicklable
+from tests.hosted.hosted_classes import Adopting, Fragile, Our, Refused, Their, Unpicklable
 
 fork = multiprocessing.get_context("fork")
 
 
-@pytest.fixture(scope="module", params=[Their, Our], ids=["theirs", "ours"])
+@pytest.fixture(scope="module", params=[Their, Our, Adopting], ids=lambda cls: cls.__name__)
 def m(request):
     with request.param(ctx=fork) as manager:
         keeps_the_thread = manager.Counter()

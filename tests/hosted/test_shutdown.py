@@ -153,6 +153,12 @@ def test_persistent_container_keeps_a_hosted_object(url):
         assert (kept.statistics().lease, kept.add()) == (None, 4)
         del box["counter"]
         assert kept.statistics().lease is not None
+        assert box.add_new("counter", kept)
+        assert kept.statistics().lease is None
+        assert box.update_new(counter=manager.Counter(5), other=1) == ["other"]
+        assert box["counter"].add() == 5
+        del box["counter"]
+        assert kept.statistics().lease is not None
         box.delete()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hosted.hosted_classes import Our
+from tests.hosted.stdlib_proxies import register
 from tests.support import tables
 
 __all__ = ["COMMAND", "TABLE", "found", "names_in", "samples"]
@@ -59,12 +60,14 @@ def samples(m: Any) -> dict[str, Any]:
         "registered, as an iterator": m.squares(),
         "a result that is registered": m.Counter().evens(2),
         "exposed methods": m.Exposed(),
+        "registered, with a proxy type of the standard library": m.BySuper(),
+        "registered, with one that the standard library made": m.Made(),
     }
 
 
 def found() -> dict[str, str]:
     """Return the names in a pickle of each of them."""
-    with Our() as manager:
+    with register(type("Adopting", (Our,), {}))() as manager:
         things = samples(manager)
         try:
             return {name: names_in(pickle.dumps(thing)) for name, thing in things.items()}

@@ -53,15 +53,6 @@ def test_client_detects_the_death_of_the_last_worker(manager):
     manager.delete("lonely")
 
 
-def test_task_that_exits_is_reported_as_lost(manager, capfd):
-    with manager.Pool(1, context=FORK) as pool:
-        with pytest.raises(WorkerLost, match=r"SystemExit\(3\)"):
-            pool.apply_async(work.leave, (3,)).get(10)
-        with pytest.raises(WorkerLost, match="KeyboardInterrupt"):
-            pool.apply_async(work.interrupt).get(10)
-        assert pool.apply(work.double, (4,)) == 8
-
-
 def test_failing_initializer_fails_the_pool(manager, capfd):
     with manager.Pool(1, work.refuse, context=FORK) as pool:
         with pytest.raises(WorkerLost, match="initializer"):

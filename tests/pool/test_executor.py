@@ -92,6 +92,7 @@ def test_shutdown_without_wait(make):
 def test_cancelled_futures(make):
     executor = make(1)
     futures = [executor.submit(time.sleep, 0.02) for _ in range(20)]
+    wait_until(futures[0].running)
     assert futures[-1].cancel()
     executor.shutdown(cancel_futures=True)
     assert futures[0].result() is None

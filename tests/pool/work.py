@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -91,3 +92,50 @@ def mark(pair):
     marks, x = pair
     marks.increment(x)
     return x
+
+
+def mark_and_raise(marks, name):
+    """Count how often it ran, and end as a program ends."""
+    marks.increment(name)
+    raise {"SystemExit": SystemExit, "KeyboardInterrupt": KeyboardInterrupt}[name]
+
+
+def leave_at_once():
+    sys.exit(3)
+
+
+def large_and_unpicklable(size):
+    return ["x" * size, lambda: 1]
+
+
+class WithoutRepr:
+    def __repr__(self):
+        return str(1 / 0)
+
+    def __reduce__(self):
+        raise TypeError("not to be pickled")
+
+
+def without_repr():
+    return WithoutRepr()
+
+
+def double_in_a_child(x):
+    """Have a process of its own do it."""
+    context = multiprocessing.get_context("fork")
+    out, in_ = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: in_.send(2 * x))
+    child.start()
+    in_.close()
+    found = out.recv()
+    child.join()
+    return found
+
+
+def have_a_child(pids):
+    """Start a process, and wait for it."""
+    child = multiprocessing.get_context("fork").Process(target=signal.pause)
+    child.start()
+    for process in (os.getpid(), child.pid):
+        pids.put(process)
+    child.join()

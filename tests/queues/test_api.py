@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import multihost
 from multihost import Manager, ObjectGone, RedisManager, ShutDown
 from multihost.managers import QueueStatistics
 from multihost.wire.ops.queue import in_flight, receive_list
@@ -417,6 +418,65 @@ def test_items_in_flight_are_unfinished_after_an_immediate_shutdown(m: RedisMana
     assert q.statistics().unfinished == 1
     q.task_done()
     q.join()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("left", [[], [1, 2]])
+@pytest.mark.parametrize("immediate", [False, True])
+def test_a_queue_is_reopened(
+    kind: str, left: list[int], immediate: bool, m: RedisManager, other: RedisManager
+) -> None:
+    q, theirs = getattr(m, kind)("x"), getattr(other, kind)("x")
+    for _ in range(3):
+        q.put_many(left)
+        q.shutdown(immediate)
+        with pytest.raises(ShutDown):
+            theirs.put(3)
+        theirs.reopen()
+        theirs.reopen()
+        assert not q.statistics().is_shut_down
+        assert q.qsize() == (0 if immediate else len(left))
+        q.put(3)
+        expected = [3] if immediate else [*left, 3]
+        assert sorted(theirs.get_many(9)) == expected
+        with pytest.raises(Empty):
+            theirs.get_nowait()
+        for _ in expected:
+            q.task_done()
+        q.join()
+    assert q.statistics().unfinished == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_waits_when_a_queue_is_shut_down_and_reopened(
+    kind: str, m: RedisManager, other: RedisManager, server: AnyServer
+) -> None:
+    """They learn of the shutdown, or go on waiting: none waits for what does not come."""
+    q, theirs = getattr(m, kind)("x"), getattr(other, kind)("x")
+    for _ in range(5):
+        waiting = [in_thread(theirs.get) for _ in range(3)]
+        await_blocked(server, 3)
+        q.shutdown()
+        q.reopen()
+        q.put_many(range(3))
+        wait_until(lambda: all(waiting), SECONDS, "all have an item or know of the shutdown")
+        got = [each[0] for each in waiting]
+        rest = q.get_many(3) if ShutDown in got else []
+        assert len([each for each in got if each is not ShutDown]) + len(rest) == 3
+        for _ in range(3):
+            q.task_done()
+
+
+def test_a_deleted_queue_is_not_reopened(m: RedisManager) -> None:
+    q = m.Queue("x")
+    q.shutdown()
+    q.delete()
+    with pytest.raises(ObjectGone):
+        q.reopen()
+
+
+def test_the_exceptions_of_queues_are_at_hand() -> None:
+    assert (multihost.Empty, multihost.Full) == (Empty, Full)
 
 
 # -- items

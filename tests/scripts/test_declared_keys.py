@@ -159,9 +159,11 @@ def use_pools(url: str) -> None:
             handle = ticket.handle()
             pool_ops.create(handle)
             pool_ops.get_or_set_settings(handle, b"")
-            client = Client(ticket, {}, "p", 1)
-            for number in range(3):
+            client = Client(ticket, dict.fromkeys(range(4)), "p", 1)
+            for number in range(4):
                 client.submit((number, 0, len, (m.list(),), {}))
+            assert client.waits(3, take=False)
+            assert client.waits(3, take=True)
             places = Consumer.of(handle, pool_ops.SETTINGS)
             item = pool_ops.next_task(handle, places, None, more=True)
             assert item is not None
@@ -280,7 +282,7 @@ def test_what_the_background_thread_does(
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with limited(own_server, monkeypatch) as (limits, url):
         use_pools(url)
-        assert {"pool/next", "pool/reap"} <= limits.seen
+        assert {"pool/next", "pool/reap", "pool/withdraw"} <= limits.seen
 
 
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

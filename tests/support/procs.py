@@ -215,18 +215,20 @@ class Script:
         assert self._process.stdin is not None
         self._process.stdin.write(text.encode() + b"\n")
 
-    def finish(self, timeout: float = SECONDS) -> str:
-        """Wait until it has ended with status 0; return what it printed after the last ``line``."""
+    def finish(self, timeout: float = SECONDS, status: int = 0) -> str:
+        """Wait until it has ended with this status; return what it printed after the last
+        ``line``.
+        """
         deadline = time.monotonic() + timeout
         assert self._process.stdin is not None
         self._process.stdin.close()
         while self._read(deadline):
             pass
-        status = self._process.wait(max(0.0, deadline - time.monotonic()))
+        ended = self._process.wait(max(0.0, deadline - time.monotonic()))
         output, words = self._unread.decode(), self._words()
         self.close()
-        if status:
-            raise ProcessFailed(f"the script ended with {status}:\n{words}")
+        if ended != status:
+            raise ProcessFailed(f"the script ended with {ended}:\n{words}")
         return output
 
     def kill(self) -> None:

@@ -9,6 +9,7 @@ from multiprocessing import Process
 
 import pytest
 
+import multihost
 from multihost import Manager, RedisManager
 
 
@@ -51,6 +52,33 @@ def test_a_joinable_queue_delivers_again_what_was_not_done(url):
         assert jobs.deliveries == 2
         jobs.task_done()
         jobs.join()  # returns: everything is done
+
+
+class Unreadable:
+    """Its class is missing where it is read, or so it seems."""
+
+    def __reduce__(self):
+        return __import__, ("no_such_module",)
+
+
+def test_an_item_that_cannot_be_unpickled_is_put_aside(url):
+    with RedisManager(url) as manager:
+        jobs = manager.Queue()
+        jobs.put_many(["a", Unreadable(), "b"])
+        assert jobs.get_many(3) == ["a", "b"]
+        (letter,) = jobs.dead_letters()
+        assert isinstance(letter, multihost.BadPayload)
+
+
+def test_a_queue_is_reopened_for_the_next_run(url):
+    with RedisManager(url) as manager:
+        jobs = manager.Queue()
+        jobs.shutdown()
+        with pytest.raises(multihost.ShutDown):
+            jobs.get()
+        jobs.reopen()
+        jobs.put("next")
+        assert jobs.get() == "next"
 
 
 def test_a_lifo_queue_gives_the_newest_item_first(url):

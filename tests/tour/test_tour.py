@@ -100,6 +100,14 @@ def test_a_list_a_set_a_value_and_an_array():
         assert samples[:] == array.array("d", [2.5, 1.5])
 
 
+def test_who_is_first_gets_the_job(url):
+    with RedisManager(url) as manager, RedisManager(url) as elsewhere:
+        assert manager.dict("claims").add_new("job 1", "me")
+        assert not elsewhere.dict("claims").add_new("job 1", "you")
+        assert manager.set("seen").update_new(["a", "b"]) == ["a", "b"]
+        assert elsewhere.set("seen").update_new(["b", "c"]) == ["c"]
+
+
 def count(d, hits):
     for _ in range(100):
         d.increment("calls")

@@ -3,7 +3,7 @@
 from array import array  # noqa: F401 - in quotes, for Python 3.11
 from typing import Any, assert_type
 
-from multihost import Manager, RedisManager, SyncManager
+from multihost import BadPayload, Manager, RedisManager, SyncManager
 from multihost.managers import (
     ArrayProxy,
     BarrierProxy,
@@ -85,6 +85,10 @@ def dicts(m: SyncManager) -> None:
     m.dict(a=1).update(b=2)
     d |= {3: "z"}
     assert_type(d, DictProxy[int, str])
+    assert_type(d.add_new(4, "x"), bool)
+    assert_type(d.update_new({4: "x"}), list[int])
+    assert_type(d.update_new([(4, "x")]), list[int])
+    assert_type(m.dict(a=1).update_new(b=2), list[str])
     hits = m.dict({"page": 1})
     assert_type(hits.increment("page"), int)
     assert_type(hits.increment("page", 2), int)
@@ -134,6 +138,8 @@ def sets(m: SyncManager, r: RedisManager) -> None:
     assert_type(r.set("seen", [1]), SetProxy[int])
     s = m.set([1])
     assert_type(s.pop(), int)
+    assert_type(s.add_new(4), bool)
+    assert_type(s.update_new([4], {5}), list[int])
     assert_type(s.copy(), set[int])
     assert_type(s & {1}, set[int])
     assert_type(s <= {1}, bool)
@@ -231,7 +237,8 @@ def queues(m: SyncManager) -> None:
     assert_type(jobs.get(timeout=1), int)
     assert_type(jobs.get_nowait(), int)
     assert_type(jobs.get_many(10), list[int])
-    assert_type(jobs.dead_letters(), list[int])
+    assert_type(jobs.reopen(), None)
+    assert_type(jobs.dead_letters(), list[int | BadPayload])
     assert_type(jobs.qsize(), int)
     assert_type(jobs.statistics(), QueueStatistics)
     jobs.put(1)

@@ -40,18 +40,6 @@ class Name(str):
     __slots__ = ()
 
 
-class Loud(str):
-    """Compares in its own way."""
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Loud) and self.upper() == other.upper()
-
-    def __hash__(self) -> int:
-        return hash(self.upper())
-
-
 Point = collections.namedtuple("Point", "x y")
 
 VALUES = [
@@ -365,12 +353,6 @@ def test_unhashable_keys(bad: Any) -> None:
     assert str(ours.value) == str(theirs.value)
 
 
-def test_a_subclass_with_its_own_equality_is_its_own_key() -> None:
-    assert PLAIN.field(Loud("a")) != PLAIN.field("a")
-    found = PLAIN.key(PLAIN.field(Loud("a")))
-    assert type(found) is Loud
-
-
 @pytest.mark.parametrize("codec", PICKLING.values(), ids=PICKLING)
 def test_many_keys_and_whole_dicts(codec: Codec) -> None:
     keys = [group[-1] for group in EQUAL]
@@ -391,7 +373,12 @@ def test_json_keys_are_data_only() -> None:
         for key in ("a", 1, 1.5, None, True, b"x", (1, "a"), frozenset([1])):
             field, original = codec.canonical_field(key)
             assert codec.key(original or field) == key
-        for key in (Decimal("0.1"), Mood.CALM, Point(1, 2), datetime.date(2024, 1, 1), 1j):
+        for key, plain in ((Colour.RED, 1), (Point(1, 2), (1, 2)), (Name("a"), "a")):
+            field, original = codec.canonical_field(key)
+            found = codec.key(original or field)
+            assert found == plain
+            assert type(found) is type(plain)
+        for key in (Decimal("0.1"), Mood.CALM, (Mood.CALM,), datetime.date(2024, 1, 1), 1j):
             with pytest.raises(BadPayload, match="does not read"):
                 codec.canonical_field(key)
         for bad in (b"cbuiltins\neval\n", b"garbage", b"\x8c\x04eval\x93", b"P1\n", b"\x82\x01"):

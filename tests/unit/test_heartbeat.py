@@ -29,8 +29,8 @@ class Link:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def set_patience(self, until: float | None) -> float | None:
-        return None
+    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
+        return None, 1.0
 
     def disconnect_current(self) -> None:
         self.calls.append("disconnect_current")

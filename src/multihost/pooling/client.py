@@ -7,7 +7,7 @@ from collections import deque
 from multiprocessing import util
 from typing import Any
 
-from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
+from multihost.errors import LinkError, LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling import stdlib
 from multihost.pooling.messages import Result, Task
 from multihost.pooling.reference import PoolReference
@@ -118,34 +118,55 @@ class Client:
 
     def flush(self) -> None:
         """Send the tasks in the buffer. 1 round trip for up to 256 of them."""
-        buffer = self._buffer
-        while buffer:
-            with self._sending:
-                batch: list[tuple[tuple[int, int], bytes]] = []
-                size = 0
-                while buffer and len(batch) < BATCH and size < BATCH_BYTES:
-                    batch.append(buffer.popleft())
-                    size += len(batch[-1][1])
-                if batch and not self._is_closed:
-                    self._send(batch)
+        while self._buffer:
+            batch: list[tuple[tuple[int, int], bytes]] = []
+            # Tasks fail without the lock: their callbacks may take others.
+            try:
+                with self._sending:
+                    self._send_batch(batch)
+            except Exception as error:  # noqa: BLE001 - it is the result of the tasks
+                self._fail_batch(batch, error)
+            except BaseException:
+                self._fail_batch(
+                    batch, LinkLost("the sending of a task was interrupted: it may run or not")
+                )
+                raise
 
-    def _send(self, batch: list[tuple[tuple[int, int], bytes]]) -> None:
-        try:
-            if self.failure is not None:
-                raise self.failure
-            self._watch()
-            send.put(self.handle, [packed for _, packed in batch], True, None)
-        except Exception as error:  # noqa: BLE001 - it is the result of the tasks
-            self._fail_batch(batch, error)
-        except BaseException:
-            self._fail_batch(
-                batch, LinkLost("the sending of a task was interrupted: it may run or not")
-            )
-            raise
+    def _send_batch(self, batch: list[tuple[tuple[int, int], bytes]]) -> None:
+        """Move tasks from the buffer to ``batch``, and send them."""
+        buffer, size = self._buffer, 0
+        while buffer and len(batch) < BATCH and size < BATCH_BYTES:
+            batch.append(buffer.popleft())
+            size += len(batch[-1][1])
+        if not batch or self._is_closed:
+            return
+        if self.failure is not None:
+            raise self.failure
+        self._watch()
+        send.put(self.handle, [packed for _, packed in batch], True, None)
 
     def _fail_batch(self, batch: list[tuple[tuple[int, int], bytes]], error: BaseException) -> None:
         for number, _ in batch:
             self._finish(number, (False, error))
+
+    def waits(self, job: int, *, take: bool) -> bool:
+        """Return True for a job of one task that no worker has begun; ``take`` it back, so that
+        none will. At most 1 round trip, O(tasks in the pool).
+        """
+        number = job, 0
+        if number not in self._in_flight:
+            return False
+        with self._sending:
+            unsent = next((entry for entry in tuple(self._buffer) if entry[0] == number), None)
+            if unsent is None:
+                trailer = TaskTrailer(self.ident, self.pickler, self.attempts, *number)
+                if not ops.withdraw(self.handle, trailer, take=take):
+                    return False
+            elif take:
+                self._buffer.remove(unsent)
+        if take and self._take(number):
+            del self.cache[job]
+        return True
 
     def _watch(self) -> None:
         """Reap dead workers while there are tasks in flight: no worker may be left to do that."""
@@ -165,7 +186,11 @@ class Client:
         count = 1
         try:
             while True:
-                items = receive(handle, consumer, count, True, None)
+                try:
+                    items = receive(handle, consumer, count, True, None)
+                except LinkError as error:
+                    self._survive(error)
+                    continue
                 if not items:
                     continue
                 results = [Result.unpack(self.codec, i.value, self.attempts) for i in items]
@@ -177,6 +202,19 @@ class Client:
             if not self._is_closed:
                 self.fail(self._reason(error))
 
+    def _survive(self, error: LinkError) -> None:
+        """Fail the tasks in flight with the error of an outage, behind which later ones may succeed
+        again. Raises it if there can be none.
+        """
+        link = self._results.link
+        if self._is_closed or not link.may_come_back(error):
+            raise error
+        with self._change:
+            in_flight = list(self._in_flight)
+        for number in in_flight:
+            self._finish(number, (False, error))
+        link.back_off()
+
     def _deliver(self, results: list[Result]) -> None:
         while results:
             job, index, ok, value = results.pop(0)
@@ -184,10 +222,15 @@ class Client:
             del value
 
     def _finish(self, number: tuple[int, int], outcome: tuple[bool, Any]) -> None:
+        if self._take(number):
+            self._set(*number, outcome)
+
+    def _take(self, number: tuple[int, int]) -> bool:
+        """Count a task as done; return False if it has a result already."""
         with self._change:
             size = self._in_flight.pop(number, None)
             if size is None:
-                return  # it has a result already
+                return False
             self._bytes -= size
             if self._waiting:
                 self._change.notify_all()
@@ -195,7 +238,7 @@ class Client:
                 watched = self.handle.watched
                 if watched is not None:
                     watched.waiters.difference_update(self._watchers)
-        self._set(*number, outcome)
+        return True
 
     def _set(self, job: int, index: int, outcome: tuple[bool, Any]) -> None:
         entry = self.cache.get(job)
@@ -208,6 +251,12 @@ class Client:
             stdlib.fail(entry, error)
 
     def _deleted(self) -> None:
+        """The pool was deleted. In another thread than that of the session, which must not wait for
+        a callback of a task.
+        """
+        threading.Thread(target=self._fail_deleted, name="multihost-pool", daemon=True).start()
+
+    def _fail_deleted(self) -> None:
         """Fail the tasks that were in the pool when it was deleted."""
         with self._change:
             in_flight = list(self._in_flight)

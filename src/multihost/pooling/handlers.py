@@ -12,7 +12,8 @@ from multiprocessing import util
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
-from multihost.errors import ManagerClosed, MultihostError, ObjectGone, WorkerLost
+from multihost import errors
+from multihost.errors import ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling.client import Client
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
@@ -105,7 +106,7 @@ def handle_workers(parts: PoolParts) -> None:
             except OSError as error:
                 supervisor.failure = f"no process can be started: {error}"
         if supervisor.failure is not None and client.failure is None:
-            client.fail(WorkerLost(f"this pool has no workers: {supervisor.failure}"))
+            client.fail(errors.WorkerLost(f"this pool has no workers: {supervisor.failure}"))
         if client.failure is not None:
             supervisor.terminate()
         wait([*supervisor.sentinels, notifier.fileno()])

@@ -7,14 +7,26 @@ import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from multihost.errors import BadPayload, WorkerLost
-from multihost.pooling.stdlib import ExceptionWithTraceback
+from multihost import errors
+from multihost.errors import BadPayload
+from multihost.pooling.stdlib import ExceptionWithTraceback, MaybeEncodingError, RemoteTraceback
 from multihost.wire.ops.pool import LOST, NUMBER, TRAILER_SIZE, TaskTrailer
 from multihost.wire.values.codec import Codec
 
-__all__ = ["Result", "Task", "lost", "pickler_of", "with_traceback"]
+__all__ = [
+    "Result",
+    "Task",
+    "encoding_error",
+    "lost",
+    "pickler_of",
+    "pickling_error",
+    "with_traceback",
+]
 
 PICKLERS = {"pickle": "p", "cloudpickle": "c"}  # and the letter in the trailer of a task
+
+MAX_ERROR = 1 << 18  # bytes of an error with its cause: every server accepts so many
+SHOWN = 2000  # characters of a value that cannot be pickled, and of the error for that
 
 PROTOCOL = 5  # the newest one of all Python versions that may take part
 
@@ -69,10 +81,10 @@ class Result(NamedTuple):
         return found
 
 
-def lost(begun: int, attempts: int) -> WorkerLost:
+def lost(begun: int, attempts: int) -> errors.WorkerLost:
     """Return the exception for a task whose worker died after it was begun so many times."""
     times = "once" if begun == 1 else f"{begun} times"
-    return WorkerLost(
+    return errors.WorkerLost(
         f"the worker that ran this task died: it was killed, crashed, or lost its server. The task "
         f"was begun {times}; with more than attempts={attempts} it would be run again"
     )
@@ -81,6 +93,63 @@ def lost(begun: int, attempts: int) -> WorkerLost:
 def with_traceback(error: BaseException) -> Any:
     """Return the exception in a form that is pickled with its traceback, as in multiprocessing."""
     return ExceptionWithTraceback(error, error.__traceback__)
+
+
+class _Shown:
+    """What MaybeEncodingError is to show of something: it asks for the repr."""
+
+    def __init__(self, thing: object) -> None:
+        try:
+            text = repr(thing)
+        except Exception as error:  # noqa: BLE001 - a class of the user
+            text = f"<{type(thing).__qualname__}, whose repr raises {type(error).__qualname__}>"
+        half = SHOWN // 2
+        self._text = text if len(text) <= SHOWN else f"{text[:half]}...{text[-half:]}"
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+class _WithCause:
+    """An exception that is pickled with its cause."""
+
+    def __init__(self, error: BaseException, cause: Any) -> None:
+        self._parts = error, cause
+
+    def __reduce__(self) -> Any:
+        return _with_cause, self._parts
+
+
+def _with_cause(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+def encoding_error(
+    codec: Codec, trailer: TaskTrailer, error: BaseException, value: object
+) -> bytes:
+    """Return the packed MaybeEncodingError for a result that cannot be pickled or sent, as in
+    multiprocessing. Its cause is ``error``, if that can be pickled.
+    """
+    wrapped = MaybeEncodingError(_Shown(error), _Shown(value))
+    try:
+        both = _WithCause(wrapped, with_traceback(error))
+        packed = Result(trailer.job, trailer.number, False, both).pack(codec, trailer.pickler)
+    except BaseException:  # noqa: BLE001 - it may refer to what cannot be pickled
+        packed = b""
+    if 0 < len(packed) < MAX_ERROR:
+        return packed
+    return Result(trailer.job, trailer.number, False, wrapped).pack(codec, "p")
+
+
+def pickling_error(error: BaseException) -> BaseException:
+    """Return what the pickler raised in a worker, for a MaybeEncodingError from there; any other
+    exception as it is.
+    """
+    cause = error.__cause__
+    if type(error) is MaybeEncodingError and cause is not None:
+        return error if type(cause) is RemoteTraceback else cause  # of one that a task raised
+    return error
 
 
 def pickler_of(name: str) -> str:

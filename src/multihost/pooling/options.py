@@ -36,6 +36,7 @@ class PoolOptions(NamedTuple):
 
     def check(self) -> None:
         """Raise ValueError, TypeError or ImportError for options that no pool can have."""
+        operator.index(self.size)
         if self.size < 0 or (self.size == 0 and self.name is None):
             raise ValueError("Number of processes must be at least 1")
         maxtasks: object = self.maxtasksperchild

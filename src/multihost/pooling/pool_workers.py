@@ -13,11 +13,12 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from multiprocessing import util
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, NamedTuple
 
-from multihost.errors import WorkerLost
+from multihost import errors
 from multihost.pooling.counters import Progress, TaskCounters
 from multihost.pooling.options import cpu_count
 from multihost.pooling.parent_watch import ParentWatch
@@ -119,6 +120,8 @@ class Workers:
         Raises WorkerLost if workers end before they are ready, for example because the initializer
         raises; LinkError if the server is lost.
         """
+        # They are no daemons, and a program that ends waits for such processes: not for these.
+        end_workers = util.Finalize(None, self._supervisor.end, exitpriority=15)
         try:
             self._create()
             self._ensure_workers()
@@ -127,6 +130,7 @@ class Workers:
                 self._emit("progress")
             return self.progress
         finally:
+            end_workers()
             self._end()
 
     def _create(self) -> None:
@@ -172,7 +176,8 @@ class Workers:
                 return
             self._create()
         if self._supervisor.failure is not None:
-            raise WorkerLost(f"no worker for {label(self._ident)!r}: {self._supervisor.failure}")
+            pool = label(self._ident)
+            raise errors.WorkerLost(f"no worker for {pool!r}: {self._supervisor.failure}")
         self._ensure_workers()
 
     def _stop(self) -> None:
@@ -191,7 +196,6 @@ class Workers:
         self._on_event(WorkerEvent(kind, progress, pid, exitcode))
 
     def _end(self) -> None:
-        self._supervisor.kill()
         self._supervisor.join()
         self._parent_watch.discard()
         if self._progress_pipe is not None:

@@ -8,6 +8,7 @@ import queue
 from collections.abc import Callable, Iterable, Mapping
 from multiprocessing import util
 from multiprocessing.pool import AsyncResult, Pool
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from multihost.pooling import stdlib
@@ -45,6 +46,8 @@ class SharedPool(Pool):
     With ``owns_manager`` it shuts the manager down at its end.
     """
 
+    has_daemons = True  # which may not start processes themselves
+    initializer_logger: str | None = None  # for what the initializer raises; None: to stderr
     _state = INIT
     _change_notifier: Any = None  # also of one whose constructor has raised, for __del__
 
@@ -70,11 +73,13 @@ class SharedPool(Pool):
             options.attempts,
             manager if owns_manager else None,
         )
+        self._initializer, self._initargs, self._maxtasksperchild = setup
         initializer, initargs, maxtasks = setup
         self._supervisor.config = self._supervisor.config._replace(
             initializer=initializer,
             initargs=initargs,
             maxtasks=maxtasks,
+            initializer_logger=self.initializer_logger,
             reads_setup=name is not None,
             client=self._client.ident,
             graceful_sigterm=name is not None,
@@ -95,6 +100,7 @@ class SharedPool(Pool):
         """Make what a client has, and start nothing yet."""
         self._pid = os.getpid()
         self._reference = reference
+        self._initializer, self._initargs, self._maxtasksperchild = None, (), None
         self._ctx = self._context
         self._processes = size
         self._change_notifier = notifier = Notifier()
@@ -103,7 +109,8 @@ class SharedPool(Pool):
         self._client = Client(reference, cache, pickler, attempts)
         watch = ParentWatch()
         config = WorkerConfig(reference, watch, TaskCounters(size))
-        self._supervisor = WorkerSupervisor(self._context, size, config)
+        is_daemon = self.has_daemons and reference.name is None
+        self._supervisor = WorkerSupervisor(self._context, size, config, is_daemon=is_daemon)
         self._pool = self._supervisor.processes
         self._parts = PoolParts(
             self._client, self._supervisor, cache, self._taskqueue, notifier, watch, [], manager
@@ -162,10 +169,27 @@ class SharedPool(Pool):
         self._check_running()
         return self.send_task(func, args, kwds, callback, error_callback, batched=False)
 
-    # The three methods without docstrings are for the executor, not for users.
+    # The members without docstrings are for the executor, not for users.
 
     def check_running(self) -> None:
         self._check_running()
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self._client.failure
+
+    @property
+    def processes(self) -> list[BaseProcess]:
+        return list(self._supervisor.processes)
+
+    def waits(self, job: int, *, take: bool) -> bool:
+        # Whether no worker has begun a task; ``take`` it back, so that none will.
+        return self._client.waits(job, take=take)
+
+    def fail(self, error: BaseException) -> None:
+        # Fail all tasks, and start no more workers.
+        self._client.fail(error)
+        self._parts.notifier.wake()
 
     def send_task(
         self,

@@ -18,6 +18,7 @@ __all__ = [
     "ExceptionWithTraceback",
     "HandlerThread",
     "MaybeEncodingError",
+    "RemoteTraceback",
     "fail",
     "job_of",
     "reraise",
@@ -29,6 +30,7 @@ INIT, RUN, CLOSE, TERMINATE = _pool.INIT, _pool.RUN, _pool.CLOSE, _pool.TERMINAT
 ApplyResult = _pool.ApplyResult
 ExceptionWithTraceback = _pool.ExceptionWithTraceback
 MaybeEncodingError = _pool.MaybeEncodingError
+RemoteTraceback = _pool.RemoteTraceback
 reraise = _pool._helper_reraises_exception
 """The function of a task whose arguments could not be computed: it raises its argument."""
 

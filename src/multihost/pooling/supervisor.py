@@ -21,10 +21,13 @@ MAX_EARLY_EXITS = 3  # in a row, for each worker: it ended before it was ready
 class WorkerSupervisor:
     """A number of worker processes with the same config."""
 
-    def __init__(self, context: Any, size: int, config: WorkerConfig) -> None:
+    def __init__(
+        self, context: Any, size: int, config: WorkerConfig, *, is_daemon: bool = False
+    ) -> None:
         self.context = context
         self.size = size
         self.config = config
+        self.is_daemon = is_daemon  # workers may not start processes, as those of multiprocessing
         self.processes: list[BaseProcess] = []
         self.failure: str | None = None  # why no more are started
         self._slots: dict[int, int] = {}  # in use, by pid
@@ -44,7 +47,7 @@ class WorkerSupervisor:
             self._ready[slot] = self.config.counters.readiness(slot)
             process = self.context.Process(target=work, args=(self.config, slot))
             process.name = process.name.replace("Process", "PoolWorker")
-            process.daemon = True
+            process.daemon = self.is_daemon
             with signals.blocked(self.config.graceful_sigterm):
                 process.start()
             self._slots[process.pid] = slot
@@ -93,15 +96,21 @@ class WorkerSupervisor:
 
     def terminate(self) -> None:
         """Send SIGTERM to all: with ``graceful_sigterm`` they finish the tasks they have begun."""
-        for process in self.processes:
+        for process in list(self.processes):
             if process.exitcode is None:
                 process.terminate()
 
     def kill(self) -> None:
         """Kill all."""
-        for process in self.processes:
+        for process in list(self.processes):
             if process.exitcode is None:
                 process.kill()
+
+    def end(self) -> None:
+        """Kill all, and start no more."""
+        with self._lock:
+            self.size = 0
+        self.kill()
 
     def join(self) -> None:
         """Wait until all have ended."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing import util
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from multihost.errors import MultihostError, ObjectGone, ShutDown, WorkerLost
+from multihost import errors
+from multihost.errors import MultihostError, ObjectGone, ShutDown
 from multihost.pooling import signals, stdlib
 from multihost.pooling.counters import TaskCounters
-from multihost.pooling.messages import Result, Task, with_traceback
+from multihost.pooling.messages import Result, Task, encoding_error, with_traceback
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
 from multihost.wire.ops import pool as ops
@@ -42,7 +44,10 @@ class WorkerConfig(NamedTuple):
     initializer: Callable[..., object] | None = None
     initargs: Iterable[Any] = ()
     maxtasks: int | None = None
-    reads_setup: bool = False  # the last three are read from the named pool instead
+    initializer_logger: str | None = None  # for what the initializer raises; None: to stderr
+    reads_setup: bool = (
+        False  # initializer, initargs and maxtasks are read from the named pool instead
+    )
     client: str = ""  # the one that started it: SIGTERM ends its tasks, not those of others
     graceful_sigterm: bool = False  # SIGTERM lets it finish the task it has begun
     ignore_sigint: bool = False  # Ctrl-C is for the process that started it
@@ -92,7 +97,13 @@ class _Worker:
             raise _Stop
 
     def on_parent_exit(self) -> None:
-        """End: the process that started this worker has ended. Runs in a thread of its own."""
+        """End: the process that started this worker has ended. Runs in a thread of its own.
+
+        A process that is killed leaves the processes of its tasks behind, so they are killed first.
+        """
+        if not self.config.graceful_sigterm:
+            for child in multiprocessing.active_children():
+                child.kill()
         os.kill(os.getpid(), signal.SIGTERM if self.config.graceful_sigterm else signal.SIGKILL)
 
     # the initializer
@@ -116,7 +127,12 @@ class _Worker:
         handle, places = self.handle, self.consumer
         completed, done = 0, None
         while not self.is_last(completed):
-            item = ops.next_task(handle, places, done, more=True)
+            try:
+                item = ops.next_task(handle, places, done, more=True)
+            except errors.LinkError as error:
+                if done is not None or not self.survives(error):
+                    raise
+                item = None
             done = None
             if item is None:
                 item = self.wait()
@@ -138,12 +154,28 @@ class _Worker:
             if self.is_stopping:
                 return None
             try:
-                return ops.wait_for_task(self.handle, self.consumer)
+                return self.wait_for_task()
             finally:
                 self.is_waiting = False
         except _Stop:
             self.consumer.requeue_all()  # a task may have arrived in that moment
             return None
+
+    def wait_for_task(self) -> Delivery:
+        """Return the next task as soon as there is one, also behind an outage of the server."""
+        while True:
+            try:
+                return ops.wait_for_task(self.handle, self.consumer)
+            except errors.LinkError as error:
+                if not self.survives(error):
+                    raise
+                self.handle.link.back_off()
+
+    def survives(self, error: errors.LinkError) -> bool:
+        """Return whether a worker without a task waits for a lost server. One that is not of a
+        ``Pool(n)`` ends: whoever started it hears of that.
+        """
+        return bool(self.config.client) and self.handle.link.may_come_back(error)
 
     def run_task(self, item: Delivery) -> TaskOutcome | None:
         """Run a task, and return its outcome: None if it was requeued.
@@ -166,10 +198,9 @@ class _Worker:
         self.signal_progress()
         self.client = trailer.client
         try:
+            if not self.is_prepared:
+                self.prepare_late(item, trailer)
             ok, value = self.call(item, trailer)
-        except BaseException as error:
-            self.fail_task_and_exit(item, trailer, error)
-            raise
         finally:
             self.client = ""
         counters.ended(slot, ok)
@@ -177,18 +208,18 @@ class _Worker:
         return TaskOutcome(item.in_flight, packed, self.packed(trailer, ok, value))
 
     def call(self, item: Delivery, trailer: TaskTrailer) -> tuple[bool, Any]:
-        """Call the function of a task; return True and its value, or False and its exception."""
-        if not self.is_prepared:
-            self.prepare()
-            self.is_prepared = True
+        """Call the function of a task; return True and its value, or False and its exception.
+
+        That may be any: one that ends a program, such as SystemExit, ends the task only.
+        """
         try:
             func, args, kwds = Task.unpack(self.codec, item.value, trailer)
-        except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
+        except BaseException as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             error.add_note("raised while a worker unpickled the task")
             return False, with_traceback(error)
         try:
             return True, func(*args, **kwds)
-        except Exception as error:  # noqa: BLE001 - the client raises it
+        except BaseException as error:  # noqa: BLE001 - the client raises it
             if func is stdlib.reraise:
                 return False, error
             return False, with_traceback(error)
@@ -197,19 +228,40 @@ class _Worker:
         """Return the packed result; if it cannot be pickled, the exception for that."""
         try:
             return Result(trailer.job, trailer.number, ok, value).pack(self.codec, trailer.pickler)
-        except Exception as error:  # noqa: BLE001 - as in multiprocessing
-            wrapped = stdlib.MaybeEncodingError(error, value)
-            return Result(trailer.job, trailer.number, False, wrapped).pack(self.codec, "p")
+        except BaseException as error:  # noqa: BLE001 - classes raise anything when they are pickled
+            return encoding_error(self.codec, trailer, error, value)
 
-    def fail_task_and_exit(
-        self, item: Delivery, trailer: TaskTrailer, error: BaseException
-    ) -> None:
-        """Requeue a task that ends its worker, or send its loss as the result."""
+    def prepare_late(self, item: Delivery, trailer: TaskTrailer) -> None:
+        """Call the initializer of a pool that was made after this worker was started."""
+        try:
+            self.prepare()
+            self.is_prepared = True
+        except BaseException as error:
+            self.fail_task(item, trailer, error)
+            if isinstance(error, MultihostError):
+                raise
+            self.exit_after_initializer(error)
+
+    def exit_after_initializer(self, error: BaseException) -> NoReturn:
+        """Show the exception of the initializer, and end the process."""
+        if self.config.initializer_logger is None:
+            traceback.print_exception(error)
+        else:
+            import logging
+
+            logger = logging.getLogger(self.config.initializer_logger)
+            logger.critical("Exception in initializer:", exc_info=error)
+        sys.exit(INITIALIZER_FAILED)
+
+    def fail_task(self, item: Delivery, trailer: TaskTrailer, error: BaseException) -> None:
+        """Requeue a task whose worker ends, or send its loss as the result."""
         self.config.counters.ended(self.slot, False)
         if item.delivery_count < trailer.attempts:
             ops.return_task(self.handle, self.consumer, item, begun=True)
             return
-        lost = WorkerLost(f"the task ended the worker that ran it: {error!r}")
+        lost = errors.WorkerLost(
+            f"the initializer of the worker that was to run this task raised {error!r}"
+        )
         result = Result(trailer.job, trailer.number, False, lost).pack(self.codec, "p")
         done = TaskOutcome(item.in_flight, item.value[-TRAILER_SIZE:], result)
         ops.next_task(self.handle, self.consumer, done, more=False)
@@ -233,9 +285,8 @@ def work(config: WorkerConfig, slot: int) -> None:
     except MultihostError:
         traceback.print_exc()
         sys.exit(SERVER_LOST)
-    except Exception:  # noqa: BLE001 - the initializer is the user's
-        traceback.print_exc()
-        sys.exit(INITIALIZER_FAILED)
+    except BaseException as error:  # noqa: BLE001 - the initializer is the user's
+        worker.exit_after_initializer(error)
     config.counters.ready(slot)
     try:
         worker.run()

@@ -6,6 +6,7 @@ import threading
 from types import TracebackType
 from typing import ClassVar
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import BaseProxy
 
 __all__ = ["AcquirerProxy", "checked_timeout", "seconds_to_wait"]
@@ -27,7 +28,7 @@ def seconds_to_wait(timeout: float | None) -> float | None:
     return checked_timeout(True, timeout) if timeout > 0 else 0.0
 
 
-class AcquirerProxy(BaseProxy):
+class AcquirerProxy(BaseProxy, stdlib_types.AcquirerProxy):
     """A reference to an object that is acquired and released, also by ``with``.
 
     By itself it refers to an object that a process serves; see :class:`BaseProxy` for its cost.

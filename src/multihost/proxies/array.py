@@ -6,8 +6,9 @@ import array
 import operator
 import sys
 from collections.abc import Iterator
-from typing import Any, ClassVar, Generic, SupportsIndex, TypeVar, overload
+from typing import Any, ClassVar, SupportsIndex, TypeVar, overload
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.list import normal_slice
 from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import array as ops
@@ -50,7 +51,7 @@ class Packing:
         return array.array(self.typecode, packed.decode("utf-32-le", "surrogatepass"))
 
 
-class ArrayProxy(NativeProxy, Generic[T]):
+class ArrayProxy(NativeProxy, stdlib_types.ArrayProxy[T]):
     """An ``array.array`` that processes on many hosts share.
 
     >>> a = manager.Array("d", [1.0, 2.0])

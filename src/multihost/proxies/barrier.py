@@ -6,6 +6,7 @@ import contextlib
 from threading import BrokenBarrierError
 from typing import Any, NamedTuple
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.acquirer import seconds_to_wait
 from multihost.proxies.native import NativeProxy
 from multihost.wire.link import bounded
@@ -25,7 +26,7 @@ class BarrierStatistics(NamedTuple):
     broken: bool
 
 
-class BarrierProxy(NativeProxy):
+class BarrierProxy(NativeProxy, stdlib_types.BarrierProxy):
     """A point where a number of threads of many hosts wait for each other.
 
     >>> start = manager.Barrier("start", 8, timeout=60)

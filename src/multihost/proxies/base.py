@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 from multihost.errors import BadPayload, HostLost
+from multihost.proxies import stdlib_types
 from multihost.wire.identity import name_of
 from multihost.wire.ops import object as ops
 from multihost.wire.rpc import objects as hosted_ops
@@ -19,6 +20,7 @@ from multihost.wire.session import Handle, Session, registry
 from multihost.wire.values.nesting import home, pickled
 
 __all__ = [
+    "Absent",
     "AutoProxy",
     "BaseProxy",
     "IteratorProxy",
@@ -68,7 +70,21 @@ class Token(NamedTuple):
         return None if self.origin is None else self.origin.address
 
 
-class BaseProxy:
+class Absent:
+    """A name that a base class has and this class has not; ``__getattr__`` may have it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise AttributeError(
+            f"{owner.__name__!r} object has no attribute {self._name!r}",
+            name=self._name,
+            obj=owner if instance is None else instance,
+        )
+
+
+class BaseProxy(stdlib_types.BaseProxy):
     """A reference to a shared object.
 
     >>> class CounterProxy(BaseProxy):
@@ -78,8 +94,9 @@ class BaseProxy:
 
     The object lives in the process that serves it, and ``_callmethod`` calls it there. Equality and
     hash are by identity, ``str()`` shows the object and ``repr()`` the proxy, as with
-    :class:`multiprocessing.managers.BaseProxy`. A proxy pickles with plain pickle, works in every
-    process that can reach its server, and keeps an unnamed object alive while it lives.
+    :class:`multiprocessing.managers.BaseProxy`, its base class. A proxy pickles with plain pickle,
+    works in every process that can reach its server, and keeps an unnamed object alive while it
+    lives.
 
     **Cost**: a call is one round trip to the server and one from there to the process.
     **If a holder dies** its proxies no longer count: an unnamed object without other holders is
@@ -88,13 +105,16 @@ class BaseProxy:
     **Differs from multiprocessing**: an exception carries its remote traceback as a note.
     """
 
-    _exposed_: ClassVar[tuple[str, ...]] = ()
+    _exposed_: ClassVar[tuple[str, ...]]  # of a class without it: all public methods
     _typeid_: ClassVar[str] = ""
     _isauto = False
 
     _handle: Handle
     _token: Token
     _manager: Any
+
+    # How proxies of the standard library reach their server.
+    _connect, _incref, _decref, _after_fork = Absent(), Absent(), Absent(), Absent()
 
     def __init__(
         self,
@@ -204,7 +224,7 @@ class BaseProxy:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object, typeid {self._token.typeid!r} at {id(self):#x}>"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+    def __deepcopy__(self, memo: dict[int, Any] | None) -> Any:
         return self._getvalue()
 
     # pickling
@@ -259,7 +279,7 @@ def session_of(token: Token, inherited: bytes | None) -> Session:
 # -- proxy types that are made for what an object exposes
 
 
-class IteratorProxy(BaseProxy):
+class IteratorProxy(BaseProxy, stdlib_types.IteratorProxy):
     """An iterator or a generator in another process.
 
     **Cost**: 2 round trips for each item.
@@ -342,10 +362,10 @@ def call_proxytype(
     proxytype: Callable[..., BaseProxy], exposed: Iterable[str] | None, token: Token, manager: Any
 ) -> BaseProxy:
     """Call a proxy type with the arguments that it has in the standard library."""
-    serializer = authkey = None
+    # A constructor of the standard library accepts its own serializers only, and uses none here.
+    serializer, authkey = "pickle", None
     if manager is not None:
-        runtime = manager.runtime
-        serializer, authkey = runtime.settings.serializer, runtime.authkey
+        authkey = manager.runtime.authkey
     exposed = None if exposed is None else tuple(exposed)
     return proxytype(token, serializer, manager=manager, authkey=authkey, exposed=exposed)
 

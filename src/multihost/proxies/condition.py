@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import NamedTuple, TypeVar
 
 from multihost.errors import LinkError, MultihostError
+from multihost.proxies import stdlib_types
 from multihost.proxies.acquirer import AcquirerProxy, seconds_to_wait
 from multihost.proxies.base import Token, handle_of, token_of
 from multihost.proxies.lock import LockProxy, RLockProxy, hold_of_lock, hold_of_rlock
@@ -45,7 +46,7 @@ def lock_of_condition(lock: LockProxy | RLockProxy | None) -> tuple[str, bytes]:
     return f"{typeid} {escape(ident, ' ')}", reference
 
 
-class ConditionProxy(NativeProxy, AcquirerProxy):
+class ConditionProxy(NativeProxy, AcquirerProxy, stdlib_types.ConditionProxy):
     """A condition variable that processes on many hosts share.
 
     >>> ready = manager.Condition()

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Iterator, MutableMapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, overload
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.reading import (
+    explain,
+    explained,
+    load_entries,
+    load_keys,
+    load_values,
+    put_back,
+    value_of_field,
+    value_of_key,
+)
 from multihost.wire.ops import dict as ops
 from multihost.wire.values.opcodes import INT64
 
@@ -32,12 +45,9 @@ if TYPE_CHECKING:
         def __getitem__(self, key: K, /) -> V_co: ...
 
     Entries: TypeAlias = KeysAndGetItem[K, V] | Iterable[tuple[K, V]]
-    Base = MutableMapping
-else:  # which is registered as one, below, and inherits nothing
-    Base = Generic
 
 
-class DictProxy(NativeProxy, Base[K, V]):
+class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
     """A dict that processes on many hosts share.
 
     >>> d = manager.dict()
@@ -53,8 +63,10 @@ class DictProxy(NativeProxy, Base[K, V]):
     that is stored in a persistent dict.
     **If the holder dies**: the dict is unchanged while another process or a container holds it.
     **Differs from multiprocessing**: iteration is over a snapshot of the keys, also in child
-    processes; it does not raise if the dict changes. Keys are compared by their value: a key whose
-    class compares by identity is found only if it pickles to the same bytes.
+    processes; it does not raise if the dict changes. Equal keys are one key, but the ``__eq__`` of
+    a class of yours never runs: its objects are one key if their state is equal. TypeError for a
+    class that overrides the ``__eq__`` of a base whose equality is known, as ``str``; it may say
+    what its keys equal by a method ``__multihost_key__``.
     """
 
     _typeid_ = "dict"
@@ -81,6 +93,8 @@ class DictProxy(NativeProxy, Base[K, V]):
         "update",
         "values",
         "increment",
+        "add_new",
+        "update_new",
     )
     _method_to_typeid_ = MappingProxyType({"__iter__": "Iterator", "__reversed__": "Iterator"})
 
@@ -89,7 +103,10 @@ class DictProxy(NativeProxy, Base[K, V]):
         value = ops.get(handle, handle.codec.field(key))
         if value is None:
             raise KeyError(key)
-        return handle.codec.load(value)  # type: ignore[no-any-return]
+        try:
+            return handle.codec.load(value)  # type: ignore[no-any-return]
+        except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
+            explain(error, self, "__getitem__", value_of_key(key))
 
     def __setitem__(self, key: K, value: V) -> None:
         handle = self._handle
@@ -122,25 +139,28 @@ class DictProxy(NativeProxy, Base[K, V]):
         """Return the value of ``key``, or ``default``. 1 round trip."""
         handle = self._handle
         value = ops.get(handle, handle.codec.field(key))
-        return default if value is None else handle.codec.load(value)
+        if value is None:
+            return default
+        with explained(self, "get", lambda: value_of_key(key)):
+            return handle.codec.load(value)
 
     def keys(self) -> list[K]:  # type: ignore[override]
         """Return a list of the keys, in insertion order. 1 round trip, O(n)."""
-        return self._handle.codec.keys(ops.fields(self._handle))
+        return load_keys(self, ops.fields(self._handle), "keys")
 
     def values(self) -> list[V]:  # type: ignore[override]
         """Return a list of the values, in insertion order. 1 round trip, O(n)."""
-        return self._handle.codec.load_many(ops.entries(self._handle)[1])
+        return load_values(self, *ops.entries(self._handle), "values")
 
     def items(self) -> list[tuple[K, V]]:  # type: ignore[override]
         """Return a list of the entries, in insertion order. 1 round trip, O(n)."""
-        codec = self._handle.codec
         fields, values = ops.entries(self._handle)
-        return list(zip(codec.keys(fields), codec.load_many(values), strict=True))
+        keys = load_keys(self, fields, "items")
+        return list(zip(keys, load_values(self, fields, values, "items"), strict=True))
 
     def copy(self) -> dict[K, V]:
         """Return a plain dict, a snapshot. 1 round trip, O(n)."""
-        return self._handle.codec.load_dict(*ops.entries(self._handle))
+        return load_entries(self, *ops.entries(self._handle), "copy")
 
     @overload
     def setdefault(self: DictProxy[K, D | None], key: K, default: None = None, /) -> D | None: ...
@@ -154,7 +174,8 @@ class DictProxy(NativeProxy, Base[K, V]):
         field, original = handle.codec.canonical_field(key)
         stored = handle.codec.dump(default)
         value = ops.setdefault(handle, field, stored, original)
-        return handle.codec.load(stored if value is None else value)
+        with explained(self, "setdefault", lambda: value_of_key(key)):
+            return handle.codec.load(stored if value is None else value)
 
     @overload
     def pop(self, key: K, /) -> V: ...
@@ -165,22 +186,41 @@ class DictProxy(NativeProxy, Base[K, V]):
     def pop(self, key: K, default: Any = _MISSING, /) -> Any:
         """Remove ``key`` and return its value, or ``default``. Only one of several concurrent
         callers gets the value. 1 round trip.
+
+        A value that cannot be read is put back, as the last one, and the error raised; ``del``
+        removes it.
         """
         handle = self._handle
-        value = ops.pop(handle, handle.codec.field(key))
+        codec = handle.codec
+        value = ops.pop(handle, codec.field(key))
         if value is not None:
-            return handle.codec.load(value)
+            try:
+                return codec.load(value)
+            except BaseException as error:  # noqa: BLE001 - put_back() raises it
+                field, original = codec.canonical_field(key)
+                restore = functools.partial(ops.put_back, handle, field, original, value)
+                put_back(error, self, "pop", lambda: value_of_key(key), restore)
         if default is _MISSING:
             raise KeyError(key)
         return default
 
     def popitem(self) -> tuple[K, V]:
-        """Remove and return the entry that was inserted last. 1 round trip."""
-        codec = self._handle.codec
-        entry = ops.popitem(self._handle)
+        """Remove and return the entry that was inserted last. 1 round trip.
+
+        One that cannot be read is put back, and the error raised.
+        """
+        handle = self._handle
+        codec = handle.codec
+        entry = ops.popitem(handle)
         if entry is None:
             raise KeyError("popitem(): dictionary is empty")
-        return codec.key(entry[0]), codec.load(entry[1])
+        field, original, value = entry
+        try:
+            return codec.key(original or field), codec.load(value)
+        except BaseException as error:  # noqa: BLE001 - put_back() raises it
+            restore = functools.partial(ops.put_back, handle, field, original, value)
+            what = functools.partial(value_of_field, self, original or field)
+            put_back(error, self, "popitem", what, restore)
 
     @overload
     def update(self, source: Entries[K, V], /) -> None: ...
@@ -219,6 +259,34 @@ class DictProxy(NativeProxy, Base[K, V]):
         self.update(other)
         return self
 
+    def add_new(self, key: K, value: V) -> bool:
+        """Store an entry unless the dict has the key; return whether it was stored: of concurrent
+        callers one is the first.
+
+        >>> if claims.add_new(job, me):
+        ...     work(job)
+
+        Atomic. 1 round trip, two more for each proxy that is stored in a persistent dict.
+        """
+        return ops.update_new(self._handle, ops.Entries(self._handle, {key: value}))[0]
+
+    @overload
+    def update_new(self, source: Entries[K, V], /) -> list[K]: ...
+    @overload
+    def update_new(self: DictProxy[str, V], source: Entries[str, V], /, **kwds: V) -> list[str]: ...
+    @overload
+    def update_new(self: DictProxy[str, V], /, **kwds: V) -> list[str]: ...
+    def update_new(self, /, *args: Any, **kwds: Any) -> list[Any]:
+        """Store those entries, given as to :meth:`update`, whose keys the dict does not have;
+        return their keys. Atomic. 1 round trip, O(entries).
+        """
+        entries: dict[Any, Any] = {}
+        entries.update(*map(value_of, args), **kwds)
+        if not entries:
+            return []
+        stored = ops.update_new(self._handle, ops.Entries(self._handle, entries))
+        return list(itertools.compress(entries, stored))
+
     @overload
     def increment(self, key: K) -> V: ...
     @overload
@@ -244,9 +312,13 @@ class DictProxy(NativeProxy, Base[K, V]):
                 return total
         while True:
             stored = ops.get(handle, field)
-            total = amount if stored is None else codec.load(stored) + amount
+            total = amount if stored is None else self._number(key, stored) + amount
             if ops.replace(handle, field, stored or b"", codec.dump(total), original):
                 return total
+
+    def _number(self, key: K, stored: bytes) -> Any:
+        with explained(self, "increment", lambda: value_of_key(key)):
+            return self._handle.codec.load(stored)
 
     def _getvalue(self) -> dict[K, V]:
         return self.copy()

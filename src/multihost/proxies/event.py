@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.acquirer import seconds_to_wait
 from multihost.proxies.native import NativeProxy
 from multihost.wire.link import bounded
@@ -20,7 +21,7 @@ class EventStatistics(NamedTuple):
     is_set: bool
 
 
-class EventProxy(NativeProxy):
+class EventProxy(NativeProxy, stdlib_types.EventProxy):
     """A flag that processes on many hosts can wait for.
 
     >>> stop = manager.Event("stop")

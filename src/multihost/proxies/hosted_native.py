@@ -1,9 +1,11 @@
 """The proxy types of this package for objects that a process hosts: ``register("Parts", Parts,
 DictProxy)`` gives proxies with the methods of a DictProxy, each of which calls that process.
+Those of the standard library are in ``hosted_stdlib``.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any, TypeGuard
@@ -18,6 +20,7 @@ from multihost.proxies.base import (
     with_origin,
 )
 from multihost.proxies.condition import ConditionProxy
+from multihost.proxies.hosted_stdlib import adapted
 from multihost.proxies.namespace import NamespaceProxy
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.value import ValueProxy
@@ -40,10 +43,13 @@ def hosted_type(registered: ProxyType) -> ProxyType:
 
     That is the registered one, but for a native type, or a subclass of one that a user wrote. It
     gets a subclass with the methods of that user, and calls to the process in place of the native
-    ones.
+    ones. One of the standard library is adapted.
     """
+    if isinstance(registered, functools.partial):
+        proxytype = hosted_type(registered.func)
+        return functools.partial(proxytype, *registered.args, **registered.keywords)
     if not _is_native(registered):
-        return registered
+        return adapted(registered)
     if registered not in _hosted_types:
         native = next(cls for cls in registered.__mro__ if "_typeid_" in vars(cls))
         hosted = _hosted_types.setdefault(native, _subclass(native))
@@ -70,11 +76,9 @@ def rebuild(
 class _HostedNamespace(NamespaceProxy):
     """Attributes of an object that a process hosts."""
 
-    __getattribute__ = object.__getattribute__
-
     def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":
-            return object.__getattribute__(self, name)
+            return object.__getattribute__(self, name)  # raises the AttributeError
         return self._callmethod("__getattribute__", (name,))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -88,10 +92,6 @@ class _HostedNamespace(NamespaceProxy):
             object.__delattr__(self, name)
         else:
             self._callmethod("__delattr__", (name,))
-
-    name = property(lambda self: self._callmethod("__getattribute__", ("name",)))
-    delete = property(lambda self: self._callmethod("__getattribute__", ("delete",)))
-    statistics = property(lambda self: self._callmethod("__getattribute__", ("statistics",)))
 
 
 def _attribute(name: str) -> property:

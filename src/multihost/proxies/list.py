@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, SupportsIndex, TypeVar, overload
+from typing import Any, Self, SupportsIndex, TypeVar, overload
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.reading import explain, load_many, put_back
 from multihost.wire.ops import list as ops
 
 __all__ = ["ListProxy", "normal_slice"]
@@ -42,6 +45,10 @@ def _index(index: SupportsIndex, what: str) -> int:
         ) from None
 
 
+def _element(index: SupportsIndex) -> str:
+    return f"element {operator.index(index)}"
+
+
 def normal_slice(where: slice) -> slice:
     """Return the slice with plain numbers. Raises what a list raises for a bad one."""
     where.indices(0)
@@ -51,13 +58,7 @@ def normal_slice(where: slice) -> slice:
     return slice(start, stop, None if step == 1 else step)
 
 
-if TYPE_CHECKING:
-    Base = MutableSequence
-else:  # which is registered as one, below, and inherits nothing
-    Base = Generic
-
-
-class ListProxy(NativeProxy, Base[T]):
+class ListProxy(NativeProxy, stdlib_types.ListProxy[T]):
     """A list that processes on many hosts share.
 
     >>> l = manager.list([3, 1])
@@ -109,12 +110,17 @@ class ListProxy(NativeProxy, Base[T]):
         if isinstance(index, slice):
             where = normal_slice(index)
             if where.step is not None:
-                return handle.codec.load_many(ops.values(handle)[where])
-            return handle.codec.load_many(ops.values(handle, where.start, where.stop))
+                found = ops.values(handle)[where]
+            else:
+                found = ops.values(handle, where.start, where.stop)
+            return load_many(self, found, "__getitem__", lambda at: f"element {at} of the slice")
         value = ops.get(handle, _index(index, "list"))
         if value is None:
             raise IndexError("list index out of range")
-        return handle.codec.load(value)
+        try:
+            return handle.codec.load(value)
+        except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
+            explain(error, self, "__getitem__", _element(index))
 
     @overload
     def __setitem__(self, index: SupportsIndex, value: T) -> None: ...
@@ -183,11 +189,11 @@ class ListProxy(NativeProxy, Base[T]):
     def __rmul__(self, times: SupportsIndex) -> list[T]:
         return self.copy().__rmul__(times)
 
-    def __iadd__(self, values: Iterable[T]) -> Self:
+    def __iadd__(self, values: Iterable[T]) -> Self:  # type: ignore[override]
         self.extend(values)
         return self
 
-    def __imul__(self, times: SupportsIndex) -> Self:
+    def __imul__(self, times: SupportsIndex) -> Self:  # type: ignore[override]
         [].__imul__(times)  # raises what a list raises for a bad number
         ops.multiply(self._handle, operator.index(times))
         return self
@@ -208,20 +214,29 @@ class ListProxy(NativeProxy, Base[T]):
         ops.insert(self._handle, _sized(index), self._handle.codec.dump(value))
 
     def pop(self, index: SupportsIndex = -1, /) -> T:
-        """Remove an element and return it; concurrent callers get different ones. 1 round trip."""
-        value = ops.pop(self._handle, _sized(index))
+        """Remove an element and return it; concurrent callers get different ones. 1 round trip.
+
+        One that cannot be read is put back, to where it was unless other processes changed the
+        list meanwhile, and the error raised; ``del`` removes it.
+        """
+        handle = self._handle
+        at = _sized(index)
+        value = ops.pop(handle, at)
         if value is None:
             raise IndexError("pop index out of range")
         if not value:
             raise IndexError("pop from empty list")
-        return self._handle.codec.load(value)  # type: ignore[no-any-return]
+        try:
+            return handle.codec.load(value)  # type: ignore[no-any-return]
+        except BaseException as error:  # noqa: BLE001 - put_back() raises it
+            restore = functools.partial(ops.put_back, handle, at, value)
+            put_back(error, self, "pop", lambda: _element(at), restore)
 
     def remove(self, value: T, /) -> None:
         """Remove the first element that equals ``value``. 2 round trips, O(n)."""
-        codec = self._handle.codec
 
         def find(elements: Sequence[bytes]) -> int:
-            for index, element in enumerate(codec.load_many(elements)):
+            for index, element in enumerate(load_many(self, elements, "remove", _element)):
                 if element is value or element == value:
                     return index
             raise ValueError("list.remove(x): x not in list")
@@ -234,7 +249,7 @@ class ListProxy(NativeProxy, Base[T]):
 
     def copy(self) -> list[T]:
         """Return a plain list, a snapshot. 1 round trip, O(n)."""
-        return self._handle.codec.load_many(ops.values(self._handle))
+        return load_many(self, ops.values(self._handle), "copy", _element)
 
     def count(self, value: T, /) -> int:
         """Return the number of elements that equal ``value``. 1 round trip, O(n)."""
@@ -252,10 +267,9 @@ class ListProxy(NativeProxy, Base[T]):
         """Sort in place, stable. 2 round trips, O(n log n) in the calling process; again if other
         processes change the list meanwhile.
         """
-        codec = self._handle.codec
 
         def order(elements: Sequence[bytes]) -> list[int]:
-            ranks = codec.load_many(elements)
+            ranks = load_many(self, elements, "sort", _element)
             if key is not None:
                 ranks = list(map(key, ranks))
             return sorted(range(len(ranks)), key=ranks.__getitem__, reverse=reverse)

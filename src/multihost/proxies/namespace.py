@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from multihost.proxies import stdlib_types
+from multihost.proxies.base import Absent
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.reading import explain, load_many
 from multihost.wire.ops import namespace as ops
 
 __all__ = ["NamespaceProxy"]
 
 
-class NamespaceProxy(NativeProxy):
+class NamespaceProxy(NativeProxy, stdlib_types.NamespaceProxy):
     """Attributes that processes on many hosts share.
 
     >>> ns = manager.Namespace(x=10, y="hello")
@@ -32,20 +35,25 @@ class NamespaceProxy(NativeProxy):
         name: Any
         delete: Any
         statistics: Any
+    else:
+        name, delete, statistics = Absent(), Absent(), Absent()
 
     _typeid_ = "Namespace"
     _exposed_ = ("__getattribute__", "__setattr__", "__delattr__")
 
-    def __getattribute__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":
-            return object.__getattribute__(self, name)
+            return object.__getattribute__(self, name)  # raises the AttributeError
         handle = self._handle
         value = ops.get(handle, name)
         if value is None:
             raise AttributeError(
                 f"'Namespace' object has no attribute '{name}'", name=name, obj=self
             )
-        return handle.codec.load(value)
+        try:
+            return handle.codec.load(value)
+        except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
+            explain(error, self, "__getattr__", f"the attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name[:1] == "_":
@@ -61,12 +69,22 @@ class NamespaceProxy(NativeProxy):
                 f"'Namespace' object has no attribute '{name}'", name=name, obj=self
             )
 
+    def _callmethod(
+        self, methodname: str, args: tuple[Any, ...] = (), kwds: dict[str, Any] | None = None
+    ) -> Any:
+        if methodname == "__getattribute__":
+            return getattr(self, *args)
+        return super()._callmethod(methodname, args, kwds)
+
     def _length(self) -> int:
         return len(ops.attributes(self._handle))
 
     def _getvalue(self) -> Any:
         from multiprocessing.managers import Namespace
 
-        codec = self._handle.codec
         found = ops.attributes(self._handle)
-        return Namespace(**{name: codec.load(value) for name, value in found.items()})
+        names = list(found)
+        values = load_many(
+            self, list(found.values()), "_getvalue", lambda at: f"the attribute {names[at]!r}"
+        )
+        return Namespace(**dict(zip(names, values, strict=True)))

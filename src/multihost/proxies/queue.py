@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from queue import Empty, Full
 from typing import ClassVar, Generic, TypeVar
 
+from multihost.errors import BadPayload
 from multihost.proxies.base import Token
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.unreadable import load_letters, set_aside
 from multihost.wire.link import bounded
 from multihost.wire.ops.queue import admin, priority, send, tasks
 from multihost.wire.ops.queue.acknowledge import acknowledge, acknowledge_one
@@ -70,7 +72,8 @@ class _QueueBase(NativeProxy, Generic[T]):
         """Take the next item. 1 round trip, and the wait.
 
         Raises :class:`queue.Empty` if there is none, with ``block`` not within ``timeout`` seconds
-        (None: for ever); ShutDown, ObjectGone, ValueError for a negative timeout.
+        (None: for ever); ShutDown, ObjectGone, ValueError for a negative timeout. An item that this
+        process cannot unpickle becomes a dead letter, and the error of the unpickler is raised.
         """
         consumer = self._consumer()
         if block and timeout is None:
@@ -83,10 +86,11 @@ class _QueueBase(NativeProxy, Generic[T]):
             raise Empty
         try:
             item: T = self._handle.codec.load(delivery.value)
-            return item
-        finally:
-            acknowledge_one(self._handle, consumer, delivery)
-            consumer.deliveries.last = delivery.delivery_count
+        except BaseException as error:  # noqa: BLE001 - set_aside() raises it
+            (item,), (delivery,) = set_aside(self, consumer, [delivery], error, "get")
+        acknowledge_one(self._handle, consumer, delivery)
+        consumer.deliveries.last = delivery.delivery_count
+        return item
 
     def put_nowait(self, item: T) -> None:
         """``put(item, False)``."""
@@ -108,6 +112,26 @@ class _QueueBase(NativeProxy, Generic[T]):
         """Return what the server has of the queue. 3 round trips."""
         return admin.statistics(self._handle, self._typeid_, self._settings)
 
+    def dead_letters(self) -> list[T | BadPayload]:
+        """Return the items that were put aside: a consumer could not unpickle them, or they were
+        delivered ``max_deliveries`` times and never done. 1 round trip, O(letters).
+
+        In place of one that this process cannot unpickle stands the
+        :class:`~multihost.BadPayload` that says why. ``join()`` does not wait for dead letters.
+        """
+        return load_letters(self, admin.dead_letters(self._handle, self._settings))
+
+    def requeue_dead_letters(self) -> int:
+        """Put the dead letters back, behind all other items, as if they were new (in a
+        PriorityQueue before those with which only Python can compare them); return how many there
+        were. 1 round trip, O(letters).
+        """
+        return admin.drain_dead_letters(self._handle, True)
+
+    def purge_dead_letters(self) -> int:
+        """Drop the dead letters; return how many there were. 1 round trip, O(letters)."""
+        return admin.drain_dead_letters(self._handle, False)
+
 
 class QueueProxy(_QueueBase[T]):
     """A queue that processes on many hosts share, first in first out.
@@ -126,6 +150,7 @@ class QueueProxy(_QueueBase[T]):
     **If a consumer dies**: items that ``get()`` returned are lost, as with :mod:`multiprocessing`.
     Items in flight to it are requeued at the head, about a second later; so are those that were not
     acknowledged yet, which takes 5 to 10 ms. With ``redeliver`` so are those that were not done.
+    **If an item cannot be unpickled** by a consumer, it becomes a dead letter of the queue.
     **If a producer dies** in ``put``: the item is in the queue or not, never twice.
     **Differs from multiprocessing**: with ``redeliver`` the process that got an item calls
     ``task_done()`` for it. ``shutdown()`` exists on every Python.
@@ -172,11 +197,20 @@ class QueueProxy(_QueueBase[T]):
     def shutdown(self, immediate: bool = False) -> None:
         """Accept no more items; ``get`` raises ShutDown when none is left. 1 round trip.
 
-        ``immediate`` drops the items of the queue. All waiters are woken.
+        ``immediate`` drops the items of the queue. All waiters are woken. :meth:`reopen` undoes it.
         """
         admin.shutdown(self._handle, immediate)
 
     # more than the standard library
+
+    def reopen(self) -> None:
+        """Accept items again after :meth:`shutdown`, for the next run of a job. 1 round trip.
+
+        Items that were left stay, and what is unfinished stays so. A consumer that waits and has
+        not learnt of the shutdown yet goes on waiting. Does nothing to a queue that is open. Raises
+        ObjectGone.
+        """
+        admin.reopen(self._handle)
 
     def put_many(
         self, items: Iterable[T], block: bool = True, timeout: float | None = None
@@ -207,7 +241,9 @@ class QueueProxy(_QueueBase[T]):
     def get_many(self, n: int, block: bool = True, timeout: float | None = None) -> list[T]:
         """Take up to ``n`` items; waits until there is one. 1 round trip, O(items).
 
-        Items that ``get`` prefetched come first, alone and without a round trip. Raises as ``get``.
+        Items that ``get`` prefetched come first, alone and without a round trip. Those that this
+        process cannot unpickle become dead letters, each with a warning in the log; the others are
+        returned. Raises as ``get``, the error of the unpickler only if there are no others.
         """
         if n < 1:
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
@@ -222,10 +258,12 @@ class QueueProxy(_QueueBase[T]):
         if not deliveries:
             raise Empty
         try:
-            return self._handle.codec.load_many([delivery.value for delivery in deliveries])
-        finally:
-            acknowledge(self._handle, consumer, deliveries)
-            consumer.deliveries.last = max(delivery.delivery_count for delivery in deliveries)
+            items = self._handle.codec.load_many([delivery.value for delivery in deliveries])
+        except BaseException as error:  # noqa: BLE001 - set_aside() raises it, or logs it
+            items, deliveries = set_aside(self, consumer, deliveries, error, "get_many")
+        acknowledge(self._handle, consumer, deliveries)
+        consumer.deliveries.last = max(delivery.delivery_count for delivery in deliveries)
+        return items
 
     @property
     def deliveries(self) -> int:
@@ -249,23 +287,6 @@ class QueueProxy(_QueueBase[T]):
         consumer = self._consumer()
         consumer.prefetch = items
         consumer.is_fifo_without_prefetch = False
-
-    def dead_letters(self) -> list[T]:
-        """Return the items that were delivered ``max_deliveries`` times and never done; ``join()``
-        does not wait for them. 1 round trip, O(letters).
-        """
-        return self._handle.codec.load_many(admin.dead_letters(self._handle, self._settings))
-
-    def requeue_dead_letters(self) -> int:
-        """Put the dead letters back, behind all other items, as if they were new (in a
-        PriorityQueue before those with which only Python can compare them); return how many there
-        were. 1 round trip, O(letters).
-        """
-        return admin.drain_dead_letters(self._handle, True)
-
-    def purge_dead_letters(self) -> int:
-        """Drop the dead letters; return how many there were. 1 round trip, O(letters)."""
-        return admin.drain_dead_letters(self._handle, False)
 
 
 class JoinableQueueProxy(QueueProxy[T]):

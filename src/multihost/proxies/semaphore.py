@@ -105,9 +105,9 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         return ops.held_permits(self._handle, self._bounded)
 
     def _show(self) -> str:
-        return f"<{self._typeid_} {self._token.ident}: value={self._value()}>"
+        return f"<{self._typeid_} {self._token.ident}: value={self._permits()}>"
 
-    def _value(self) -> str:
+    def _permits(self) -> str:
         return str(ops.free_permits(self._handle))
 
 
@@ -124,6 +124,6 @@ class BoundedSemaphoreProxy(SemaphoreProxy):
     _typeid_ = "BoundedSemaphore"
     _bounded = True
 
-    def _value(self) -> str:
+    def _permits(self) -> str:
         free, initial = ops.free_and_initial(self._handle)
         return f"{free}/{initial}"

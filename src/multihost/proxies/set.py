@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.base import value_of
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.reading import load_keys, put_back, shown_field
 from multihost.wire.ops import set as ops
 
 __all__ = ["SetProxy"]
@@ -27,13 +31,7 @@ def _frozen(member: object) -> object:
     return member
 
 
-if TYPE_CHECKING:
-    Base = MutableSet
-else:  # which is registered as one, below, and inherits nothing
-    Base = Generic
-
-
-class SetProxy(NativeProxy, Base[T]):
+class SetProxy(NativeProxy, stdlib_types.SetProxy[T]):
     """A set that processes on many hosts share.
 
     >>> s = manager.set("abc")
@@ -47,7 +45,7 @@ class SetProxy(NativeProxy, Base[T]):
     **Cost**: one round trip a call. O(1) for a member, O(n) to read all, O(given) for updates.
     **If the holder dies**: the set is unchanged while another process or a container holds it.
     **Differs from multiprocessing**: exists on every Python, not only from 3.14 on. A proxy cannot
-    be a member.
+    be a member. The ``__eq__`` of a class of yours never runs: see :class:`DictProxy`.
     """
 
     _typeid_ = "set"
@@ -88,6 +86,8 @@ class SetProxy(NativeProxy, Base[T]):
         "symmetric_difference_update",
         "union",
         "update",
+        "add_new",
+        "update_new",
     )
     _method_to_typeid_ = MappingProxyType({"__iter__": "Iterator"})
 
@@ -98,17 +98,27 @@ class SetProxy(NativeProxy, Base[T]):
         return ops.length(self._handle)
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self._handle.codec.keys(ops.fields(self._handle)))
+        return iter(load_keys(self, ops.fields(self._handle), "__iter__"))
 
     def copy(self) -> set[T]:
         """Return a plain set, a snapshot. 1 round trip, O(n)."""
-        return set(self)
+        return set(load_keys(self, ops.fields(self._handle), "copy"))
 
     # one member
 
     def add(self, member: T, /) -> None:
         """Add a member. 1 round trip."""
         ops.update(self._handle, (member,))
+
+    def add_new(self, member: T, /) -> bool:
+        """Add a member; return whether it is new: of concurrent callers one is the first.
+
+        >>> if seen.add_new(url):
+        ...     fetch(url)
+
+        Atomic. 1 round trip.
+        """
+        return ops.update_new(self._handle, (member,))[0]
 
     def discard(self, member: object, /) -> None:
         """Remove a member, if there is one. 1 round trip."""
@@ -120,11 +130,20 @@ class SetProxy(NativeProxy, Base[T]):
             raise KeyError(member)
 
     def pop(self) -> T:
-        """Remove any member and return it; concurrent callers get different ones. 1 round trip."""
-        field = ops.pop(self._handle)
-        if field is None:
+        """Remove any member and return it; concurrent callers get different ones. 1 round trip.
+
+        One that cannot be read is put back, and the error raised.
+        """
+        handle = self._handle
+        found = ops.pop(handle)
+        if found is None:
             raise KeyError("pop from an empty set")
-        return self._handle.codec.key(field)  # type: ignore[no-any-return]
+        field, original = found
+        try:
+            return handle.codec.key(original or field)  # type: ignore[no-any-return]
+        except BaseException as error:  # noqa: BLE001 - put_back() raises it
+            restore = functools.partial(ops.put_back, handle, field, original)
+            put_back(error, self, "pop", lambda: f"the member {shown_field(field)}", restore)
 
     def clear(self) -> None:
         """Remove every member. 1 round trip."""
@@ -167,6 +186,15 @@ class SetProxy(NativeProxy, Base[T]):
         members = dict.fromkeys(member for other in others for member in value_of(other))
         if members:
             ops.update(self._handle, members)
+
+    def update_new(self, *others: Iterable[T]) -> list[T]:
+        """Add the members of all others, atomically; return those that are new. 1 round trip,
+        O(given).
+        """
+        members = dict.fromkeys(member for other in others for member in value_of(other))
+        if not members:
+            return []
+        return list(itertools.compress(members, ops.update_new(self._handle, members)))
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
         """Keep only the members that are in all others. 1 round trip, O(n + given)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from multihost.proxies import stdlib_types
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.reading import explain, explained
 from multihost.wire.ops import value as ops
 from multihost.wire.values.opcodes import INT64
 
@@ -13,7 +15,7 @@ __all__ = ["ValueProxy"]
 T = TypeVar("T")
 
 
-class ValueProxy(NativeProxy, Generic[T]):
+class ValueProxy(NativeProxy, stdlib_types.ValueProxy[T]):
     """A single value that processes on many hosts share.
 
     >>> hits = manager.Value("i", 0, name="hits")
@@ -31,7 +33,12 @@ class ValueProxy(NativeProxy, Generic[T]):
 
     def get(self) -> T:
         """Return the value. 1 round trip."""
-        return self._handle.codec.load(ops.get(self._handle))  # type: ignore[no-any-return]
+        handle = self._handle
+        stored = ops.get(handle)
+        try:
+            return handle.codec.load(stored)  # type: ignore[no-any-return]
+        except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
+            explain(error, self, "get", "the value")
 
     def set(self, value: T, /) -> None:
         """Replace the value, whatever its type. 1 round trip."""
@@ -69,7 +76,9 @@ class ValueProxy(NativeProxy, Generic[T]):
                 return total
         while True:
             stored = ops.get(handle)
-            total = codec.load(stored) + amount
+            with explained(self, "add", lambda: "the value"):
+                value = codec.load(stored)
+            total = value + amount
             if ops.replace(handle, stored, codec.dump(total)):
                 return total
 

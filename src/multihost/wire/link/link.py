@@ -29,8 +29,7 @@ from multihost.wire.link.channel import (
 )
 from multihost.wire.link.connect import connector_for
 from multihost.wire.link.opening import OpenedConnections
-from multihost.wire.link.patience import SHORTEST
-from multihost.wire.link.pinned import PinnedConnection
+from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.resp import Command, pack, pack_all
 from multihost.wire.replies import ReplyError, command_error
 
@@ -317,6 +316,7 @@ class Link(OpenedConnections):
             begun -= cause.waited
         elif isinstance(cause, ReplyTimeout):
             begun -= self.timeout
+        is_silent = isinstance(cause, ReplyTimeout)  # and was given its time
         given = math.inf if timeout is None else begun + timeout
         pause, longest = BACKOFF
         try:
@@ -333,8 +333,11 @@ class Link(OpenedConnections):
             while True:
                 self.disconnect(connection)
                 # Read again in each turn: a process that exits sets the patience to zero.
-                ends = min(given, self.patience_ends(begun))
-                limit = min(self.timeout, max(ends - time.monotonic(), SHORTEST))
+                ends, now = min(given, self.patience_ends(begun)), time.monotonic()
+                if now >= ends and is_silent and self._threads.until is not None:
+                    self._note_lost(begun, cause)
+                    raise self._give_up(cause, now - begun, sent) from cause
+                limit = min(self.timeout, max(ends - now, self._threads.attempt))
                 try:
                     channel = self._open(connection, limit)
                     sent = True

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from multihost.errors import LinkError, ManagerClosed
 from multihost.wire.address import Address
 from multihost.wire.link.channel import Channel, ConnectionBroken, ReplyTimeout
-from multihost.wire.link.patience import SHORTEST
 from multihost.wire.link.pinned import PinnedConnection, PinnedConnections
 
 __all__ = ["OpenedConnections"]
@@ -38,17 +37,25 @@ class OpenedConnections(PinnedConnections):
         self._lost_until = 0.0
         self._lost_because = ""
 
+    def may_come_back(self, error: LinkError) -> bool:
+        """Return whether calls may succeed again after one failed with ``error``."""
+        return not (self.is_closed or isinstance(error, ManagerClosed)) and bool(
+            self.reconnect_timeout
+        )
+
     @property
     def is_lost(self) -> bool:
         """Whether the last attempt to connect failed."""
         return self._lost_until > 0.0
 
-    def set_patience(self, until: float | None) -> float | None:
+    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
         """Have this thread look for a lost server no longer than until then, by the monotonic
-        clock; return what was set before. None is the patience of the link.
+        clock, with attempts that may take so many seconds; return what was set before. None is the
+        patience of the link.
         """
-        threads = self._threads
-        before, threads.until = threads.until, until
+        thread = self._threads
+        before = thread.until, thread.attempt
+        thread.until, thread.attempt = until, attempt
         return before
 
     def patience_ends(self, begun: float) -> float:
@@ -68,7 +75,7 @@ class OpenedConnections(PinnedConnections):
         if limit is None:
             limit = self.timeout
             if until is not None:
-                limit = min(limit, max(until - begun, SHORTEST))
+                limit = min(limit, max(until - begun, self._threads.attempt))
         try:
             connection.channel = channel = self._connector(limit)
         except OSError as error:

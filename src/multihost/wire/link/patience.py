@@ -9,14 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 from multihost.wire.link.channel import Channel
+from multihost.wire.link.pinned import SHORTEST
 
 if TYPE_CHECKING:
     from multihost.wire.link.link import Link
 
-__all__ = ["SHORTEST", "Patience", "bounded"]
-
-SHORTEST = 1.0
-"""Seconds that one attempt may take, however short the patience: a server far away needs some."""
+__all__ = ["Patience", "bounded"]
 
 
 def bounded(link: Link, blocking: bool, seconds: float | None) -> Patience:
@@ -29,29 +27,35 @@ def bounded(link: Link, blocking: bool, seconds: float | None) -> Patience:
 
 class Patience:
     """Within it the calls of this thread look for a lost server for ``seconds`` at most, all
-    together. With ``replies`` they also wait no longer for a silent one. No round trip.
+    together. With ``replies`` they also wait no longer for a silent one. One attempt may take
+    ``attempt`` seconds all the same. No round trip.
     """
 
-    __slots__ = ("_channel", "_link", "_outer", "_replies", "_seconds")
+    __slots__ = ("_attempt", "_channel", "_link", "_outer", "_replies", "_seconds")
 
-    def __init__(self, link: Link, seconds: float, *, replies: bool = True) -> None:
+    def __init__(
+        self, link: Link, seconds: float, *, replies: bool = True, attempt: float = SHORTEST
+    ) -> None:
         self._link = link
         self._seconds = seconds
         self._replies = replies
-        self._outer: float | None = None
+        self._attempt = attempt
+        self._outer: tuple[float | None, float] = None, SHORTEST
         self._channel: Channel | None = None
 
     def __enter__(self) -> None:
         until = time.monotonic() + self._seconds
-        self._outer = outer = self._link.set_patience(until)
-        if outer is not None and outer < until:
-            self._link.set_patience(outer)
-        elif self._replies and self._seconds < self._link.timeout:
+        self._outer = outer = self._link.set_patience(until, self._attempt)
+        if outer[0] is not None and outer[0] < until:
+            self._link.set_patience(*outer)
+            return
+        limit = max(self._seconds, self._attempt)
+        if self._replies and limit < self._link.timeout:
             self._channel = channel = self._link.current_channel()
             if channel is not None:
-                channel.limit(max(self._seconds, SHORTEST))
+                channel.limit(limit)
 
     def __exit__(self, *exc: object) -> None:
-        self._link.set_patience(self._outer)
+        self._link.set_patience(*self._outer)
         if self._channel is not None:
             self._channel.limit(self._link.timeout)

@@ -16,7 +16,9 @@ import weakref
 from multihost.wire.link.channel import Channel
 from multihost.wire.link.resp import pack_args
 
-__all__ = ["PinnedConnection", "PinnedConnections"]
+__all__ = ["SHORTEST", "PinnedConnection", "PinnedConnections"]
+
+SHORTEST = 1.0  # seconds: a server far away needs some, however short the patience
 
 
 class _PackedReplyKeys(dict[bytes, bytes]):
@@ -85,6 +87,8 @@ class _PerThread(threading.local):
 
     until: float | None = None
     """When its patience with a server that does not answer ends, see :class:`Patience`."""
+    attempt: float = SHORTEST
+    """Seconds that one attempt may take, however short the patience."""
 
     def __init__(self, link: PinnedConnections) -> None:
         self.free = _ThreadConnections(link)

@@ -32,6 +32,7 @@ _pop = Script("dict/pop")
 _popitem = Script("dict/popitem")
 _setdefault = StoringScript("dict/setdefault", slice(1, 2))
 _update = StoringScript("dict/update", _values_behind_originals(1))
+_update_new = StoringScript("dict/update_new", _values_behind_originals(1))
 _clear = Script("dict/clear")
 _increment = Script("dict/increment")
 _replace = StoringScript("dict/replace", slice(2, 3))
@@ -139,15 +140,23 @@ def pop(handle: Handle, field: bytes) -> bytes | None:
     return None if answer is None else without_flag(handle, answer)
 
 
-def popitem(handle: Handle) -> tuple[bytes, bytes] | None:
-    """Remove the entry inserted last; return its key and value, None if the dict is empty. 1 round
-    trip, O(log n).
+def popitem(handle: Handle) -> tuple[bytes, bytes, bytes] | None:
+    """Remove the entry inserted last; return its key, its original key (empty: the key is it) and
+    its value, None if the dict is empty. 1 round trip, O(log n).
     """
     answer = _popitem.run_once(handle)
     if answer is None:
         return None
-    size, _, rest = without_flag(handle, answer).partition(b" ")
-    return rest[: int(size)], rest[int(size) :]
+    field, original, rest = without_flag(handle, answer).split(b" ", 2)
+    key, end = int(field), int(field) + int(original)
+    return rest[:key], rest[key:end], rest[end:]
+
+
+def put_back(handle: Handle, field: bytes, original: bytes, value: bytes) -> None:
+    """Put a removed entry back, as the last one, unless there is another of its key. 1 round trip,
+    more if the value contains proxies.
+    """
+    setdefault(handle, field, handle.codec.uncounted(value), original)
 
 
 def setdefault(handle: Handle, field: bytes, value: bytes, original: bytes) -> bytes | None:
@@ -160,6 +169,14 @@ def update(handle: Handle, entries: Entries) -> None:
     """Put many entries. 1 round trip, O(entries)."""
     answer = _update.run_once(handle, has_proxies(entries.values), *entries.args())
     without_flag(handle, answer)
+
+
+def update_new(handle: Handle, entries: Entries) -> list[bool]:
+    """Put the entries whose keys are new; return for each whether it was put. 1 round trip,
+    O(entries).
+    """
+    answer = _update_new.run_once(handle, has_proxies(entries.values), *entries.args())
+    return [flag == ord("1") for flag in without_flag(handle, answer)]
 
 
 def clear(handle: Handle) -> None:

@@ -113,6 +113,15 @@ def pop(handle: Handle, index: int) -> bytes | None:
     return _popped(handle, _pop.run_once(handle, b"%d" % index))
 
 
+def put_back(handle: Handle, index: int, value: bytes) -> None:
+    """Put a removed element back to its index. 1 round trip, more if it contains proxies."""
+    value = handle.codec.uncounted(value)
+    if index == -1:
+        extend(handle, (value,))
+    else:
+        insert(handle, index if index >= 0 else index + 1, value)
+
+
 def _popped(handle: Handle, answer: bytes | None) -> bytes | None:
     if answer is None:
         return None

@@ -46,6 +46,7 @@ __all__ = [
     "statistics",
     "wait_for_task",
     "watch",
+    "withdraw",
 ]
 
 SETTINGS = QueueSettings(0, FIFO, -1)
@@ -57,6 +58,7 @@ LOST = ord("!")  # first byte of a result that stands for a lost task
 
 _next = Script("pool/next")
 _reap = Script("pool/reap")
+_withdraw = Script("pool/withdraw")
 
 
 class TaskTrailer(NamedTuple):
@@ -204,6 +206,19 @@ def return_task(handle: Handle, consumer: Consumer, item: Delivery, begun: bool)
     requeue(handle, item.in_flight.name, delivered=begun)
     item.in_flight.unacked = 0
     consumer.recycle(item.in_flight)
+
+
+def withdraw(handle: Handle, trailer: TaskTrailer, *, take: bool) -> bool:
+    """Take a task back that no worker has received; return False if one has. With ``take`` false
+    only look. 1 round trip, O(waiting tasks).
+
+    Raises ObjectGone for a pool that was deleted.
+    """
+    answer = _withdraw.run_once(handle, trailer.pack(), b"%d" % take)
+    if answer is None:
+        return False
+    without_flag(handle, answer)
+    return True
 
 
 def reap_worker(handle: Handle, session: bytes) -> None:

@@ -16,6 +16,7 @@ SENTINEL = b""
 
 _create = Script("set/create")
 _update = Script("set/update")
+_update_new = Script("set/update_new")
 _remove = Script("set/remove")
 _pop = Script("set/pop")
 _intersect = Script("set/intersect")
@@ -69,6 +70,12 @@ def update(handle: Handle, members: Collection[Any]) -> None:
     _update.run_once(handle, *_members(handle, members))
 
 
+def update_new(handle: Handle, members: Collection[Any]) -> builtins.list[bool]:
+    """Add members; return for each whether it is new. 1 round trip, O(members)."""
+    answer = _update_new.run_once(handle, *_members(handle, members))
+    return [flag == ord("1") for flag in answer[1:]]
+
+
 def remove(handle: Handle, members: Iterable[Any]) -> int:
     """Remove members; return how many there were. 1 round trip, O(members)."""
     fields = map(handle.codec.field, members)
@@ -76,10 +83,21 @@ def remove(handle: Handle, members: Iterable[Any]) -> int:
     return int(answer[1:])
 
 
-def pop(handle: Handle) -> bytes | None:
-    """Remove any member and return it, None if the set is empty. 1 round trip, O(1)."""
+def pop(handle: Handle) -> tuple[bytes, bytes] | None:
+    """Remove any member; return its field and its original form (empty: the field is it), None if
+    the set is empty. 1 round trip, O(1).
+    """
     answer = _pop.run_once(handle)
-    return None if answer is None else answer[1:]
+    if answer is None:
+        return None
+    size, _, rest = answer[1:].partition(b" ")
+    return rest[: int(size)], rest[int(size) :]
+
+
+def put_back(handle: Handle, field: bytes, original: bytes) -> None:
+    """Put a removed member back. 1 round trip."""
+    originals = (field, original) if original else ()
+    _update.run_once(handle, b"%d" % bool(original), *originals, field)
 
 
 def intersect(handle: Handle, members: Iterable[Any]) -> None:

@@ -74,7 +74,7 @@ class Session:
         self._reset()
         fork.track(self)
         self._register_exit()
-        # Children of multiprocessing forget the finalizers of their parent.
+        # Children of multiprocessing forget the finalizers of their parent, after each fork.
         util.register_after_fork(self, Session._register_exit)
 
     def _register_exit(self) -> None:
@@ -187,6 +187,7 @@ class Session:
         self._reset()
         self.references.after_fork_in_child()
         self.heartbeat.after_fork_in_child()  # last: its thread uses the others
+        self._register_exit()  # that of the parent ignores this process
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -2,6 +2,8 @@
 
 Each encoder returns the field of a key and its original form. The latter is empty where the field
 is enough to restore the key. What is read back is a piece of a pickle without memo.
+
+A key of any other class has the field of a simpler key that equals it, or that of a structure.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from typing import Any
 
 from multihost.errors import BadPayload
 from multihost.wire.values.nesting import pickle_for
-from multihost.wire.values.opcodes import INT64, SIMPLE, encode_float, encode_long
+from multihost.wire.values.opcodes import INT64, SIMPLE, encode_float, encode_long, encode_str
+from multihost.wire.values.structures.structure import Global, Pickled, Structure
 
 __all__ = ["Canonical", "PlainUnpickler", "canonical"]
 
@@ -90,6 +93,20 @@ def _field_constant(key: object) -> Canonical:
     return SIMPLE[type(key)](key), b""
 
 
+def _field_structure(key: Structure) -> Canonical:
+    fields = [canonical(part)[0] for part in key.parts]
+    # A brace begins no piece of a pickle.
+    return b"{%b%d:%b" % (encode_str(key.kind), len(fields), b"".join(fields)), b""
+
+
+def _field_global(key: Global) -> Canonical:
+    return b"%b%b\x93" % (encode_str(key.module), encode_str(key.name)), b""
+
+
+def _field_pickled(key: Pickled) -> Canonical:
+    return _fragment(key.value), b""
+
+
 FIELDS: dict[type, Callable[[Any], Canonical]] = {
     str: _field_constant,
     bytes: _field_constant,
@@ -102,20 +119,9 @@ FIELDS: dict[type, Callable[[Any], Canonical]] = {
     Fraction: _field_rational,
     tuple: _field_tuple,
     frozenset: _field_frozenset,
-}
-
-
-# An instance of a subclass as an instance of the base, whatever the subclass overrides.
-_AS_BASE: dict[type, Callable[[Any], Any]] = {
-    str: str.__str__,
-    bytes: lambda key: bytes(memoryview(key)),
-    int: int.__index__,
-    float: float.__float__,
-    complex: complex.__pos__,
-    Decimal: Decimal,
-    Fraction: Fraction,
-    tuple: lambda key: tuple.__getitem__(key, slice(None)),
-    frozenset: lambda key: frozenset(frozenset.__iter__(key)),
+    Structure: _field_structure,
+    Global: _field_global,
+    Pickled: _field_pickled,
 }
 
 
@@ -125,24 +131,25 @@ def canonical(key: object) -> Canonical:
     return encode(key) if encode is not None else _field_other(key)
 
 
-def _same(cls: Any, base: Any) -> bool:
-    return cls.__eq__ is base.__eq__ and cls.__hash__ is base.__hash__
-
-
 def _field_other(key: object) -> Canonical:
+    from multihost.wire.values.structures.rules import simpler
+
     hash(key)  # raises the TypeError of a dict
-    cls = type(key)
-    for base in cls.__mro__[1:-1]:
-        # A subclass that compares as its base does (an IntEnum, a named tuple) has its field.
-        if base in FIELDS and _same(cls, base):
-            return FIELDS[base](_AS_BASE[base](key))[0], _fragment(key)
-    return _fragment(key), b""
+    original = _fragment(key)
+    simple = simpler(key)
+    if simple is key:
+        return original, b""
+    field = canonical(simple)[0]
+    return field, (b"" if field == original else original)
 
 
 def _fragment(key: object) -> bytes:
     """Return a pickle without memo, header and end: equal state gives equal bytes, and it can be
     part of another pickle.
     """
+    if type(key).__module__ == "pathlib._local":  # a name that only Python 3.13 knows
+        path_class = Global("pathlib", type(key).__qualname__)
+        return b"%b(%btR" % (_field_global(path_class)[0], encode_str(str(key)))
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, 5)
     pickler.fast = True

@@ -120,7 +120,7 @@ class Codec:
         field, original = canonical(key)
         check_size(len(field))
         if self.serializer is not None:
-            self._read_plain(original or field)  # refuses a key that could not be read back
+            original = self._plain_original(field, original)
         if self._secret:
             return self._sign(field), self._sign(original) if original else b""
         return field, original
@@ -149,6 +149,20 @@ class Codec:
             raise
         except _DAMAGED as error:
             raise BadPayload(f"a stored key cannot be read: {error}") from error
+
+    def _plain_original(self, field: bytes, original: bytes) -> bytes:
+        """Return the original form, or none for a key that can be read back only as one of a
+        builtin type, as an ``IntEnum`` in JSON. Raises BadPayload for what cannot be read back.
+        """
+        try:
+            self._read_plain(original or field)
+        except BadPayload as error:
+            try:
+                self._read_plain(field)
+            except (BadPayload, *_DAMAGED):
+                raise error from None
+            return b""
+        return original
 
     def _read_plain(self, field: bytes) -> Any:
         try:
@@ -265,6 +279,15 @@ class Codec:
     def counted(stored: bytes) -> bytes:
         """Return a value with proxies as one whose references were counted before it is stored."""
         return b"#" + stored[1:]
+
+    @staticmethod
+    def uncounted(stored: bytes) -> bytes:
+        """Return a value as one whose references are counted when it is stored, if it has any:
+        damaged bytes name no objects.
+        """
+        if stored[:1] not in (b"@", b"#"):
+            return stored
+        return (b"@" if b";" in stored else b"#") + stored[1:]
 
     @staticmethod
     def links(stored: bytes) -> list[str]:

@@ -8,7 +8,8 @@
 --   data:refs       hash    references to unnamed objects
 -- ARGV
 --   request  int  number of the request
--- RETURNS  OK or DISOWN, length of the original key, a space, the original key, the value; nil if the dict is empty
+-- RETURNS  OK or DISOWN, length of the field and of the original key, each with a space behind it, the field, the
+--          original key, the value; nil if the dict is empty
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
@@ -28,11 +29,11 @@ if field == '' then
   return save_nil(reply_cache, request)
 end
 local value = redis.call('HGET', data, field)
-local key = redis.call('HGET', data .. ':originals', field) or field
+local original = redis.call('HGET', data .. ':originals', field) or ''
 redis.call('HDEL', data, field)
 redis.call('ZREM', data .. ':index', field)
 redis.call('HDEL', data .. ':originals', field)
-local entry = #key .. ' ' .. key .. value
+local entry = #field .. ' ' .. #original .. ' ' .. field .. original .. value
 if not is_linked(value) then return save_reply(reply_cache, request, OK .. entry) end
 -- @include lib/refs
 return save_reply(reply_cache, request, references(data).remove(value) .. entry)

@@ -7,10 +7,14 @@ local function fill_dict(data, args, first)
   local call, index, originals = redis.call, data .. ':index', data .. ':originals'
   local start = first + 1 + 2 * tonumber(args[first])
   if start > first + 1 then
+    local has_new = false
     for i = first + 1, start - 1, 2 do
-      if call('HEXISTS', data, args[i]) == 0 then call('HSET', originals, args[i], args[i + 1]) end
+      if call('HEXISTS', data, args[i]) == 0 then
+        call('HSET', originals, args[i], args[i + 1])
+        has_new = true
+      end
     end
-    local ttl = call('PTTL', data)
+    local ttl = has_new and call('PTTL', data) or 0 -- after any write a full server would accept the others
     if ttl > 0 then call('PEXPIRE', originals, ttl) end
   end
   for i = start, #args, 1000 do

@@ -5,10 +5,14 @@
 local function add_members(data, args, first)
   local originals = data .. ':originals'
   local start = first + 1 + 2 * tonumber(args[first])
+  local has_new = false
   for i = first + 1, start - 1, 2 do
-    if redis.call('SISMEMBER', data, args[i]) == 0 then redis.call('HSET', originals, args[i], args[i + 1]) end
+    if redis.call('SISMEMBER', data, args[i]) == 0 then
+      redis.call('HSET', originals, args[i], args[i + 1])
+      has_new = true
+    end
   end
-  if start > first + 1 then
+  if has_new then -- not else: after any write a full server would accept the others
     local ttl = redis.call('PTTL', data)
     if ttl > 0 then redis.call('PEXPIRE', originals, ttl) end
   end

@@ -6,7 +6,7 @@
 --   data:originals  hash    field -> original member, where it is not the field
 -- ARGV
 --   request  int  number of the request
--- RETURNS  OK and the original member; nil if there is none
+-- RETURNS  OK, length of the field, a space, the field, the original member; nil if there is none
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
@@ -27,6 +27,6 @@ if not field then
   return save_nil(reply_cache, request)
 end
 redis.call('SREM', data, field)
-local member = redis.call('HGET', data .. ':originals', field) or field
+local original = redis.call('HGET', data .. ':originals', field) or ''
 redis.call('HDEL', data .. ':originals', field)
-return save_reply(reply_cache, request, OK .. member)
+return save_reply(reply_cache, request, OK .. #field .. ' ' .. field .. original)

@@ -1,4 +1,4 @@
-"""Acknowledging items: the queue forgets what a consumer has received."""
+"""What becomes of items that were received: the queue forgets them, or gets them back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from multihost.wire.ops.queue.items import WITH_PROXIES
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
-__all__ = ["acknowledge", "acknowledge_one"]
+__all__ = ["acknowledge", "acknowledge_one", "give_back"]
 
 _ack_linked = Script("queue/ack_linked")
+_give_back = Script("queue/give_back")
 
 
 def acknowledge(handle: Handle, consumer: Consumer, items: Sequence[Delivery]) -> None:
@@ -59,3 +60,21 @@ def _acknowledge_linked(
         raise
     if is_empty:
         consumer.recycle(in_flight)
+
+
+def give_back(
+    handle: Handle, consumer: Consumer, items: Sequence[Delivery], *, dead: bool = False
+) -> None:
+    """Give items back that were received and that the caller does not get: to where they were, as
+    not delivered, or to the ``dead`` letters, where they count as done. 1 round trip for each
+    in-flight list.
+    """
+    for in_flight, group in itertools.groupby(items, operator.attrgetter("in_flight")):
+        values = [item.value for item in group]
+        # If the outcome stays unknown they count as in flight, until this process exits.
+        _give_back.run_once(handle, in_flight.name, b"%d" % dead, *values)
+        is_empty = consumer.decrement(in_flight, len(values))
+        if not consumer.settings.max_deliveries:
+            consumer.acks.mark_received(in_flight, time.monotonic())
+        elif is_empty:
+            consumer.recycle(in_flight)

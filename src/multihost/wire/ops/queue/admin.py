@@ -26,6 +26,7 @@ __all__ = [
     "create",
     "dead_letters",
     "drain_dead_letters",
+    "reopen",
     "requeue_orphaned",
     "shutdown",
     "size",
@@ -34,6 +35,7 @@ __all__ = [
 
 _create = Script("queue/create")
 _shutdown = Script("queue/shutdown")
+_reopen = Script("queue/reopen")
 _drain_dead_letters = Script("queue/drain_dead_letters")
 _requeue_orphaned = Script("queue/requeue_orphaned")
 
@@ -104,6 +106,11 @@ def shutdown(handle: Handle, immediate: bool) -> None:
     O(items) if they are dropped.
     """
     without_flag(handle, _shutdown.run_once(handle, b"%d" % immediate))
+
+
+def reopen(handle: Handle) -> None:
+    """Let a queue that was shut down accept items again. 1 round trip."""
+    _reopen.run_once(handle)
 
 
 def dead_letters(handle: Handle, settings: QueueSettings) -> list[bytes]:

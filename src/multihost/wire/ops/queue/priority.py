@@ -98,20 +98,26 @@ def _stored_kind(handle: Handle, kind: bytes) -> bytes:
     return stored or kind
 
 
-def _load(handle: Handle, member: bytes) -> Any:
-    """Return the item that a member of the sorted set stands for."""
-    return handle.codec.load(split_delivery_count(member[RANK_SIZE:])[0])
+def _is_smaller(handle: Handle, item: Any, member: bytes) -> bool | None:
+    """Return whether an item is smaller than the one that a member of the sorted set stands for;
+    None if this process cannot unpickle that one. Raises what ``<`` raises.
+    """
+    try:
+        other = handle.codec.load(split_delivery_count(member[RANK_SIZE:])[0])
+    except Exception:  # noqa: BLE001 - classes raise anything when they are unpickled
+        return None
+    return bool(item < other)
 
 
 def _compare_with_any(handle: Handle, item: Any) -> None:
     """Raise what ``<`` raises, before the order of the queue is changed."""
     for member in handle.link.execute(b"ZRANGE", handle.keys.items, b"0", b"0"):
-        item < _load(handle, member)  # noqa: B015
+        _is_smaller(handle, item, member)
 
 
 def _neighbours(handle: Handle, item: Any, score: bytes) -> tuple[bytes, bytes]:
     """Return the members between which the item belongs, behind those equal to it; empty at the
-    ends.
+    ends. Those that this process cannot unpickle are passed over.
     """
     link, items = handle.link, handle.keys.items
     if score:
@@ -122,18 +128,24 @@ def _neighbours(handle: Handle, item: Any, score: bytes) -> tuple[bytes, bytes]:
     else:
         low, high = 0, link.execute(b"ZCARD", items)
     before = behind = b""
+    is_blind = False  # no probe of the round before could be unpickled
     while low < high:
-        step = max((high - low) // (PROBES + 1), 1)
+        step = 1 if is_blind else max((high - low) // (PROBES + 1), 1)
         ranks = list(range(low + step - 1, high, step))[:PROBES]
         found = link.pipeline([(b"ZRANGE", items, b"%d" % rank, b"%d" % rank) for rank in ranks])
         first, last = low, high
+        is_blind = True
         for rank, members in zip(ranks, found, strict=True):
             if not members:  # received by a consumer meanwhile
-                last = min(last, rank)
+                last, is_blind = min(last, rank), False
                 break
             # Requeued items are before all that they may be compared with.
             is_requeued = members[0].startswith(REQUEUED)
-            if not is_requeued and item < _load(handle, members[0]):
+            smaller = False if is_requeued else _is_smaller(handle, item, members[0])
+            if smaller is None and step > 1:
+                continue
+            is_blind = False
+            if smaller:
                 last, behind = rank, members[0]
                 break
             first, before = rank + 1, members[0]
