@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from multihost.inspection.findings import Finding
 from multihost.inspection.server_facts import Facts
-from multihost.wire.script import OLDEST
+from multihost.oldest import is_too_old
 
 __all__ = ["check_facts"]
 
@@ -35,7 +35,7 @@ def _server(facts: Facts) -> Iterator[Finding]:
     else:
         name, version = "Redis", info.get("redis_version", "")
     compatible = info.get("redis_version", "")
-    if compatible and tuple(int(part) for part in compatible.split(".")[:2]) < OLDEST:
+    if compatible and is_too_old(compatible):
         yield Finding(
             "version", "problem", f"{name} {version}", "use Redis 6.2 or newer, or Valkey"
         )

@@ -58,15 +58,14 @@ class _QueueBase(NativeProxy, Generic[T]):
         is in the queue once if this returns; if it raises LinkLost that is unknown.
         """
         handle = self._handle
-        seconds = _seconds(block, timeout) if self._settings.maxsize else None
         values = (handle.codec.dump(item),)
         if block and timeout is None:
-            is_put = send.put(handle, values, True, None)
-        else:
-            with bounded(handle.link, block, timeout):
-                is_put = send.put(handle, values, block, seconds)
-        if not is_put:
-            raise Full
+            send.put(handle, values, True, None)
+            return
+        seconds = _seconds(block, timeout) if self._settings.maxsize else None
+        with bounded(handle.link, block, timeout):
+            if not send.put(handle, values, block, seconds):
+                raise Full
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
         """Take the next item. 1 round trip, and the wait.
@@ -221,7 +220,6 @@ class QueueProxy(_QueueBase[T]):
         ``put``.
         """
         batch, maxsize = list(items), self._settings.maxsize
-        seconds = _seconds(block, timeout) if maxsize else None
         if 0 < maxsize < len(batch):
             raise ValueError(
                 f"put_many() on {self._token.ident}: {len(batch)} items never find room at once "
@@ -231,12 +229,12 @@ class QueueProxy(_QueueBase[T]):
         if not values:
             return
         if block and timeout is None:
-            is_put = send.put(self._handle, values, True, None)
-        else:
-            with bounded(self._handle.link, block, timeout):
-                is_put = send.put(self._handle, values, block, seconds)
-        if not is_put:
-            raise Full
+            send.put(self._handle, values, True, None)
+            return
+        seconds = _seconds(block, timeout) if maxsize else None
+        with bounded(self._handle.link, block, timeout):
+            if not send.put(self._handle, values, block, seconds):
+                raise Full
 
     def get_many(self, n: int, block: bool = True, timeout: float | None = None) -> list[T]:
         """Take up to ``n`` items; waits until there is one. 1 round trip, O(items).
@@ -327,14 +325,13 @@ class PriorityQueueProxy(QueueProxy[T]):
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item where it belongs. See the class for its cost, else as ``Queue.put``."""
         handle, value = self._handle, self._handle.codec.dump(item)
-        seconds = _seconds(block, timeout) if self._settings.maxsize else None
         if block and timeout is None:
-            is_put = priority.put(handle, item, value, True, None)
-        else:
-            with bounded(handle.link, block, timeout):
-                is_put = priority.put(handle, item, value, block, seconds)
-        if not is_put:
-            raise Full
+            priority.put(handle, item, value, True, None)
+            return
+        seconds = _seconds(block, timeout) if self._settings.maxsize else None
+        with bounded(handle.link, block, timeout):
+            if not priority.put(handle, item, value, block, seconds):
+                raise Full
 
     def put_many(
         self, items: Iterable[T], block: bool = True, timeout: float | None = None

@@ -302,11 +302,11 @@ class Outage:
     thread waited already.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, has_waited: bool = False) -> None:
         self.error: ReplyError | None = None
         self._link = link
         self._ends = 0.0
-        self._has_waited = False
+        self._has_waited = has_waited
 
     def end(self) -> None:
         """The server did what it was asked to do."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from multihost.errors import ServerUnfit
+from multihost.oldest import OLDEST, is_too_old
 from multihost.wire.link import Link
 from multihost.wire.refusals import IN_CLUSTER, NO_SUCH_COMMAND, NOT_PERMITTED
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script.script import Script
 
-__all__ = ["OLDEST", "check_server", "probe"]
-
-OLDEST = (6, 2)
-"""The oldest version of Redis that has the commands in use."""
+__all__ = ["check_server", "probe"]
 
 probe: Script = Script("server/probe")
 """The simplest script. Its key is that of the names in a partition."""
@@ -24,7 +22,7 @@ def check_server(link: Link, names: bytes) -> None:
     lines = _optional(link, b"INFO").splitlines()
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
     version = facts.get("redis_version", "")
-    if version and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+    if version and is_too_old(version):
         raise ServerUnfit(
             f"the server at {link.address} is version {version}; multihost needs "
             f"{'.'.join(map(str, OLDEST))} or newer"

@@ -106,6 +106,15 @@ class Session:
         pause in which other processes could declare this one dead. Raises why that failed, if it
         does not succeed while this thread has patience: a LinkError of any kind.
         """
+        registration = self.registration
+        if (
+            keys.prefix not in registration.session_keys
+            or time.monotonic() > registration.valid_until
+        ):
+            self._register(keys)
+
+    def _register(self, keys: Keys) -> None:
+        """Have the background thread register this process in the partition of the object."""
         registration, link = self.registration, self.link
         begun = time.monotonic()
         while (

@@ -73,7 +73,8 @@ def receive(
     by_priority = consumer.settings.order == PRIORITY
     receive_round = receive_from_sorted_set if by_priority else receive_from_list
     watched = start_watching(handle, reap_script) if blocking else None
-    outage = Outage(handle.link)
+    outage: Outage | None = None
+    has_waited = False
     try:
         while True:
             handle.session.ensure_registered(handle.keys)
@@ -81,12 +82,12 @@ def receive(
             try:
                 items, in_flight = receive_round(handle, consumer, count, blocking, deadline)
             except ReplyError as error:
+                outage = outage or Outage(handle.link, has_waited)
                 if not outage.back_off(error):
                     raise to_exception(error, "queue/get", handle.keys.ident) from None
                 if error.has_moved:
                     handle.link.disconnect_current()
                 continue
-            outage.end()
             if items:
                 if consumer.is_unexpired(expirations) or consumer.still_owns(
                     in_flight, expirations
@@ -98,7 +99,8 @@ def receive(
                 handle.session.janitor.watch_briefly(handle.keys, reap_script)
                 return []
             else:
-                consumer.last_get_blocked = True
+                consumer.last_get_blocked = has_waited = True
+                outage = None
     finally:
         if watched is not None:
             watched.waiters.discard(threading.get_ident())

@@ -1,0 +1,13 @@
+"""The oldest servers that have the commands in use."""
+
+from __future__ import annotations
+
+__all__ = ["OLDEST", "is_too_old"]
+
+OLDEST = (6, 2)
+"""Of Redis; every Valkey is newer, and says which Redis it is like."""
+
+
+def is_too_old(version: str) -> bool:
+    """Return True for a version of Redis, such as 6.0.16, that lacks commands."""
+    return tuple(int(part) for part in version.split(".")[:2]) < OLDEST
