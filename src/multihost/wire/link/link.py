@@ -1,10 +1,10 @@
 """Connections to one server, and the only place that retries.
 
 A thread has one connection of its own, pinned, opened at its first call and closed when the thread
-ends. A broken connection is opened again and the request sent again, until ``reconnect_timeout``
-has passed. That is exact because every request sent here may be repeated: reads by nature, scripts
-that write because they carry a request number (see ``lua/lib/reply_cache.lua``), which the
-:class:`PinnedConnection` counts.
+ends. A broken connection is opened again and the request sent again, for as long as the thread has
+patience (:mod:`multihost.wire.link.patience`). That is exact because every request sent here may be
+repeated: reads by nature, scripts that write because they carry a request number (see
+``lua/lib/reply_cache.lua``), which the :class:`PinnedConnection` counts.
 """
 
 from __future__ import annotations
