@@ -48,7 +48,6 @@ class Refusal(NamedTuple):
 def fail_to_save(server: Server, _: CuttingProxy) -> None:
     """The snapshot cannot be renamed to what is a directory: as if the disk were full."""
     os.makedirs(os.path.join(server.directory, "taken.rdb"), exist_ok=True)
-    server.command("CONFIG", "SET", "dbfilename", "taken.rdb")
     server.command("CONFIG", "SET", "save", "3600 1")
     server.command("BGSAVE")
     wait_until(lambda: server.info("persistence")["rdb_last_bgsave_status"] == "err")
@@ -102,7 +101,7 @@ def refusal(request: pytest.FixtureRequest) -> Refusal:
 
 @pytest.fixture
 def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(tcp=True, enable_protected_configs="yes", lua_time_limit=60000)
+    return start_server(tcp=True, dbfilename="taken.rdb")
 
 
 @pytest.fixture
@@ -239,8 +238,10 @@ def test_an_outage_is_one_line_of_the_log(
         manager.list([1])
         assert Call(lambda: jobs.get(timeout=0.1)).has_ended(BOUND)
         with refusing(REFUSALS[name], server, proxy):
+            wait_until(lambda: lines(logging.WARNING), what="it has begun")
             for _ in range(5):
                 assert Call(lambda: jobs.get(timeout=0.3)).has_ended(BOUND)
+            threading.Event().wait(PASSING)  # several heartbeats
             assert len(lines(logging.WARNING)) == 1, lines(logging.WARNING)
             assert not lines(logging.INFO)
         wait_until(lambda: lines(logging.INFO), what="it is over")
