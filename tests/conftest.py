@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from tests.conformance.counts import print_counts
 from tests.support import leaks
 from tests.support.faults import CuttingProxy
 from tests.support.hosts import Hosts
+from tests.support.procs import interpreter_flags
 from tests.support.server import (
     URL_VARIABLE,
     ExternalServer,
@@ -51,6 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "leaks_ok(reason): the test may leave connections, threads, children or keys behind",
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Parallel workers get the options of this interpreter, ``-bb`` for instance."""
+    for spec in specs:
+        if spec.popen and not spec.python:
+            spec.python = shlex.join([sys.executable, *interpreter_flags()])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -17,7 +17,7 @@ from multihost.proxies.base import Absent, AutoProxy, BaseProxy, Token, receive_
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.stdlib_types import State
 from multihost.runtime import Runtime, Settings
-from multihost.serving.process import Server, start_process
+from multihost.serving.process import Server, run_initializer, start_process
 from multihost.wire.address import ListenAddress
 from multihost.wire.identity import check_name, check_namespace, named, new_unnamed
 from multihost.wire.link import Patience
@@ -108,19 +108,22 @@ class BaseManager(managers.BaseManager):
         The private server listens at the address, without one on a socket that only this user can
         open; it writes nothing to disk, and ends with this process, however that ends. If types are
         registered that a process has to serve, such a process is started as well, by ``ctx``, and
-        calls ``initializer(*initargs)`` first; without such types it is called here.
+        calls ``initializer(*initargs)`` first. Without such types a process is started for that
+        alone, and has ended when this returns. Raises EOFError from what the initializer raises;
+        nothing was started then.
         """
         self._check_new()
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         initialize = None if initializer is None else functools.partial(initializer, *initargs)
         types, runtime, host = self._hosted_types(), self.runtime, None
+        name = type(self).__name__
+        if initialize is not None and not types:
+            run_initializer(self._ctx, name, initialize)
         runtime.start_server()
         try:
             if types:
-                host = start_process(
-                    self._ctx, type(self).__name__, runtime, types, self._natives_on, initialize
-                )
+                host = start_process(self._ctx, name, runtime, types, self._natives_on, initialize)
             runtime.open(host and functools.partial(host.end, self._shutdown_timeout))
         except BaseException:
             if host is not None:
@@ -129,8 +132,6 @@ class BaseManager(managers.BaseManager):
             raise
         if host is not None:
             self._process, self._host, _ = host
-        elif initialize is not None:
-            initialize()
 
     def connect(self) -> None:
         """Connect to the server of the address. 2 round trips, once for each manager.
@@ -219,6 +220,15 @@ class BaseManager(managers.BaseManager):
         traceback: TracebackType | None,
     ) -> None:
         self.shutdown()
+
+    def __repr__(self) -> str:
+        runtime: Runtime | None = vars(self).get("runtime")
+        if runtime is None:  # the constructor of a subclass has not come to make it
+            return object.__repr__(self)
+        state = {"initial": "not started"}.get(runtime.state, runtime.state)
+        server = "no server" if runtime.address is None else f"server {str(runtime.address)!r}"
+        namespace = f"namespace {runtime.settings.namespace!r}"
+        return f"<{type(self).__name__} object, {server}, {namespace}, {state} at {id(self):#x}>"
 
     def __reduce__(self) -> Any:
         raise TypeError(

@@ -18,6 +18,7 @@ from multihost import errors
 from multihost.pool import Pool, PoolStatistics
 from multihost.pooling.at_exit import finish_at_exit
 from multihost.pooling.dispatcher import Dispatcher
+from multihost.pooling.messages import run_chunk
 from multihost.pooling.options import cpu_count
 
 __all__ = ["Executor"]
@@ -122,7 +123,7 @@ class Executor(AbstractExecutor):
         calls: Iterator[tuple[Any, ...]] = zip(*iterables, strict=False)
         if chunksize > 1:
             chunks = ((chunk,) for chunk in _chunks(calls, chunksize))
-            return _flat(self._map(functools.partial(_run_chunk, fn), chunks, end, buffersize))
+            return _flat(self._map(functools.partial(run_chunk, fn), chunks, end, buffersize))
         return self._map(fn, calls, end, buffersize)
 
     def _map(
@@ -132,19 +133,10 @@ class Executor(AbstractExecutor):
         end: float | None,
         buffersize: int | None,
     ) -> Iterator[Any]:
-        ahead = deque(self.submit(fn, *args) for args in itertools.islice(calls, buffersize))
-
-        def results() -> Iterator[Any]:
-            try:
-                while ahead:
-                    for args in itertools.islice(calls, 1):
-                        ahead.append(self.submit(fn, *args))
-                    yield _result_of(ahead.popleft(), end)
-            finally:
-                for future in ahead:
-                    future.cancel()
-
-        return results()
+        submitted = (self.submit(fn, *args) for args in calls)
+        ahead = deque(itertools.islice(submitted, buffersize))
+        # Without a buffer the iterator does not refer to the executor, which may be collected.
+        return _results(ahead, iter(()) if buffersize is None else submitted, end)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more tasks. Submitted ones are run, unless ``cancel_futures`` cancels those
@@ -217,6 +209,17 @@ def _checked_context(context: Any, max_tasks: object) -> Any:
     return context
 
 
+def _results(ahead: deque[Future[T]], more: Iterator[Future[T]], end: float | None) -> Iterator[T]:
+    """Yield the results of the futures ``ahead``, and for each take one ``more``."""
+    try:
+        while ahead:
+            ahead.extend(itertools.islice(more, 1))
+            yield _result_of(ahead.popleft(), end)
+    finally:
+        for future in ahead:
+            future.cancel()
+
+
 def _result_of(future: Future[T], end: float | None) -> T:
     """Return a result, and leave no reference to it; cancel what is not done in time."""
     try:
@@ -226,10 +229,6 @@ def _result_of(future: Future[T], end: float | None) -> T:
             future.cancel()
     finally:
         del future  # an exception refers to this frame
-
-
-def _run_chunk(fn: Callable[..., T], chunk: list[Any]) -> list[T]:
-    return [fn(*args) for args in chunk]
 
 
 def _chunks(calls: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -393,8 +393,10 @@ def test_initializer(url):
     assert started.value == 1 + manager._process.pid
     manager.shutdown()
     failing = Our(ctx=fork)
-    with pytest.raises(EOFError):
+    with pytest.raises(EOFError, match="ended before it was ready") as info:
         failing.start(Counter.missing, (None,))
+    assert isinstance(info.value.__cause__, KeyError)
+    assert "in missing" in info.value.__cause__.__notes__[0]
     failing.shutdown()
 
 

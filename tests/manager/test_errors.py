@@ -504,6 +504,7 @@ def _everything(m: Any) -> dict[str, Callable[[], Any]]:
         "__setitem__": ("a", 1), "clear": (), "copy": (), "get": ("a",), "items": (), "keys": (),
         "pop": ("a",), "popitem": (), "setdefault": ("a",), "update": ({"b": 1},), "values": (),
         "increment": ("a",),
+        "add_new": ("b", 2), "update_new": ({"b": 2},),
     })  # fmt: skip
     add(l, {
         **plain, **common, "__add__": ([],), "__contains__": (1,), "__delitem__": (0,),
@@ -525,6 +526,7 @@ def _everything(m: Any) -> dict[str, Callable[[], Any]]:
         "issubset": (other,), "issuperset": (other,), "pop": (), "remove": (1,),
         "symmetric_difference": (other,), "symmetric_difference_update": (other,),
         "union": (other,), "update": (other,),
+        "add_new": (2,), "update_new": ([2],),
     })  # fmt: skip
     add(v, {**common, "get": (), "set": (1,), "add": (1,), "_getvalue": ()})
     add(a, {**plain, **common, "__getitem__": (0,), "__setitem__": (0, 1), "__iter__": ()})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing.managers
 import os
 import random
+import signal
+import sys
 import threading
 from multiprocessing import ProcessError
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from multihost import LinkError, Manager, ManagerClosed, RedisManager, SyncManager
 from tests.support.faults import CuttingProxy
+from tests.support.procs import is_alive
 
 
 @pytest.fixture(params=["standard library", "multihost"])
@@ -65,30 +68,81 @@ def test_exception_in_the_block_is_passed_on(kind: Any) -> None:
         d.copy()
 
 
-_initialised: list[tuple[int, object]] = []
+def initialise(notes: Any, *args: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["INITIALISED"] = "1"
+    notes.append((os.getpid(), args))
 
 
-def initialise(*args: object) -> None:
-    _initialised.append((os.getpid(), args))
+def fail(*args: Any) -> None:
+    raise RuntimeError(*args)
+
+
+class Odd(Exception):
+    """Can be pickled, and not be made again."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def fail_oddly() -> None:
+    raise Odd(1, 2)
 
 
 def test_initializer(kind: Any) -> None:
-    manager = kind()
-    with pytest.raises(TypeError, match="^initializer must be a callable$"):
-        manager.start(initializer=5)
-    manager.start(initialise, (1, 2))
-    manager.shutdown()
+    with multiprocessing.managers.SyncManager() as others:
+        notes = others.list()
+        manager = kind()
+        with pytest.raises(TypeError, match="^initializer must be a callable$"):
+            manager.start(initializer=5)
+        manager.start(initialise, (notes, 1, 2))
+        try:
+            assert manager.list([1])[0] == 1
+            ((pid, args),) = notes
+            assert args == (1, 2)
+            assert pid != os.getpid()
+        finally:
+            manager.shutdown()
 
 
-def test_initializer_runs_in_this_process() -> None:
-    _initialised.clear()
-    with SyncManager() as manager:
-        assert _initialised == []
-        del manager
-    manager = SyncManager()
-    manager.start(initialise, (1, 2))
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_initializer_does_nothing_to_this_process(method: str) -> None:
+    """It runs in a process of its own, which has ended when start() returns."""
+    handler = signal.getsignal(signal.SIGINT)
+    with SyncManager() as others:
+        notes = others.list()
+        manager = SyncManager(ctx=multiprocessing.get_context(method))
+        manager.start(initialise, (notes, method))
+        try:
+            ((pid, args),) = notes.copy()
+            assert args == (method,)
+            assert pid != os.getpid()
+            assert not is_alive(pid)
+            assert signal.getsignal(signal.SIGINT) is handler
+            assert "INITIALISED" not in os.environ
+            assert manager.list([1]).copy() == [1]
+        finally:
+            manager.shutdown()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_initializer_that_fails(method: str, capfd: pytest.CaptureFixture[str]) -> None:
+    manager = SyncManager(ctx=multiprocessing.get_context(method))
+    with pytest.raises(EOFError, match=r"ended before it was ready: RuntimeError\('no'\)") as info:
+        manager.start(fail, ("no",))
+    assert isinstance(info.value.__cause__, RuntimeError)
+    assert "in fail" in info.value.__cause__.__notes__[0]
+    with pytest.raises(EOFError, match="1 and 2") as info:
+        manager.start(fail_oddly)
+    assert isinstance(info.value.__cause__, multiprocessing.managers.RemoteError)
+    with pytest.raises(EOFError, match="exit code 7 before it was ready"):
+        manager.start(os._exit, (7,))
+    with pytest.raises(EOFError, match=r"SystemExit\(3\)"):
+        manager.start(sys.exit, (3,))
+    assert manager.address is None, "nothing was started"
+    manager.start()  # it can be tried again
     manager.shutdown()
-    assert _initialised == [(os.getpid(), (1, 2))]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_join_returns_without_a_process(kind: Any) -> None:

@@ -27,9 +27,9 @@ DIFFERENCES = {
         "a key whose class compares by identity is found again by an equal pickle; a pickled "
         "object never is the same object"
     ),
-    "a_class_with_its_own_hash": (
-        "an instance of a subclass of int or str that overrides __hash__ is a key of its own kind: "
-        "in another process its hash may be any number"
+    "a_class_that_replaces_equality": (
+        "a key that overrides the equality of str, int and the like is refused: the server cannot "
+        "call its __eq__; __multihost_key__ says what it equals"
     ),
     "unhashable_keys_of_an_empty_dict": (
         "pop raises TypeError for what cannot be a key; that of an empty dict does not look at it"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import signal
 import threading
 
 import pytest
 
-from multihost import RedisManager, WorkerLost
+from multihost import Executor, RedisManager, WorkerLost
 from multihost.pool import Workers, serve
+from multihost.pooling import notices
+from multihost.pooling.failures import FailurePipe
 from tests.pool import work
 from tests.support.procs import is_alive, send_signal, spawn_script
 from tests.support.waiting import wait_until
@@ -179,7 +182,11 @@ def test_killed_worker_is_replaced_and_reported(manager, start_workers):
         wait_until(lambda: events[-1].progress == (3, 1, 1, 1))
         assert events[-1].progress.running == 0
         kinds = [event.kind for event in events if event.kind != "progress"]
-        assert kinds == ["started", "lost", "started"]
+        assert kinds == ["started", "lost", "started", "failed"]
+        [failure] = [event.failure for event in events if event.kind == "failed"]
+        assert failure.task == "tests.pool.work.fail"
+        assert "raise KeyError(message)" in failure.traceback
+        assert failure.traceback.endswith("KeyError: 'no'\n")
         wait_until(lambda: len(pool.statistics().workers) == 1)
         [worker] = pool.statistics().workers
         assert (worker.pid, worker.running) == (workers.pids[0], 0)
@@ -260,3 +267,82 @@ def test_lost_server_ends_run_with_an_error(start_server):
 def test_zero_workers_raise_valueerror(manager):
     with pytest.raises(ValueError, match="at least 1"):
         Workers(manager, "ours", 0)
+
+
+class Unreadable:
+    def __reduce__(self):
+        return work.fail, ("unreadable",)
+
+
+def test_failures_name_what_the_user_called(manager, start_workers):
+    failures = []
+
+    def report(event):
+        if event.failure is not None:
+            failures.append(event.failure)
+
+    start_workers(1, on_event=report)
+    with (
+        manager.Pool(0, name="ours") as pool,
+        Executor(0, manager=manager, name="ours") as executor,
+    ):
+        calls = [
+            lambda: pool.map(work.fail, ["x"]),
+            lambda: pool.starmap(work.fail, [("x",)]),
+            lambda: list(executor.map(work.fail, ["x", "y"], chunksize=2)),
+            lambda: executor.submit(functools.partial(work.fail, "x")).result(),
+        ]
+        for call in calls:
+            with pytest.raises(KeyError):
+                call()
+        with pytest.raises(KeyError):
+            pool.apply(work.double, (Unreadable(),))
+        with pytest.raises(KeyError):
+            pool.apply(work.fail, ("x" * 100_000,))
+        wait_until(lambda: len(failures) == 6)
+    assert [failure.task for failure in failures] == [
+        *["tests.pool.work.fail"] * 4,
+        "a task that cannot be unpickled",
+        "tests.pool.work.fail",
+    ]
+    assert failures[-1].traceback.startswith("...")  # as much as a pipe takes at once
+    assert failures[-1].traceback.endswith("xxx'\n")
+    manager.delete("ours")
+
+
+def test_failures_that_nobody_reads_do_not_block():
+    failures = FailurePipe()
+    for _ in range(1000):
+        failures.sender.send("f", KeyError("x" * 500))
+    found = failures.read()
+    assert 10 < len(found) < 1000
+    assert {(each.task, each.traceback) for each in found} == {("f", f"KeyError: '{'x' * 500}'\n")}
+    failures.close()
+
+
+def test_a_client_whose_pool_has_no_workers_says_so_once(
+    manager, start_workers, caplog, monkeypatch
+):
+    monkeypatch.setattr(notices, "FIRST_LOOK", 0.05)
+    monkeypatch.setattr(notices, "LONGEST", 0.1)
+
+    def said():
+        return [r.getMessage() for r in caplog.records if r.name == notices.__name__]
+
+    with manager.Pool(0, name="ours") as pool:
+        results = [pool.apply_async(work.double, (n,)) for n in range(3)]
+        wait_until(said)
+        [text] = said()
+        assert "'ours'" in text
+        assert "3 wait" in text
+        assert "multihost worker --pool ours" in text
+        start_workers(1)
+        assert [result.get(20) for result in results] == [0, 2, 4]
+        began, go_on = manager.Queue(), manager.Event()
+        busy = pool.apply_async(work.say_and_wait, (began, go_on, 5))
+        began.get(timeout=20)
+        assert not threading.Event().wait(0.5)  # it is looked for, and there is a worker
+        go_on.set()
+        assert busy.get(20) == 5
+    assert len(said()) == 1
+    manager.delete("ours")

@@ -137,7 +137,7 @@ def host_objects(server: Server, url: str) -> None:
     """The process that hosts is this one, so that its commands are limited, too."""
     with RedisManager(url) as serving, Remote(url) as client:
         registry = {"Counter": (Counter, None, None, None)}
-        host = Host(serving.runtime.session, new_host(), registry, {})
+        host = Host(serving.runtime.session, new_host(), registry, {}, threading.Event())
         host.start()
         clients = serving.runtime.session.handle(host.ident).keys.channels
         server.command("SADD", clients, "ghost.1")

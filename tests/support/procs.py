@@ -23,6 +23,7 @@ __all__ = [
     "ROOT",
     "ProcessFailed",
     "Script",
+    "interpreter_flags",
     "interpreters",
     "is_alive",
     "kill9",
@@ -289,7 +290,16 @@ def spawn_script(
         ["-c", source_or_path] if isinstance(source_or_path, str) else [os.fspath(source_or_path)]
     )
     present = {name: value for name, value in full.items() if value is not None}
-    return Script([*prefix, python, *what, *args], present)
+    # As strict as this interpreter, where it is the same one: another may know other options.
+    flags = interpreter_flags() if python == sys.executable else []
+    return Script([*prefix, python, *flags, *what, *args], present)
+
+
+def interpreter_flags() -> list[str]:
+    """Return the options with which this interpreter was started, such as ``-bb``: multiprocessing
+    passes the same ones to what it spawns.
+    """
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined, no-any-return]
 
 
 @functools.cache

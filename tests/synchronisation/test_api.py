@@ -50,7 +50,7 @@ def other(url: str) -> Iterator[RedisManager]:
 def test_a_name_finds_the_same_object(typeid: str, m: RedisManager, other: RedisManager) -> None:
     first, second = CREATE[typeid](m, "x"), CREATE[typeid](other, "x")
     assert first.name == second.name == "x"
-    assert repr(first).startswith(f"<{typeid}Proxy object, typeid {typeid!r} at 0x")
+    assert repr(first).startswith(f"<{typeid}Proxy object {first.name!r}, typeid {typeid!r} at 0x")
     assert m.names() == ["x"]
     assert str(first) == str(second)
 

@@ -91,7 +91,9 @@ GROUPS: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: repr(group[:1]))
+@pytest.mark.parametrize(
+    "group", GROUPS, ids=lambda group: type(group[0]).__name__ if group else "none"
+)
 def test_equal_keys_have_one_field_and_keep_their_class(group: tuple[Any, ...]) -> None:
     fields = set()
     for key in group:
@@ -110,7 +112,7 @@ def test_what_a_dict_takes_for_one_key_is_one_key() -> None:
             continue
         try:
             same = one is other or bool(one == other)
-        except (TypeError, ValueError, OverflowError):  # which a dict raises, too
+        except (TypeError, ValueError, OverflowError, BytesWarning):  # which a dict raises, too
             continue
         assert not same or PLAIN.field(one) == PLAIN.field(other), (one, other)
     fields = {number: PLAIN.field(group[0]) for number, group in enumerate(GROUPS) if group}

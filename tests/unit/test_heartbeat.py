@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from multihost.errors import LinkLost, ManagerClosed
+from multihost.wire.address import Address
 from multihost.wire.keys import Keys
 from multihost.wire.session.heartbeat import Heartbeat
 from tests.support.waiting import wait_until
@@ -21,13 +22,23 @@ KEYS = Keys("ns", "n:x")
 
 
 class Link:
-    address = "a server"
+    address = Address("redis", host="nowhere", port=1)
     timeout = 10.0
     is_closed = False
     is_lost = False
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.channel: object = None
+
+    def current_channel(self) -> object:
+        return self.channel
+
+    def checkout(self) -> str:
+        return "connection"
+
+    def checkin(self, connection: str) -> None:
+        self.calls.append(f"checkin {connection}")
 
     def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
         return None, 1.0
@@ -328,8 +339,11 @@ def test_outage_is_logged_once_and_so_is_its_end(
         assert len(messages(caplog, logging.INFO)) == outages - 1
         failing.error = None
         wait_until(lambda outages=outages: len(messages(caplog, logging.INFO)) == outages)
-    assert messages(caplog, logging.WARNING)[0] == "leases at a server are not renewed: away"
-    assert messages(caplog, logging.INFO)[0] == "leases at a server are renewed again"
+    assert (
+        messages(caplog, logging.WARNING)[0]
+        == "leases at redis://nowhere:1/0 are not renewed: away"
+    )
+    assert messages(caplog, logging.INFO)[0] == "leases at redis://nowhere:1/0 are renewed again"
 
 
 def test_failed_heartbeat_is_sent_again_before_the_next_is_due(session: Session) -> None:
@@ -409,3 +423,60 @@ def test_child_does_not_wake_its_parent(session: Session) -> None:
 
     assert fork(session, wake)
     assert session.janitor.runs == before
+
+
+def test_thread_ends_before_a_fork_and_goes_on_after_it(session: Session) -> None:
+    session.link.channel = object()
+    session.heartbeat.start()
+    turn(session)
+    renewal = session.heartbeat._renewal
+    session.heartbeat.park()
+    session.heartbeat.before_fork()
+    assert thread_count(session) == 0
+    session.heartbeat.after_fork_in_parent()
+    wait_until(lambda: thread_count(session) == 1)
+    turn(session)
+    assert session.heartbeat._renewal == renewal, "a fork puts nothing off"
+    assert session.link.calls == ["checkin connection"], "the same one, or it would look dead"
+
+
+def test_thread_that_is_busy_does_not_hold_up_a_fork(session: Session) -> None:
+    answered = threading.Event()
+    begun = threading.Event()
+
+    def ask() -> None:
+        begun.set()
+        answered.wait()
+
+    session.heartbeat.call_soon(ask)
+    session.heartbeat.start()
+    assert begun.wait(5.0)
+    session.heartbeat.park()
+    session.heartbeat.before_fork()
+    assert thread_count(session) == 1
+    session.heartbeat.after_fork_in_parent()
+    answered.set()
+    turn(session)
+    assert thread_count(session) == 1
+
+
+def test_parked_thread_goes_on_in_a_child(session: Session) -> None:
+    def works() -> bool:
+        done = threading.Event()
+        session.heartbeat.call_soon(done.set)
+        return done.wait(5.0)
+
+    session.heartbeat.start()
+    session.heartbeat.park()
+    assert fork(session, works)
+    turn(session)
+
+
+def test_parked_thread_can_be_stopped(session: Session) -> None:
+    session.heartbeat.start()
+    session.heartbeat.park()
+    session.heartbeat.stop()
+    session.heartbeat.before_fork()
+    session.heartbeat.after_fork_in_parent()
+    session.heartbeat.start()
+    assert thread_count(session) == 0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from multihost.errors import LinkLost, ManagerClosed
-from multihost.wire.address import Address
+from multihost.wire.address import EMBEDDED, Address
 from multihost.wire.keys import Keys
 from multihost.wire.session import Hold, Session, fork
 from multihost.wire.session.registry import Origin
@@ -61,6 +61,12 @@ class Link:
     def current_channel(self) -> Any:
         return self.channel
 
+    def checkout(self) -> Any:
+        return self
+
+    def checkin(self, connection: Any) -> None:
+        assert connection is self
+
     def pipeline_raw(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
         self._wait()
         return [7, b"run_id:abc\r\n"]
@@ -93,6 +99,9 @@ class Link:
     def stop_retrying(self) -> None:
         self.log.append(b"stop_retrying")
         self.reconnect_timeout = 0.0
+
+    def refuse_others(self) -> None:
+        self.log.append(b"refuse_others")
 
     def interrupt_blocked(self) -> None:
         pass
@@ -221,23 +230,43 @@ def test_close_releases_and_deletes_then_closes_the_link(session: Session, link:
     session.rpc_clients["h:1"] = Client(link.log)  # type: ignore[assignment]
     session.close()
     assert hold.released
-    assert link.log == [b"stop_retrying", b"close_channels", b"UNLINK", b"close"]
+    assert link.log == [
+        b"stop_retrying",
+        b"refuse_others",
+        b"close_channels",
+        b"UNLINK",
+        b"close",
+    ]
     assert not link.keys
     session.close()
     assert link.log[-1:] == [b"close"], "once"
 
 
+@pytest.mark.parametrize("what", ["unnamed objects", "what is held"])
 def test_close_without_a_server_leaves_everything_to_expire(
-    session: Session, link: Link, caplog: pytest.LogCaptureFixture
+    session: Session, link: Link, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     hold = session.holds["owner"] = Held(session.handle("n:x"), b"id", 1, 0)
+    if what == "unnamed objects":
+        session.references.add_created(KEYS)
     link.is_away = True
     session.close()
     assert hold.released
-    assert link.log == [b"stop_retrying", b"close"]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"unnamed objects at {link.address} were left to expire"
-    ]
+    assert link.log == [b"stop_retrying", b"refuse_others", b"close"]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{what} at {link.address} w")
+    assert record.getMessage().endswith(" left to expire: away")
+
+
+def test_close_after_the_end_of_a_private_server_is_quiet(
+    session: Session, link: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    session.references.add_created(KEYS)
+    link.address = link.address._replace(options=EMBEDDED)
+    session.holds["owner"] = Held(session.handle("n:x"), b"id", 1, 0)
+    link.is_away = True
+    session.close()
+    assert caplog.records == []
 
 
 def test_close_now_sends_nothing(session: Session, link: Link) -> None:

@@ -26,6 +26,7 @@ ARGS: dict[str, list[bytes]] = {
     "dict/set": [b"field", b"<1>", b"original"],
     "dict/setdefault": [b"field", b"<1>", b"original"],
     "dict/update": [b"1", *ENTRIES],
+    "dict/update_new": [b"1", *ENTRIES],
     "list/create": [*ATTACH, b"1", b"<1>", b"<2>"],
     "list/extend": [b"1", b"<1>", b"<2>"],
     "list/insert": [b"0", b"<1>"],

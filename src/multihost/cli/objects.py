@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from multihost.cli import output
+from multihost.cli.completion import complete_names
 from multihost.cli.listing import document
 from multihost.cli.options import Target, as_json, server_behind_names
 from multihost.inspection import ObjectInfo, delete, find, preview, server_time
@@ -16,7 +17,9 @@ __all__ = ["rm", "show"]
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="[URL] NAME")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="[URL] NAME", shell_complete=complete_names
+)
 @click.option("--items", default=10, show_default=True, help="The number of first entries to show.")
 @as_json
 @server_behind_names
@@ -77,7 +80,9 @@ def _properties(info: ObjectInfo, now: float) -> Iterator[tuple[str, object]]:
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="[URL] NAME...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="[URL] NAME...", shell_complete=complete_names
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 @server_behind_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from multihost.managers import RedisManager
 from multihost.wire.address import SCHEMES, parse
 from multihost.wire.session import Session
 
-__all__ = ["Target", "as_json", "names_behind_url", "server", "server_behind_names"]
+__all__ = ["Target", "as_json", "names_behind_url", "server", "server_behind_names", "target_of"]
 
 URL_VARIABLE = "MULTIHOST_URL"
 KEY_VARIABLE = "MULTIHOST_AUTHKEY"
@@ -56,23 +56,8 @@ def server_behind_names(command: Command) -> Command:
 def _options(command: Command) -> Command:
     @functools.wraps(command)
     def call(**kwds: Any) -> Any:
-        url, argument = kwds.pop("url"), kwds.pop("server_url", None)
-        names = kwds.get("names")
-        if names and url is None and argument is None:
-            argument, kwds["names"] = names_behind_url(names)
-        if url is not None and argument is not None:
-            raise click.UsageError("pass the server once: as URL, or as --url")
-        found = url or argument or os.environ.get(URL_VARIABLE)
-        if not found:
-            raise click.UsageError(
-                f"no server: pass its URL (redis://host:6379/0) or --url, or set {URL_VARIABLE}"
-            )
-        try:
-            parse(found)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        key = _authkey(kwds.pop("authkey_file"))
-        return command(target=Target(found, kwds.pop("namespace"), key), **kwds)
+        target, kwds = target_of(kwds)
+        return command(target=target, **kwds)
 
     for option in (
         click.option(
@@ -92,6 +77,28 @@ def _options(command: Command) -> Command:
     ):
         call = option(call)
     return call
+
+
+def target_of(kwds: Mapping[str, Any]) -> tuple[Target, dict[str, Any]]:
+    """Return the server that the parameters of a command name, and the other parameters."""
+    others = dict(kwds)
+    url, argument = others.pop("url"), others.pop("server_url", None)
+    names = others.get("names")
+    if names and url is None and argument is None:
+        argument, others["names"] = names_behind_url(names)
+    if url is not None and argument is not None:
+        raise click.UsageError("pass the server once: as URL, or as --url")
+    found = url or argument or os.environ.get(URL_VARIABLE)
+    if not found:
+        raise click.UsageError(
+            f"no server: pass its URL (redis://host:6379/0) or --url, or set {URL_VARIABLE}"
+        )
+    try:
+        parse(found)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    key = _authkey(others.pop("authkey_file"))
+    return Target(found, others.pop("namespace"), key), others
 
 
 def names_behind_url(names: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,6 +44,7 @@ NUMBERS = frozenset(
     }
 )
 WIDE = 10_000  # columns: for a program that reads a pipe no line is cut
+FITTED = 500  # rows that are fitted to the width of a terminal; more would take seconds
 
 
 def console() -> Console:
@@ -70,10 +71,28 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
     """Print a table; if it has no rows, a message on stderr."""
-    if rows:
+    if not rows:
+        click.echo(empty, err=True)
+    elif sys.stdout.isatty() and len(rows) <= FITTED:
         print_rich(table(columns, rows))
     else:
-        click.echo(empty, err=True)
+        click.echo("\n".join(_lines(columns, rows)))
+
+
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    """Yield the lines of the same table, however wide it is."""
+    from rich.cells import cell_len
+
+    cells = [[column.upper() for column in columns], *(list(map(plain, row)) for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = [
+            " " * (width - cell_len(cell)) + cell
+            if column in NUMBERS
+            else cell + " " * (width - cell_len(cell))
+            for column, width, cell in zip(columns, widths, row, strict=True)
+        ]
+        yield "  ".join(padded).rstrip()
 
 
 def print_rich(renderable: RenderableType) -> None:

@@ -21,7 +21,7 @@ from multihost.cli.listing import (
     row_of_queue,
 )
 from multihost.cli.options import Target, as_json, server
-from multihost.inspection import Activity, ObjectInfo, activity
+from multihost.inspection import Activity, Monitor, ObjectInfo
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -51,10 +51,11 @@ def top(target: Target, interval: float, once: bool, as_json: bool) -> None:
     live = sys.stdout.isatty() and not (once or as_json)
     with target.open() as session, contextlib.suppress(KeyboardInterrupt), _keys() as pressed:
         before: Activity | None = None
+        monitor = Monitor(session, wait=once)
         with _screen(live) as show:
             while True:
                 started = time.monotonic()
-                now = activity(session)
+                now = monitor.look()
                 show(_document(now, before) if as_json else _view(now, before))
                 before = now
                 if once or pressed(max(0.0, started + interval - time.monotonic())):
@@ -200,5 +201,5 @@ def _headline(now: Activity) -> str:
 
 def _census(types: Mapping[str, int], is_whole: bool) -> str:
     counted = [f"{typeid} {count}" for typeid, count in sorted(types.items())]
-    note = "" if is_whole else "  (a large database: unnamed objects are not counted)"
+    note = "" if is_whole else "  (and more: there are too many to look at all of them)"
     return f"objects  {'  '.join(counted) or 'none'}{note}"

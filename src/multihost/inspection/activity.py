@@ -6,15 +6,23 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from multihost.inspection import server_facts
+from multihost.inspection import scan, server_facts
 from multihost.inspection.connect import server_time
-from multihost.inspection.objects import objects
+from multihost.inspection.liveness import Liveness
+from multihost.inspection.reading import read_objects, types
 from multihost.inspection.records import ObjectInfo
+from multihost.wire.identity import named
+from multihost.wire.ops import kinds
 from multihost.wire.session import Session
 
-__all__ = ["Activity", "activity"]
+__all__ = ["Activity", "Monitor"]
 
-MANY = 20_000  # keys of a database that are scanned at each refresh
+# At each look:
+MANY = 20_000  # keys of a database that are scanned, to find unnamed objects
+NEW = 2000  # unnamed objects whose types are read
+READ = 1000  # locks, queues and pools that are read
+
+WATCHED = kinds.typeids("locks") | kinds.typeids("queues") | kinds.typeids("pools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +38,11 @@ class Activity:
     ``memory``
         bytes in use.
     ``types``
-        the number of objects of each type.
+        the number of objects of each type that is known.
     ``objects``
-        the objects of the namespace.
+        the locks, queues and pools of the namespace.
     ``is_whole``
-        False if the database is so large that unnamed objects were left out.
+        False if objects were left out because there are too many of them.
     """
 
     time: float
@@ -46,24 +54,55 @@ class Activity:
     is_whole: bool
 
 
-def activity(session: Session) -> Activity:
-    """Return the present activity of a server. O(objects); see
-    :func:`multihost.inspection.objects`.
+class Monitor:
+    """Reads the activity of a server again and again.
+
+    What a look costs is bounded: up to 20 round trips that scan, 20 for the types of unnamed
+    objects that were not seen before, 35 for up to 1000 locks, queues and pools.
     """
-    link = session.link
-    info = server_facts.facts(link).info
-    keys = server_facts.size(link)
-    is_whole = keys is not None and keys <= MANY
-    found = tuple(objects(session, unnamed=is_whole))
-    return Activity(
-        time=server_time(session),
-        clients=_number(info, "connected_clients"),
-        operations_per_second=_number(info, "instantaneous_ops_per_sec"),
-        memory=_number(info, "used_memory"),
-        types=Counter(each.typeid for each in found),
-        objects=found,
-        is_whole=is_whole,
-    )
+
+    def __init__(self, session: Session, *, wait: bool = True) -> None:
+        """``wait`` for a second where a holder may have been killed, see :class:`Liveness`."""
+        self._session = session
+        self._liveness = Liveness(session, wait=wait)
+        self._unnamed: dict[str, str] = {}  # the types of those that exist
+
+    def look(self) -> Activity:
+        """Return the present activity."""
+        link, namespace = self._session.link, self._session.namespace
+        info = server_facts.facts(link).info
+        entries = scan.entries(link, namespace)
+        by_name = {
+            named(name): scan.NameEntry.unpack(entry).typeid for name, entry in entries.items()
+        }
+        is_whole = self._learn_unnamed()
+        known = by_name | self._unnamed
+        watched = sorted(ident for ident, typeid in known.items() if typeid in WATCHED)
+        found = read_objects(
+            link, namespace, watched[:READ], entries, self._liveness.sessions, typeids=WATCHED
+        )
+        return Activity(
+            objects=tuple(found),
+            time=server_time(self._session),
+            clients=_number(info, "connected_clients"),
+            operations_per_second=_number(info, "instantaneous_ops_per_sec"),
+            memory=_number(info, "used_memory"),
+            types=Counter(known.values()),
+            is_whole=is_whole and len(watched) <= READ,
+        )
+
+    def _learn_unnamed(self) -> bool:
+        """Find the unnamed objects and their types; return False if some were left out."""
+        link, namespace = self._session.link, self._session.namespace
+        keys = server_facts.size(link)
+        if keys is None or keys > MANY:
+            self._unnamed = {}
+            return False
+        present = scan.unnamed(link, namespace)
+        new = sorted(present - self._unnamed.keys())
+        kept = {ident: typeid for ident, typeid in self._unnamed.items() if ident in present}
+        self._unnamed = kept | types(link, namespace, new[:NEW])
+        return len(new) <= NEW
 
 
 def _number(info: Mapping[str, str], name: str) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from multihost.inspection import collect, scan
+from multihost.inspection.liveness import by_keys
 from multihost.inspection.reading import read_objects
 from multihost.inspection.records import Participant
 from multihost.wire.identity import is_unnamed, label, name_of, named
@@ -164,7 +165,8 @@ def _pending(session: Session, containers: set[str]) -> Iterator[Garbage]:
 def _of_dead_sessions(
     session: Session, existing: list[str], parts: Mapping[str, set[str]]
 ) -> Iterator[Garbage]:
-    for info in read_objects(session.link, session.namespace, existing, {}):
+    judge = by_keys(session)
+    for info in read_objects(session.link, session.namespace, existing, {}, judge):
         holders, waiters = _dead(info.holders), _dead(info.waiters)
         if holders or waiters:
             detail = f"{len(holders)} holders, {len(waiters)} waiters"
@@ -194,7 +196,7 @@ def _reap(session: Session, garbage: Garbage) -> bool:
 def _dead_participants(session: Session, ident: str) -> list[Participant]:
     return [
         participant
-        for info in read_objects(session.link, session.namespace, [ident], {})
+        for info in read_objects(session.link, session.namespace, [ident], {}, by_keys(session))
         for participant in _dead((*info.holders, *info.waiters))
     ]
 

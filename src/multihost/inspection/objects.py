@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 
 from multihost.inspection import scan
+from multihost.inspection.liveness import Liveness
 from multihost.inspection.reading import read_objects
 from multihost.inspection.records import ObjectInfo
-from multihost.wire.identity import is_unnamed, named
+from multihost.wire.identity import named
 from multihost.wire.ops import object as object_ops
+from multihost.wire.rpc.hosts import served_types
 from multihost.wire.session import Session
 
-__all__ = ["delete", "find", "objects"]
+__all__ = ["delete", "find", "names", "objects", "typeids_in_use"]
 
 _UNNAMED = re.compile(r"u:[\w-]{22}")
 
@@ -21,45 +24,80 @@ def objects(
     session: Session,
     *,
     typeids: Iterable[str] = (),
+    match: str = "",
+    after: str = "",
+    limit: int | None = None,
     memory: bool = False,
     unnamed: bool = True,
 ) -> Iterator[ObjectInfo]:
-    """Yield every object of the namespace, or those of some types: first the named ones, sorted.
+    """Yield the objects of the namespace: first the named ones, sorted, then the unnamed ones.
 
-    1 round trip for each 1000 keys of the whole database if ``unnamed``, up to 5 for each 200
-    objects, 6 with ``memory``.
+    ``typeids`` chooses types, ``match`` names by a pattern as of the shell, ``after`` those behind
+    that name, ``limit`` the first of these; the idents of unnamed objects count as names.
+
+    1 round trip for each 1000 names, then for the objects that are chosen, see
+    :func:`~multihost.inspection.reading.read_objects`. If ``unnamed``, and ``limit`` is not
+    reached before, 1 for each 1000 keys of the whole database, and 2 for each 200 unnamed objects.
+    Waits for a second where a process seems to have been killed.
     """
     link, namespace = session.link, session.namespace
-    names = scan.entries(link, namespace)
-    wanted = set(typeids)
-    idents = [
-        named(name)
-        for name, entry in sorted(names.items())
-        if not wanted or scan.NameEntry.unpack(entry).typeid in wanted
-    ]
-    if unnamed:
-        found = {
-            part.ident
-            for page in scan.parts(link, namespace)
-            for part in page
-            if is_unnamed(part.ident) and not part.suffix
-        }
-        idents += sorted(found)
-    for info in read_objects(link, namespace, idents, names, memory=memory):
-        if not wanted or info.typeid in wanted:
-            yield info
+    names, wanted = scan.entries(link, namespace), frozenset(typeids)
+
+    def chosen() -> Iterator[str]:
+        past_names = _UNNAMED.fullmatch(after)
+        for name, entry in sorted(names.items()):
+            typeid = scan.NameEntry.unpack(entry).typeid
+            is_later = not past_names and name > after
+            if is_later and (not wanted or typeid in wanted) and _matches(name, match):
+                yield named(name)
+        for ident in sorted(scan.unnamed(link, namespace)) if unnamed else ():
+            if _matches(ident, match) and (not past_names or ident > after):
+                yield ident
+
+    return read_objects(
+        link,
+        namespace,
+        chosen(),
+        names,
+        Liveness(session).sessions,
+        typeids=wanted,
+        limit=limit,
+        memory=memory,
+    )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return not pattern or fnmatchcase(name, pattern)
+
+
+def typeids_in_use(session: Session) -> set[str]:
+    """Return the types of named objects, and those that processes serve. O(names)."""
+    entries = scan.entries(session.link, session.namespace).values()
+    named_types = {scan.NameEntry.unpack(entry).typeid for entry in entries}
+    return named_types | set(served_types(session))
+
+
+def names(session: Session, prefix: str, limit: int, typeids: Iterable[str] = ()) -> list[str]:
+    """Return the first names with a prefix, sorted, or those of some types. O(names)."""
+    entries, wanted = scan.entries(session.link, session.namespace), frozenset(typeids)
+    return sorted(
+        name
+        for name, entry in entries.items()
+        if name.startswith(prefix) and (not wanted or scan.NameEntry.unpack(entry).typeid in wanted)
+    )[:limit]
 
 
 def find(session: Session, name: str, *, memory: bool = True) -> ObjectInfo | None:
     """Return the object of that name, or the unnamed one that is listed as ``u:...``; None if there
-    is none. Up to 7 round trips.
+    is none. Up to 9 round trips, and a second where its holder seems to have been killed.
     """
     link, namespace = session.link, session.namespace
     for ident in _idents(name):
         keys = session.handle(ident).keys
         entry = None if keys.name is None else link.execute(b"HGET", keys.names, keys.name)
         names = {name: entry} if entry is not None else {}
-        for info in read_objects(link, namespace, [ident], names, memory=memory):
+        judge = Liveness(session).sessions
+        for info in read_objects(link, namespace, [ident], names, judge, memory=memory):
             return info
     return None
 

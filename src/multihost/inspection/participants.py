@@ -12,7 +12,7 @@ from multihost.wire.link import Link
 from multihost.wire.ops.kinds import Kind
 from multihost.wire.session.registration import SessionInfo
 
-__all__ = ["SessionKey", "holders", "participant", "session_of", "sessions", "waiters"]
+__all__ = ["SessionKey", "holders", "participant", "stored_sessions", "waiters"]
 
 BATCH = 1000
 
@@ -51,11 +51,6 @@ def waiters(kind: Kind, fields: Mapping[str, str]) -> list[tuple[str, int]]:
     return [(identity, 1) for identity in dict.fromkeys(found)]
 
 
-def session_of(identity: str) -> str:
-    """Return the session in the id of a session, a waiter or a hold."""
-    return identity.partition(".")[0]
-
-
 def participant(identity: str, count: int, info: SessionInfo | None) -> Participant:
     """Return the record of an identity whose session stored ``info``, None if that is dead."""
     session, _, thread, since = unpack(identity.encode("utf-8", "surrogatepass"))
@@ -69,19 +64,18 @@ def participant(identity: str, count: int, info: SessionInfo | None) -> Particip
     )
 
 
-def sessions(
+def stored_sessions(
     link: Link, namespace: str, wanted: Iterable[SessionKey]
-) -> dict[SessionKey, SessionInfo | None]:
-    """Return what sessions of partitions stored of themselves, None for those that are dead. 1
+) -> dict[SessionKey, bytes | None]:
+    """Return what sessions of partitions stored of themselves, None for those without a key. 1
     round trip for each thousand.
     """
-    found: dict[SessionKey, SessionInfo | None] = {}
+    found: dict[SessionKey, bytes | None] = {}
     remaining = iter(dict.fromkeys(wanted))
     while batch := list(islice(remaining, BATCH)):
         commands = [
             (b"GET", key_names.prefix(namespace, number) + b"s:" + sid.encode())
             for number, sid in batch
         ]
-        for session, stored in zip(batch, link.pipeline(commands), strict=True):
-            found[session] = SessionInfo.unpack(stored) if stored else None
+        found |= zip(batch, link.pipeline(commands), strict=True)
     return found

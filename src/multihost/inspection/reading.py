@@ -10,28 +10,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from multihost.inspection.participants import (
-    SessionKey,
-    holders,
-    participant,
-    session_of,
-    sessions,
-    waiters,
-)
+from multihost.inspection.liveness import Judge
+from multihost.inspection.participants import SessionKey, holders, participant, waiters
 from multihost.inspection.records import ObjectInfo, Participant, QueueInfo
 from multihost.inspection.scan import NameEntry
 from multihost.proxies.array import Packing
 from multihost.wire import keys as key_names
-from multihost.wire.identity import name_of
+from multihost.wire.identity import name_of, session_of
 from multihost.wire.keys import Keys
 from multihost.wire.link import Command, Link
 from multihost.wire.ops import kinds
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.session.registration import SessionInfo
 
-__all__ = ["read_objects"]
+__all__ = ["read_objects", "types"]
 
 BATCH = 200  # objects that are read together
+WINDOW = 5000  # whose participants are judged together: that may take a second
 COMMANDS = 5000  # that are sent together
 
 
@@ -40,25 +35,42 @@ def read_objects(
     namespace: str,
     idents: Iterable[str],
     names: Mapping[str, bytes],
+    judge: Judge,
     *,
+    typeids: frozenset[str] = frozenset(),
+    limit: int | None = None,
     memory: bool = False,
 ) -> Iterator[ObjectInfo]:
-    """Yield the objects, without those that do not exist. ``names`` are the entries of the names.
+    """Yield the objects, or the first ``limit`` of some types, without those that do not exist.
+    ``names`` are the entries of the names; ``judge`` says which sessions are alive.
 
-    Up to 5 round trips for each 200 objects, 6 with ``memory``.
+    Up to 7 round trips for each 200 objects, 8 with ``memory``; 2 for each 200 of other types.
     """
+    existing = _classified(link, namespace, idents, names)
+    wanted = islice((each for each in existing if not typeids or each.typeid in typeids), limit)
+    while window := list(islice(wanted, WINDOW)):
+        for start in range(0, len(window), BATCH):
+            batch = window[start : start + BATCH]
+            _read_state(link, batch)
+            _count_in_flight(link, [each for each in batch if each.kind.consumers])
+            if memory:
+                _measure_memory(link, batch)
+        infos = judge(session for each in window for session in each.sessions())
+        for each in window:
+            yield each.info(infos)
+
+
+def types(link: Link, namespace: str, idents: Iterable[str]) -> dict[str, str]:
+    """Return the type of each object that exists. 2 round trips for each 200."""
+    return {each.keys.ident: each.typeid for each in _classified(link, namespace, idents, {})}
+
+
+def _classified(
+    link: Link, namespace: str, idents: Iterable[str], names: Mapping[str, bytes]
+) -> Iterator[_Reading]:
     remaining = iter(idents)
     while batch := list(islice(remaining, BATCH)):
-        found = _classify(link, [_Reading(Keys(namespace, ident), names) for ident in batch])
-        if not found:
-            continue
-        _read_state(link, found)
-        _count_in_flight(link, [each for each in found if each.kind.consumers])
-        infos = _resolve_sessions(link, namespace, found)
-        if memory:
-            _measure_memory(link, found)
-        for each in found:
-            yield each.info(infos)
+        yield from _classify(link, [_Reading(Keys(namespace, ident), names) for ident in batch])
 
 
 class _Reading:
@@ -82,6 +94,15 @@ class _Reading:
     def waiters(self) -> list[tuple[str, int]]:
         return waiters(self.kind, self.fields)
 
+    def sessions(self) -> Iterator[SessionKey]:
+        """Yield the sessions of holders and waiters."""
+        for identity, _ in (*self.holders(), *self.waiters()):
+            yield self.session(identity)
+
+    def session(self, identity: str) -> SessionKey:
+        sid = session_of(identity.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+        return key_names.partition(self.keys.ident), sid
+
     def all_keys(self) -> tuple[bytes, ...]:
         keys = self.keys
         if not self.kind.consumers:
@@ -90,11 +111,10 @@ class _Reading:
 
     def info(self, infos: Mapping[SessionKey, SessionInfo | None]) -> ObjectInfo:
         keys, kind, fields, entry = self.keys, self.kind, self.fields, self.entry
-        number = key_names.partition(keys.ident)
 
         def participants(found: list[tuple[str, int]]) -> tuple[Participant, ...]:
             return tuple(
-                participant(identity, count, infos[number, session_of(identity)])
+                participant(identity, count, infos[self.session(identity)])
                 for identity, count in found
             )
 
@@ -193,21 +213,6 @@ def _count_in_flight(link: Link, queues: Sequence[_Reading]) -> None:
     counts = _tolerant(link, [(b"LLEN", key) for _, key in lists])
     for (each, key), count in zip(lists, counts, strict=True):
         each.in_flight[key] = int(count)
-
-
-def _resolve_sessions(
-    link: Link, namespace: str, found: Sequence[_Reading]
-) -> Mapping[SessionKey, SessionInfo | None]:
-    """Return what the sessions of holders and waiters stored. 1 round trip if there are any."""
-    return sessions(
-        link,
-        namespace,
-        [
-            (key_names.partition(each.keys.ident), session_of(identity))
-            for each in found
-            for identity, _ in (*each.holders(), *each.waiters())
-        ],
-    )
 
 
 def _measure_memory(link: Link, found: Sequence[_Reading]) -> None:

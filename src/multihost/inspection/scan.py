@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from multihost.wire import keys as key_names
+from multihost.wire.identity import is_unnamed
 from multihost.wire.keys import Part
 from multihost.wire.link import Link
 from multihost.wire.replies import pairs
 
-__all__ = ["NameEntry", "entries", "parts"]
+__all__ = ["NameEntry", "entries", "parts", "unnamed"]
 
 PAGE = 1000  # keys that a SCAN visits
 
@@ -44,6 +45,18 @@ def parts(link: Link, namespace: str, page: int = PAGE) -> Iterator[list[Part]]:
         yield [part for key in found if (part := key_names.part(namespace, key)) is not None]
         if cursor == b"0":
             return
+
+
+def unnamed(link: Link, namespace: str) -> set[str]:
+    """Return the idents of all unnamed objects. 1 round trip for each thousand keys of the
+    database.
+    """
+    return {
+        part.ident
+        for page in parts(link, namespace)
+        for part in page
+        if is_unnamed(part.ident) and not part.suffix
+    }
 
 
 def entries(link: Link, namespace: str) -> dict[str, bytes]:

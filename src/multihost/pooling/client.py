@@ -56,6 +56,7 @@ class Client:
         self._change = threading.Condition()  # guards what follows
         self._in_flight: dict[tuple[int, int], int] = {}  # sizes of the tasks that are not done
         self._bytes = 0
+        self.done = 0  # tasks, so far
         self._waiting = 0  # threads that wait for fewer of them
         self._is_closed = False
         self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks to send
@@ -64,6 +65,11 @@ class Client:
         self._watchers: set[int] = set()
 
     # tasks
+
+    @property
+    def in_flight(self) -> int:
+        """The number of tasks that are not done."""
+        return len(self._in_flight)
 
     def submit(self, task: Any) -> bool:
         """Send a task now. Return False if the client is closed."""
@@ -232,6 +238,7 @@ class Client:
             if size is None:
                 return False
             self._bytes -= size
+            self.done += 1
             if self._waiting:
                 self._change.notify_all()
             if not self._in_flight:

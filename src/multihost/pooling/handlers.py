@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from multihost import errors
 from multihost.errors import ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling.client import Client
+from multihost.pooling.notices import WorkerNotice
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
 from multihost.pooling.stdlib import RUN, TERMINATE, HandlerThread
@@ -95,6 +96,7 @@ def handle_workers(parts: PoolParts) -> None:
     """Replace workers that have ended, until the pool ends."""
     thread = _this_thread()
     supervisor, notifier, client = parts.supervisor, parts.notifier, parts.client
+    notice = None if supervisor.size else WorkerNotice(client)  # others have the workers
     while thread.state == RUN or (parts.cache and thread.state != TERMINATE):
         for process in supervisor.reap():
             util.debug("cleaning up worker")
@@ -109,7 +111,9 @@ def handle_workers(parts: PoolParts) -> None:
             client.fail(errors.WorkerLost(f"this pool has no workers: {supervisor.failure}"))
         if client.failure is not None:
             supervisor.terminate()
-        wait([*supervisor.sentinels, notifier.fileno()])
+        seconds = None if notice is None else notice.seconds
+        if not wait([*supervisor.sentinels, notifier.fileno()], seconds) and notice is not None:
+            notice.look()
         notifier.drain()
     parts.tasks.put(None)
     if thread.state != TERMINATE:

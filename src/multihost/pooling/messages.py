@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pickle
 from collections.abc import Callable
@@ -9,7 +10,12 @@ from typing import Any, NamedTuple
 
 from multihost import errors
 from multihost.errors import BadPayload
-from multihost.pooling.stdlib import ExceptionWithTraceback, MaybeEncodingError, RemoteTraceback
+from multihost.pooling.stdlib import (
+    MAPPERS,
+    ExceptionWithTraceback,
+    MaybeEncodingError,
+    RemoteTraceback,
+)
 from multihost.wire.ops.pool import LOST, NUMBER, TRAILER_SIZE, TaskTrailer
 from multihost.wire.values.codec import Codec
 
@@ -20,6 +26,8 @@ __all__ = [
     "lost",
     "pickler_of",
     "pickling_error",
+    "run_chunk",
+    "task_name",
     "with_traceback",
 ]
 
@@ -79,6 +87,21 @@ class Result(NamedTuple):
             error.add_note("raised while the result of a task was unpickled")
             return cls(job, number, False, error)
         return found
+
+
+def run_chunk(fn: Callable[..., Any], chunk: list[Any]) -> list[Any]:
+    """Return the results of several calls: the task of ``Executor.map`` with a chunksize."""
+    return [fn(*args) for args in chunk]
+
+
+def task_name(func: Any, args: tuple[Any, ...]) -> str:
+    """Return the name of the function of a task; of a chunk, that which is called for each item."""
+    if args and any(func is each for each in MAPPERS):
+        func = args[0][0]
+    elif isinstance(func, functools.partial):
+        func = func.args[0] if func.func is run_chunk else func.func
+    name = getattr(func, "__qualname__", None) or type(func).__qualname__
+    return f"{getattr(func, '__module__', None) or type(func).__module__}.{name}"
 
 
 def lost(begun: int, attempts: int) -> errors.WorkerLost:

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from multihost import errors
 from multihost.pooling.counters import Progress, TaskCounters
+from multihost.pooling.failures import Failure, FailurePipe
 from multihost.pooling.options import cpu_count
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference, ident_of, session_of
@@ -34,21 +35,23 @@ __all__ = ["Progress", "WorkerEvent", "Workers", "serve"]
 
 PROGRESS_INTERVAL = 0.1  # seconds between two events of progress, at least
 
-EventKind = Literal["started", "ended", "lost", "progress", "stopping"]
+EventKind = Literal["started", "ended", "lost", "failed", "progress", "stopping"]
 
 
 class WorkerEvent(NamedTuple):
     """An event that the caller of :func:`serve` may want to log or to show.
 
     ``kind`` is ``"started"``, ``"ended"`` or ``"lost"`` (it was killed, or crashed) for a worker
-    with its ``pid`` and, when it has ended, its ``exitcode``; ``"progress"`` when tasks began or
-    ended; ``"stopping"`` when no more are accepted. ``progress`` counts the tasks of all workers.
+    with its ``pid`` and, when it has ended, its ``exitcode``; ``"failed"`` for a task that raised,
+    with the ``pid`` of its worker and a ``failure``; ``"progress"`` when tasks began or ended;
+    ``"stopping"`` when no more are accepted. ``progress`` counts the tasks of all workers.
     """
 
     kind: EventKind
     progress: Progress
     pid: int | None = None
     exitcode: int | None = None
+    failure: Failure | None = None
 
 
 class Workers:
@@ -80,11 +83,13 @@ class Workers:
         self._parent_watch = ParentWatch()
         self._counters = TaskCounters(size)
         self._progress_pipe = None if on_event is None else WakeupPipe()  # workers wake it
+        self._failures = None if on_event is None else FailurePipe()
         config = WorkerConfig(
             PoolReference(self._session, self._ident),
             self._parent_watch,
             self._counters,
             None if self._progress_pipe is None else self._progress_pipe.sender(),
+            None if self._failures is None else self._failures.sender,
             reads_setup=True,
             graceful_sigterm=True,
             ignore_sigint=True,
@@ -149,6 +154,8 @@ class Workers:
         if self._progress_pipe is None:
             wait(others)
         else:
+            assert self._failures is not None
+            others.append(self._failures.fileno())
             progress = self._progress_pipe.fileno()
             if wait([*others, progress]) == [progress]:
                 wait(others, PROGRESS_INTERVAL)
@@ -158,6 +165,10 @@ class Workers:
             self._stop_requests.popleft()
             self._stop()
         ended = list(self._supervisor.reap())
+        if self._failures is not None and self._on_event is not None:
+            for failure in self._failures.read():
+                event = WorkerEvent("failed", self.progress, failure.pid, failure=failure)
+                self._on_event(event)
         for process in ended:
             kind: EventKind = "ended" if self._has_exited_normally(process) else "lost"
             self._emit(kind, process.pid, process.exitcode)
@@ -200,6 +211,8 @@ class Workers:
         self._parent_watch.discard()
         if self._progress_pipe is not None:
             self._progress_pipe.close()
+        if self._failures is not None:
+            self._failures.close()
         self._stop_pipe.close()
 
 

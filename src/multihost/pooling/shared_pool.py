@@ -278,6 +278,14 @@ class SharedPool(Pool):
         elif self._state == RUN:
             raise ValueError("Pool is still running")
 
+    def __repr__(self) -> str:
+        reference: PoolReference | None = getattr(self, "_reference", None)
+        if reference is None:  # its constructor has raised
+            return object.__repr__(self)
+        name = "" if reference.name is None else f" {reference.name!r}"
+        cls, size = type(self), len(getattr(self, "_pool", ()))
+        return f"<{cls.__module__}.{cls.__qualname__}{name} state={self._state} pool_size={size}>"
+
     def __reduce__(self) -> Any:
         raise NotImplementedError("pool objects cannot be passed between processes or pickled")
 

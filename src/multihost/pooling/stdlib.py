@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "CLOSE",
     "INIT",
+    "MAPPERS",
     "RUN",
     "TERMINATE",
     "ApplyResult",
@@ -31,6 +32,8 @@ ApplyResult = _pool.ApplyResult
 ExceptionWithTraceback = _pool.ExceptionWithTraceback
 MaybeEncodingError = _pool.MaybeEncodingError
 RemoteTraceback = _pool.RemoteTraceback
+MAPPERS = _pool.mapstar, _pool.starmapstar
+"""The functions of the tasks that maps consist of: they get the user's one and some items."""
 reraise = _pool._helper_reraises_exception
 """The function of a task whose arguments could not be computed: it raises its argument."""
 

@@ -15,7 +15,14 @@ from multihost import errors
 from multihost.errors import MultihostError, ObjectGone, ShutDown
 from multihost.pooling import signals, stdlib
 from multihost.pooling.counters import TaskCounters
-from multihost.pooling.messages import Result, Task, encoding_error, with_traceback
+from multihost.pooling.failures import FailureSender
+from multihost.pooling.messages import (
+    Result,
+    Task,
+    encoding_error,
+    task_name,
+    with_traceback,
+)
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
 from multihost.wire.ops import pool as ops
@@ -41,6 +48,7 @@ class WorkerConfig(NamedTuple):
     parent_watch: ParentWatch
     counters: TaskCounters
     progress: WakeupSender | None = None  # is woken when a task begins or ends
+    failures: FailureSender | None = None  # is told which tasks fail
     initializer: Callable[..., object] | None = None
     initargs: Iterable[Any] = ()
     maxtasks: int | None = None
@@ -216,12 +224,14 @@ class _Worker:
             func, args, kwds = Task.unpack(self.codec, item.value, trailer)
         except BaseException as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             error.add_note("raised while a worker unpickled the task")
+            self.report("a task that cannot be unpickled", error)
             return False, with_traceback(error)
         try:
             return True, func(*args, **kwds)
         except BaseException as error:  # noqa: BLE001 - the client raises it
             if func is stdlib.reraise:
                 return False, error
+            self.report(task_name(func, args), error)
             return False, with_traceback(error)
 
     def packed(self, trailer: TaskTrailer, ok: bool, value: Any) -> bytes:
@@ -229,6 +239,7 @@ class _Worker:
         try:
             return Result(trailer.job, trailer.number, ok, value).pack(self.codec, trailer.pickler)
         except BaseException as error:  # noqa: BLE001 - classes raise anything when they are pickled
+            self.report("a result that cannot be pickled", error)
             return encoding_error(self.codec, trailer, error, value)
 
     def prepare_late(self, item: Delivery, trailer: TaskTrailer) -> None:
@@ -244,7 +255,9 @@ class _Worker:
 
     def exit_after_initializer(self, error: BaseException) -> NoReturn:
         """Show the exception of the initializer, and end the process."""
-        if self.config.initializer_logger is None:
+        if self.config.failures is not None:
+            self.report("the initializer", error)
+        elif self.config.initializer_logger is None:
             traceback.print_exception(error)
         else:
             import logging
@@ -265,6 +278,11 @@ class _Worker:
         result = Result(trailer.job, trailer.number, False, lost).pack(self.codec, "p")
         done = TaskOutcome(item.in_flight, item.value[-TRAILER_SIZE:], result)
         ops.next_task(self.handle, self.consumer, done, more=False)
+
+    def report(self, task: str, error: BaseException) -> None:
+        """Tell the process that wants to know which tasks fail, if there is one."""
+        if self.config.failures is not None:
+            self.config.failures.send(task, error)
 
     def signal_progress(self) -> None:
         """Wake the process that reports progress, if there is one."""

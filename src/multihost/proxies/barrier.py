@@ -112,4 +112,4 @@ class BarrierProxy(NativeProxy, stdlib_types.BarrierProxy):
     def _show(self) -> str:
         waiting, broken = ops.state(self._handle)
         state = "broken" if broken else f"waiters={waiting}/{self.parties}"
-        return f"<Barrier {self._token.ident}: {state}>"
+        return f"<Barrier {self._label}: {state}>"

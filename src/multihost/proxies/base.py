@@ -222,7 +222,13 @@ class BaseProxy(stdlib_types.BaseProxy):
             return repr(self)[:-1] + "; '__str__()' failed>"
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} object, typeid {self._token.typeid!r} at {id(self):#x}>"
+        token: Token | None = getattr(self, "_token", None)
+        if token is None:  # the constructor of a subclass has not come to make it
+            return object.__repr__(self)
+        name = name_of(token.ident)
+        shown = "" if name is None else f" {name!r}"
+        cls = type(self).__name__
+        return f"<{cls} object{shown}, typeid {token.typeid!r} at {id(self):#x}>"
 
     def __deepcopy__(self, memo: dict[int, Any] | None) -> Any:
         return self._getvalue()

@@ -64,4 +64,4 @@ class EventProxy(NativeProxy, stdlib_types.EventProxy):
         return EventStatistics(self._typeid_, self._name, self.is_set())
 
     def _show(self) -> str:
-        return f"<Event {self._token.ident}: {'set' if self.is_set() else 'unset'}>"
+        return f"<Event {self._label}: {'set' if self.is_set() else 'unset'}>"

@@ -134,7 +134,7 @@ class _LockBase(NativeProxy, AcquirerProxy):
 
     def _show(self) -> str:
         state = "locked" if self.locked() else "unlocked"
-        return f"<{state} {self._typeid_} {self._token.ident}>"
+        return f"<{state} {self._typeid_} {self._label}>"
 
 
 class LockProxy(_LockBase):

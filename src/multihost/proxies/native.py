@@ -51,6 +51,11 @@ class NativeProxy(BaseProxy):
     def _show(self) -> str:
         return str(self._getvalue())
 
+    @property
+    def _label(self) -> str:
+        """What ``_show()`` calls an object that has no plain value."""
+        return self._token.ident if self._name is None else repr(self._name)
+
     def __reduce__(self) -> tuple[Callable[..., BaseProxy], tuple[Any, ...]]:
         return rebuild, (type(self), *self._reference())
 

@@ -63,7 +63,7 @@ class _QueueBase(NativeProxy, Generic[T]):
             send.put(handle, values, True, None)
             return
         seconds = _seconds(block, timeout) if self._settings.maxsize else None
-        with bounded(handle.link, block, timeout):
+        with bounded(handle.link, block, _patience(timeout)):
             if not send.put(handle, values, block, seconds):
                 raise Full
 
@@ -110,6 +110,10 @@ class _QueueBase(NativeProxy, Generic[T]):
     def statistics(self) -> QueueStatistics:  # type: ignore[override]
         """Return what the server has of the queue. 3 round trips."""
         return admin.statistics(self._handle, self._typeid_, self._settings)
+
+    def _show(self) -> str:
+        size, maxsize = self.qsize(), self._settings.maxsize
+        return f"<{self._typeid_} {self._label}: size={size}{f'/{maxsize}' if maxsize else ''}>"
 
     def dead_letters(self) -> list[T | BadPayload]:
         """Return the items that were put aside: a consumer could not unpickle them, or they were
@@ -232,7 +236,7 @@ class QueueProxy(_QueueBase[T]):
             send.put(self._handle, values, True, None)
             return
         seconds = _seconds(block, timeout) if maxsize else None
-        with bounded(self._handle.link, block, timeout):
+        with bounded(self._handle.link, block, _patience(timeout)):
             if not send.put(self._handle, values, block, seconds):
                 raise Full
 
@@ -329,7 +333,7 @@ class PriorityQueueProxy(QueueProxy[T]):
             priority.put(handle, item, value, True, None)
             return
         seconds = _seconds(block, timeout) if self._settings.maxsize else None
-        with bounded(handle.link, block, timeout):
+        with bounded(handle.link, block, _patience(timeout)):
             if not priority.put(handle, item, value, block, seconds):
                 raise Full
 
@@ -361,3 +365,8 @@ def _seconds(block: bool, timeout: float | None) -> float | None:
     if timeout < 0:
         raise ValueError("'timeout' must be a non-negative number")
     return timeout
+
+
+def _patience(timeout: float | None) -> float | None:
+    """Return the timeout of a put; None for what only a queue without a size accepts as one."""
+    return timeout if isinstance(timeout, (int, float)) else None

@@ -105,7 +105,7 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         return ops.held_permits(self._handle, self._bounded)
 
     def _show(self) -> str:
-        return f"<{self._typeid_} {self._token.ident}: value={self._permits()}>"
+        return f"<{self._typeid_} {self._label}: value={self._permits()}>"
 
     def _permits(self) -> str:
         return str(ops.free_permits(self._handle))

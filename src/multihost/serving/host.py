@@ -41,10 +41,15 @@ class Host:
     """
 
     def __init__(
-        self, session: Session, ident: str, registry: Mapping[str, Registered], natives: Natives
+        self,
+        session: Session,
+        ident: str,
+        registry: Mapping[str, Registered],
+        natives: Natives,
+        stopped: threading.Event,
     ) -> None:
         self.ident = ident
-        self.stopped: threading.Event = threading.Event()
+        self._stopped = stopped  # set when it is asked to stop
         self._session = session
         self._handle = session.handle(self.ident)
         self._registry = registry
@@ -53,7 +58,7 @@ class Host:
         self._closed_channels: dict[bytes, None] = {}
         self._is_stopped = False
         self.objects: ObjectTable = ObjectTable(
-            session, self.ident, registry, natives, self.stopped.set, self._is_alive
+            session, self.ident, registry, natives, stopped.set, self._is_alive
         )
 
     def start(self) -> None:
@@ -72,7 +77,13 @@ class Host:
             ops.unregister(self._handle)
             self.objects.end()
         except MultihostError as error:
-            logger.warning("cannot delete the hosted objects, they will expire: %s", error)
+            self._report("cannot delete the hosted objects, they will expire: %s", error)
+
+    def _report(self, message: str, error: MultihostError) -> None:
+        """Log an error, unless it is the end of the server, or of this manager, on purpose."""
+        link = self._session.link
+        level = logging.DEBUG if link.is_closed or link.address.is_embedded else logging.WARNING
+        logger.log(level, message, error)
 
     def _is_alive(self, host: str) -> bool:
         return host_client(self._session, host).is_alive()
@@ -87,10 +98,10 @@ class Host:
             except MultihostError as error:
                 if self._is_stopped:
                     return
-                logger.warning("clients cannot reach the hosted objects: %s", error)
+                self._report("clients cannot reach the hosted objects: %s", error)
                 # A private server has no reconnect timeout: it does not return.
                 if link.is_closed or not link.reconnect_timeout:
-                    self.stopped.set()
+                    self._stopped.set()
                     return
 
     def _poll_loop(self) -> None:
@@ -133,7 +144,7 @@ class Host:
                 request = server.reply_and_receive(answer(request))
         except MultihostError as error:
             if not self._is_stopped:
-                logger.warning("cannot reply to a client: %s", error)
+                self._report("cannot reply to a client: %s", error)
         finally:
             self._close(channel)
 

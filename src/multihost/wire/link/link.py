@@ -404,7 +404,7 @@ class Link(OpenedConnections):
         """Delete the reply keys of this link and close every connection. Calls raise from now
         on.
         """
-        if self._closed is not None:
+        if self.is_closed:
             return
         # A request that was given up may still arrive: the server must know that it is an old one.
         in_doubt = time.monotonic() - self._last_break < REPLY_CACHE_SECONDS
@@ -424,16 +424,27 @@ class Link(OpenedConnections):
         """Stop looking for a lost server, also in exchanges under way: the process ends."""
         self.reconnect_timeout = 0.0
 
+    def refuse_others(self) -> None:
+        """Close the connections of all other threads, whose calls raise from now on. This one may
+        clean up before it calls :meth:`close`.
+        """
+        self._closer = threading.get_ident()
+        self._shut_down(self._threads.free)
+
     def close_now(self) -> None:
         """Close every connection without sending anything."""
+        self._closer = 0
+        self._shut_down(())
+        _links.discard(self)
+
+    def _shut_down(self, spared: Sequence[PinnedConnection]) -> None:
         self._closed = ManagerClosed(
             f"the manager of {self.address} was shut down: its objects cannot be used any more"
         )
         self._closing.set()
         for connection in list(self._connections):
-            if connection.channel is not None:
-                connection.channel.shutdown()
-        _links.discard(self)
+            if connection not in spared and (channel := connection.channel) is not None:
+                channel.shutdown()
 
     def after_fork_in_child(self) -> None:
         """Close this end of the parent's connections, and start with none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -29,6 +30,7 @@ class OpenedConnections(PinnedConnections):
         self.timeout: float = timeout
         self.reconnect_timeout: float = reconnect_timeout
         self._closed: ManagerClosed | None = None
+        self._closer = 0  # ident of the thread that closes it, and may make calls until it has
         self._connector = connector
 
     def _reset(self) -> None:
@@ -66,8 +68,8 @@ class OpenedConnections(PinnedConnections):
 
     def _open(self, connection: PinnedConnection, limit: float | None = None) -> Channel:
         """Open the channel of a connection, whose replies may take up to ``limit`` seconds."""
-        if self._closed is not None:
-            raise self.closed
+        if self.is_closed:
+            raise self.closed from None
         begun = time.monotonic()
         until = self._threads.until
         if until is not None and until <= begun < self._lost_until:
@@ -88,9 +90,9 @@ class OpenedConnections(PinnedConnections):
         self._lost_until = 0.0
         if limit != self.timeout:
             channel.limit(self.timeout)
-        if self._closed is not None:  # closed while connecting: close() may have missed this one
+        if self.is_closed:  # closed while connecting: close() may have missed this one
             channel.close()
-            raise self.closed
+            raise self.closed from None
         return channel
 
     def _note_lost(self, begun: float, error: ConnectionBroken) -> ConnectionBroken:
@@ -105,7 +107,7 @@ class OpenedConnections(PinnedConnections):
 
     @property
     def is_closed(self) -> bool:
-        return self._closed is not None
+        return self._closed is not None and self._closer != threading.get_ident()
 
     @property
     def closed(self) -> ManagerClosed:

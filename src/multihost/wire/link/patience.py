@@ -5,6 +5,7 @@ That is the patience of the link, unless the thread is in a call that has to end
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,11 @@ def bounded(link: Link, blocking: bool, seconds: float | None) -> Patience:
     a lost server than for what it was called for; one that does not block raises at once, but for
     a reply that is under way.
     """
-    return Patience(link, (seconds or 0.0) if blocking else 0.0, replies=blocking)
+    if not blocking:
+        seconds = 0.0
+    elif seconds is None:
+        seconds = math.inf
+    return Patience(link, seconds, replies=blocking)
 
 
 class Patience:

@@ -57,6 +57,7 @@ class ClientChannel:
         self._connection = connection
         self._timeout: dict[str, float] = {}
         self.loaded_scripts: set[object] = set()
+        self._is_shut = False  # maybe by another thread, in the middle of an exchange
         self._errors = redis.exceptions
 
     def exchange(self, request: bytes) -> Reply:
@@ -112,6 +113,10 @@ class ClientChannel:
             raise ReplyTimeout("no answer within the timeout") from error
         except (self._errors.ConnectionError, OSError) as error:
             raise ConnectionBroken(str(error) or type(error).__name__) from error
+        except Exception as error:
+            if self._is_shut:  # redis-py finds nothing where its socket was, and raises anything
+                raise ConnectionBroken("closed") from error
+            raise
 
     def fileno(self) -> int:
         sock = getattr(self._connection, "_sock", None)  # a fakeredis has none
@@ -127,7 +132,10 @@ class ClientChannel:
     def close(self) -> None:
         self._connection.disconnect()  # in a forked child the parent's connection stays open
 
-    shutdown = close
+    def shutdown(self) -> None:
+        self._is_shut = True
+        self.interrupt()
+        self.close()
 
     def interrupt(self) -> None:
         if self.fileno() >= 0:

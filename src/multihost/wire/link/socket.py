@@ -102,9 +102,9 @@ class SocketChannel:
         grace: float = 0.0,
     ) -> list[Reply]:
         receive, feed, gets = self._receive, self._feed, self._gets
-        if seconds is not None:
-            self._limit(seconds)
         try:
+            if seconds is not None:
+                self._limit(seconds)
             self._send(requests)
             replies: list[Reply] = []
             while True:
@@ -129,8 +129,9 @@ class SocketChannel:
         except (OSError, hiredis.ProtocolError) as error:
             raise ConnectionBroken(str(error) or type(error).__name__) from error
         finally:
-            if seconds is not None and self._socket.fileno() >= 0:
-                self._limit(self._timeout)
+            if seconds is not None:
+                with contextlib.suppress(OSError):  # closed by another thread meanwhile
+                    self._limit(self._timeout)
 
     def limit(self, seconds: float) -> None:
         self._timeout = seconds

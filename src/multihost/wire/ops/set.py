@@ -108,7 +108,10 @@ def intersect(handle: Handle, members: Iterable[Any]) -> None:
 
 def symmetric_difference(handle: Handle, members: Collection[Any]) -> None:
     """Remove the members that the set has, add the others. 1 round trip, O(members)."""
-    _symmetric_difference.run_once(handle, *_members(handle, members))
+    fields, originals = handle.codec.canonical_fields(members)
+    # What stands twice would go as it came. Members that differ in Python may be one here.
+    once = dict.fromkeys(fields)
+    _symmetric_difference.run_once(handle, b"%d" % (len(originals) // 2), *originals, *once)
 
 
 def clear(handle: Handle) -> None:

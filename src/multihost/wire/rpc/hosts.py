@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from multihost.wire import keys as key_names
 from multihost.wire.link import ConnectionBroken, pack
@@ -27,6 +28,7 @@ __all__ = [
     "register",
     "reject_channel",
     "renew",
+    "served_types",
     "unregister",
     "wake",
     "watch_clients",
@@ -85,17 +87,23 @@ def find(session: Session, typeid: str) -> str | None:
     """Return the host that serves the type in this namespace, the newest if there are several. 2
     round trips, and 2 for each dead one.
     """
-    listed = pairs(session.link.execute(b"HGETALL", key_names.hosts(session.namespace)))
-    found: list[tuple[int, str]] = []
-    for ident, packed in listed.items():
-        since, *typeids = json.loads(packed)
-        if typeid in typeids:
-            found.append((since, ident.decode()))
+    found = [(since, ident) for ident, (since, *typeids) in _listed(session) if typeid in typeids]
     for _, newest in sorted(found, reverse=True):
         if host_client(session, newest).is_alive():
             return newest
         session.link.execute(b"HDEL", key_names.hosts(session.namespace), newest.encode())
     return None
+
+
+def served_types(session: Session) -> set[str]:
+    """Return the types that hosts of this namespace serve, or served until lately. 1 round trip."""
+    return {typeid for _, (_, *typeids) in _listed(session) for typeid in typeids}
+
+
+def _listed(session: Session) -> list[tuple[str, list[Any]]]:
+    """Return each host, with the time of its registration and its types."""
+    listed = pairs(session.link.execute(b"HGETALL", key_names.hosts(session.namespace)))
+    return [(ident.decode(), json.loads(packed)) for ident, packed in listed.items()]
 
 
 # -- of the host itself

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import threading
+import time
 import weakref
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
-__all__ = ["ForkAware", "track"]
+__all__ = ["ForkAware", "call_after_warning", "join", "track"]
+
+# CPython warns the parent of a fork that it has threads. These versions count them only after the
+# hooks below have run, so that one which a hook had ended and started again would count.
+COUNTS_AFTER_HOOKS = (3, 12) <= sys.version_info < (3, 14, 1)
 
 
 class ForkAware(Protocol):
@@ -31,6 +39,67 @@ _one_fork = threading.Lock()  # threads that fork take turns: _forking is of one
 def track(each: ForkAware) -> None:
     """Call the methods of an object at each fork, for as long as it lives."""
     _tracked.add(each)
+
+
+# -- ending threads before a fork, and starting them again in the parent
+
+
+def join(thread: threading.Thread, seconds: float) -> None:
+    """Wait for the end of a thread for so many seconds, until the kernel does not count it any
+    more: before 3.13 Python says a moment earlier that it has ended.
+    """
+    deadline = time.monotonic() + seconds
+    thread.join(seconds)
+    if sys.version_info < (3, 13) and not thread.is_alive():
+        counted = f"/proc/self/task/{thread.native_id}"
+        while os.path.exists(counted) and time.monotonic() < deadline:
+            os.sched_yield()
+
+
+_pending: list[Callable[[], object]] = []
+
+
+def call_after_warning(action: Callable[[], object]) -> None:
+    """In a hook of the parent: call ``action()``, which starts a thread, as soon as that does not
+    count as one that was there at the fork.
+    """
+    if COUNTS_AFTER_HOOKS and threading.current_thread() is threading.main_thread():
+        _pending.append(action)
+        if _call_soon(_call_pending):
+            return
+        _pending.remove(action)
+    action()
+
+
+def _call_pending() -> None:
+    while _pending:
+        _pending.pop(0)()
+
+
+def _call_soon(function: Callable[[], object]) -> bool:
+    """Have the main thread call a function before it goes on with the program: when ``os.fork()``
+    has returned. Return False if that is not possible.
+    """
+    try:
+        import ctypes  # few programs have it, and only they fork at such a version
+    except ImportError:
+        return False
+    return bool(ctypes.pythonapi.Py_AddPendingCall(_as_pending_call(function), None) == 0)
+
+
+@functools.cache
+def _as_pending_call(function: Callable[[], object]) -> Any:
+    """Return a function of C that calls ``function``. It stays: C does not count references."""
+    import ctypes
+
+    def call(_: object) -> int:
+        function()
+        return 0
+
+    return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(call)
+
+
+# -- the hooks
 
 
 def _before_fork() -> None:

@@ -5,6 +5,9 @@ under way: heartbeats of the session, renewals of unnamed objects, releases of c
 the checks of the janitor, and deferred actions. It waits on a pipe, so that other threads can wake
 it, and on its connection: the server takes the end of that for the end of the process, so the
 thread connects again before anyone notices.
+
+The thread ends before a fork and goes on after it: a process that forks while it has threads is
+warned by Python.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from typing import TYPE_CHECKING
 
 from multihost.errors import MultihostError
 from multihost.wire.link import Patience
+from multihost.wire.session import fork
 from multihost.wire.session.wakeup import WakeupPipe
 
 if TYPE_CHECKING:
+    from multihost.wire.link import PinnedConnection
     from multihost.wire.session.session import Session
 
 __all__ = ["Heartbeat"]
@@ -32,6 +37,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 RETRY = (0.05, 0.5)  # first and longest pause before a failed heartbeat is sent again, in seconds
 PATIENCE = 0.25  # seconds for which one action looks for a lost server: others have their turn
 BEATS_PER_LEASE = 3
+PARK_SECONDS = 0.1  # for which a fork waits for the thread, which may wait for the server
 
 
 def log(level: int, text: str, *args: object) -> None:
@@ -58,6 +64,13 @@ class Heartbeat:
         self._stopping = False
         self._actions: deque[Callable[[], object]] = deque()
         self._outage = False  # logged, and the server was not reached since
+        self._parking = threading.Event()  # the thread is to end, and to go on after a fork
+        self._is_parked = False
+        self._connection: PinnedConnection | None = None  # of the thread, while it is parked
+        # When the thread has something to do, by the monotonic clock; 0.0 for at once.
+        self._renewal = math.inf  # none before the thread is started
+        self._beat = math.inf  # none before the first registration
+        self._retry, self._pause = 0.0, RETRY[0]
 
     # any thread
 
@@ -71,6 +84,9 @@ class Heartbeat:
             over = self._stopping or self._session.link.is_closed
             if self._thread is None and not over:
                 thread = threading.Thread(target=self._run, name="multihost-session", daemon=True)
+                if not self._is_parked:
+                    self._renewal = time.monotonic() + self._session.lease / BEATS_PER_LEASE
+                self._is_parked = False
                 thread.start()
                 # Now it can be joined. stop() may have missed it, but it does not miss that.
                 self._thread = thread
@@ -96,15 +112,30 @@ class Heartbeat:
 
     # forking
 
+    def park(self) -> None:
+        """End the thread until the fork is over, unless it is busy. The caller holds no lock that
+        the thread takes.
+        """
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        self._parking.set()
+        self._wakeup.wake()
+        fork.join(thread, PARK_SECONDS)
+        self._parking.clear()
+
     def before_fork(self) -> None:
         self._lock.acquire()
 
     def after_fork_in_parent(self) -> None:
+        """Let the thread go on."""
         self._lock.release()
+        if self._is_parked:
+            fork.call_after_warning(self.start)
 
     def after_fork_in_child(self) -> None:
         """Start again with another pipe: the thread and its actions stay with the parent."""
-        started = self._thread is not None
+        started = self._thread is not None or self._is_parked
         self._wakeup.close()
         self._wakeup = WakeupPipe()
         self._reset()
@@ -114,44 +145,63 @@ class Heartbeat:
     # the thread
 
     def _run(self) -> None:
+        link = self._session.link
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            link.checkin(connection)
+        while not (self._stopping or link.is_closed or self._park()):
+            self._turn()
+
+    def _park(self) -> bool:
+        """Return whether the thread is to end here and now, for the time of a fork."""
+        if not self._parking.is_set():
+            return False
+        with self._lock:
+            # Who forks may not have wanted to wait any longer, and has had the lock meanwhile.
+            if not self._parking.is_set():
+                return False
+            if self._session.link.current_channel() is not None:
+                self._connection = self._session.link.checkout()
+            self._is_parked = True
+            self._thread = None
+        return True
+
+    def _turn(self) -> None:
+        """Wait until something is due, and do it."""
         session, link = self._session, self._session.link
         references, janitor = session.references, session.janitor
         registration = session.registration
+        due = 0.0 if references.has_collected else min(self._renewal, self._beat, janitor.due)
+        if registration.is_requested:
+            due = 0.0  # whoever waits for it has a pause of its own between two requests
+        elif registration.is_disconnected:
+            due = min(due, self._retry)
+        connection_ended = self._wakeup.wait(due - time.monotonic(), registration.fileno)
+        if self._stopping or self._parking.is_set():
+            return
+        if references.has_collected:
+            self._try(references.release_collected)
+        for _ in range(len(self._actions)):  # not those that these add: others have their turn
+            self._try(self._actions.popleft())
+        if connection_ended:
+            link.disconnect_current()  # what is sent next connects again
         interval = session.lease / BEATS_PER_LEASE
-        renewal = time.monotonic() + interval
-        beat = math.inf  # none before the first registration
-        retry, pause = 0.0, RETRY[0]
-        while not (self._stopping or link.is_closed):
-            due = 0.0 if references.has_collected else min(renewal, beat, janitor.due)
-            if registration.is_requested:
-                due = 0.0  # whoever waits for it has a pause of its own between two requests
-            elif registration.is_disconnected:
-                due = min(due, retry)
-            connection_ended = self._wakeup.wait(due - time.monotonic(), registration.fileno)
-            if self._stopping:
-                return
-            if references.has_collected:
-                self._try(references.release_collected)
-            for _ in range(len(self._actions)):  # not those that these add: others have their turn
-                self._try(self._actions.popleft())
-            if connection_ended:
-                link.disconnect_current()  # what is sent next connects again
-            now = time.monotonic()
-            if (
-                now >= beat
-                or registration.is_requested
-                or (registration.is_disconnected and now >= retry)
-            ):
-                if self._try(self._send):
-                    pause, retry = RETRY[0], 0.0
-                    beat = time.monotonic() + interval
-                else:
-                    beat = retry = time.monotonic() + pause
-                    pause = min(2 * pause, RETRY[1])
-            self._try(janitor.run)
-            if time.monotonic() >= renewal:
-                renewal = time.monotonic() + interval
-                self._try(self._renew)
+        now = time.monotonic()
+        if (
+            now >= self._beat
+            or registration.is_requested
+            or (registration.is_disconnected and now >= self._retry)
+        ):
+            if self._try(self._send):
+                self._pause, self._retry = RETRY[0], 0.0
+                self._beat = time.monotonic() + interval
+            else:
+                self._beat = self._retry = time.monotonic() + self._pause
+                self._pause = min(2 * self._pause, RETRY[1])
+        self._try(janitor.run)
+        if time.monotonic() >= self._renewal:
+            self._renewal = time.monotonic() + interval
+            self._try(self._renew)
 
     def _send(self) -> None:
         """Send a heartbeat, and find out what was lost if it came too late."""
@@ -182,10 +232,12 @@ class Heartbeat:
                 action()
         except MultihostError as error:
             if not link.is_closed and not self._outage:
+                # A private server ends with its owner, which does not ask those that it started.
+                level = logging.INFO if link.address.is_embedded else logging.WARNING
                 self._outage = True
                 if link.is_lost:
                     link.interrupt_blocked()  # they would not hear of a server that fell silent
-                log(logging.WARNING, "leases at %s are not renewed: %s", link.address, error)
+                log(level, "leases at %s are not renewed: %s", link.address, error)
             return False
         return True
 

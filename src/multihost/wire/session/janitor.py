@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import math
 import random
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
 from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import CommandPrefix, Script
-from multihost.wire.session.registration import SessionInfo, SessionRegistration
+from multihost.wire.session.registration import SessionRegistration, without_connection
 
 __all__ = ["Janitor", "WatchedObject"]
 
@@ -44,7 +43,6 @@ LINGER = 3.0  # seconds for which an object is watched that no thread waits for
 LATE_REQUEST_WINDOW = REPLY_CACHE_SECONDS
 
 _suspect = Script("session/suspect")
-_CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
 
 
 class WatchedObject:
@@ -279,20 +277,13 @@ class Janitor:
 
     def _without_connection(self, sessions: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """Return those whose connection was one of this run of the server, and has ended."""
-        connections = {
-            sid: info.connection
-            for sid, packed in sessions.items()
-            if sid != self._registration.sid
-            and (info := SessionInfo.unpack(packed)).connection
-            and info.server == self._registration.server
-        }
-        if not connections or not self._may_list:
+        if not self._may_list:
             return {}
+        others = {sid: info for sid, info in sessions.items() if sid != self._registration.sid}
         try:
-            listed = self.link.execute_raw(b"CLIENT", b"LIST", b"ID", *set(connections.values()))
+            ended = without_connection(self.link, self._registration.server, others.values())
         except ReplyError as error:
             # Not permitted: then sessions end with their leases alone.
             self._may_list = error.passes
             return {}
-        present = set(_CLIENT.findall(listed))
-        return {sid: sessions[sid] for sid, c in connections.items() if c not in present}
+        return {sid: info for sid, info in others.items() if info in ended}

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from multihost.wire.identity import hold_id, waiter_id
@@ -21,9 +23,16 @@ from multihost.wire.link import Channel, Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 
-__all__ = ["SessionInfo", "SessionRegistration", "ThreadIdentity"]
+__all__ = [
+    "SessionInfo",
+    "SessionRegistration",
+    "ThreadIdentity",
+    "run_id",
+    "without_connection",
+]
 
 _register = Script("session/register")
+_CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
 
 
 class SessionInfo(NamedTuple):
@@ -54,6 +63,29 @@ class RegistrationRequest:
         self.prefix: bytes = prefix
         self.answered: threading.Event = threading.Event()
         self.error: BaseException | None = None
+
+
+def run_id(facts: bytes | ReplyError) -> bytes:
+    """Return the run id of a server in its ``INFO server``, empty if that was refused."""
+    lines = [] if isinstance(facts, ReplyError) else bytes(facts).splitlines()
+    return next((line[7:] for line in lines if line.startswith(b"run_id:")), b"")
+
+
+def without_connection(link: Link, server: bytes, packed: Iterable[bytes]) -> set[bytes]:
+    """Return those of the packed infos whose connection was one of this run of the server, and has
+    ended. 1 round trip. Raises ReplyError where connections may not be listed.
+    """
+    infos = {each: SessionInfo.unpack(each) for each in packed}
+    numbered = {
+        each: info.connection
+        for each, info in infos.items()
+        if info.connection and info.server == server
+    }
+    if not numbered:
+        return set()
+    listed = link.execute_raw(b"CLIENT", b"LIST", b"ID", *set(numbered.values()))
+    present = set(_CLIENT.findall(listed))
+    return {each for each, connection in numbered.items() if connection not in present}
 
 
 class ThreadIdentity(threading.local):
@@ -184,8 +216,7 @@ class SessionRegistration:
         """
         number, facts = self._link.pipeline_raw([(b"CLIENT", b"ID"), (b"INFO", b"server")])
         self._channel = self._link.current_channel()
-        lines = [] if isinstance(facts, ReplyError) else bytes(facts).splitlines()
-        self.server = next((line[7:] for line in lines if line.startswith(b"run_id:")), b"")
+        self.server = run_id(facts)
         known = self.server and not isinstance(number, ReplyError)
         connection = b"%d" % number if known else b""
         host = socket.gethostname()

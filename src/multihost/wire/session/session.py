@@ -122,7 +122,7 @@ class Session:
             or time.monotonic() > registration.valid_until
         ):
             if link.is_closed:
-                raise link.closed
+                raise link.closed from None
             requested = time.monotonic()
             request = registration.request_registration(keys.prefix)
             self.heartbeat.start()
@@ -157,6 +157,7 @@ class Session:
             return
         self.link.stop_retrying()  # to look for a lost server would delay the end of the process
         self._stop()
+        self.link.refuse_others()  # who waits for what is deleted now must not miss it
         created = take()
         holds, self.holds = list(self.holds.values()), {}
         try:
@@ -166,8 +167,14 @@ class Session:
             for client in list(self.rpc_clients.values()):
                 client.close_channels()
             self.registration.unregister()
-        except MultihostError:
-            logger.warning("unnamed objects at %s were left to expire", self.link.address)
+        except MultihostError as error:
+            address = self.link.address
+            if address.is_embedded:  # it ends with its owner, and everything with it
+                logger.debug("the private server at %s had ended: %s", address, error)
+            elif created:
+                logger.warning("unnamed objects at %s were left to expire: %s", address, error)
+            elif holds:
+                logger.warning("what is held at %s was left to expire: %s", address, error)
         self.link.close()
 
     def close_now(self) -> None:
@@ -183,13 +190,14 @@ class Session:
 
     def before_fork(self) -> None:
         """Acquire the locks, in the order of :meth:`References.incref`."""
+        self.heartbeat.park()
         self.references.before_fork()
         self.heartbeat.before_fork()
 
     def after_fork_in_parent(self) -> None:
         """Release the locks."""
-        self.heartbeat.after_fork_in_parent()
         self.references.after_fork_in_parent()
+        self.heartbeat.after_fork_in_parent()  # last, as in the child
 
     def after_fork_in_child(self) -> None:
         """Begin another session: the child has the same proxies, but holds nothing."""

@@ -36,7 +36,6 @@ if not string.find(value, '^-?%d+$') then
 end
 local sum = redis.pcall('HINCRBY', data, field, amount)
 if type(sum) == 'table' then
-  if not string.find(sum.err, 'integer') and not string.find(sum.err, 'overflow') then return sum end -- refused
   -- @include lib/save_error
   return save_nil(reply_cache, request)
 end

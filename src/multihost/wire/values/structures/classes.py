@@ -1,4 +1,4 @@
-"""Classes of users: dataclasses, enums, and those that say themselves what their keys equal."""
+"""Classes of users: those with fields, enums, and those that say what their keys equal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ __all__ = [
     "MUTABLE",
     "by_name",
     "by_state",
-    "dataclass_rule",
     "declared_rule",
+    "fields_rule",
+    "has_fields",
     "member_of_enum",
     "refuse",
 ]
@@ -57,10 +58,46 @@ def member_of_enum(key: Any) -> Structure:
     return Structure(_kind(type(key)), (name if name in type(key).__members__ else key._value_,))
 
 
-def dataclass_rule(owner: type) -> Rule | None:
-    """Return the rule for a dataclass whose ``__eq__`` compares the fields, None for others."""
-    if "__dataclass_fields__" not in vars(owner):
+def has_fields(cls: type) -> bool:
+    """Return whether a decorator made the class from its fields."""
+    return "__dataclass_fields__" in vars(cls) or "__attrs_attrs__" in vars(cls)
+
+
+def fields_rule(owner: type) -> Rule | None:
+    """Return the rule for what has the ``__eq__`` of a class, if that compares the fields."""
+    if "__attrs_attrs__" in vars(owner):
+        return _attrs_rule(owner)
+    if "__dataclass_fields__" in vars(owner):
+        return _dataclass_rule(owner)
+    if owner.__module__ in ("pydantic.main", "pydantic.root_model"):
+        return _model
+    return None
+
+
+def _attrs_rule(owner: type) -> Rule | None:
+    code = getattr(vars(owner).get("__eq__"), "__code__", None)
+    if code is None or not code.co_filename.startswith("<attrs generated"):
         return None
+    compared = [(a.name, a.eq_key) for a in vars(owner)["__attrs_attrs__"] if a.eq]
+
+    def rule(key: Any) -> Structure:
+        values = [(getattr(key, name), convert) for name, convert in compared]
+        parts = (_part(convert(value) if convert else value) for value, convert in values)
+        return Structure(_kind(type(key)), tuple(parts))
+
+    return rule
+
+
+def _model(key: Any) -> Structure:
+    """Return the fields of a model of pydantic, given or not."""
+    cls = type(key)
+    fields = {name: vars(key).get(name) for name in cls.__pydantic_fields__}
+    rest = (key.__pydantic_extra__ or {}, key.__pydantic_private__ or {})
+    origin = cls.__pydantic_generic_metadata__["origin"] or cls
+    return Structure(_kind(origin), tuple(map(_part, (fields, *rest))))
+
+
+def _dataclass_rule(owner: type) -> Rule | None:
     import dataclasses
 
     fields = dataclasses.fields(owner)
@@ -71,7 +108,7 @@ def dataclass_rule(owner: type) -> Rule | None:
         init=False,
         repr=False,
     )
-    if not _same_code(vars(owner)["__eq__"], vars(model)["__eq__"]):
+    if not _same_code(vars(owner).get("__eq__"), vars(model)["__eq__"]):
         return None
     names = [field.name for field in fields if field.compare]
     return lambda key: Structure(
@@ -134,7 +171,7 @@ def _part(value: Any) -> object:
         owner = owner_of(type(value), "__eq__")
         if owner is tuple:
             return tuple(map(_part, value))
-        rule = MUTABLE.get(owner) or dataclass_rule(owner) or by_state
+        rule = MUTABLE.get(owner) or fields_rule(owner) or by_state
         return rule(value)
     return value
 

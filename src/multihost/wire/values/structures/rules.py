@@ -13,8 +13,9 @@ from multihost.wire.values.structures.classes import (
     MUTABLE,
     by_name,
     by_state,
-    dataclass_rule,
     declared_rule,
+    fields_rule,
+    has_fields,
     member_of_enum,
     refuse,
 )
@@ -45,7 +46,7 @@ def _rule_of(cls: type) -> Rule:
             return _with_hash(rule)
         return rule
     bases = cls.__mro__[cls.__mro__.index(owner) :]
-    if any("__dataclass_fields__" in vars(base) or _rule_by_owner(base, base) for base in bases):
+    if any(has_fields(base) or _rule_by_owner(base, base) for base in bases):
         return refuse
     if issubclass(cls, numbers.Number):
         return _number
@@ -66,7 +67,7 @@ def _rule_by_owner(cls: type, owner: type) -> Rule | None:
             return numpy_rule(cls)
         case "pandas":
             return pandas_rule(cls)
-    return dataclass_rule(owner)
+    return fields_rule(owner)
 
 
 def _rule_of_identity(cls: type) -> Rule:

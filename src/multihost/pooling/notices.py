@@ -1,0 +1,58 @@
+"""A word to who waits for the results of a pool without workers."""
+
+from __future__ import annotations
+
+import logging
+from multiprocessing import util
+
+from multihost.errors import MultihostError
+from multihost.pooling.client import Client
+from multihost.wire.identity import name_of
+from multihost.wire.ops import pool as ops
+
+__all__ = ["WorkerNotice"]
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+FIRST_LOOK = 3.0  # seconds without a result after which the workers are counted
+LONGEST = 60.0  # between two looks, each of them after twice the time
+
+
+class WorkerNotice:
+    """Warns once that nobody runs the tasks of a client; again after there were results."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._seen = 0  # results
+        self._was_told = False
+        self.seconds = FIRST_LOOK
+        """Until the next :meth:`look`."""
+
+    def look(self) -> None:
+        """Warn if tasks wait, nothing has come of any since the last look, and there are no
+        workers. No round trip if there was a result, else 3.
+        """
+        client = self._client
+        has_news, self._seen = client.done != self._seen, client.done
+        if has_news or not client.in_flight:
+            self.seconds, self._was_told = FIRST_LOOK, False
+            return
+        self.seconds = min(2 * self.seconds, LONGEST)
+        if self._was_told:
+            return
+        try:
+            found = ops.statistics(client.handle)
+        except MultihostError as error:  # which will be the result of the tasks, too
+            util.debug("cannot count the workers of a pool: %s", error)
+            return
+        if not found.workers:
+            self._was_told = True
+            name = name_of(client.handle.keys.ident)
+            logger.warning(
+                "no worker runs the tasks of the pool %r at %s, and %d wait: start workers with "
+                "'multihost worker --pool %s' and the URL of that server, on any host",
+                name,
+                client.handle.link.address,
+                found.waiting,
+                name,
+            )
