@@ -8,12 +8,14 @@ PYTHON ?=
 PYTEST_ARGS ?= -n 4 --dist worksteal
 # More for the benchmarks: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
+# Inputs of a fuzzer
+FUZZ ?= 100000
 
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test fuzz check format bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -29,6 +31,9 @@ demo: $(VENV)/.server ## two programs written for multiprocessing, with one impo
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k dict" for some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.dev ## what is read without pickle, with 100,000 altered inputs for each reader; FUZZ=1000 for fewer
+	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

@@ -69,14 +69,14 @@ class Runtime:
         self._session: Session | None = None
 
     @classmethod
-    def at(cls, place: ListenAddress | None, settings: Settings, authkey: bytes | None) -> Runtime:
+    def at(cls, given: ListenAddress | None, settings: Settings, authkey: bytes | None) -> Runtime:
         """Return one for the address that a user gave: a URL, ``(host, port)``, a path or None."""
-        if isinstance(place, str) and "://" in place:
-            address, credentials = parse(place)
+        if isinstance(given, str) and "://" in given:
+            address, credentials = parse(given)
             if authkey is not None:  # it signs the values there
                 credentials = credentials._replace(authkey=authkey)
             return cls(settings, address, credentials, None, authkey)
-        listen = None if place is None else check_listen_address(place)
+        listen = None if given is None else check_listen_address(given)
         return cls(settings, listen=listen, authkey=authkey)
 
     def copy(self) -> Runtime:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.support.raw import RawClient
 
-__all__ = ["BEGINNING", "Entry", "Journal", "is_after", "seconds"]
+__all__ = ["BEGINNING", "Entry", "EventLog", "is_after", "seconds"]
 
 BEGINNING = "0-0"
 
@@ -37,25 +37,25 @@ class Entry(NamedTuple):
         return seconds(self.id)
 
 
-class Journal:
-    """One thing's journal, written through a connection of the writer's own."""
+class EventLog:
+    """One thing's log, written through a connection of the writer's own."""
 
     def __init__(self, url: str, name: str) -> None:
         self._name = name
-        self._stream = f"journal of {name}"
+        self._stream = f"log of {name}"
         self.raw = RawClient(url, timeout=30.0)
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> EventLog:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.raw.close()
 
-    def note(self, what: str, token: int = 0, pid: int | None = None) -> str:
+    def append(self, what: str, token: int = 0, pid: int | None = None) -> str:
         """Write a line; its id."""
-        return self.notes([(what, os.getpid() if pid is None else pid)], token)[-1]
+        return self.append_many([(what, os.getpid() if pid is None else pid)], token)[-1]
 
-    def notes(self, lines: Iterable[tuple[str, int]], token: int = 0) -> list[str]:
+    def append_many(self, lines: Iterable[tuple[str, int]], token: int = 0) -> list[str]:
         commands = [("XADD", self._stream, "*", what, f"{pid} {token}") for what, pid in lines]
         return [entry.decode() for entry in self.raw.pipeline(*commands)]
 
@@ -69,16 +69,16 @@ class Journal:
         found = self.raw.call("XREAD", "BLOCK", milliseconds, "STREAMS", self._stream, after)
         return self._entries(found[0][1]) if found else []
 
-    def give_order(self, whom: object, order: str) -> None:
+    def send_order(self, whom: object, order: str) -> None:
         self.raw.call("RPUSH", f"orders of {self._name} for {whom}", order)
 
-    def order(self, whom: object) -> str:
+    def next_order(self, whom: object) -> str:
         """The next order, for which one may wait long."""
         while (found := self.raw.call("BLPOP", f"orders of {self._name} for {whom}", 20)) is None:
             pass
         return str(found[1].decode())
 
-    def forget_orders(self, whom: object) -> None:
+    def clear_orders(self, whom: object) -> None:
         self.raw.call("DEL", f"orders of {self._name} for {whom}")
 
     @staticmethod

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 from tests.support.procs import ProcessFailed, kill9, send_signal
 
-__all__ = ["Crew", "Whistle", "together"]
+__all__ = ["ProcessGroup", "StopSignal", "together"]
 
 FORK = multiprocessing.get_context("fork")
 SECONDS = 10.0
@@ -30,25 +30,28 @@ T = TypeVar("T")
 _processes = threading.Lock()
 
 
-class Whistle:
-    """Ends the work of a crew; who pauses hears it, too."""
+class StopSignal:
+    """Ends the work of a group of processes, and their pauses, as an Event does; without a lock."""
 
     def __init__(self) -> None:
-        self._ears, self._mouth = os.pipe()
+        self._reader, self._writer = os.pipe()
 
-    def blow(self) -> None:
-        os.write(self._mouth, b".")
+    def set(self) -> None:
+        os.write(self._writer, b".")
 
-    def blown(self, seconds: float = 0.0) -> bool:
-        """Whether it was blown within so many seconds."""
-        return bool(select.select([self._ears], [], [], seconds)[0])
+    def is_set(self) -> bool:
+        return self.wait(0.0)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it is set within so many seconds."""
+        return bool(select.select([self._reader], [], [], seconds)[0])
 
     def close(self) -> None:
-        os.close(self._ears)
-        os.close(self._mouth)
+        os.close(self._reader)
+        os.close(self._writer)
 
 
-class Crew:
+class ProcessGroup:
     """``size`` processes that run ``work(number, *args)``; those that live are killed at the end of
     the ``with`` block.
     """
@@ -59,7 +62,7 @@ class Crew:
         self.kills = 0
         self._members = [self._new(number) for number in range(size)]
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ProcessGroup:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from multihost import RedisManager
 from tests.chaos.cpu_steal import Gap, Watch, check_prompt
-from tests.chaos.history import Journal, seconds
+from tests.chaos.history import EventLog, seconds
 from tests.chaos.invariants import nothing_left
-from tests.chaos.killers import FORK, Crew, Whistle, together
+from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
 from tests.support.procs import run_all
 from tests.support.server import Server
 
@@ -29,21 +29,21 @@ ROUNDS = 2000
 
 def work(number: int, barrier: Any, url: str, name: str) -> None:
     """Come to the barrier when told to, and tell how that ended."""
-    with Journal(url, name) as journal:
-        while journal.order(number) == "come":
+    with EventLog(url, name) as log:
+        while log.next_order(number) == "come":
             try:
                 barrier.wait()
             except BrokenBarrierError:
-                journal.note("broken")
+                log.append("broken")
             else:
-                journal.note("passed")
+                log.append("passed")
 
 
 def act(url: str, name: str) -> None:
     """The action: it lasts until we say so."""
-    with Journal(url, name) as journal:
-        journal.note("acting")
-        journal.order("action")
+    with EventLog(url, name) as log:
+        log.append("acting")
+        log.next_order("action")
 
 
 class Torment:
@@ -54,98 +54,98 @@ class Torment:
         self.server = server
         self.name = name
         self.chance = random.Random()
-        self.whistle = Whistle()
+        self.stop = StopSignal()
         self.gaps: list[Gap] = []
         self.in_action = 0
 
     def __call__(self) -> Torment:
         with (
-            Journal(self.server.url, self.name) as self.journal,
-            Crew(PARTIES, work, self.barrier, self.server.url, self.name) as self.crew,
+            EventLog(self.server.url, self.name) as self.log,
+            ProcessGroup(PARTIES, work, self.barrier, self.server.url, self.name) as self.group,
         ):
             wanted = IN_ACTION if "action" in self.name else 0
-            while self.crew.kills < KILLS or self.in_action < wanted:
+            while self.group.kills < KILLS or self.in_action < wanted:
                 self.everybody_passes()
-                missing = self.crew.kills >= KILLS
+                missing = self.group.kills >= KILLS
                 if wanted and (missing or self.chance.random() < 0.5):
                     self.killed_in_action()
                 else:
                     self.killed_on_arrival()
             self.everybody_passes()
-            self.order(range(PARTIES), "end")
-            self.crew.finish()
-            self.kills = self.crew.kills
-        self.whistle.close()
+            self.send_orders(range(PARTIES), "end")
+            self.group.finish()
+            self.kills = self.group.kills
+        self.stop.close()
         return self
 
     # episodes; each leaves the barrier as new and all parties waiting for orders
 
     def everybody_passes(self) -> None:
-        self.journal.give_order("action", "go on")
+        self.log.send_order("action", "go on")
         begin = self.begin("round")
-        self.order(range(PARTIES), "come")
-        self.expect("passed", set(self.crew.pids), begin)
-        self.journal.forget_orders("action")
+        self.send_orders(range(PARTIES), "come")
+        self.expect("passed", set(self.group.pids), begin)
+        self.log.clear_orders("action")
 
     def killed_on_arrival(self) -> None:
         """One comes later, so that those who die have not passed."""
         late, *others = self.chance.sample(range(PARTIES), PARTIES)
         numbers = others[: self.chance.choice([1, 2, 3, 3])]
-        self.order(others, "come")
-        self.whistle.blown(self.chance.choice([0.002, 0.01]) * self.chance.random())
-        pids = self.crew.pids
+        self.send_orders(others, "come")
+        self.stop.wait(self.chance.choice([0.002, 0.01]) * self.chance.random())
+        pids = self.group.pids
         killed, victims = self.kill(numbers)
         were_there = self.had_arrived(victims)
-        self.crew.replace(numbers)
+        self.group.replace(numbers)
         if were_there:
             self.expect("broken", {pids[n] for n in others} - victims, killed)
             begin = self.begin("too late")
-            self.order([late], "come")
+            self.send_orders([late], "come")
             self.expect("broken", {pids[late]}, begin)
             self.barrier.reset()
         else:
             # They died before they came; the others wait for those who replace them.
-            self.journal.give_order("action", "go on")
+            self.log.send_order("action", "go on")
             begin = self.begin("round")
-            self.order([late, *numbers], "come")
-            self.expect("passed", set(self.crew.pids), begin)
-            self.journal.forget_orders("action")
+            self.send_orders([late, *numbers], "come")
+            self.expect("passed", set(self.group.pids), begin)
+            self.log.clear_orders("action")
 
     def killed_in_action(self) -> None:
         begin = self.begin("round")
-        self.order(range(PARTIES), "come")
+        self.send_orders(range(PARTIES), "come")
         (acting,) = self.expect("acting", None, begin)
-        self.whistle.blown(self.chance.choice([0, 0.01]) * self.chance.random())
-        pids = self.crew.pids
+        self.stop.wait(self.chance.choice([0, 0.01]) * self.chance.random())
+        pids = self.group.pids
         numbers = {pids.index(acting), *self.chance.sample(range(PARTIES), 1)}
         killed, victims = self.kill(numbers)
         self.in_action += 1
         self.expect("broken", set(pids) - victims, killed)
-        self.crew.replace(numbers)
+        self.group.replace(numbers)
         self.barrier.reset()
 
     def begin(self, what: str) -> str:
-        self.watch = Watch(self.server.pid, self.crew.pids)
-        return self.journal.note(what)
+        self.watch = Watch(self.server.pid, self.group.pids)
+        return self.log.append(what)
 
-    def order(self, numbers: Iterable[int], order: str) -> None:
+    def send_orders(self, numbers: Iterable[int], order: str) -> None:
         for number in numbers:
-            self.journal.give_order(number, order)
+            self.log.send_order(number, order)
 
     def kill(self, numbers: Iterable[int]) -> tuple[str, set[int]]:
-        pids = self.crew.pids
+        pids = self.group.pids
         self.watch = Watch(self.server.pid, pids)
-        killed = self.journal.notes([("kill", pids[number]) for number in numbers])[-1]
-        victims = self.crew.kill(numbers)
+        killed = self.log.append_many([("kill", pids[number]) for number in numbers])[-1]
+        victims = self.group.kill(numbers)
         for number in numbers:
-            self.journal.forget_orders(number)
+            self.log.clear_orders(number)
         return killed, victims
 
     def had_arrived(self, victims: set[int]) -> bool:
         """Whether one of the dead is counted as arrived, or was, and they have found out."""
         keys = self.barrier._handle.keys
         # What the dead have sent is in the server by now, and after this it is executed.
-        self.journal.raw.pipeline(("PING",))
+        self.log.raw.pipeline(("PING",))
         found = self.server.command("HGETALL", keys.data)
         there = dict(zip(found[::2], found[1::2], strict=True))
         if there[b"s"] == b"broken":
@@ -160,9 +160,9 @@ class Torment:
         """That all of them, or somebody, and nobody else says so, soon."""
         said: set[int] = set()
         last = since
-        pids = self.crew.pids
+        pids = self.group.pids
         while not said or (wanted is not None and said != wanted):
-            entries = self.journal.wait(last, PATIENCE)
+            entries = self.log.wait(last, PATIENCE)
             assert entries, f"{self.name}: not {what} within {PATIENCE} s: {wanted} but {said}"
             for entry in entries:
                 last = entry.id
@@ -195,11 +195,11 @@ def test_a_barrier_breaks_when_a_party_is_killed(fresh_server: Server) -> None:
 
 def rounds(barrier: Any, url: str, parties: int) -> list[int]:
     places = []
-    with Journal(url, "") as journal:
+    with EventLog(url, "") as log:
         for n in range(ROUNDS):
-            journal.raw.call("INCR", f"arrived {n}")
+            log.raw.call("INCR", f"arrived {n}")
             places.append(barrier.wait())
-            assert journal.raw.call("GET", f"arrived {n}") == b"%d" % parties
+            assert log.raw.call("GET", f"arrived {n}") == b"%d" % parties
     return places
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from multihost import RedisManager
 from tests.chaos.cpu_steal import Gap, Watch, check_prompt
-from tests.chaos.history import BEGINNING, Entry, Journal, is_after, seconds
+from tests.chaos.history import BEGINNING, Entry, EventLog, is_after, seconds
 from tests.chaos.invariants import nothing_left
-from tests.chaos.killers import Crew, Whistle, together
+from tests.chaos.killers import ProcessGroup, StopSignal, together
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -22,14 +22,14 @@ BOUND = 2.0  # seconds until a notification has woken somebody who lives
 PATIENCE = 40.0
 
 
-def work(number: int, condition: Any, url: str, whistle: Whistle) -> None:
+def work(number: int, condition: Any, url: str, stop: StopSignal) -> None:
     """Wait for a notification again and again; every line is written with the lock."""
-    with Journal(url, str(condition._token.ident)) as journal:
+    with EventLog(url, str(condition._token.ident)) as log:
         with condition:
-            while not whistle.blown():
-                journal.note("wait")
+            while not stop.is_set():
+                log.append("wait")
                 assert condition.wait()
-                journal.note("woken")
+                log.append("woken")
 
 
 class Torment:
@@ -39,7 +39,7 @@ class Torment:
         self.condition = condition
         self.server = server
         self.chance = random.Random()
-        self.whistle = Whistle()
+        self.stop = StopSignal()
         self.waiting: list[int] = []  # in the order in which they began
         self.killed: set[int] = set()
         self.last = BEGINNING
@@ -47,30 +47,30 @@ class Torment:
         self.returned = 0  # how many victims had the lock again
 
     def __call__(self) -> Torment:
-        work_args = self.condition, self.server.url, self.whistle
+        work_args = self.condition, self.server.url, self.stop
         with (
-            Journal(self.server.url, str(self.condition._token.ident)) as self.journal,
-            Crew(WAITERS, work, *work_args) as self.crew,
+            EventLog(self.server.url, str(self.condition._token.ident)) as self.log,
+            ProcessGroup(WAITERS, work, *work_args) as self.group,
         ):
-            while self.crew.kills < KILLS:
+            while self.group.kills < KILLS:
                 self.await_waiters()
                 self.episode()
             self.await_waiters()
-            self.whistle.blow()
+            self.stop.set()
             with self.condition:
                 self.condition.notify_all()
-            self.crew.finish()
-            self.kills = self.crew.kills
-        self.whistle.close()
+            self.group.finish()
+            self.kills = self.group.kills
+        self.stop.close()
         return self
 
     def await_waiters(self) -> None:
         """Until all wait; who was woken meanwhile."""
-        while sorted(self.waiting) != sorted(self.crew.pids):
+        while sorted(self.waiting) != sorted(self.group.pids):
             assert self.read(), f"not all were waiting within {PATIENCE} s"
 
     def read(self) -> list[Entry]:
-        entries = self.journal.wait(self.last, PATIENCE)
+        entries = self.log.wait(self.last, PATIENCE)
         for entry in entries:
             self.last = entry.id
             if entry.what == "kill":
@@ -87,7 +87,7 @@ class Torment:
         everybody = self.chance.random() < 0.2
         when = self.chance.choice(["before", "with the lock", "after"])
         numbers = self.chance.sample(range(WAITERS), self.chance.choice([1, 2, 3]))
-        pids = self.crew.pids
+        pids = self.group.pids
         oldest = pids.index(self.waiting[0])
         if self.chance.random() < 0.5 and oldest not in numbers:
             numbers[0] = oldest
@@ -96,13 +96,13 @@ class Torment:
             self.kill(numbers, 0.0)
         watch = Watch(self.server.pid, pids)
         with self.condition:
-            notified = self.journal.note("notify")
+            notified = self.log.append("notify")
             self.condition.notify(WAITERS if everybody else 1)
             if when == "with the lock":
                 self.kill(numbers, 0.005)
         if when == "after":
             self.kill(numbers, 0.004)
-        self.crew.replace(numbers)
+        self.group.replace(numbers)
         if everybody:
             self.expect(notified, set(pids) - victims, WAITERS, watch)
             self.settle()
@@ -113,10 +113,10 @@ class Torment:
             self.expect(notified, None, 1, watch)
 
     def kill(self, numbers: list[int], within: float) -> None:
-        self.whistle.blown(self.chance.random() * within)
-        pids = self.crew.pids
-        self.journal.notes([("kill", pids[number]) for number in numbers])
-        self.crew.kill(numbers)
+        self.stop.wait(self.chance.random() * within)
+        pids = self.group.pids
+        self.log.append_many([("kill", pids[number]) for number in numbers])
+        self.group.kill(numbers)
 
     def had_returned(self, victims: set[int], notified: str) -> bool:
         """Whether one of them was killed behind the wait, with the lock: that was the one."""
@@ -133,7 +133,7 @@ class Torment:
         if not holder:
             return False
         session = self.server.command("GET", data.sessions + b":" + holder.partition(b".")[0])
-        woken = {e.pid for e in self.journal.read(notified) if e.what == "woken"}
+        woken = {e.pid for e in self.log.read(notified) if e.what == "woken"}
         return int(session.split()[2]) in victims - woken
 
     def settle(self) -> None:
@@ -159,7 +159,7 @@ class Torment:
                         since = entry.at
                     elif entry.what == "woken":
                         woken.add(entry.pid)
-                        gap = Gap(entry.at - since, watch.withheld(self.crew.pids))
+                        gap = Gap(entry.at - since, watch.withheld(self.group.pids))
                         self.gaps.append(gap)
         assert len(woken) <= most
 

@@ -11,9 +11,9 @@ import pytest
 from multihost import RedisManager
 from multihost.wire import wait
 from tests.chaos.cpu_steal import Gap, Watch, check_prompt
-from tests.chaos.history import Journal, seconds
+from tests.chaos.history import EventLog, seconds
 from tests.chaos.invariants import blocked, nothing_left
-from tests.chaos.killers import Crew, Whistle
+from tests.chaos.killers import ProcessGroup, StopSignal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -25,10 +25,10 @@ PATIENCE = 40.0
 
 def work(number: int, event: Any, url: str) -> None:
     """Wait for the event when told to."""
-    with Journal(url, "event") as journal:
-        while journal.order(number) == "wait":
+    with EventLog(url, "event") as log:
+        while log.next_order(number) == "wait":
             assert event.wait()
-            journal.note("woken")
+            log.append("woken")
 
 
 @pytest.mark.timeout(300)
@@ -40,45 +40,45 @@ def test_who_lives_is_woken(
         monkeypatch.setattr(wait, "MAX_BLOCK", slices)
         monkeypatch.setattr(wait, "FIRST_BLOCK", slices)
     chance = random.Random()
-    whistle = Whistle()
+    stop = StopSignal()
 
-    with RedisManager(fresh_server.url) as m, Journal(fresh_server.url, "event") as journal:
+    with RedisManager(fresh_server.url) as m, EventLog(fresh_server.url, "event") as log:
         event = m.Event("named" if slices else None)
         gaps = []
-        with Crew(WAITERS, work, event, fresh_server.url) as crew:
-            while crew.kills < KILLS:
+        with ProcessGroup(WAITERS, work, event, fresh_server.url) as group:
+            while group.kills < KILLS:
                 for number in range(WAITERS):
-                    journal.give_order(number, "wait")
+                    log.send_order(number, "wait")
                 wait_until(lambda: blocked(fresh_server) == WAITERS, PATIENCE)
-                pids = crew.pids
+                pids = group.pids
                 numbers = chance.sample(range(WAITERS), chance.randrange(1, 6))
                 victims = {pids[number] for number in numbers}
                 # A pulse: as short as can be, or with victims in the middle of it.
                 steps: list[Callable[[], object]] = [event.set, event.clear]
-                steps.insert(chance.randrange(3), lambda: crew.kill(numbers))
-                steps.insert(chance.randrange(4), lambda: whistle.blown(chance.random() * 0.002))
+                steps.insert(chance.randrange(3), lambda: group.kill(numbers))
+                steps.insert(chance.randrange(4), lambda: stop.wait(chance.random() * 0.002))
                 watch = Watch(fresh_server.pid, pids)
-                last = begin = journal.note("pulse")
+                last = begin = log.append("pulse")
                 for step in steps:
                     step()
                 assert not event.is_set()
                 living = set(pids) - victims
                 while living:
-                    entries = journal.wait(last, PATIENCE)
+                    entries = log.wait(last, PATIENCE)
                     assert entries, f"{living} of {pids} were not woken within {PATIENCE} s"
                     for entry in entries:
                         last = entry.id
                         assert entry.what == "woken"
                         living.discard(entry.pid)
                 gaps.append(Gap(seconds(last) - seconds(begin), watch.withheld(pids)))
-                crew.replace(numbers)
+                group.replace(numbers)
             event.set()
             for number in range(WAITERS):
-                journal.give_order(number, "wait")
-                journal.give_order(number, "end")
-            crew.finish()
+                log.send_order(number, "wait")
+                log.send_order(number, "end")
+            group.finish()
         assert event.is_set()
         check_prompt(gaps, BOUND)
         assert all(map(m.delete, m.names()))
-    whistle.close()
+    stop.close()
     nothing_left(fresh_server)

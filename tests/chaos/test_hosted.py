@@ -12,7 +12,7 @@ from typing import Any
 from multihost import HostLost, RedisManager
 from multihost.managers import SyncManager
 from tests.chaos.invariants import nothing_left
-from tests.chaos.killers import FORK, Crew, Whistle, together
+from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -53,11 +53,11 @@ def be_host(_: int, url: str) -> None:
     Serving(url, lease=LEASE).get_server().serve_forever()
 
 
-def call_on(m: Remote, end: Whistle) -> tuple[list[tuple[int, int]], int, float]:
-    """Call until the whistle; what was counted, how many calls were lost, how long one took."""
+def call_on(m: Remote, end: StopSignal) -> tuple[list[tuple[int, int]], int, float]:
+    """Call until stopped; what was counted, how many calls were lost, how long one took."""
     counted, lost, longest = [], 0, 0.0
     till: Any = None
-    while not end.blown(0.05 if till is None and lost else 0):
+    while not end.wait(0.05 if till is None and lost else 0):
         begin = time.monotonic()
         try:
             if till is None:
@@ -70,7 +70,7 @@ def call_on(m: Remote, end: Whistle) -> tuple[list[tuple[int, int]], int, float]
     return counted, lost, longest
 
 
-def be_caller(_: int, url: str, end: Whistle, told: Any) -> None:
+def be_caller(_: int, url: str, end: StopSignal, told: Any) -> None:
     with Remote(url, lease=LEASE) as m:
         for result in together(lambda _: call_on(m, end), THREADS):
             told.put(result)
@@ -78,8 +78,8 @@ def be_caller(_: int, url: str, end: Whistle, told: Any) -> None:
 
 def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
     url = fresh_server.url
-    chance, end, told = random.Random(), Whistle(), FORK.SimpleQueue()
-    with Crew(HOSTS, be_host, url) as hosts, Remote(url, lease=LEASE) as m:
+    chance, end, told = random.Random(), StopSignal(), FORK.SimpleQueue()
+    with ProcessGroup(HOSTS, be_host, url) as hosts, Remote(url, lease=LEASE) as m:
         ours: list[tuple[int, int]] = []
         refused = [0]
 
@@ -92,11 +92,11 @@ def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
                 return 0
             return ours[-1][0]
 
-        with Crew(PROCESSES, be_caller, url, end, told) as callers:
+        with ProcessGroup(PROCESSES, be_caller, url, end, told) as callers:
             victims = set()
             while hosts.kills < KILLS:
                 pid = wait_until(lambda: {serving()} & {*hosts.pids}, PATIENCE, "taken over").pop()
-                end.blown(chance.uniform(0.0, 0.3))
+                end.wait(chance.uniform(0.0, 0.3))
                 number = hosts.pids.index(pid)
                 victims |= hosts.kill([number])
                 if chance.random() < 0.5:  # the other one takes over, or whoever is first
@@ -105,8 +105,8 @@ def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
                     wait_until(serving, PATIENCE, "the other one took over")
                     hosts.replace([number])
             last = wait_until(lambda: {serving()} & {*hosts.pids}, PATIENCE).pop()
-            end.blown(0.2)
-            end.blow()
+            end.wait(0.2)
+            end.set()
             results = [told.get() for _ in range(PROCESSES * THREADS)]
             callers.finish()
         assert m.delete("till")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from tests.chaos.history import Journal
+from tests.chaos.history import EventLog
 from tests.chaos.invariants import blocked, nothing_left
-from tests.chaos.killers import Crew, Whistle
+from tests.chaos.killers import ProcessGroup, StopSignal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -27,33 +27,33 @@ IDLE = 0.01  # of one core
 PATIENCE = 30.0
 
 
-def take_turns(number: int, lock: Any, url: str, start: Whistle, end: Whistle) -> None:
-    with Journal(url, "load") as journal:
+def take_turns(number: int, lock: Any, url: str, start: StopSignal, end: StopSignal) -> None:
+    with EventLog(url, "load") as log:
         lock.acquire()
         lock.release()
-        journal.note("ready")
-        start.blown(PATIENCE)
+        log.append("ready")
+        start.wait(PATIENCE)
         turns = 0
-        while not end.blown():
+        while not end.is_set():
             lock.acquire()
             turns += 1
             lock.release()
-        journal.note("turns", turns)
+        log.append("turns", turns)
 
 
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
 def test_everybody_gets_a_share(kind: str, fresh_server: Server) -> None:
     url = fresh_server.url
-    start, end = Whistle(), Whistle()
-    with RedisManager(url) as m, Journal(url, "load") as journal:
+    start, end = StopSignal(), StopSignal()
+    with RedisManager(url) as m, EventLog(url, "load") as log:
         lock = getattr(m, kind)()
-        with Crew(PROCESSES, take_turns, lock, url, start, end) as crew:
-            wait_until(lambda: len(journal.read()) == PROCESSES, PATIENCE)
-            start.blow()
-            end.blown(SECONDS)
-            end.blow()
-            crew.finish()
-        turns = sorted(entry.token for entry in journal.read() if entry.what == "turns")
+        with ProcessGroup(PROCESSES, take_turns, lock, url, start, end) as group:
+            wait_until(lambda: len(log.read()) == PROCESSES, PATIENCE)
+            start.set()
+            end.wait(SECONDS)
+            end.set()
+            group.finish()
+        turns = sorted(entry.token for entry in log.read() if entry.what == "turns")
         assert len(turns) == PROCESSES
         assert turns[0] >= SHARE * turns[-1], turns
     start.close()
@@ -81,7 +81,7 @@ def test_waiting_costs_no_cpu(fresh_server: Server, start_server: Callable[..., 
     the machine makes both of them dearer.
     """
     idle = start_server(tcp=True)
-    whistle = Whistle()
+    stop = StopSignal()
     with RedisManager(fresh_server.url) as m:
         lock = m.Lock()
 
@@ -90,9 +90,11 @@ def test_waiting_costs_no_cpu(fresh_server: Server, start_server: Callable[..., 
                 pass
 
         lock.acquire()
-        with Crew(PROCESSES_IDLE, wait_in_threads, WAITERS // PROCESSES_IDLE, wait) as crew:
+        with ProcessGroup(
+            PROCESSES_IDLE, wait_in_threads, WAITERS // PROCESSES_IDLE, wait
+        ) as group:
             wait_until(lambda: blocked(fresh_server) == WAITERS, PATIENCE)
-            pids = [fresh_server.pid, *crew.pids]
+            pids = [fresh_server.pid, *group.pids]
 
             def spent() -> float:
                 return sum(map(cpu_seconds, pids)) - cpu_seconds(idle.pid)
@@ -101,10 +103,10 @@ def test_waiting_costs_no_cpu(fresh_server: Server, start_server: Callable[..., 
             # What else the machine does may make this look dearer than it is, and not cheaper.
             while len(used) < 3 and min(used, default=1.0) > IDLE:
                 before = spent()
-                whistle.blown(IDLE_SECONDS)
+                stop.wait(IDLE_SECONDS)
                 used.append((spent() - before) / IDLE_SECONDS)
             assert min(used) <= IDLE, used
             lock.release()
-            crew.finish()
-    whistle.close()
+            group.finish()
+    stop.close()
     nothing_left(fresh_server)

@@ -11,9 +11,9 @@ import pytest
 
 from multihost import RedisManager
 from tests.chaos.cpu_steal import Gap, Watch, check_prompt
-from tests.chaos.history import BEGINNING, Entry, Journal, seconds
+from tests.chaos.history import BEGINNING, Entry, EventLog, seconds
 from tests.chaos.invariants import nothing_left
-from tests.chaos.killers import Crew, Whistle, together
+from tests.chaos.killers import ProcessGroup, StopSignal, together
 from tests.support.server import Server
 
 GROUPS = 12  # as many locks, so that nobody has to be patient for all
@@ -25,23 +25,23 @@ BOUND = 2.0  # seconds until a killed holder's lock is free
 PATIENCE = 40.0  # seconds; who waits longer is not only late
 
 
-def work(number: int, lock: Any, url: str, whistle: Whistle) -> None:
+def work(number: int, lock: Any, url: str, stop: StopSignal) -> None:
     """Take the lock again and again, in the way that is this worker's."""
     chance = random.Random(os.getpid())
-    with Journal(url, str(lock._token.ident)) as journal:
-        while not whistle.blown():
+    with EventLog(url, str(lock._token.ident)) as log:
+        while not stop.is_set():
             if not take(lock, number, chance):
-                whistle.blown(chance.random() * 0.01)
+                stop.wait(chance.random() * 0.01)
                 continue
             depth = 1
             while type(lock).__name__ == "RLockProxy" and chance.random() < 0.3:
                 assert lock.acquire(timeout=1)
                 depth += 1
             token = lock.fencing_token
-            journal.note("enter", token)
-            whistle.blown(chance.random() * 0.015)
+            log.append("enter", token)
+            stop.wait(chance.random() * 0.015)
             assert lock.fencing_token == token
-            journal.note("leave", token)
+            log.append("leave", token)
             for _ in range(depth):
                 lock.release()
 
@@ -60,21 +60,21 @@ def torment(lock: Any, server: Server) -> tuple[int, list[Entry], list[Gap]]:
     killed, what they did, and how long each time the lock was not to be had.
     """
     chance = random.Random()
-    whistle = Whistle()
+    stop = StopSignal()
     url = server.url
     with (
-        Journal(url, str(lock._token.ident)) as journal,
-        Crew(WORKERS, work, lock, url, whistle) as crew,
+        EventLog(url, str(lock._token.ident)) as log,
+        ProcessGroup(WORKERS, work, lock, url, stop) as group,
     ):
         gaps = []
         last = BEGINNING
-        while not (aimed := crew.kills >= KILLS) or (
-            crew.kills < MOST and check_one_at_a_time(journal.read()) < HOLDERS
+        while not (aimed := group.kills >= KILLS) or (
+            group.kills < MOST and check_one_at_a_time(log.read()) < HOLDERS
         ):
-            last, holder = after(journal, last, set())
+            last, holder = after(log, last, set())
             if not aimed:
-                whistle.blown(chance.choice([0, 0.004, 0.04]) * chance.random())
-            pids = crew.pids
+                stop.wait(chance.choice([0, 0.004, 0.04]) * chance.random())
+            pids = group.pids
             # One of those who wait without end always stays.
             numbers = {*chance.sample(range(WORKERS), chance.choice([1, 2]))}
             if holder in pids and (aimed or chance.random() < 0.3):
@@ -82,23 +82,23 @@ def torment(lock: Any, server: Server) -> tuple[int, list[Entry], list[Gap]]:
             if numbers >= set(range(2, WORKERS)):
                 continue
             victims = {pids[number] for number in numbers}
-            last = journal.notes([("kill", pid) for pid in victims])[-1]
-            watch = Watch(server.pid, crew.pids)
-            crew.kill(numbers)
-            crew.replace(numbers)
+            last = log.append_many([("kill", pid) for pid in victims])[-1]
+            watch = Watch(server.pid, group.pids)
+            group.kill(numbers)
+            group.replace(numbers)
             killed = last
-            last, _ = after(journal, last, victims)
-            gaps.append(Gap(seconds(last) - seconds(killed), watch.withheld(crew.pids)))
-        whistle.blow()
-        crew.finish()
-        entries = journal.read()
-    whistle.close()
-    return crew.kills, entries, gaps
+            last, _ = after(log, last, victims)
+            gaps.append(Gap(seconds(last) - seconds(killed), watch.withheld(group.pids)))
+        stop.set()
+        group.finish()
+        entries = log.read()
+    stop.close()
+    return group.kills, entries, gaps
 
 
-def after(journal: Journal, last: str, victims: set[int]) -> tuple[str, int]:
+def after(log: EventLog, last: str, victims: set[int]) -> tuple[str, int]:
     """Wait until one who lives enters: the id of that, and who it is."""
-    while entries := journal.wait(last, PATIENCE):
+    while entries := log.wait(last, PATIENCE):
         for entry in entries:
             if entry.what == "enter" and entry.pid not in victims:
                 return entry.id, entry.pid

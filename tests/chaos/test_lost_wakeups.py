@@ -16,9 +16,9 @@ import pytest
 
 from multihost import RedisManager
 from tests.chaos.cpu_steal import Gap, Watch, check_each
-from tests.chaos.history import Journal, seconds
+from tests.chaos.history import EventLog, seconds
 from tests.chaos.invariants import blocked, nothing_left
-from tests.chaos.killers import Crew, Whistle
+from tests.chaos.killers import ProcessGroup, StopSignal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -28,33 +28,33 @@ TIMES = 3
 
 
 def hold(number: int, lock: Any, url: str) -> None:
-    with Journal(url, "stray") as journal, lock:
-        journal.note("came")
+    with EventLog(url, "stray") as log, lock:
+        log.append("came")
 
 
-def try_again_and_again(number: int, lock: Any, whistle: Whistle) -> None:
-    while not whistle.blown(0.03):
+def try_again_and_again(number: int, lock: Any, stop: StopSignal) -> None:
+    while not stop.wait(0.03):
         if lock.acquire(blocking=False):
             lock.release()
 
 
 def be_notified(number: int, condition: Any, url: str) -> None:
-    with Journal(url, "stray") as journal, condition:
+    with EventLog(url, "stray") as log, condition:
         assert condition.wait()
-        journal.note("came")
+        log.append("came")
 
 
 def see(number: int, event: Any, url: str) -> None:
-    with Journal(url, "stray") as journal:
+    with EventLog(url, "stray") as log:
         assert event.wait()
-        journal.note("came")
+        log.append("came")
 
 
 def meet(number: int, barrier: Any, url: str) -> None:
-    with Journal(url, "stray") as journal:
+    with EventLog(url, "stray") as log:
         with contextlib.suppress(BrokenBarrierError):
             barrier.wait()
-        journal.note("came")
+        log.append("came")
 
 
 class Turn(NamedTuple):
@@ -121,35 +121,35 @@ def given_to_the_dead(server: Server, case: Case, polled: bool) -> list[Gap]:
     """
     make, wait, turn = case
     gaps = []
-    whistle = Whistle()
-    with RedisManager(server.url) as m, Journal(server.url, "stray") as journal:
+    stop = StopSignal()
+    with RedisManager(server.url) as m, EventLog(server.url, "stray") as log:
         shared = make(m)
         args = wait, shared, server.url
         for _ in range(TIMES):
             giver = Giver(turn(shared))
             giver.step()
-            with Crew(1, *args) as first:
+            with ProcessGroup(1, *args) as first:
                 wait_until(lambda: blocked(server) == 1, PATIENCE)
-                with Crew(1, *args) as second:
+                with ProcessGroup(1, *args) as second:
                     wait_until(lambda: blocked(server) == 2, PATIENCE)
-                    with Crew(int(polled), try_again_and_again, shared, whistle):
-                        whistle.blown(0.1 * polled)
+                    with ProcessGroup(int(polled), try_again_and_again, shared, stop):
+                        stop.wait(0.1 * polled)
                         giver.step()
                         watch = Watch(server.pid, second.pids)
-                        begin = journal.note("begin")
+                        begin = log.append("begin")
                         server.pause()
                         giver.begin()
-                        whistle.blown(0.05)  # until it is sent
+                        stop.wait(0.05)  # until it is sent
                         first.kill([0])
                         server.resume()
                         giver.end()
                         giver.step()
-                        came = journal.wait(begin, PATIENCE)
+                        came = log.wait(begin, PATIENCE)
                         assert came, f"nobody came within {PATIENCE} s"
                         took = came[0].at - seconds(begin)
                         gaps.append(Gap(took, watch.withheld(second.pids)))
                     second.finish()
-    whistle.close()
+    stop.close()
     nothing_left(server)
     return gaps
 

@@ -14,7 +14,7 @@ from multihost import RedisManager
 from multihost.pool import Pool
 from tests.chaos.cpu_steal import Gap, Watch, check_each
 from tests.chaos.invariants import connected, nothing_left
-from tests.chaos.killers import FORK, Crew, Whistle, together
+from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
 from tests.hosted.hosted_classes import Our, Remote
 from tests.pool import work
 from tests.support.server import Server
@@ -73,9 +73,9 @@ def test_two_hundred_clients_at_once(fresh_server: Server) -> None:
         counter = m.Counter(name="counter")  # type: ignore[attr-defined]
         with (
             Pool(2, manager=m, name="pool", context=FORK),
-            Crew(PROCESSES, be_process, url) as crew,
+            ProcessGroup(PROCESSES, be_process, url) as group,
         ):
-            crew.finish(2 * PATIENCE)
+            group.finish(2 * PATIENCE)
             assert total.copy() == {"guarded": ROUNDS * clients, "calls": ROUNDS * clients}
             assert counter.add(0) == ROUNDS * clients
             assert m.Queue("queue").qsize() == 0
@@ -112,7 +112,7 @@ def usable(proxies: dict[str, list[Any]]) -> None:
 @pytest.mark.timeout(180)
 def test_ten_thousand_proxies_live(fresh_server: Server) -> None:
     url = fresh_server.url
-    whistle = Whistle()
+    stop = StopSignal()
     with Our(url, ctx=FORK, lease=LEASE) as m:
         pids = [os.getpid(), m._process.pid]  # type: ignore[union-attr]
         begin, watch = time.monotonic(), Watch(fresh_server.pid, pids)
@@ -137,7 +137,7 @@ def test_ten_thousand_proxies_live(fresh_server: Server) -> None:
         while len(renewed) < RENEWALS:
             left = fresh_server.commands(*(("PTTL", key) for key in objects))
             assert min(left) > 0.2 * LEASE * 1000, min(left)
-            whistle.blown(0.2)
+            stop.wait(0.2)
         usable(proxies)
         assert {*fresh_server.keys("*}:u:*")} == {*objects}
         for shared in proxies["named"]:
@@ -148,7 +148,7 @@ def test_ten_thousand_proxies_live(fresh_server: Server) -> None:
         gc.collect()
         wait_until(lambda: not fresh_server.keys("*}:u:*"), PATIENCE)
         ending = Gap(time.monotonic() - begin, watch.withheld(pids))
-    whistle.close()
+    stop.close()
     nothing_left(fresh_server)
     check_each([making], 30.0)
     check_each([ending], 10.0)

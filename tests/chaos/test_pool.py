@@ -13,7 +13,7 @@ import pytest
 from multihost import RedisManager, WorkerLost
 from multihost.pool import Pool, serve
 from tests.chaos.invariants import connected, forget_what_came_too_late, nothing_left
-from tests.chaos.killers import FORK, Crew
+from tests.chaos.killers import FORK, ProcessGroup
 from tests.pool import work
 from tests.support.procs import is_alive, send_signal
 from tests.support.server import Server
@@ -64,8 +64,8 @@ def right(found: list[int | None]) -> bool:
 class Torment:
     """Kills somebody who has to do with a pool, again and again."""
 
-    def __init__(self, pool: Any, hosts: Crew, clients: Crew) -> None:
-        self.pool, self.crews = pool, {"host": hosts, "client": clients}
+    def __init__(self, pool: Any, hosts: ProcessGroup, clients: ProcessGroup) -> None:
+        self.pool, self.groups = pool, {"host": hosts, "client": clients}
         self.hit = dict.fromkeys(HIT, 0)
         self.seen: set[int] = {*hosts.pids, *clients.pids}
         self._stop = threading.Event()
@@ -94,10 +94,10 @@ class Torment:
         workers = [worker.pid for worker in self.pool.statistics().workers]
         self.seen.update(workers)
         if whom != "worker":
-            crew = self.crews[whom]
-            crew.kill([0])
-            crew.replace([0])
-            self.seen.update(crew.pids)
+            group = self.groups[whom]
+            group.kill([0])
+            group.replace([0])
+            self.seen.update(group.pids)
         elif workers:
             if not send_signal(random.choice(workers), signal.SIGKILL):
                 return  # it is known for a second longer than it lives
@@ -108,8 +108,8 @@ class Torment:
 def test_every_result_comes_once_whoever_is_killed(attempts: int, fresh_server: Server) -> None:
     url = fresh_server.url
     with (
-        Crew(1, be_host, url) as hosts,
-        Crew(1, be_client, url, attempts) as clients,
+        ProcessGroup(1, be_host, url) as hosts,
+        ProcessGroup(1, be_client, url, attempts) as clients,
         RedisManager(url, lease=LEASE) as m,
     ):
         with (
@@ -124,8 +124,8 @@ def test_every_result_comes_once_whoever_is_killed(attempts: int, fresh_server: 
                 # A task is lost with its worker, and a worker has one.
                 assert found.count(None) <= sum(torment.hit.values()) * (attempts == 1)
             torment.seen.update(worker.pid for worker in pool.statistics().workers)
-        for crew in hosts, clients:
-            crew.kill([0])
+        for group in hosts, clients:
+            group.kill([0])
         wait_until(lambda: not any(map(is_alive, torment.seen)), 10, "all processes have ended")
         assert m.delete(NAME)
     wait_until(lambda: not connected(fresh_server), 10)

@@ -13,7 +13,7 @@ import pytest
 from multihost import LinkError
 from multihost.pool import Pool
 from tests.chaos.cpu_steal import waits, withheld_since
-from tests.chaos.killers import FORK, Crew
+from tests.chaos.killers import FORK, ProcessGroup
 from tests.hosted.hosted_classes import Our
 from tests.pool import work
 from tests.support.procs import is_alive, kill9
@@ -100,7 +100,7 @@ def test_killed_private_server_ends_calls_pools_and_hosts() -> None:
     pool.map(work.double, range(4), 1)
     host, server = manager._process.pid, manager.runtime.embedded.pid
     workers = [process.pid for process in pool._pool]
-    with Crew(2, in_child, shared) as crew:
+    with ProcessGroup(2, in_child, shared) as group:
         endings = Endings(
             {
                 **begin_all(shared),
@@ -115,7 +115,7 @@ def test_killed_private_server_ends_calls_pools_and_hosts() -> None:
         begin, before = time.monotonic(), waits(os.getpid())
         kill9(server)
         endings.check(begin, before)
-        crew.finish(PATIENCE)
+        group.finish(PATIENCE)
         for use in (
             manager.dict,
             manager.Counter,

@@ -14,9 +14,9 @@ import pytest
 from multihost import RedisManager
 from multihost.wire.script import Script, source
 from tests.chaos.cpu_steal import prompt
-from tests.chaos.history import Journal
+from tests.chaos.history import EventLog
 from tests.chaos.invariants import blocked, nothing_left
-from tests.chaos.killers import Crew, together
+from tests.chaos.killers import ProcessGroup, together
 from tests.support.procs import kill9
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -28,7 +28,7 @@ SLEEPER = "import signal; signal.pause()"
 
 def hold(number: int, kinds: list[Any], url: str, way: str) -> None:
     """Take one, and live on, end, or leave somebody behind who inherited what a process has."""
-    with Journal(url, "death") as journal:
+    with EventLog(url, "death") as log:
         assert kinds[number].acquire(timeout=PATIENCE)
         pid = os.getpid()
         if way == "fork":
@@ -36,7 +36,7 @@ def hold(number: int, kinds: list[Any], url: str, way: str) -> None:
                 signal.pause()
         elif way == "program":
             pid = subprocess.Popen([sys.executable, "-c", SLEEPER], close_fds=False).pid
-        journal.note("has it", pid=pid)
+        log.append("has it", pid=pid)
         if way == "exit":
             os._exit(0)
         signal.pause()
@@ -68,16 +68,16 @@ def all_free(kinds: list[Any]) -> bool:
 
 @pytest.mark.parametrize("way", ["fork", "program", "exit"])
 def test_nobody_keeps_alive_what_the_dead_held(way: str, fresh_server: Server) -> None:
-    with RedisManager(fresh_server.url) as m, Journal(fresh_server.url, "death") as journal:
+    with RedisManager(fresh_server.url) as m, EventLog(fresh_server.url, "death") as log:
         kinds = one_of_each(m)
-        with Crew(len(kinds), hold, kinds, fresh_server.url, way) as crew:
-            wait_until(lambda: len(journal.read()) == len(kinds), PATIENCE)
-            left = [entry.pid for entry in journal.read()]
+        with ProcessGroup(len(kinds), hold, kinds, fresh_server.url, way) as group:
+            wait_until(lambda: len(log.read()) == len(kinds), PATIENCE)
+            left = [entry.pid for entry in log.read()]
             try:
                 if way == "exit":
-                    crew.finish()
+                    group.finish()
                 else:
-                    crew.kill(range(len(kinds)))
+                    group.kill(range(len(kinds)))
                 with prompt(fresh_server.pid, BOUND):
                     assert all(together(lambda n: take(kinds[n]), len(kinds)))
             finally:
@@ -89,13 +89,13 @@ def test_nobody_keeps_alive_what_the_dead_held(way: str, fresh_server: Server) -
 
 def test_who_only_looks_sees_it_too(fresh_server: Server) -> None:
     url = fresh_server.url
-    with RedisManager(url) as m, RedisManager(url) as observer, Journal(url, "death") as journal:
+    with RedisManager(url) as m, RedisManager(url) as observer, EventLog(url, "death") as log:
         kinds = one_of_each(m, named=True)
-        with Crew(len(kinds), hold, kinds, url, "killed") as crew:
-            wait_until(lambda: len(journal.read()) == len(kinds), PATIENCE)
+        with ProcessGroup(len(kinds), hold, kinds, url, "killed") as group:
+            wait_until(lambda: len(log.read()) == len(kinds), PATIENCE)
             seen = one_of_each(observer, named=True)
             assert all(each.locked() for each in seen)
-            crew.kill(range(len(kinds)))
+            group.kill(range(len(kinds)))
             with prompt(fresh_server.pid, BOUND):
                 wait_until(lambda: all_free(seen), PATIENCE)
         assert all(map(m.delete, m.names()))
@@ -107,9 +107,9 @@ def test_a_dead_waiter_keeps_nothing_locked(fresh_server: Server) -> None:
         kinds = one_of_each(m)
         for held in kinds:
             assert held.acquire()
-        with Crew(len(kinds), wait_for_it, kinds) as crew:
+        with ProcessGroup(len(kinds), wait_for_it, kinds) as group:
             wait_until(lambda: blocked(fresh_server) == len(kinds), PATIENCE)
-            crew.kill(range(len(kinds)))
+            group.kill(range(len(kinds)))
         for held in kinds:
             held.release()
         with prompt(fresh_server.pid, BOUND):
@@ -125,9 +125,9 @@ def test_a_lock_is_had_although_what_said_so_expired(fresh_server: Server) -> No
     with RedisManager(fresh_server.url) as m:
         lock = m.Lock()
         assert lock.acquire()
-        with Crew(1, wait_for_it, [lock]) as crew:
+        with ProcessGroup(1, wait_for_it, [lock]) as group:
             wait_until(lambda: blocked(fresh_server) == 1, PATIENCE)
-            crew.kill([0])
+            group.kill([0])
         lock.release()
         (token,) = fresh_server.keys("*:tokens")
         assert fresh_server.command("DEL", token)
@@ -142,20 +142,20 @@ def test_a_lock_is_had_although_what_said_so_expired(fresh_server: Server) -> No
 
 
 def take_and_stay(number: int, semaphore: Any, url: str) -> None:
-    with Journal(url, "death") as journal:
+    with EventLog(url, "death") as log:
         assert semaphore.acquire()
-        journal.note("has it")
+        log.append("has it")
         signal.pause()
 
 
 def test_a_signal_that_was_taken_does_not_come_back(fresh_server: Server) -> None:
     url = fresh_server.url
-    with RedisManager(url) as m, Journal(url, "death") as journal:
+    with RedisManager(url) as m, EventLog(url, "death") as log:
         semaphore = m.Semaphore(0)
-        with Crew(2, take_and_stay, semaphore, url) as crew:
+        with ProcessGroup(2, take_and_stay, semaphore, url) as group:
             semaphore.release(2)
-            wait_until(lambda: len(journal.read()) == 2, PATIENCE)
-            crew.kill([0, 1])
+            wait_until(lambda: len(log.read()) == 2, PATIENCE)
+            group.kill([0, 1])
         assert not semaphore.acquire(timeout=BOUND)
         assert semaphore.statistics()[2:] == (0, {}, 0)
     nothing_left(fresh_server)
@@ -163,13 +163,13 @@ def test_a_signal_that_was_taken_does_not_come_back(fresh_server: Server) -> Non
 
 def test_permits_do_not_come_back_beyond_the_initial_value(fresh_server: Server) -> None:
     url = fresh_server.url
-    with RedisManager(url) as m, Journal(url, "death") as journal:
+    with RedisManager(url) as m, EventLog(url, "death") as log:
         semaphore = m.Semaphore(2)
-        with Crew(2, take_and_stay, semaphore, url) as crew:
-            wait_until(lambda: len(journal.read()) == 2, PATIENCE)
+        with ProcessGroup(2, take_and_stay, semaphore, url) as group:
+            wait_until(lambda: len(log.read()) == 2, PATIENCE)
             semaphore.release()  # as a signal: one more than has been taken by us
             assert semaphore.acquire(timeout=PATIENCE)
-            crew.kill([0, 1])
+            group.kill([0, 1])
             with prompt(fresh_server.pid, BOUND):
                 assert semaphore.acquire(timeout=PATIENCE)
             assert not semaphore.acquire(timeout=BOUND)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from tests.chaos.history import Entry, Journal
+from tests.chaos.history import Entry, EventLog
 from tests.chaos.invariants import nothing_left
-from tests.chaos.killers import Crew, Whistle, together
+from tests.chaos.killers import ProcessGroup, StopSignal, together
 from tests.support.server import Server
 
 PRODUCERS, CONSUMERS = 3, 4
@@ -40,75 +40,75 @@ def numbers() -> Iterator[int]:
     return itertools.count(os.getpid() * 1_000_000)
 
 
-def produce(q: Any, journal: Journal, whistle: Whistle, chance: random.Random) -> None:
+def produce(q: Any, log: EventLog, stop: StopSignal, chance: random.Random) -> None:
     for item in numbers():
-        journal.note("puts", item)
+        log.append("puts", item)
         q.put(item)
-        journal.note("put", item)
-        if whistle.blown(chance.random() * 0.03):
+        log.append("put", item)
+        if stop.wait(chance.random() * 0.03):
             return
 
 
-def consume(q: Any, journal: Journal, whistle: Whistle, chance: random.Random) -> None:
+def consume(q: Any, log: EventLog, stop: StopSignal, chance: random.Random) -> None:
     again = bool(q._settings.max_deliveries)
-    while not whistle.blown():
+    while not stop.is_set():
         try:
             items = q.get_many(3, timeout=0.5) if chance.random() < 0.3 else [q.get(timeout=0.5)]
         except Empty:
             continue
         for item in items:
-            journal.note("got", item)
-        whistle.blown(chance.random() * 0.02)
+            log.append("got", item)
+        stop.wait(chance.random() * 0.02)
         for item in items:
             if again:
                 q.task_done()
-            journal.note("done", item)
+            log.append("done", item)
 
 
-def work(number: int, q: Any, url: str, name: str, whistle: Whistle) -> None:
-    with Journal(url, name) as journal:
+def work(number: int, q: Any, url: str, name: str, stop: StopSignal) -> None:
+    with EventLog(url, name) as log:
         act = produce if number < PRODUCERS else consume
-        act(q, journal, whistle, random.Random(os.getpid()))
+        act(q, log, stop, random.Random(os.getpid()))
 
 
 def torment(q: Any, url: str, name: str) -> tuple[int, list[Entry]]:
     """Kill producers and consumers, often several at once; how many, and what all of them did."""
     chance = random.Random()
-    whistle = Whistle()
+    stop = StopSignal()
     with (
-        Journal(url, name) as journal,
-        Crew(PRODUCERS + CONSUMERS, work, q, url, name, whistle) as crew,
+        EventLog(url, name) as log,
+        ProcessGroup(PRODUCERS + CONSUMERS, work, q, url, name, stop) as group,
     ):
         last = "0-0"
-        while crew.kills < KILLS:
+        while group.kills < KILLS:
             # Not before there was a life to end.
-            last = journal.wait(last, BOUND)[-1].id
-            whistle.blown(0.05 * chance.random())
+            last = log.wait(last, BOUND)[-1].id
+            stop.wait(0.05 * chance.random())
             victims = {*chance.sample(range(PRODUCERS + CONSUMERS), chance.choice([1, 2, 3]))}
-            pids = crew.pids
-            crew.kill(victims)
+            pids = group.pids
+            group.kill(victims)
             for victim in victims:
-                journal.note("killed", pid=pids[victim])
-            crew.replace(victims)
-        whistle.blow()
-        drain(q, journal)
-        crew.finish()
-        drain(q, journal)
-        whistle.close()
-        return crew.kills, journal.read()
+                log.append("killed", pid=pids[victim])
+            group.replace(victims)
+        stop.set()
+        drain(q, log)
+        group.finish()
+        drain(q, log)
+        stop.close()
+        return group.kills, log.read()
 
 
-def drain(q: Any, journal: Journal) -> None:
+def drain(q: Any, log: EventLog) -> None:
     """Get what is left, also what a killed consumer had."""
     while True:
         try:
             item = q.get(timeout=BOUND)
         except Empty:
             return
-        journal.note("got", item)
+        log.append("got", item)
         if q._settings.max_deliveries:
             q.task_done()
-        journal.note("done", item)
+        log.append("done", item)
 
 
 def check(entries: Sequence[Entry], letters: Sequence[int], again: bool) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from multihost import RedisManager
 from tests.chaos.cpu_steal import Gap, Watch, check_prompt
-from tests.chaos.history import BEGINNING, Entry, Journal, seconds
+from tests.chaos.history import BEGINNING, Entry, EventLog, seconds
 from tests.chaos.invariants import nothing_left
-from tests.chaos.killers import Crew, Whistle, together
+from tests.chaos.killers import ProcessGroup, StopSignal, together
 from tests.support.server import Server
 
 GROUPS = 12
@@ -26,11 +26,11 @@ BOUND = 2.0  # seconds until the permit of a killed process is free
 PATIENCE = 40.0
 
 
-def work(number: int, semaphore: Any, url: str, whistle: Whistle) -> None:
+def work(number: int, semaphore: Any, url: str, stop: StopSignal) -> None:
     """Take a permit again and again."""
     chance = random.Random(os.getpid())
-    with Journal(url, str(semaphore._token.ident)) as journal:
-        while not whistle.blown():
+    with EventLog(url, str(semaphore._token.ident)) as log:
+        while not stop.is_set():
             if number == 0:
                 took = semaphore.acquire(timeout=chance.random() * 0.05)
             else:
@@ -38,9 +38,9 @@ def work(number: int, semaphore: Any, url: str, whistle: Whistle) -> None:
             if not took:
                 continue
             token = semaphore.fencing_token
-            journal.note("enter", token)
-            whistle.blown(0.02 + chance.random() * 0.04)
-            journal.note("leave", token)
+            log.append("enter", token)
+            stop.wait(0.02 + chance.random() * 0.04)
+            log.append("leave", token)
             semaphore.release()
 
 
@@ -49,43 +49,43 @@ def torment(semaphore: Any, server: Server) -> tuple[int, list[Entry], list[Gap]
     and how long each time it took until as many had a permit as may.
     """
     chance = random.Random()
-    whistle = Whistle()
+    stop = StopSignal()
     url = server.url
     with (
-        Journal(url, str(semaphore._token.ident)) as journal,
-        Crew(WORKERS, work, semaphore, url, whistle) as crew,
+        EventLog(url, str(semaphore._token.ident)) as log,
+        ProcessGroup(WORKERS, work, semaphore, url, stop) as group,
     ):
         gaps = []
-        last, inside = full(journal, BEGINNING, set())
-        while not (aimed := crew.kills >= KILLS) or (
-            crew.kills < MOST and check_so_many_at_a_time(journal.read()) < HOLDERS
+        last, inside = full(log, BEGINNING, set())
+        while not (aimed := group.kills >= KILLS) or (
+            group.kills < MOST and check_so_many_at_a_time(log.read()) < HOLDERS
         ):
             if not aimed:
-                whistle.blown(chance.choice([0, 0.04, 0.08]) * chance.random())
-            pids = crew.pids
+                stop.wait(chance.choice([0, 0.04, 0.08]) * chance.random())
+            pids = group.pids
             # Those who stay are enough to take all permits.
             numbers = {*chance.sample(range(WORKERS), chance.choice([1, 2, WORKERS - PERMITS]))}
             if aimed or chance.random() < 0.3:
                 numbers.pop()
                 numbers.add(pids.index(chance.choice(sorted(inside))))
             victims = {pids[number] for number in numbers}
-            last = killed = journal.notes([("kill", pid) for pid in victims])[-1]
+            last = killed = log.append_many([("kill", pid) for pid in victims])[-1]
             watch = Watch(server.pid, pids)
-            crew.kill(numbers)
-            crew.replace(numbers)
-            last, inside = full(journal, last, victims)
-            gaps.append(Gap(seconds(last) - seconds(killed), watch.withheld(crew.pids)))
-        whistle.blow()
-        crew.finish()
-        entries = journal.read()
-    whistle.close()
-    return crew.kills, entries, gaps
+            group.kill(numbers)
+            group.replace(numbers)
+            last, inside = full(log, last, victims)
+            gaps.append(Gap(seconds(last) - seconds(killed), watch.withheld(group.pids)))
+        stop.set()
+        group.finish()
+        entries = log.read()
+    stop.close()
+    return group.kills, entries, gaps
 
 
-def full(journal: Journal, last: str, victims: set[int]) -> tuple[str, set[int]]:
+def full(log: EventLog, last: str, victims: set[int]) -> tuple[str, set[int]]:
     """Wait until all permits are with living processes: the id of that line, and who has them."""
     inside: set[int] = set()
-    while entries := journal.wait(last, PATIENCE):
+    while entries := log.wait(last, PATIENCE):
         for entry in entries:
             if entry.what == "enter" and entry.pid not in victims:
                 inside.add(entry.pid)

@@ -9,11 +9,18 @@ from multihost import RedisManager
 from multihost.wire.ops import ownership
 from tests.support.server import ExternalServer, Server
 
-__all__ = ["GHOST", "LITTER", "begin_only", "let_go_only", "lose", "make_idle"]
+__all__ = [
+    "DEAD_SESSION",
+    "SAMPLES",
+    "begin_creation",
+    "remove_without_disowning",
+    "lose",
+    "make_idle",
+]
 
 AnyServer = Server | ExternalServer
 
-GHOST = "ghost"  # a session that is dead
+DEAD_SESSION = "ghost"  # a session that is dead
 
 
 def lose(server: AnyServer, proxy: Any, *parts: str) -> None:
@@ -22,14 +29,14 @@ def lose(server: AnyServer, proxy: Any, *parts: str) -> None:
     server.command("DEL", *[getattr(keys, part) for part in parts])
 
 
-def begin_only(manager: RedisManager, name: str, inner: Any) -> Any:
+def begin_creation(manager: RedisManager, name: str, inner: Any) -> Any:
     """A container was about to be made, and whoever makes it was killed."""
     handle = manager.runtime.session.handle("n:" + name)
     ownership.retain(handle, [handle.codec.dump(inner)])
     return handle
 
 
-def let_go_only(action: Any) -> None:
+def remove_without_disowning(action: Any) -> None:
     """Whoever removes something is killed before he disowns it."""
     with mock.patch.object(ownership, "_disown_dropped"):
         action()
@@ -44,12 +51,12 @@ def make_idle(server: AnyServer, key: bytes, seconds: int = 7200) -> None:
 # -- each kind; what is returned is what must be well afterwards
 
 
-def _name(server: AnyServer, m: RedisManager) -> str:
+def _orphaned_name(server: AnyServer, m: RedisManager) -> str:
     lose(server, m.Value("i", 1, name="gone-value"), "data")
     return "gone-value"
 
 
-def _remains(server: AnyServer, m: RedisManager) -> str:
+def _orphaned_keys(server: AnyServer, m: RedisManager) -> str:
     gone = m.dict("gone-dict", {"a": 1})
     server.command("HDEL", gone._handle.keys.names, "gone-dict")
     lose(server, gone, "data")
@@ -60,20 +67,20 @@ def _remains(server: AnyServer, m: RedisManager) -> str:
     return "gone-dict"
 
 
-def _unfinished(server: AnyServer, m: RedisManager) -> str:
-    handle = begin_only(m, "never-made", m.list([1]))
+def _abandoned_creation(server: AnyServer, m: RedisManager) -> str:
+    handle = begin_creation(m, "never-made", m.list([1]))
     make_idle(server, handle.keys.refs)
     return "never-made"
 
 
-def _released(server: AnyServer, m: RedisManager) -> str:
+def _pending_release(server: AnyServer, m: RedisManager) -> str:
     d = m.dict("keeper")
     d["x"] = m.list([1])
-    let_go_only(lambda: d.pop("x"))
+    remove_without_disowning(lambda: d.pop("x"))
     return "keeper"
 
 
-def _unkept(server: AnyServer, m: RedisManager) -> str:
+def _unreachable(server: AnyServer, m: RedisManager) -> str:
     d = m.dict("lost-owner")
     d["x"] = inner = m.list([1])
     server.command("HDEL", d._handle.keys.names, "lost-owner")
@@ -81,14 +88,14 @@ def _unkept(server: AnyServer, m: RedisManager) -> str:
     return inner._token.ident
 
 
-def _unkept_by_all(server: AnyServer, m: RedisManager) -> str:
+def _without_owners(server: AnyServer, m: RedisManager) -> str:
     d = m.dict("other-owner")
     d["x"] = inner = m.list([2])
     lose(server, inner, "owners")
     return inner._token.ident
 
 
-def _unkept_circle(server: AnyServer, m: RedisManager) -> str:
+def _in_a_cycle(server: AnyServer, m: RedisManager) -> str:
     d = m.dict("of-a-circle")
     d["a"] = a = m.list()
     b = m.list([a])
@@ -99,37 +106,37 @@ def _unkept_circle(server: AnyServer, m: RedisManager) -> str:
 
 
 def _dead_sessions(server: AnyServer, m: RedisManager) -> str:
-    def haunt(proxy: Any, **fields: str) -> bytes:
+    def hold_or_wait(proxy: Any, **fields: str) -> bytes:
         keys = proxy._handle.keys
         server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
         return keys.data
 
-    haunt(m.Lock("dead-lock"), h="ghost.0.MainThread.0000000000000001")
-    haunt(m.Semaphore("dead-semaphore", 2), v="1", **{"p:ghost": "1"})
-    haunt(m.Barrier("dead-barrier", 3), c="1", **{"q:ghost.0.MainThread": "0"})
-    haunt(m.Condition("dead-condition"), **{"z:ghost.0.MainThread": "0", "c:0": "1"})
-    haunt(m.Condition("held-by-the-dead"), h="ghost.0.MainThread.0000000000000001")
+    hold_or_wait(m.Lock("dead-lock"), h="ghost.0.MainThread.0000000000000001")
+    hold_or_wait(m.Semaphore("dead-semaphore", 2), v="1", **{"p:ghost": "1"})
+    hold_or_wait(m.Barrier("dead-barrier", 3), c="1", **{"q:ghost.0.MainThread": "0"})
+    hold_or_wait(m.Condition("dead-condition"), **{"z:ghost.0.MainThread": "0", "c:0": "1"})
+    hold_or_wait(m.Condition("held-by-the-dead"), h="ghost.0.MainThread.0000000000000001")
     queue = m.Queue("dead-queue", 5)
-    data = haunt(queue, **{"w": "1", "q:ghost.0.MainThread": "1"})
+    data = hold_or_wait(queue, **{"w": "1", "q:ghost.0.MainThread": "1"})
     server.command("HSET", data + b":refs", "f:ghost", 1)
     server.command("RPUSH", data + b":inflight:ghost.1", queue._handle.codec.dump("back"))
     return "dead-lock"
 
 
-def _stray(server: AnyServer, m: RedisManager) -> str:
+def _orphaned_items(server: AnyServer, m: RedisManager) -> str:
     queue = m.Queue("with-a-stray")
     data = queue._handle.keys.data
     server.command("RPUSH", data + b":inflight:ghost.7", queue._handle.codec.dump("stray"))
     return "with-a-stray"
 
 
-LITTER = {
-    "orphaned name": [_name],
-    "orphaned keys": [_remains],
-    "abandoned creation": [_unfinished],
-    "pending release": [_released],
-    "unreachable": [_unkept, _unkept_by_all, _unkept_circle],
+SAMPLES = {
+    "orphaned name": [_orphaned_name],
+    "orphaned keys": [_orphaned_keys],
+    "abandoned creation": [_abandoned_creation],
+    "pending release": [_pending_release],
+    "unreachable": [_unreachable, _without_owners, _in_a_cycle],
     "dead session": [_dead_sessions],
-    "orphaned items": [_stray],
+    "orphaned items": [_orphaned_items],
 }
 """For each kind what leaves some of it, and returns the name or ident it is about."""

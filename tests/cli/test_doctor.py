@@ -15,7 +15,7 @@ import multihost
 from multihost import RedisManager
 from multihost.cli import run
 from multihost.inspection import examine, opened, permissions, server_facts
-from tests.cli.garbage_samples import LITTER
+from tests.cli.garbage_samples import SAMPLES
 from tests.support.procs import ROOT
 from tests.support.server import Server
 
@@ -237,7 +237,7 @@ def test_the_rights_of_an_operator_are_enough(
     url = fresh_server.url_for("operator", "pw")
     with RedisManager(fresh_server.url) as manager:
         manager.set([1], name="s")
-        for kind in LITTER.values():
+        for kind in SAMPLES.values():
             for leave in kind:
                 leave(fresh_server, manager)
         fresh_server.command("ACL", "LOG", "RESET")

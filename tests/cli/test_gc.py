@@ -16,7 +16,7 @@ from multihost.inspection import GARBAGE_KINDS, find_garbage, opened, remove
 from multihost.proxies.base import Token
 from multihost.proxies.list import ListProxy
 from multihost.wire.session import Session
-from tests.cli.garbage_samples import LITTER, begin_only, let_go_only, lose
+from tests.cli.garbage_samples import SAMPLES, begin_creation, lose, remove_without_disowning
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -56,14 +56,14 @@ def everything(server: Server) -> dict[bytes, object]:
     return dict(zip(keys, zip(dumps, lasting, strict=True), strict=True))
 
 
-def test_there_is_litter_of_every_kind() -> None:
-    assert LITTER.keys() == GARBAGE_KINDS.keys()
+def test_there_is_a_sample_of_every_kind() -> None:
+    assert SAMPLES.keys() == GARBAGE_KINDS.keys()
 
 
-@pytest.mark.parametrize("kind", LITTER)
+@pytest.mark.parametrize("kind", SAMPLES)
 def test_a_kind(kind: str, server: Server, manager: RedisManager, session: Session) -> None:
     manager.dict("living", {"a": manager.list([1])})
-    for leave in LITTER[kind]:
+    for leave in SAMPLES[kind]:
         name = leave(server, manager)
         before = everything(server)
         assert (kind, name) in found(session), leave.__name__
@@ -74,7 +74,7 @@ def test_a_kind(kind: str, server: Server, manager: RedisManager, session: Sessi
 
 
 def test_what_came_of_it(server: Server, manager: RedisManager, session: Session) -> None:
-    idents = {kind: [leave(server, manager) for leave in LITTER[kind]] for kind in LITTER}
+    idents = {kind: [leave(server, manager) for leave in SAMPLES[kind]] for kind in SAMPLES}
     collect(session)
     assert "gone-value" not in manager.names()
     left = [key for key in server.keys() if b"gone" in key or b"never" in key]
@@ -98,7 +98,7 @@ def test_the_program(
 ) -> None:
     assert run(["gc", url]) == 0
     assert capsys.readouterr() == ("", "no garbage\n")
-    name = LITTER["orphaned name"][0](server, manager)
+    name = SAMPLES["orphaned name"][0](server, manager)
     for args in ([], ["--dry-run"]):
         assert run(["gc", url, *args]) == 0
         said = capsys.readouterr()
@@ -181,8 +181,8 @@ def late(session: Session, kind: str) -> Any:
 def test_a_name_that_was_made_again(
     server: Server, manager: RedisManager, session: Session
 ) -> None:
-    LITTER["orphaned name"][0](server, manager)
-    LITTER["orphaned keys"][0](server, manager)
+    SAMPLES["orphaned name"][0](server, manager)
+    SAMPLES["orphaned keys"][0](server, manager)
     garbage = [*late(session, "orphaned name"), *late(session, "orphaned keys")]
     manager.Value("i", 2, name="gone-value")
     manager.dict("gone-dict", {"b": 2})
@@ -195,7 +195,7 @@ def test_a_name_that_was_made_again(
 
 def test_a_container_that_is_being_made(manager: RedisManager, session: Session) -> None:
     inner = manager.list([1])
-    handle = begin_only(manager, "soon", inner)
+    handle = begin_creation(manager, "soon", inner)
     assert not found(session)
     assert not list(remove(session, late(session, "unreachable")))
     manager.dict("soon", {"x": inner})
@@ -208,11 +208,11 @@ def test_a_container_that_is_being_made(manager: RedisManager, session: Session)
 def test_an_object_that_found_another_owner(
     server: Server, manager: RedisManager, session: Session
 ) -> None:
-    for leave in LITTER["unreachable"]:
+    for leave in SAMPLES["unreachable"]:
         ident = leave(server, manager)
         garbage = [each for each in late(session, "unreachable") if each.ident == ident]
         # Whoever still has a proxy stores it, also under the name of the owner that was lost.
-        name = "lost-owner" if leave is LITTER["unreachable"][0] else f"finder of {leave.__name__}"
+        name = "lost-owner" if leave is SAMPLES["unreachable"][0] else f"finder of {leave.__name__}"
         proxy = manager.runtime.session.handle(ident)
         inner = ListProxy(proxy, Token("list", ident, "", manager.runtime.session.origin))
         manager.dict(name)["x"] = inner
@@ -225,7 +225,7 @@ def test_an_object_that_found_another_owner(
 def test_what_was_let_go_and_taken_in_again(manager: RedisManager, session: Session) -> None:
     d = manager.dict("keeper")
     d["x"] = inner = manager.list([1])
-    let_go_only(lambda: d.pop("x"))
+    remove_without_disowning(lambda: d.pop("x"))
     garbage = late(session, "pending release")
     d["y"] = inner
     list(remove(session, garbage))
@@ -233,8 +233,8 @@ def test_what_was_let_go_and_taken_in_again(manager: RedisManager, session: Sess
 
 
 def test_a_session_that_came_back(server: Server, manager: RedisManager, session: Session) -> None:
-    LITTER["dead session"][0](server, manager)
-    LITTER["orphaned items"][0](server, manager)
+    SAMPLES["dead session"][0](server, manager)
+    SAMPLES["orphaned items"][0](server, manager)
     garbage = [*late(session, "dead session"), *late(session, "orphaned items")]
     assert len(garbage) == 7
     for name in {each.ident for each in garbage}:
@@ -263,10 +263,10 @@ def test_unknown_types_are_left_alone(
 
 def test_on_a_full_server(fresh_server: Server) -> None:
     with RedisManager(fresh_server.url) as manager, opened(fresh_server.url) as session:
-        for kind in LITTER.values():
+        for kind in SAMPLES.values():
             for leave in kind:
                 leave(fresh_server, manager)
         fresh_server.command("CONFIG", "SET", "maxmemory", 1)
-        assert {kind for kind, _ in collect(session)} == LITTER.keys()
+        assert {kind for kind, _ in collect(session)} == SAMPLES.keys()
         assert not found(session)
         fresh_server.command("CONFIG", "SET", "maxmemory", 0)

@@ -139,3 +139,43 @@ def have_a_child(pids):
     for process in (os.getpid(), child.pid):
         pids.put(process)
     child.join()
+
+
+def fail_at_length(size):
+    raise KeyError("x" * size)
+
+
+def text(size):
+    return "x" * size
+
+
+def large(n):
+    """Four of them do not fit into a megabyte."""
+    return f"{n % 10}" * 300_000
+
+
+def large_now_and_then(n):
+    return "x" * (300_000 if n % 50 == 0 else 1)
+
+
+def large_and(proxy):
+    return large(0), proxy
+
+
+class KilledOnce(str):
+    """Its process dies the sixth time that one is pickled to be sent, in the first attempt."""
+
+    def __reduce__(self):
+        if self.marks.increment("pickled") == self.last:
+            die()
+        return str, (str(self),)
+
+
+def large_and_killed_once(pair):
+    """While nine of them are split, each is pickled some times; when the last part is, others were
+    sent.
+    """
+    marks, n = pair
+    found = KilledOnce(large(n))
+    found.marks, found.last = marks, 40
+    return found

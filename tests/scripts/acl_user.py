@@ -17,7 +17,7 @@ from multihost.wire.replies import ReplyError
 from multihost.wire.script import header as headers
 from multihost.wire.script.source import all_names, expand
 
-__all__ = ["USER", "Limits", "limited"]
+__all__ = ["USER", "Limits", "restricted_user"]
 
 USER = "limited"
 PASSWORD = "pw"
@@ -140,7 +140,7 @@ def commands_in(args: list[bytes]) -> list[str]:
 
 
 @contextlib.contextmanager
-def limited(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
+def restricted_user(server: Any, monkeypatch: Any) -> Iterator[tuple[Limits, str]]:
     """The limits, and the URL of the limited user."""
     limits = Limits(server)
     exchange, exchange_many = SocketChannel.exchange, SocketChannel.exchange_many

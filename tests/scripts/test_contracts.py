@@ -11,7 +11,21 @@ import pytest
 import multihost
 from multihost.wire import replies
 from multihost.wire.keys import LAYOUT, REPLY_CACHE_SECONDS, Keys
-from multihost.wire.ops import kinds
+from multihost.wire.ops import (
+    barrier,
+    condition,
+    event,
+    kinds,
+    lock,
+    ownership,
+    pool,
+    semaphore,
+    value,
+)
+from multihost.wire.ops import dict as dict_ops
+from multihost.wire.ops.queue import constants as queue_constants
+from multihost.wire.ops.queue import items, priority, settings
+from multihost.wire.rpc import frames
 from multihost.wire.rpc.frames import FRAME_TTL
 from multihost.wire.script import check, header
 from multihost.wire.script.source import all_names, expand
@@ -146,7 +160,9 @@ def test_a_script_has_no_globals(name: str) -> None:
 def constants(fragment: str) -> dict[str, str]:
     """Return the constants of a fragment: name -> value."""
     text = (LUA / "lib" / f"{fragment}.lua").read_text()
-    return dict(re.findall(r"^local ([A-Z_]+) = '([^']*)'", text, re.MULTILINE))
+    found = dict(re.findall(r"^local ([A-Z_]+) = '([^']*)'", text, re.MULTILINE))
+    numbers = re.findall(r"^local ([A-Z_]+) = (\d+)", text, re.MULTILINE)
+    return found | {name: chr(int(value)) for name, value in numbers}
 
 
 def codes() -> dict[str, bytes]:
@@ -156,6 +172,101 @@ def codes() -> dict[str, bytes]:
         for name, value in vars(replies).items()
         if name.isupper() and isinstance(value, bytes)
     }
+
+
+# The constants of Python that scripts have, too: module -> fragment -> name here -> name there.
+OURS: dict[object, dict[str, dict[str, str]]] = {
+    barrier: {"barrier_fields": {"ARRIVED": "ARRIVED", "STATE": "STATE"}},
+    condition: {"condition_fields": {"WAITER": "WAITER", "NOTIFIED": "NOTIFIED"}},
+    dict_ops: {"dict_fields": {"COUNTER": "COUNTER"}},
+    event: {"event_fields": {"STATE": "STATE"}},
+    frames: {"frames": {"CLOSE": "CLOSE", "CHECK": "CHECK"}},
+    items: {"stored_bytes": {"DELIVERED": "DELIVERED"}},
+    kinds: {"object_fields": {"TYPE": "TYPE"}},
+    lock: {"lock_fields": {"HOLDER": "HOLDER", "FENCE": "FENCE", "WAITERS": "WAITERS"}},
+    ownership: {"refs_fields": {"REFERENCES": "COUNT", "EPOCH": "EPOCH"}},
+    pool: {"task": {"LOST": "LOST"}},
+    priority: {"queue_fields": {"NUMBERS": "NUMBERS", "TUPLES": "TUPLES", "OTHERS": "OTHERS"}},
+    queue_constants: {
+        "queue_fields": {
+            "MAXSIZE": "MAXSIZE",
+            "UNFINISHED": "UNFINISHED",
+            "SHUT_DOWN": "SHUT_DOWN",
+            "PUTTERS": "PUTTERS",
+            "GETTERS": "GETTERS",
+            "KIND": "KIND",
+        },
+        "refs_fields": {"LISTS_OF": "CONSUMER"},
+    },
+    semaphore: {
+        "semaphore_fields": {
+            "FREE": "FREE_PERMITS",
+            "INITIAL": "INITIAL_VALUE",
+            "WAITERS": "WAITERS",
+            "PERMITS_OF": "PERMITS",
+        }
+    },
+    settings: {"queue_fields": {"FIFO": "FIFO", "LIFO": "LIFO", "PRIORITY": "PRIORITY"}},
+    value: {"value_fields": {"VALUE": "VALUE"}},
+}
+SAME = [
+    pytest.param(module, ours, fragment, theirs, id=f"{fragment}-{theirs}-{ours}")
+    for module, fragments in OURS.items()
+    for fragment, names in fragments.items()
+    for ours, theirs in names.items()
+]
+
+
+@pytest.mark.parametrize(("module", "ours", "fragment", "theirs"), SAME)
+def test_lua_and_python_have_the_same_constants(
+    module: object, ours: str, fragment: str, theirs: str
+) -> None:
+    here, there = getattr(module, ours), constants(fragment)[theirs]
+    assert here in ((ord(there),) if isinstance(here, int) else (there, there.encode()))
+
+
+# For each family of types its fragment, and the field or prefix of the row of that purpose.
+ROWS = {
+    "lock": {"holder": "HOLDER", "fence": "FENCE", "waiters": ["WAITER"], "wake": ["WAITER"]},
+    "semaphore": {
+        "permits": "PERMITS",
+        "fence": "FENCE",
+        "waiters": ["WAITER"],
+        "wake": ["WAITER"],
+    },
+    "event": {"wake": ["TIMES_SET"]},
+    "barrier": {"waiters": ["WAITER"], "wake": ["WAITER"], "internal": ["ACTION"]},
+}
+
+
+@pytest.mark.parametrize("family", ROWS)
+def test_a_row_of_the_table_of_types_has_the_fields_of_the_scripts(family: str) -> None:
+    fields = constants(f"{family}_fields")
+    rows = [kind for kind in kinds.KINDS.values() if kind.family == family]
+    assert rows
+    for kind in rows:
+        for purpose, names in ROWS[family].items():
+            found = getattr(kind, purpose)
+            wanted = {fields[name] for name in ([names] if isinstance(names, str) else names)}
+            assert ({found} if isinstance(found, str) else set(found)) == wanted
+
+
+def test_the_row_of_a_condition_has_the_fields_of_two_types() -> None:
+    kind = kinds.KINDS["Condition"]
+    own, its_lock = constants("condition_fields"), constants("lock_fields")
+    assert kind.holder == its_lock["HOLDER"]
+    assert kind.fence == own["FENCE"] == its_lock["FENCE"]
+    assert kind.waiters == (its_lock["WAITER"], own["WAITER"], own["NOTIFIED"])
+    assert set(kind.wake) == {its_lock["WAITER"], own["WAITER"]}
+
+
+def test_the_rows_of_queues_have_the_fields_of_the_scripts() -> None:
+    fields = constants("queue_fields")
+    for typeid, extra in (("Queue", "ORDER"), ("PriorityQueue", "GETTER"), ("Pool", "ORDER")):
+        kind = kinds.KINDS[typeid]
+        assert set(kind.wake) == {fields["PUTTER"], fields[extra], fields["JOINED"]}
+        assert set(kind.waiters) <= {fields["PUTTER"], fields["GETTER"]}
+    assert kinds.KINDS["Queue"].length.end_marker == fields["SHUT_DOWN"]  # type: ignore[union-attr]
 
 
 def with_fragments(name: str) -> str:

@@ -24,12 +24,12 @@ from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.script import Script, source
-from tests.cli.garbage_samples import LITTER
+from tests.cli.garbage_samples import SAMPLES
 from tests.faults import sync, test_exactly_once_queue
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
 from tests.hosted.hosted_classes import Counter, Remote
-from tests.scripts.acl_user import limited
+from tests.scripts.acl_user import restricted_user
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -67,7 +67,7 @@ def users_server() -> Any:
 def test_an_operation_needs_what_its_scripts_declare(
     name: str, users_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with limited(users_server, monkeypatch) as (limits, url):
+    with restricted_user(users_server, monkeypatch) as (limits, url):
         run(BY_NAME[name], url)
         assert limits.seen
     users_server.command("FLUSHALL")
@@ -77,7 +77,7 @@ def test_an_operation_needs_what_its_scripts_declare(
 def test_an_operation_of_a_lock_and_its_kin_does_too(
     name: str, users_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with limited(users_server, monkeypatch) as (limits, url):
+    with restricted_user(users_server, monkeypatch) as (limits, url):
         play(SYNC_BY_NAME[name], url, users_server)
         assert limits.seen
     users_server.command("FLUSHALL")
@@ -87,7 +87,7 @@ def test_an_operation_of_a_lock_and_its_kin_does_too(
 def test_an_operation_of_a_queue_does_too(
     name: str, users_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with limited(users_server, monkeypatch) as (limits, url):
+    with restricted_user(users_server, monkeypatch) as (limits, url):
         test_exactly_once_queue.run(test_exactly_once_queue.CASES[name], url, users_server, None)
         assert limits.seen
     users_server.command("FLUSHALL")
@@ -171,6 +171,7 @@ def use_pools(url: str) -> None:
             result = messages.Result(tag.job, tag.number, True, m.list()).pack(
                 m.runtime.session.codec, "p"
             )
+            assert pool_ops.put_part(handle, item.in_flight, tag, result)
             done = pool_ops.TaskOutcome(
                 item.in_flight, item.value[-messages.TRAILER_SIZE :], result
             )
@@ -217,23 +218,23 @@ def wait_for_the_dead(server: Server, url: str) -> None:
         run_id = server.info()["run_id"]
         note = f"999999 {run_id} 1 elsewhere"
 
-        def haunt(proxy: Any, **fields: str) -> Any:
+        def hold_or_wait(proxy: Any, **fields: str) -> Any:
             keys = proxy._handle.keys
             server.command("SET", keys.sessions + b":ghost", note, "PX", 30000)
             server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
             return proxy
 
         waits = [
-            haunt(manager.Lock(), h="ghost.0.MainThread.0000000000000001").acquire,
-            haunt(manager.Semaphore(1), v="0", **{"p:ghost": "1"}).acquire,
+            hold_or_wait(manager.Lock(), h="ghost.0.MainThread.0000000000000001").acquire,
+            hold_or_wait(manager.Semaphore(1), v="0", **{"p:ghost": "1"}).acquire,
         ]
-        barrier = haunt(manager.Barrier(3), c="1", **{"q:ghost.0.MainThread": "0"})
+        barrier = hold_or_wait(manager.Barrier(3), c="1", **{"q:ghost.0.MainThread": "0"})
         waits.append(lambda: pytest.raises(BrokenBarrierError, barrier.wait))
         condition = manager.Condition()
 
         def wait_after_the_dead() -> None:
             with condition:
-                haunt(condition, **{"z:ghost.0.MainThread": "0", "c:0": "1", "n:0": "1"})
+                hold_or_wait(condition, **{"z:ghost.0.MainThread": "0", "c:0": "1", "n:0": "1"})
                 condition.wait()
 
         waits.append(wait_after_the_dead)
@@ -250,7 +251,7 @@ def wait_for_the_dead(server: Server, url: str) -> None:
 
 def collect_garbage(server: Server, url: str) -> None:
     with RedisManager(server.url) as manager:
-        for kind in LITTER.values():
+        for kind in SAMPLES.values():
             for leave in kind:
                 leave(server, manager)
         with opened(url) as session:
@@ -260,7 +261,7 @@ def collect_garbage(server: Server, url: str) -> None:
 
 
 def test_what_gc_does(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    with limited(own_server, monkeypatch) as (limits, url):
+    with restricted_user(own_server, monkeypatch) as (limits, url):
         collect_garbage(own_server, url)
         assert {
             "object/sweep",
@@ -273,20 +274,20 @@ def test_what_gc_does(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_the_background_thread_does(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with limited(own_server, monkeypatch) as (limits, url):
+    with restricted_user(own_server, monkeypatch) as (limits, url):
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
         assert {"object/renew", "object/drop", "session/suspect", "lock/reap"} <= limits.seen
 
 
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    with limited(own_server, monkeypatch) as (limits, url):
+    with restricted_user(own_server, monkeypatch) as (limits, url):
         use_pools(url)
-        assert {"pool/next", "pool/reap", "pool/withdraw"} <= limits.seen
+        assert {"pool/next", "pool/part", "pool/reap", "pool/withdraw"} <= limits.seen
 
 
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    with limited(own_server, monkeypatch) as (limits, url):
+    with restricted_user(own_server, monkeypatch) as (limits, url):
         for case in CASES:
             run(case, url)
             own_server.command("FLUSHALL")
@@ -323,7 +324,7 @@ def test_these_tests_would_notice_another_key(
 
     script = Script("dict/pop")
     monkeypatch.setattr(ops, "_pop", script)
-    with limited(own_server, monkeypatch) as (_, url), RedisManager(url) as manager:
+    with restricted_user(own_server, monkeypatch) as (_, url), RedisManager(url) as manager:
         d = manager.dict(a=1)
         with pytest.raises(MultihostError):
             d.pop("a")

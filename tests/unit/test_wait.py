@@ -10,7 +10,7 @@ from typing import Any
 import hiredis
 import pytest
 
-from multihost.errors import LinkError, LinkLost, ObjectGone, ServerFull
+from multihost.errors import InternalError, LinkError, LinkLost, ObjectGone, ServerFull
 from multihost.wire import wait as module
 from multihost.wire.address import Address, Credentials
 from multihost.wire.keys import Keys
@@ -309,6 +309,16 @@ def test_cancel_does_not_wait_for_a_silent_server(handle: Any, server: Server) -
 
 
 # -- error replies
+
+
+def test_an_error_of_the_cancel_names_its_file_and_line(handle: Any, server: Server) -> None:
+    server.replies["cancel"] = [
+        ReplyError(
+            "ERR Error running script (call to f_0a): @user_script:1: attempt to index a nil"
+        )
+    ]
+    with pytest.raises(InternalError, match=r"\.lua:\d+: attempt to index a nil"):
+        wait_for(handle, 0)
 
 
 def test_deleted_object_raises_and_cancels(handle: Any, server: Server) -> None:

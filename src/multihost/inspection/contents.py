@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from multihost.errors import BadPayload
+from multihost.inspection.plain_pickles import read
 from multihost.inspection.records import ObjectInfo
 from multihost.wire.keys import Keys
 from multihost.wire.link import Link
 from multihost.wire.ops import kinds
 from multihost.wire.session import Session
-from multihost.wire.values.canonical import PlainUnpickler
 from multihost.wire.values.codec import Codec
-from multihost.wire.values.opcodes import HEADER
 
 __all__ = ["preview"]
-
-_UNREADABLE = (BadPayload, pickle.UnpicklingError, EOFError, LookupError, ValueError, MemoryError)
 
 
 def preview(session: Session, info: ObjectInfo, count: int) -> list[tuple[str, str]]:
@@ -79,20 +73,19 @@ def _without_deliveries(item: bytes) -> bytes:
 def _shown(codec: Codec, stored: bytes | None) -> str:
     if stored is None:
         return "?"
-    if stored[:1] in (b"@", b"#") and b";" in stored:
-        return f"<refers to {', '.join(codec.links(stored))}>"
     try:
+        if stored[:1] in (b"@", b"#") and b";" in stored:
+            return f"<refers to {', '.join(codec.links(stored))}>"
         return repr(_plain(codec, stored))
-    except _UNREADABLE:
+    except ValueError:
         return f"<{len(stored)} bytes>"
 
 
 def _plain(codec: Codec, stored: bytes) -> Any:
-    """Return the value, if that takes neither a class nor a call."""
+    """Return the value, if that takes neither a class nor a call. Raises ValueError."""
     stored = codec.unsealed(stored)
     if stored[:1].isdigit() or stored[:1] == b"-":
         return int(stored)
     if stored[:1] == b"=":
         return stored[1:].decode()
-    whole = stored if stored[:1] == HEADER[:1] else HEADER + stored + b"."
-    return PlainUnpickler(io.BytesIO(whole)).load()
+    return read(stored)

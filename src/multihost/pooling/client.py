@@ -9,14 +9,14 @@ from typing import Any
 
 from multihost.errors import LinkError, LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling import stdlib
-from multihost.pooling.messages import Result, Task
+from multihost.pooling.messages import Part, Result, Task
 from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
 from multihost.proxies.queue import SimpleQueueProxy
 from multihost.wire.identity import label
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
-from multihost.wire.ops.pool import TaskTrailer
+from multihost.wire.ops.pool import LEAST_LIMIT, TaskTrailer
 from multihost.wire.ops.queue import send
 from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
@@ -56,7 +56,7 @@ class Client:
         self._change = threading.Condition()  # guards what follows
         self._in_flight: dict[tuple[int, int], int] = {}  # sizes of the tasks that are not done
         self._bytes = 0
-        self.done = 0  # tasks, so far
+        self._parts: dict[tuple[int, int], tuple[int, dict[int, list[Any]]]] = {}  # and the attempt
         self._waiting = 0  # threads that wait for fewer of them
         self._is_closed = False
         self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks to send
@@ -67,9 +67,9 @@ class Client:
     # tasks
 
     @property
-    def in_flight(self) -> int:
-        """The number of tasks that are not done."""
-        return len(self._in_flight)
+    def oldest(self) -> tuple[int, int] | None:
+        """The number of the task that was sent first of those that are not done."""
+        return next(iter(self._in_flight), None)
 
     def submit(self, task: Any) -> bool:
         """Send a task now. Return False if the client is closed."""
@@ -97,20 +97,23 @@ class Client:
                 raise self.failure
             trailer = TaskTrailer(self.ident, self.pickler, self.attempts, job, index)
             packed = Task(func, args, kwds).pack(self.codec, trailer)
+            if (size := len(packed)) >= LEAST_LIMIT:
+                ops.check_size(self.handle, size, "the task")
         except Exception as error:  # noqa: BLE001 - whatever the pickler raises
             self._set(job, index, (False, error))
             return None
         with self._change:
-            while self._in_flight and not self._is_closed and self._is_full(len(packed)):
+            while self._in_flight and not self._is_closed and self._is_full(size):
                 self._send_requested.set()
                 self._waiting += 1
                 self._change.wait()
                 self._waiting -= 1
             if self._is_closed:
                 return None
-            self._in_flight[job, index] = len(packed)
-            self._bytes += len(packed)
-        return (job, index), packed
+            number = job, index
+            self._in_flight[number] = size
+            self._bytes += size
+        return number, packed
 
     def _is_full(self, size: int) -> bool:
         return len(self._in_flight) >= MAX_IN_FLIGHT or self._bytes + size > MAX_IN_FLIGHT_BYTES
@@ -124,7 +127,7 @@ class Client:
 
     def flush(self) -> None:
         """Send the tasks in the buffer. 1 round trip for up to 256 of them."""
-        while self._buffer:
+        while True:
             batch: list[tuple[tuple[int, int], bytes]] = []
             # Tasks fail without the lock: their callbacks may take others.
             try:
@@ -137,13 +140,17 @@ class Client:
                     batch, LinkLost("the sending of a task was interrupted: it may run or not")
                 )
                 raise
+            if not self._buffer:
+                return
 
     def _send_batch(self, batch: list[tuple[tuple[int, int], bytes]]) -> None:
         """Move tasks from the buffer to ``batch``, and send them."""
-        buffer, size = self._buffer, 0
+        size = 0
+        buffer = self._buffer
         while buffer and len(batch) < BATCH and size < BATCH_BYTES:
-            batch.append(buffer.popleft())
-            size += len(batch[-1][1])
+            entry = buffer.popleft()
+            batch.append(entry)
+            size += len(entry[1])
         if not batch or self._is_closed:
             return
         if self.failure is not None:
@@ -224,8 +231,25 @@ class Client:
     def _deliver(self, results: list[Result]) -> None:
         while results:
             job, index, ok, value = results.pop(0)
+            if type(value) is Part:
+                value = self._joined((job, index), value)
+                if value is None:
+                    continue
             self._finish((job, index), (ok, value))
             del value
+
+    def _joined(self, number: tuple[int, int], part: Part) -> list[Any] | None:
+        """Return the values of a chunk with its last part; None until that has arrived."""
+        attempt, parts = self._parts.get(number, (0, {}))
+        if number not in self._in_flight or part.attempt < attempt:
+            return None
+        if part.attempt > attempt:  # the worker of an earlier one died
+            parts = {}
+            self._parts[number] = part.attempt, parts
+        parts[part.position] = part.values
+        if len(parts) < part.total:
+            return None
+        return [value for position in range(part.total) for value in parts[position]]
 
     def _finish(self, number: tuple[int, int], outcome: tuple[bool, Any]) -> None:
         if self._take(number):
@@ -238,7 +262,8 @@ class Client:
             if size is None:
                 return False
             self._bytes -= size
-            self.done += 1
+            if self._parts:
+                self._parts.pop(number, None)
             if self._waiting:
                 self._change.notify_all()
             if not self._in_flight:

@@ -20,9 +20,11 @@ from multihost.wire.ops.pool import LOST, NUMBER, TRAILER_SIZE, TaskTrailer
 from multihost.wire.values.codec import Codec
 
 __all__ = [
+    "Part",
     "Result",
     "Task",
     "encoding_error",
+    "is_chunk",
     "lost",
     "pickler_of",
     "pickling_error",
@@ -60,6 +62,17 @@ class Task(NamedTuple):
         return cls(*task)
 
 
+class Part(NamedTuple):
+    """Some values of a chunk, in the place of its result. All parts of one attempt are the chunk;
+    an attempt whose worker died may have sent some.
+    """
+
+    attempt: int
+    position: int
+    total: int
+    values: list[Any]
+
+
 class Result(NamedTuple):
     """The outcome of a task: a value, or an exception."""
 
@@ -94,12 +107,19 @@ def run_chunk(fn: Callable[..., Any], chunk: list[Any]) -> list[Any]:
     return [fn(*args) for args in chunk]
 
 
+def is_chunk(func: Any) -> bool:
+    """Return True for the function of a task whose result is a list of results."""
+    if isinstance(func, functools.partial):
+        return func.func is run_chunk
+    return any(func is each for each in MAPPERS)
+
+
 def task_name(func: Any, args: tuple[Any, ...]) -> str:
     """Return the name of the function of a task; of a chunk, that which is called for each item."""
-    if args and any(func is each for each in MAPPERS):
+    if isinstance(func, functools.partial):
+        func = func.args[0] if is_chunk(func) else func.func
+    elif is_chunk(func) and args:
         func = args[0][0]
-    elif isinstance(func, functools.partial):
-        func = func.args[0] if func.func is run_chunk else func.func
     name = getattr(func, "__qualname__", None) or type(func).__qualname__
     return f"{getattr(func, '__module__', None) or type(func).__module__}.{name}"
 

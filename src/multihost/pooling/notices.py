@@ -23,18 +23,18 @@ class WorkerNotice:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._seen = 0  # results
+        self._oldest: tuple[int, int] | None = None  # task, at the last look
         self._was_told = False
         self.seconds = FIRST_LOOK
         """Until the next :meth:`look`."""
 
     def look(self) -> None:
-        """Warn if tasks wait, nothing has come of any since the last look, and there are no
-        workers. No round trip if there was a result, else 3.
+        """Warn if the oldest task is still the same, and there are no workers. No round trip if it
+        is another one, else 3.
         """
         client = self._client
-        has_news, self._seen = client.done != self._seen, client.done
-        if has_news or not client.in_flight:
+        before, self._oldest = self._oldest, client.oldest
+        if self._oldest is None or self._oldest != before:
             self.seconds, self._was_told = FIRST_LOOK, False
             return
         self.seconds = min(2 * self.seconds, LONGEST)

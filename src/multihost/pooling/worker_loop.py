@@ -19,10 +19,11 @@ from multihost.pooling.failures import FailureSender
 from multihost.pooling.messages import (
     Result,
     Task,
-    encoding_error,
+    is_chunk,
     task_name,
     with_traceback,
 )
+from multihost.pooling.outgoing import OutgoingResult
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
 from multihost.wire.ops import pool as ops
@@ -208,15 +209,20 @@ class _Worker:
         try:
             if not self.is_prepared:
                 self.prepare_late(item, trailer)
-            ok, value = self.call(item, trailer)
+            ok, value, in_parts = self.call(item, trailer)
         finally:
             self.client = ""
         counters.ended(slot, ok)
         self.signal_progress()
-        return TaskOutcome(item.in_flight, packed, self.packed(trailer, ok, value))
+        outgoing = OutgoingResult(self.handle, item, trailer)
+        result, error = outgoing.pack(ok, value, is_chunk=in_parts)
+        if error is not None:
+            self.report("a result that cannot be sent", error)
+        return TaskOutcome(item.in_flight, packed, result)
 
-    def call(self, item: Delivery, trailer: TaskTrailer) -> tuple[bool, Any]:
-        """Call the function of a task; return True and its value, or False and its exception.
+    def call(self, item: Delivery, trailer: TaskTrailer) -> tuple[bool, Any, bool]:
+        """Call the function of a task; return True and its value, or False and its exception; and
+        whether the value is a list of results.
 
         That may be any: one that ends a program, such as SystemExit, ends the task only.
         """
@@ -225,22 +231,14 @@ class _Worker:
         except BaseException as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             error.add_note("raised while a worker unpickled the task")
             self.report("a task that cannot be unpickled", error)
-            return False, with_traceback(error)
+            return False, with_traceback(error), False
         try:
-            return True, func(*args, **kwds)
+            return True, func(*args, **kwds), is_chunk(func)
         except BaseException as error:  # noqa: BLE001 - the client raises it
             if func is stdlib.reraise:
-                return False, error
+                return False, error, False
             self.report(task_name(func, args), error)
-            return False, with_traceback(error)
-
-    def packed(self, trailer: TaskTrailer, ok: bool, value: Any) -> bytes:
-        """Return the packed result; if it cannot be pickled, the exception for that."""
-        try:
-            return Result(trailer.job, trailer.number, ok, value).pack(self.codec, trailer.pickler)
-        except BaseException as error:  # noqa: BLE001 - classes raise anything when they are pickled
-            self.report("a result that cannot be pickled", error)
-            return encoding_error(self.codec, trailer, error, value)
+            return False, with_traceback(error), False
 
     def prepare_late(self, item: Delivery, trailer: TaskTrailer) -> None:
         """Call the initializer of a pool that was made after this worker was started."""

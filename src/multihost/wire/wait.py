@@ -58,7 +58,7 @@ from multihost.wire.link import (
     pack,
     pack_args,
 )
-from multihost.wire.replies import ReplyError, to_exception
+from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.janitor import WatchedObject
@@ -228,7 +228,7 @@ def _exchange(
         raise script.to_exception(error, handle.keys.ident) from None
     except BaseException:
         if undo is None:
-            _send_or_defer(handle, connection, request, on_noscript)
+            _send_or_defer(handle, connection, script, request, on_noscript)
             if on_result is not None:
                 on_result(None)
         else:
@@ -247,12 +247,13 @@ def _send_cancel(handle: Handle, connection: PinnedConnection, cancel: Call) -> 
     connection.reserved = True
     script, args = cancel
     request, on_noscript = script.pack_request(handle, connection, args)
-    _send_or_defer(handle, connection, request, on_noscript)
+    _send_or_defer(handle, connection, script, request, on_noscript)
 
 
 def _send_or_defer(
     handle: Handle,
     connection: PinnedConnection,
+    script: Script,
     request: bytes,
     on_noscript: Callable[[], bytes] | None,
 ) -> None:
@@ -263,7 +264,7 @@ def _send_or_defer(
     def settle(reply: Reply) -> None:
         connection.reserved = False
         if type(reply) is ReplyError:
-            raise to_exception(reply, "the end of a wait", handle.keys.ident)
+            raise script.to_exception(reply, handle.keys.ident)
 
     def send() -> None:
         try:

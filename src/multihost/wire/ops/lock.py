@@ -101,7 +101,7 @@ def _acquire(
     disconnects = handle.link.disconnects
     hold = None
     try:
-        fence = _acquire_contended(handle, id_, blocking, seconds)
+        fence = _acquire_or_wait(handle, id_, blocking, seconds)
         if fence is not None:
             # It may have been granted long ago: find out whether the session expired since.
             session.ensure_registered(handle.keys)
@@ -118,7 +118,7 @@ def _acquire(
     return hold
 
 
-def _acquire_contended(
+def _acquire_or_wait(
     handle: Handle, id_: bytes, blocking: bool, seconds: float | None
 ) -> int | bytes | None:
     """Return the fencing token, None if the lock was not acquired in time."""

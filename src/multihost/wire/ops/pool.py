@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from multihost.errors import PayloadTooLarge
 from multihost.wire.identity import name_of
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as any_object
@@ -21,13 +22,15 @@ from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.in_flight import Delivery, InFlightList, requeue
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
-from multihost.wire.replies import pairs
+from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.registration import SessionInfo
+from multihost.wire.values.opcodes import LIMIT
 from multihost.wire.wait import start_watching
 
 __all__ = [
+    "LEAST_LIMIT",
     "LOST",
     "NUMBER",
     "TRAILER_SIZE",
@@ -37,6 +40,8 @@ __all__ = [
     "PoolStatistics",
     "TaskTrailer",
     "Worker",
+    "check_size",
+    "put_part",
     "reap_worker",
     "create",
     "create_results",
@@ -54,10 +59,12 @@ RESULTS = QueueSettings(0, FIFO, 0)  # of the queue of the results of a client
 TRAILER_SIZE = 64
 NUMBER = 36
 INITIALIZER = b"init"  # field of the hash: what workers that join have to prepare
+LEAST_LIMIT = 1 << 20  # bytes: no server can be told to take less as one value
 LOST = ord("!")  # first byte of a result that stands for a lost task
 
 _next = Script("pool/next")
 _reap = Script("pool/reap")
+_part = Script("pool/part")
 _withdraw = Script("pool/withdraw")
 
 
@@ -206,6 +213,35 @@ def return_task(handle: Handle, consumer: Consumer, item: Delivery, begun: bool)
     requeue(handle, item.in_flight.name, delivered=begun)
     item.in_flight.unacked = 0
     consumer.recycle(item.in_flight)
+
+
+def put_part(handle: Handle, in_flight: InFlightList, trailer: TaskTrailer, part: bytes) -> bool:
+    """Send a part of the result of a task ahead of the rest; return False if nobody wants it any
+    more. 1 round trip.
+    """
+    return _part.run_once(handle, in_flight.name, trailer.pack(), part) is not None
+
+
+def check_size(handle: Handle, size: int, what: str) -> None:
+    """Raise PayloadTooLarge for so many bytes if the server does not take them as one value. 1
+    round trip, none for less than a megabyte, which every server takes.
+
+    Such a request would not be refused: the server closes the connection, often before its reply
+    is read.
+    """
+    if size < LEAST_LIMIT:
+        return
+    try:
+        reply = handle.link.execute_raw(b"CONFIG", b"GET", b"proto-max-bulk-len")
+    except ReplyError:  # it is not permitted: assume what servers take by default
+        reply = None
+    found = reply and pairs(reply).get(b"proto-max-bulk-len")
+    limit = int(found) if found else LIMIT
+    if size > limit:
+        raise PayloadTooLarge(
+            f"{what} takes {size:,} bytes, and the server {limit:,} at most (proto-max-bulk-len): "
+            "use smaller chunks or values, or pass a proxy of what is large"
+        )
 
 
 def withdraw(handle: Handle, trailer: TaskTrailer, *, take: bool) -> bool:

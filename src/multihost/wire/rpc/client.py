@@ -11,7 +11,17 @@ from collections.abc import Iterator, Sequence
 from multihost.errors import LinkLost
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
-from multihost.wire.rpc.frames import FRAME_TTL, HEAD, Endpoint
+from multihost.wire.rpc.frames import (
+    CHECK,
+    CLOSE,
+    CLOSED,
+    FRAME_TTL,
+    HEAD,
+    NUMBERED,
+    NUMBERED_HEAD,
+    REPEATED,
+    Endpoint,
+)
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, RpcClient, Session
 from multihost.wire.session.janitor import WatchedObject
@@ -101,7 +111,7 @@ class HostClient:
         self.deaths += 1
         for channel in list(self._waiting):
             inbox = channel.inbox
-            transaction(self.session.link, (b"LPUSH", inbox, b"!"), (b"PEXPIRE", inbox, FRAME_TTL))
+            transaction(self.session.link, (b"LPUSH", inbox, CHECK), (b"PEXPIRE", inbox, FRAME_TTL))
 
     def release_references(self, references: Sequence[tuple[str, int]]) -> None:
         """Release references, ``(ident, version)``, to objects of the host, which deletes those
@@ -164,7 +174,7 @@ class RpcChannel(Endpoint[bytes]):
     def request(self, payload: bytes) -> bytes:
         """Send a request, and return the reply to it."""
         self._number = number = self._number + 1
-        return self._exchange(b"=%012d" % number + payload)
+        return self._exchange(NUMBERED_HEAD % number + payload)
 
     def _receive(
         self,
@@ -191,19 +201,19 @@ class RpcChannel(Endpoint[bytes]):
                 outage.end()
                 data: bytes = received[1]
                 kind = data[:1]
-                if data[1:HEAD] == frame[1:HEAD] and kind in (b"=", b"+"):
+                if data[1:HEAD] == frame[1:HEAD] and kind in (NUMBERED, REPEATED):
                     return data[HEAD:]
-                if kind == b"x":
+                if kind == CLOSED:
                     raise LinkLost(
                         "this process was declared dead during the call: whether the call took "
                         "effect is unknown"
                     )
-                if kind == b"!" and not self._reopen(connection):
+                if kind == CHECK and not self._reopen(connection):
                     self._host.deaths += 1
                     if sent_once and self._withdraw(connection, frame):
                         raise HostNotFound
                     raise HostDied
-                unsent = frame if kind == b"+" else b""
+                unsent = frame if kind == REPEATED else b""
             elif type(received) is ReplyError and not outage.back_off(received):
                 raise to_exception(received, "a call", self._host.ident)
             sent_once = sent_once and not unsent
@@ -262,7 +272,7 @@ class RpcChannel(Endpoint[bytes]):
 
     def close_commands(self) -> list[Sequence[bytes]]:
         """Return the commands that close the channel."""
-        return [(b"LPUSH", self.outbox, b"."), (b"PEXPIRE", self.outbox, FRAME_TTL)]
+        return [(b"LPUSH", self.outbox, CLOSE), (b"PEXPIRE", self.outbox, FRAME_TTL)]
 
 
 def host_client(session: Session, ident: str) -> RpcClient:

@@ -37,7 +37,22 @@ from multihost.wire.link import (
 from multihost.wire.replies import ReplyError
 from multihost.wire.wait import BLOCK_GRACE, MAX_BLOCK
 
-__all__ = ["FRAME_TTL", "HEAD", "Endpoint"]
+__all__ = [
+    "CHECK",
+    "CLOSE",
+    "CLOSED",
+    "FRAME_TTL",
+    "HEAD",
+    "NUMBERED",
+    "NUMBERED_HEAD",
+    "REPEATED",
+    "Endpoint",
+]
+
+# The kinds of frames, see above.
+NUMBERED, REPEATED = b"=", b"+"
+CLOSE, CHECK, CLOSED = b".", b"!", b"x"
+NUMBERED_HEAD = NUMBERED + b"%012d"
 
 FRAME_TTL = REPLY_CACHE_MS  # milliseconds until a frame expires that is not received
 HEAD = 13  # bytes of kind and number

@@ -14,7 +14,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.link import ConnectionBroken, pack
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.rpc.client import host_client
-from multihost.wire.rpc.frames import FRAME_TTL
+from multihost.wire.rpc.frames import CLOSED, FRAME_TTL
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, Session
 from multihost.wire.session.janitor import WatchedObject
@@ -175,6 +175,6 @@ def reject_channel(handle: Handle, channel: bytes) -> None:
     transaction(
         handle.link,
         (b"SREM", handle.keys.channels, channel),
-        (b"LPUSH", replies, b"x"),
+        (b"LPUSH", replies, CLOSED),
         (b"PEXPIRE", replies, FRAME_TTL),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from multihost.errors import LinkError
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
-from multihost.wire.rpc.frames import HEAD, Endpoint
+from multihost.wire.rpc.frames import HEAD, NUMBERED, NUMBERED_HEAD, REPEATED, Endpoint
 from multihost.wire.session import Handle
 from multihost.wire.wait import FIRST_BLOCK
 
@@ -28,7 +28,7 @@ class ServerChannel(Endpoint["bytes | None"]):
         """Send the reply to the last request, if there was one, and return the next request; None
         when the channel was closed. 1 round trip, and the wait.
         """
-        return self._exchange(b"" if reply is None else b"=%012d" % self._number + reply)
+        return self._exchange(b"" if reply is None else NUMBERED_HEAD % self._number + reply)
 
     def _receive(
         self, connection: PinnedConnection, frame: bytes, unsent: bytes, received: Reply
@@ -36,7 +36,7 @@ class ServerChannel(Endpoint["bytes | None"]):
         while True:
             if type(received) is list:
                 data: bytes = received[1]
-                if data[:1] != b"=":
+                if data[:1] != NUMBERED:
                     return None
                 number = int(data[1:HEAD])
                 if number > self._number:
@@ -73,4 +73,4 @@ class ServerChannel(Endpoint["bytes | None"]):
                 if self._link.is_closed or not self._link.reconnect_timeout:
                     raise
                 cause = ConnectionBroken(str(problem))
-        return b"+" + (frame or b"=%012d" % self._number)[1:]
+        return REPEATED + (frame or NUMBERED_HEAD % self._number)[1:]

@@ -18,12 +18,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from multihost.errors import BadPayload
 from multihost.wire.values.nesting import pickle_for
 from multihost.wire.values.opcodes import INT64, SIMPLE, encode_float, encode_long, encode_str
 from multihost.wire.values.structures.structure import Global, Pickled, Structure
 
-__all__ = ["Canonical", "PlainUnpickler", "canonical"]
+__all__ = ["Canonical", "canonical"]
 
 
 Canonical = tuple[bytes, bytes]
@@ -158,12 +157,3 @@ def _fragment(key: object) -> bytes:
             "a proxy equals only itself: it cannot be a key of a dict or a member of a set"
         )
     return buffer.getvalue()[2:-1]
-
-
-class PlainUnpickler(pickle.Unpickler):
-    """Reads keys for a manager with a serializer: data only, no classes and no calls."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise BadPayload(
-            f"a key refers to {module}.{name}, which the serializer of this manager does not read"
-        )

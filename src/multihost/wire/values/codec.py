@@ -24,7 +24,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-import io
 import json
 import operator
 import pickle
@@ -33,9 +32,10 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from multihost.errors import BadPayload
-from multihost.wire.values.canonical import PlainUnpickler, canonical
+from multihost.wire.values.canonical import canonical
 from multihost.wire.values.nesting import Home, pickle_for, unpickle_for
 from multihost.wire.values.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
+from multihost.wire.values.plain import read_key
 
 __all__ = ["LINKED", "Codec", "JsonSerializer", "Serializer", "XmlSerializer", "first_byte"]
 
@@ -141,9 +141,9 @@ class Codec:
     def keys(self, fields: Sequence[bytes]) -> list[Any]:
         """Return the keys of fields or original forms. Raises BadPayload."""
         fields = self._verified(fields)
+        if self.serializer is not None:
+            return list(map(read_key, fields))
         try:
-            if self.serializer is not None:
-                return [self._read_plain(field) for field in fields]
             return list(pickle.loads(HEADER + b"(" + b"".join(fields) + b"l."))
         except BadPayload:
             raise
@@ -155,23 +155,14 @@ class Codec:
         builtin type, as an ``IntEnum`` in JSON. Raises BadPayload for what cannot be read back.
         """
         try:
-            self._read_plain(original or field)
+            read_key(original or field)
         except BadPayload as error:
             try:
-                self._read_plain(field)
-            except (BadPayload, *_DAMAGED):
+                read_key(field)
+            except BadPayload:
                 raise error from None
             return b""
         return original
-
-    def _read_plain(self, field: bytes) -> Any:
-        try:
-            return PlainUnpickler(io.BytesIO(HEADER + field + b".")).load()
-        except MemoryError as error:  # some damaged lengths end so
-            raise BadPayload("a stored key cannot be read: it claims to be too long") from error
-        except (TypeError, AttributeError, KeyError) as error:
-            # No class and no function is read here, so these are opcodes that do not fit together.
-            raise BadPayload(f"a stored key cannot be read: {error}") from error
 
     # values
 
@@ -367,7 +358,12 @@ class Codec:
         if self.serializer is None:
             return self._load_other(stored, stored[0])
         if stored[0] == SERIALIZED:
-            return self.serializer.loads(stored[1:])
+            try:
+                return self.serializer.loads(stored[1:])
+            except Exception as error:  # damaged bytes may raise anything there
+                raise BadPayload(
+                    f"the serializer cannot read the stored value: {type(error).__name__}: {error}"
+                ) from error
         if stored[0] in DIGITS:
             return int(stored)
         raise BadPayload(

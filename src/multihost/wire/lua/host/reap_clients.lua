@@ -15,6 +15,7 @@
 -- WAKES    threads of the host that wait for a request of a dead client
 
 -- @include lib/ttl
+-- @include lib/frames
 -- @include lib/live_sessions
 local data, sessions = KEYS[1], KEYS[2]
 local previous, check_waiters = ARGV[1], ARGV[2]
@@ -26,7 +27,7 @@ if check_waiters == '1' then
     if not seen.info(channel) then
       redis.call('SREM', data .. ':channels', channel)
       redis.call('DEL', data .. ':req:' .. channel, data .. ':res:' .. channel)
-      redis.call('LPUSH', data .. ':req:' .. channel, '.')
+      redis.call('LPUSH', data .. ':req:' .. channel, CLOSE)
       redis.call('PEXPIRE', data .. ':req:' .. channel, TTL)
     end
   end

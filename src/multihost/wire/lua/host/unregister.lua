@@ -12,12 +12,13 @@
 -- WAKES    clients that wait for a response
 
 -- @include lib/ttl
+-- @include lib/frames
 local data = KEYS[1]
 
 local channels = redis.call('SMEMBERS', data .. ':channels')
 redis.call('UNLINK', data, data .. ':channels', data .. ':released', data .. ':tokens')
 for _, channel in ipairs(channels) do
-  redis.call('LPUSH', data .. ':res:' .. channel, '!')
+  redis.call('LPUSH', data .. ':res:' .. channel, CHECK)
   redis.call('PEXPIRE', data .. ':res:' .. channel, TTL)
 end
 return false

@@ -8,6 +8,8 @@
 -- @include lib/queue_fields
 -- @include lib/stored_bytes
 -- @include lib/inherit_ttl
+local LOST = '!' -- <times started><number of the task>: the result of a task whose worker died
+
 -- Return how often a task was started, if that was often enough; false if it may be run.
 local function is_exhausted(item)
   if string.byte(item) ~= DELIVERED then return false end

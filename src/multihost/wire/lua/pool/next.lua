@@ -55,6 +55,6 @@ for _ = 1, 1000 do -- skip so many of closed clients, at most
   redis.call('DEL', in_flight_key)
   -- An empty item is the end marker of a deleted pool of that name.
   if item ~= '' and release_task(data, item) == DISOWN then code = DISOWN end
-  if client then put_result(client, '!' .. starts .. string.sub(item, -36)) end
+  if client then put_result(client, LOST .. starts .. string.sub(item, -36)) end
 end
 return {code}

@@ -51,7 +51,7 @@ for _, item in ipairs(redis.call('LRANGE', data .. ':items', 0, 99)) do -- what 
   if starts and redis.call('LREM', data .. ':items', 1, item) == 1 then
     release_task(data, item)
     local client = result_queue_of(clients, item)
-    if client then put_result(client, '!' .. starts .. string.sub(item, -36)) end
+    if client then put_result(client, LOST .. starts .. string.sub(item, -36)) end
   end
 end
 return seen.append_to({workers, previous})
