@@ -420,10 +420,6 @@ class Link(OpenedConnections):
             self.recycle(connection)
             self.close_now()
 
-    def stop_retrying(self) -> None:
-        """Stop looking for a lost server, also in exchanges under way: the process ends."""
-        self.reconnect_timeout = 0.0
-
     def refuse_others(self) -> None:
         """Close the connections of all other threads, whose calls raise from now on. This one may
         clean up before it calls :meth:`close`.

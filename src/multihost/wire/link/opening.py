@@ -105,6 +105,10 @@ class OpenedConnections(PinnedConnections):
         self._lost_until = now + min(9 * (now - begun), LOST)
         return error
 
+    def stop_retrying(self) -> None:
+        """Stop looking for a lost server, also in exchanges under way: the process ends."""
+        self.reconnect_timeout = 0.0
+
     @property
     def is_closed(self) -> bool:
         return self._closed is not None and self._closer != threading.get_ident()
