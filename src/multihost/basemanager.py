@@ -242,7 +242,7 @@ class BaseManager(managers.BaseManager):
         cls,
         typeid: str,
         callable: Callable[..., Any] | None = None,
-        proxytype: Callable[..., BaseProxy] | None = None,
+        proxytype: Callable[..., managers.BaseProxy] | None = None,
         exposed: Iterable[str] | None = None,
         method_to_typeid: Mapping[str, str] | None = None,
         create_method: bool = True,

@@ -9,16 +9,18 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import hiredis
 import pytest
 import redis
 
 import multihost.wire
-from multihost import RedisManager
+from multihost import Manager, RedisManager
 from multihost.inspection import permissions
 from multihost.managers import BaseManager, IteratorProxy
 from multihost.wire.script.source import all_names, expand
 from tests.objects.bodies import BODIES
 from tests.support.procs import ROOT
+from tests.support.raw import RawClient
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -122,9 +124,46 @@ def test_a_connection_of_redis_py_needs_no_more(server: Server) -> None:
     assert refused <= {b"client|setinfo", b"client"}  # as Redis 6.2 calls it
 
 
+def test_the_rights_on_a_private_server_are_enough() -> None:
+    with Manager() as manager:
+        session = manager.runtime.session
+        found = permissions.permissions(session.link, session.namespace)
+        assert found == permissions.Permissions((), (), keys_refused=False, is_known=True)
+        manager.Queue().put(manager.dict(a=1))
+
+
 def test_nothing_outside_the_namespace_is_within_reach(server: Server) -> None:
     with pytest.raises(multihost.AccessDenied):
         RedisManager(server.url_for(NAME, "PASSWORD"), namespace="billing")
+
+
+def test_a_user_of_one_namespace_does_not_reach_its_neighbours(server: Server) -> None:
+    [keys] = re.findall(
+        r"`(~\{billing[^`]*)` and\n`RedisManager\(url, namespace=\"billing\"\)`", PAGE
+    )
+    [own] = [rule for rule in RULES if rule[0] == "~"]
+    assert own == keys.replace("billing", "multihost")
+    rules = [keys if rule == own else rule for rule in RULES]
+    server.command("ACL", "SETUSER", "clerk", *rules)
+    url = server.url_for("clerk", "PASSWORD")
+    with RedisManager(url, namespace="billing") as manager:
+        manager.dict("accounts", ada=1)
+        assert manager.dict("accounts").copy() == {"ada": 1}
+        manager.delete("accounts")
+    for other in ("billing-eu", "billin", "multihost"):
+        with pytest.raises(multihost.AccessDenied):
+            RedisManager(url, namespace=other)
+    with pytest.raises(ValueError, match="without any of :"):
+        RedisManager(url, namespace="billing:eu")
+    # As an earlier release would have stored it.
+    key = "{billing:eu:07}:n:accounts"
+    server.command("HSET", key, "ada", "1")
+    with RawClient(url) as clerk:
+        for command in (("HGETALL", key), ("HSET", key, "ada", "999"), ("DEL", key)):
+            with pytest.raises(hiredis.ReplyError, match="NOPERM"):
+                clerk.call(*command)
+    assert server.command("HGETALL", key) == [b"ada", b"1"]
+    server.command("DEL", key)
 
 
 def test_what_is_said_to_be_dispensable_is(server: Server) -> None:

@@ -1,8 +1,10 @@
 """Managers and proxy types that users write."""
 
+import multiprocessing.managers
 from collections.abc import Iterator
 from typing import Any, Self, assert_type
 
+from multihost import Manager
 from multihost.managers import BaseManager, BaseProxy, DictProxy, IteratorProxy, MakeProxyType
 
 
@@ -27,6 +29,10 @@ class CounterProxy(BaseProxy):
         return result
 
 
+class TheirProxy(multiprocessing.managers.BaseProxy):
+    _exposed_ = ("next",)
+
+
 class CountingManager(BaseManager):
     def __enter__(self) -> Self:
         return super().__enter__()
@@ -36,6 +42,7 @@ CountingManager.register("Counter", Counter, CounterProxy)
 CountingManager.register("Twice", Counter, exposed=("next",))
 CountingManager.register("Parts", dict, DictProxy)
 CountingManager.register("numbers", lambda: iter(range(2)), IteratorProxy)
+CountingManager.register("Adopted", Counter, TheirProxy)
 CountingManager.register("Elsewhere")
 assert_type(MakeProxyType("Made", ["next"]), type[BaseProxy])
 
@@ -49,3 +56,11 @@ def serve() -> Any:
     with CountingManager() as manager:
         assert_type(manager, CountingManager)
     CountingManager(address=("", 50000), authkey=b"secret").get_server().serve_forever()
+
+
+def as_there() -> None:
+    manager: multiprocessing.managers.SyncManager = Manager()
+    d: multiprocessing.managers.DictProxy[str, int] = Manager().dict({"a": 1})
+    numbers: multiprocessing.managers.ListProxy[int] = Manager().list([1])
+    lock: multiprocessing.managers.BaseProxy = Manager().Lock()
+    print(manager, d, numbers, lock)

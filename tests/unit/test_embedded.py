@@ -55,6 +55,12 @@ def server(base: Path) -> Iterator[EmbeddedServer]:
     running.stop()
 
 
+@pytest.fixture
+def administered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers whose configuration can be asked for and changed."""
+    monkeypatch.setattr(embedded.server, "RIGHTS", "~* +@all")
+
+
 class Client:
     """A connection that speaks just enough of the protocol."""
 
@@ -267,7 +273,7 @@ def test_error_quotes_the_log_of_a_program_that_exits(
 @pytest.mark.usefixtures("base")
 def test_error_does_not_show_the_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run_instead(monkeypatch, script(tmp_path / "parrot", "cat"))
-    with pytest.raises(ServerUnfit, match=r"requirepass \*\*\*") as caught:
+    with pytest.raises(ServerUnfit, match=r"user default on \*\*\*") as caught:
         EmbeddedServer(lambda _address: "secret")
     assert "secret" not in str(caught.value)
     assert "".join(f"\\x{byte:02x}" for byte in b"secret") not in str(caught.value)
@@ -330,6 +336,33 @@ def test_access_without_password_is_refused(server: EmbeddedServer) -> None:
         assert client("PING").startswith(b"-NOAUTH")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ACL SETUSER eve on nopass ~* +@all",
+        "ACL LIST",
+        "BGSAVE",
+        "CLIENT KILL TYPE normal SKIPME no",
+        "CLIENT PAUSE 1",
+        "CONFIG GET requirepass",
+        "CONFIG SET requirepass x",
+        "FLUSHALL",
+        "KEYS *",
+        "MODULE LIST",
+        "MONITOR",
+        "REPLICAOF 127.0.0.1 1",
+        "SAVE",
+        "SHUTDOWN NOSAVE",
+        "SLOWLOG GET",
+        "SWAPDB 0 1",
+    ],
+)
+def test_nobody_administers_it(server: EmbeddedServer, command: str) -> None:
+    with Client(server) as client:
+        assert client(*command.split()).startswith(b"-NOPERM")
+        assert client("PING") == b"+PONG"
+
+
 def test_password_for_gets_the_address(base: Path) -> None:
     asked = []
     server = EmbeddedServer(lambda address: asked.append(address) or "pw")
@@ -355,6 +388,7 @@ def open_files(pid: int) -> set[str]:
     return found
 
 
+@pytest.mark.usefixtures("administered")
 def test_nothing_is_on_disk_but_the_socket(server: EmbeddedServer) -> None:
     with Client(server) as client:
         for number in range(1000):
@@ -369,6 +403,7 @@ def test_nothing_is_on_disk_but_the_socket(server: EmbeddedServer) -> None:
         assert {name for name in files if not name.startswith("/proc/")} <= {os.devnull}
 
 
+@pytest.mark.usefixtures("administered")
 def test_server_has_no_port(server: EmbeddedServer) -> None:
     with Client(server) as client:
         assert client("CONFIG", "GET", "port") == [b"port", b"0"]
@@ -388,7 +423,8 @@ def test_no_other_process_sees_the_password(server: EmbeddedServer) -> None:
             assert "".join(f"\\x{byte:02x}" for byte in PASSWORD.encode()).encode() not in seen
 
 
-def test_unread_log_does_not_block_the_server(base: Path) -> None:
+@pytest.mark.usefixtures("administered", "base")
+def test_unread_log_does_not_block_the_server() -> None:
     # As in a program that restored what ``head`` and others expect of a writer.
     before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from multihost.wire import keys
@@ -65,11 +67,17 @@ def test_any_other_str_is_a_name(good: str) -> None:
     assert check_name(good) is good
 
 
-@pytest.mark.parametrize("bad", ["", "a{b", "a}b", "a*", "?", "[", "]"])
-def test_a_namespace_cannot_be_read_as_a_pattern_or_a_tag(bad: str) -> None:
+@pytest.mark.parametrize("bad", ["", "a{b", "a}b", "a*", "?", "[", "]", "a:b"])
+def test_a_namespace_cannot_be_read_as_a_pattern_or_a_tag_or_two(bad: str) -> None:
     with pytest.raises(ValueError, match="namespace"):
         check_namespace(bad)
-    assert check_namespace("team-a.project:1") == "team-a.project:1"
+    assert check_namespace("team-a.project/1") == "team-a.project/1"
+
+
+@pytest.mark.parametrize("bad", [None, 5, b"billing"])
+def test_a_namespace_is_a_str(bad: Any) -> None:
+    with pytest.raises(TypeError, match="a namespace is a str"):
+        check_namespace(bad)
 
 
 @pytest.mark.parametrize(

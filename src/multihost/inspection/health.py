@@ -37,7 +37,7 @@ def _permissions(session: Session) -> Finding:
             "permissions",
             "problem",
             f"keys of the namespace {session.namespace!r} are refused",
-            f"ACL SETUSER <user> ~{{{session.namespace}:*",
+            f"ACL SETUSER <user> ~{{{session.namespace}:[0-9][0-9]}}*",
         )
     if found.missing:
         missing = " ".join(found.missing)

@@ -51,10 +51,15 @@ HOST = "h:"
 
 
 def check_namespace(namespace: str) -> str:
-    """Return the namespace. Raises ValueError if it cannot be one."""
-    if not namespace or set(namespace) & set("{}*?[]"):
+    """Return the namespace. Raises TypeError or ValueError if it cannot be one.
+
+    With a colon, the rights on ``billing`` could reach into ``billing:eu``.
+    """
+    if not isinstance(namespace, str):
+        raise TypeError(f"a namespace is a str, not {type(namespace).__name__}")
+    if not namespace or set(namespace) & set("{}*?[]:"):
         raise ValueError(
-            f"a namespace is a non-empty str without any of {{}}*?[], not {namespace!r}"
+            f"a namespace is a non-empty str without any of : {{}} * ? [ ], not {namespace!r}"
         )
     return namespace
 
