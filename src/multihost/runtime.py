@@ -8,8 +8,9 @@ from multiprocessing import current_process, util
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from multihost.errors import ManagerClosed
+from multihost.errors import LinkError, ManagerClosed
 from multihost.wire.address import (
+    PRIVATE,
     Address,
     Credentials,
     ListenAddress,
@@ -71,6 +72,8 @@ class Runtime:
     @classmethod
     def at(cls, given: ListenAddress | None, settings: Settings, authkey: bytes | None) -> Runtime:
         """Return one for the address that a user gave: a URL, ``(host, port)``, a path or None."""
+        if given == PRIVATE:
+            given = None
         if isinstance(given, str) and "://" in given:
             address, credentials = parse(given)
             if authkey is not None:  # it signs the values there
@@ -132,18 +135,25 @@ class Runtime:
                 ),
                 before_close,
             )
+        except LinkError as error:
+            self.abort()
+            raise error.with_traceback(None) from None  # of the server, not of these frames
         except BaseException:
             self.abort()
             raise
 
     def open_like(self, client: Any, authkey: bytes | None) -> None:
         """Open a session with the settings of a ``redis.Redis`` or a ``fakeredis.FakeRedis``."""
-        self.address, connector = from_client(client)
-        if authkey is not None:
-            self.credentials = Credentials(authkey=bytes(authkey))
-        self._open(
-            Link(self.address, self.credentials, timeout=self.settings.timeout, connector=connector)
+        used = from_client(client)
+        self.address = used.address
+        self.credentials = used.credentials._replace(authkey=bytes(authkey or b""))
+        link = Link(
+            self.address, self.credentials, timeout=self.settings.timeout, connector=used.open
         )
+        try:
+            self._open(link)
+        except LinkError as error:
+            raise error.with_traceback(None) from None
 
     def _open(self, link: Link, before_close: Callable[[], object] | None = None) -> None:
         settings = self.settings
@@ -222,7 +232,9 @@ def _close(
     registry.unregister(session)
     if server is not None:
         session.close_now()
-        if is_owner:
+        if collected:
+            server.release()  # a process that was forked may have detached, and go on with it
+        else:
             server.stop()
     elif collected:
         session.close_at_exit()

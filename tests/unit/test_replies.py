@@ -55,8 +55,8 @@ def test_each_code_has_its_exception(reply: str, kind: type, also: type) -> None
     assert isinstance(error, also)
     assert isinstance(error, errors.MultihostError)
     if kind is errors.InternalError:
-        assert "dict/set on n:results" in str(error)
-    elif kind is not MustRetain:
+        assert str(error).endswith(" (in dict/set)"), "it is to be reported"
+    if kind is not MustRetain:
         assert str(error).startswith("the dict 'results': ")
 
 

@@ -382,7 +382,9 @@ def test_an_error_names_the_line_of_the_file(server: str, line: int, place: str)
     target = Target(make_link(FakeChannel(reply)))
     with pytest.raises(errors.InternalError) as caught:
         script.run_once(target, b"f")
-    assert str(caught.value) == (f"type/write on n:x: {place}: attempt to concatenate a nil value")
+    assert str(caught.value) == (
+        f"the type 'x': {place}: attempt to concatenate a nil value (in type/write)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -416,7 +418,7 @@ def test_an_error_of_a_command_keeps_its_kind(text: str, kind: type[Exception]) 
 def test_a_line_of_another_script_is_not_looked_up() -> None:
     text = FORMATS["Redis 7"].format(line=4, what="boom").replace(SHA, "f" * 40)
     assert str(Script(WRITE).to_exception(ReplyError(text), "n:x")) == (
-        "type/write on n:x: line 4 of the script: boom"
+        "the type 'x': line 4 of the script: boom (in type/write)"
     )
 
 

@@ -49,7 +49,7 @@ def find_server() -> str:
     too_old = ""
     for path in _on_path():
         version = _redis_version(path)
-        if not (version and is_too_old(version)):
+        if not is_too_old(version):
             return path
         too_old = too_old or f"{path} is version {version}"
     refused = None

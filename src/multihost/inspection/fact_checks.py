@@ -34,8 +34,7 @@ def _server(facts: Facts) -> Iterator[Finding]:
         name, version = "Valkey", info["valkey_version"]
     else:
         name, version = "Redis", info.get("redis_version", "")
-    compatible = info.get("redis_version", "")
-    if compatible and is_too_old(compatible):
+    if is_too_old(info.get("redis_version", "")):
         yield Finding(
             "version", "problem", f"{name} {version}", "use Redis 6.2 or newer, or Valkey"
         )

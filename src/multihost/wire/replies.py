@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from multihost.errors import InternalError, MultihostError, ObjectGone, ShutDown
-from multihost.wire.identity import HOST, NAMED, UNNAMED, label, unescape
 from multihost.wire.refusals import Passes, Refusal, look_up
+from multihost.wire.subject import describe
 
 __all__ = [
     "ACT",
@@ -117,10 +117,6 @@ WRAPPED = re.compile(
 )
 
 
-# A key: namespace, kind and name of its object, if it has one.
-KEY = re.compile(r"\{(.*):\d\d\}:(?:([nuh]:)([^:]*)(?::.*)?|.*)", re.DOTALL)
-
-
 class ReplyError(Exception):
     """An error reply of the server, unchanged. It never leaves ``wire``."""
 
@@ -177,7 +173,7 @@ def to_exception(
     ``locate`` returns file and line of a line of the script that was run, where the server reports
     one.
     """
-    what = _describe(operation, subject)
+    what = describe(operation, subject)
     match error.code:
         case "GONE":
             return ObjectGone(
@@ -194,22 +190,7 @@ def to_exception(
     if line := SCRIPT_LINE.search(str(error)):
         place = locate(int(line[1])) if locate is not None else f"line {line[1]} of the script"
         text = f"{place}: {text.removeprefix('ERR ')}"
-    return InternalError(f"{operation} on {subject}: {text}")
-
-
-def _describe(operation: str, subject: str) -> str:
-    """Return what users know of the subject of an operation, an ident or a key: type and name."""
-    kind, _, verb = operation.partition("/")
-    if not verb or kind == "hosted":
-        kind = "object"
-    key = KEY.fullmatch(subject)
-    if key is not None:
-        subject = key[2] + unescape(key[3], ":") if key[2] else f"the namespace {key[1]!r}"
-    if subject.startswith(NAMED):
-        return f"the {kind} {label(subject)!r}"
-    if subject.startswith(UNNAMED):
-        return f"an unnamed {kind}"
-    return "a host of objects" if subject.startswith(HOST) else subject
+    return InternalError(f"{what}: {text} (in {operation})")
 
 
 def command_error(error: ReplyError, command: Sequence[bytes]) -> Exception:

@@ -1,6 +1,7 @@
 """Connections to one server."""
 
 from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.connect import check_url
 from multihost.wire.link.link import REPLY_SKIP, Link
 from multihost.wire.link.patience import Patience, bounded
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
@@ -20,6 +21,7 @@ __all__ = [
     "Link",
     "Reply",
     "bounded",
+    "check_url",
     "from_client",
     "pack",
     "pack_all",

@@ -25,10 +25,33 @@ EMPTY_COMMAND = b"\r\n"  # has no reply, but the server wakes up and checks its 
 
 
 class ConnectionBroken(Exception):
-    """The channel cannot be used any more."""
+    """The channel cannot be used any more.
+
+    ``reason`` is the error of the operating system behind it, None if there is none;
+    ``while_connecting`` is True if it was never open.
+    """
+
+    while_connecting = False
+
+    def __init__(self, what: str = "the connection broke", reason: OSError | None = None) -> None:
+        super().__init__(what)
+        self.reason = reason
+
+    @classmethod
+    def of(cls, error: Exception) -> ConnectionBroken:
+        """Return one for the error of a socket, or of the parser of what came from it."""
+        reason = error if isinstance(error, OSError) else None
+        what = getattr(error, "strerror", None) or str(error)
+        return cls(what or type(error).__name__, reason)
 
     waited: float | None = None
     """For how many seconds a reply did not come, or none was to be had."""
+
+    def again(self) -> ConnectionBroken:
+        """Return another one for the same, which was met while connecting."""
+        other = type(self)(str(self), self.reason)
+        other.while_connecting = True
+        return other
 
 
 class ReplyTimeout(ConnectionBroken):
@@ -95,4 +118,4 @@ class Channel(Protocol):
 
 def is_rejected(first: Reply) -> bool:
     """Return True if, by the reply to the first of several commands, no others will come."""
-    return first == 0 or type(first) is ReplyError
+    return (type(first) is int and first == 0) or type(first) is ReplyError

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError, LinkLost, ManagerClosed
-from multihost.wire.address import Address, Credentials, unreachable
+from multihost.wire.address import Address, Credentials
 from multihost.wire.keys import REPLY_CACHE_SECONDS
 from multihost.wire.link.channel import (
     Channel,
@@ -30,7 +30,9 @@ from multihost.wire.link.channel import (
 from multihost.wire.link.connect import connector_for
 from multihost.wire.link.opening import OpenedConnections
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
+from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.resp import Command, pack, pack_all
+from multihost.wire.link.unreachable import unreachable
 from multihost.wire.replies import ReplyError, command_error
 
 __all__ = ["REPLY_SKIP", "Link"]
@@ -44,11 +46,9 @@ _random = random.SystemRandom().random  # a seeded generator of the program stay
 class Link(OpenedConnections):
     """All connections of this process to one server.
 
-    ``timeout`` is how long a call tries, in all, while the server cannot be reached, is silent, or
-    is unavailable, in seconds: one reply may take half of that, so that it can be asked once more
-    over another connection. A thread can have less patience, see
-    :class:`~multihost.wire.link.patience.Patience`. With a ``reconnect_timeout`` that is how long a
-    call tries, and ``timeout`` how long a reply may take; with zero it does not connect again.
+    ``timeout`` is how long a call tries in all (:mod:`multihost.wire.link.patience`), in seconds;
+    one reply may take half of that, to be asked for once more over another connection. With a
+    ``reconnect_timeout`` that is how long a call tries, and ``timeout`` how long a reply may take.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Link(OpenedConnections):
         super().__init__(
             address, timeout, reconnect_timeout, connector or connector_for(address, credentials)
         )
+        self.redact: Redactor = Redactor(credentials.secrets)
         self._reset()
         _links.add(self)
 
@@ -268,7 +269,7 @@ class Link(OpenedConnections):
             self._reconnect_and_resend(connection, pack((b"PING",)), 1, error)
         except ConnectionBroken as error:
             self.recycle(connection)
-            raise unreachable(self.address, error) from error
+            raise unreachable(self.address, error) from None
         except BaseException:
             self.recycle(connection)
             raise
@@ -311,7 +312,7 @@ class Link(OpenedConnections):
         """
         begun = self._last_break = time.monotonic()
         self.disconnects += 1
-        sent = connection.channel is not None
+        sent = not cause.while_connecting
         if cause.waited is not None:
             begun -= cause.waited
         elif isinstance(cause, ReplyTimeout):
@@ -329,14 +330,14 @@ class Link(OpenedConnections):
                 raise LinkLost(
                     f"the server at {self.address} did not answer within {self.timeout:g} s: "
                     "whether the call took effect is unknown"
-                ) from cause
+                ) from None
             while True:
                 self.disconnect(connection)
                 # Read again in each turn: a process that exits sets the patience to zero.
                 ends, now = min(given, self.patience_ends(begun)), time.monotonic()
                 if now >= ends and is_silent and self._threads.until is not None:
                     self._note_lost(begun, cause)
-                    raise self._give_up(cause, now - begun, sent) from cause
+                    raise self._give_up(cause, now - begun, sent) from None
                 limit = min(self.timeout, max(ends - now, self._threads.attempt))
                 try:
                     channel = self._open(connection, limit)
@@ -351,7 +352,7 @@ class Link(OpenedConnections):
                     cause = error
                 ends = min(given, self.patience_ends(begun))
                 if time.monotonic() + pause > ends:
-                    raise self._give_up(cause, time.monotonic() - begun, sent) from cause
+                    raise self._give_up(cause, time.monotonic() - begun, sent) from None
                 self._closing.wait(pause * (0.5 + _random() / 2))
                 pause = min(2 * pause, longest)
         except BaseException:
@@ -360,18 +361,6 @@ class Link(OpenedConnections):
             else:
                 self.recycle(connection)
             raise
-
-    def _give_up(self, cause: ConnectionBroken, seconds: float, sent: bool) -> LinkError:
-        """Return the error for a call that could not be repeated for so long."""
-        if sent and self.reconnect_timeout:
-            return LinkLost(
-                f"the connection to {self.address} broke and did not come back"
-                + (f" within {seconds:.2g} s" if seconds > SHORTEST else "")
-                + f": whether the call took effect is unknown: {cause}"
-            )
-        if isinstance(cause, ConnectionRefused):
-            return LinkError(f"the server at {self.address}: {cause}")
-        return unreachable(self.address, cause)
 
     def _retry_while_unavailable(
         self,

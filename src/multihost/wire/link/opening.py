@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from multihost.errors import LinkError, ManagerClosed
+from multihost.errors import LinkError, LinkLost, ManagerClosed
 from multihost.wire.address import Address
-from multihost.wire.link.channel import Channel, ConnectionBroken, ReplyTimeout
-from multihost.wire.link.pinned import PinnedConnection, PinnedConnections
+from multihost.wire.link.channel import Channel, ConnectionBroken, ConnectionRefused, ReplyTimeout
+from multihost.wire.link.pinned import SHORTEST, PinnedConnection, PinnedConnections
+from multihost.wire.link.unreachable import unreachable
 
 __all__ = ["OpenedConnections"]
 
@@ -37,7 +38,7 @@ class OpenedConnections(PinnedConnections):
         """Create the state that a forked child must not share with its parent."""
         super()._reset()
         self._lost_until = 0.0
-        self._lost_because = ""
+        self._lost_because = ConnectionBroken()
 
     def may_come_back(self, error: LinkError) -> bool:
         """Return whether calls may succeed again after one failed with ``error``."""
@@ -73,7 +74,7 @@ class OpenedConnections(PinnedConnections):
         begun = time.monotonic()
         until = self._threads.until
         if until is not None and until <= begun < self._lost_until:
-            raise ConnectionBroken(self._lost_because)  # who does not wait does not try either
+            raise self._lost_because.again()  # who does not wait does not try either
         if limit is None:
             limit = self.timeout
             if until is not None:
@@ -84,9 +85,13 @@ class OpenedConnections(PinnedConnections):
             if isinstance(error, LinkError):
                 raise
             kind = ReplyTimeout if isinstance(error, TimeoutError) else ConnectionBroken
-            raise self._note_lost(begun, kind(str(error) or type(error).__name__)) from error
+            broken = kind.of(error)
+            broken.while_connecting = True
+            raise self._note_lost(begun, broken) from None
         except ConnectionBroken as error:
-            raise self._note_lost(begun, error) from error.__cause__
+            error.while_connecting = True
+            self._note_lost(begun, error)
+            raise
         self._lost_until = 0.0
         if limit != self.timeout:
             channel.limit(self.timeout)
@@ -101,9 +106,21 @@ class OpenedConnections(PinnedConnections):
         """
         now = time.monotonic()
         error.waited = now - begun
-        self._lost_because = str(error)
+        self._lost_because = error.again()
         self._lost_until = now + min(9 * (now - begun), LOST)
         return error
+
+    def _give_up(self, cause: ConnectionBroken, seconds: float, sent: bool) -> LinkError:
+        """Return the error for a call that could not be repeated for so long."""
+        if sent:
+            within = f" within {seconds:.2g} s" if seconds > SHORTEST else ""
+            return LinkLost(
+                f"the connection to {self.address} broke and did not come back{within}: whether "
+                f"the call took effect is unknown: {cause}"
+            )
+        if isinstance(cause, ConnectionRefused):
+            return LinkError(f"the server at {self.address}: {cause}")
+        return unreachable(self.address, cause, begun=True)
 
     def stop_retrying(self) -> None:
         """Stop looking for a lost server, also in exchanges under way: the process ends."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 
 import hiredis
 
@@ -38,14 +39,18 @@ class SocketChannel:
 
     __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout", "loaded_scripts")
 
-    def __init__(self, sock: socket.socket, timeout: float) -> None:
+    def __init__(
+        self, sock: socket.socket, timeout: float, redact: Callable[[str], str] = str
+    ) -> None:
         # A timeout of the kernel needs no poll() before each read, as settimeout() does.
         sock.settimeout(None)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
         self._timeout = timeout
         self.loaded_scripts: set[object] = set()
-        reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_UNFINISHED)
+        reader = hiredis.Reader(
+            replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED
+        )
         self._socket = sock
         self._send, self._receive = sock.sendall, sock.recv
         self._feed, self._gets = reader.feed, reader.gets
@@ -64,7 +69,7 @@ class SocketChannel:
         except (OSError, hiredis.ProtocolError) as error:
             if (refused := self._last_word()) is not None:
                 return refused
-            raise ConnectionBroken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken.of(error) from None
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
         replies: list[Reply] = []
@@ -83,7 +88,7 @@ class SocketChannel:
         except (OSError, hiredis.ProtocolError) as error:
             if (refused := self._last_word()) is not None:
                 return [refused] * count
-            raise ConnectionBroken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken.of(error) from None
 
     def _last_word(self) -> ReplyError | None:
         """Return why the server closed the connection while it was sent something, if it said."""
@@ -127,7 +132,7 @@ class SocketChannel:
         except BlockingIOError:
             raise ReplyTimeout("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
-            raise ConnectionBroken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken.of(error) from None
         finally:
             if seconds is not None:
                 with contextlib.suppress(OSError):  # closed by another thread meanwhile

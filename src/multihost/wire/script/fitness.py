@@ -9,7 +9,7 @@ from multihost.wire.refusals import IN_CLUSTER, NO_SUCH_COMMAND, NOT_PERMITTED
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script.script import Script
 
-__all__ = ["check_server", "probe"]
+__all__ = ["check_server", "info", "probe"]
 
 probe: Script = Script("server/probe")
 """The simplest script. Its key is that of the names in a partition."""
@@ -19,10 +19,9 @@ def check_server(link: Link, names: bytes) -> None:
     """Raise :class:`ServerUnfit` for a server that cannot be used, AccessDenied if it does not
     permit to run scripts on the key ``names``. 2 round trips.
     """
-    lines = _optional(link, b"INFO").splitlines()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = info(link, _optional(link, b"INFO"))
     version = facts.get("redis_version", "")
-    if version and is_too_old(version):
+    if is_too_old(version):
         raise ServerUnfit(
             f"the server at {link.address} is version {version}; multihost needs "
             f"{'.'.join(map(str, OLDEST))} or newer"
@@ -46,6 +45,12 @@ def check_server(link: Link, names: bytes) -> None:
     probe.run_readonly(link, [names])
 
 
+def info(link: Link, text: str) -> dict[str, str]:
+    """Return the reply to INFO as a dict, without lines that repeat a password."""
+    lines = (line for line in text.splitlines() if ":" in line and link.redact(line) == line)
+    return dict(line.split(":", 1) for line in lines)
+
+
 def _optional(link: Link, *command: bytes) -> str:
     """Return the reply to a command, or "" where servers do not have or do not permit it."""
     try:
@@ -55,4 +60,4 @@ def _optional(link: Link, *command: bytes) -> str:
         if refusal is None or refusal in (NO_SUCH_COMMAND, NOT_PERMITTED):
             return ""
         raise command_error(error, command) from None
-    return reply.decode() if isinstance(reply, bytes) else ""
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else ""
