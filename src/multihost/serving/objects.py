@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from multihost.patching import per_thread
 from multihost.proxies.base import BaseProxy
 from multihost.wire.identity import check_name, named, new_unnamed
 from multihost.wire.rpc import objects, results
@@ -45,7 +46,7 @@ class _HostedObject:
         self.ready: threading.Event | None = None  # set when it is created; None after that
 
 
-class _Client(threading.local):
+class _Client:
     """The session of the client whose call this thread answers."""
 
     session = b""
@@ -80,7 +81,7 @@ class ObjectTable:
         self._objects: dict[str, _HostedObject] = {}
         self._idents: dict[int, str] = {}  # of unnamed objects, by id()
         self._versions = itertools.count(1)
-        self.client: _Client = _Client()
+        self.client: _Client = per_thread(_Client)
         self._mutex = threading.RLock()
         self._public: dict[str, Callable[..., Any]] = {
             "create": self._create,

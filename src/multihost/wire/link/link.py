@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError, LinkLost, ManagerClosed
+from multihost.patching import on_patch
 from multihost.wire.address import Address, Credentials
 from multihost.wire.keys import REPLY_CACHE_SECONDS
 from multihost.wire.link.channel import (
@@ -449,3 +450,4 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+on_patch(_after_fork_in_child)

@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 
+from multihost.patching import per_thread
 from multihost.wire.link.channel import Channel
 from multihost.wire.link.resp import pack_args
 
@@ -82,7 +83,7 @@ class _ThreadConnections(list[PinnedConnection]):
                 connection.channel.close()
 
 
-class _PerThread(threading.local):
+class _PerThread:
     """The free connections of each thread, a stack."""
 
     until: float | None = None
@@ -104,7 +105,7 @@ class PinnedConnections:
         self._connections: list[PinnedConnection] = []
         self._idle: list[PinnedConnection] = []
         self._reply_keys: dict[bytes, None] = {}
-        self._threads = _PerThread(self)
+        self._threads = per_thread(_PerThread, self)
 
     def checkout(self) -> PinnedConnection:
         """Return a connection for one exchange, which checks it in."""

@@ -5,9 +5,11 @@ redis-py, and without the import of that (0.1 to 0.2 s).
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import hiredis
 
@@ -29,6 +31,20 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
 
 
+def _as_in_kernel(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return ``call`` with the error that a timeout of the kernel has."""
+
+    def limited(argument: Any) -> Any:
+        try:
+            return call(argument)
+        except TimeoutError as error:
+            if error.errno is not None:  # the connection timed out: the peer is gone
+                raise
+            raise BlockingIOError from None
+
+    return limited
+
+
 def _ends_connection(reply: Reply) -> bool:
     """Return True for the error reply to a request, or a value, that is larger than permitted."""
     return type(reply) is ReplyError and "Protocol error" in str(reply)
@@ -37,7 +53,16 @@ def _ends_connection(reply: Reply) -> bool:
 class SocketChannel:
     """A channel over a plain socket."""
 
-    __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout", "loaded_scripts")
+    __slots__ = (
+        "_feed",
+        "_gets",
+        "_in_kernel",
+        "_receive",
+        "_send",
+        "_socket",
+        "_timeout",
+        "loaded_scripts",
+    )
 
     def __init__(
         self, sock: socket.socket, timeout: float, redact: Callable[[str], str] = str
@@ -53,6 +78,11 @@ class SocketChannel:
         )
         self._socket = sock
         self._send, self._receive = sock.sendall, sock.recv
+        # A socket of gevent never blocks in the kernel, whose timeout then means nothing.
+        self._in_kernel = os.get_blocking(sock.fileno())
+        if not self._in_kernel:
+            sock.settimeout(timeout)
+            self._send, self._receive = _as_in_kernel(sock.sendall), _as_in_kernel(sock.recv)
         self._feed, self._gets = reader.feed, reader.gets
 
     def exchange(self, request: bytes) -> Reply:
@@ -144,8 +174,12 @@ class SocketChannel:
             self._limit(seconds)
 
     def _limit(self, seconds: float) -> None:
-        limit = _timeval(max(seconds, 1e-6))  # zero would mean no limit
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        seconds = max(seconds, 1e-6)  # zero would mean no limit
+        if self._in_kernel:
+            limit = _timeval(seconds)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        else:
+            self._socket.settimeout(seconds)
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from multihost.errors import LinkLost
+from multihost.patching import per_thread
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.rpc.frames import (
@@ -53,7 +54,7 @@ class HostClient:
         self.session = session
         self.handle: Handle = session.handle(ident)
         self._numbers = itertools.count()
-        self._local = _ThreadChannels()
+        self._local = per_thread(_ThreadChannels)
         self._waiting: set[RpcChannel] = set()
         self.channels: set[RpcChannel] = set()
         self.deaths: int = 0  # how often the host was found dead
@@ -144,7 +145,7 @@ class _FreeChannels(list["RpcChannel"]):
             channel.close()
 
 
-class _ThreadChannels(threading.local):
+class _ThreadChannels:
     def __init__(self) -> None:
         self.free = _FreeChannels()
 

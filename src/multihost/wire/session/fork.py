@@ -1,4 +1,6 @@
-"""Keeping sessions consistent when a thread of the process forks."""
+"""Keeping sessions consistent when a thread of the process forks, or when gevent makes greenlets of
+its threads (:mod:`multihost.patching`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import multihost.pipes  # noqa: F401 - its hooks come first
+from multihost.patching import on_patch
 
 __all__ = ["ForkAware", "join", "start_after_fork", "track"]
 
@@ -31,6 +34,12 @@ class ForkAware(Protocol):
 
     def after_fork_in_child(self) -> None:
         """Replace what must not be shared with the parent."""
+
+    def before_patch(self) -> None:
+        """End threads: they cannot become greenlets."""
+
+    def after_patch(self) -> None:
+        """Replace what was made for threads."""
 
 
 _tracked: weakref.WeakSet[ForkAware] = weakref.WeakSet()
@@ -142,3 +151,21 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(
     before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
 )
+
+
+# -- threads become greenlets
+
+
+def _before_patch() -> None:
+    for each in list(_tracked):
+        each.before_patch()
+
+
+def _after_patch() -> None:
+    global _one_fork
+    _one_fork = threading.Lock()
+    for each in list(_tracked):
+        each.after_patch()
+
+
+on_patch(_after_patch, _before_patch)

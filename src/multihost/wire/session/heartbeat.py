@@ -112,16 +112,16 @@ class Heartbeat:
 
     # forking
 
-    def park(self) -> None:
-        """End the thread until the fork is over, unless it is busy. The caller holds no lock that
-        the thread takes.
+    def park(self, seconds: float = PARK_SECONDS) -> None:
+        """End the thread until the fork is over, unless it is busy for so long. The caller holds no
+        lock that the thread takes.
         """
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
         self._parking.set()
         self._wakeup.wake()
-        fork.join(thread, PARK_SECONDS)
+        fork.join(thread, seconds)
         self._parking.clear()
 
     def before_fork(self) -> None:

@@ -227,7 +227,10 @@ class References:
         self._live.clear()
         return references
 
-    # forking
+    # forking, and patching
+
+    def after_patch(self) -> None:
+        self._lock = threading.Lock()
 
     def before_fork(self) -> None:
         self._lock.acquire()

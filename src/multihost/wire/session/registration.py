@@ -88,7 +88,7 @@ def without_connection(link: Link, server: bytes, packed: Iterable[bytes]) -> se
     return {each for each, connection in numbered.items() if connection not in present}
 
 
-class ThreadIdentity(threading.local):
+class ThreadIdentity:
     """The names under which each thread waits and holds."""
 
     def __init__(self, registration: SessionRegistration) -> None:

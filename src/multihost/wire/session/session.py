@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable, Sequence
@@ -18,6 +19,7 @@ from multiprocessing import util
 from typing import TYPE_CHECKING, Protocol
 
 from multihost.errors import AccessDenied, LinkError, MultihostError, ServerUnfit
+from multihost.patching import per_thread
 from multihost.wire.keys import Keys
 from multihost.wire.link import SHORTEST, Link
 from multihost.wire.session import fork
@@ -87,7 +89,7 @@ class Session:
         self.registration: SessionRegistration = SessionRegistration(
             self.link, self.namespace, self.lease_ms
         )
-        self.identity: ThreadIdentity = ThreadIdentity(self.registration)
+        self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration)
         self.janitor: Janitor = Janitor(self.link, self.registration, self.heartbeat.wake)
 
     def handle(self, ident: str) -> Handle:
@@ -198,6 +200,16 @@ class Session:
         """Release the locks."""
         self.references.after_fork_in_parent()
         self.heartbeat.after_fork_in_parent()  # last, as in the child
+
+    def before_patch(self) -> None:
+        """End the background thread."""
+        self.heartbeat.park(threading.TIMEOUT_MAX)
+
+    def after_patch(self) -> None:
+        """Begin another session, as a forked child, but with the objects that this one created."""
+        self._reset()
+        self.references.after_patch()
+        self.heartbeat.after_fork_in_child()
 
     def after_fork_in_child(self) -> None:
         """Begin another session: the child has the same proxies, but holds nothing."""

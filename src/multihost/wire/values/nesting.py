@@ -7,9 +7,10 @@ container is: a proxy of an object on the same server is stored without an addre
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from multihost.patching import on_patch, per_thread
 
 __all__ = ["Home", "home", "pickle_for", "pickled", "unpickle_for"]
 
@@ -21,7 +22,7 @@ class Home(Protocol):
     def server(self) -> object: ...
 
 
-class _Inside(threading.local):
+class _Inside:
     """The container for which this thread is pickling or unpickling."""
 
     home: Any = None
@@ -29,7 +30,15 @@ class _Inside(threading.local):
     proxies = 0
 
 
-_inside = _Inside()
+_inside = per_thread(_Inside)
+
+
+def _after_patch() -> None:
+    global _inside
+    _inside = per_thread(_Inside)
+
+
+on_patch(_after_patch)
 
 
 def pickled(ident: str, unnamed: bool, server: object) -> bool:
