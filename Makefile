@@ -15,11 +15,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz check format bench docs clean
+.PHONY: help demo test strict fuzz test-frameworks check format bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-21s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.server ## two programs written for multiprocessing, with one import changed
 	@for program in examples/seed_dict.py examples/seed_namespace.py; do \
@@ -37,6 +37,9 @@ STRICT := tests/tour tests/manager/test_ends.py tests/synchronisation/test_api.p
     tests/queues/test_api.py tests/hosted/test_parity.py tests/pool/test_api.py
 strict: $(VENV)/.dev ## tests of what each type does, under python -bb -X dev -W error
 	@$(BIN)/python -bb -X dev -W error -m pytest -n 4 --dist worksteal $(STRICT)
+
+test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and Celery, which it installs
+	@$(BIN)/python -m pytest -n 2 tests/frameworks
 
 fuzz: $(VENV)/.dev ## what is read without pickle, with 100,000 altered inputs for each reader; FUZZ=1000 for fewer
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py
@@ -76,8 +79,9 @@ $(VENV)/.python:
 $(VENV)/.server: EXTRA := server,cli
 $(VENV)/.dev: EXTRA := dev
 $(VENV)/.bench: EXTRA := bench
+$(VENV)/.frameworks: EXTRA := dev,frameworks
 $(VENV)/.docs: EXTRA := docs
-$(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs: $(VENV)/.python pyproject.toml
+$(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs $(VENV)/.frameworks: $(VENV)/.python pyproject.toml
 	@echo "installing multihost[$(EXTRA)] into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@

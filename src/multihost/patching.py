@@ -7,11 +7,12 @@ with ``--preload`` patches late: in each worker, when the program has long been 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["after_patch", "before_patch", "on_patch", "per_thread"]
+__all__ = ["after_patch", "before_patch", "is_patched", "on_patch", "per_thread"]
 
 T = TypeVar("T")
 
@@ -38,6 +39,12 @@ def after_patch() -> None:
     """The standard library was patched."""
     for each in _after:
         each()
+
+
+def is_patched() -> bool:
+    """Return whether threads are greenlets."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def per_thread(state: type[T], *args: Any) -> T:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from multihost.errors import LinkLost
+from multihost.patching import per_thread
 from multihost.wire.replies import ReplyError
 from multihost.wire.session.registration import SessionInfo, SessionRegistration
 
@@ -114,7 +115,7 @@ def test_session_info_is_unpacked_as_it_was_packed(host: str) -> None:
 def test_each_thread_has_a_waiter_id_of_its_own(registration: SessionRegistration) -> None:
     from multihost.wire.session.registration import ThreadIdentity
 
-    identity = ThreadIdentity(registration)
+    identity = per_thread(ThreadIdentity, registration)
     names = [identity.waiter_id]
 
     def append() -> None:
@@ -137,7 +138,7 @@ def test_hold_ids_rise_and_contain_the_servers_time(registration: SessionRegistr
     from multihost.wire.session.registration import ThreadIdentity
 
     register(registration, b"{ns:01}:")
-    identity = ThreadIdentity(registration)
+    identity = per_thread(ThreadIdentity, registration)
     ids = [identity.new_hold_id() for _ in range(10_000)]
     assert ids == sorted(set(ids))
     since = int(ids[0].rpartition(b".")[2])

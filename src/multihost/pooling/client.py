@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import queue
 import threading
 from collections.abc import Callable
 from multiprocessing import util
-from queue import SimpleQueue
 from typing import Any
 
 from multihost.errors import LinkError, LinkLost, ManagerClosed, MultihostError, ObjectGone
@@ -64,7 +64,7 @@ class Client:
         self._parts: dict[Number, tuple[int, dict[int, list[Any]]]] = {}  # and the attempt
         self._sending = threading.Lock()
         # For the thread that sends: to do this first. Its methods cannot be interrupted half way.
-        self._requests: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._requests: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._watchers: set[int] = set()
 
     # tasks

@@ -54,6 +54,7 @@ class InterruptibleCondition(RLock):
     """
 
     def __init__(self) -> None:
+        super().__init__()  # that of gevent is written in Python
         self._waiters = _Waiters()
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -77,7 +77,8 @@ class SocketChannel:
             replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED
         )
         self._socket = sock
-        self._send, self._receive = sock.sendall, sock.recv
+        self._send: Callable[[bytes], object] = sock.sendall
+        self._receive: Callable[[int], bytes] = sock.recv
         # A socket of gevent never blocks in the kernel, whose timeout then means nothing.
         self._in_kernel = os.get_blocking(sock.fileno())
         if not self._in_kernel:

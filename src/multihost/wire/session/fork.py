@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import multihost.pipes  # noqa: F401 - its hooks come first
-from multihost.patching import on_patch
+from multihost.patching import is_patched, on_patch
 
 __all__ = ["ForkAware", "join", "start_after_fork", "track"]
 
@@ -71,14 +71,15 @@ _starting: list[Callable[[], object]] = []
 
 
 def start_after_fork(start: Callable[[], object]) -> None:
-    """In a hook of the parent: call ``start()``, which starts a thread, when the hooks have
-    released their locks, and the thread does not count as one that was there at the fork.
+    """In a hook after a fork: call ``start()``, which starts a thread, when the hooks have released
+    their locks, and in the parent when the thread does not count as one that was there at the fork.
     """
     _starting.append(start)
 
 
 def _start_soon(starts: list[Callable[[], object]]) -> None:
-    if COUNTS_AFTER_HOOKS and threading.current_thread() is threading.main_thread():
+    counts = COUNTS_AFTER_HOOKS and not is_patched()  # a greenlet is no thread that counts
+    if counts and threading.current_thread() is threading.main_thread():
         _pending.extend(starts)
         if _call_soon(_start_pending):
             return
@@ -146,6 +147,15 @@ def _after_fork_in_child() -> None:
     _one_fork.release()
     for each in tracked:
         each.after_fork_in_child()
+    if not _start_later:
+        _start_all()
+
+
+def _start_all() -> None:
+    starts = list(_starting)
+    _starting.clear()
+    for start in starts:
+        start()
 
 
 os.register_at_fork(
@@ -155,6 +165,8 @@ os.register_at_fork(
 
 # -- threads become greenlets
 
+_start_later = False  # gevent has hooks that come between, and find no thread in a child
+
 
 def _before_patch() -> None:
     for each in list(_tracked):
@@ -162,10 +174,14 @@ def _before_patch() -> None:
 
 
 def _after_patch() -> None:
-    global _one_fork
+    global _one_fork, _start_later
     _one_fork = threading.Lock()
     for each in list(_tracked):
         each.after_patch()
+    _start_all()
+    if not _start_later:
+        _start_later = True
+        os.register_at_fork(after_in_child=_start_all)
 
 
 on_patch(_after_patch, _before_patch)

@@ -140,7 +140,7 @@ class Heartbeat:
         self._wakeup = WakeupPipe()
         self._reset()
         if started:
-            self.start()
+            fork.start_after_fork(self.start)
 
     # the thread
 

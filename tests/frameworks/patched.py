@@ -1,0 +1,5 @@
+"""Configuration of gunicorn: patches the standard library in the master, before the application."""
+
+from gevent import monkey
+
+monkey.patch_all()
