@@ -15,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz check format bench docs clean
+.PHONY: help demo test strict fuzz check format bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -31,6 +31,12 @@ demo: $(VENV)/.server ## two programs written for multiprocessing, with one impo
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k dict" for some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The rest of the suite compares keys that are str with others that are bytes, on purpose.
+STRICT := tests/tour tests/manager/test_ends.py tests/synchronisation/test_api.py \
+    tests/queues/test_api.py tests/hosted/test_parity.py tests/pool/test_api.py
+strict: $(VENV)/.dev ## tests of what each type does, under python -bb -X dev -W error
+	@$(BIN)/python -bb -X dev -W error -m pytest -n 4 --dist worksteal $(STRICT)
 
 fuzz: $(VENV)/.dev ## what is read without pickle, with 100,000 altered inputs for each reader; FUZZ=1000 for fewer
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py

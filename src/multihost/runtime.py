@@ -224,7 +224,9 @@ def _close(
     registry.unregister(session)
     if server is not None:
         session.close_now()
-        if is_owner:
+        if collected:
+            server.release()  # a process that was forked may have detached, and go on with it
+        else:
             server.stop()
     elif collected:
         session.close_at_exit()

@@ -149,13 +149,14 @@ def test_a_broken_connection_does_not_change_what_is_cancelled(manager, proxy, g
         first = executor.submit(work.say_and_wait, began, go_on, 1)
         began.get(timeout=SECONDS)
         second, third = (executor.submit(work.double, n) for n in range(2))
+        wait_until(lambda: executor.statistics().waiting == 2)  # both are sent
         assert not third.running()  # so that its script is known
         rule = getattr(proxy, fault)(b"EVALSHA")
         assert second.cancel()
-        rule.disarm()
+        assert rule.caught.is_set()
         rule = getattr(proxy, fault)(b"EVALSHA")
         assert not first.cancel()
-        rule.disarm()
+        assert rule.caught.is_set()
         go_on.set()
         assert (first.result(SECONDS), third.result(SECONDS)) == (1, 2)
         assert second.cancelled()

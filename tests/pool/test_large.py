@@ -11,6 +11,7 @@ import pytest
 
 from multihost import Executor, PayloadTooLarge, RedisManager
 from tests.pool import work
+from tests.support.faults import CuttingProxy
 
 FORK = multiprocessing.get_context("fork")
 SECONDS = 20.0
@@ -75,6 +76,39 @@ def test_a_task_that_is_too_large_is_refused_at_once(manager):
             pool.apply(len, ("x" * 3 * MB,))
         assert time.monotonic() - began < 5
         assert pool.apply(len, ("x" * (MB - 1000),)) == MB - 1000
+
+
+@pytest.mark.parametrize("fault", ["cut_after_reply", "cut_mid_reply", "cut_before_request"])
+def test_parts_over_broken_connections(start_server, fault):
+    server = start_server(tcp=True, proto_max_bulk_len="1mb")
+    with (
+        CuttingProxy(server) as proxy,
+        RedisManager(server.url) as manager,
+        RedisManager(proxy.url) as behind,
+        behind.Pool(1, name="ours", context=FORK),
+        manager.Pool(0, name="ours") as pool,
+    ):
+        assert sizes(pool.map(work.large, range(9), 9)) == wanted(range(9))
+        caught = 0
+        for nth in range(1, 6):  # each of the parts, the last of them with the task
+            rule = getattr(proxy, fault)(b"EVALSHA", nth=nth)
+            assert sizes(pool.map(work.large, range(9), 9)) == wanted(range(9))
+            caught += rule.caught.is_set()
+            rule.disarm()
+        assert caught >= 3
+        assert not pool._client._parts
+
+
+def test_who_may_not_ask_for_the_limit_takes_the_usual_one(start_server):
+    server = start_server(tcp=True)
+    rights = ("on", ">word", "~*", "&*", "+@all", "-config")
+    server.command("ACL", "SETUSER", "limited", *rights)
+    with (
+        RedisManager(server.url_for("limited", "word")) as manager,
+        manager.Pool(1, context=FORK) as pool,
+    ):
+        assert pool.apply(len, ("x" * 2 * MB,)) == 2 * MB
+        assert len(pool.apply(work.text, (2 * MB,))) == 2 * MB
 
 
 def test_parts_of_proxies(manager):

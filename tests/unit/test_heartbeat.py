@@ -15,6 +15,7 @@ import pytest
 from multihost.errors import LinkLost, ManagerClosed
 from multihost.wire.address import Address
 from multihost.wire.keys import Keys
+from multihost.wire.session import fork as fork_hooks
 from multihost.wire.session.heartbeat import Heartbeat
 from tests.support.waiting import wait_until
 
@@ -428,7 +429,9 @@ def test_thread_ends_before_a_fork_and_goes_on_after_it(session: Session) -> Non
     session.heartbeat.before_fork()
     assert thread_count(session) == 0
     session.heartbeat.after_fork_in_parent()
-    wait_until(lambda: thread_count(session) == 1)
+    assert fork_hooks._starting == [session.heartbeat.start]
+    fork_hooks._starting.pop()()
+    assert thread_count(session) == 1
     turn(session)
     assert session.heartbeat._renewal == renewal, "a fork puts nothing off"
     assert session.link.calls == ["checkin connection"], "the same one, or it would look dead"
@@ -463,6 +466,7 @@ def test_parked_thread_goes_on_in_a_child(session: Session) -> None:
     session.heartbeat.start()
     session.heartbeat.park()
     assert fork(session, works)
+    fork_hooks._starting.pop()()
     turn(session)
 
 

@@ -347,3 +347,29 @@ def test_hooks_run_around_each_fork_while_the_object_lives() -> None:
     in_child(lambda: True)
     assert aware.calls == ["before", "parent"] * 2
     assert calls == ["before", "parent"]
+
+
+def test_threads_start_when_no_hook_holds_a_lock_any_more() -> None:
+    """A finalizer that happens to run in the new thread may need it."""
+    from multihost.pipes import fork_lock
+
+    taken: list[bool] = []
+
+    def take() -> None:
+        taken.append(fork_lock.acquire(timeout=5.0))
+        fork_lock.release()
+
+    def start() -> None:
+        thread = threading.Thread(target=take)
+        thread.start()
+        thread.join()
+
+    class Starting(Aware):
+        def after_fork_in_parent(self) -> None:
+            fork.start_after_fork(start)
+
+    starting = Starting()
+    fork.track(starting)
+    in_child(lambda: True)
+    assert taken == [True]
+    assert starting is not None

@@ -1,12 +1,13 @@
-"""A private server: it is started, watched, and ends with the process that owns it.
+"""A private server: it is started, watched, and ends with the processes that hold it.
 
 Who watches whom: the owner spawns one ``/bin/sh``, the watcher, in a session of its own, and the
 watcher starts the server, so the server never exists without a process that ends it. Two pipes tie
 them together:
 
-- the *owner* pipe: the owner alone holds its write end, and the watcher reads the other. However
-  the owner ends, the kernel closes that end; the watcher reads the end of the file and kills the
-  server.
+- the *owner* pipe: the owner holds its write end, and the watcher reads the other. However the
+  owner ends, the kernel closes that end; the watcher reads the end of the file and kills the
+  server. A process that the owner forks by itself holds that end, too: a program that detaches
+  keeps its server. Children of multiprocessing let go of it, they have a parent.
 - the *liveness* pipe: the server alone holds its write end, and the owner polls the other. That
   needs no process id, so an id that was given to another process in the meantime does no harm.
 
@@ -23,19 +24,14 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing import util
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from multihost.embedded.find import find_server
-from multihost.embedded.spawn import (
-    close_in_children,
-    close_pipe,
-    fork_lock,
-    open_pipe,
-    spawn_watcher,
-    wait_eof,
-)
+from multihost.embedded.spawn import spawn_watcher, wait_eof
 from multihost.errors import ServerUnfit
+from multihost.pipes import close_in_children, close_pipe, fork_lock, open_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +46,7 @@ TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - for a random name, of mo
 READY: Final = b"eady to accept connections"  # "now ready ..." up to 7.0, "Ready ..." since
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 2.0
+RELEASE_SECONDS: Final = 0.5
 PID_LINE: Final = b"server pid "  # what the watcher writes to the log
 LOG_LINES: Final = 12
 
@@ -67,15 +64,15 @@ class EmbeddedServer:
     socket, and the password is neither on disk nor on a command line.
 
     If the owner dies, the watcher ends the server and removes its directory some milliseconds
-    later, also while children that the owner forked live on. In such a child ``stop()`` does
-    nothing.
+    later, also while children of multiprocessing live on. Processes that the owner has forked with
+    ``os.fork()`` hold the server as well: it ends with the last of them.
     """
 
     address: str  #: where to connect: a ``unix://`` or ``redis://`` URL without credentials
     path: str  #: the socket, or "" if the server listens on a port
     pid: int  #: of the server
     watcher_pid: int  #: of the watcher, the shell that started the server
-    owner_pid: int  #: of the process that may stop it
+    owner_pid: int  #: of the process that started it, and may stop it
 
     def __init__(
         self,
@@ -86,7 +83,9 @@ class EmbeddedServer:
         self.pid = self.watcher_pid = 0
         self.owner_pid = os.getpid()
         self._owner_pipe = self._log = self._liveness = -1
+        self._is_released = False
         self._stopping = threading.RLock()
+        util.register_after_fork(self, EmbeddedServer.release)  # in children of multiprocessing
         program = find_server()
         self._home = _fresh_home()
         self.address, self.path, lines = _listening(listen, self._home)
@@ -126,14 +125,21 @@ class EmbeddedServer:
         return self._liveness >= 0 and not wait_eof(self._liveness, 0)
 
     def stop(self) -> None:
-        """End the server; wait until it and its watcher have ended and its directory is removed.
+        """End the server, whoever holds it; wait until it and its watcher have ended and its
+        directory is removed.
 
-        A second call does nothing, and neither does a call in a forked child.
+        A second call does nothing. A forked child only lets go of the server.
         """
         if os.getpid() != self.owner_pid:
+            self.release()
             return
         with self._stopping:
+            if self._is_released:
+                return
             self._close("_log")
+            if self._owner_pipe >= 0:
+                with contextlib.suppress(OSError):  # the watcher has ended
+                    os.write(self._owner_pipe, b"\n")
             self._close("_owner_pipe")
             if self._liveness >= 0:
                 # The watcher kills the server, unless its reader was killed. Then it has not reaped
@@ -142,14 +148,31 @@ class EmbeddedServer:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self.pid, signal.SIGKILL)
                 wait_eof(self._liveness, None)
-                self._close("_liveness")
-            if self.watcher_pid:
-                # It is reaped already if the program ignores SIGCHLD or reaps all of its children.
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(self.watcher_pid, 0)
-                self.watcher_pid = 0
-            # The watcher did this, unless it was killed or was never started.
-            _remove_home(self._home)
+            self._clean_up()
+
+    def release(self) -> None:
+        """Let go of the server: it ends now if no other process holds it, else with the last of
+        them. In the owner, wait until it has ended, but not for long.
+        """
+        if os.getpid() != self.owner_pid:  # a lock may be that of a thread that is not here
+            self._close("_owner_pipe")
+            return
+        with self._stopping:
+            self._is_released = True
+            self._close("_owner_pipe")
+            if self._liveness >= 0 and wait_eof(self._liveness, RELEASE_SECONDS):
+                self._clean_up()
+
+    def _clean_up(self) -> None:
+        """After the end of the server: wait for the watcher."""
+        self._close("_liveness")
+        if self.watcher_pid:
+            # It is reaped already if the program ignores SIGCHLD or reaps all of its children.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.watcher_pid, 0)
+            self.watcher_pid = 0
+        # The watcher did this, unless it was killed or was never started.
+        _remove_home(self._home)
 
     def _close(self, name: str) -> None:
         with fork_lock:
@@ -173,7 +196,7 @@ class EmbeddedServer:
                 self._log, log_out = open_pipe(others)
                 self._liveness, liveness_out = open_pipe(others)
                 others[:] = config_in, config_out, owner_in, log_out, liveness_out
-                close_in_children(config_out, self._owner_pipe, self._log)
+                close_in_children(config_out, self._log)
                 os.write(config_out, config)
                 self.watcher_pid = spawn_watcher(
                     [program, self._home, outside],

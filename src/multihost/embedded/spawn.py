@@ -1,62 +1,16 @@
-"""Starting the watcher of a server: its pipes, and a shell that inherits nothing else."""
+"""Starting the watcher of a server: a shell that inherits nothing but its pipes."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
-import threading
 from typing import Final
 
-__all__ = ["close_in_children", "close_pipe", "fork_lock", "open_pipe", "spawn_watcher", "wait_eof"]
+__all__ = ["spawn_watcher", "wait_eof"]
 
 WATCHER: Final = os.path.join(os.path.dirname(__file__), "watcher.sh")
-FIRST_FD: Final = 10  # the shell gets numbers below it
-
-# Descriptors that no forked child may keep: with one of them a child would keep a server running
-# after its owner, or block it. The lock keeps a fork out while such a descriptor exists and is not
-# yet in the set; it is reentrant for a signal handler that forks.
-_owner_only: set[int] = set()
-fork_lock: Final = threading.RLock()
-
-
-def _close_after_fork() -> None:
-    while _owner_only:
-        os.close(_owner_only.pop())
-    fork_lock.release()
-
-
-os.register_at_fork(
-    before=fork_lock.acquire,
-    after_in_parent=fork_lock.release,
-    after_in_child=_close_after_fork,
-)
-
-
-def close_in_children(*fds: int) -> None:
-    """Have forked children close these descriptors. The caller has the fork lock."""
-    _owner_only.update(fds)
-
-
-def close_pipe(fd: int) -> None:
-    """Close an end of a pipe, and forget what children would do with it. Takes the fork lock."""
-    with fork_lock:
-        _owner_only.discard(fd)
-        os.close(fd)
-
-
-def open_pipe(fds: list[int]) -> tuple[int, int]:
-    """Open a pipe and append its ends to ``fds``; both above the numbers that the shell gets."""
-    ends = []
-    for low in os.pipe():
-        try:
-            ends.append(fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, FIRST_FD))
-            fds.append(ends[-1])
-        finally:
-            os.close(low)
-    return ends[0], ends[1]
 
 
 def spawn_watcher(arguments: list[str], fds: dict[int, int]) -> int:

@@ -1,4 +1,4 @@
-# Starts a server, and ends it when its owner ends; run by /bin/sh -c, see server.py.
+# Starts a server, and ends it when its owner ends or asks for it by a line; run by /bin/sh -c, see server.py.
 #
 # Arguments: $1 the program, $2 the server's directory, $3 a socket outside it or nothing.
 # Descriptors: 1 and 2 the log, 3 the configuration, 4 owner (read end), 5 liveness (write end).

@@ -64,4 +64,4 @@ class Channel(Protocol):
 
 def is_rejected(first: Reply) -> bool:
     """Return True if, by the reply to the first of several commands, no others will come."""
-    return first == 0 or type(first) is ReplyError
+    return (type(first) is int and first == 0) or type(first) is ReplyError

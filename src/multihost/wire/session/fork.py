@@ -11,7 +11,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["ForkAware", "call_after_warning", "join", "track"]
+import multihost.pipes  # noqa: F401 - its hooks come first
+
+__all__ = ["ForkAware", "join", "start_after_fork", "track"]
 
 # CPython warns the parent of a fork that it has threads. These versions count them only after the
 # hooks below have run, so that one which a hook had ended and started again would count.
@@ -56,22 +58,30 @@ def join(thread: threading.Thread, seconds: float) -> None:
             os.sched_yield()
 
 
-_pending: list[Callable[[], object]] = []
+_starting: list[Callable[[], object]] = []
 
 
-def call_after_warning(action: Callable[[], object]) -> None:
-    """In a hook of the parent: call ``action()``, which starts a thread, as soon as that does not
-    count as one that was there at the fork.
+def start_after_fork(start: Callable[[], object]) -> None:
+    """In a hook of the parent: call ``start()``, which starts a thread, when the hooks have
+    released their locks, and the thread does not count as one that was there at the fork.
     """
+    _starting.append(start)
+
+
+def _start_soon(starts: list[Callable[[], object]]) -> None:
     if COUNTS_AFTER_HOOKS and threading.current_thread() is threading.main_thread():
-        _pending.append(action)
-        if _call_soon(_call_pending):
+        _pending.extend(starts)
+        if _call_soon(_start_pending):
             return
-        _pending.remove(action)
-    action()
+        _pending.clear()
+    for start in starts:
+        start()
 
 
-def _call_pending() -> None:
+_pending: list[Callable[[], object]] = []  # of the main thread
+
+
+def _start_pending() -> None:
     while _pending:
         _pending.pop(0)()
 
@@ -113,7 +123,11 @@ def _after_fork_in_parent() -> None:
     for each in _forking:
         each.after_fork_in_parent()
     _forking.clear()
+    starts = list(_starting)
+    _starting.clear()
     _one_fork.release()
+    if starts:
+        _start_soon(starts)
 
 
 def _after_fork_in_child() -> None:

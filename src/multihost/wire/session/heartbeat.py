@@ -118,7 +118,7 @@ class Heartbeat:
         """Let the thread go on."""
         self._lock.release()
         if self._is_parked:
-            fork.call_after_warning(self.start)
+            fork.start_after_fork(self.start)
 
     def after_fork_in_child(self) -> None:
         """Start again with another pipe: the thread and its actions stay with the parent."""
