@@ -187,6 +187,13 @@ def test_keys_made_to_do_harm(bomb: str) -> None:
     assert isinstance(attempt(JSON.key, BOMBS[bomb]), BadPayload)
 
 
+def test_a_dict_of_keys_made_to_do_harm() -> None:
+    fields = [encode_long(number * (2**61 - 1)) for number in range(1, 20_000)]
+    with pytest.raises(BadPayload, match="the same hash"):
+        JSON.keys(fields)
+    assert len(JSON.keys(fields[:100])) == 100
+
+
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_shown_values_made_to_do_harm(bomb: str) -> None:
     for data in (BOMBS[bomb], b"\x80\x05" + BOMBS[bomb] + b"."):

@@ -36,7 +36,7 @@ from multihost.wire.authkey import Secret
 from multihost.wire.values.canonical import canonical
 from multihost.wire.values.nesting import Home, pickle_for, unpickle_for
 from multihost.wire.values.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
-from multihost.wire.values.plain import read_key
+from multihost.wire.values.plain import read_key, read_keys
 
 __all__ = ["LINKED", "Codec", "JsonSerializer", "Serializer", "XmlSerializer", "first_byte"]
 
@@ -143,7 +143,7 @@ class Codec:
         """Return the keys of fields or original forms. Raises BadPayload."""
         fields = self._verified(fields)
         if self.serializer is not None:
-            return list(map(read_key, fields))
+            return read_keys(fields)
         try:
             return list(pickle.loads(HEADER + b"(" + b"".join(fields) + b"l."))
         except BadPayload:
