@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterable
@@ -48,7 +47,8 @@ from multihost.proxies.semaphore import (
 from multihost.proxies.set import SetProxy
 from multihost.proxies.value import ValueProxy
 from multihost.serving.process import Server
-from multihost.wire.address import parse
+from multihost.wire.address import PRIVATE
+from multihost.wire.link import check_url
 from multihost.wire.session import registry
 from multihost.wire.values.codec import Serializer
 
@@ -177,10 +177,12 @@ class RedisManager(SyncManager):
 
     >>> results = RedisManager("redis://host:6379/0").dict("results")
 
-    ``RedisManager()`` uses ``MULTIHOST_URL``, else a private server. ``client=`` takes a
-    ``redis.Redis`` or a ``fakeredis.FakeRedis`` instead of a URL; only its settings are used, it
-    may be closed. A leading ``str`` is the name for every type but ``Value`` and ``Array``, whose
-    first argument is a type code.
+    ``RedisManager()`` uses the URL in ``MULTIHOST_URL``, and raises ValueError if there is none:
+    programs that are to meet would each be alone. ``embedded://`` in the place of a URL is a
+    private server, as that of ``Manager()``. ``client=`` takes a ``redis.Redis`` or a
+    ``fakeredis.FakeRedis`` instead of a URL; only its settings are used, it may be closed. A
+    leading ``str`` is the name for every type but ``Value`` and ``Array``, whose first argument is
+    a type code.
     """
 
     _name_first = True
@@ -221,15 +223,21 @@ class RedisManager(SyncManager):
         if url is not None and client is not None:
             raise TypeError("RedisManager takes a URL or a client, not both")
         if url is None and client is None:
-            url = os.environ.get(registry.URL_VARIABLE) or None
-        if url is not None:
-            parse(url)  # refuses what is none
+            url = registry.configured_url()
+            if not url:
+                raise ValueError(
+                    "no server: pass its URL (redis://host:6379/0), or set "
+                    f"{registry.URL_VARIABLE}; a private server, which no other program meets, is "
+                    f"that of Manager(), and has the URL {PRIVATE}"
+                )
+        if url not in (None, PRIVATE):
+            check_url(url)
         super().__init__(
             url, authkey, serializer, namespace=namespace, lease=lease, timeout=timeout
         )
-        if url is not None:
-            self.connect()
-        elif client is None:
+        if url == PRIVATE:
             self.start()
+        elif url is not None:
+            self.connect()
         else:
             self.runtime.open_like(client, authkey)

@@ -23,7 +23,9 @@ from multihost.pooling.counters import Progress
 from multihost.pooling.options import PoolOptions
 from multihost.pooling.pool_workers import WorkerEvent, Workers, serve
 from multihost.pooling.shared_pool import SharedPool
+from multihost.wire.address import PRIVATE
 from multihost.wire.ops.pool import PoolStatistics, Worker
+from multihost.wire.session import registry
 
 __all__ = [
     "ApplyResult",
@@ -56,7 +58,8 @@ class Pool(SharedPool):
     name="render")``, every client on every host that uses the name has the same pool, and so has
     every worker: those that clients start, and those of ``multihost worker URL --pool render``,
     which may start and end at any time. The server is the one of ``manager=`` or ``url=``, by
-    default that of ``MULTIHOST_URL``, else a private one.
+    default that of ``MULTIHOST_URL``. Without any of these a pool that has no name has a private
+    server, and one with a name raises ValueError: nobody else could meet it.
 
     ``attempts=n`` runs a task up to n times if its workers die. ``pickler="cloudpickle"`` accepts
     functions without a name, such as lambdas, and whatever else that package can pickle.
@@ -98,6 +101,8 @@ class Pool(SharedPool):
         options.check()
         own = manager is None
         if own:
+            if url is None and name is None and not registry.configured_url():
+                url = PRIVATE
             manager = RedisManager(url)
         try:
             super().__init__(manager, options, owns_manager=own)

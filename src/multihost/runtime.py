@@ -7,8 +7,9 @@ from collections.abc import Callable
 from multiprocessing import current_process, util
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from multihost.errors import ManagerClosed
+from multihost.errors import LinkError, ManagerClosed
 from multihost.wire.address import (
+    PRIVATE,
     Address,
     Credentials,
     ListenAddress,
@@ -73,6 +74,8 @@ class Runtime:
     @classmethod
     def at(cls, given: ListenAddress | None, settings: Settings, authkey: bytes | None) -> Runtime:
         """Return one for the address that a user gave: a URL, ``(host, port)``, a path or None."""
+        if given == PRIVATE:
+            given = None
         if isinstance(given, str) and "://" in given:
             address, credentials = parse(given)
             if authkey is not None:  # it signs the values there
@@ -134,18 +137,27 @@ class Runtime:
                 ),
                 before_close,
             )
+        except LinkError as error:
+            self.abort()
+            raise error.with_traceback(None) from None  # of the server, not of these frames
         except BaseException:
             self.abort()
             raise
 
     def open_like(self, client: Any, authkey: bytes | None) -> None:
         """Open a session with the settings of a ``redis.Redis`` or a ``fakeredis.FakeRedis``."""
-        self.address, connector = from_client(client)
+        used = from_client(client)
+        self.address = used.address
+        self.credentials = used.credentials
         if authkey is not None:
-            self.credentials = Credentials(authkey=stretched(self.authkey))
-        self._open(
-            Link(self.address, self.credentials, timeout=self.settings.timeout, connector=connector)
+            self.credentials = self.credentials._replace(authkey=stretched(self.authkey))
+        link = Link(
+            self.address, self.credentials, timeout=self.settings.timeout, connector=used.open
         )
+        try:
+            self._open(link)
+        except LinkError as error:
+            raise error.with_traceback(None) from None
 
     def _open(self, link: Link, before_close: Callable[[], object] | None = None) -> None:
         settings = self.settings

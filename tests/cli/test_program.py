@@ -125,6 +125,14 @@ def test_the_address_may_come_from_the_environment(
     monkeypatch.delenv("MULTIHOST_URL", raising=False)
     assert run(["ls"]) == 2
     assert "MULTIHOST_URL" in capsys.readouterr().err
+    assert run(["ls", "http://host"]) == 2
+    assert "MULTIHOST_URL" not in capsys.readouterr().err
+    monkeypatch.setenv("MULTIHOST_URL", "http://:hush@host")
+    assert run(["ls"]) == 2
+    assert "multihost: MULTIHOST_URL: not a server URL: 'http://host'" in capsys.readouterr().err
+    for private in ("--url=embedded://", "embedded://"):
+        assert run(["ls", private]) == 2
+        assert "which has no other clients" in capsys.readouterr().err
     monkeypatch.setenv("MULTIHOST_URL", url)
     assert run(["ls"]) == 0
     assert run(["ls", "redis://localhost:1"]) == 3, "what is said counts"

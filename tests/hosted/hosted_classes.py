@@ -6,6 +6,7 @@ import collections
 import multiprocessing.managers
 import os
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +36,13 @@ class Fragile(Exception):
         super().__init__(a)
 
 
+class Exiting(Exception):
+    """An exception whose pickling ends the program."""
+
+    def __reduce__(self):
+        sys.exit(3)
+
+
 class Counter:
     """An object with methods of every kind."""
 
@@ -54,6 +62,9 @@ class Counter:
 
     def refuse(self, number):
         raise Refused(number, "because")
+
+    def refuse_and_exit(self):
+        raise Exiting
 
     def refuse_fragile(self):
         raise Fragile(1, 2)

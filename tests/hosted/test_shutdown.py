@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from multihost import HostLost, LinkError, ManagerClosed, ObjectGone
-from multihost.managers import SyncManager
+from multihost import HostLost, LinkError, LinkLost, ManagerClosed, ObjectGone
+from multihost.managers import RemoteError, SyncManager
 from tests.hosted.callers import Caller
 from tests.hosted.hosted_classes import Counter, Our, Remote
 from tests.support.procs import is_alive, kill9, send_signal, spawn_script
@@ -433,3 +433,30 @@ def test_client_suspended_for_longer_than_its_lease(url):
             counter.add()
         assert send_signal(manager._process, signal.SIGCONT)
         assert manager.Counter(name="counter").add() in (3, 4)  # the lost call may be carried out
+
+
+def test_exception_whose_pickling_exits(url):
+    with serving(url) as manager:
+        counter = manager.Counter()
+        with pytest.raises(RemoteError, match="Unserializable message"):
+            counter.refuse_and_exit()
+        assert counter.add() == 1
+
+
+def test_client_for_whom_no_thread_can_be_started(url, monkeypatch):
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("multihost-") and "." in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)  # in the child, too
+        manager = Our(url, ctx=fork)
+        manager.start()
+    try:
+        with Remote(url) as other, pytest.raises(LinkLost, match="no thread"):
+            other.Counter()
+    finally:
+        manager.shutdown()

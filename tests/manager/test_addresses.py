@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import fakeredis
 import pytest
 import redis
 
-from multihost import AccessDenied, LinkError, RedisManager
+from multihost import AccessDenied, Executor, LinkError, MultihostError, RedisManager, SyncManager
+from multihost.pool import Pool
 from tests.support.faults import CuttingProxy
 from tests.support.procs import send_signal
 from tests.support.raw import Endpoint, RawClient
@@ -271,25 +274,88 @@ def test_url_in_the_environment(fresh_server: Server, monkeypatch: pytest.Monkey
         assert (named.address or "").startswith("unix://"), "an argument goes first"
 
 
+WITHOUT_ADDRESS: dict[str, Callable[[], Any]] = {
+    "RedisManager": RedisManager,
+    "RedisManager with options": lambda: RedisManager(
+        None, namespace="other", authkey=b"a key of the tests"
+    ),
+    "Pool": lambda: Pool(1, name="render"),
+    "Executor": lambda: Executor(1, name="render"),
+}
+
+
 @pytest.mark.parametrize("value", [None, ""])
-def test_private_server_without_url_in_the_environment(
-    value: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", WITHOUT_ADDRESS)
+def test_who_is_to_meet_others_needs_an_address(
+    kind: str, value: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("MULTIHOST_URL", raising=False)
+    """Two programs would each have a server, and both hold the lock."""
     if value is not None:
         monkeypatch.setenv("MULTIHOST_URL", value)
-    manager = RedisManager()
-    assert "embedded" in (manager.address or "")
-    pid = manager.runtime.embedded.pid  # type: ignore[union-attr]
-    works(manager)
+    with pytest.raises(ValueError, match="no server") as caught:
+        WITHOUT_ADDRESS[kind]()
+    for part in ("MULTIHOST_URL", "redis://host:6379/0", "Manager()", "embedded://"):
+        assert part in str(caught.value)
+    assert not isinstance(caught.value, MultihostError)
+
+
+@pytest.mark.parametrize("how", ["argument", "environment", "SyncManager"])
+def test_private_server_by_its_url(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager: Any
+    if how == "SyncManager":
+        manager = SyncManager("embedded://")
+        with pytest.raises(ValueError, match="needs the address"):
+            manager.connect()
+        manager.start()
+    elif how == "argument":
+        monkeypatch.setenv("MULTIHOST_URL", "redis://localhost:1")
+        manager = RedisManager("embedded://")
+    else:
+        monkeypatch.setenv("MULTIHOST_URL", "embedded://")
+        manager = RedisManager()
+    assert "multihost=embedded" in (manager.address or "")
+    pid = manager.runtime.embedded.pid
+    if how == "SyncManager":
+        manager.shutdown()
+    else:
+        works(manager)
     assert not send_signal(pid, 0), "not even a zombie"
 
 
-def test_invalid_url_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_a_private_server_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MULTIHOST_URL", "embedded://")
+    with RedisManager() as manager:
+        shared = manager.dict("d")
+        child = get_context("spawn").Process(target=shared.update, args=({"a": 1},))
+        child.start()
+        child.join()
+        assert shared.copy() == {"a": 1}
+
+
+@pytest.mark.parametrize("url", ["embedded:", "embedded://host", "embedded:///path"])
+def test_a_private_server_has_nothing_to_name(url: str) -> None:
+    with pytest.raises(ValueError, match="embedded:// stands for a private server"):
+        RedisManager(url)
+
+
+def test_invalid_url_in_the_environment(
+    fresh_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RedisManager(fresh_server.tcp_url) as manager:
+        pickled = pickle.dumps(manager.dict("d"))
+        manager.delete("d")
     monkeypatch.setenv("MULTIHOST_URL", "http://:hush@somewhere")
-    with pytest.raises(ValueError, match="use redis://") as caught:
-        RedisManager()
-    assert "hush" not in str(caught.value)
+    calls: list[Callable[[], Any]] = [
+        RedisManager,
+        lambda: Pool(1, name="render"),
+        lambda: Pool(1),
+        lambda: Executor(1),
+        lambda: pickle.loads(pickled),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="^MULTIHOST_URL: .*use redis://") as caught:
+            call()
+        assert "hush" not in str(caught.value)
 
 
 # -- one connection for each thread

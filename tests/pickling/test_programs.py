@@ -163,7 +163,7 @@ def test_the_private_server_opens_for_children_only() -> None:
         assert program(OPEN, shared, MULTIHOST_URL=m.address).startswith("AccessDenied ")
     # Nor is it there for anybody once its owner has ended it.
     said = program(OPEN, shared)
-    assert said.split()[0] in ("LinkError", "AddressUnknown")
+    assert said.split()[0] in ("ServerLost", "AddressUnknown")
     assert "cannot" in said
 
 

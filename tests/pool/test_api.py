@@ -43,7 +43,7 @@ def test_the_public_names(url):
         Pool(1, url=url, manager=1)
 
 
-def test_pool_without_a_url_has_a_private_server(monkeypatch):
+def test_pool_without_a_url_and_a_name_has_a_private_server(monkeypatch):
     monkeypatch.delenv("MULTIHOST_URL", raising=False)
     with Pool(1, context=FORK) as pool:
         assert pool.map(work.double, range(3)) == [0, 2, 4]
@@ -165,7 +165,7 @@ def test_without_cloudpickle(manager, monkeypatch):
 
 
 def test_infinite_imap_is_lazy(pool, monkeypatch):
-    monkeypatch.setattr("multihost.pooling.client.MAX_IN_FLIGHT", 50)
+    monkeypatch.setattr("multihost.pooling.outbox.MAX_IN_FLIGHT", 50)
     made = itertools.count()
     results = pool.imap(work.double, made)
     assert [next(results) for _ in range(500)] == list(range(0, 1000, 2))

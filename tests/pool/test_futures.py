@@ -214,6 +214,7 @@ def test_asyncio_cancels_what_is_not_begun(executor, gate):
         behind.cancel()
         with pytest.raises(asyncio.CancelledError):
             await behind
+        await asyncio.sleep(0)  # the loop passes the cancellation on
         assert executor.statistics().waiting == 0
         go_on.set()
         assert await busy == 1

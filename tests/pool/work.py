@@ -141,6 +141,26 @@ def have_a_child(pids):
     child.join()
 
 
+class ExitsWhenUnpickled:
+    """As a program that calls argparse when it is imported."""
+
+    def __reduce__(self):
+        return sys.exit, (3,)
+
+
+class ExitsWhenPickled:
+    def __reduce__(self):
+        sys.exit(3)
+
+
+class Interrupted(BaseException):
+    """As KeyboardInterrupt; no test runner takes it for its own."""
+
+
+def new(cls):
+    return cls()
+
+
 def fail_at_length(size):
     raise KeyError("x" * size)
 

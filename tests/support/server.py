@@ -27,7 +27,14 @@ import pytest
 from tests.support.procs import send_signal
 from tests.support.raw import Endpoint, RawClient
 
-__all__ = ["ExternalServer", "Server", "server_program", "server_version"]
+__all__ = [
+    "WATCHER",
+    "ExternalServer",
+    "Server",
+    "free_port",
+    "server_program",
+    "server_version",
+]
 
 URL_VARIABLE = "MULTIHOST_TEST_URL"
 
@@ -295,7 +302,7 @@ class Server(_Commands):
         for attempt in range(attempts):
             if self._tcp:
                 # On another host, where we cannot look, any port will do.
-                self.port = random.choice(PORTS) if self._prefix else _free_port(self.host)
+                self.port = random.choice(PORTS) if self._prefix else free_port(self.host)
             self._write_configuration()
             try:
                 self._start()
@@ -427,7 +434,8 @@ class ExternalServer(_Commands):
         return self.url
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port for a server, below those from which the kernel draws for clients."""
     for _ in range(100):
         port = random.choice(PORTS)
         with socket.socket() as sock:

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from multihost import ServerUnfit
-from multihost.wire.address import Address, Credentials, parse, unreachable
+from multihost.wire.address import Address, Credentials, parse
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,3 @@ def test_credentials_show_nothing() -> None:
 def test_an_address_pickles() -> None:
     address = Address("unix", path="/s", database=3)
     assert pickle.loads(pickle.dumps(address)) == address
-
-
-def test_an_unreachable_server_is_named() -> None:
-    said = str(unreachable(parse("redis://bob:hush@host:7000/3")[0], "refused"))
-    assert "redis://host:7000/3" in said
-    assert "refused" in said
-    assert "hush" not in said

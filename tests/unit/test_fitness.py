@@ -34,6 +34,9 @@ def test_a_server_that_can_be_used_runs_the_probe(version: str) -> None:
         ({"redis_version": "6.0.16"}, "needs 6.2 or newer"),
         ({"redis_version": "5.0"}, "needs 6.2 or newer"),
         ({"redis_mode": "cluster"}, "cluster"),
+        ({"server_mode": "cluster"}, "cluster"),
+        ({"cluster_enabled": "1"}, "cluster"),
+        ({"role": "slave", "master_host": "db", "master_port": "7"}, "master, which is db:7"),
         ({"maxmemory_policy": "allkeys-lru"}, "noeviction"),
     ],
 )
@@ -48,12 +51,12 @@ def test_a_server_that_does_not_tell_its_facts_may_be_used(code: str) -> None:
 
 
 def test_another_error_is_not_taken_for_silence() -> None:
-    with pytest.raises(ReplyError, match="MISCONF"):
+    with pytest.raises(errors.ServerUnfit, match="MISCONF"):
         check(ReplyError("MISCONF no"))
 
 
 def test_a_server_that_does_not_permit_scripts_is_refused() -> None:
-    with pytest.raises(errors.AccessDenied, match="server/probe"):
+    with pytest.raises(errors.AccessDenied, match="doctor"):
         check(GOOD, ReplyError("NOPERM this user has no permissions to run 'evalsha'"))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from multihost import errors
 from multihost.wire.address import Address, Credentials
-from multihost.wire.link.channel import ConnectionBroken
+from multihost.wire.link.channel import ConnectionRefused
 from multihost.wire.link.connect import _handshake, connector_for
 from multihost.wire.link.socket import SocketChannel
 
@@ -67,10 +67,12 @@ def test_the_handshake_authenticates_and_selects_in_one_write(
         ("WRONGPASS invalid username-password pair", errors.AccessDenied),
         ("NOAUTH HELLO must be called with", errors.AccessDenied),
         ("NOPERM this user has no permissions", errors.AccessDenied),
-        ("LOADING the dataset is loaded", ConnectionBroken),
-        ("MASTERDOWN link with MASTER is down", ConnectionBroken),
+        ("LOADING the dataset is loaded", ConnectionRefused),
+        ("MASTERDOWN link with MASTER is down", ConnectionRefused),
         ("ERR unknown command 'HELLO'", errors.ServerUnfit),
         ("NOPROTO unsupported protocol version", errors.ServerUnfit),
+        ("ERR max number of clients reached", ConnectionRefused),
+        ("DENIED Running in protected mode", errors.AccessDenied),
     ],
 )
 def test_a_refused_handshake_has_its_exception(
@@ -84,7 +86,7 @@ def test_a_refused_handshake_has_its_exception(
 
 def test_a_database_that_does_not_exist_is_refused(peer: Peer) -> None:
     peer.socket.send(b"%0\r\n-ERR DB index is out of range\r\n")
-    with pytest.raises(errors.ServerUnfit, match="out of range"):
+    with pytest.raises(errors.ServerUnfit, match="no database of that number"):
         _handshake(peer.channel, PLAIN._replace(database=99), Credentials())
 
 

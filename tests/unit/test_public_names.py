@@ -45,10 +45,10 @@ def test_a_class_that_moves_is_seen(monkeypatch) -> None:
 
 def test_a_name_that_goes_and_one_that_comes_are_seen(monkeypatch) -> None:
     names = [name for name in managers.__all__ if name != "ListProxy"]
-    monkeypatch.setattr(managers, "__all__", [*names, "os"])
+    monkeypatch.setattr(managers, "__all__", [*names, "queue"])
     assert changes().splitlines() == [
         "went:     multihost.managers.ListProxy: class multihost.proxies.list:ListProxy",
-        "appeared: multihost.managers.os: module",
+        "appeared: multihost.managers.queue: module",
     ]
 
 

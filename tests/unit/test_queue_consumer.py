@@ -147,7 +147,7 @@ def test_the_hold_is_valid_until_the_session_expires(
 def test_the_error_for_a_lost_hold_names_the_queue(consumer: Consumer) -> None:
     error = consumer.hold.lease_lost("queue/task_done")
     assert isinstance(error, LeaseLost)
-    assert "queue/task_done on n:q" in str(error)
+    assert "the queue 'q': this process" in str(error)
 
 
 def test_a_normal_exit_acknowledges_and_requeues(

@@ -82,7 +82,7 @@ def test_other_errors_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("called")
 
     monkeypatch.setattr(ownership, "retain", retain)
-    with pytest.raises(ObjectGone, match="value/set on n:q"):
+    with pytest.raises(ObjectGone, match="the value 'q'"):
         SCRIPTS["value/set"].handle_error(
             handle_of(StubSession()), [b"<1>"], ReplyError("GONE the object does not exist")
         )

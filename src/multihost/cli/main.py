@@ -7,6 +7,7 @@ failed), 2 usage error, 3 server unreachable, or it refuses the user; 130 interr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -24,7 +25,21 @@ __all__ = ["commands", "run"]
 PROBLEM, USAGE_ERROR, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 
+class _Commands(click.Group):
+    """The commands. Those of click take an EOFError, or an OSError that is a broken pipe, for one
+    of the terminal: an error of the server is reported before they see it.
+    """
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except MultihostError as error:
+            unreachable = isinstance(error, LinkError) and not isinstance(error, ServerUnfit)
+            return _fail(str(error), UNREACHABLE if unreachable else PROBLEM)
+
+
 @click.group(
+    cls=_Commands,
     name="multihost",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 success, 1 problem found, 2 usage error, 3 server unreachable.",
@@ -54,12 +69,6 @@ def run(args: Sequence[str]) -> int:
         return _fail(_without_secrets(error.format_message(), args) + hint, USAGE_ERROR)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
-    except ServerUnfit as error:
-        return _fail(str(error), PROBLEM)
-    except LinkError as error:
-        return _fail(str(error), UNREACHABLE)
-    except MultihostError as error:
-        return _fail(str(error), PROBLEM)
     return int(code or 0)
 
 

@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 
 import click
 
+from multihost.errors import ServerUnfit
 from multihost.inspection import HOUR, opened
 from multihost.managers import RedisManager
-from multihost.wire.address import SCHEMES, parse
-from multihost.wire.session import Session
+from multihost.wire.address import SCHEMES
+from multihost.wire.link import check_url
+from multihost.wire.session import Session, registry
+from multihost.wire.session.registry import URL_VARIABLE
 
 __all__ = ["Target", "as_json", "names_behind_url", "server", "server_behind_names", "target_of"]
 
-URL_VARIABLE = "MULTIHOST_URL"
 KEY_VARIABLE = "MULTIHOST_AUTHKEY"
 
 Command = Callable[..., Any]
@@ -88,14 +90,14 @@ def target_of(kwds: Mapping[str, Any]) -> tuple[Target, dict[str, Any]]:
         argument, others["names"] = names_behind_url(names)
     if url is not None and argument is not None:
         raise click.UsageError("pass the server once: as URL, or as --url")
-    found = url or argument or os.environ.get(URL_VARIABLE)
-    if not found:
-        raise click.UsageError(
-            f"no server: pass its URL (redis://host:6379/0) or --url, or set {URL_VARIABLE}"
-        )
     try:
-        parse(found)
-    except ValueError as error:
+        found = url or argument or registry.configured_url()
+        if not found:
+            raise click.UsageError(
+                f"no server: pass its URL (redis://host:6379/0) or --url, or set {URL_VARIABLE}"
+            )
+        check_url(found)
+    except (ValueError, ServerUnfit) as error:
         raise click.UsageError(str(error)) from None
     key = _authkey(others.pop("authkey_file"))
     return Target(found, others.pop("namespace"), key), others

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from multihost.inspection.findings import Finding
 from multihost.inspection.server_facts import Facts
-from multihost.wire.script import OLDEST
+from multihost.wire.script import is_too_old
 
 __all__ = ["check_facts"]
 
@@ -34,8 +34,7 @@ def _server(facts: Facts) -> Iterator[Finding]:
         name, version = "Valkey", info["valkey_version"]
     else:
         name, version = "Redis", info.get("redis_version", "")
-    compatible = info.get("redis_version", "")
-    if compatible and tuple(int(part) for part in compatible.split(".")[:2]) < OLDEST:
+    if is_too_old(info.get("redis_version", "")):
         yield Finding(
             "version", "problem", f"{name} {version}", "use Redis 6.2 or newer, or Valkey"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from multihost.errors import AccessDenied
+from multihost.errors import AccessDenied, LinkError
 from multihost.inspection import permissions, server_facts
 from multihost.inspection.fact_checks import check_facts
 from multihost.inspection.findings import Finding
@@ -31,7 +31,10 @@ def examine(session: Session) -> list[Finding]:
 
 
 def _permissions(session: Session) -> Finding:
-    found = permissions.permissions(session.link, session.namespace)
+    try:
+        found = permissions.permissions(session.link, session.namespace)
+    except LinkError as error:  # the server refuses for now, which another finding is about
+        return Finding("permissions", "unknown", f"they cannot be tried: {error}")
     if found.keys_refused:
         return Finding(
             "permissions",

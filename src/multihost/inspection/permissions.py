@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from multihost.wire import keys as key_names
 from multihost.wire.link import Command, Link
+from multihost.wire.refusals import NOT_PERMITTED
 from multihost.wire.replies import ReplyError
 from multihost.wire.script.source import all_names, expand
 
@@ -112,7 +113,7 @@ def permissions(link: Link, namespace: str) -> Permissions:
     refused = {
         name: str(reply)
         for name, reply in zip((*wanted, *_OUTSIDE), replies, strict=True)
-        if isinstance(reply, ReplyError) and "NOPERM" in str(reply)
+        if isinstance(reply, ReplyError) and reply.refusal is NOT_PERMITTED
     }
     by_key = {name for name, text in refused.items() if "access" in text and "key" in text}
     missing = refused.keys() - by_key

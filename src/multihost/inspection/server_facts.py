@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from multihost.wire.link import Command, Link
 from multihost.wire.replies import ReplyError, pairs
+from multihost.wire.script import info as parse_info
 
 __all__ = ["Facts", "clock_offset", "facts", "round_trips", "size"]
 
@@ -35,12 +36,12 @@ def facts(link: Link) -> Facts:
     )
     reported: dict[str, str] = {}
     if not isinstance(info, ReplyError):
-        lines = info.decode("utf-8", "replace").splitlines()
-        reported = dict(line.split(":", 1) for line in lines if ":" in line)
+        reported = parse_info(link, info.decode("utf-8", "replace"))
     settings: dict[str, str] = {}
     for reply in found:
         if not isinstance(reply, ReplyError):
-            settings |= {k.decode(): v.decode() for k, v in pairs(reply).items()}
+            found_here = {k.decode(): v.decode() for k, v in pairs(reply).items()}
+            settings |= {k: v for k, v in found_here.items() if link.redact(v) == v}
     return Facts(reported, settings)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
-from collections import deque
+from collections.abc import Callable
 from multiprocessing import util
+from queue import SimpleQueue
 from typing import Any
 
 from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling import stdlib
 from multihost.pooling.messages import Part, Result, Task
+from multihost.pooling.outbox import Number, Outbox
 from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
 from multihost.proxies.queue import SimpleQueueProxy
@@ -26,17 +30,19 @@ from multihost.wire.values.codec import Codec
 
 __all__ = ["Client", "chunks_for"]
 
-MAX_IN_FLIGHT = 10_000  # tasks that are not done; a thread that adds more waits
-MAX_IN_FLIGHT_BYTES = 64 << 20  # the same in bytes
-BATCH = 256  # tasks that are sent together, and results that are received
-BATCH_BYTES = 1 << 20
+BATCH = 256  # results that are received together
 
 
 class Client:
     """A client of a pool. A task has the number (job, index): ``cache`` has the results by job."""
 
     def __init__(
-        self, reference: PoolReference, cache: dict[int, Any], pickler: str, attempts: int
+        self,
+        reference: PoolReference,
+        cache: dict[int, Any],
+        pickler: str,
+        attempts: int,
+        on_idle: Callable[[], object],
     ) -> None:
         session = reference.session
         self.handle: Handle = reference.handle()
@@ -53,45 +59,36 @@ class Client:
             self._results, Token("SimpleQueue", ident, "0 0", session.origin)
         )
         self.ident: str = ident[2:]
-        self._change = threading.Condition()  # guards what follows
-        self._in_flight: dict[tuple[int, int], int] = {}  # sizes of the tasks that are not done
-        self._bytes = 0
-        self._parts: dict[tuple[int, int], tuple[int, dict[int, list[Any]]]] = {}  # and the attempt
-        self._waiting = 0  # threads that wait for fewer of them
-        self._is_closed = False
-        self._buffer: deque[tuple[tuple[int, int], bytes]] = deque()  # tasks to send
+        self.outbox: Outbox = Outbox(self._on_idle)
+        self._notify_idle = on_idle
+        self._parts: dict[Number, tuple[int, dict[int, list[Any]]]] = {}  # and the attempt
         self._sending = threading.Lock()
-        self._send_requested = threading.Event()  # for the thread that sends the buffer
+        # For the thread that sends: to do this first. Its methods cannot be interrupted half way.
+        self._requests: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._watchers: set[int] = set()
 
     # tasks
 
     @property
-    def oldest(self) -> tuple[int, int] | None:
+    def oldest(self) -> Number | None:
         """The number of the task that was sent first of those that are not done."""
-        return next(iter(self._in_flight), None)
+        return self.outbox.oldest
 
     def submit(self, task: Any) -> bool:
-        """Send a task now. Return False if the client is closed."""
-        entry = self._add(task)
-        if entry is not None:
-            self._buffer.append(entry)
-            self.flush()
-        return not self._is_closed
+        """Send a task now. Return False if the client is closed.
+
+        An exception that ends a program, of the pickler or of Ctrl-C, is raised in a thread of the
+        user; in one of the pool, and else, exceptions are the result.
+        """
+        return self._accept(task, self.flush)
 
     def post(self, task: Any) -> bool:
-        """Send a task soon, in a batch. Return False if the client is closed."""
-        entry = self._add(task)
-        if entry is not None:
-            self._buffer.append(entry)
-            self._send_requested.set()
-        return not self._is_closed
+        """As :meth:`submit`, but send it soon, in a batch."""
+        return self._accept(task, self._request_flush)
 
-    def _add(self, task: Any) -> tuple[tuple[int, int], bytes] | None:
-        """Pickle a task, and wait until it may be sent. Return None if it fails, or the client is
-        closed.
-        """
+    def _accept(self, task: Any, send: Callable[[], object]) -> bool:
         job, index, func, args, kwds = task
+        number = job, index
         try:
             if self.failure is not None:
                 raise self.failure
@@ -99,86 +96,81 @@ class Client:
             packed = Task(func, args, kwds).pack(self.codec, trailer)
             if (size := len(packed)) >= LEAST_LIMIT:
                 ops.check_size(self.handle, size, "the task")
-        except Exception as error:  # noqa: BLE001 - whatever the pickler raises
+            if self.outbox.add(number, packed, self._request_flush):
+                send()
+        except BaseException as error:
+            self.outbox.take(number)
+            if stdlib.is_for_caller(error):
+                raise
             self._set(job, index, (False, error))
-            return None
-        with self._change:
-            while self._in_flight and not self._is_closed and self._is_full(size):
-                self._send_requested.set()
-                self._waiting += 1
-                self._change.wait()
-                self._waiting -= 1
-            if self._is_closed:
-                return None
-            number = job, index
-            self._in_flight[number] = size
-            self._bytes += size
-        return number, packed
+        return not self.outbox.is_closed
 
-    def _is_full(self, size: int) -> bool:
-        return len(self._in_flight) >= MAX_IN_FLIGHT or self._bytes + size > MAX_IN_FLIGHT_BYTES
+    def _request_flush(self) -> None:
+        if self._requests.empty():  # what is there was not begun
+            self._requests.put(None)
 
     def send_posted(self) -> None:
         """Send posted tasks until the client is closed: the target of a thread."""
-        while not self._is_closed:
-            self._send_requested.wait()
-            self._send_requested.clear()
+        while not self.outbox.is_closed:
+            request = self._requests.get()
+            if request is not None:
+                request()
             self.flush()
 
     def flush(self) -> None:
-        """Send the tasks in the buffer. 1 round trip for up to 256 of them."""
+        """Send the tasks that are to be sent. 1 round trip for up to 256 of them."""
         while True:
-            batch: list[tuple[tuple[int, int], bytes]] = []
+            batch: list[tuple[Number, bytes]] = []
             # Tasks fail without the lock: their callbacks may take others.
             try:
                 with self._sending:
-                    self._send_batch(batch)
+                    self._send(batch)
             except Exception as error:  # noqa: BLE001 - it is the result of the tasks
-                self._fail_batch(batch, error)
+                self._fail(batch, error)
             except BaseException:
-                self._fail_batch(
-                    batch, LinkLost("the sending of a task was interrupted: it may run or not")
-                )
+                self._fail(batch, LinkLost("sending a task was interrupted: it may run or not"))
+                self._request_flush()  # of what was not begun
                 raise
-            if not self._buffer:
+            if self.outbox.is_closed or not self.outbox.has_unsent:
                 return
 
-    def _send_batch(self, batch: list[tuple[tuple[int, int], bytes]]) -> None:
-        """Move tasks from the buffer to ``batch``, and send them."""
-        size = 0
-        buffer = self._buffer
-        while buffer and len(batch) < BATCH and size < BATCH_BYTES:
-            entry = buffer.popleft()
-            batch.append(entry)
-            size += len(entry[1])
-        if not batch or self._is_closed:
+    def _send(self, batch: list[tuple[Number, bytes]]) -> None:
+        """Send tasks. Those in ``batch`` are sent, or cannot be if this raises."""
+        tasks = self.outbox.batch()
+        if not tasks or self.outbox.is_closed:
             return
-        if self.failure is not None:
-            raise self.failure
-        self._watch()
-        send.put(self.handle, [packed for _, packed in batch], True, None)
+        try:
+            if self.failure is not None:
+                raise self.failure
+            self._watch()
+            values = [packed for _, packed in tasks]
+            batch += tasks
+            send.put(self.handle, values, True, None)
+        except Exception:
+            batch[:] = tasks
+            raise
+        finally:
+            self.outbox.sent(batch)
 
-    def _fail_batch(self, batch: list[tuple[tuple[int, int], bytes]], error: BaseException) -> None:
-        for number, _ in batch:
-            self._finish(number, (False, error))
+    def _fail(self, batch: list[tuple[Number, bytes]], error: BaseException) -> None:
+        with contextlib.ExitStack() as stack:  # all of them, also if a callback raises
+            for number, _ in batch:
+                stack.callback(self._finish, number, (False, error))
 
     def waits(self, job: int, *, take: bool) -> bool:
         """Return True for a job of one task that no worker has begun; ``take`` it back, so that
         none will. At most 1 round trip, O(tasks in the pool).
         """
         number = job, 0
-        if number not in self._in_flight:
+        if number not in self.outbox:
             return False
         with self._sending:
-            unsent = next((entry for entry in tuple(self._buffer) if entry[0] == number), None)
-            if unsent is None:
+            if not self.outbox.is_unsent(number):
                 trailer = TaskTrailer(self.ident, self.pickler, self.attempts, *number)
                 if not ops.withdraw(self.handle, trailer, take=take):
                     return False
-            elif take:
-                self._buffer.remove(unsent)
-        if take and self._take(number):
-            del self.cache[job]
+            if take and self.outbox.take(number):
+                del self.cache[job]
         return True
 
     def _watch(self) -> None:
@@ -207,9 +199,14 @@ class Client:
                 count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
                 self._deliver(results)
                 del items, results
-        except Exception as error:  # noqa: BLE001 - whatever ends this ends the pool
-            if not self._is_closed:
-                self.fail(self._reason(error))
+        except BaseException as error:  # noqa: BLE001 - whatever ends this ends the pool
+            if isinstance(error, ObjectGone):
+                error = ObjectGone(
+                    "the results of this pool expired, since this process sent no heartbeat for "
+                    "its lease, or the server lost its data; make another pool"
+                )
+            if not self.outbox.is_closed:
+                self.fail(error)
 
     def _deliver(self, results: list[Result]) -> None:
         while results:
@@ -221,10 +218,10 @@ class Client:
             self._finish((job, index), (ok, value))
             del value
 
-    def _joined(self, number: tuple[int, int], part: Part) -> list[Any] | None:
+    def _joined(self, number: Number, part: Part) -> list[Any] | None:
         """Return the values of a chunk with its last part; None until that has arrived."""
         attempt, parts = self._parts.get(number, (0, {}))
-        if number not in self._in_flight or part.attempt < attempt:
+        if number not in self.outbox or part.attempt < attempt:
             return None
         if part.attempt > attempt:  # the worker of an earlier one died
             parts = {}
@@ -234,26 +231,16 @@ class Client:
             return None
         return [value for position in range(part.total) for value in parts[position]]
 
-    def _finish(self, number: tuple[int, int], outcome: tuple[bool, Any]) -> None:
-        if self._take(number):
+    def _finish(self, number: Number, outcome: tuple[bool, Any]) -> None:
+        if self.outbox.take(number):
+            self._parts.pop(number, None)
             self._set(*number, outcome)
 
-    def _take(self, number: tuple[int, int]) -> bool:
-        """Count a task as done; return False if it has a result already."""
-        with self._change:
-            size = self._in_flight.pop(number, None)
-            if size is None:
-                return False
-            self._bytes -= size
-            if self._parts:
-                self._parts.pop(number, None)
-            if self._waiting:
-                self._change.notify_all()
-            if not self._in_flight:
-                watched = self.handle.watched
-                if watched is not None:
-                    watched.waiters.difference_update(self._watchers)
-        return True
+    def _on_idle(self) -> None:
+        watched = self.handle.watched
+        if watched is not None:
+            watched.waiters.difference_update(self._watchers)
+        self._notify_idle()
 
     def _set(self, job: int, index: int, outcome: tuple[bool, Any]) -> None:
         entry = self.cache.get(job)
@@ -261,50 +248,46 @@ class Client:
             return
         try:
             stdlib.set_outcome(entry, index, outcome)
-        except Exception as error:  # noqa: BLE001 - of a callback; multiprocessing hangs
-            self.cache.pop(job, None)
+        except BaseException as error:  # of a callback; there it hangs
             stdlib.fail(entry, error)
+            self.cache.pop(job, None)
+            if stdlib.is_for_caller(error):
+                raise
 
     def _deleted(self) -> None:
-        """Fail the tasks that were in the pool when it was deleted."""
-        with self._change:
-            in_flight = list(self._in_flight)
+        """Fail the tasks that were in the pool when it was deleted. Called by the thread that keeps
+        the session alive, which does not wait for callbacks.
+        """
+        if numbers := self.outbox.numbers:
+            self._requests.put(functools.partial(self._fail_deleted, numbers))
+
+    def _fail_deleted(self, numbers: list[Number]) -> None:
         error = ObjectGone(
             f"the pool {label(self.handle.keys.ident)!r} was deleted before this task was done: it "
             "may have begun; send it to another pool"
         )
-        for number in in_flight:
+        for number in numbers:
             self._finish(number, (False, error))
-
-    @staticmethod
-    def _reason(error: BaseException) -> BaseException:
-        if isinstance(error, ObjectGone):
-            return ObjectGone(
-                "the results of this pool expired, since this process sent no heartbeat for its "
-                "lease, or the server lost its data; make another pool"
-            )
-        return error
 
     # closing
 
     def fail(self, error: BaseException) -> None:
         """Fail all tasks, in flight and later: no more results can arrive."""
         util.debug("the pool has failed: %s", error)
-        self.failure = error
-        while self._in_flight:
-            for number in list(self._in_flight):
-                self._finish(number, (False, error))
+        if self.failure is None:
+            self.failure = error if isinstance(error, Exception) else _ended_by(error)
+        while not self.outbox.is_idle:
+            for number in self.outbox.numbers:
+                self._finish(number, (False, self.failure))
 
     def close(self) -> None:
         """Delete the queue of results: workers drop the tasks, and the threads end."""
-        with self._change:
-            self._is_closed = True
-            self._change.notify_all()
-            watched = self.handle.watched
-            if watched is not None:
-                watched.waiters.difference_update(self._watchers)
-                watched.on_deleted.discard(self._deleted)
-        self._send_requested.set()
+        self.outbox.close()
+        watched = self.handle.watched
+        if watched is not None:
+            watched.waiters.difference_update(self._watchers)
+            watched.on_deleted.discard(self._deleted)
+        self._requests.put(None)
         try:
             object_ops.delete(self._results)
         except ManagerClosed:
@@ -312,6 +295,12 @@ class Client:
         except MultihostError as error:
             util.debug("cannot delete the results of a pool, they will expire: %s", error)
             self.handle.link.interrupt_blocked()
+
+
+def _ended_by(error: BaseException) -> Exception:
+    failure = RuntimeError(f"a thread of this pool was ended by {error!r}; make another pool")
+    failure.__cause__ = error
+    return failure
 
 
 def chunks_for(length: int, workers: int) -> int:

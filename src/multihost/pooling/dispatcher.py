@@ -6,6 +6,9 @@ is sent can be, too, until a worker receives it: the server is asked.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -18,10 +21,13 @@ from typing import Any, NamedTuple, TypeVar
 from multihost.errors import LinkLost, MultihostError
 from multihost.pooling import stdlib
 from multihost.pooling.at_exit import check_not_exiting
+from multihost.pooling.interruptible import InterruptibleCondition
 from multihost.pooling.messages import pickling_error
 from multihost.pooling.shared_pool import SharedPool
 
 __all__ = ["Dispatcher", "PoolFuture"]
+
+logger: logging.Logger = logging.getLogger("concurrent.futures")  # as there
 
 T = TypeVar("T")
 
@@ -38,6 +44,7 @@ class PoolFuture(Future[T]):
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__()
+        self._condition: Any = InterruptibleCondition()
         self._dispatcher: Dispatcher | None = dispatcher  # None once it is done
         self._is_begun = False
 
@@ -52,6 +59,12 @@ class PoolFuture(Future[T]):
         if dispatcher is not None and not self._is_begun:
             dispatcher.look_for(self)
         return super().running()
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        """Call ``fn(self)`` when it is done. In a thread of the pool what it raises is logged, also
+        what ends a program: others wait there.
+        """
+        super().add_done_callback(functools.partial(_call_back, fn))
 
     # for the dispatcher
 
@@ -204,23 +217,26 @@ class Dispatcher:
                     self._is_filling = False
                     unsent, self._unsent = self._unsent, []
         finally:
-            for future, outcome in unsent:
-                future.finish(outcome)
-            self._close_if_done()
+            with contextlib.ExitStack() as stack:  # all of them, also if a callback raises
+                stack.callback(self._close_if_done)
+                for future, outcome in unsent:
+                    stack.callback(future.finish, outcome)
 
     def _fill(self) -> None:
         """Send tasks. The caller has the lock."""
         while self._pending and self._has_room():
-            future, call = self._pending.popitem(last=False)
-            self._sent[future] = None
+            future = next(iter(self._pending))
             try:
-                job = self._send(future, call)
+                self._sent[future] = None
+                job = self._send(future, self._pending.pop(future))
+                if future in self._sent:
+                    self._sent[future] = job
             except BaseException:
-                lost = LinkLost("the sending of a task was interrupted: it may run or not")
+                self._pending.pop(future, None)
+                self._sent.setdefault(future, None)
+                lost = LinkLost("sending a task was interrupted: it may run or not")
                 self._done(future, Outcome(False, lost))
                 raise
-            if future in self._sent:
-                self._sent[future] = job
 
     def _send(self, future: PoolFuture[Any], call: _Call) -> int:
         result = self._pool.send_task(
@@ -240,8 +256,10 @@ class Dispatcher:
             if self._is_filling:
                 self._unsent.append((future, outcome))
                 return
-        future.finish(outcome)
-        self._go_on()
+        try:
+            future.finish(outcome)
+        finally:
+            self._go_on()
 
     def _has_room(self) -> bool:
         """Return True if the next task is to be sent now. Fails all tasks if the pool is gone."""
@@ -262,6 +280,15 @@ class Dispatcher:
             is_done = self._is_closed and not self._pending and not self._sent
         if is_done:
             self._pool.close()
+
+
+def _call_back(fn: Callable[[Future[T]], object], future: Future[T]) -> None:
+    try:
+        fn(future)
+    except BaseException as error:
+        if isinstance(error, Exception) or stdlib.is_for_caller(error):
+            raise
+        logger.exception("exception calling callback for %r", future)
 
 
 def _as_there(error: BaseException) -> BaseException:

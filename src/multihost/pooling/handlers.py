@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from multihost import errors
 from multihost.errors import ManagerClosed, MultihostError, ObjectGone
+from multihost.pooling import stdlib
 from multihost.pooling.client import Client
 from multihost.pooling.notices import WorkerNotice
 from multihost.pooling.parent_watch import ParentWatch
@@ -35,28 +36,29 @@ __all__ = [
 ]
 
 
+FED: Any = object()  # in the queue of maps: those before it are in the client
+
+
 class Notifier(WakeupPipe):
     """Wakes the thread that supervises the workers. The standard library's pool calls ``put``."""
 
     state = RUN  # of the pool
+
+    def on_idle(self) -> None:
+        """Wake the thread of a closed pool, which may be done."""
+        if self.state != RUN:
+            self.wake()
 
     def put(self, _: object) -> None:
         self.wake()
 
 
 class ResultCache(dict[int, Any]):
-    """The results that are not complete, by job. Wakes the supervising thread of a closed pool when
-    the last one is.
-    """
+    """The results that are not complete, by job. They enter themselves when they are made."""
 
-    def __init__(self, notifier: Notifier) -> None:
-        super().__init__()
-        self._notifier = notifier
-
-    def __delitem__(self, job: int) -> None:
-        super().__delitem__(job)
-        if not self and self._notifier.state != RUN:
-            self._notifier.wake()
+    def __setitem__(self, job: int, result: Any) -> None:
+        stdlib.make_interruptible(result)
+        super().__setitem__(job, result)
 
 
 class PoolParts(NamedTuple):
@@ -65,7 +67,8 @@ class PoolParts(NamedTuple):
     client: Client
     supervisor: WorkerSupervisor
     cache: ResultCache
-    tasks: queue.SimpleQueue[Any]
+    tasks: queue.SimpleQueue[Any]  # those of maps; None ends their thread
+    are_fed: threading.Event  # all maps that were made before the pool was closed are in the client
     notifier: Notifier
     parent_watch: ParentWatch
     threads: list[HandlerThread]  # in the order of start_threads
@@ -95,9 +98,29 @@ def _this_thread() -> HandlerThread:
 def handle_workers(parts: PoolParts) -> None:
     """Replace workers that have ended, until the pool ends."""
     thread = _this_thread()
+    try:
+        _supervise(parts, thread)
+    except BaseException as error:  # noqa: BLE001 - without workers all tasks would wait
+        parts.client.fail(error)
+    parts.tasks.put(None)
+    if thread.state != TERMINATE:
+        _leave(parts)
+        parts.supervisor.join()
+    util.debug("worker handler exiting")
+
+
+def _supervise(parts: PoolParts, thread: HandlerThread) -> None:
     supervisor, notifier, client = parts.supervisor, parts.notifier, parts.client
     notice = None if supervisor.size else WorkerNotice(client)  # others have the workers
-    while thread.state == RUN or (parts.cache and thread.state != TERMINATE):
+    is_closing = False
+    while thread.state != TERMINATE:
+        if thread.state != RUN:
+            # Not: until no result is incomplete. Ctrl-C may have left one whose tasks nobody sends.
+            if not is_closing:
+                is_closing = True
+                parts.tasks.put(FED)
+            if parts.are_fed.is_set() and client.outbox.is_idle:
+                return
         for process in supervisor.reap():
             util.debug("cleaning up worker")
             if process.exitcode == POOL_DELETED and client.failure is None:
@@ -105,7 +128,7 @@ def handle_workers(parts: PoolParts) -> None:
         if client.failure is None and supervisor.failure is None:
             try:
                 supervisor.ensure_workers()
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever the start of a process raises
                 supervisor.failure = f"no process can be started: {error}"
         if supervisor.failure is not None and client.failure is None:
             client.fail(errors.WorkerLost(f"this pool has no workers: {supervisor.failure}"))
@@ -115,11 +138,6 @@ def handle_workers(parts: PoolParts) -> None:
         if not wait([*supervisor.sentinels, notifier.fileno()], seconds) and notice is not None:
             notice.look()
         notifier.drain()
-    parts.tasks.put(None)
-    if thread.state != TERMINATE:
-        _leave(parts)
-        supervisor.join()
-    util.debug("worker handler exiting")
 
 
 def _leave(parts: PoolParts) -> None:
@@ -161,22 +179,41 @@ def handle_tasks(parts: PoolParts) -> None:
             set_length(count)
         return True
 
-    while (entry := parts.tasks.get()) is not None and post_all(*entry):
-        del entry
+    try:
+        while (entry := parts.tasks.get()) is not None:
+            if entry is FED:
+                parts.are_fed.set()
+                parts.notifier.wake()
+            elif not post_all(*entry):
+                break
+            del entry
+    except BaseException as error:  # noqa: BLE001 - maps would wait
+        client.fail(error)
+    finally:
+        parts.are_fed.set()
+        parts.notifier.wake()
     util.debug("task handler exiting")
 
 
 def handle_results(parts: PoolParts) -> None:
     """Receive results."""
-    parts.client.receive_results()
-    if parts.client.failure is not None:
+    client = parts.client
+    client.receive_results()
+    if client.failure is not None:
         parts.notifier.wake()
+    elif _this_thread().state != TERMINATE:
+        # What a thread submitted while another one closed the pool: it is too late.
+        for result in list(parts.cache.values()):
+            stdlib.fail(result, ValueError("Pool not running"))
     util.debug("result handler exiting")
 
 
 def send_tasks(parts: PoolParts) -> None:
     """Send tasks in batches while others are made."""
-    parts.client.send_posted()
+    try:
+        parts.client.send_posted()
+    except BaseException as error:  # noqa: BLE001 - tasks would not be sent
+        parts.client.fail(error)
 
 
 def terminate(parts: PoolParts) -> None:

@@ -96,7 +96,7 @@ class Result(NamedTuple):
             found = cls(*codec.load(packed[:-NUMBER]))
             if found[:2] != (job, number):
                 raise BadPayload("a result has the number of another one")
-        except Exception as error:  # noqa: BLE001 - whatever classes raise when they are unpickled
+        except BaseException as error:  # noqa: BLE001 - whatever classes raise when unpickled
             error.add_note("raised while the result of a task was unpickled")
             return cls(job, number, False, error)
         return found

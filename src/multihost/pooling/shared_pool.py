@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing import util
 from multiprocessing.pool import AsyncResult, Pool
 from multiprocessing.process import BaseProcess
@@ -104,16 +105,24 @@ class SharedPool(Pool):
         self._ctx = self._context
         self._processes = size
         self._change_notifier = notifier = Notifier()
-        self._cache = cache = ResultCache(notifier)
+        self._cache = ResultCache()
         self._taskqueue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._client = Client(reference, cache, pickler, attempts)
+        self._client = Client(reference, self._cache, pickler, attempts, notifier.on_idle)
         watch = ParentWatch()
         config = WorkerConfig(reference, watch, TaskCounters(size))
         is_daemon = self.has_daemons and reference.name is None
         self._supervisor = WorkerSupervisor(self._context, size, config, is_daemon=is_daemon)
         self._pool = self._supervisor.processes
         self._parts = PoolParts(
-            self._client, self._supervisor, cache, self._taskqueue, notifier, watch, [], manager
+            self._client,
+            self._supervisor,
+            self._cache,
+            self._taskqueue,
+            threading.Event(),
+            notifier,
+            watch,
+            [],
+            manager,
         )
 
     def _start(self) -> None:
@@ -230,6 +239,19 @@ class SharedPool(Pool):
         return super()._map_async(  # type: ignore[misc]
             func, iterable, mapper, chunksize, callback, error_callback
         )
+
+    def _guarded_task_generation(
+        self, job: int, func: Callable[..., Any], iterable: Iterable[Any]
+    ) -> Iterator[Any]:
+        """Yield the tasks of a map; what the iterable raises is the result of the next one."""
+        index = -1
+        try:
+            for index, item in enumerate(iterable):
+                yield job, index, func, (item,), {}
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - also what ends a program: others wait here
+            yield job, index + 1, stdlib.reraise, (error,), {}
 
     def _repopulate_pool(self) -> None:
         self._supervisor.ensure_workers()

@@ -9,6 +9,8 @@ import threading
 from multiprocessing import pool
 from typing import Any
 
+from multihost.pooling.interruptible import InterruptibleCondition, InterruptibleEvent
+
 __all__ = [
     "CLOSE",
     "INIT",
@@ -21,7 +23,9 @@ __all__ = [
     "MaybeEncodingError",
     "RemoteTraceback",
     "fail",
+    "is_for_caller",
     "job_of",
+    "make_interruptible",
     "reraise",
     "set_outcome",
 ]
@@ -29,6 +33,7 @@ __all__ = [
 _pool: Any = pool
 INIT, RUN, CLOSE, TERMINATE = _pool.INIT, _pool.RUN, _pool.CLOSE, _pool.TERMINATE
 ApplyResult = _pool.ApplyResult
+IMapIterator: Any = _pool.IMapIterator
 ExceptionWithTraceback = _pool.ExceptionWithTraceback
 MaybeEncodingError = _pool.MaybeEncodingError
 RemoteTraceback = _pool.RemoteTraceback
@@ -52,6 +57,22 @@ class HandlerThread(threading.Thread):
         self._state = state
 
 
+def is_for_caller(error: BaseException) -> bool:
+    """Return True for an exception that ends a program, such as that of Ctrl-C, in a thread of the
+    user: it raises that. In a thread of the pool, on which others wait, it is a result.
+    """
+    is_ours = isinstance(threading.current_thread(), HandlerThread)
+    return not isinstance(error, Exception) and not is_ours
+
+
+def make_interruptible(result: Any) -> None:
+    """Let Ctrl-C in a thread that waits for a new result not stop the one that sets it."""
+    if isinstance(result, IMapIterator):
+        result._cond = InterruptibleCondition()
+    else:
+        result._event = InterruptibleEvent()
+
+
 def job_of(result: Any) -> int:
     """Return the key of a result in the cache of its pool."""
     job: int = result._job
@@ -65,5 +86,9 @@ def set_outcome(result: Any, index: int, outcome: tuple[bool, Any]) -> None:
 
 def fail(result: Any, error: BaseException) -> None:
     """Let a result raise an error, whatever it has so far. No callback is called."""
-    result._success, result._value = False, error
-    result._event.set()
+    if isinstance(result, IMapIterator):
+        result._set_length(result._index + 1)
+        result._set(result._index, (False, error))
+    else:
+        result._success, result._value = False, error
+        result._event.set()

@@ -10,6 +10,7 @@ from multihost.wire.identity import unpack
 from multihost.wire.ops import lock as ops
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.registration import SessionInfo
+from multihost.wire.subject import describe
 
 __all__ = [
     "Holder",
@@ -77,9 +78,7 @@ class _LockBase(NativeProxy, AcquirerProxy):
         """
         hold = self._hold()
         if hold is None:
-            raise RuntimeError(
-                f"fencing_token of {self._typeid_} {self._token.ident}: acquire the lock first"
-            )
+            raise RuntimeError(f"{describe('', self._token.ident)}: acquire the lock first")
         if hold.lost:
             raise hold.lease_lost("fencing_token")
         return hold.fence

@@ -18,6 +18,7 @@ from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.receive import receive, receive_one, take_prefetched
 from multihost.wire.ops.queue.settings import FIFO, LIFO, PRIORITY, QueueSettings
 from multihost.wire.session import Handle
+from multihost.wire.subject import describe
 
 __all__ = [
     "JoinableQueueProxy",
@@ -217,8 +218,8 @@ class QueueProxy(_QueueBase[T]):
         timeout = _seconds(block, timeout) if maxsize else None
         if 0 < maxsize < len(batch):
             raise ValueError(
-                f"put_many() on {self._token.ident}: {len(batch)} items never find room at once "
-                f"in a queue of {maxsize}; put fewer"
+                f"{describe('', self._token.ident)}: {len(batch)} items never find room at once in "
+                f"a queue of {maxsize}; put fewer"
             )
         values = self._handle.codec.dump_many(batch)
         if values and not send.put(self._handle, values, block, timeout):

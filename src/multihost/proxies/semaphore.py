@@ -8,6 +8,7 @@ from multihost.proxies.acquirer import AcquirerProxy, seconds_to_wait
 from multihost.proxies.native import NativeProxy
 from multihost.wire.ops import semaphore as ops
 from multihost.wire.session.registration import SessionInfo
+from multihost.wire.subject import describe
 
 __all__ = ["BoundedSemaphoreProxy", "SemaphoreProxy", "SemaphoreStatistics"]
 
@@ -79,9 +80,7 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         """
         account = self._account()
         if not account.count:
-            raise RuntimeError(
-                f"fencing_token of {self._typeid_} {self._token.ident}: acquire a permit first"
-            )
+            raise RuntimeError(f"{describe('', self._token.ident)}: acquire a permit first")
         if account.lost:
             raise account.lease_lost("fencing_token")
         return account.fence

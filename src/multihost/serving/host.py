@@ -103,6 +103,11 @@ class Host:
                 if link.is_closed or not link.reconnect_timeout:
                     self._stopped.set()
                     return
+            except BaseException:
+                # Not expected. Nobody would be served any more: callers are to hear of it.
+                logger.exception("the host of %s ends", ", ".join(self._registry))
+                self._stopped.set()
+                return
 
     def _poll_loop(self) -> None:
         every = min(self._session.lease / 3, 20.0)
@@ -126,11 +131,16 @@ class Host:
 
     def _open(self, channel: bytes) -> None:
         if channel in self._closed_channels:
-            ops.reject_channel(self._handle, channel)
+            self._reject(channel)
             return
         self._channels.add(channel)
         name = f"multihost-{channel.decode()}"
-        threading.Thread(target=self._serve, args=(channel,), name=name, daemon=True).start()
+        thread = threading.Thread(target=self._serve, args=(channel,), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # too many threads, or the interpreter ends
+            logger.warning("a client is not served: %s", error)
+            self._reject(channel)
 
     # a thread for each channel
 
@@ -145,8 +155,19 @@ class Host:
         except MultihostError as error:
             if not self._is_stopped:
                 self._report("cannot reply to a client: %s", error)
+        except BaseException:
+            logger.exception("cannot reply to a client")  # not expected
+            self._reject(channel)  # it waits
         finally:
             self._close(channel)
+
+    def _reject(self, channel: bytes) -> None:
+        """Tell the client of a channel that nobody answers it."""
+        try:
+            ops.reject_channel(self._handle, channel)
+        except MultihostError as error:
+            logger.warning("cannot tell a client that it is not served: %s", error)
+        self._channels.discard(channel)
 
     def _close(self, channel: bytes) -> None:
         self._closed_channels[channel] = None

@@ -11,21 +11,37 @@ import os
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from multihost.errors import LinkError, ServerUnfit
+from multihost.errors import ServerUnfit
 
-__all__ = ["Address", "Credentials", "ListenAddress", "check_listen_address", "parse", "url_of"]
+__all__ = [
+    "PRIVATE",
+    "Address",
+    "Credentials",
+    "ListenAddress",
+    "check_listen_address",
+    "parse",
+    "parse_address",
+    "url_of",
+]
 
 ListenAddress = str | tuple[str, int]
 """Where a private server listens, in the form of multiprocessing: a path, or host and port."""
 
 SCHEMES = ("redis", "rediss", "unix")
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+PRIVATE = "embedded://"
+"""In the place of a URL: a private server of the manager's own."""
 _ENCODE = "write @ / ? # in a name or a password as %40 %2F %3F %23"
 EMBEDDED = (("multihost", "embedded"),)  # the options that mark the private server of a Manager()
 DEFAULT_PORT = 6379
 
 
 class Address(NamedTuple):
-    """A server, a database on it, and options that are not secret."""
+    """A server, a database on it, and options that are not secret.
+
+    With a scheme of Sentinels ``host`` has all of them, ``host:port,host:port``, and ``path`` the
+    name of their service.
+    """
 
     scheme: str
     host: str = ""
@@ -39,6 +55,8 @@ class Address(NamedTuple):
         if self.scheme == "unix":
             start = f"unix://{quote(self.path)}"
             options = (("db", str(self.database)), *options) if self.database else options
+        elif self.scheme in SENTINEL_SCHEMES:
+            start = f"{self.scheme}://{self.host}/{quote(self.path, safe='')}/{self.database}"
         else:
             host = f"[{self.host}]" if ":" in self.host else self.host
             start = f"{self.scheme}://{host}:{self.port}/{self.database}"
@@ -69,6 +87,11 @@ class Credentials(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.username or self.password or self.authkey or self.secret_options)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is sent to a server, and shown to nobody."""
+        return self.password, *(value for _, value in self.secret_options)
+
     def pack(self) -> bytes:
         """Return them as bytes, for a child that is being spawned and no other process."""
         fields = (self.username, self.password, self.authkey.hex(), self.secret_options)
@@ -78,6 +101,17 @@ class Credentials(NamedTuple):
     def unpack(cls, packed: bytes) -> Credentials:
         username, password, authkey, secrets = json.loads(packed)
         return cls(username, password, bytes.fromhex(authkey), tuple(map(tuple, secrets)))
+
+
+def parse_address(text: str) -> Address:
+    """Return the address of which that is the text."""
+    scheme, _, rest = text.partition("://")
+    if scheme not in SENTINEL_SCHEMES:
+        return parse(text)[0]
+    place, _, query = rest.partition("?")
+    host, service, database = place.split("/")
+    options = tuple(parse_qsl(query, keep_blank_values=True))
+    return Address(scheme, host, 0, unquote(service), int(database), options)
 
 
 def parse(url: str) -> tuple[Address, Credentials]:
@@ -109,9 +143,15 @@ def parse(url: str) -> tuple[Address, Credentials]:
     elsewhere = parts.query + ("" if parts.scheme == "unix" else parts.path)
     if parts.fragment or "@" in elsewhere:
         raise ValueError(f"not a server URL: {shown!r}; {_ENCODE}")
+    if parts.scheme == PRIVATE.partition(":")[0]:
+        raise ValueError(
+            f"not a server URL: {shown!r}; {PRIVATE} stands for a private server that a manager "
+            "starts, and which has no other clients"
+        )
     if parts.scheme.startswith("redis+"):
         raise ServerUnfit(
-            f"{parts.scheme}:// is not supported yet; use redis://, rediss:// or unix://"
+            f"{parts.scheme}:// is not supported yet; use redis://, rediss:// or unix://, or "
+            "client=Sentinel(...).master_for(...)"
         )
     if parts.scheme not in SCHEMES:
         raise ValueError(f"not a server URL: {shown!r}; use redis://, rediss:// or unix://")
@@ -145,13 +185,6 @@ def _number(database: str, shown: str) -> int:
     if database and not (database.isascii() and database.isdigit()):
         raise ValueError(f"the database in {shown!r} must be a number, not {database!r}")
     return int(database or 0)
-
-
-def unreachable(address: Address, why: object) -> LinkError:
-    """Return the error for a server that cannot be reached."""
-    return LinkError(
-        f"cannot reach the server at {address}: {why}; is it running, and is the address right?"
-    )
 
 
 def check_listen_address(address: Any) -> ListenAddress:

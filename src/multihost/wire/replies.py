@@ -5,16 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from multihost.errors import (
-    AccessDenied,
-    BadPayload,
-    InternalError,
-    MultihostError,
-    ObjectGone,
-    ServerFull,
-    ServerUnfit,
-    ShutDown,
-)
+from multihost.errors import InternalError, MultihostError, ObjectGone, ShutDown
+from multihost.wire.refusals import Passes, Refusal, look_up
+from multihost.wire.subject import describe
 
 __all__ = [
     "ACT",
@@ -106,8 +99,6 @@ TOO_LONG = b"long"
 
 # -- error replies
 
-# How servers report that a script used what its user may not: until Redis 7.0, and since.
-FORBIDDEN = ("The user executing the script", "ACL failure in script")
 # A line of a script, as each server writes it. Redis 6.2: "ERR Error running script (call to
 # f_<sha>): @user_script:3: user_script:3: <what>"; Redis 7: "ERR user_script:3: <what> script:
 # <sha>, on @user_script:3."; Valkey: the same without the sha; fakeredis as the first, with
@@ -119,12 +110,10 @@ SCRIPT_FRAME = re.compile(
     r"|(?:@?user_script: ?|\[string \"<python>\"\]:)[\d?]+: ?|\nstack traceback:.*",
     re.DOTALL,
 )
-# The code of the command that failed: Redis 6.2 puts ERR and where it was in front.
-INNER_CODE = re.compile(r"ERR Error running script \(.*?: -?(([A-Z]{3,})\b.*)", re.DOTALL)
-# How a server reports that it refused the end of a transaction.
-ABORTED = re.compile(r"EXECABORT .*? because of: (([A-Z]{3,})\b.*)", re.DOTALL)
-TRANSIENT = frozenset(
-    {"LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "UNBLOCKED"}
+# The error of the command that failed: Redis 6.2 puts ERR and where it was in front, and a server
+# that refused the end of a transaction EXECABORT.
+WRAPPED = re.compile(
+    r"(?:ERR Error running script \(.*?|EXECABORT .*? because of): -?([A-Z]{3,}\b.*)", re.DOTALL
 )
 
 
@@ -132,15 +121,32 @@ class ReplyError(Exception):
     """An error reply of the server, unchanged. It never leaves ``wire``."""
 
     @property
+    def core(self) -> str:
+        """The text without what servers put in front of the error of a command in a script or a
+        transaction.
+        """
+        text = str(self)
+        wrapped = WRAPPED.match(text)
+        return wrapped[1] if wrapped else text
+
+    @property
     def code(self) -> str:
-        return str(self).partition(" ")[0]
+        """The error code: the first word."""
+        return self.core.partition(" ")[0]
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What the server means; None for an error of a script, or one that multihost made."""
+        core = self.core
+        return look_up(core.partition(" ")[0], core)
 
     @property
     def is_transient(self) -> bool:
         """True if the server is unavailable for the moment: nothing was executed, and the same
         request may succeed later.
         """
-        return self.code in TRANSIENT
+        refusal = self.refusal
+        return refusal is not None and refusal.passes is Passes.SOON
 
 
 class MustRetain(MultihostError):
@@ -155,37 +161,24 @@ def to_exception(
     ``locate`` returns file and line of a line of the script that was run, where the server reports
     one.
     """
-    code, text = error.code, str(error)
-    if aborted := ABORTED.match(text):
-        code, text = aborted[2], aborted[1]
-    elif line := SCRIPT_LINE.search(text):
-        if inner := INNER_CODE.match(text):
-            code, text = inner[2], inner[1]
-        text = SCRIPT_FRAME.sub("", text)
-        place = locate(int(line[1])) if locate is not None else f"line {line[1]} of the script"
-        text = f"{place}: {text.removeprefix('ERR ')}"
-    where = f"{operation} on {subject}"
-    match code:
+    what = describe(operation, subject)
+    match error.code:
         case "GONE":
             return ObjectGone(
-                f"{where}: the object was deleted, or its lease ran out; create it again"
+                f"{what}: the object was deleted, or its lease ran out; create it again"
             )
         case "SHUTDOWN":
-            return ShutDown(f"{subject} was shut down: it takes no more items, and has none left")
+            return ShutDown(f"{what} was shut down: it takes no more items, and has none left")
         case "RETAIN":
             return MustRetain()
-        case "OOM":
-            return ServerFull(f"{where}: the server has reached maxmemory; nothing was changed")
-        case "NOPERM" | "NOAUTH" | "WRONGPASS":
-            return AccessDenied(f"{where}: the server refuses: {text}")
-        case "ERR" if any(mark in text for mark in FORBIDDEN):
-            return AccessDenied(f"{where}: the server refuses: {text.removeprefix('ERR ')}")
-        case "WRONGTYPE":
-            return BadPayload(f"{where}: the stored data was changed by another program: {text}")
-        case "MISCONF":
-            return ServerUnfit(f"{where}: the server refuses writes: {text}")
-        case _:
-            return InternalError(f"{where}: {text}")
+    text = SCRIPT_FRAME.sub("", error.core)
+    refusal = error.refusal
+    if refusal is not None:
+        return refusal.exception(f"{what}: {refusal.text} ({text.removeprefix('ERR ')})")
+    if line := SCRIPT_LINE.search(str(error)):
+        place = locate(int(line[1])) if locate is not None else f"line {line[1]} of the script"
+        text = f"{place}: {text.removeprefix('ERR ')}"
+    return InternalError(f"{what}: {text} (in {operation})")
 
 
 def command_error(error: ReplyError, command: Sequence[bytes]) -> Exception:

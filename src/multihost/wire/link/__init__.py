@@ -1,6 +1,7 @@
 """Connections to one server."""
 
 from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.connect import check_url
 from multihost.wire.link.link import REPLY_SKIP, Link
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.redispy import from_client
@@ -16,6 +17,7 @@ __all__ = [
     "ReplyTimeout",
     "Link",
     "Reply",
+    "check_url",
     "from_client",
     "pack",
     "pack_all",

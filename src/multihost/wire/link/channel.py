@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from multihost.errors import ServerUnfit
+from multihost.wire.refusals import NO_SUCH_COMMAND, Passes
 from multihost.wire.replies import ReplyError
 
-__all__ = ["EMPTY_COMMAND", "Channel", "ConnectionBroken", "Reply", "ReplyTimeout", "is_rejected"]
+__all__ = [
+    "EMPTY_COMMAND",
+    "Channel",
+    "ConnectionBroken",
+    "ConnectionRefused",
+    "Reply",
+    "ReplyTimeout",
+    "is_rejected",
+    "refused",
+]
 
 Reply = Any
 
@@ -14,11 +25,42 @@ EMPTY_COMMAND = b"\r\n"  # has no reply, but the server wakes up and checks its 
 
 
 class ConnectionBroken(Exception):
-    """The channel cannot be used any more."""
+    """The channel cannot be used any more.
+
+    ``reason`` is the error of the operating system behind it, None if there is none;
+    ``while_connecting`` is True if it was never open.
+    """
+
+    while_connecting = False
+
+    def __init__(self, what: str = "the connection broke", reason: OSError | None = None) -> None:
+        super().__init__(what)
+        self.reason = reason
+
+    @classmethod
+    def of(cls, error: Exception) -> ConnectionBroken:
+        """Return one for the error of a socket, or of the parser of what came from it."""
+        reason = error if isinstance(error, OSError) else None
+        what = getattr(error, "strerror", None) or str(error)
+        return cls(what or type(error).__name__, reason)
 
 
 class ReplyTimeout(ConnectionBroken):
     """No reply came in time."""
+
+
+class ConnectionRefused(ConnectionBroken):
+    """The server answers, but it takes no connections for the moment."""
+
+
+def refused(reply: ReplyError, address: object) -> Exception:
+    """Return the exception for an error reply to a command with which a connection begins."""
+    refusal = reply.refusal
+    if refusal is None or refusal is NO_SUCH_COMMAND:
+        return ServerUnfit(f"the server at {address} is not Redis 6.2, Valkey or newer: {reply}")
+    if refusal.passes is not Passes.NEVER:
+        return ConnectionRefused(f"{refusal.text} ({reply})")
+    return refusal.exception(f"the server at {address}: {refusal.text}")
 
 
 class Channel(Protocol):

@@ -6,20 +6,22 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from multihost.errors import AccessDenied, ServerUnfit
-from multihost.wire.address import Address, Credentials
-from multihost.wire.link.channel import Channel, ConnectionBroken
+from multihost.wire.address import SENTINEL_SCHEMES, Address, Credentials, parse
+from multihost.wire.link.channel import Channel, refused
+from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.redispy import client_connector
 from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.replies import ReplyError
 
-__all__ = ["connector_for"]
+__all__ = ["check_url", "connector_for"]
 
 CONNECT_TIMEOUT = 5.0
 
 
-def _open_socket(address: Address, credentials: Credentials, timeout: float) -> SocketChannel:
+def _open_socket(
+    address: Address, credentials: Credentials, redact: Redactor, timeout: float
+) -> SocketChannel:
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _CloseOnError(sock):
@@ -32,7 +34,7 @@ def _open_socket(address: Address, credentials: Credentials, timeout: float) -> 
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _keep_alive(sock)
     with _CloseOnError(sock):
-        channel = SocketChannel(sock, timeout)
+        channel = SocketChannel(sock, timeout, redact)
         _handshake(channel, address, credentials)
     return channel
 
@@ -65,18 +67,20 @@ def _handshake(channel: SocketChannel, address: Address, credentials: Credential
         commands.append((b"SELECT", b"%d" % address.database))
     for reply in channel.exchange_many(pack_all(commands), len(commands)):
         if type(reply) is ReplyError:
-            if reply.code in ("WRONGPASS", "NOAUTH", "NOPERM"):
-                raise AccessDenied(
-                    f"the server at {address} refuses the user name or password; "
-                    "give them in the URL of RedisManager or in MULTIHOST_URL"
-                )
-            if reply.code in ("LOADING", "MASTERDOWN"):
-                raise ConnectionBroken(str(reply))
-            raise ServerUnfit(f"the server at {address} is not Redis 6.2, Valkey or newer: {reply}")
+            raise refused(reply, address)
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError or ServerUnfit for what is no URL of a server, or has options that do not
+    exist. Opens no connection.
+    """
+    connector_for(*parse(url))
 
 
 def connector_for(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
     """Return a function that opens a channel to an address, with a timeout for each reply."""
-    if address.scheme == "rediss" or (address.options and not address.is_embedded):
+    has_options = bool(address.options) and not address.is_embedded
+    if address.scheme in ("rediss", *SENTINEL_SCHEMES) or has_options:
         return client_connector(address, credentials)
-    return lambda timeout: _open_socket(address, credentials, timeout)
+    redact = Redactor(credentials.secrets)
+    return lambda timeout: _open_socket(address, credentials, redact, timeout)

@@ -17,12 +17,20 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError, LinkLost, ManagerClosed
-from multihost.wire.address import Address, Credentials, unreachable
+from multihost.wire.address import Address, Credentials
 from multihost.wire.keys import REPLY_CACHE_SECONDS
-from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.channel import (
+    Channel,
+    ConnectionBroken,
+    ConnectionRefused,
+    Reply,
+    ReplyTimeout,
+)
 from multihost.wire.link.connect import connector_for
 from multihost.wire.link.pinned import PinnedConnection, PinnedConnections
+from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.resp import Command, pack, pack_all
+from multihost.wire.link.unreachable import unreachable
 from multihost.wire.replies import ReplyError, command_error
 
 __all__ = ["REPLY_SKIP", "Link"]
@@ -50,6 +58,7 @@ class Link(PinnedConnections):
         connector: Callable[[float], Channel] | None = None,
     ) -> None:
         self.address = address
+        self.redact: Redactor = Redactor(credentials.secrets)
         self.timeout = timeout
         self.reconnect_timeout: float = reconnect_timeout
         self._closed: ManagerClosed | None = None
@@ -245,9 +254,11 @@ class Link(PinnedConnections):
         connection = self.checkout()
         try:
             self._connect(connection)
+        except ConnectionRefused as error:
+            self._reconnect_and_resend(connection, pack((b"PING",)), 1, error)
         except ConnectionBroken as error:
             self.recycle(connection)
-            raise unreachable(self.address, error) from error
+            raise unreachable(self.address, error) from None
         except BaseException:
             self.recycle(connection)
             raise
@@ -278,11 +289,16 @@ class Link(PinnedConnections):
             raise self.closed from None
         try:
             connection.channel = channel = self._connector(self.timeout)
+        except ConnectionBroken as error:
+            error.while_connecting = True
+            raise
         except OSError as error:
             if isinstance(error, LinkError):
                 raise
             kind = ReplyTimeout if isinstance(error, TimeoutError) else ConnectionBroken
-            raise kind(str(error) or type(error).__name__) from error
+            broken = kind.of(error)
+            broken.while_connecting = True
+            raise broken from None
         if self.is_closed:  # closed while connecting: close() may have missed this one
             channel.close()
             raise self.closed from None
@@ -306,7 +322,7 @@ class Link(PinnedConnections):
         begun, given = time.monotonic(), timeout
         self._last_break = begun
         self.disconnects += 1
-        sent = connection.channel is not None
+        sent = not cause.while_connecting
         pause, longest = BACKOFF
         try:
             if (
@@ -318,7 +334,7 @@ class Link(PinnedConnections):
                 raise LinkLost(
                     f"the server at {self.address} did not answer within {self.timeout:g} s: "
                     "whether the call took effect is unknown"
-                ) from cause
+                ) from None
             while True:
                 self.disconnect(connection)
                 try:
@@ -330,12 +346,15 @@ class Link(PinnedConnections):
                 # Read again in each turn: a process that exits sets it to zero.
                 timeout = self.reconnect_timeout if given is None else given
                 if time.monotonic() + pause > begun + timeout:
-                    if sent and timeout:
+                    if sent:
+                        within = f" within {timeout:.4g} s" if timeout else ""
                         raise LinkLost(
-                            f"the connection to {self.address} broke and did not come back within "
-                            f"{timeout:.4g} s: whether the call took effect is unknown: {cause}"
-                        ) from cause
-                    raise unreachable(self.address, cause) from cause
+                            f"the connection to {self.address} broke and did not come back{within}:"
+                            f" whether the call took effect is unknown: {cause}"
+                        ) from None
+                    if isinstance(cause, ConnectionRefused):
+                        raise LinkError(f"the server at {self.address}: {cause}") from None
+                    raise unreachable(self.address, cause, begun=True) from None
                 self._closing.wait(pause * (0.5 + _random() / 2))
                 pause = min(2 * pause, longest)
         except BaseException:

@@ -1,17 +1,16 @@
 """A channel over a connection of redis-py: for TLS, and for clients that a user passes.
 
-No other module imports redis.
+No other module than this and that of Sentinels imports redis.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from multihost.errors import AccessDenied, LinkError
-from multihost.wire.address import Address, Credentials
+from multihost.wire.address import SENTINEL_SCHEMES, Address, Credentials
 from multihost.wire.link.channel import (
     EMPTY_COMMAND,
     Channel,
@@ -19,32 +18,47 @@ from multihost.wire.link.channel import (
     Reply,
     ReplyTimeout,
     is_rejected,
+    refused,
+)
+from multihost.wire.link.redaction import Redactor
+from multihost.wire.link.sentinel import (
+    is_sentinel_pool,
+    sentinel_address,
+    sentinel_pool,
+    sentinel_secrets,
+    text_options,
 )
 from multihost.wire.replies import ReplyError
 
-__all__ = ["ClientChannel", "client_connector", "from_client"]
+__all__ = ["ClientChannel", "FromClient", "client_connector", "from_client"]
+
+# What redis-py raises for answers that it cannot read.
+_UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
+# Options that tie a connection to its pool. A server that does not know the notifications that the
+# pool asks for has its answer written to a log of redis-py.
+_OVERRIDDEN = {"health_check_interval", "legacy_responses", "retry_on_error", "retry_on_timeout"}
+_OF_THE_POOL = ("maint_notifications_config", "maint_notifications_pool_handler")
+
+
+def _code(error: Exception) -> str | None:
+    """Return the code that redis-py took out of the text of an error reply, if it did."""
+    return getattr(error, "status_code", None)
+
+
+def _as_reply(error: Exception, redact: Redactor) -> ReplyError:
+    """Return the error reply from which redis-py made an error."""
+    code = _code(error)
+    return ReplyError(redact(f"{code} {error}" if code else str(error)))
 
 
 class ClientChannel:
     """A channel over a connection of redis-py."""
 
-    # redis-py takes the code out of the text of these errors.
-    _CODES: ClassVar = {
-        "NoScriptError": "NOSCRIPT",
-        "OutOfMemoryError": "OOM",
-        "NoPermissionError": "NOPERM",
-        "ReadOnlyError": "READONLY",
-        "BusyLoadingError": "LOADING",
-        "MasterDownError": "MASTERDOWN",
-        "TryAgainError": "TRYAGAIN",
-        "ClusterDownError": "CLUSTERDOWN",
-        "ExecAbortError": "EXECABORT",
-    }
-
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, redact: Redactor) -> None:
         import redis.exceptions
 
         self._connection = connection
+        self._redact = redact
         self.loaded_scripts: set[object] = set()
         self._is_shut = False  # maybe by another thread, in the middle of an exchange
         self._errors = redis.exceptions
@@ -80,28 +94,35 @@ class ClientChannel:
         return replies
 
     def _write(self, requests: bytes) -> None:
-        with self._translated():
+        try:
             self._connection.send_packed_command([requests])
+            return
+        except (self._errors.RedisError, OSError) as error:
+            broken = self._broken(error)
+        except Exception as error:
+            if not self._is_shut:
+                raise
+            broken = self._broken(error)
+        raise broken  # outside, for the error of redis-py may have what the server said
 
     def _read(self, **how: Any) -> Reply:
-        with self._translated():
-            try:
-                return self._plain(self._connection.read_response(disable_decoding=True, **how))
-            except self._errors.ResponseError as error:
-                return self._plain(error)
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
         try:
-            yield
-        except self._errors.TimeoutError as error:
-            raise ReplyTimeout("no answer within the timeout") from error
-        except (self._errors.ConnectionError, OSError) as error:
-            raise ConnectionBroken(str(error) or type(error).__name__) from error
+            return self._plain(self._connection.read_response(disable_decoding=True, **how))
+        except (self._errors.RedisError, OSError) as error:
+            if isinstance(error, self._errors.ResponseError) or _code(error):
+                return self._plain(error)
+            broken = self._broken(error)
         except Exception as error:
-            if self._is_shut:  # redis-py finds nothing where its socket was, and raises anything
-                raise ConnectionBroken("closed") from error
-            raise
+            # Where its socket was redis-py finds nothing, and raises anything.
+            if not (self._is_shut or isinstance(error, _UNREADABLE)):
+                raise
+            broken = self._broken(error)
+        raise broken
+
+    def _broken(self, error: Exception) -> ConnectionBroken:
+        if isinstance(error, self._errors.TimeoutError):
+            return ReplyTimeout("no answer within the timeout")
+        return _broken(error, self._redact)
 
     def fileno(self) -> int:
         sock = getattr(self._connection, "_sock", None)  # a fakeredis has none
@@ -109,8 +130,7 @@ class ClientChannel:
 
     def _plain(self, reply: Reply) -> Reply:
         if isinstance(reply, self._errors.RedisError):
-            code = self._CODES.get(type(reply).__name__)
-            return ReplyError(f"{code} {reply}" if code else str(reply))
+            return _as_reply(reply, self._redact)
         if isinstance(reply, list):
             return [self._plain(item) for item in reply]
         return reply
@@ -129,53 +149,105 @@ class ClientChannel:
                 self._connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - no public name
 
 
+def _broken(error: Exception, redact: Redactor) -> ConnectionBroken:
+    """Return what an error of redis-py means; it hides that of the operating system."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, OSError):
+        reason = reason.__cause__ or reason.__context__
+    if isinstance(reason, OSError):
+        return ConnectionBroken.of(reason)
+    return ConnectionBroken(redact(str(error).rstrip(".") or type(error).__name__))
+
+
 def client_connector(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
-    """Return a function that opens a channel for a TLS URL, or one with other options."""
+    """Return a function that opens a channel for a TLS URL, or one with other options. Raises
+    ValueError for options that do not exist, or do not have such values.
+    """
     import redis
 
-    pool = redis.ConnectionPool.from_url(
-        str(address._replace(options=address.options + credentials.secret_options)),
-        username=credentials.username or None,
-        password=credentials.password or None,
-    )
+    redact = Redactor(credentials.secrets)
+    if address.scheme in SENTINEL_SCHEMES:
+        return _pool_connector(sentinel_pool(address, credentials), address, redact)
     try:
+        pool = redis.ConnectionPool.from_url(
+            str(address._replace(options=address.options + credentials.secret_options)),
+            username=credentials.username or None,
+            password=credentials.password or None,
+        )
+        _check_options(address, credentials, pool.connection_class)
         pool.connection_class(**pool.connection_kwargs)
-    except TypeError as error:
-        raise ValueError(f"the URL {address} has an option that is unknown: {error}") from None
-    return _pool_connector(pool)
+    except (TypeError, ValueError, redis.RedisError) as error:
+        raise ValueError(f"an option of the URL {address}: {redact(str(error))}") from None
+    return _pool_connector(pool, address, redact)
 
 
-def _pool_connector(pool: Any) -> Callable[[float], Channel]:
+def _check_options(address: Address, credentials: Credentials, connection_class: Any) -> None:
+    """Raise ValueError for an option that connections of the class do not have."""
+    import inspect
+
+    from redis.connection import URL_QUERY_ARGUMENT_PARSERS
+
+    parameters = {
+        name for each in connection_class.__mro__ for name in inspect.signature(each).parameters
+    }
+    for name, _ in address.options + credentials.secret_options:
+        if name in parameters or name == "max_connections":
+            continue
+        if name.startswith("ssl_") and address.scheme != "rediss":
+            raise ValueError(f"{name!r} needs TLS: rediss://")
+        takes_text = {"username", "password", "client_name"}
+        known = parameters & {*URL_QUERY_ARGUMENT_PARSERS, *takes_text} - _OVERRIDDEN
+        known |= {name for name in parameters if name.startswith("ssl_")}
+        raise ValueError(f"there is no {name!r}; known are {', '.join(sorted(known))}")
+
+
+def _pool_connector(pool: Any, address: Address, redact: Redactor) -> Callable[[float], Channel]:
     """Return a function that opens a channel as ``pool`` would, but without its retries."""
     from redis.backoff import NoBackoff
-    from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
-    from redis.exceptions import ConnectionError as RedisConnectionError
-    from redis.exceptions import TimeoutError as RedisTimeoutError
+    from redis.exceptions import (
+        AuthenticationError,
+        AuthorizationError,
+        RedisError,
+        ResponseError,
+    )
     from redis.retry import Retry
 
     def open_(timeout: float) -> Channel:
-        options = dict(pool.connection_kwargs)
+        options = {k: v for k, v in pool.connection_kwargs.items() if k not in _OF_THE_POOL}
         options.update(retry=Retry(NoBackoff(), 0), retry_on_error=[], health_check_interval=0)
         if options.get("socket_timeout") is None or options["socket_timeout"] < timeout:
             options["socket_timeout"] = timeout
         connection = pool.connection_class(**options)
+        failure: Exception
         try:
             connection.connect()
-        except (AuthenticationError, AuthorizationError) as error:
-            raise AccessDenied(f"the server refuses the user name or password: {error}") from None
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise ConnectionBroken(str(error)) from error
-        except RedisError as error:
-            raise LinkError(f"the client that was given cannot connect: {error}") from error
-        return ClientChannel(connection)
+            return ClientChannel(connection, redact)
+        except (RedisError, OSError) as error:
+            reply = _as_reply(error, redact)
+            if isinstance(error, (AuthenticationError, AuthorizationError)):
+                reply = ReplyError(f"WRONGPASS {reply}")  # the same to us, whatever its code is
+            if reply.refusal is None and not isinstance(error, ResponseError):
+                failure = _broken(error, redact)
+            else:
+                failure = refused(reply, address)
+        except _UNREADABLE as error:
+            failure = _broken(error, redact)
+        raise failure  # outside, for the error of redis-py may have what the server said
 
     return open_
 
 
-def from_client(client: Any) -> tuple[Address, Callable[[float], Channel]]:
-    """Return the address of a redis-py client or a fakeredis, and a function that opens a channel.
+class FromClient(NamedTuple):
+    """What multihost takes from a client: where it connects to, as whom, and how."""
 
-    Raises TypeError for another client.
+    address: Address
+    credentials: Credentials
+    open: Callable[[float], Channel]
+
+
+def from_client(client: Any) -> FromClient:
+    """Return what is used of a redis-py client or a fakeredis. Raises TypeError for another
+    client.
     """
     import inspect  # redis has imported it already
 
@@ -191,14 +263,39 @@ def from_client(client: Any) -> tuple[Address, Callable[[float], Channel]]:
         )
     if inspect.iscoroutinefunction(client.execute_command):
         raise TypeError("client= takes a client of redis or fakeredis, not one of their asyncio")
+    address, credentials = _address_of(pool), _credentials_of(pool)
+    connector = _pool_connector(pool, address, Redactor(credentials.secrets))
+    return FromClient(address, credentials, connector)
+
+
+def _address_of(pool: Any) -> Address:
     options = pool.connection_kwargs
     database = int(options.get("db") or 0)
+    tls = tuple(text_options(options))
+    if is_sentinel_pool(pool):
+        return sentinel_address(pool, database, tls)
     if "server" in options:
-        address = Address("fake", host=f"{id(options['server']):x}", database=database)
-    elif options.get("path"):
-        address = Address("unix", path=str(options["path"]), database=database)
-    else:
-        scheme = "rediss" if "SSL" in pool.connection_class.__name__ else "redis"
-        host, port = str(options.get("host", "localhost")), int(options.get("port", 6379))
-        address = Address(scheme, host=host, port=port, database=database)
-    return address, _pool_connector(pool)
+        return Address("fake", host=f"{id(options['server']):x}", database=database)
+    if options.get("path"):
+        return Address("unix", path=str(options["path"]), database=database)
+    scheme = "rediss" if "SSL" in pool.connection_class.__name__ else "redis"
+    host, port = str(options.get("host", "localhost")), int(options.get("port", 6379))
+    return Address(scheme, host=host, port=port, database=database, options=tls)
+
+
+def _credentials_of(pool: Any) -> Credentials:
+    """Return what a client sends to authenticate."""
+    options = pool.connection_kwargs
+    username, password = options.get("username"), options.get("password")
+    provider = options.get("credential_provider")
+    if provider is not None:
+        *names, password = provider.get_credentials()
+        username = names[0] if names else None
+    secrets = [(n, _text(v)) for n, v in options.items() if n == "ssl_password" and v]
+    if is_sentinel_pool(pool):
+        secrets += sentinel_secrets(pool)
+    return Credentials(_text(username), _text(password), secret_options=tuple(secrets))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value or "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 
 import hiredis
 
@@ -33,14 +34,18 @@ class SocketChannel:
 
     __slots__ = ("_feed", "_gets", "_receive", "_send", "_socket", "_timeout", "loaded_scripts")
 
-    def __init__(self, sock: socket.socket, timeout: float) -> None:
+    def __init__(
+        self, sock: socket.socket, timeout: float, redact: Callable[[str], str] = str
+    ) -> None:
         # A timeout of the kernel needs no poll() before each read, as settimeout() does.
         sock.settimeout(None)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
         self._timeout = timeout
         self.loaded_scripts: set[object] = set()
-        reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_UNFINISHED)
+        reader = hiredis.Reader(
+            replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED
+        )
         self._socket = sock
         self._send, self._receive = sock.sendall, sock.recv
         self._feed, self._gets = reader.feed, reader.gets
@@ -57,7 +62,7 @@ class SocketChannel:
         except BlockingIOError:
             raise ReplyTimeout("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
-            raise ConnectionBroken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken.of(error) from None
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
         try:
@@ -70,7 +75,7 @@ class SocketChannel:
         except BlockingIOError:
             raise ReplyTimeout("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
-            raise ConnectionBroken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken.of(error) from None
 
     def block(
         self,
@@ -105,7 +110,7 @@ class SocketChannel:
         except BlockingIOError:
             raise ReplyTimeout("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
-            raise ConnectionBroken(str(error) or type(error).__name__) from error
+            raise ConnectionBroken.of(error) from None
         finally:
             if seconds is not None:
                 with contextlib.suppress(OSError):  # closed by another thread meanwhile

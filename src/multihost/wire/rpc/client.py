@@ -203,7 +203,8 @@ class RpcChannel(Endpoint[bytes]):
                     return data[HEAD:]
                 if kind == CLOSED:
                     raise LinkLost(
-                        "this process was declared dead during the call: whether the call took "
+                        "the host closed the channel during the call, since this process was "
+                        "declared dead, or no thread can serve it: whether the call took "
                         "effect is unknown"
                     )
                 if kind == CHECK and not self._reopen(connection):

@@ -16,6 +16,7 @@ from multihost.wire.keys import Keys
 from multihost.wire.rpc.client import HostDied, HostNotFound, host_client
 from multihost.wire.rpc.objects import host_of
 from multihost.wire.session import Handle, Session
+from multihost.wire.subject import describe
 from multihost.wire.values.codec import Codec
 
 __all__ = [
@@ -84,8 +85,8 @@ def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
             reply = None
         except HostDied:
             raise HostLost(
-                f"the process that hosts {keys.ident} ended during the call: what it had done of it"
-                " is lost with the object" + _advice(keys)
+                f"the process that hosts {describe('hosted', keys.ident)} ended during the call: "
+                "what it had done of it is lost with the object" + _advice(keys)
             ) from None
         if reply is not None and reply != NOT_FOUND:
             return reply, host
@@ -94,11 +95,12 @@ def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
         if current is None or current == host:
             if reply is not None:
                 raise ObjectGone(
-                    f"{keys.ident}: the object was deleted, or its lease ran out; create it again"
+                    f"{describe('hosted', keys.ident)}: the object was deleted, or its lease ran "
+                    "out; create it again"
                 )
             raise HostLost(
-                f"the process that hosts {keys.ident} has ended, and the object with it"
-                + _advice(keys)
+                f"the process that hosts {describe('hosted', keys.ident)} has ended, and the "
+                "object with it" + _advice(keys)
             )
         host = current
 
@@ -125,12 +127,12 @@ def encode_error(codec: Codec, error: BaseException) -> bytes:
         if BUILTIN_EXCEPTIONS.get(name) is type(error):
             try:
                 return _other(codec, BUILTIN, name, list(error.args), text)
-            except Exception:  # noqa: BLE001 - arguments that the serializer cannot encode
+            except BaseException:  # noqa: BLE001 - arguments that the serializer cannot encode
                 text = text or _text_of(error)
         return encode_text(codec, f"Unserializable message: {text or error!r}\n")
     try:
         return _other(codec, ERROR, codec.dump(error), text)
-    except Exception:  # noqa: BLE001 - whatever its __reduce__ raises
+    except BaseException:  # noqa: BLE001 - whatever its __reduce__ raises; the client waits
         return encode_text(codec, f"Unserializable message: {_text_of(error)}\n")
 
 

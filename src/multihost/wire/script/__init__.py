@@ -1,7 +1,16 @@
 """Operations that the server executes as one step: Lua scripts with a checked header."""
 
-from multihost.wire.script.fitness import OLDEST, check_server, probe
+from multihost.wire.script.fitness import check_server, info, is_too_old, probe
 from multihost.wire.script.script import CommandPrefix, Script, Target
 from multihost.wire.script.transaction import transaction
 
-__all__ = ["OLDEST", "CommandPrefix", "Script", "Target", "check_server", "probe", "transaction"]
+__all__ = [
+    "CommandPrefix",
+    "Script",
+    "Target",
+    "check_server",
+    "info",
+    "is_too_old",
+    "probe",
+    "transaction",
+]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from multihost.errors import ServerUnfit
 from multihost.wire.link import Link
-from multihost.wire.replies import ReplyError
+from multihost.wire.refusals import IN_CLUSTER, NO_SUCH_COMMAND, NOT_PERMITTED
+from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script.script import Script
 
-__all__ = ["OLDEST", "check_server", "probe"]
+__all__ = ["check_server", "info", "is_too_old", "probe"]
 
 OLDEST = (6, 2)
 """The oldest version of Redis that has the commands in use."""
@@ -20,17 +23,22 @@ def check_server(link: Link, names: bytes) -> None:
     """Raise :class:`ServerUnfit` for a server that cannot be used, AccessDenied if it does not
     permit to run scripts on the key ``names``. 2 round trips.
     """
-    lines = _optional(link, b"INFO").splitlines()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = info(link, _optional(link, b"INFO"))
     version = facts.get("redis_version", "")
-    if version and tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+    if is_too_old(version):
         raise ServerUnfit(
             f"the server at {link.address} is version {version}; multihost needs "
             f"{'.'.join(map(str, OLDEST))} or newer"
         )
-    if facts.get("redis_mode") == "cluster":
+    # Valkey from 8 on may say server_mode, and not every server says either.
+    modes = facts.get("redis_mode"), facts.get("server_mode")
+    if "cluster" in modes or facts.get("cluster_enabled") == "1":
+        raise ServerUnfit(f"the server at {link.address}: {IN_CLUSTER.text}")
+    if facts.get("role") == "slave" and facts.get("slave_read_only") != "0":
+        master = f"{facts.get('master_host')}:{facts.get('master_port')}"
         raise ServerUnfit(
-            f"the server at {link.address} is part of a cluster, which is not supported yet"
+            f"the server at {link.address} is a replica, which takes no writes; "
+            f"connect to its master, which is {master}"
         )
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
@@ -41,12 +49,25 @@ def check_server(link: Link, names: bytes) -> None:
     probe.run_readonly(link, [names])
 
 
+def info(link: Link, text: str) -> dict[str, str]:
+    """Return the reply to INFO as a dict, without lines that repeat a password."""
+    lines = (line for line in text.splitlines() if ":" in line and link.redact(line) == line)
+    return dict(line.split(":", 1) for line in lines)
+
+
+def is_too_old(version: str) -> bool:
+    """Return True for the version of a Redis that lacks a command in use; False if it is none."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) < OLDEST
+
+
 def _optional(link: Link, *command: bytes) -> str:
     """Return the reply to a command, or "" where servers do not have or do not permit it."""
     try:
         reply = link.execute_raw(*command)
     except ReplyError as error:
-        if error.code in ("ERR", "NOPERM", "unknown"):
+        refusal = error.refusal
+        if refusal is None or refusal in (NO_SUCH_COMMAND, NOT_PERMITTED):
             return ""
-        raise
-    return reply.decode() if isinstance(reply, bytes) else ""
+        raise command_error(error, command) from None
+    return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else ""

@@ -9,6 +9,7 @@ from multihost.errors import LeaseLost
 from multihost.wire.keys import Keys
 from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.janitor import WatchedObject
+from multihost.wire.subject import describe
 
 if TYPE_CHECKING:
     from multihost.wire.link import Link
@@ -70,6 +71,6 @@ class Hold(ABC):
     def lease_lost(self, operation: str) -> LeaseLost:
         """Return the error for a hold that was lost."""
         return LeaseLost(
-            f"{operation} on {self.handle.keys.ident}: this process sent no heartbeat for its "
-            f"lease of {self.handle.session.lease:g} s, and what it held was released"
+            f"{describe(operation, self.handle.keys.ident)}: this process sent no heartbeat for "
+            f"its lease of {self.handle.session.lease:g} s, and what it held was released"
         )

@@ -70,7 +70,7 @@ class Heartbeat:
         with self._lock:
             over = self._stopping or self._session.link.is_closed
             if self._thread is None and not over:
-                thread = threading.Thread(target=self._run, name="multihost-session", daemon=True)
+                thread = threading.Thread(target=self._serve, name="multihost-session", daemon=True)
                 if not self._is_parked:
                     self._renewal = time.monotonic() + self._session.lease / BEATS_PER_LEASE
                 self._is_parked = False
@@ -130,6 +130,14 @@ class Heartbeat:
             self.start()
 
     # the thread
+
+    def _serve(self) -> None:
+        try:
+            self._run()
+        except BaseException:
+            # Nothing is kept alive from now on: let all that wait, and all that come, know it.
+            logger.exception("the session at %s ends", self._session.link.address)
+            self._session.close_now()
 
     def _run(self) -> None:
         link = self._session.link
@@ -213,6 +221,11 @@ class Heartbeat:
                 level = logging.INFO if link.address.is_embedded else logging.WARNING
                 logger.log(level, "leases at %s are not renewed: %s", link.address, error)
                 self._outage = True
+            return False
+        except BaseException:
+            # Not expected. Whatever it is, the other actions go on: the process is declared dead
+            # without this thread.
+            logger.exception("%r failed, at %s", action, self._session.link.address)
             return False
         return True
 

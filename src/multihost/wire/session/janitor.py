@@ -210,6 +210,9 @@ class Janitor:
         except MultihostError as error:
             logger.debug("at %s, later: %s", self.link.address, error)
             return True
+        except BaseException:  # not expected; the other timers go on
+            logger.exception("%r failed, at %s", timer.action, self.link.address)
+            return True
 
     def _run_deferred(self) -> None:
         with self._lock:
@@ -221,6 +224,8 @@ class Janitor:
                 done = each.once
             except MultihostError as error:
                 logger.debug("at %s, later: %s", self.link.address, error)
+            except BaseException:  # not expected; the other actions go on
+                logger.exception("%r failed, at %s", each.action, self.link.address)
             if not done and time.monotonic() < each.until:
                 with self._lock:
                     self._deferred.append(each)

@@ -15,11 +15,11 @@ from multiprocessing.context import get_spawning_popen
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from multihost.errors import AddressUnknown
-from multihost.wire.address import EMBEDDED, Address, Credentials, parse
+from multihost.errors import AddressUnknown, ServerUnfit
+from multihost.wire.address import EMBEDDED, PRIVATE, Address, Credentials, parse, parse_address
 from multihost.wire.authkey import stretched
 from multihost.wire.keys import names
-from multihost.wire.link import Link
+from multihost.wire.link import Link, check_url
 from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
@@ -27,6 +27,7 @@ from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSe
 __all__ = [
     "URL_VARIABLE",
     "Origin",
+    "configured_url",
     "connect",
     "embedded_credentials",
     "find",
@@ -91,6 +92,19 @@ def embedded_credentials(url: str, authkey: bytes) -> tuple[Address, Credentials
     return address._replace(options=EMBEDDED), Credentials(password=password, authkey=signing)
 
 
+def configured_url() -> str:
+    """Return the URL in ``MULTIHOST_URL``, "" if there is none. Raises ValueError and ServerUnfit
+    that name the variable if it is none that can be used.
+    """
+    url = os.environ.get(URL_VARIABLE, "")
+    if url not in ("", PRIVATE):
+        try:
+            check_url(url)
+        except (ValueError, ServerUnfit) as error:
+            raise type(error)(f"{URL_VARIABLE}: {error}") from None
+    return url
+
+
 def reconnect_timeout_for(address: Address) -> float:
     """Return the reconnect timeout in seconds: none for a private server on this machine, which
     does not come back.
@@ -149,8 +163,8 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
 
     Raises AddressUnknown.
     """
-    address, _ = (
-        parse(origin.address)
+    address = (
+        parse_address(origin.address)
         if not origin.address.startswith("fake:")
         else _address_of_fake(origin)
     )
@@ -178,13 +192,13 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
     return session
 
 
-def _address_of_fake(origin: Origin) -> tuple[Address, Credentials]:
+def _address_of_fake(origin: Origin) -> Address:
     for server, sessions in _sessions.items():
         if (
             f"{server[0]}://{server[1]}:{server[2]}/{server[4]}" == origin.address
             and server[5] == origin.namespace
         ):
-            return sessions[-1].link.address, Credentials()
+            return sessions[-1].link.address
     raise AddressUnknown(
         "the proxy belongs to a fakeredis, which lives in one process only; use a real server"
     )
@@ -196,7 +210,7 @@ def _resolve(address: Address) -> tuple[Address, Credentials]:
         return address, Credentials.unpack(bytes(packed))
     if address.is_embedded:
         return embedded_credentials(str(address), bytes(current_process().authkey))
-    if url := os.environ.get(URL_VARIABLE):
+    if (url := configured_url()) not in ("", PRIVATE):
         configured, credentials = parse(url)
         if configured.server == address.server:
             return configured, credentials

@@ -1,0 +1,247 @@
+"""Exceptions that end a program, where others wait: threads of a pool, and anywhere in a call."""
+
+from __future__ import annotations
+
+import dis
+import faulthandler
+import logging
+import multiprocessing
+import sys
+import threading
+
+import pytest
+
+import multihost
+from multihost import Executor, LinkLost
+from multihost.pool import Pool
+from tests.pool import work
+from tests.support.waiting import wait_until
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A manager of a named pool with a worker, for many clients in turn."""
+    with multihost.Manager() as manager, manager.Pool(1, name="shared", context=FORK):
+        yield manager
+
+
+@pytest.fixture
+def pool(shared):
+    with Pool(0, manager=shared, name="shared") as pool:
+        yield pool
+        ends(pool)
+
+
+@pytest.fixture
+def executor(shared):
+    executor = Executor(0, manager=shared, name="shared")
+    yield executor
+    ends(executor)
+
+
+def ends(client):
+    """Fail unless the pool or executor can be shut down."""
+
+    def end():
+        if isinstance(client, Pool):
+            client.close()
+            client.join()
+        else:
+            client.shutdown()
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(20)
+    if thread.is_alive():
+        faulthandler.dump_traceback(all_threads=True)
+    assert not thread.is_alive(), "it does not end"
+
+
+# In a thread of the pool it is the result of that task
+
+
+def test_result_whose_unpickling_exits(pool, executor):
+    with pytest.raises(SystemExit):
+        pool.apply_async(work.ExitsWhenUnpickled).get(10)
+    with pytest.raises(SystemExit):
+        pool.map_async(work.new, [work.ExitsWhenUnpickled] * 3).get(10)
+    assert pool.apply_async(work.double, (1,)).get(10) == 2
+    assert isinstance(executor.submit(work.ExitsWhenUnpickled).exception(10), SystemExit)
+    assert executor.submit(work.double, 1).result(10) == 2
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_callback_that_raises(pool, error):
+    def callback(_):
+        raise error
+
+    with pytest.raises(error):
+        pool.apply_async(work.double, (1,), callback=callback).get(10)
+    with pytest.raises(error):
+        pool.apply_async(work.fail, ("no",), error_callback=callback).get(10)
+    with pytest.raises(error):
+        pool.map_async(work.double, [1, 2], callback=callback).get(10)
+    assert pool.apply_async(work.double, (1,)).get(10) == 2
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_callback_of_a_future_that_raises(shared, executor, caplog, error):
+    called, gate = [], shared.Event()
+
+    def callback(_):
+        raise error
+
+    future = executor.submit(gate.wait)
+    future.add_done_callback(callback)
+    future.add_done_callback(called.append)
+    later = [executor.submit(work.double, n) for n in range(20)]
+    with caplog.at_level(logging.ERROR, "concurrent.futures"):
+        gate.set()
+        assert future.result(10) is True
+        assert [each.result(10) for each in later] == list(range(0, 40, 2))
+        wait_until(lambda: called == [future])
+    assert "exception calling callback" in caplog.text
+
+
+def test_argument_whose_pickling_exits(pool, executor):
+    with pytest.raises(SystemExit):
+        pool.apply_async(work.double, (work.ExitsWhenPickled(),))
+    with pytest.raises(SystemExit):
+        pool.map_async(work.double, [1, work.ExitsWhenPickled(), 3], 1).get(10)
+    results = pool.imap(work.double, [1, work.ExitsWhenPickled(), 3])
+    assert results.next(10) == 2
+    with pytest.raises(SystemExit):
+        results.next(10)
+    assert results.next(10) == 6
+    with pytest.raises(SystemExit):
+        executor.submit(work.double, work.ExitsWhenPickled())
+    assert executor.submit(work.double, 1).result(10) == 2
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_iterable_that_raises(pool, error):
+    def items():
+        yield 1
+        raise error
+
+    results = pool.imap(work.double, items())
+    assert results.next(10) == 2
+    with pytest.raises(error):
+        results.next(10)
+    assert pool.apply_async(work.double, (1,)).get(10) == 2
+
+
+# In the caller, at any moment
+
+
+class Interruption:
+    """Raises at the n-th moment of a call at which CPython runs signal handlers: behind a call,
+    at the begin of a function, and at a jump back.
+    """
+
+    def __init__(self, moment):
+        self.moment = moment
+        self.count = 0
+        self.last = {}
+        self.where = None
+
+    def __call__(self, frame, event, _):
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "return":
+            self.last[frame.f_back] = None
+        if event == "opcode":
+            before, now = self.last.get(frame), dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            self.last[frame] = now
+            if before and (before.startswith("CALL") or before in ("RESUME", "JUMP_BACKWARD")):
+                self.count += 1
+                if self.count == self.moment:
+                    code = frame.f_code
+                    self.where = f"{code.co_filename}:{frame.f_lineno} {code.co_name}"
+                    sys.settrace(None)
+                    raise work.Interrupted
+        return self
+
+    def run(self, call):
+        """Call, and return whether the moment came."""
+        before = sys.gettrace()
+        sys.settrace(self)
+        try:
+            call()
+        except work.Interrupted:
+            pass
+        finally:
+            sys.settrace(before)
+        return self.where is not None
+
+
+CALLS = {
+    "apply_async": lambda pool: pool.apply_async(work.double, (1,)),
+    "map_async": lambda pool: pool.map_async(work.double, range(9)),
+    "imap": lambda pool: pool.imap(work.double, range(9)),
+    "map": lambda pool: pool.map(work.double, range(9)),
+}
+
+
+# Where a finalizer was interrupted nobody gets the exception.
+UNRAISABLE = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@UNRAISABLE
+@pytest.mark.parametrize("name", CALLS)
+def test_a_pool_ends_after_a_call_was_interrupted_anywhere(shared, name):
+    moment, kept = 0, []  # multiprocessing's heap bears no interruption of its finalizers
+    while True:
+        moment += 1
+        pool = Pool(0, manager=shared, name="shared")
+        kept.append(pool)
+        others = pool.map_async(work.double, range(5), 1)
+        interruption = Interruption(moment)
+        came = interruption.run(lambda pool=pool: CALLS[name](pool))
+        try:
+            try:
+                assert others.get(10) == list(range(0, 10, 2))
+            except LinkLost:  # it was under way with them
+                pass
+            assert pool.apply_async(work.double, (2,)).get(10) == 4
+            ends(pool)
+        except BaseException as error:
+            error.add_note(f"interrupted at {interruption.where}")
+            raise
+        if not came:
+            break
+    assert moment > 5
+
+
+FUTURES = {
+    "submit": lambda executor: executor.submit(work.double, 1),
+    "map": lambda executor: list(executor.map(work.double, range(9))),
+}
+
+
+@UNRAISABLE
+@pytest.mark.parametrize("name", FUTURES)
+def test_an_executor_ends_after_a_call_was_interrupted_anywhere(shared, name):
+    moment, kept = 0, []  # multiprocessing's heap bears no interruption of its finalizers
+    while True:
+        moment += 1
+        executor = Executor(0, manager=shared, name="shared")
+        kept.append(executor)
+        others = [executor.submit(work.double, n) for n in range(6)]
+        interruption = Interruption(moment)
+        came = interruption.run(lambda executor=executor: FUTURES[name](executor))
+        try:
+            for number, future in enumerate(others):
+                try:
+                    assert future.result(10) == 2 * number
+                except LinkLost:  # it was under way with them
+                    pass
+            assert executor.submit(work.double, 2).result(10) == 4
+            ends(executor)
+        except BaseException as error:
+            error.add_note(f"interrupted at {interruption.where}")
+            raise
+        if not came:
+            break
+    assert moment > 5
