@@ -20,6 +20,7 @@ from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, run_initializer, start_process
 from multihost.wire.address import ListenAddress
 from multihost.wire.identity import check_name, check_namespace, named, new_unnamed
+from multihost.wire.link import Patience
 from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
@@ -33,6 +34,7 @@ __all__ = ["DEFAULT_NAMESPACE", "LEASE", "TIMEOUT", "BaseManager"]
 DEFAULT_NAMESPACE = "multihost"
 LEASE = 30.0
 TIMEOUT = 10.0
+SHORTEST_ATTEMPT = 0.02  # seconds for an answer, also within timeout(0)
 STATES = {
     "initial": State.INITIAL,
     "started": State.STARTED,
@@ -56,7 +58,8 @@ class BaseManager(managers.BaseManager):
     a private server of ``start()`` and ``get_server()`` listens, protected by ``authkey``; without
     an address only this user can reach it. ``authkey`` signs the values on a server that has a URL
     or listens on a port. ``lease`` (seconds) is how long unnamed objects outlive a killed holder,
-    ``timeout`` (seconds) how long one reply of the server may take.
+    ``timeout`` (seconds) how long a call tries in all while the server cannot be reached, is
+    silent, or refuses for a while; see also :meth:`timeout`.
     """
 
     _registry: ClassVar[dict[str, Any]] = {}
@@ -138,6 +141,22 @@ class BaseManager(managers.BaseManager):
         """
         self._check_new()
         self.runtime.connect()
+
+    def timeout(self, seconds: float) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the calls of this thread wait no longer than ``seconds``, all
+        together, for a server that cannot be reached, is silent, or refuses for a while: for a
+        health check, or where nothing may be late. No round trip.
+
+        >>> with manager.timeout(0.5):
+        ...     waiting = jobs.qsize()
+
+        They raise LinkError then, as after the ``timeout`` of the manager elsewhere. How long
+        ``get()``, ``acquire()`` and the like wait for an item or a lock is their own ``timeout``.
+        :mod:`multiprocessing` has none. Raises ValueError for a negative number.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"timeout() takes a number of seconds from 0 on, not {seconds!r}")
+        return Patience(self.runtime.session.link, seconds, attempt=SHORTEST_ATTEMPT)
 
     def _check_new(self) -> None:
         if self.runtime.state == "started":

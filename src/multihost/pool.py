@@ -70,7 +70,8 @@ class Pool(SharedPool):
     replaced.
     **If a client dies**, its local workers end, its tasks are dropped and their results expire one
     lease later.
-    **If the server is lost** for longer than the reconnect timeout, every result is that LinkError.
+    **If the server is lost**, or refuses, for longer than the ``timeout`` of the manager, the tasks
+    under way raise that LinkError; behind the outage the pool works again.
     **Differs from multiprocessing**: workers of a named pool run the tasks of all its clients, and
     ``terminate()`` lets them finish those of others. Tasks that several hosts can run need
     functions that all of them can import. Where the standard library hangs (a killed worker, a task

@@ -406,6 +406,53 @@ def test_value_of_more_than_100_megabytes(kind: str, server: Any) -> None:
         v.set(None)
 
 
+# -- a server that accepts less than others
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+def test_value_that_is_larger_than_the_server_accepts(
+    tcp: bool, start_server: Callable[..., Server]
+) -> None:
+    server = start_server(tcp=True, proto_max_bulk_len="1mb")
+    with RedisManager(server.tcp_url if tcp else server.unix_url) as manager:
+        shared, jobs = manager.dict("d"), manager.Queue()
+        for size in (1 << 20, 8 << 20):
+            large = bytes(size)
+            for call in (
+                lambda large=large: shared.update(a=large),
+                lambda large=large: shared.__setitem__("b", large),
+                lambda large=large: jobs.put(large),
+                lambda large=large: jobs.put_many([1, large]),
+                lambda large=large: manager.list([large]),
+            ):
+                with pytest.raises(PayloadTooLarge, match="proto-max-bulk-len"):
+                    call()
+        assert shared.copy() == {}
+        assert jobs.empty()
+        shared["a"] = bytes(1000)
+        assert shared["a"] == bytes(1000)
+
+
+def test_database_that_there_is_not(start_server: Callable[..., Server]) -> None:
+    server = start_server(databases=4)
+    with pytest.raises(ServerUnfit, match="no database of that number.*use a smaller one"):
+        RedisManager(server.url_for(db=4))
+
+
+def test_replica_is_refused(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    server.command("REPLICAOF", "127.0.0.1", 9)
+    with pytest.raises(ServerUnfit, match=r"a replica.*its master, which is 127\.0\.0\.1:9"):
+        RedisManager(server.url)
+
+
+def test_node_of_a_cluster_is_refused(start_server: Callable[..., Server]) -> None:
+    server = start_server(tcp=True, cluster_enabled="yes")
+    for url in (server.url, server.tcp_url):
+        with pytest.raises(ServerUnfit, match="node of a cluster, which is not supported yet"):
+            RedisManager(url)
+
+
 # -- a full server, one that fills up by itself
 
 

@@ -166,6 +166,7 @@ class Interruption:
     def run(self, call):
         """Call, and return whether the moment came."""
         before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 wants it before, in some frame
         sys.settrace(self)
         try:
             call()

@@ -24,6 +24,7 @@ class FakeChannel:
         self.replies = deque(replies)
         self.requests: list[bytes] = []
         self.loaded_scripts: set[object] = set()
+        self.limits: list[float] = []
         self.is_closed = False
         self.was_interrupted = False
 
@@ -53,6 +54,9 @@ class FakeChannel:
         if isinstance(reply, BaseException) and not isinstance(reply, ReplyError):
             raise reply
         return reply() if callable(reply) else reply
+
+    def limit(self, seconds: float) -> None:
+        self.limits.append(seconds)
 
     def fileno(self) -> int:
         return -1

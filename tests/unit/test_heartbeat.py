@@ -24,7 +24,9 @@ KEYS = Keys("ns", "n:x")
 
 class Link:
     address = Address("redis", host="nowhere", port=1)
+    timeout = 10.0
     is_closed = False
+    is_lost = False
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -38,6 +40,9 @@ class Link:
 
     def checkin(self, connection: str) -> None:
         self.calls.append(f"checkin {connection}")
+
+    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
+        return None, 1.0
 
     def disconnect_current(self) -> None:
         self.calls.append("disconnect_current")
@@ -78,16 +83,17 @@ class Registration:
     fileno = -1
 
     def __init__(self) -> None:
-        self.needs_heartbeat = False
+        self.is_requested = False
+        self.is_disconnected = False
         self.beats = 0
         self.expired: list[bytes] = []
         self.error: Exception | None = None
 
     def heartbeat(self) -> list[bytes]:
         self.beats += 1
+        self.is_requested = False
         if self.error is not None:
             raise self.error
-        self.needs_heartbeat = False
         return self.expired
 
 
@@ -221,7 +227,7 @@ def test_action_that_adds_another_does_not_keep_others_from_their_turn(session: 
 
     session.heartbeat.call_soon(again)
     session.heartbeat.start()
-    session.registration.needs_heartbeat = True
+    session.registration.is_requested = True
     session.heartbeat.wake()
     wait_until(lambda: session.registration.beats == 1)
 
@@ -243,7 +249,7 @@ def test_collected_proxies_are_released_until_there_are_none(session: Session) -
 
 def test_objects_are_renewed_and_heartbeats_sent_three_times_a_lease(session: Session) -> None:
     session.lease = 0.06
-    session.registration.needs_heartbeat = True
+    session.registration.is_requested = True
     session.heartbeat.start()
     wait_until(lambda: session.references.renewals >= 3 and session.registration.beats >= 3)
 
@@ -258,7 +264,7 @@ def test_no_heartbeat_before_something_is_registered(session: Session) -> None:
 def test_requested_registration_is_not_late(session: Session) -> None:
     session.heartbeat.start()
     turn(session)
-    session.registration.needs_heartbeat = True
+    session.registration.is_requested = True
     session.heartbeat.wake()
     wait_until(lambda: session.registration.beats == 1)
 
@@ -299,7 +305,7 @@ def test_expired_session_interrupts_waiters_and_checks_its_holds(session: Sessio
     lost, kept = Hold(KEYS), Hold(elsewhere)
     session.holds = {1: lost, 2: kept}
     session.registration.expired = [KEYS.prefix]
-    session.registration.needs_heartbeat = True
+    session.registration.is_requested = True
     session.heartbeat.start()
     assert lost.checked.wait(5.0)
     assert not kept.checked.is_set(), "its partition has not expired"
@@ -321,7 +327,7 @@ def test_outage_is_logged_once_and_so_is_its_end(
     session.lease = 0.03
     failing: Any = session.registration if registered else session.references
     session.references.are_any = not registered
-    session.registration.needs_heartbeat = registered
+    session.registration.is_disconnected = registered
     tries: Callable[[], int] = lambda: session.references.renewals
     session.heartbeat.start()
     for outages in (1, 2):
@@ -343,7 +349,7 @@ def test_outage_is_logged_once_and_so_is_its_end(
 
 def test_failed_heartbeat_is_sent_again_before_the_next_is_due(session: Session) -> None:
     session.registration.error = LinkLost("away")
-    session.registration.needs_heartbeat = True
+    session.registration.is_requested = True
     session.heartbeat.start()
     wait_until(lambda: session.registration.beats == 1)
     session.registration.error = None

@@ -62,8 +62,8 @@ def test_a_server_that_does_not_come_back_leaves_the_outcome_unknown() -> None:
 
 def test_a_request_is_not_sent_again_when_the_server_may_have_forgotten_it() -> None:
     again = FakeChannel()
-    link = make_link(FakeChannel(ReplyTimeout()), again, timeout=50.0, reconnect_timeout=20.0)
-    with pytest.raises(errors.LinkLost, match="did not answer within 50 s"):
+    link = make_link(FakeChannel(ReplyTimeout()), again, timeout=60.0, reconnect_timeout=60.0)
+    with pytest.raises(errors.LinkLost, match="did not answer within 60 s"):
         link.execute(b"GET", b"x")
     assert again.requests == []
 
@@ -136,7 +136,7 @@ def test_a_break_while_the_server_is_unavailable() -> None:
 def test_a_server_that_stays_unavailable_is_an_error(call: str) -> None:
     loading = [ReplyError("LOADING wait")] * 100_000
     link = make_link(FakeChannel(*loading), reconnect_timeout=0.01)
-    with pytest.raises(errors.LinkError, match="does not answer commands: LOADING"):
+    with pytest.raises(errors.LinkError, match="is loading its data"):
         if call == "execute":
             link.execute(b"GET", b"x")
         else:

@@ -94,7 +94,7 @@ def registration(server: Server) -> SessionRegistration:
 def register(registration: SessionRegistration, *prefixes: bytes) -> list[bytes]:
     requests = [registration.request_registration(prefix) for prefix in prefixes]
     expired = registration.heartbeat()
-    assert all(request.is_set() for request in requests)
+    assert all(request.answered.is_set() for request in requests)
     return expired
 
 
@@ -158,12 +158,12 @@ def test_session_ids_are_unique_and_contain_no_separator(server: Server) -> None
 def test_first_heartbeat_registers_pid_and_connection(
     registration: SessionRegistration, server: Server
 ) -> None:
-    assert not registration.needs_heartbeat
+    assert not registration.is_requested
     assert registration.fileno == -1
     registration.request_registration(b"{ns:01}:")
-    assert registration.needs_heartbeat
+    assert registration.is_requested
     assert register(registration, b"{ns:02}:") == []
-    assert not registration.needs_heartbeat
+    assert not registration.is_requested
     assert registration.fileno == 99
     assert set(server.keys) == {b"{ns:01}:s:" + registration.sid, b"{ns:02}:s:" + registration.sid}
     info = SessionInfo.unpack(server.keys[b"{ns:01}:s:" + registration.sid])
@@ -208,10 +208,10 @@ def test_new_connection_is_registered_in_every_partition(
 ) -> None:
     register(registration, b"{ns:01}:", b"{ns:02}:")
     server.channel, server.connection = object(), 8
-    assert registration.needs_heartbeat
+    assert registration.is_disconnected
     assert registration.fileno == -1, "the old one is not watched any more"
     registration.heartbeat()
-    assert not registration.needs_heartbeat
+    assert not registration.is_disconnected
     assert {SessionInfo.unpack(info).connection for info in server.keys.values()} == {b"8"}
     assert registration.expirations == 0
 
@@ -233,7 +233,7 @@ def test_connection_that_breaks_during_the_heartbeat(
     server.moves = 3
     registration.heartbeat()
     assert SessionInfo.unpack(server.keys[b"{ns:01}:s:" + registration.sid]).connection == b"10"
-    assert not registration.needs_heartbeat
+    assert not registration.is_disconnected
 
 
 def test_failed_heartbeat_ends_the_wait_for_a_registration(
@@ -245,7 +245,7 @@ def test_failed_heartbeat_ends_the_wait_for_a_registration(
     request = registration.request_registration(b"{ns:02}:")
     with pytest.raises(LinkLost):
         registration.heartbeat()
-    assert request.is_set()
+    assert request.answered.is_set()
     assert b"{ns:02}:" not in registration.session_keys
     assert registration.valid_until == before
     server.is_away = False
@@ -281,5 +281,5 @@ def test_end_of_the_thread_ends_the_wait_for_a_registration(
 ) -> None:
     request = registration.request_registration(b"{ns:01}:")
     registration.release_waiters()
-    assert request.is_set()
-    assert registration.request_registration(b"{ns:02}:").is_set(), "and later ones"
+    assert request.answered.is_set()
+    assert registration.request_registration(b"{ns:02}:").answered.is_set(), "and later ones"

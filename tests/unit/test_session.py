@@ -28,7 +28,9 @@ class Link:
 
     def __init__(self) -> None:
         self.channel: Any = self
+        self.timeout = 10.0
         self.reconnect_timeout = 10.0
+        self.is_lost = False
         self.is_closed = False
         self.is_away = False
         self.keys: set[bytes] = set()
@@ -46,6 +48,15 @@ class Link:
     @property
     def closed(self) -> ManagerClosed:
         return ManagerClosed("closed")
+
+    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
+        return None, 1.0
+
+    def patience_ends(self, begun: float) -> float:
+        return begun + self.reconnect_timeout
+
+    def back_off(self) -> None:
+        time.sleep(0.01)
 
     def current_channel(self) -> Any:
         return self.channel
@@ -177,7 +188,7 @@ def test_ensure_registered_after_the_keys_may_have_expired(session: Session, lin
 
 
 def test_ensure_registered_raises_why_there_is_no_key(session: Session, link: Link) -> None:
-    link.is_away = True
+    link.is_away, link.reconnect_timeout = True, 0.2
     with pytest.raises(LinkLost):
         session.ensure_registered(KEYS)
     link.is_away = False

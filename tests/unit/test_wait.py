@@ -113,6 +113,9 @@ class Channel:
         replies = self._all(requests)
         return replies[:1] if type(replies[0]) is ReplyError else replies
 
+    def limit(self, seconds: float) -> None:
+        pass
+
     def fileno(self) -> int:
         return -1
 

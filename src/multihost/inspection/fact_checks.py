@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from multihost.inspection.findings import Finding
 from multihost.inspection.server_facts import Facts
-from multihost.wire.script import is_too_old
+from multihost.oldest import is_too_old
 
 __all__ = ["check_facts"]
 

@@ -10,7 +10,7 @@ from multiprocessing import util
 from queue import SimpleQueue
 from typing import Any
 
-from multihost.errors import LinkLost, ManagerClosed, MultihostError, ObjectGone
+from multihost.errors import LinkError, LinkLost, ManagerClosed, MultihostError, ObjectGone
 from multihost.pooling import stdlib
 from multihost.pooling.messages import Part, Result, Task
 from multihost.pooling.outbox import Number, Outbox
@@ -191,7 +191,11 @@ class Client:
         count = 1
         try:
             while True:
-                items = receive(handle, consumer, count, True, None)
+                try:
+                    items = receive(handle, consumer, count, True, None)
+                except LinkError as error:
+                    self._survive(error)
+                    continue
                 if not items:
                     continue
                 results = [Result.unpack(self.codec, i.value, self.attempts) for i in items]
@@ -207,6 +211,17 @@ class Client:
                 )
             if not self.outbox.is_closed:
                 self.fail(error)
+
+    def _survive(self, error: LinkError) -> None:
+        """Fail the tasks in flight with the error of an outage, behind which later ones may succeed
+        again. Raises it if there can be none.
+        """
+        link = self._results.link
+        if self.outbox.is_closed or not link.may_come_back(error):
+            raise error
+        for number in self.outbox.numbers:
+            self._finish(number, (False, error))
+        link.back_off()
 
     def _deliver(self, results: list[Result]) -> None:
         while results:

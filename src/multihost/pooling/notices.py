@@ -1,4 +1,4 @@
-"""A word to who waits for the results of a pool without workers."""
+"""A word to who waits for the results of a pool without workers, or without one that is free."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from multiprocessing import util
 
 from multihost.errors import MultihostError
 from multihost.pooling.client import Client
+from multihost.pooling.nesting import current
 from multihost.wire.identity import name_of
 from multihost.wire.ops import pool as ops
 
@@ -30,7 +31,7 @@ class WorkerNotice:
 
     def look(self) -> None:
         """Warn if the oldest task is still the same, and there are no workers. No round trip if it
-        is another one, else 3.
+        is another one, else 3. So, too, in a worker if all workers of its own pool are busy.
         """
         client = self._client
         before, self._oldest = self._oldest, client.oldest
@@ -55,4 +56,17 @@ class WorkerNotice:
                 client.handle.link.address,
                 found.waiting,
                 name,
+            )
+        elif (
+            current.is_of(client.handle)
+            and found.waiting
+            and all(each.running for each in found.workers)
+        ):
+            self._was_told = True
+            logger.warning(
+                "the task %s has sent tasks to the pool that runs it, %r, and no worker is free to "
+                "begin them: if it waits for them, and each worker runs such a task, that is for "
+                "ever. Start more workers, or use another pool for the inner tasks",
+                current.name,
+                name_of(client.handle.keys.ident) or client.handle.keys.ident,
             )

@@ -23,6 +23,7 @@ from multihost.pooling.messages import (
     task_name,
     with_traceback,
 )
+from multihost.pooling.nesting import current
 from multihost.pooling.outgoing import OutgoingResult
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
@@ -136,7 +137,12 @@ class _Worker:
         handle, places = self.handle, self.consumer
         completed, done = 0, None
         while not self.is_last(completed):
-            item = ops.next_task(handle, places, done, more=True)
+            try:
+                item = ops.next_task(handle, places, done, more=True)
+            except errors.LinkError as error:
+                if done is not None or not self.survives(error):
+                    raise
+                item = None
             done = None
             if item is None:
                 item = self.wait()
@@ -158,12 +164,28 @@ class _Worker:
             if self.is_stopping:
                 return None
             try:
-                return ops.wait_for_task(self.handle, self.consumer)
+                return self.wait_for_task()
             finally:
                 self.is_waiting = False
         except _Stop:
             self.consumer.requeue_all()  # a task may have arrived in that moment
             return None
+
+    def wait_for_task(self) -> Delivery:
+        """Return the next task as soon as there is one, also behind an outage of the server."""
+        while True:
+            try:
+                return ops.wait_for_task(self.handle, self.consumer)
+            except errors.LinkError as error:
+                if not self.survives(error):
+                    raise
+                self.handle.link.back_off()
+
+    def survives(self, error: errors.LinkError) -> bool:
+        """Return whether a worker without a task waits for a lost server. One that is not of a
+        ``Pool(n)`` ends: whoever started it hears of that.
+        """
+        return bool(self.config.client) and self.handle.link.may_come_back(error)
 
     def run_task(self, item: Delivery) -> TaskOutcome | None:
         """Run a task, and return its outcome: None if it was requeued.
@@ -212,6 +234,7 @@ class _Worker:
             self.report("a task that cannot be unpickled", error)
             return False, with_traceback(error), False
         try:
+            current.name = task_name(func, args)
             return True, func(*args, **kwds), is_chunk(func)
         except BaseException as error:  # noqa: BLE001 - the client raises it
             if func is stdlib.reraise:
@@ -271,6 +294,7 @@ def work(config: WorkerConfig, slot: int) -> None:
     """Run a worker: the target of its process."""
     worker = _Worker(config, slot)
     config.counters.attach(slot, worker.handle.session.registration.sid)
+    current.enter(worker.handle)
     worker.install_signal_handlers()
     config.parent_watch.on_parent_exit(worker.on_parent_exit)
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from threading import BrokenBarrierError
 from typing import Any, NamedTuple
 
 from multihost.proxies import stdlib_types
 from multihost.proxies.acquirer import seconds_to_wait
 from multihost.proxies.native import NativeProxy
+from multihost.wire.link import bounded
 from multihost.wire.ops import barrier as ops
 from multihost.wire.replies import ACT, WAIT
 
@@ -54,20 +56,20 @@ class BarrierProxy(NativeProxy, stdlib_types.BarrierProxy):
             default = self._token.parameters.split(" ")[1]
             timeout = None if default == "None" else float(default)
         timeout = seconds_to_wait(timeout)
-        arrival = ops.arrive(handle)
-        if arrival is None:
-            raise BrokenBarrierError
-        if arrival.role == WAIT:
-            passed = ops.wait_for_others(handle, arrival, timeout)
-        elif arrival.role == ACT:
+        passed = True
+        with contextlib.nullcontext() if timeout is None else bounded(handle.link, True, timeout):
+            arrival = ops.arrive(handle)
+            if arrival is None:
+                raise BrokenBarrierError
+            if arrival.role == WAIT:
+                passed = ops.wait_for_others(handle, arrival, timeout)
+        if arrival.role == ACT:
             try:
                 handle.codec.load(arrival.action)()
             except BaseException:
                 ops.abort(handle, arrival)
                 raise
             passed = ops.finish_action(handle, arrival)
-        else:
-            passed = True
         if not passed:
             raise BrokenBarrierError
         return arrival.position

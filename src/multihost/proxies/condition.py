@@ -15,6 +15,7 @@ from multihost.proxies.base import Token, handle_of, token_of
 from multihost.proxies.lock import LockProxy, RLockProxy, hold_of_lock, hold_of_rlock
 from multihost.proxies.native import NativeProxy
 from multihost.wire.identity import escape, unescape
+from multihost.wire.link import bounded
 from multihost.wire.ops import condition as ops
 from multihost.wire.session import Handle
 
@@ -125,7 +126,11 @@ class ConditionProxy(NativeProxy, AcquirerProxy, stdlib_types.ConditionProxy):
                 ops.cancel(handle)
             raise
         try:
-            notified = ops.wait_for_notification(handle, generation, timeout)
+            if timeout is None:
+                notified = ops.wait_for_notification(handle, generation, None)
+            else:
+                with bounded(handle.link, True, timeout):
+                    notified = ops.wait_for_notification(handle, generation, timeout)
         except BaseException as error:
             if not isinstance(error, MultihostError):  # a signal, perhaps before it began
                 ops.cancel(handle)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from multihost.proxies import stdlib_types
 from multihost.proxies.acquirer import seconds_to_wait
 from multihost.proxies.native import NativeProxy
+from multihost.wire.link import bounded
 from multihost.wire.ops import event as ops
 
 __all__ = ["EventProxy", "EventStatistics"]
@@ -52,7 +53,11 @@ class EventProxy(NativeProxy, stdlib_types.EventProxy):
 
         Returns True also if the event was cleared again immediately. Raises ObjectGone, LinkLost.
         """
-        return ops.wait_until_set(self._handle, seconds_to_wait(timeout))
+        if timeout is None:
+            return ops.wait_until_set(self._handle, None)
+        seconds = seconds_to_wait(timeout)
+        with bounded(self._handle.link, True, seconds):
+            return ops.wait_until_set(self._handle, seconds)
 
     def statistics(self) -> EventStatistics:  # type: ignore[override]
         """Return whether the event is set. 1 round trip."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from multihost.proxies.acquirer import AcquirerProxy, checked_timeout
 from multihost.proxies.native import NativeProxy
 from multihost.wire.identity import unpack
+from multihost.wire.link import bounded
 from multihost.wire.ops import lock as ops
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.registration import SessionInfo
@@ -168,7 +169,10 @@ class LockProxy(_LockBase):
             timeout = checked_timeout(blocking, timeout)
             blocking = blocking and timeout != 0
         handle = self._handle
-        return ops.acquire(handle, handle.keys.ident, blocking, timeout) is not None
+        if blocking and timeout is None:
+            return ops.acquire(handle, handle.keys.ident) is not None
+        with bounded(handle.link, blocking, timeout):
+            return ops.acquire(handle, handle.keys.ident, blocking, timeout) is not None
 
     def release(self) -> None:
         """Release the lock, whichever process holds it. 1 round trip.
@@ -223,7 +227,10 @@ class RLockProxy(_LockBase):
         key = handle.keys.ident, session.identity.waiter_id
         hold = session.holds.get(key)
         if hold is None:
-            return ops.acquire(handle, key, blocking, timeout) is not None
+            if blocking and timeout is None:
+                return ops.acquire(handle, key) is not None
+            with bounded(handle.link, blocking, timeout):
+                return ops.acquire(handle, key, blocking, timeout) is not None
         if hold.lost:
             raise hold.lease_lost("lock/acquire")
         hold.count += 1

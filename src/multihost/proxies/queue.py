@@ -11,6 +11,7 @@ from multihost.errors import BadPayload
 from multihost.proxies.base import Token
 from multihost.proxies.native import NativeProxy
 from multihost.proxies.unreadable import load_letters, set_aside
+from multihost.wire.link import bounded
 from multihost.wire.ops.queue import admin, priority, send, tasks
 from multihost.wire.ops.queue.acknowledge import acknowledge, acknowledge_one
 from multihost.wire.ops.queue.admin import QueueStatistics
@@ -58,9 +59,14 @@ class _QueueBase(NativeProxy, Generic[T]):
         is in the queue once if this returns; if it raises LinkLost that is unknown.
         """
         handle = self._handle
-        timeout = _seconds(block, timeout) if self._settings.maxsize else None
-        if not send.put(handle, (handle.codec.dump(item),), block, timeout):
-            raise Full
+        values = (handle.codec.dump(item),)
+        if block and timeout is None:
+            send.put(handle, values, True, None)
+            return
+        seconds = _seconds(block, timeout) if self._settings.maxsize else None
+        with bounded(handle.link, block, _patience(timeout)):
+            if not send.put(handle, values, block, seconds):
+                raise Full
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
         """Take the next item. 1 round trip, and the wait.
@@ -70,8 +76,12 @@ class _QueueBase(NativeProxy, Generic[T]):
         process cannot unpickle becomes a dead letter, and the error of the unpickler is raised.
         """
         consumer = self._consumer()
-        seconds = None if timeout is None else _seconds(block, timeout)
-        delivery = receive_one(self._handle, consumer, block, seconds)
+        if block and timeout is None:
+            delivery = receive_one(self._handle, consumer, True, None)
+        else:
+            seconds = _seconds(block, timeout)
+            with bounded(self._handle.link, block, seconds):
+                delivery = receive_one(self._handle, consumer, block, seconds)
         if delivery is None:
             raise Empty
         try:
@@ -215,15 +225,21 @@ class QueueProxy(_QueueBase[T]):
         ``put``.
         """
         batch, maxsize = list(items), self._settings.maxsize
-        timeout = _seconds(block, timeout) if maxsize else None
         if 0 < maxsize < len(batch):
             raise ValueError(
                 f"{describe('', self._token.ident)}: {len(batch)} items never find room at once in "
                 f"a queue of {maxsize}; put fewer"
             )
         values = self._handle.codec.dump_many(batch)
-        if values and not send.put(self._handle, values, block, timeout):
-            raise Full
+        if not values:
+            return
+        if block and timeout is None:
+            send.put(self._handle, values, True, None)
+            return
+        seconds = _seconds(block, timeout) if maxsize else None
+        with bounded(self._handle.link, block, _patience(timeout)):
+            if not send.put(self._handle, values, block, seconds):
+                raise Full
 
     def get_many(self, n: int, block: bool = True, timeout: float | None = None) -> list[T]:
         """Take up to ``n`` items; waits until there is one. 1 round trip, O(items).
@@ -236,9 +252,12 @@ class QueueProxy(_QueueBase[T]):
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
         consumer = self._consumer()
         seconds = _seconds(block, timeout)
-        deliveries = take_prefetched(consumer, n) or receive(
-            self._handle, consumer, n, block, seconds
-        )
+        deliveries = take_prefetched(consumer, n)
+        if not deliveries and block and seconds is None:
+            deliveries = receive(self._handle, consumer, n, True, None)
+        elif not deliveries:
+            with bounded(self._handle.link, block, seconds):
+                deliveries = receive(self._handle, consumer, n, block, seconds)
         if not deliveries:
             raise Empty
         try:
@@ -310,9 +329,14 @@ class PriorityQueueProxy(QueueProxy[T]):
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item where it belongs. See the class for its cost, else as ``Queue.put``."""
-        timeout = _seconds(block, timeout) if self._settings.maxsize else None
-        if not priority.put(self._handle, item, self._handle.codec.dump(item), block, timeout):
-            raise Full
+        handle, value = self._handle, self._handle.codec.dump(item)
+        if block and timeout is None:
+            priority.put(handle, item, value, True, None)
+            return
+        seconds = _seconds(block, timeout) if self._settings.maxsize else None
+        with bounded(handle.link, block, _patience(timeout)):
+            if not priority.put(handle, item, value, block, seconds):
+                raise Full
 
     def put_many(
         self, items: Iterable[T], block: bool = True, timeout: float | None = None
@@ -342,3 +366,8 @@ def _seconds(block: bool, timeout: float | None) -> float | None:
     if timeout < 0:
         raise ValueError("'timeout' must be a non-negative number")
     return timeout
+
+
+def _patience(timeout: float | None) -> float | None:
+    """Return the timeout of a put; None for what only a queue without a size accepts as one."""
+    return timeout if isinstance(timeout, (int, float)) else None

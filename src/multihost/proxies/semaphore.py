@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from multihost.proxies.acquirer import AcquirerProxy, seconds_to_wait
 from multihost.proxies.native import NativeProxy
+from multihost.wire.link import bounded
 from multihost.wire.ops import semaphore as ops
 from multihost.wire.session.registration import SessionInfo
 from multihost.wire.subject import describe
@@ -57,7 +58,11 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
                 raise ValueError("can't specify timeout for non-blocking acquire")
             timeout = seconds_to_wait(timeout)
             blocking = timeout != 0
-        return ops.acquire(self._handle, self._account(), bool(blocking), timeout)
+        handle = self._handle
+        if blocking and timeout is None:
+            return ops.acquire(handle, self._account())
+        with bounded(handle.link, bool(blocking), timeout):
+            return ops.acquire(handle, self._account(), bool(blocking), timeout)
 
     def release(self, n: int = 1) -> None:
         """Release ``n`` permits, or add new ones. 1 round trip.

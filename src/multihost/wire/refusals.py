@@ -22,7 +22,15 @@ from multihost.errors import (
     ServerUnfit,
 )
 
-__all__ = ["IN_CLUSTER", "NOT_PERMITTED", "NO_SUCH_COMMAND", "Passes", "Refusal", "look_up"]
+__all__ = [
+    "ALTERED",
+    "IN_CLUSTER",
+    "NOT_PERMITTED",
+    "NO_SUCH_COMMAND",
+    "Passes",
+    "Refusal",
+    "look_up",
+]
 
 
 class Passes(enum.Enum):
@@ -44,6 +52,8 @@ class Refusal(NamedTuple):
     advice: str
     passes: Passes = Passes.NEVER
     exception: type[MultihostError] = LinkError
+    has_moved: bool = False
+    """Whether the address may lead to another server by now: connect again."""
 
     @property
     def text(self) -> str:
@@ -71,7 +81,7 @@ _TOO_LARGE = Refusal(
     "raise its proto-max-bulk-len, or store smaller values",
     exception=PayloadTooLarge,
 )
-_ALTERED = Refusal(
+ALTERED = Refusal(
     "the stored data was changed by another program",
     "delete the object, or restore it",
     exception=BadPayload,
@@ -103,7 +113,7 @@ _CODES: dict[str, Refusal] = {
         "SCRIPT KILL ends a script that has not written yet",
         Passes.SOON,
     ),
-    "BUSYKEY": _ALTERED,
+    "BUSYKEY": ALTERED,
     "CLUSTERDOWN": Refusal("the cluster is down", "CLUSTER INFO says why", Passes.SOON),
     "CROSSSLOT": IN_CLUSTER,
     "DENIED": Refusal(
@@ -115,13 +125,16 @@ _CODES: dict[str, Refusal] = {
         "the server refused a part of a transaction", "its log may say why", exception=ServerUnfit
     ),
     "INPROG": _FAILING_OVER,
-    "INVALIDOBJ": _ALTERED,
+    "INVALIDOBJ": ALTERED,
     "IOERR": Refusal("the server cannot reach another one", "see its log", Passes.SOON),
     "LOADING": Refusal(
         "the server is loading its data", "it answers when it has read all of it", Passes.SOON
     ),
     "MASTERDOWN": Refusal(
-        "the server is a replica that has lost its master", "connect to the master", Passes.SOON
+        "the server is a replica that has lost its master",
+        "connect to the master",
+        Passes.SOON,
+        has_moved=True,
     ),
     "MISCONF": Refusal(
         "the server refuses writes, since it cannot save its data",
@@ -149,24 +162,29 @@ _CODES: dict[str, Refusal] = {
         ServerFull,
     ),
     "READONLY": Refusal(
-        "the server is a replica, which takes no writes", "connect to its master", Passes.SOON
+        "the server is a replica, which takes no writes",
+        "connect to its master",
+        Passes.SOON,
+        has_moved=True,
     ),
     "REDIRECT": Refusal(
         "the server hands its clients over to another one",
         "connect to that if this does not pass",
         Passes.SOON,
+        has_moved=True,
     ),
     "TRYAGAIN": Refusal("the cluster is moving the data", "it passes", Passes.SOON),
     "UNBLOCKED": Refusal(
         "the server ended a wait, since it became a replica, or by CLIENT UNBLOCK",
         "call again",
         Passes.SOON,
+        has_moved=True,
     ),
     "UNKILLABLE": Refusal(
         "the server is busy with a script that cannot be ended", "it passes", Passes.SOON
     ),
     "WRONGPASS": _NOT_LOGGED_IN,
-    "WRONGTYPE": _ALTERED,
+    "WRONGTYPE": ALTERED,
 }
 
 # By the text, where there is no code, or a server spoiled it: Redis 7 cuts the first letter of
@@ -174,6 +192,7 @@ _CODES: dict[str, Refusal] = {
 _TEXTS: list[tuple[re.Pattern[str], Refusal]] = [
     (re.compile(pattern, re.IGNORECASE), refusal)
     for pattern, refusal in (
+        (r"^ERR WRONGTYPE ", ALTERED),
         (r"not enough good (replicas|slaves)", _REPLICAS),
         (
             r"max number of clients",

@@ -148,6 +148,18 @@ class ReplyError(Exception):
         refusal = self.refusal
         return refusal is not None and refusal.passes is Passes.SOON
 
+    @property
+    def passes(self) -> bool:
+        """True for what is transient, and for what ends when somebody does something about it."""
+        refusal = self.refusal
+        return refusal is not None and refusal.passes is not Passes.NEVER
+
+    @property
+    def has_moved(self) -> bool:
+        """True if the address may lead to another server by now, which would not refuse."""
+        refusal = self.refusal
+        return refusal is not None and refusal.has_moved
+
 
 class MustRetain(MultihostError):
     """The container must own the objects that the value contains first; nothing was changed."""

@@ -48,8 +48,10 @@ from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError
 from multihost.wire.link import (
+    SHORTEST,
     ConnectionBroken,
     Link,
+    Patience,
     PinnedConnection,
     Reply,
     ReplyTimeout,
@@ -68,6 +70,7 @@ __all__ = [
     "WAKE_GRACE",
     "BlockingPop",
     "Call",
+    "Outage",
     "broadcast_pop",
     "run_or_undo",
     "run_to_completion",
@@ -269,23 +272,59 @@ def _send_or_defer(
         except ReplyError as error:
             settle(error)
 
-    # Twice: the first attempt may be the one that finds the connection broken.
-    for _ in range(2):
-        try:
-            reply = link.try_once(connection, request)
-            if on_noscript is not None and type(reply) is ReplyError and reply.code == "NOSCRIPT":
-                reply = link.try_once(connection, on_noscript())
-        except ReplyTimeout:
-            break  # the wait is over: it does not go on for a silent server
-        except (ConnectionBroken, LinkError):
-            continue
-        if type(reply) is ReplyError and reply.is_transient:
-            break
-        link.checkin(connection)
-        settle(reply)
-        return
+    # The wait is over: it does not go on for a silent server.
+    with Patience(link, 0.0, replies=False):
+        # Twice: the first attempt may be the one that finds the connection broken.
+        for _ in range(2):
+            try:
+                reply = link.try_once(connection, request, SHORTEST)
+                if (
+                    on_noscript is not None
+                    and type(reply) is ReplyError
+                    and reply.code == "NOSCRIPT"
+                ):
+                    reply = link.try_once(connection, on_noscript(), SHORTEST)
+            except ReplyTimeout:
+                break
+            except (ConnectionBroken, LinkError):
+                continue
+            if type(reply) is ReplyError and reply.is_transient:
+                break
+            link.checkin(connection)
+            settle(reply)
+            return
     # The connection is not checked in: nothing else may get a number before this is sent.
     handle.session.janitor.defer(send)
+
+
+class Outage:
+    """How long a wait goes on although the server refuses it: as long as this thread has patience,
+    if that passes by itself; if somebody has to do something about it, only if it began when the
+    thread waited already.
+    """
+
+    def __init__(self, link: Link, has_waited: bool = False) -> None:
+        self.error: ReplyError | None = None
+        self._link = link
+        self._ends = 0.0
+        self._has_waited = has_waited
+
+    def end(self) -> None:
+        """The server did what it was asked to do."""
+        self.error, self._has_waited = None, True
+
+    def back_off(self, error: ReplyError) -> bool:
+        """Return whether the wait goes on, after a pause."""
+        if not (error.is_transient or (error.passes and self._has_waited)):
+            return False
+        now = time.monotonic()
+        if self.error is None:
+            self._ends = self._link.patience_ends(now)
+        self.error = error
+        if now >= self._ends:
+            return False
+        self._link.back_off()
+        return True
 
 
 class _Wait:
@@ -302,7 +341,7 @@ class _Wait:
         self._enqueue, self._pop, self._claim = enqueue, pop, claim
         self._failed = claim[0]  # the script whose error a reply is
         self._is_short = handle.contended  # expected to be, for the first round
-        self._retry_until = 0.0  # while the server is unavailable
+        self._outage = Outage(self.link)
         # The last claim and what to send if the server does not know its script, from before it is
         # sent until its reply is received: it may have been executed.
         self._pending_claim: tuple[bytes, Callable[[], bytes]] | None = None
@@ -331,12 +370,14 @@ class _Wait:
             elif reply is not None:
                 return reply
             else:
-                self._retry_until = 0.0
+                self._outage.end()
                 # The pop ended a little early. A full server could refuse another round, which
                 # would be an error instead of a time-out.
                 if (left := self._left()) < CLOCK_TICK:
                     time.sleep(max(left, 0.0))
                     break
+        if self._outage.error is not None:
+            raise self._failed.to_exception(self._outage.error, self.handle.keys.ident)
         return None
 
     def _round(self, left: float) -> Reply:
@@ -394,7 +435,7 @@ class _Wait:
         reply = self.link.try_once(self.connection, request)
         if type(reply) is ReplyError and reply.code == "NOSCRIPT":
             reply = self.link.try_once(self.connection, on_noscript())
-        if type(reply) is not ReplyError or not reply.is_transient:
+        if type(reply) is not ReplyError or not reply.passes:
             self._pending_claim = None
         return reply
 
@@ -407,13 +448,10 @@ class _Wait:
 
     def _back_off_or_raise(self, error: ReplyError) -> None:
         """Return, after a pause, if another round may succeed."""
-        if not error.is_transient:
+        if not self._outage.back_off(error):
             raise self._failed.to_exception(error, self.handle.keys.ident) from None
-        now = time.monotonic()
-        self._retry_until = self._retry_until or now + self.link.reconnect_timeout
-        if now >= self._retry_until:
-            raise LinkError(f"the server at {self.link.address} does not answer commands: {error}")
-        self.link.back_off()
+        if error.has_moved:
+            self.link.disconnect(self.connection)
 
     def end(self, cancel: Callable[[bytes], Call] | None) -> None:
         """Give the connection back, after the thread is no waiter any more."""

@@ -3,20 +3,24 @@
 from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
 from multihost.wire.link.connect import check_url
 from multihost.wire.link.link import REPLY_SKIP, Link
-from multihost.wire.link.pinned import PinnedConnection
+from multihost.wire.link.patience import Patience, bounded
+from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redispy import from_client
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
 from multihost.wire.link.watch import watch_and_execute
 
 __all__ = [
     "REPLY_SKIP",
+    "SHORTEST",
     "Channel",
     "ConnectionBroken",
+    "Patience",
     "PinnedConnection",
     "Command",
     "ReplyTimeout",
     "Link",
     "Reply",
+    "bounded",
     "check_url",
     "from_client",
     "pack",

@@ -44,6 +44,15 @@ class ConnectionBroken(Exception):
         what = getattr(error, "strerror", None) or str(error)
         return cls(what or type(error).__name__, reason)
 
+    waited: float | None = None
+    """For how many seconds a reply did not come, or none was to be had."""
+
+    def again(self) -> ConnectionBroken:
+        """Return another one for the same, which was met while connecting."""
+        other = type(self)(str(self), self.reason)
+        other.while_connecting = True
+        return other
+
 
 class ReplyTimeout(ConnectionBroken):
     """No reply came in time."""
@@ -88,6 +97,9 @@ class Channel(Protocol):
 
         After an error or a zero of the first command only that is returned.
         """
+
+    def limit(self, seconds: float) -> None:
+        """Wait no longer than that for each reply from now on."""
 
     def fileno(self) -> int:
         """Return what to poll for the end of the channel; -1 if there is nothing."""

@@ -1,14 +1,15 @@
 """Connections to one server, and the only place that retries.
 
 A thread has one connection of its own, pinned, opened at its first call and closed when the thread
-ends. A broken connection is opened again and the request sent again, until ``reconnect_timeout``
-has passed. That is exact because every request sent here may be repeated: reads by nature, scripts
-that write because they carry a request number (see ``lua/lib/reply_cache.lua``), which the
-:class:`PinnedConnection` counts.
+ends. A broken connection is opened again and the request sent again, for as long as the thread has
+patience (:mod:`multihost.wire.link.patience`). That is exact because every request sent here may be
+repeated: reads by nature, scripts that write because they carry a request number (see
+``lua/lib/reply_cache.lua``), which the :class:`PinnedConnection` counts.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
@@ -27,7 +28,8 @@ from multihost.wire.link.channel import (
     ReplyTimeout,
 )
 from multihost.wire.link.connect import connector_for
-from multihost.wire.link.pinned import PinnedConnection, PinnedConnections
+from multihost.wire.link.opening import OpenedConnections
+from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.resp import Command, pack, pack_all
 from multihost.wire.link.unreachable import unreachable
@@ -41,11 +43,12 @@ REPLY_SKIP = pack((b"CLIENT", b"REPLY", b"SKIP"))
 _random = random.SystemRandom().random  # a seeded generator of the program stays reproducible
 
 
-class Link(PinnedConnections):
+class Link(OpenedConnections):
     """All connections of this process to one server.
 
-    ``timeout`` is how long one reply may take, ``reconnect_timeout`` how long a server that cannot
-    be reached is tried again, in seconds.
+    ``timeout`` is how long a call tries in all (:mod:`multihost.wire.link.patience`), in seconds;
+    one reply may take half of that, to be asked for once more over another connection. With a
+    ``reconnect_timeout`` that is how long a call tries, and ``timeout`` how long a reply may take.
     """
 
     def __init__(
@@ -54,16 +57,15 @@ class Link(PinnedConnections):
         credentials: Credentials,
         *,
         timeout: float = 10.0,
-        reconnect_timeout: float = 10.0,
+        reconnect_timeout: float | None = None,
         connector: Callable[[float], Channel] | None = None,
     ) -> None:
-        self.address = address
+        if reconnect_timeout is None:
+            timeout, reconnect_timeout = timeout / 2, timeout
+        super().__init__(
+            address, timeout, reconnect_timeout, connector or connector_for(address, credentials)
+        )
         self.redact: Redactor = Redactor(credentials.secrets)
-        self.timeout = timeout
-        self.reconnect_timeout: float = reconnect_timeout
-        self._closed: ManagerClosed | None = None
-        self._closer = 0  # ident of the thread that closes it, and may make calls until it has
-        self._connector = connector or connector_for(address, credentials)
         self._reset()
         _links.add(self)
 
@@ -118,7 +120,7 @@ class Link(PinnedConnections):
         """
         # As _send_many(), written out: every call of a proxy comes through here or exchange_many().
         try:
-            reply = (connection.channel or self._connect(connection)).exchange(request)
+            reply = (connection.channel or self._open(connection)).exchange(request)
         except ConnectionBroken as error:
             (reply,) = self._reconnect_and_resend(connection, request, 1, error)
         except BaseException:
@@ -126,7 +128,7 @@ class Link(PinnedConnections):
             raise
         if type(reply) is ReplyError:
             if reply.is_transient:
-                (reply,) = self._retry_while_unavailable(connection, request, 1, reply)
+                (reply,) = self._retry_while_unavailable(connection, request, reply, [reply])
             if on_noscript is not None and type(reply) is ReplyError and reply.code == "NOSCRIPT":
                 return self.exchange(connection, on_noscript())
         self._threads.free.append(connection)
@@ -142,7 +144,7 @@ class Link(PinnedConnections):
         The connection is checked in, and recycled after an exception.
         """
         try:  # as _send_many(), written out for the same reason
-            channel = connection.channel or self._connect(connection)
+            channel = connection.channel or self._open(connection)
             replies = channel.exchange_many(requests, count)
         except ConnectionBroken as error:
             replies = self._reconnect_and_resend(connection, requests, count, error)
@@ -152,14 +154,14 @@ class Link(PinnedConnections):
         if ReplyError in map(type, replies):
             transient = next((r for r in replies if type(r) is ReplyError and r.is_transient), None)
             if transient is not None:
-                replies = self._retry_while_unavailable(connection, requests, count, transient)
+                replies = self._retry_while_unavailable(connection, requests, transient, replies)
         self._threads.free.append(connection)
         return replies
 
     def _send_many(self, connection: PinnedConnection, requests: bytes, count: int) -> list[Reply]:
         """Send packed requests that may be repeated; do not check the connection in."""
         try:
-            channel = connection.channel or self._connect(connection)
+            channel = connection.channel or self._open(connection)
             return channel.exchange_many(requests, count)
         except ConnectionBroken as error:
             return self._reconnect_and_resend(connection, requests, count, error)
@@ -183,7 +185,7 @@ class Link(PinnedConnections):
 
         After an error or a zero of the first request the replies to the others do not come.
         """
-        channel = connection.channel or self._connect(connection)
+        channel = connection.channel or self._open(connection)
         self._blocked.add(connection)
         try:
             replies = channel.block(requests, seconds, count, grace)
@@ -200,7 +202,7 @@ class Link(PinnedConnections):
         """Send requests in one write, of which the last blocks and no other has a reply; return
         that.
         """
-        channel = connection.channel or self._connect(connection)
+        channel = connection.channel or self._open(connection)
         self._blocked.add(connection)
         try:
             return channel.exchange(request)
@@ -210,11 +212,20 @@ class Link(PinnedConnections):
         finally:
             self._blocked.discard(connection)
 
-    def try_once(self, connection: PinnedConnection, request: bytes) -> Reply:
-        """Send one request; return its reply, also an error."""
-        channel = connection.channel or self._connect(connection)
+    def try_once(
+        self, connection: PinnedConnection, request: bytes, limit: float | None = None
+    ) -> Reply:
+        """Send one request; return its reply, also an error. Wait up to ``limit`` seconds for it,
+        if that is not the usual time.
+        """
+        channel = connection.channel or self._open(connection)
         try:
-            return channel.exchange(request)
+            if limit is None:
+                return channel.exchange(request)
+            channel.limit(min(limit, self.timeout))
+            reply = channel.exchange(request)
+            channel.limit(self.timeout)
+            return reply
         except ConnectionBroken:
             self.disconnect(connection)
             self.note_break()
@@ -245,7 +256,7 @@ class Link(PinnedConnections):
 
     def ensure_connected(self, connection: PinnedConnection) -> Channel:
         """Return the channel of a connection, opened if need be. Raises ConnectionBroken."""
-        return connection.channel or self._connect(connection)
+        return connection.channel or self._open(connection)
 
     # connecting
 
@@ -253,7 +264,7 @@ class Link(PinnedConnections):
         """Open this thread's connection. Raises :class:`LinkError`."""
         connection = self.checkout()
         try:
-            self._connect(connection)
+            self._open(connection)
         except ConnectionRefused as error:
             self._reconnect_and_resend(connection, pack((b"PING",)), 1, error)
         except ConnectionBroken as error:
@@ -284,26 +295,6 @@ class Link(PinnedConnections):
         """Wait a moment before a server that is unavailable gets another request."""
         self._closing.wait(BACKOFF[1] / 5)
 
-    def _connect(self, connection: PinnedConnection) -> Channel:
-        if self.is_closed:
-            raise self.closed from None
-        try:
-            connection.channel = channel = self._connector(self.timeout)
-        except ConnectionBroken as error:
-            error.while_connecting = True
-            raise
-        except OSError as error:
-            if isinstance(error, LinkError):
-                raise
-            kind = ReplyTimeout if isinstance(error, TimeoutError) else ConnectionBroken
-            broken = kind.of(error)
-            broken.while_connecting = True
-            raise broken from None
-        if self.is_closed:  # closed while connecting: close() may have missed this one
-            channel.close()
-            raise self.closed from None
-        return channel
-
     def _reconnect_and_resend(
         self,
         connection: PinnedConnection,
@@ -319,16 +310,21 @@ class Link(PinnedConnections):
         Without a ``timeout`` it is that of the link. If it fails the connection is recycled, with
         ``keep`` only disconnected.
         """
-        begun, given = time.monotonic(), timeout
-        self._last_break = begun
+        begun = self._last_break = time.monotonic()
         self.disconnects += 1
         sent = not cause.while_connecting
+        if cause.waited is not None:
+            begun -= cause.waited
+        elif isinstance(cause, ReplyTimeout):
+            begun -= self.timeout
+        is_silent = isinstance(cause, ReplyTimeout)  # and was given its time
+        given = math.inf if timeout is None else begun + timeout
         pause, longest = BACKOFF
         try:
             if (
                 sent
                 and isinstance(cause, ReplyTimeout)
-                and self.timeout + self.reconnect_timeout > REPLY_CACHE_SECONDS
+                and max(self.timeout, self.reconnect_timeout) + SHORTEST > REPLY_CACHE_SECONDS
             ):
                 # The server may have forgotten the request by now and would execute it again.
                 raise LinkLost(
@@ -337,24 +333,26 @@ class Link(PinnedConnections):
                 ) from None
             while True:
                 self.disconnect(connection)
+                # Read again in each turn: a process that exits sets the patience to zero.
+                ends, now = min(given, self.patience_ends(begun)), time.monotonic()
+                if now >= ends and is_silent and self._threads.until is not None:
+                    self._note_lost(begun, cause)
+                    raise self._give_up(cause, now - begun, sent) from None
+                limit = min(self.timeout, max(ends - now, self._threads.attempt))
                 try:
-                    channel = self._connect(connection)
+                    channel = self._open(connection, limit)
                     sent = True
-                    return channel.exchange_many(requests, count)
+                    if limit == self.timeout:
+                        return channel.exchange_many(requests, count)
+                    channel.limit(limit)
+                    replies = channel.exchange_many(requests, count)
+                    channel.limit(self.timeout)
+                    return replies
                 except ConnectionBroken as error:
                     cause = error
-                # Read again in each turn: a process that exits sets it to zero.
-                timeout = self.reconnect_timeout if given is None else given
-                if time.monotonic() + pause > begun + timeout:
-                    if sent:
-                        within = f" within {timeout:.4g} s" if timeout else ""
-                        raise LinkLost(
-                            f"the connection to {self.address} broke and did not come back{within}:"
-                            f" whether the call took effect is unknown: {cause}"
-                        ) from None
-                    if isinstance(cause, ConnectionRefused):
-                        raise LinkError(f"the server at {self.address}: {cause}") from None
-                    raise unreachable(self.address, cause, begun=True) from None
+                ends = min(given, self.patience_ends(begun))
+                if time.monotonic() + pause > ends:
+                    raise self._give_up(cause, time.monotonic() - begun, sent) from None
                 self._closing.wait(pause * (0.5 + _random() / 2))
                 pause = min(2 * pause, longest)
         except BaseException:
@@ -365,31 +363,31 @@ class Link(PinnedConnections):
             raise
 
     def _retry_while_unavailable(
-        self, connection: PinnedConnection, requests: bytes, count: int, error: ReplyError
+        self,
+        connection: PinnedConnection,
+        requests: bytes,
+        error: ReplyError,
+        replies: list[Reply],
     ) -> list[Reply]:
-        """Send the requests again while the server reports that it is unavailable."""
-        deadline = time.monotonic() + self.reconnect_timeout
+        """Send the requests again while the server reports that it is unavailable; return the last
+        replies.
+        """
+        begun = time.monotonic()
         pause, longest = BACKOFF
-        while time.monotonic() + pause < deadline:
+        self.disconnects += 1  # a part may have been executed: as behind a break
+        while time.monotonic() + pause < self.patience_ends(begun):
             self._closing.wait(pause)
             pause = min(2 * pause, longest)
-            replies = self._send_many(connection, requests, count)
-            if not any(type(reply) is ReplyError and reply.is_transient for reply in replies):
-                return replies
-        self._threads.free.append(connection)
-        raise LinkError(f"the server at {self.address} does not answer commands: {error}")
+            if error.has_moved:
+                self.disconnect(connection)
+            replies = self._send_many(connection, requests, len(replies))
+            found = next((r for r in replies if type(r) is ReplyError and r.is_transient), None)
+            if found is None:
+                break
+            error = found
+        return replies
 
     # closing
-
-    @property
-    def is_closed(self) -> bool:
-        return self._closed is not None and self._closer != threading.get_ident()
-
-    @property
-    def closed(self) -> ManagerClosed:
-        """The error for calls after the end."""
-        assert self._closed is not None
-        return ManagerClosed(*self._closed.args)
 
     def close(self) -> None:
         """Delete the reply keys of this link and close every connection. Calls raise from now
@@ -403,17 +401,13 @@ class Link(PinnedConnections):
         connection = self.checkout()
         try:
             if reply_keys:
-                channel = connection.channel or self._connect(connection)
+                channel = connection.channel or self._open(connection)
                 channel.exchange(pack((b"UNLINK", *reply_keys)))
         except (ConnectionBroken, LinkError):
             pass  # they expire by themselves within a minute
         finally:
             self.recycle(connection)
             self.close_now()
-
-    def stop_retrying(self) -> None:
-        """Stop looking for a lost server, also in exchanges under way: the process ends."""
-        self.reconnect_timeout = 0.0
 
     def refuse_others(self) -> None:
         """Close the connections of all other threads, whose calls raise from now on. This one may

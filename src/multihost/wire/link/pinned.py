@@ -16,7 +16,9 @@ import weakref
 from multihost.wire.link.channel import Channel
 from multihost.wire.link.resp import pack_args
 
-__all__ = ["PinnedConnection", "PinnedConnections"]
+__all__ = ["SHORTEST", "PinnedConnection", "PinnedConnections"]
+
+SHORTEST = 1.0  # seconds: a server far away needs some, however short the patience
 
 
 class _PackedReplyKeys(dict[bytes, bytes]):
@@ -82,6 +84,11 @@ class _ThreadConnections(list[PinnedConnection]):
 
 class _PerThread(threading.local):
     """The free connections of each thread, a stack."""
+
+    until: float | None = None
+    """When its patience with a server that does not answer ends, see :class:`Patience`."""
+    attempt: float = SHORTEST
+    """Seconds that one attempt may take, however short the patience."""
 
     def __init__(self, link: PinnedConnections) -> None:
         self.free = _ThreadConnections(link)

@@ -58,6 +58,7 @@ class ClientChannel:
         import redis.exceptions
 
         self._connection = connection
+        self._timeout: dict[str, float] = {}
         self._redact = redact
         self.loaded_scripts: set[object] = set()
         self._is_shut = False  # maybe by another thread, in the middle of an exchange
@@ -105,7 +106,11 @@ class ClientChannel:
             broken = self._broken(error)
         raise broken  # outside, for the error of redis-py may have what the server said
 
+    def limit(self, seconds: float) -> None:
+        self._timeout = {"timeout": seconds}
+
     def _read(self, **how: Any) -> Reply:
+        how = self._timeout | how
         try:
             return self._plain(self._connection.read_response(disable_decoding=True, **how))
         except (self._errors.RedisError, OSError) as error:

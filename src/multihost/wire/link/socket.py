@@ -29,6 +29,11 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
 
 
+def _ends_connection(reply: Reply) -> bool:
+    """Return True for the error reply to a request, or a value, that is larger than permitted."""
+    return type(reply) is ReplyError and "Protocol error" in str(reply)
+
+
 class SocketChannel:
     """A channel over a plain socket."""
 
@@ -62,20 +67,37 @@ class SocketChannel:
         except BlockingIOError:
             raise ReplyTimeout("no answer within the timeout") from None
         except (OSError, hiredis.ProtocolError) as error:
+            if (refused := self._last_word()) is not None:
+                return refused
             raise ConnectionBroken.of(error) from None
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
+        replies: list[Reply] = []
         try:
             self._send(requests)
-            replies = []
             for _ in range(count):
                 reply = self._gets()
                 replies.append(self._read_rest() if reply is _UNFINISHED else reply)
             return replies
         except BlockingIOError:
             raise ReplyTimeout("no answer within the timeout") from None
+        except ConnectionBroken:
+            if replies and _ends_connection(replies[-1]):
+                return replies + replies[-1:] * (count - len(replies))
+            raise
         except (OSError, hiredis.ProtocolError) as error:
+            if (refused := self._last_word()) is not None:
+                return [refused] * count
             raise ConnectionBroken.of(error) from None
+
+    def _last_word(self) -> ReplyError | None:
+        """Return why the server closed the connection while it was sent something, if it said."""
+        with contextlib.suppress(OSError, hiredis.ProtocolError):
+            self._feed(self._socket.recv(65536, socket.MSG_DONTWAIT))
+            reply = self._gets()
+            if _ends_connection(reply):
+                return reply  # type: ignore[no-any-return]
+        return None
 
     def block(
         self,
@@ -115,6 +137,11 @@ class SocketChannel:
             if seconds is not None:
                 with contextlib.suppress(OSError):  # closed by another thread meanwhile
                     self._limit(self._timeout)
+
+    def limit(self, seconds: float) -> None:
+        self._timeout = seconds
+        if self._socket.fileno() >= 0:
+            self._limit(seconds)
 
     def _limit(self, seconds: float) -> None:
         limit = _timeval(max(seconds, 1e-6))  # zero would mean no limit

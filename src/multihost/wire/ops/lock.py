@@ -167,6 +167,8 @@ def _rollback(handle: Handle, id_: bytes, taken: object, fence: object) -> Excep
     """Undo both commands, of which the server refused one, or there is no lock; return the
     error.
     """
+    if isinstance(taken, ReplyError) and isinstance(fence, ReplyError):
+        return to_exception(taken, "lock/acquire", handle.keys.ident)
     for reply in (taken, fence):
         if isinstance(reply, ReplyError):
             _release.run_idempotent(handle, id_)

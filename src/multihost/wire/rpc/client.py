@@ -25,7 +25,7 @@ from multihost.wire.rpc.frames import (
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, RpcClient, Session
 from multihost.wire.session.janitor import WatchedObject
-from multihost.wire.wait import start_watching
+from multihost.wire.wait import Outage, start_watching
 
 __all__ = ["HostClient", "HostDied", "HostNotFound", "host_client"]
 
@@ -194,9 +194,11 @@ class RpcChannel(Endpoint[bytes]):
     def _wait_for_reply(self, connection: PinnedConnection, frame: bytes, received: Reply) -> bytes:
         """Wait for as long as it takes, and check that the host is alive."""
         unsent = frame
+        outage = Outage(self._link)
         sent_once = type(received) is list  # that it was sent is sure, and that it was once
         while True:
             if type(received) is list:
+                outage.end()
                 data: bytes = received[1]
                 kind = data[:1]
                 if data[1:HEAD] == frame[1:HEAD] and kind in (NUMBERED, REPEATED):
@@ -213,10 +215,8 @@ class RpcChannel(Endpoint[bytes]):
                         raise HostNotFound
                     raise HostDied
                 unsent = frame if kind == REPEATED else b""
-            elif type(received) is ReplyError:
-                if not received.is_transient:
-                    raise to_exception(received, "a call", self._host.ident)
-                self._link.back_off()
+            elif type(received) is ReplyError and not outage.back_off(received):
+                raise to_exception(received, "a call", self._host.ident)
             sent_once = sent_once and not unsent
             try:
                 received = self._send_and_pop(connection, unsent)
@@ -225,6 +225,7 @@ class RpcChannel(Endpoint[bytes]):
                 continue
             unsent = frame  # unless something was received: the server may have lost it
             if received is None:
+                outage.end()
                 self._reopen_or_raise(connection)
 
     def _reconnect(

@@ -144,7 +144,7 @@ def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | Non
         return None
     for reply in replies:
         if type(reply) is ReplyError:
-            if not reply.is_transient and reply.code != "OOM":
+            if not reply.passes:
                 raise to_exception(reply, "host/poll", keys.ident)
             link.back_off()
             return set(), []

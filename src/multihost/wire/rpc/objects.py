@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from multihost.wire.ops import object as any_object
+from multihost.wire.refusals import ALTERED
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -36,7 +37,7 @@ def host_of(handle: Handle) -> str | None:
     try:
         found = handle.link.execute_raw(b"HGET", handle.keys.data, b"host")
     except ReplyError as error:
-        if "WRONGTYPE" in str(error):  # an object of another type
+        if error.refusal is ALTERED:  # an object of another type
             return None
         raise to_exception(error, "hosted/host_of", handle.keys.ident) from None
     return None if found is None else found.decode()

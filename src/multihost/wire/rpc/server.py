@@ -46,7 +46,7 @@ class ServerChannel(Endpoint["bytes | None"]):
                     unsent = frame
             elif type(received) is ReplyError:
                 # A full server may have room again: the client waits as well.
-                if not received.is_transient and received.code != "OOM":
+                if not received.passes:
                     raise to_exception(received, "a reply", "its client")
                 self._link.back_off()
             if self._is_over():

@@ -1,6 +1,6 @@
 """Operations that the server executes as one step: Lua scripts with a checked header."""
 
-from multihost.wire.script.fitness import check_server, info, is_too_old, probe
+from multihost.wire.script.fitness import check_server, info, probe
 from multihost.wire.script.script import CommandPrefix, Script, Target
 from multihost.wire.script.transaction import transaction
 
@@ -10,7 +10,6 @@ __all__ = [
     "Target",
     "check_server",
     "info",
-    "is_too_old",
     "probe",
     "transaction",
 ]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from multihost.errors import ServerUnfit
+from multihost.oldest import OLDEST, is_too_old
 from multihost.wire.link import Link
 from multihost.wire.refusals import IN_CLUSTER, NO_SUCH_COMMAND, NOT_PERMITTED
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script.script import Script
 
-__all__ = ["check_server", "info", "is_too_old", "probe"]
-
-OLDEST = (6, 2)
-"""The oldest version of Redis that has the commands in use."""
+__all__ = ["check_server", "info", "probe"]
 
 probe: Script = Script("server/probe")
 """The simplest script. Its key is that of the names in a partition."""
@@ -53,12 +49,6 @@ def info(link: Link, text: str) -> dict[str, str]:
     """Return the reply to INFO as a dict, without lines that repeat a password."""
     lines = (line for line in text.splitlines() if ":" in line and link.redact(line) == line)
     return dict(line.split(":", 1) for line in lines)
-
-
-def is_too_old(version: str) -> bool:
-    """Return True for the version of a Redis that lacks a command in use; False if it is none."""
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    return numbers is not None and (int(numbers[1]), int(numbers[2])) < OLDEST
 
 
 def _optional(link: Link, *command: bytes) -> str:

@@ -12,6 +12,7 @@ warned by Python.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from multihost.errors import MultihostError
+from multihost.wire.link import Patience
 from multihost.wire.session import fork
 from multihost.wire.session.wakeup import WakeupPipe
 
@@ -32,9 +34,20 @@ __all__ = ["Heartbeat"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-RETRY = 0.5  # seconds until a failed heartbeat is sent again
+RETRY = (0.05, 0.5)  # first and longest pause before a failed heartbeat is sent again, in seconds
+PATIENCE = 0.25  # seconds for which one action looks for a lost server: others have their turn
 BEATS_PER_LEASE = 3
 PARK_SECONDS = 0.1  # for which a fork waits for the thread, which may wait for the server
+
+
+def log(level: int, text: str, *args: object) -> None:
+    """Log from another thread: a handler may wait, even for what the session thread has to do."""
+    if not logger.isEnabledFor(level):
+        return
+    with contextlib.suppress(RuntimeError):  # the interpreter ends, and starts no threads
+        threading.Thread(
+            target=logger.log, args=(level, text, *args), name="multihost-log", daemon=True
+        ).start()
 
 
 class Heartbeat:
@@ -57,7 +70,7 @@ class Heartbeat:
         # When the thread has something to do, by the monotonic clock; 0.0 for at once.
         self._renewal = math.inf  # none before the thread is started
         self._beat = math.inf  # none before the first registration
-        self._retry = 0.0
+        self._retry, self._pause = 0.0, RETRY[0]
 
     # any thread
 
@@ -167,7 +180,9 @@ class Heartbeat:
         references, janitor = session.references, session.janitor
         registration = session.registration
         due = 0.0 if references.has_collected else min(self._renewal, self._beat, janitor.due)
-        if registration.needs_heartbeat:
+        if registration.is_requested:
+            due = 0.0  # whoever waits for it has a pause of its own between two requests
+        elif registration.is_disconnected:
             due = min(due, self._retry)
         connection_ended = self._wakeup.wait(due - time.monotonic(), registration.fileno)
         if self._stopping or self._parking.is_set():
@@ -180,10 +195,17 @@ class Heartbeat:
             link.disconnect_current()  # what is sent next connects again
         interval = session.lease / BEATS_PER_LEASE
         now = time.monotonic()
-        if now >= self._beat or (registration.needs_heartbeat and now >= self._retry):
-            sent = self._try(self._send)
-            self._retry = 0.0 if sent else time.monotonic() + RETRY
-            self._beat = self._retry or time.monotonic() + interval
+        if (
+            now >= self._beat
+            or registration.is_requested
+            or (registration.is_disconnected and now >= self._retry)
+        ):
+            if self._try(self._send):
+                self._pause, self._retry = RETRY[0], 0.0
+                self._beat = time.monotonic() + interval
+            else:
+                self._beat = self._retry = time.monotonic() + self._pause
+                self._pause = min(2 * self._pause, RETRY[1])
         self._try(janitor.run)
         if time.monotonic() >= self._renewal:
             self._renewal = time.monotonic() + interval
@@ -212,15 +234,18 @@ class Heartbeat:
 
         A success does not end an outage by itself: not every action needs the server each time.
         """
+        link = self._session.link
         try:
-            action()
+            with Patience(link, PATIENCE, replies=False):
+                action()
         except MultihostError as error:
-            link = self._session.link
             if not link.is_closed and not self._outage:
                 # A private server ends with its owner, which does not ask those that it started.
                 level = logging.INFO if link.address.is_embedded else logging.WARNING
-                logger.log(level, "leases at %s are not renewed: %s", link.address, error)
                 self._outage = True
+                if link.is_lost:
+                    link.interrupt_blocked()  # they would not hear of a server that fell silent
+                log(level, "leases at %s are not renewed: %s", link.address, error)
             return False
         except BaseException:
             # Not expected. Whatever it is, the other actions go on: the process is declared dead
@@ -231,5 +256,5 @@ class Heartbeat:
 
     def _end_outage(self) -> None:
         if self._outage:
-            logger.info("leases at %s are renewed again", self._session.link.address)
             self._outage = False
+            log(logging.INFO, "leases at %s are renewed again", self._session.link.address)

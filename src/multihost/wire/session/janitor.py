@@ -287,7 +287,8 @@ class Janitor:
         others = {sid: info for sid, info in sessions.items() if sid != self._registration.sid}
         try:
             ended = without_connection(self.link, self._registration.server, others.values())
-        except ReplyError:
-            self._may_list = False  # not permitted: then sessions end with their leases alone
+        except ReplyError as error:
+            # Not permitted: then sessions end with their leases alone.
+            self._may_list = error.passes
             return {}
         return {sid: info for sid, info in others.items() if info in ended}

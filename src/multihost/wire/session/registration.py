@@ -54,6 +54,17 @@ class SessionInfo(NamedTuple):
         return cls(connection, server, int(pid), host.decode("utf-8", "replace"))
 
 
+class RegistrationRequest:
+    """A thread asks for a session key. ``error`` is why there is none."""
+
+    __slots__ = ("answered", "error", "prefix")
+
+    def __init__(self, prefix: bytes) -> None:
+        self.prefix: bytes = prefix
+        self.answered: threading.Event = threading.Event()
+        self.error: BaseException | None = None
+
+
 def run_id(facts: bytes | ReplyError) -> bytes:
     """Return the run id of a server in its ``INFO server``, empty if that was refused."""
     lines = [] if isinstance(facts, ReplyError) else bytes(facts).splitlines()
@@ -110,7 +121,7 @@ class SessionRegistration:
         self._lease_ms = lease_ms
         self._channel: Channel | None = None  # the connection that the keys name
         self._info = b""
-        self._requested: list[tuple[bytes, threading.Event]] = []
+        self._requested: list[RegistrationRequest] = []
         self._has_ended = False  # the background thread
 
     # any thread
@@ -119,15 +130,15 @@ class SessionRegistration:
         """Return the server's time in seconds since the epoch, as of the last heartbeat."""
         return (time.monotonic_ns() // 1000 + self.clock_offset) / 1e6
 
-    def request_registration(self, prefix: bytes) -> threading.Event:
-        """Request a key in a partition. The event is set after the background thread has created
+    def request_registration(self, prefix: bytes) -> RegistrationRequest:
+        """Request a key in a partition. It is answered after the background thread has created
         it, and also if that failed, or the thread has ended.
         """
-        answered = threading.Event()
-        self._requested.append((prefix, answered))
+        request = RegistrationRequest(prefix)
+        self._requested.append(request)
         if self._has_ended:  # in this order: release_waiters() sees the request, or this sees that
-            answered.set()
-        return answered
+            request.answered.set()
+        return request
 
     def has_expired(self, prefix: bytes, since: int) -> bool:
         """Return whether the session expired since ``expirations`` was ``since``. 1 round trip."""
@@ -140,13 +151,14 @@ class SessionRegistration:
     # the background thread
 
     @property
-    def needs_heartbeat(self) -> bool:
-        """Whether a heartbeat is needed before the next one is due: a key was requested, or the
-        keys name a connection that has ended.
-        """
-        return bool(self._requested) or (
-            self._channel is not None and self._link.current_channel() is not self._channel
-        )
+    def is_requested(self) -> bool:
+        """Whether a thread waits for a key."""
+        return bool(self._requested)
+
+    @property
+    def is_disconnected(self) -> bool:
+        """Whether the keys name a connection that has ended."""
+        return self._channel is not None and self._link.current_channel() is not self._channel
 
     @property
     def fileno(self) -> int:
@@ -162,10 +174,14 @@ class SessionRegistration:
         """
         requested, self._requested = self._requested, []
         try:
-            return self._renew({prefix for prefix, _ in requested})
+            return self._renew({request.prefix for request in requested})
+        except BaseException as error:
+            for request in requested:
+                request.error = error
+            raise
         finally:
-            for _, answered in requested:
-                answered.set()  # also if it failed: the thread that requested it finds out why
+            for request in requested:
+                request.answered.set()
 
     def _renew(self, new: set[bytes]) -> list[bytes]:
         expired: list[bytes] = []
@@ -209,8 +225,8 @@ class SessionRegistration:
     def release_waiters(self) -> None:
         """Set the events of all requests, also of later ones: the background thread has ended."""
         self._has_ended = True
-        for _, answered in self._requested:
-            answered.set()
+        for request in self._requested:
+            request.answered.set()
 
     def unregister(self) -> None:
         """Delete the keys. 1 round trip."""

@@ -105,11 +105,11 @@ def configured_url() -> str:
     return url
 
 
-def reconnect_timeout_for(address: Address) -> float:
-    """Return the reconnect timeout in seconds: none for a private server on this machine, which
-    does not come back.
+def reconnect_timeout_for(address: Address) -> float | None:
+    """Return the reconnect timeout in seconds: zero for a private server on this machine, which
+    does not come back; None for the timeout of the manager.
     """
-    return 0.0 if address.is_embedded and address.scheme == "unix" else 10.0
+    return 0.0 if address.is_embedded and address.scheme == "unix" else None
 
 
 def connect(link: Link, namespace: str) -> None:

@@ -9,6 +9,7 @@ waiting threads of this process whether holders are alive (:mod:`multihost.wire.
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 import weakref
@@ -16,9 +17,9 @@ from collections.abc import Callable, Hashable, Sequence
 from multiprocessing import util
 from typing import TYPE_CHECKING, Protocol
 
-from multihost.errors import MultihostError
+from multihost.errors import AccessDenied, LinkError, MultihostError, ServerUnfit
 from multihost.wire.keys import Keys
-from multihost.wire.link import Link
+from multihost.wire.link import SHORTEST, Link
 from multihost.wire.session import fork
 from multihost.wire.session.handle import Handle, Hold
 from multihost.wire.session.heartbeat import Heartbeat
@@ -102,26 +103,42 @@ class Session:
         """Register this process as alive, before it holds or waits for the object.
 
         Costs a round trip of the background thread for the first object of a partition, and after a
-        pause in which other processes could declare this one dead. Raises LinkError, and
-        ManagerClosed.
+        pause in which other processes could declare this one dead. Raises why that failed, if it
+        does not succeed while this thread has patience: a LinkError of any kind.
         """
         registration = self.registration
+        if (
+            keys.prefix not in registration.session_keys
+            or time.monotonic() > registration.valid_until
+        ):
+            self._register(keys)
+
+    def _register(self, keys: Keys) -> None:
+        """Have the background thread register this process in the partition of the object."""
+        registration, link = self.registration, self.link
+        begun = time.monotonic()
         while (
             keys.prefix not in registration.session_keys
             or time.monotonic() > registration.valid_until
         ):
-            if self.link.is_closed:
-                raise self.link.closed
+            if link.is_closed:
+                raise link.closed from None
             requested = time.monotonic()
-            answered = registration.request_registration(keys.prefix)
+            request = registration.request_registration(keys.prefix)
             self.heartbeat.start()
             self.heartbeat.wake()
-            # With a time-out: the thread may be looking for a lost server for something else.
-            answered.wait(self.link.reconnect_timeout or None)
+            # With a time-out: the thread may wait for a silent server.
+            ends = link.patience_ends(begun)
+            request.answered.wait(max(ends - requested, SHORTEST))
             if keys.prefix in registration.session_keys and registration.valid_until > requested:
                 return
-            # The thread failed. Raise the reason here, if there still is one.
-            self.link.execute(b"EXISTS", keys.sessions)
+            error = request.error
+            if error is None and not link.is_closed:
+                error = LinkError(f"the server at {link.address} does not answer")
+            if error is not None:
+                if time.monotonic() >= ends or not _may_pass(error):
+                    raise copy.copy(error).with_traceback(None) from None
+                link.back_off()
 
     # the end
 
@@ -188,6 +205,11 @@ class Session:
         self.references.after_fork_in_child()
         self.heartbeat.after_fork_in_child()  # last: its thread uses the others
         self._register_exit()  # that of the parent ignores this process
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return True for the loss of a server, and for what it refuses for the moment."""
+    return isinstance(error, LinkError) and not isinstance(error, (AccessDenied, ServerUnfit))
 
 
 def _close_at_exit(reference: weakref.ref[Session]) -> None:

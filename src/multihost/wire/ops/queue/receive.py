@@ -11,8 +11,9 @@ from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive_list import EMPTY, receive_available, receive_from_list
 from multihost.wire.ops.queue.receive_sorted import receive_from_sorted_set
 from multihost.wire.ops.queue.settings import PRIORITY
+from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.session import Handle
-from multihost.wire.wait import start_watching
+from multihost.wire.wait import Outage, start_watching
 
 __all__ = ["receive", "receive_one", "take_prefetched"]
 
@@ -72,11 +73,21 @@ def receive(
     by_priority = consumer.settings.order == PRIORITY
     receive_round = receive_from_sorted_set if by_priority else receive_from_list
     watched = start_watching(handle, reap_script) if blocking else None
+    outage: Outage | None = None
+    has_waited = False
     try:
         while True:
             handle.session.ensure_registered(handle.keys)
             expirations = registration.expirations
-            items, in_flight = receive_round(handle, consumer, count, blocking, deadline)
+            try:
+                items, in_flight = receive_round(handle, consumer, count, blocking, deadline)
+            except ReplyError as error:
+                outage = outage or Outage(handle.link, has_waited)
+                if not outage.back_off(error):
+                    raise to_exception(error, "queue/get", handle.keys.ident) from None
+                if error.has_moved:
+                    handle.link.disconnect_current()
+                continue
             if items:
                 if consumer.is_unexpired(expirations) or consumer.still_owns(
                     in_flight, expirations
@@ -88,7 +99,8 @@ def receive(
                 handle.session.janitor.watch_briefly(handle.keys, reap_script)
                 return []
             else:
-                consumer.last_get_blocked = True
+                consumer.last_get_blocked = has_waited = True
+                outage = None
     finally:
         if watched is not None:
             watched.waiters.discard(threading.get_ident())

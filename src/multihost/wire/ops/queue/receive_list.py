@@ -10,7 +10,7 @@ from multihost.wire.link import ConnectionBroken, Reply, pack_args
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.in_flight import BATCH, Delivery, InFlightList
 from multihost.wire.ops.queue.items import DELIVERED
-from multihost.wire.replies import ReplyError, to_exception
+from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.wait import BLOCK_GRACE, FIRST_BLOCK, MAX_BLOCK, short_block
@@ -105,7 +105,7 @@ def receive_from_list(
     handle: Handle, consumer: Consumer, count: int, blocking: bool, deadline: float | None
 ) -> tuple[list[bytes] | None, InFlightList]:
     """Receive up to ``count`` items in one round; return them as they are stored, and the list
-    where they are. No items if there were none, None if that is unknown.
+    where they are. No items if there were none, None if that is unknown. Raises ReplyError.
     """
     link = handle.link
     in_flight = consumer.new_list()
@@ -186,8 +186,8 @@ def _exchange(
 def _interpret(
     handle: Handle, consumer: Consumer, in_flight: InFlightList, replies: list[Reply], count: int
 ) -> list[bytes] | None:
-    """Return the items among the replies to :func:`_exchange`; None if the server is unavailable
-    for a moment.
+    """Return the items among the replies to :func:`_exchange`; None if that is unknown. Raises
+    ReplyError.
     """
     if replies[0] == 0:  # the queue does not know the list
         consumer.quarantine(in_flight)
@@ -203,10 +203,7 @@ def _interpret(
             if not batch:
                 _pass_end_marker.run_idempotent(handle, in_flight.name)
             return batch
-        if not reply.is_transient:
-            raise to_exception(reply, "queue/get", handle.keys.ident) from None
-        handle.link.back_off()
-        return None
+        raise reply
     moved = count if count <= BATCH else 1
     items = [reply for reply in replies[1 : 1 + moved] if type(reply) is bytes]
     if items and not items[-1]:  # the end-of-queue marker

@@ -77,9 +77,11 @@ def _receive_available(
         raise
     if previous is not None:
         consumer.recycle(previous)
-    items: list[bytes] | None
-    if type(replies[-1]) is ReplyError:  # of the queue, or the server does not know the script
-        items = _pop_sorted.run_idempotent(handle, *args)
-    else:
-        items = replies[-1]
+    popped = replies[-1]
+    if type(popped) is ReplyError:
+        if popped.passes:
+            raise popped
+        # Of the queue, or the server does not know the script.
+        popped = _pop_sorted.run_idempotent(handle, *args)
+    items: list[bytes] | None = popped
     return items
