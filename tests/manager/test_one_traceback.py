@@ -87,7 +87,12 @@ def free_port() -> int:
     ],
 )
 def test_no_server_there(
-    url: str, kind: type[LinkError], number: int, hint: str, tmp_path: Path
+    url: str,
+    kind: type[LinkError],
+    number: int,
+    hint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "dir"
     path.mkdir()
@@ -96,7 +101,7 @@ def test_no_server_there(
         socket.create_server(("127.0.0.1", 0)) as silent,
         socket.socket(socket.AF_UNIX) as left,
     ):
-        os.chdir(path)  # the path of a socket is short
+        monkeypatch.chdir(path)  # the path of a socket is short
         left.bind("left")
         names = {"port": free_port(), "path": path, "silent": silent.getsockname()[1]}
         error = refused(url.format(**names))
