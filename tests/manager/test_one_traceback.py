@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -43,6 +44,12 @@ INTERNAL = re.compile(
 
 def said(error: BaseException, frames: int) -> str:
     """Return the traceback of an error, which is one."""
+    # CPython goes on handling an exception that a signal has interrupted: that is not part of it.
+    interrupted = sys.exc_info()[1]
+    each = error
+    while each.__context__ not in (None, interrupted):
+        each = each.__context__
+    each.__context__ = None
     text = "".join(traceback.format_exception(error))
     assert text.count("Traceback (most recent call last)") == 1, text
     ours = [
