@@ -9,7 +9,7 @@ PYTEST_ARGS ?= -n 4 --dist worksteal
 # More for the benchmarks: make bench BENCH_ARGS="--quick"
 BENCH_ARGS ?=
 # Inputs of a fuzzer
-FUZZ ?= 100000
+FUZZ ?= 30000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,7 +41,7 @@ strict: $(VENV)/.dev ## tests of what each type does, under python -bb -X dev -W
 test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and Celery, which it installs
 	@$(BIN)/python -m pytest -n 2 tests/frameworks
 
-fuzz: $(VENV)/.dev ## what is read without pickle, with 100,000 altered inputs for each reader; FUZZ=1000 for fewer
+fuzz: $(VENV)/.dev ## what is read without pickle, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls

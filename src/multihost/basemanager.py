@@ -91,7 +91,7 @@ class BaseManager(managers.BaseManager):
         self.runtime: Runtime = Runtime.at(
             address,
             Settings(serializer, check_namespace(namespace), lease, timeout),
-            bytes(authkey) if authkey is not None else None,
+            authkey,
         )
         # For proxies that are made by hand, as with multiprocessing.
         self._serializer, self._authkey = serializer, self.runtime.authkey

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from multiprocessing import current_process, util
-from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from multihost.errors import LinkError, ManagerClosed
@@ -18,6 +17,7 @@ from multihost.wire.address import (
     parse,
     url_of,
 )
+from multihost.wire.authkey import check_authkey, stretched
 from multihost.wire.link import Link, from_client
 from multihost.wire.session import Session, registry
 from multihost.wire.values.codec import Codec
@@ -61,7 +61,9 @@ class Runtime:
         self.settings: Settings = settings
         self.address: Address | None = address
         self.credentials: Credentials = credentials
-        self.authkey: bytes = AuthenticationString(authkey or bytes(current_process().authkey))
+        self.authkey: bytes = check_authkey(
+            current_process().authkey if authkey is None else authkey
+        )
         self.embedded: EmbeddedServer | None = None  # the private server that this one started
         self.state: Literal["initial", "started", "shut down"] = "initial"
         self.pid: int = 0  # of the process that opened it
@@ -77,7 +79,7 @@ class Runtime:
         if isinstance(given, str) and "://" in given:
             address, credentials = parse(given)
             if authkey is not None:  # it signs the values there
-                credentials = credentials._replace(authkey=authkey)
+                credentials = credentials._replace(authkey=stretched(check_authkey(authkey)))
             return cls(settings, address, credentials, None, authkey)
         listen = None if given is None else check_listen_address(given)
         return cls(settings, listen=listen, authkey=authkey)
@@ -146,7 +148,9 @@ class Runtime:
         """Open a session with the settings of a ``redis.Redis`` or a ``fakeredis.FakeRedis``."""
         used = from_client(client)
         self.address = used.address
-        self.credentials = used.credentials._replace(authkey=bytes(authkey or b""))
+        self.credentials = used.credentials
+        if authkey is not None:
+            self.credentials = self.credentials._replace(authkey=stretched(self.authkey))
         link = Link(
             self.address, self.credentials, timeout=self.settings.timeout, connector=used.open
         )

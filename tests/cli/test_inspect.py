@@ -284,15 +284,15 @@ def test_show(manager: RedisManager, ask: Any, rows: Any) -> None:
 
 
 def test_signed_values(url: str, ask: Any, tmp_path: Any, monkeypatch: Any) -> None:
-    with RedisManager(url, authkey=b"key") as m:
+    with RedisManager(url, authkey=b"a key of the tests") as m:
         m.dict("d", {"a": "value"})
         file = tmp_path / "key"
-        file.write_bytes(b"key\n")
+        file.write_bytes(b"a key of the tests\n")
         shown = [{"key": "'a'", "value": "'value'"}]
         assert ask("show", "d", "--authkey-file", str(file))["entries"] == shown
-        monkeypatch.setenv("MULTIHOST_AUTHKEY", "key")
+        monkeypatch.setenv("MULTIHOST_AUTHKEY", "a key of the tests")
         assert ask("show", "d")["entries"] == shown
-        monkeypatch.setenv("MULTIHOST_AUTHKEY", "another")
+        monkeypatch.setenv("MULTIHOST_AUTHKEY", "another key of tests")
         assert "bytes" in ask("show", "d")["entries"][0]["value"]
 
 

@@ -271,10 +271,24 @@ for _type, _maker, _table in (
     ]
 
 CASES += [
-    Case("signed dict increment", _dict(AB), _call("increment", "a"), 2, {"a": 2, "b": 2}, b"key"),
-    Case("signed dict pop", _dict(AB), _call("pop", "a"), 1, {"b": 2}, b"key"),
-    Case("signed Value add", _value(1), _call("add", 1), 2, 2, b"key"),
-    Case("signed list remove", _list([1, 2, 1]), _call("remove", 1), None, [2, 1], b"key"),
+    Case(
+        "signed dict increment",
+        _dict(AB),
+        _call("increment", "a"),
+        2,
+        {"a": 2, "b": 2},
+        b"a key of the tests",
+    ),
+    Case("signed dict pop", _dict(AB), _call("pop", "a"), 1, {"b": 2}, b"a key of the tests"),
+    Case("signed Value add", _value(1), _call("add", 1), 2, 2, b"a key of the tests"),
+    Case(
+        "signed list remove",
+        _list([1, 2, 1]),
+        _call("remove", 1),
+        None,
+        [2, 1],
+        b"a key of the tests",
+    ),
     Case("JSON list pop", _list([1, [2]]), _call("pop"), [2], [1], serializer="json"),
     Case(
         "JSON dict increment",

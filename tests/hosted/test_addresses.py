@@ -20,7 +20,7 @@ from tests.hosted.hosted_classes import Our
 from tests.support.raw import RawClient
 
 fork = multiprocessing.get_context("fork")
-AUTHKEY = b"abracadabra"
+AUTHKEY = b"abracadabra, abracadabra"
 
 
 @pytest.fixture(params=["port", "path"])
@@ -43,7 +43,7 @@ def test_start_and_connect(address):
             assert other.Counter(4).add() == 5
             other.dict("shared")["a"] = manager.list([1])
             assert manager.dict("shared")["a"][:] == [1]
-        wrong = Our(where, b"sesame")
+        wrong = Our(where, b"sesame, sesame, sesame")
         with pytest.raises(multiprocessing.AuthenticationError) as refused:
             wrong.connect()
         assert isinstance(refused.value, AccessDenied)

@@ -276,7 +276,9 @@ def test_url_in_the_environment(fresh_server: Server, monkeypatch: pytest.Monkey
 
 WITHOUT_ADDRESS: dict[str, Callable[[], Any]] = {
     "RedisManager": RedisManager,
-    "RedisManager with options": lambda: RedisManager(None, namespace="other", authkey=b"key"),
+    "RedisManager with options": lambda: RedisManager(
+        None, namespace="other", authkey=b"a key of the tests"
+    ),
     "Pool": lambda: Pool(1, name="render"),
     "Executor": lambda: Executor(1, name="render"),
 }

@@ -25,7 +25,7 @@ from tests.support.tls import TlsProxy
 
 USER, PASSWORD = "bob", "p@ss/w0rd %:é"
 QUOTED = quote(PASSWORD, safe="")
-KEY = b"k3y-0f-4uth"
+KEY = b"k3y-0f-4uth-0f-t3sts"
 VALUE = "all in a value"  # which some calls take for what they asked for
 FEW = ["as Redis 5", "all as an error", "the password as a code", VALUE, "NOPERM"]
 

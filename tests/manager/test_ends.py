@@ -23,10 +23,10 @@ class Client(BaseManager): pass
 objects = {{}}
 Own.register("get", callable=lambda: objects)
 Client.register("get")
-server = Own(address=("127.0.0.1", 0), authkey=b"k").get_server()
+server = Own(address=("127.0.0.1", 0), authkey=b"a key of the tests").get_server()
 thread = threading.Thread(target=server.serve_forever, daemon=True)
 thread.start()
-client = Client(address=server.address, authkey=b"k")
+client = Client(address=server.address, authkey=b"a key of the tests")
 client.connect()
 proxy = client.get()
 proxy.update(a=1)

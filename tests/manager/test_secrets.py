@@ -19,7 +19,7 @@ from tests.support.faults import CuttingProxy
 from tests.support.server import Server
 from tests.support.tls import TlsProxy
 
-PASSWORD, KEY = "pa55w0rd", b"s1gning-k3y"
+PASSWORD, KEY = "pa55w0rd", b"s1gning-k3y-0f-t3sts"
 SECRETS = [PASSWORD, KEY.decode(), KEY.hex(), repr(KEY)]
 
 
@@ -109,7 +109,7 @@ def test_no_secret_in_errors_and_logs(
         manager.runtime.session.link.reconnect_timeout = 0.1
         noting(lambda: d["none"])
         noting(lambda: manager.list("d"))
-        noting(lambda: RedisManager(proxy.url, authkey=b"x").dict("d").__getitem__("a"))
+        noting(lambda: RedisManager(proxy.url, authkey=b"x" * 16).dict("d").__getitem__("a"))
         unnamed = manager.list([1])
         proxy.refuse()
         proxy.cut_all()

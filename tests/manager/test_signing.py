@@ -123,7 +123,7 @@ def test_unsigned_values_are_not_unpickled(
     kind: str, forgery: str, server: Any, trap: Path
 ) -> None:
     make, _, readers = READERS[kind]
-    with RedisManager(server.url, authkey=b"secret") as manager:
+    with RedisManager(server.url, authkey=b"secret of the tests") as manager:
         proxy = make(manager)
         for read in readers:
             plant(server, kind, proxy, FORGERIES[forgery](pickle.dumps(Evil(trap))))
@@ -141,7 +141,7 @@ def test_keys_and_members_are_verified_too(
     place: str, forgery: str, server: Any, trap: Path
 ) -> None:
     forged = FORGERIES[forgery](fragment(pickle.dumps(Evil(trap))))
-    with RedisManager(server.url, authkey=b"secret") as manager:
+    with RedisManager(server.url, authkey=b"secret of the tests") as manager:
         d, s = manager.dict("d", {1: "a"}), manager.set("s", [1])
         known = d._handle.codec.field(1)
         for read in (d.keys, d.copy, d.items, lambda: list(d), d.popitem):
@@ -167,7 +167,7 @@ def test_keys_and_members_are_verified_too(
 
 
 def test_any_altered_byte_is_detected(server: Any) -> None:
-    with RedisManager(server.url, authkey=b"secret") as manager:
+    with RedisManager(server.url, authkey=b"secret of the tests") as manager:
         l = manager.list("l", [{"a": [1, 2.5]}])
         d = manager.dict("d", {1.0: "x"})
         s = manager.set("s", [2.0])
@@ -192,8 +192,8 @@ def test_any_altered_byte_is_detected(server: Any) -> None:
 
 def test_value_with_another_authkey_or_none(server: Any) -> None:
     with (
-        RedisManager(server.url, authkey=b"one") as one,
-        RedisManager(server.url, authkey=b"two") as two,
+        RedisManager(server.url, authkey=b"the key of number one") as one,
+        RedisManager(server.url, authkey=b"the key of number two") as two,
         RedisManager(server.url) as none,
     ):
         one.list("signed", ["text", 5, [1]])
@@ -216,7 +216,7 @@ def test_value_with_another_authkey_or_none(server: Any) -> None:
 
 
 def test_signing_manager_supports_all_types(server: Any) -> None:
-    with RedisManager(server.url, authkey=b"secret") as manager:
+    with RedisManager(server.url, authkey=b"secret of the tests") as manager:
         d = manager.dict({1: "a", 2.0: None, (1, 2.0): [1]})
         assert d.increment("n") == 1
         assert d.increment("n", 0.5) == 1.5
@@ -359,7 +359,7 @@ def test_manager_with_json_never_unpickles(
     make, _, readers = READERS[kind]
     evil = pickle.dumps(Evil(trap))
     with RedisManager(
-        server.url, serializer="json", authkey=b"secret" if signed else None
+        server.url, serializer="json", authkey=b"secret of the tests" if signed else None
     ) as manager:
         for stored in (evil, b"=" + evil, b"@x;" + evil, b"#x;=" + evil, b"S" + b"\0" * 16 + evil):
             proxy = make(manager)
@@ -441,7 +441,7 @@ def test_two_serializers_on_one_object(server: Any) -> None:
 
 
 def test_arrays_contain_no_pickles(server: Any) -> None:
-    with RedisManager(server.url, authkey=b"secret") as manager:
+    with RedisManager(server.url, authkey=b"secret of the tests") as manager:
         a = manager.Array("i", [1, 2])
         assert a[:] == array.array("i", [1, 2])
         assert server.command("GET", a._handle.keys.data) == b"\1\0\0\0\2\0\0\0"

@@ -42,7 +42,7 @@ def test_each_is_claimed_by_one_process(kind: str, m: RedisManager) -> None:
         assert all(content[n] == number for number, mine in enumerate(won) for n in mine)
 
 
-@pytest.mark.parametrize("authkey", [None, b"key"])
+@pytest.mark.parametrize("authkey", [None, b"a key of the tests"])
 def test_keys_come_back_as_they_were_given_in_their_order(authkey: Any, url: str) -> None:
     with RedisManager(url, authkey=authkey) as m:
         d = m.dict({1: "a", "x": "b"})

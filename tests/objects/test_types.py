@@ -23,7 +23,7 @@ WAYS: dict[str, Callable[[AnyServer], RedisManager]] = {
     "unix": lambda server: RedisManager(server.unix_url),
     "tcp": lambda server: RedisManager(server.tcp_url),
     "client": with_client,
-    "signed": lambda server: RedisManager(server.unix_url, authkey=b"a key"),
+    "signed": lambda server: RedisManager(server.unix_url, authkey=b"a key of the tests"),
 }
 
 

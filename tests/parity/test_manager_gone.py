@@ -26,7 +26,7 @@ from tests.support.procs import send_signal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
-KEY = b"the authkey"
+KEY = b"the authkey of the tests"
 GONE = (EOFError, BrokenPipeError, ConnectionResetError)
 """What a connection that ended may raise, by how far the kernel is with it."""
 
@@ -153,7 +153,9 @@ def unknown_host(flavour: Flavour) -> list[BaseException]:
 def wrong_authkey(flavour: Flavour) -> list[BaseException]:
     manager = flavour.started(("127.0.0.1", 0))
     try:
-        return [raised(flavour.manager(manager.address, authkey=b"another").connect)]
+        return [
+            raised(flavour.manager(manager.address, authkey=b"another key of the tests").connect)
+        ]
     finally:
         manager.shutdown()
 

@@ -39,7 +39,7 @@ def m(request: pytest.FixtureRequest, url: str) -> Iterator[SyncManager]:
     made: dict[str, Callable[[], SyncManager]] = {
         "embedded": Manager,
         "url": lambda: RedisManager(url),
-        "signed": lambda: RedisManager(url, authkey=b"only for us"),
+        "signed": lambda: RedisManager(url, authkey=b"a key only for us"),
         "own key": lambda: SyncManager(authkey=b"not that of the process"),
     }
     with made[request.param]() as manager:
@@ -147,7 +147,7 @@ def test_to_grandchildren_with_a_password(
 ) -> None:
     monkeypatch.delenv("MULTIHOST_URL", raising=False)
     server = start_server(password="open sesame", tcp=True)
-    with RedisManager(server.tcp_url, authkey=b"signed too") as m:
+    with RedisManager(server.tcp_url, authkey=b"these are signed too") as m:
         shared = one_of_each(m)
         assert pass_on([method, "fork", "spawn"], shared) == [USED] * 4
 
@@ -283,7 +283,7 @@ def test_two_managers_for_one_server(url: str) -> None:
 
 def test_two_managers_that_encode_differently(url: str) -> None:
     with (
-        RedisManager(url, authkey=b"key") as signed,
+        RedisManager(url, authkey=b"a key of the tests") as signed,
         RedisManager(url, serializer="json") as json,
         RedisManager(url) as plain,
     ):

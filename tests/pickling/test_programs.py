@@ -93,20 +93,20 @@ def test_a_named_user_needs_a_password_too(start_server: Callable[..., Server]) 
 
 
 def test_signed_values_need_the_key(url: str) -> None:
-    with RedisManager(url, authkey=b"the key") as m:
+    with RedisManager(url, authkey=b"the key of the tests") as m:
         shared = one_of_each(m)
         said = program(OPEN, shared)
         assert said.startswith("AddressUnknown ")
         assert "authkey" in said
         assert "the key" not in said
-        keyed = OPEN_WITH_MANAGER.replace("['OURS'])", "['OURS'], authkey=b'the key')")
+        keyed = OPEN_WITH_MANAGER.replace("['OURS'])", "['OURS'], authkey=b'the key of the tests')")
         assert program(keyed, shared, OURS=url) == SUCCESS
 
 
 WRONG_KEY = """
 import os, pickle
 from multihost import RedisManager
-m = RedisManager(os.environ["OURS"], authkey=b"another key")
+m = RedisManager(os.environ["OURS"], authkey=b"another key of the tests")
 try:
     pickle.loads(bytes.fromhex(os.environ["DATA"]))
 except Exception as error:
@@ -124,7 +124,7 @@ for attach in (
 
 def test_nothing_is_attached_to_with_another_key(url: str) -> None:
     """Not even a look-up, which would answer that there is nothing."""
-    with RedisManager(url, authkey=b"the key") as m:
+    with RedisManager(url, authkey=b"the key of the tests") as m:
         kept = [m.dict("d"), m.list("l"), m.set("s"), m.Namespace("ns")]
         kept += [m.Value("i", 1, name="v"), m.Array("i", [1], name="a")]
         said = program(WRONG_KEY, one_of_each(m), OURS=url).splitlines()
@@ -132,9 +132,9 @@ def test_nothing_is_attached_to_with_another_key(url: str) -> None:
 
 
 def test_no_credential_is_in_what_can_be_seen(guarded: Server) -> None:
-    with RedisManager(guarded.tcp_url, authkey=b"signing word") as m:
+    with RedisManager(guarded.tcp_url, authkey=b"a long signing word") as m:
         shared = one_of_each(m)
-        for secret in (PASSWORD, "sesame", "signing word", b"signing word".hex()):
+        for secret in (PASSWORD, "sesame", "signing word", b"a long signing word".hex()):
             assert credentials_seen(shared, secret) == []
             assert secret not in f"{m!r} {m} {m.address}"
             for protocol in range(pickle.HIGHEST_PROTOCOL + 1):

@@ -91,7 +91,7 @@ def test_name_of_another_type_raises(manager):
 
 
 def test_signed_tasks_and_results(url):
-    with RedisManager(url, authkey=b"key") as manager:
+    with RedisManager(url, authkey=b"a key of the tests") as manager:
         with manager.Pool(1, name="signed", context=FORK) as pool:
             assert pool.map(work.double, range(4), 1) == [0, 2, 4, 6]
         with RedisManager(url) as other, pytest.raises(BadPayload):

@@ -159,7 +159,7 @@ def use_pools(url: str) -> None:
             handle = ticket.handle()
             pool_ops.create(handle)
             pool_ops.get_or_set_settings(handle, b"")
-            client = Client(ticket, dict.fromkeys(range(4)), "p", 1)
+            client = Client(ticket, dict.fromkeys(range(4)), "p", 1, lambda: None)
             for number in range(4):
                 client.submit((number, 0, len, (m.list(),), {}))
             assert client.waits(3, take=False)

@@ -170,7 +170,7 @@ def test_equal_keys_meet_as_in_a_dict():
 
 def test_with_a_key_nothing_is_read_that_others_wrote(url):
     with (
-        RedisManager(url, authkey=b"ours") as ours,
+        RedisManager(url, authkey=b"the key that is ours") as ours,
         RedisManager(url) as others,
     ):
         secret = ours.list("secret", ["signed"])

@@ -41,7 +41,7 @@ def managers() -> None:
         assert_type(r, RedisManager)
         assert_type(r.names(), list[str])
         assert_type(r.delete("x"), bool)
-    with SyncManager(("host", 50000), authkey=b"secret") as s:
+    with SyncManager(("host", 50000), authkey=b"sixteen bytes and more") as s:
         assert_type(s, SyncManager)
         assert_type(s.start(), None)
         assert_type(s.connect(), None)

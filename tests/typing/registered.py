@@ -55,7 +55,9 @@ def use(counter: CounterProxy) -> None:
 def serve() -> Any:
     with CountingManager() as manager:
         assert_type(manager, CountingManager)
-    CountingManager(address=("", 50000), authkey=b"secret").get_server().serve_forever()
+    CountingManager(
+        address=("", 50000), authkey=b"sixteen bytes and more"
+    ).get_server().serve_forever()
 
 
 def as_there() -> None:

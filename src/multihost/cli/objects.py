@@ -26,7 +26,7 @@ __all__ = ["rm", "show"]
 def show(target: Target, names: tuple[str, ...], items: int, as_json: bool) -> int:
     """Show one object, by its name or as ls lists it (u:...), and its first entries.
 
-    No code is run to show an entry: of an instance of a class, and of what has more than 100,000
+    No code is run to show an entry: of an instance of a class, and of what has more than 20,000
     parts, only the size is shown.
     """
     if len(names) != 1:

@@ -122,11 +122,21 @@ def _check_namespace(_: click.Context, __: click.Parameter, value: str) -> str:
 def _authkey(path: Path | None) -> bytes:
     """Return the key in the file, without its final line end, or in the environment."""
     if path is None:
-        return os.environ.get(KEY_VARIABLE, "").encode()
+        key = os.environ.get(KEY_VARIABLE)
+        return b"" if key is None else _checked(os.fsencode(key), KEY_VARIABLE)
     try:
-        return path.read_bytes().rstrip(b"\r\n")
+        return _checked(path.read_bytes().rstrip(b"\r\n"), str(path))
     except OSError as error:
         raise click.UsageError(f"cannot read the authkey: {error}") from None
+
+
+def _checked(key: bytes, place: str) -> bytes:
+    from multihost.wire.authkey import check_authkey
+
+    try:
+        return check_authkey(key)
+    except ValueError as error:
+        raise click.UsageError(f"{place}: {error}") from None
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

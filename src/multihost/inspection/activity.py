@@ -22,8 +22,6 @@ MANY = 20_000  # keys of a database that are scanned, to find unnamed objects
 NEW = 2000  # unnamed objects whose types are read
 READ = 1000  # locks, queues and pools that are read
 
-WATCHED = kinds.typeids("locks") | kinds.typeids("queues") | kinds.typeids("pools")
-
 
 @dataclass(frozen=True, slots=True)
 class Activity:
@@ -77,9 +75,10 @@ class Monitor:
         }
         is_whole = self._learn_unnamed()
         known = by_name | self._unnamed
-        watched = sorted(ident for ident, typeid in known.items() if typeid in WATCHED)
+        listed = kinds.typeids("locks") | kinds.typeids("queues") | kinds.typeids("pools")
+        watched = sorted(ident for ident, typeid in known.items() if typeid in listed)
         found = read_objects(
-            link, namespace, watched[:READ], entries, self._liveness.sessions, typeids=WATCHED
+            link, namespace, watched[:READ], entries, self._liveness.sessions, typeids=listed
         )
         return Activity(
             objects=tuple(found),

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from multihost.wire.address import Credentials, parse
+from multihost.wire.authkey import stretched
 from multihost.wire.identity import check_namespace
 from multihost.wire.link import Link
 from multihost.wire.session import Session, registry
@@ -37,7 +38,7 @@ def opened(
         address, credentials = registry.embedded_credentials(url, authkey)
     elif authkey:
         name, password, _, secrets = credentials
-        credentials = Credentials(name, password, authkey, secrets)
+        credentials = Credentials(name, password, stretched(authkey), secrets)
     link = Link(address, credentials, timeout=timeout, reconnect_timeout=0.0)
     codec = Codec(credentials.authkey)
     origin = registry.Origin(

@@ -24,7 +24,7 @@ from multihost.wire.values.plain import (
 
 __all__ = ["read"]
 
-MAX_PARTS = 100_000
+MAX_PARTS = 20_000
 """The most opcodes of a value."""
 MAX_WORK = 1_000_000
 """Bytes that may be hashed or shown once more beyond ten times all of them: what contains a part
@@ -109,7 +109,7 @@ class _Reader:
                 break
             self._step(opcode)
         if not self._cursor.at_end() or self._marks or len(self._stack) != 1:
-            raise ValueError("not one value of at most 100,000 parts")
+            raise ValueError(f"not one value of at most {MAX_PARTS:,} parts")
         return self._stack[0].complete()
 
     def _step(self, opcode: int) -> None:

@@ -47,7 +47,7 @@ class _StdlibListener:
 class Server:
     """Serves the registered types of a manager in this process.
 
-    >>> server = QueueManager(address=("", 50000), authkey=b"abracadabra").get_server()
+    >>> server = QueueManager(address=("", 50000), authkey=key).get_server()
     >>> server.serve_forever()
 
     ``address`` is where it listens. ``serve_forever()`` does not return: it raises

@@ -318,7 +318,6 @@ class Link(OpenedConnections):
             begun -= cause.waited
         elif isinstance(cause, ReplyTimeout):
             begun -= self.timeout
-        is_silent = isinstance(cause, ReplyTimeout)  # and was given its time
         given = math.inf if timeout is None else begun + timeout
         pause, longest = BACKOFF
         try:
@@ -335,11 +334,9 @@ class Link(OpenedConnections):
             while True:
                 self.disconnect(connection)
                 # Read again in each turn: a process that exits sets the patience to zero.
-                ends, now = min(given, self.patience_ends(begun)), time.monotonic()
-                if now >= ends and is_silent and self._threads.until is not None:
-                    self._note_lost(begun, cause)
-                    raise self._give_up(cause, now - begun, sent) from None
-                limit = min(self.timeout, max(ends - now, self._threads.attempt))
+                ends = min(given, self.patience_ends(begun))
+                # One more attempt in any case: perhaps only that one connection is dead.
+                limit = min(self.timeout, max(ends - time.monotonic(), self._threads.attempt))
                 try:
                     channel = self._open(connection, limit)
                     sent = True
@@ -353,6 +350,8 @@ class Link(OpenedConnections):
                     cause = error
                 ends = min(given, self.patience_ends(begun))
                 if time.monotonic() + pause > ends:
+                    if isinstance(cause, ReplyTimeout) and self._threads.until is not None:
+                        self._note_lost(begun, cause)
                     raise self._give_up(cause, time.monotonic() - begun, sent) from None
                 self._closing.wait(pause * (0.5 + _random() / 2))
                 pause = min(2 * pause, longest)

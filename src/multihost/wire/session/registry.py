@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from multihost.errors import AddressUnknown, ServerUnfit
 from multihost.wire.address import EMBEDDED, PRIVATE, Address, Credentials, parse, parse_address
+from multihost.wire.authkey import stretched
 from multihost.wire.keys import names
 from multihost.wire.link import Link, check_url
 from multihost.wire.script import check_server
@@ -85,8 +86,9 @@ def embedded_credentials(url: str, authkey: bytes) -> tuple[Address, Credentials
     """
     address, _ = parse(url)
     name = address.path if address.scheme == "unix" else "tcp"
-    password = hmac.new(authkey, b"multihost " + name.encode(), hashlib.sha256).hexdigest()
-    signing = b"" if address.scheme == "unix" else authkey
+    key = stretched(authkey)
+    password = hmac.new(key, b"multihost " + name.encode(), hashlib.sha256).hexdigest()
+    signing = b"" if address.scheme == "unix" else key
     return address._replace(options=EMBEDDED), Credentials(password=password, authkey=signing)
 
 

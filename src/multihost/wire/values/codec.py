@@ -32,10 +32,11 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from multihost.errors import BadPayload
+from multihost.wire.authkey import Secret
 from multihost.wire.values.canonical import canonical
 from multihost.wire.values.nesting import Home, pickle_for, unpickle_for
 from multihost.wire.values.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
-from multihost.wire.values.plain import read_key
+from multihost.wire.values.plain import read_key, read_keys
 
 __all__ = ["LINKED", "Codec", "JsonSerializer", "Serializer", "XmlSerializer", "first_byte"]
 
@@ -100,7 +101,7 @@ class Codec:
         self.counts_on_server: bool = not authkey
         """True if the server can add to a stored int. It could not sign the sum."""
         secret = hashlib.blake2b(authkey, digest_size=32, person=b"multihost sign").digest()
-        self._secret = secret if authkey else b""
+        self._secret = Secret(secret if authkey else b"")
         name = "pickle" if serializer is None else type(serializer).__qualname__
         self.ident: str = f"{name}/{self._mac(b'').hex()[:12]}" if authkey else name
         """The stored values that this codec reads: serializer and a fingerprint of the authkey."""
@@ -142,7 +143,7 @@ class Codec:
         """Return the keys of fields or original forms. Raises BadPayload."""
         fields = self._verified(fields)
         if self.serializer is not None:
-            return list(map(read_key, fields))
+            return read_keys(fields)
         try:
             return list(pickle.loads(HEADER + b"(" + b"".join(fields) + b"l."))
         except BadPayload:

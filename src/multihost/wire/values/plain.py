@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from multihost.errors import BadPayload
@@ -23,6 +23,7 @@ __all__ = [
     "Cursor",
     "check_hashes",
     "read_key",
+    "read_keys",
 ]
 
 MAX_DEPTH = 100
@@ -98,7 +99,7 @@ def check_hashes(members: list[Any]) -> list[Any]:
     hash: each would be compared with each.
     """
     if len(set(map(hash, members))) + MAX_COLLISIONS < len(members):
-        raise ValueError("too many of the members of a set in it have the same hash")
+        raise ValueError("too many keys, or members of a set, have the same hash")
     return members
 
 
@@ -119,6 +120,15 @@ def read_key(field: bytes) -> Any:
         raise
     except ValueError as error:
         raise BadPayload(f"a stored key cannot be read: {error}") from None
+
+
+def read_keys(fields: Iterable[bytes]) -> list[Any]:
+    """Return keys of one dict, or members of one set. Raises BadPayload."""
+    keys = list(map(read_key, fields))
+    try:
+        return check_hashes(keys)
+    except ValueError as error:
+        raise BadPayload(f"the stored keys cannot be read: {error}") from None
 
 
 def _read(cursor: Cursor) -> Any:
