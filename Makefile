@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 .DELETE_ON_ERROR:
 
 help: ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-21s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-23s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.server ## two programs written for multiprocessing, with one import changed
 	@for program in examples/seed_dict.py examples/seed_namespace.py; do \

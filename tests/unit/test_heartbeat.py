@@ -380,6 +380,7 @@ def fork(session: Session, check: Callable[[], bool]) -> bool:
     pid = os.fork()
     if pid == 0:
         session.heartbeat.after_fork_in_child()
+        fork_hooks._start_all()
         os._exit(0 if check() else 1)
     session.heartbeat.after_fork_in_parent()
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
