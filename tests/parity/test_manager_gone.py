@@ -110,9 +110,12 @@ def killed_while_waiting(flavour: Flavour) -> list[BaseException]:
         waiting, queue = manager.Event(), manager.Queue()
         found: list[BaseException] = []
 
+        def tell_and_wait() -> None:
+            waiting.set()  # the server may be gone before its reply is here
+            queue.get()
+
         def wait() -> None:
-            waiting.set()
-            found.append(raised(queue.get))
+            found.append(raised(tell_and_wait))
 
         thread = threading.Thread(target=wait)
         thread.start()

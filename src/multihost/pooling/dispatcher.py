@@ -232,10 +232,10 @@ class Dispatcher:
                 if future in self._sent:
                     self._sent[future] = job
             except BaseException:
-                self._pending.pop(future, None)
-                self._sent.setdefault(future, None)
+                if self._pending.pop(future, None) is not None:
+                    self._sent[future] = None
                 lost = LinkLost("sending a task was interrupted: it may run or not")
-                self._done(future, Outcome(False, lost))
+                self._done(future, Outcome(False, lost))  # unless it is done already
                 raise
 
     def _send(self, future: PoolFuture[Any], call: _Call) -> int:
