@@ -17,6 +17,11 @@ def _options(command: click.Command) -> list[tuple[str, str]]:
     return [record for record in records if record and record[1]]
 
 
+def _escaped(text: str) -> str:
+    """Return plain text as reStructuredText: a star begins no emphasis."""
+    return text.replace("*", "\\*")
+
+
 class Commands(SphinxDirective):
     """The options that all have, and a section for each command: how it is called, what it does,
     and its own options.
@@ -45,7 +50,11 @@ class Commands(SphinxDirective):
         return section
 
     def _list(self, options: list[tuple[str, str]]) -> nodes.Node:
-        lines = [line for names, text in options for line in (f"``{names}``", f"    {text}", "")]
+        lines = [
+            line
+            for names, text in options
+            for line in (f"``{names}``", f"    {_escaped(text)}", "")
+        ]
         container = nodes.container()
         self.state.nested_parse(StringList(lines, source="multihost --help"), 0, container)
         return container

@@ -20,6 +20,7 @@ from typing import Any
 from multihost.errors import WorkerLost
 from multihost.managers import RedisManager
 from multihost.pooling.counters import Progress
+from multihost.pooling.failures import Failure
 from multihost.pooling.options import PoolOptions
 from multihost.pooling.pool_workers import WorkerEvent, Workers, serve
 from multihost.pooling.shared_pool import SharedPool
@@ -30,6 +31,7 @@ from multihost.wire.session import registry
 __all__ = [
     "ApplyResult",
     "AsyncResult",
+    "Failure",
     "IMapIterator",
     "IMapUnorderedIterator",
     "MapResult",
