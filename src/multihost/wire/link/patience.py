@@ -21,7 +21,7 @@ __all__ = ["Patience", "bounded"]
 def bounded(link: Link, blocking: bool, seconds: float | None) -> Patience:
     """Return the patience of a call that does not block, or has a time-out. It waits no longer for
     a lost server than for what it was called for; one that does not block raises at once, but for
-    a reply that is under way.
+    a reply that is under way, and one more attempt if that does not come.
     """
     if not blocking:
         seconds = 0.0
