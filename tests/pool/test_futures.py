@@ -43,7 +43,7 @@ def test_what_is_not_begun_is_not_running_and_can_be_cancelled(executor, gate):
     assert first.running()
     assert not first.cancel()
     assert not any(future.running() for future in others)
-    assert executor.statistics().waiting > 0  # some of them are sent
+    wait_until(lambda: executor.statistics().waiting > 0)  # some of them are sent
     assert all(future.cancel() for future in others[:-1])
     assert all(future.cancelled() and future.done() for future in others[:-1])
     assert not wait(others[:-1], timeout=0).not_done  # those who wait are told at once
