@@ -44,11 +44,43 @@ def test_it_goes_on_after_an_action_that_raises(session, action, caplog):
         janitor.call_every(0.01, action)
         janitor.call_every(0.01, count)
         wait_until(lambda: len(calls) > 2 and "deferred" in calls)
-    assert "failed, at" in caplog.text
+        wait_until(lambda: "failed, at" in caplog.text)
     expirations = session.registration.expirations
     beat = session.registration.valid_until
     wait_until(lambda: session.registration.valid_until > beat)
     assert session.registration.expirations == expirations
+
+
+class Waiting(logging.Handler):
+    """A handler that waits until the test lets it go, as one that puts into a full queue."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def emit(self, _):
+        self.entered.set()
+        self.go_on.wait()
+
+
+@pytest.mark.parametrize("way", ["call_soon", "defer", "call_every"])
+def test_it_waits_for_no_handler_of_a_log(session, way):
+    ways = {
+        "call_soon": session.heartbeat.call_soon,
+        "defer": session.janitor.defer,
+        "call_every": lambda action: session.janitor.call_every(0.01, action),
+    }
+    handler, logger = Waiting(), logging.getLogger("multihost.wire.session")
+    logger.addHandler(handler)
+    try:
+        ways[way](fail)
+        session.heartbeat.wake()
+        assert handler.entered.wait(10)
+        beat = session.registration.valid_until
+        wait_until(lambda: session.registration.valid_until > beat)
+    finally:
+        handler.go_on.set()
+        logger.removeHandler(handler)
 
 
 class Broken:
@@ -83,4 +115,4 @@ def test_whoever_waits_hears_of_its_end(manager, session, caplog):
     assert outcome
     with pytest.raises(ManagerClosed):
         session.ensure_registered(session.handle("u:other").keys)
-    assert "ends" in caplog.text
+    wait_until(lambda: "ends" in caplog.text)

@@ -12,7 +12,6 @@ warned by Python.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import threading
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 from multihost.errors import MultihostError
 from multihost.wire.link import Patience
 from multihost.wire.session import fork
+from multihost.wire.session.logs import log
 from multihost.wire.session.wakeup import WakeupPipe
 
 if TYPE_CHECKING:
@@ -38,16 +38,6 @@ RETRY = (0.05, 0.5)  # first and longest pause before a failed heartbeat is sent
 PATIENCE = 0.25  # seconds for which one action looks for a lost server: others have their turn
 BEATS_PER_LEASE = 3
 PARK_SECONDS = 0.1  # for which a fork waits for the thread, which may wait for the server
-
-
-def log(level: int, text: str, *args: object) -> None:
-    """Log from another thread: a handler may wait, even for what the session thread has to do."""
-    if not logger.isEnabledFor(level):
-        return
-    with contextlib.suppress(RuntimeError):  # the interpreter ends, and starts no threads
-        threading.Thread(
-            target=logger.log, args=(level, text, *args), name="multihost-log", daemon=True
-        ).start()
 
 
 class Heartbeat:
@@ -147,9 +137,10 @@ class Heartbeat:
     def _serve(self) -> None:
         try:
             self._run()
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - whatever it is
             # Nothing is kept alive from now on: let all that wait, and all that come, know it.
-            logger.exception("the session at %s ends", self._session.link.address)
+            text, address = "the session at %s ends", self._session.link.address
+            log(logger, logging.ERROR, text, address, exc_info=error)
             self._session.close_now()
 
     def _run(self) -> None:
@@ -245,16 +236,16 @@ class Heartbeat:
                 self._outage = True
                 if link.is_lost:
                     link.interrupt_blocked()  # they would not hear of a server that fell silent
-                log(level, "leases at %s are not renewed: %s", link.address, error)
+                log(logger, level, "leases at %s are not renewed: %s", link.address, error)
             return False
-        except BaseException:
-            # Not expected. Whatever it is, the other actions go on: the process is declared dead
-            # without this thread.
-            logger.exception("%r failed, at %s", action, self._session.link.address)
+        except BaseException as error:  # noqa: BLE001 - whatever it is
+            # Not expected. The other actions go on: the process is declared dead without this
+            # thread.
+            log(logger, logging.ERROR, "%r failed, at %s", action, link.address, exc_info=error)
             return False
         return True
 
     def _end_outage(self) -> None:
         if self._outage:
             self._outage = False
-            log(logging.INFO, "leases at %s are renewed again", self._session.link.address)
+            log(logger, logging.INFO, "leases at %s are renewed again", self._session.link.address)

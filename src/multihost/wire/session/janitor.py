@@ -24,6 +24,7 @@ from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
 from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import CommandPrefix, Script
+from multihost.wire.session.logs import log
 from multihost.wire.session.registration import SessionRegistration, without_connection
 
 __all__ = ["Janitor", "WatchedObject"]
@@ -208,10 +209,10 @@ class Janitor:
         try:
             return timer.action()
         except MultihostError as error:
-            logger.debug("at %s, later: %s", self.link.address, error)
+            log(logger, logging.DEBUG, "at %s, later: %s", self.link.address, error)
             return True
-        except BaseException:  # not expected; the other timers go on
-            logger.exception("%r failed, at %s", timer.action, self.link.address)
+        except BaseException as error:  # noqa: BLE001 - not expected; the other timers go on
+            self._log_failure(timer.action, error)
             return True
 
     def _run_deferred(self) -> None:
@@ -223,9 +224,9 @@ class Janitor:
                 each.action()
                 done = each.once
             except MultihostError as error:
-                logger.debug("at %s, later: %s", self.link.address, error)
-            except BaseException:  # not expected; the other actions go on
-                logger.exception("%r failed, at %s", each.action, self.link.address)
+                log(logger, logging.DEBUG, "at %s, later: %s", self.link.address, error)
+            except BaseException as error:  # noqa: BLE001 - not expected; the other actions go on
+                self._log_failure(each.action, error)
             if not done and time.monotonic() < each.until:
                 with self._lock:
                     self._deferred.append(each)
@@ -292,3 +293,7 @@ class Janitor:
             self._may_list = error.passes
             return {}
         return {sid: info for sid, info in others.items() if info in ended}
+
+    def _log_failure(self, action: Callable[[], object], error: BaseException) -> None:
+        text, address = "%r failed, at %s", self.link.address
+        log(logger, logging.ERROR, text, action, address, exc_info=error)
