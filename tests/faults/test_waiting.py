@@ -38,6 +38,8 @@ class Wait:
     def hold(self) -> None:
         """See that there is something to wait for."""
 
+    # Abstract: each of the types below has its own.
+
     def wait(self, timeout: float | None = None) -> Any:
         raise NotImplementedError
 

@@ -32,6 +32,8 @@ class Race:
         self.url = url
         self.prepare(m)
 
+    # Abstract: each race below has its own three.
+
     def prepare(self, m: RedisManager) -> None:
         raise NotImplementedError
 

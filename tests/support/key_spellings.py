@@ -332,7 +332,7 @@ def evaluate(spelling: str) -> object:
 
 def hashable(spelling: str) -> bool:
     """Return whether this Python has the key, and it is one."""
-    with suppress(TypeError, AttributeError, NotImplementedError):
+    with suppress(TypeError, AttributeError):  # no hash, or not known to this Python
         hash(evaluate(spelling))
         return True
     return False

@@ -42,6 +42,7 @@ class Liveness:
         now = time.monotonic()
         due = max((self._missing_since.setdefault(i, now) for i in missing), default=-math.inf)
         if self._wait and due + GRACE > now:
+            # Once, no poll: that a connection is not named for so long is what a death is.
             time.sleep(due + GRACE - now)
             again = [key for key, info in packed.items() if info in missing]
             packed |= stored_sessions(self._link, self._namespace, again)

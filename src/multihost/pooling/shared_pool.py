@@ -309,6 +309,7 @@ class SharedPool(Pool):
         return f"<{cls.__module__}.{cls.__qualname__}{name} state={self._state} pool_size={size}>"
 
     def __reduce__(self) -> Any:
+        # The exception and the words of multiprocessing's pool.
         raise NotImplementedError("pool objects cannot be passed between processes or pickled")
 
 

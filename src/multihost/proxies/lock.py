@@ -113,8 +113,8 @@ class _LockBase(NativeProxy, AcquirerProxy):
             age=None if holder is None else max(0.0, now - holder.since),
         )
 
-    # The two types differ in whose a hold is: the process's, or a thread's. Each has its own
-    # of what follows; this class is never instantiated.
+    # The two types differ in whose a hold is: the process's, or a thread's. So the next four are
+    # abstract: each type has its own, and this class is never instantiated.
 
     def _hold(self) -> Hold | None:
         raise NotImplementedError

@@ -372,7 +372,7 @@ class _Wait:
             else:
                 self._outage.end()
                 # The pop ended a little early. A full server could refuse another round, which
-                # would be an error instead of a time-out.
+                # would be an error instead of a time-out. So the rest, a tick at most, is slept.
                 if (left := self._left()) < CLOCK_TICK:
                     time.sleep(max(left, 0.0))
                     break
