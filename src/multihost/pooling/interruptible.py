@@ -7,6 +7,7 @@ waits for ever. Here locks are taken and released by C alone.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,11 @@ class _Waiters(deque[Any]):
         self.append(lock)
         return lock
 
+    def leave(self, lock: Any) -> None:
+        """Wait no longer. Without effect for a lock that :meth:`wake` has released."""
+        with contextlib.suppress(ValueError):
+            self.remove(lock)
+
     def wake(self, count: int) -> None:
         """Wake so many threads, or all that wait."""
         while self and count:
@@ -65,8 +71,7 @@ class InterruptibleCondition(RLock):
             notified: bool = lock.acquire(True, -1 if timeout is None else max(timeout, 0))
         finally:
             self.acquire()
-        if not notified and lock in self._waiters:
-            self._waiters.remove(lock)
+            self._waiters.leave(lock)
         return notified
 
     def notify(self, n: int = 1) -> None:
@@ -95,6 +100,9 @@ class InterruptibleEvent:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set or time is up; return whether it is set."""
         lock = self._waiters.join()
-        if not self._is_set:  # else set() may have missed this one
-            lock.acquire(True, -1 if timeout is None else max(timeout, 0))
+        try:
+            if not self._is_set:  # else set() may have missed this one
+                lock.acquire(True, -1 if timeout is None else max(timeout, 0))
+        finally:
+            self._waiters.leave(lock)  # a program may wait a little, again and again
         return self._is_set
