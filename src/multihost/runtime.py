@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     namespace: str
     lease: float
     timeout: float
+    grace: float | None = None
 
 
 class RuntimeOwner(Protocol):
@@ -170,6 +171,7 @@ class Runtime:
             settings.timeout,
             codec.ident,
             settings.serializer,
+            settings.grace,
         )
         self._session = session = Session(link, codec, origin)
         self.state = "started"

@@ -31,6 +31,7 @@ from tests.faults.cases import CASES, Case, Scene
 from tests.hosted.hosted_classes import Counter, Remote
 from tests.scripts.acl_user import restricted_user
 from tests.support.server import Server
+from tests.support.sessions import add_dead_session
 from tests.support.waiting import wait_until
 
 BY_NAME = {case.name: case for case in CASES}
@@ -215,12 +216,10 @@ def read_without_multi(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def wait_for_the_dead(server: Server, url: str) -> None:
     """What holds each object, or waits for it, is a session without a connection."""
     with RedisManager(url) as manager:
-        run_id = server.info()["run_id"]
-        note = f"999999 {run_id} 1 elsewhere"
 
         def hold_or_wait(proxy: Any, **fields: str) -> Any:
             keys = proxy._handle.keys
-            server.command("SET", keys.sessions + b":ghost", note, "PX", 30000)
+            add_dead_session(server, keys.sessions, "ghost")
             server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
             return proxy
 

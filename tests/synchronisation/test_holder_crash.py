@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from tests.support.leaks import AnyServer
 from tests.support.procs import ROOT, send_signal
 from tests.support.server import Server
+from tests.support.sessions import connections
 from tests.support.waiting import wait_until
 
 fork = multiprocessing.get_context("fork")
@@ -359,32 +359,25 @@ def test_an_arrived_party_that_is_killed_breaks_the_barrier(m: RedisManager) -> 
 # -- false alarms
 
 
-def heartbeat(server: AnyServer) -> Callable[[], list[bytes]]:
-    """The client ids of the connections that keep sessions alive, by their keys."""
-
-    def connections() -> list[bytes]:
-        notes = [server.command("GET", key) for key in server.keys("*}:s:*")]
-        return [note.split(b" ")[0] for note in notes if note]
-
-    return connections
-
-
 def test_a_killed_connection_is_not_a_dead_process(fresh_server: Server) -> None:
     with RedisManager(fresh_server.url) as manager:
         lock = manager.Lock("x")
         with child(lock) as holder:
             assert holder.call("acquire")
-            connections = heartbeat(fresh_server)
-            (first,) = {*connections()}
             waiting = threading.Thread(target=lock.acquire)
             waiting.start()
             assert wait_until(lambda: lock.statistics().waiters == 1)
             for _ in range(50):
-                for connection in connections():
+                before = connections(fresh_server)
+                assert len(before) == 2
+                for connection in set.union(*before):
                     fresh_server.command("CLIENT", "KILL", "ID", connection)
-                assert wait_until(lambda: len(set(connections())) == 2)
+                assert wait_until(
+                    lambda before=before: (
+                        not set.union(*before) & set.union(*connections(fresh_server))
+                    )
+                )
                 assert lock.holder().pid == holder.process.pid
-            assert first not in connections()
             waiting.join(SOON)
             assert waiting.is_alive()
             assert holder.call("release") is None

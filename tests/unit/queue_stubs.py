@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -28,6 +29,7 @@ class StubRegistration:
 
     def __init__(self) -> None:
         self.expirations = 0
+        self.names = collections.defaultdict(lambda: b"me")
         self.valid_until = math.inf
 
 

@@ -138,7 +138,7 @@ def test_the_hold_is_valid_until_the_session_expires(
     assert hold.is_valid()
     session.registration.expirations += 1
     assert not hold.is_valid()
-    hold.check()
+    hold.lapse()
     assert hold.lost
     consumer.new_list()
     assert hold.is_valid(), "the lists are registered again"
@@ -188,6 +188,17 @@ def test_after_an_expiration_the_server_knows_who_owns_an_item(
     session.link.reply = exists
     assert consumer.still_owns(in_flight, 0) is bool(exists)
     assert session.link.executed == [(b"EXISTS", in_flight.key)]
+
+
+def test_what_is_in_a_list_of_a_dead_name_is_given_to_others(
+    session: StubSession, consumer: Consumer
+) -> None:
+    in_flight = consumer.new_list()
+    session.registration.expirations = 1
+    session.registration.names[consumer.handle.keys.prefix] = b"me again"
+    assert not consumer.still_owns(in_flight, 0)
+    assert not session.link.executed
+    assert consumer.new_list().name == b"me again.2"
 
 
 def test_an_interrupted_question_for_the_owner_requeues_the_item(

@@ -10,9 +10,9 @@ from multihost.wire import keys as key_names
 from multihost.wire.identity import unpack
 from multihost.wire.link import Link
 from multihost.wire.ops.kinds import Kind
-from multihost.wire.session.registration import SessionInfo
+from multihost.wire.session.record import SessionRecord
 
-__all__ = ["SessionKey", "holders", "participant", "stored_sessions", "waiters"]
+__all__ = ["SessionKey", "holders", "key_of", "participant", "stored_sessions", "waiters"]
 
 BATCH = 1000
 
@@ -51,12 +51,12 @@ def waiters(kind: Kind, fields: Mapping[str, str]) -> list[tuple[str, int]]:
     return [(identity, 1) for identity in dict.fromkeys(found)]
 
 
-def participant(identity: str, count: int, info: SessionInfo | None) -> Participant:
-    """Return the record of an identity whose session stored ``info``, None if that is dead."""
+def participant(identity: str, count: int, info: SessionRecord | None) -> Participant:
+    """Return what is known of an identity whose session has that record, None if it is dead."""
     session, _, thread, since = unpack(identity.encode("utf-8", "surrogatepass"))
     return Participant(
         session=session,
-        host=None if info is None else info.host,
+        host=None if info is None else info.hostname,
         pid=None if info is None else info.pid,
         thread=thread,
         since=since,
@@ -64,18 +64,21 @@ def participant(identity: str, count: int, info: SessionInfo | None) -> Particip
     )
 
 
+def key_of(namespace: str, session: SessionKey) -> bytes:
+    """Return the key of the record of a session."""
+    number, name = session
+    return key_names.prefix(namespace, number) + b"s:" + name.encode()
+
+
 def stored_sessions(
     link: Link, namespace: str, wanted: Iterable[SessionKey]
-) -> dict[SessionKey, bytes | None]:
-    """Return what sessions of partitions stored of themselves, None for those without a key. 1
-    round trip for each thousand.
+) -> dict[SessionKey, SessionRecord | None]:
+    """Return the records of sessions, None for those that have none. 1 round trip for each
+    thousand.
     """
-    found: dict[SessionKey, bytes | None] = {}
+    found: dict[SessionKey, SessionRecord | None] = {}
     remaining = iter(dict.fromkeys(wanted))
     while batch := list(islice(remaining, BATCH)):
-        commands = [
-            (b"GET", key_names.prefix(namespace, number) + b"s:" + sid.encode())
-            for number, sid in batch
-        ]
-        found |= zip(batch, link.pipeline(commands), strict=True)
+        commands = [SessionRecord.command(key_of(namespace, session)) for session in batch]
+        found |= zip(batch, map(SessionRecord.of, link.pipeline(commands)), strict=True)
     return found

@@ -21,7 +21,7 @@ from multihost.wire.keys import Keys
 from multihost.wire.link import Command, Link
 from multihost.wire.ops import kinds
 from multihost.wire.replies import ReplyError, pairs, to_exception
-from multihost.wire.session.registration import SessionInfo
+from multihost.wire.session.record import SessionRecord
 
 __all__ = ["read_objects", "types"]
 
@@ -109,7 +109,7 @@ class _Reading:
             return keys.all
         return (*keys.all, keys.items, keys.dead, *self.in_flight)
 
-    def info(self, infos: Mapping[SessionKey, SessionInfo | None]) -> ObjectInfo:
+    def info(self, infos: Mapping[SessionKey, SessionRecord | None]) -> ObjectInfo:
         keys, kind, fields, entry = self.keys, self.kind, self.fields, self.entry
 
         def participants(found: list[tuple[str, int]]) -> tuple[Participant, ...]:

@@ -232,6 +232,20 @@ class Link(OpenedConnections):
             self.note_break()
             raise
 
+    def execute_over(self, channel: Channel | None, command: Command) -> Reply:
+        """Send a command over this channel of this thread, once; return its reply, also an error,
+        and None if the channel is not open any more.
+        """
+        connection = self.checkout()
+        try:
+            if channel is None or connection.channel is not channel:
+                return None
+            return self.try_once(connection, pack(command))
+        except ConnectionBroken:
+            return None
+        finally:
+            self.checkin(connection)
+
     def _disconnect_blocked(self, connection: PinnedConnection, error: ConnectionBroken) -> None:
         self.disconnect(connection)
         if not isinstance(error, ReplyTimeout):  # that is how most waits end whose time is over

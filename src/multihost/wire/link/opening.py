@@ -33,6 +33,9 @@ class OpenedConnections(PinnedConnections):
         self._closed: ManagerClosed | None = None
         self._closer = 0  # ident of the thread that closes it, and may make calls until it has
         self._connector = connector
+        self.on_open: Callable[[Channel], None] | None = None
+        """Called with each new channel before anything else is sent over it; it may raise
+        ConnectionBroken."""
 
     def _reset(self) -> None:
         """Create the state that a forked child must not share with its parent."""
@@ -81,6 +84,8 @@ class OpenedConnections(PinnedConnections):
                 limit = min(limit, max(until - begun, self._threads.attempt))
         try:
             connection.channel = channel = self._connector(limit)
+            if self.on_open is not None:
+                self.on_open(channel)
         except OSError as error:
             if isinstance(error, LinkError):
                 raise
@@ -89,6 +94,7 @@ class OpenedConnections(PinnedConnections):
             broken.while_connecting = True
             raise self._note_lost(begun, broken) from None
         except ConnectionBroken as error:
+            self.disconnect(connection)
             error.while_connecting = True
             self._note_lost(begun, error)
             raise

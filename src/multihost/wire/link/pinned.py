@@ -138,6 +138,11 @@ class PinnedConnections:
         free = self._threads.free
         return free[-1].channel if free else None
 
+    def client_ids(self) -> list[bytes]:
+        """Return the number that the server gave each open connection, empty where not known."""
+        channels = [connection.channel for connection in list(self._connections)]
+        return [channel.client_id for channel in channels if channel is not None]
+
     def requests_sent(self) -> int:
         """Return a number that grows with each request of this thread for a script that writes, but
         for one under way.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from multihost.errors import PayloadTooLarge
-from multihost.wire.identity import name_of
+from multihost.wire.identity import name_of, sid_of
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.ownership import without_flag
@@ -25,7 +25,7 @@ from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.session.registration import SessionInfo
+from multihost.wire.session.record import SessionRecord
 from multihost.wire.values.opcodes import LIMIT
 from multihost.wire.wait import start_watching
 
@@ -257,22 +257,19 @@ def withdraw(handle: Handle, trailer: TaskTrailer, *, take: bool) -> bool:
     return True
 
 
-def reap_worker(handle: Handle, session: bytes) -> None:
-    """Requeue the tasks of a worker that is known to be dead, or report them as lost. 4 round
-    trips.
-
-    Its session lives for another second: what it sent before it died may still arrive.
+def reap_worker(handle: Handle, sid: bytes) -> None:
+    """Requeue the tasks of a worker that is known to be dead, or report them as lost. 3 round
+    trips. What it sent before it died, and arrives now, is found later.
     """
-    lists, _ = handle.link.pipeline(
-        [
-            (b"HGET", handle.keys.refs, LISTS_OF + session),
-            (b"PEXPIRE", b"%b:%b" % (handle.keys.sessions, session), b"1000"),
-        ]
-    )
-    handle.session.janitor.watch_briefly(handle.keys, _reap)
-    for number in range(1, int(lists or 0) + 1):
-        requeue(handle, b"%b.%d" % (session, number), delivered=True)
-    if lists:
+    link, keys = handle.link, handle.keys
+    names = [
+        field[len(LISTS_OF) :]
+        for field in link.execute(b"HKEYS", keys.refs)
+        if field.startswith(LISTS_OF) and sid_of(field[len(LISTS_OF) :]) == sid
+    ]
+    handle.session.janitor.watch_briefly(keys, _reap)
+    if names:
+        link.execute(b"DEL", *[b"%b:%b" % (keys.sessions, name) for name in names])
         _reap.run_idempotent(handle, b"", b"0")
 
 
@@ -298,11 +295,8 @@ def statistics(handle: Handle) -> PoolStatistics:
     refs = pairs(reply)
     size = len(LISTS_OF)
     sessions = [field[size:] for field in refs if field[:size] == LISTS_OF]
-    infos = (
-        link.pipeline([(b"GET", b"%b:%b" % (keys.sessions, sid)) for sid in sessions])
-        if sessions
-        else []
-    )
+    commands = [SessionRecord.command(b"%b:%b" % (keys.sessions, name)) for name in sessions]
+    records = map(SessionRecord.of, link.pipeline(commands)) if commands else iter(())
     lists = keys.all_in_flight(refs)
     lengths = link.pipeline([(b"LLEN", key) for key in lists]) if lists else []
     running = dict.fromkeys(sessions, 0)
@@ -310,10 +304,9 @@ def statistics(handle: Handle) -> PoolStatistics:
         sid = key[len(keys.in_flight(b"")) :].rpartition(b".")[0]
         running[sid] += int(length)
     workers = []
-    for sid, packed in zip(sessions, infos, strict=True):
-        if packed is not None:
-            info = SessionInfo.unpack(packed)
-            workers.append(Worker(info.host, info.pid, running[sid]))
+    for name, record in zip(sessions, records, strict=True):
+        if record is not None:
+            workers.append(Worker(record.hostname, record.pid, running[name]))
     return PoolStatistics(
         name_of(keys.ident),
         int(waiting),

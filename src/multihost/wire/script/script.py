@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -145,6 +145,18 @@ class Script:
         except ReplyError as error:
             subject = keys[0].decode("utf-8", "replace") if keys else "the server"
             raise self.to_exception(error, subject) from None
+
+    def commands(self, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]) -> list[Command]:
+        """Return commands for calls of an idempotent script with these keys and arguments, for one
+        write. The first one brings the source along: the server knows it then.
+        """
+        packed: list[Command] = []
+        for keys, args in calls:
+            self.header.check_keys(len(keys))
+            self.header.check_args(len(args))
+            start = (b"EVALSHA", self.sha) if packed else (b"EVAL", self.source)
+            packed.append((*start, b"%d" % len(keys), *keys, *args))
+        return packed
 
     def run_once(self, target: Target, *args: bytes) -> Reply:
         """Run a script once and only once, whatever happens to the connection. 1 round trip."""

@@ -4,11 +4,11 @@
 --   data             hash    GENERATION, OLDEST, WAITERS, NOTIFICATIONS, WAITER, NOTIFIED
 --   data:tokens:<g>  list    wake-up tokens of waiters
 --   sessions         prefix  of the session keys
---   sessions:<id>    string  session info of one, while it is alive
+--   sessions:<id>    hash    record of one, while it is alive
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    NOT USED: all reap scripts have the same arguments
--- RETURNS  number of waiters, state, then session and session info of each holder and waiter that is alive; nil if
+-- RETURNS  number of waiters, state, then session and record of each holder and waiter that is alive; nil if
 --          there is no condition
 -- ERRORS   none
 -- WAKES    waiters of passed on notifications

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 
+from multihost.wire.identity import session_of
 from multihost.wire.link import PinnedConnection
 from multihost.wire.ops.queue.in_flight import ORPHAN_TTL_MS, Delivery, InFlightList, requeue
 from multihost.wire.ops.queue.pending_acks import PendingAcks
@@ -27,7 +28,8 @@ class ConsumerHold(Hold):
 
     def __init__(self, consumer: Consumer) -> None:
         registration = consumer.handle.session.registration
-        super().__init__(consumer.handle, registration.sid, 0, registration.expirations)
+        name = registration.names[consumer.handle.keys.prefix]
+        super().__init__(consumer.handle, name, 0, registration.expirations)
         self.consumer: Consumer = consumer
 
     def is_valid(self) -> bool:
@@ -111,6 +113,8 @@ class Consumer:
                 return in_flight
         with self._lock:
             if expirations != self.hold.expirations:  # the queue has forgotten the lists
+                registration = self.handle.session.registration
+                self.hold.id = registration.names[self.handle.keys.prefix]
                 self.hold.expirations, self._registered_count = expirations, 0
             self._list_count = number = self._list_count + 1
             if number > self._registered_count:
@@ -178,7 +182,11 @@ class Consumer:
         session = self.handle.session
         try:
             session.ensure_registered(self.handle.keys)
-            return session.registration.expirations == expirations or bool(
+            if session.registration.expirations == expirations:
+                return True
+            # What is in a list of a dead name is given to others, perhaps later.
+            name = session.registration.names[self.handle.keys.prefix]
+            return session_of(in_flight.name) == name and bool(
                 self.handle.link.execute(b"EXISTS", in_flight.key)
             )
         except BaseException:

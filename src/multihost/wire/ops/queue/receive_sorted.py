@@ -10,7 +10,7 @@ from multihost.wire.ops.queue.in_flight import InFlightList
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import token_pop, wait
+from multihost.wire.wait import SessionLapsed, token_pop, wait
 
 __all__ = ["receive_from_sorted_set"]
 
@@ -32,7 +32,7 @@ def receive_from_sorted_set(
     try:
         items = _receive_available(handle, consumer, in_flight, count)
         if items is None and blocking:
-            waiter = handle.session.identity.waiter_id
+            waiter = handle.session.identity.waiter_id(handle.keys.prefix)
             items = wait(
                 handle,
                 None if deadline is None else deadline - time.monotonic(),
@@ -42,6 +42,9 @@ def receive_from_sorted_set(
                 lambda _: (_cancel_getter, (waiter,)),
                 reap_script,
             )
+    except SessionLapsed:
+        consumer.quarantine(in_flight)
+        return None, in_flight
     except BaseException:
         consumer.quarantine(in_flight)
         raise

@@ -51,4 +51,5 @@ def join(handle: Handle) -> None:
         broadcast_pop(handle.keys.tokens + b":join"),
         (_check_joined, ()),
         reap=reap_script,
+        by_name=False,
     )
