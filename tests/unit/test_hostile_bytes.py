@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from multihost.errors import BadPayload
 from multihost.inspection.plain_pickles import read
+from multihost.proxies.array import Packing
 from multihost.wire.values.codec import Codec, JsonSerializer, XmlSerializer
 from multihost.wire.values.opcodes import encode_long
 from tests.support.hostile import EDITS, PIECES, altered, bounded, cases
@@ -165,6 +166,15 @@ def test_shown_values_made_to_do_harm(bomb: str) -> None:
 )
 def test_values_made_to_do_harm(codec: Codec, stored: bytes) -> None:
     assert isinstance(attempt(codec.load, stored), BadPayload)
+
+
+@pytest.mark.parametrize(
+    ("typecode", "stored"),
+    [("i", b"abc"), ("l", b"x" * 9), ("u", b"\xff" * 4), ("u", b"abc"), ("d", b"x")],
+)
+def test_items_of_an_array_that_are_none(typecode: str, stored: bytes) -> None:
+    with pytest.raises(BadPayload, match="the stored items cannot be read"):
+        Packing(typecode).unpack(stored)
 
 
 # -- what is read all the same
