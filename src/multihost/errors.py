@@ -16,6 +16,7 @@
     |   +-- ServerUnfit                      reachable, but it must not be used as it is
     |   |   +-- ServerMissing                no server program to start for ``Manager()``
     |   +-- AccessDenied (AuthenticationError)  wrong password, or a permission is missing
+    |   |   +-- ServerUnproven               who listens is not the server, or has another authkey
     |   +-- AddressUnknown                   no credentials for the server of a proxy
     +-- ServerFull (MemoryError)             the server refuses writes: ``maxmemory`` is reached
     +-- LeaseLost (RuntimeError)             this process was declared dead, and lost its hold
@@ -71,6 +72,7 @@ __all__ = [
     "ServerLost",
     "ServerMissing",
     "ServerUnfit",
+    "ServerUnproven",
     "ShutDown",
     "WorkerLost",
 ]
@@ -181,6 +183,12 @@ class AccessDenied(LinkError, AuthenticationError):
     """The server refused the user name, the password or a permission."""
 
 
+class ServerUnproven(AccessDenied):
+    """Who listens at the address of a private server is another user, or did not prove to have the
+    authkey: it was sent no password.
+    """
+
+
 class AddressUnknown(LinkError):
     """This process has no address or credentials for the server of the proxy."""
 
@@ -205,7 +213,7 @@ class BadPayload(MultihostError, ValueError):
 
 
 class PayloadTooLarge(MultihostError, ValueError):
-    """A value is larger than the 512 MB that a server accepts."""
+    """A value is larger than the 512 MB that a server accepts, or a reply than the memory here."""
 
 
 class ProtocolMismatch(MultihostError):
