@@ -81,7 +81,9 @@ def _handshake(channel: SocketChannel, address: Address, credentials: Credential
     for reply in replies:
         if type(reply) is ReplyError:
             raise refused(reply, address)
-    channel.client_id = b"%d" % replies[0][b"id"]
+    greeting = replies[0]
+    if isinstance(greeting, dict) and type(greeting.get(b"id")) is int:
+        channel.client_id = b"%d" % greeting[b"id"]
 
 
 def check_url(url: str) -> None:
