@@ -277,7 +277,7 @@ def test_what_the_background_thread_does(
     with restricted_user(own_server, monkeypatch) as (limits, url):
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
-        assert {"object/renew", "object/drop", "session/suspect", "lock/reap"} <= limits.seen
+        assert {"object/renew", "object/drop", "session/bury", "lock/reap"} <= limits.seen
 
 
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
--- lib/live_sessions: which sessions are alive: those with a record. A session is the part of an identity before the first
--- dot.
+-- lib/live_sessions: which sessions are alive: those with a record. A session is the part of an identity before its
+-- first dot.
 
 -- @include lib/session_fields
 local function live_sessions(sessions)

@@ -1,4 +1,4 @@
--- session/bury: remove the record of a session that is known to be dead, unless it has sent a heartbeat since. Idempotent.
+-- session/bury: remove the record of a session that is taken for dead, if its counter is what was seen. Idempotent.
 --
 -- What it held is moved by those who look, each of whom finds no record.
 --

@@ -1,6 +1,7 @@
--- session/renew: raise the counter of a session: a heartbeat, or a connection that is back.
+-- session/renew: raise the counter of a session: a heartbeat, or a connection that is back. Idempotent.
 --
--- It never makes a record: where there is none the process was declared dead.
+-- Twice raises it twice, which says the same. It never makes a record: where there is none the process was taken for
+-- dead.
 --
 -- KEYS
 --   session  hash  BEATS, RUN, CONNECTIONS, GRACE
