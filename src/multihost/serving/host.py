@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from multihost.errors import MultihostError
+from multihost.errors import BadPayload, MultihostError
 from multihost.serving.objects import Natives, ObjectTable, Registered
 from multihost.wire.identity import session_of
 from multihost.wire.rpc import hosts as ops
 from multihost.wire.rpc.client import host_client
-from multihost.wire.rpc.server import ServerChannel
+from multihost.wire.rpc.server import server_channel
 from multihost.wire.session import Session
 
 __all__ = ["Host", "register_host"]
@@ -145,13 +145,18 @@ class Host:
     # a thread for each channel
 
     def _serve(self, channel: bytes) -> None:
-        server = ServerChannel(self._handle, channel, lambda: self._is_stopped)
+        server = server_channel(self._handle, channel, lambda: self._is_stopped)
         answer = self.objects.answer
         self.objects.client.session = session_of(channel)
         try:
             request = server.reply_and_receive(None)
             while request is not None:
                 request = server.reply_and_receive(answer(request))
+        except BadPayload as error:
+            logger.warning(
+                "a client is not served any more, for what arrived as its call: %s", error
+            )
+            self._reject(channel)
         except MultihostError as error:
             if not self._is_stopped:
                 self._report("cannot reply to a client: %s", error)
