@@ -30,7 +30,7 @@ FUZZ = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-PLAIN, JSON, XML = Codec(), Codec(b"", JsonSerializer()), Codec(b"", XmlSerializer())
+PLAIN, JSON, XML = Codec(), Codec(JsonSerializer()), Codec(XmlSerializer())
 
 
 def show(data: bytes) -> str:

@@ -72,7 +72,7 @@ class Session:
         self.references: References = References(
             link, self.namespace, self.lease_ms, self.heartbeat.start, self.heartbeat.wake
         )
-        codec.unsigned.home = self
+        codec.home = self
         self._reset()
         fork.track(self)
         self._register_exit()

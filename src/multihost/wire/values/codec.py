@@ -105,10 +105,11 @@ class Codec:
     counts_on_server: bool = True
     """True if the server can add to a stored int. It could not sign the sum."""
 
+    home: Home | None = None
+    """The server of the containers: proxies of objects there are stored without its address."""
+
     def __init__(self, serializer: Serializer | None = None) -> None:
         self.serializer = serializer
-        self.home: Home | None = None
-        """The server of the containers: proxies of objects there are stored without its address."""
         self.ident: str = "pickle" if serializer is None else type(serializer).__qualname__
         """The stored values that this codec reads: serializer and a fingerprint of the authkey."""
 
@@ -156,10 +157,11 @@ class Codec:
         """Return the key of a field and its original form."""
         return self.keys((field,), (original or field,))[0]
 
-    def keys(self, fields: Sequence[bytes], originals: Sequence[bytes]) -> list[Any]:  # noqa: ARG002
+    def keys(self, fields: Sequence[bytes], originals: Sequence[bytes] = ()) -> list[Any]:
         """Return the keys of fields; ``originals`` has the original form of each, or its field.
         Raises BadPayload.
         """
+        originals = originals or fields
         if self.serializer is not None:
             return read_keys(originals)
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from multihost.wire.values.codec import Codec, Serializer, pickle_value
+from multihost.wire.values.nesting import Home
 from multihost.wire.values.opcodes import SIMPLE
 from multihost.wire.values.signing import Conversation, Purpose, Signer, SigningKey
 
@@ -36,6 +37,15 @@ class SignedCodec(Codec):
     def of(self, ident: str, purpose: Purpose = Purpose.VALUE) -> Codec:
         """Return the codec of one object or pool, for its values or for another purpose."""
         return SignedCodec(self._key, self._unsigned, ident, purpose)
+
+    @property
+    def home(self) -> Home | None:
+        """The server of the containers, see the base class."""
+        return self._unsigned.home
+
+    @home.setter
+    def home(self, home: Home | None) -> None:
+        self._unsigned.home = home
 
     @property
     def unsigned(self) -> Codec:
@@ -85,16 +95,16 @@ class SignedCodec(Codec):
         pairs = [self.canonical_field(key) for key in keys]
         return [field for field, _ in pairs], [part for pair in pairs if pair[1] for part in pair]
 
-    def keys(self, fields: Sequence[bytes], originals: Sequence[bytes]) -> list[Any]:
+    def keys(self, fields: Sequence[bytes], originals: Sequence[bytes] = ()) -> list[Any]:
         """Return the keys of fields; ``originals`` has the original form of each, or its field.
         Raises BadPayload.
         """
         verified = list(map(self._fields.verified, fields))
-        if originals != fields:
+        if originals and originals != fields:
             for at, (field, original) in enumerate(zip(fields, originals, strict=True)):
                 if original != field:
                     verified[at] = self._originals.verified(original, field)
-        return self._unsigned.keys(verified, verified)
+        return self._unsigned.keys(verified)
 
     # values
 

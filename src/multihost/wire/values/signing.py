@@ -16,12 +16,12 @@ from typing import NoReturn
 from multihost.errors import BadPayload
 from multihost.wire.authkey import Secret
 
-__all__ = ["FORMAT", "OVERHEAD", "Conversation", "Purpose", "Signer", "SigningKey"]
+__all__ = ["FORMAT", "HEAD", "OVERHEAD", "Conversation", "Purpose", "Signer", "SigningKey"]
 
 FORMAT = b"2"
 """The number of the signed form, one character. Readers of another one say so."""
 
-HEAD = b"S" + FORMAT
+HEAD: bytes = b"S" + FORMAT
 MAC_SIZE = 16
 OVERHEAD: int = len(HEAD) + MAC_SIZE
 """How much longer the signed form is."""
