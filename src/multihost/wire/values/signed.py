@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -133,9 +134,10 @@ class SignedCodec(Codec):
 
     def dump_many(self, values: Sequence[object], places: Sequence[bytes] = ()) -> list[bytes]:
         """Return the stored forms of many values; without ``places`` all are elements."""
-        if places:
-            return list(map(self.dump, values, places))
-        return list(map(self.dump, values))
+        if self.serializer is None and not set(map(type, values)) <= SIMPLE.keys():
+            return list(map(self.dump, values, places or itertools.repeat(b"")))
+        plain = self._unsigned.dump_many(values)
+        return list(map(self._values.sign, plain, places or itertools.repeat(b"")))
 
     def load(self, stored: bytes, place: bytes = b"") -> Any:
         """Return a stored value. Raises :class:`BadPayload` for what was not signed for this
@@ -145,10 +147,7 @@ class SignedCodec(Codec):
 
     def load_many(self, stored: Sequence[bytes], places: Sequence[bytes] = ()) -> list[Any]:
         """Return stored values; without ``places`` all are elements."""
-        if places:
-            verified = list(map(self.unsealed, stored, places))
-        else:
-            verified = list(map(self.unsealed, stored))
+        verified = list(map(self.unsealed, stored, places or itertools.repeat(b"")))
         return self._unsigned.load_many(verified)
 
     def load_dict(

@@ -61,24 +61,34 @@ class Purpose(enum.Enum):
 class Signer:
     """Signs and verifies for one purpose, in constant time."""
 
-    __slots__ = ("_begin",)
+    __slots__ = ("_begin", "_begin_nowhere")
 
     def __init__(self, key: bytes) -> None:
         # A copy costs less than to begin with the key each time.
-        self._begin = hashlib.blake2b(digest_size=MAC_SIZE, key=key).copy
+        begun = hashlib.blake2b(digest_size=MAC_SIZE, key=key)
+        self._begin = begun.copy
+        nowhere = begun.copy()
+        nowhere.update(len(b"").to_bytes(4, "big"))
+        self._begin_nowhere = nowhere.copy
 
     def sign(self, data: bytes, place: bytes = b"") -> bytes:
         """Return the signed form of ``data`` at this place."""
-        mac = self._begin()
-        mac.update(len(place).to_bytes(4, "big") + place)
+        if place:
+            mac = self._begin()
+            mac.update(len(place).to_bytes(4, "big") + place)
+        else:
+            mac = self._begin_nowhere()
         mac.update(data)
         return HEAD + mac.digest() + data
 
     def verified(self, signed: bytes, place: bytes = b"") -> bytes:
         """Return what was signed. Raises BadPayload unless it was for this purpose and place."""
         data = signed[OVERHEAD:]
-        mac = self._begin()
-        mac.update(len(place).to_bytes(4, "big") + place)
+        if place:
+            mac = self._begin()
+            mac.update(len(place).to_bytes(4, "big") + place)
+        else:
+            mac = self._begin_nowhere()
         mac.update(data)
         if signed[:2] != HEAD or not hmac.compare_digest(signed[2:OVERHEAD], mac.digest()):
             _refuse(signed)
