@@ -42,8 +42,8 @@ strict: $(VENV)/.dev ## tests of what each type does, under python -bb -X dev -W
 test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and Celery, which it installs
 	@$(BIN)/python -m pytest -n 2 tests/frameworks
 
-fuzz: $(VENV)/.dev ## what is read without pickle, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
-	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py
+fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
+	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py tests/fuzz
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

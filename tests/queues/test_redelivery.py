@@ -377,12 +377,12 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
 
 
 def test_items_in_flight_live_as_long_as_their_queue(server: AnyServer) -> None:
-    with RedisManager(server.url, lease=0.5) as m:
+    with RedisManager(server.url, lease=2.0) as m:
         q = m.Queue(redeliver=True)
         q.put_many([1, 2])
         assert q.get() == 1
         never = multiprocessing.Event()
-        never.wait(1.5)
+        never.wait(5.0)
         assert q.statistics().in_flight == 1
         q.task_done()
         assert q.get() == 2
