@@ -107,8 +107,11 @@ class Attacker:
 
 
 @pytest.fixture
-def attacker(server: Any, proxy: Any) -> Attacker:
-    return Attacker(server, proxy)
+def attacker(server: Any, proxy: Any) -> Iterator[Attacker]:
+    attacker = Attacker(server, proxy)
+    yield attacker
+    for key in (*attacker.run("KEYS", "*:req:*"), *attacker.run("KEYS", "*:res:*")):
+        attacker.run("DEL", key)
 
 
 @pytest.fixture
@@ -180,11 +183,6 @@ def test_a_call_is_not_repeated(attacker: Attacker, client: Any) -> None:
         attacker.send(host, b"Mallory.1", frame)
     # With the next number, on the channel of the client.
     attacker.send(host, channel, b"=%012d" % (len(said) + 1) + said[-1][1][13:])
-    # As it was, on a channel of the same name.
-    wait_until(lambda: not attacker.run("SISMEMBER", host + b":channels", channel) or True)
-    attacker.open(host, channel)
-    for _, frame in said:
-        attacker.run("LPUSH", host + b":req:" + channel, frame)
     assert balance(account) == 900
     assert client.Account(name="main").withdraw(0) == 900
 
@@ -201,7 +199,7 @@ def test_a_whole_conversation_is_not_repeated(
         (host,) = attacker.hosts()
         channel = said[-1][0].rpartition(b":")[2]
         assert all(key.endswith(channel) for key, _ in said)
-        wait_until(lambda: not attacker.run("SISMEMBER", host + b":channels", channel))
+        wait_until(lambda: not attacker.run("SISMEMBER", host + b":channels", channel), 20)
         for name in (channel, channel + b"1", b"Mallory.1"):
             attacker.open(host, name)
             for _, frame in said:
@@ -242,29 +240,30 @@ def test_an_old_answer_answers_no_other_call(
 ) -> None:
     account = client.Account(name="main")
     assert account.echo(2, "forged") == (2, "forged")
-    key, frame = wait_until(lambda: attacker.answers and attacker.answers[-1])
+    _, frame = wait_until(lambda: attacker.answers and attacker.answers[-1], 20)
     outcome: list[Any] = []
+    is_open, host_is_paused = threading.Event(), threading.Event()
 
     def call() -> None:
+        account.echo("on a channel of this thread")
+        is_open.set()
+        host_is_paused.wait(20)
         try:
             outcome.append(account.echo("other"))
         except Exception as error:
             outcome.append(error)
 
-    assert account.echo("of the other thread") == ("of the other thread",)
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert is_open.wait(20)
+    before = len(attacker.requests)
     os.kill(bank._process.pid, signal.SIGSTOP)  # so that the attacker is the first to answer
     try:
-        before = len(attacker.requests)
-        thread = threading.Thread(target=call)
-        thread.start()  # its channel is a new one
-        sent = wait_until(lambda: attacker.requests[before:])[0]
-        channel = sent[0].replace(b":req:", b":res:")
-        forged = sent[1][:13] + altered(frame[13:])
-        attacker.run("LPUSH", channel, forged)
-        if altered is ALTERATIONS["no object"]:
-            wait_until(lambda: outcome or attacker.run("LLEN", channel) == 0)
-        else:
-            thread.join(20)
+        host_is_paused.set()
+        key, sent = wait_until(lambda: attacker.requests[before:], 20)[0]
+        replies = key.replace(b":req:", b":res:")
+        attacker.run("LPUSH", replies, sent[:13] + altered(frame[13:]))
+        wait_until(lambda: not attacker.run("LLEN", replies), 20)
     finally:
         os.kill(bank._process.pid, signal.SIGCONT)
     thread.join(20)
@@ -299,8 +298,8 @@ def pay(path: str) -> None:
 
 def waiting(attacker: Attacker, name: bytes, count: int) -> tuple[bytes, list[bytes]]:
     """Return the key of a pool's tasks, and the tasks once there are so many."""
-    [key] = wait_until(lambda: attacker.run("KEYS", b"*:n:" + name + b":items"))
-    wait_until(lambda: attacker.run("LLEN", key) == count)
+    [key] = wait_until(lambda: attacker.run("KEYS", b"*:n:" + name + b":items"), 20)
+    wait_until(lambda: attacker.run("LLEN", key) == count, 20)
     return key, attacker.run("LRANGE", key, 0, -1)
 
 
@@ -382,7 +381,8 @@ def test_a_result_of_one_client_is_none_of_another(
             args[args.index(tag) + 1]
             for args in attacker.scripts
             if tag in args[:-1] and args[args.index(tag) + 1]
-        ]
+        ],
+        20,
     )
     assert result[-36:] == tag[-36:]
     attacker.run("RPUSH", queue_of(of_eve, key), result)
