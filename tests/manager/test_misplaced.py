@@ -259,6 +259,7 @@ def test_an_old_answer_answers_no_other_call(
     before = len(attacker.requests)
     os.kill(bank._process.pid, signal.SIGSTOP)  # so that the attacker is the first to answer
     try:
+        os.waitpid(bank._process.pid, os.WUNTRACED)
         host_is_paused.set()
         key, sent = wait_until(lambda: attacker.requests[before:], 20)[0]
         replies = key.replace(b":req:", b":res:")
