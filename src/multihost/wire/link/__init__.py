@@ -1,7 +1,8 @@
 """Connections to one server."""
 
 from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
-from multihost.wire.link.connect import check_url
+from multihost.wire.link.connect import check_url, connector_for
+from multihost.wire.link.instance import Instance
 from multihost.wire.link.link import REPLY_SKIP, Link
 from multihost.wire.link.patience import Patience, bounded
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
@@ -13,6 +14,7 @@ __all__ = [
     "REPLY_SKIP",
     "SHORTEST",
     "Channel",
+    "Instance",
     "ConnectionBroken",
     "Patience",
     "PinnedConnection",
@@ -22,6 +24,7 @@ __all__ = [
     "Reply",
     "bounded",
     "check_url",
+    "connector_for",
     "from_client",
     "pack",
     "pack_all",
