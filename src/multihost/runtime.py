@@ -21,7 +21,14 @@ from multihost.wire.address import (
     url_of,
 )
 from multihost.wire.authkey import check_authkey, stretched
-from multihost.wire.link import Channel, Instance, Link, connector_for, from_client
+from multihost.wire.link import (
+    Channel,
+    Instance,
+    Link,
+    connector_for,
+    from_client,
+    note_end,
+)
 from multihost.wire.session import Session, registry
 from multihost.wire.values.codec import Codec
 
@@ -141,7 +148,7 @@ class Runtime:
             connector, patience = None, registry.reconnect_timeout_for(address)
             if self.embedded is not None:
                 # Of a private server that is lost its owner knows that it does not return.
-                connector = _while_alive(self.embedded, connector_for(address, self.credentials))
+                connector = _while_alive(self.embedded, address, self.credentials)
                 patience = 0.0
             self._open(
                 Link(
@@ -240,14 +247,16 @@ def _private(url: str, options: tuple[tuple[str, str], ...]) -> Address:
 
 
 def _while_alive(
-    server: EmbeddedServer, connect: Callable[[float], Channel]
+    server: EmbeddedServer, address: Address, credentials: Credentials
 ) -> Callable[[float], Channel]:
-    """Return ``connect`` for the process that started a server, and those forked from it, which
-    know when it has ended: whoever has its address then is another one.
+    """Return what opens channels in the process that started a server, and in those forked from it,
+    which know when it has ended: whoever has its address then is another one.
     """
+    connect = connector_for(address, credentials)
 
     def connect_if_alive(timeout: float) -> Channel:
         if not server.alive():
+            note_end(address)
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the private server has ended")
         return connect(timeout)
 
