@@ -21,9 +21,16 @@ from multihost.wire.address import (
     url_of,
 )
 from multihost.wire.authkey import check_authkey, stretched
-from multihost.wire.link import Channel, Instance, Link, connector_for, from_client
+from multihost.wire.link import (
+    Channel,
+    Instance,
+    Link,
+    connector_for,
+    from_client,
+    note_end,
+)
 from multihost.wire.session import Session, registry
-from multihost.wire.values.codec import Codec
+from multihost.wire.values.signed import codec_for
 
 if TYPE_CHECKING:
     from multihost.embedded import EmbeddedServer
@@ -142,7 +149,7 @@ class Runtime:
             connector, patience = None, registry.reconnect_timeout_for(address)
             if self.embedded is not None:
                 # Of a private server that is lost its owner knows that it does not return.
-                connector = _while_alive(self.embedded, connector_for(address, self.credentials))
+                connector = _while_alive(self.embedded, address, self.credentials)
                 patience = 0.0
             self._open(
                 Link(
@@ -179,7 +186,8 @@ class Runtime:
     def _open(self, link: Link, before_close: Callable[[], object] | None = None) -> None:
         settings = self.settings
         registry.connect(link, settings.namespace)
-        codec = Codec(self.credentials.authkey, registry.serializer_of(settings.serializer))
+        serializer = registry.serializer_of(settings.serializer)
+        codec = codec_for(self.credentials.authkey, serializer, settings.namespace)
         origin = registry.Origin(
             str(link.address),
             settings.namespace,
@@ -242,14 +250,16 @@ def _private(url: str, options: tuple[tuple[str, str], ...]) -> Address:
 
 
 def _while_alive(
-    server: EmbeddedServer, connect: Callable[[float], Channel]
+    server: EmbeddedServer, address: Address, credentials: Credentials
 ) -> Callable[[float], Channel]:
-    """Return ``connect`` for the process that started a server, and those forked from it, which
-    know when it has ended: whoever has its address then is another one.
+    """Return what opens channels in the process that started a server, and in those forked from it,
+    which know when it has ended: whoever has its address then is another one.
     """
+    connect = connector_for(address, credentials)
 
     def connect_if_alive(timeout: float) -> Channel:
         if not server.alive():
+            note_end(address)
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the private server has ended")
         return connect(timeout)
 

@@ -31,11 +31,7 @@ def nothing_left(server: Server, lease: float = 0.0) -> None:
     keys = server.keys("{*}:*")
     ttls = server.commands(*(("PTTL", key) for key in keys)) if keys else []
     left = {key: ttl for key, ttl in zip(keys, ttls, strict=True) if ttl != -2}
-    lasting = {
-        key: ttl
-        for key, ttl in left.items()
-        if not 0 <= ttl <= longest(key, lease)
-    }
+    lasting = {key: ttl for key, ttl in left.items() if not 0 <= ttl <= longest(key, lease)}
     assert not lasting, lasting
 
 

@@ -11,6 +11,8 @@ import pickle
 import shutil
 import socket
 import stat
+import struct
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -564,6 +566,58 @@ def test_a_server_that_was_seen_to_end_is_not_looked_for_again(base: Path) -> No
             with pytest.raises(BlockingIOError):
                 listener.accept()
     manager.shutdown()
+
+
+def test_a_child_is_told_that_the_server_has_ended(base: Path) -> None:
+    manager = Manager()
+    shared = manager.dict(a=1)
+    path = kill_server(manager.runtime.embedded)
+    with pytest.raises(LinkClosed):
+        shared["a"]
+    os.mkdir(os.path.dirname(path), 0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.setblocking(False)
+        ours, theirs = multiprocessing.Pipe()
+        child = SPAWN.Process(target=look_once, args=(shared, theirs))
+        child.start()
+        theirs.close()
+        assert ours.recv() == "ServerLost"
+        child.join()
+        ours.close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    manager.shutdown()
+
+
+def look_once(proxy: Any, pipe: Connection) -> None:
+    try:
+        pipe.send(proxy["a"])
+    except Exception as error:
+        pipe.send(type(error).__name__)
+
+
+class OtherSystem:
+    """The socket of a system on which the user is asked for in another way."""
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        assert (level, option, size) == (0, 1, 76)
+        return struct.pack("II", 0, SOMEBODY) + bytes(68)
+
+
+@pytest.mark.parametrize("system", ["darwin", "freebsd14"])
+def test_who_listens_on_macos_and_bsd(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    assert peer._uid_of_listener(OtherSystem()) == SOMEBODY  # type: ignore[arg-type]
+
+
+def test_what_derives_from_the_authkey_is_not_shown(base: Path) -> None:
+    made = proof.proof_for(KEY, "unix")
+    with SyncManager(str(base / "app.sock"), KEY) as manager:
+        shown = repr(vars(made)) + repr(made) + repr(vars(manager)) + repr(vars(manager.runtime))
+    for secret in (KEY, made._inner, made._outer):
+        assert bytes(secret).decode() not in shown
 
 
 def test_the_socket_at_a_given_path_is_private(base: Path) -> None:

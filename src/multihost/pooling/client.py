@@ -27,6 +27,7 @@ from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import Codec
+from multihost.wire.values.signing import Purpose
 
 __all__ = ["Client", "chunks_for"]
 
@@ -46,7 +47,8 @@ class Client:
     ) -> None:
         session = reference.session
         self.handle: Handle = reference.handle()
-        self.codec: Codec = session.codec
+        self._task_codec: Codec = ops.codec_of(self.handle, Purpose.TASK)
+        self._result_codec: Codec = ops.codec_of(self.handle, Purpose.RESULT)
         self.cache = cache
         self.pickler = pickler
         self.attempts = attempts
@@ -93,7 +95,7 @@ class Client:
             if self.failure is not None:
                 raise self.failure
             trailer = TaskTrailer(self.ident, self.pickler, self.attempts, job, index)
-            packed = Task(func, args, kwds).pack(self.codec, trailer)
+            packed = Task(func, args, kwds).pack(self._task_codec, trailer)
             if (size := len(packed)) >= LEAST_LIMIT:
                 ops.check_size(self.handle, size, "the task")
             if self.outbox.add(number, packed, self._request_flush):
@@ -188,6 +190,8 @@ class Client:
         consumer.ttl = (
             handle.session.lease_ms
         )  # results may be large, and no other client receives them
+        codec, attempts = self._result_codec, self.attempts
+        mine = TaskTrailer(self.ident, self.pickler, attempts, 0, 0).pack()[: -ops.NUMBER]
         count = 1
         try:
             while True:
@@ -198,7 +202,7 @@ class Client:
                     continue
                 if not items:
                     continue
-                results = [Result.unpack(self.codec, i.value, self.attempts) for i in items]
+                results = [Result.unpack(codec, i.value, mine, attempts) for i in items]
                 acknowledge(handle, consumer, items)
                 count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
                 self._deliver(results)

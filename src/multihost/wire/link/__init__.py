@@ -5,6 +5,7 @@ from multihost.wire.link.connect import check_url, connector_for
 from multihost.wire.link.instance import Instance
 from multihost.wire.link.link import REPLY_SKIP, Link
 from multihost.wire.link.patience import Patience, bounded
+from multihost.wire.link.peer import has_ended, note_end
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redispy import from_client
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
@@ -26,6 +27,8 @@ __all__ = [
     "check_url",
     "connector_for",
     "from_client",
+    "has_ended",
+    "note_end",
     "pack",
     "pack_all",
     "pack_args",

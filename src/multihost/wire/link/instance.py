@@ -26,9 +26,6 @@ class Instance:
         self._proof = proof_for(authkey, scheme)
         self._name = os.urandom(RANDOM).hex()
 
-    def __repr__(self) -> str:
-        return "Instance(...)"
-
     @property
     def password(self) -> str:
         return self._proof.password(self._name)

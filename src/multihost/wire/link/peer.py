@@ -11,7 +11,7 @@ import sys
 from multihost.errors import ServerUnproven
 from multihost.wire.address import Address
 
-__all__ = ["connect_to_private"]
+__all__ = ["connect_to_private", "has_ended", "note_end"]
 
 # Where Python does not name what BSD and macOS have.
 SOL_LOCAL, LOCAL_PEERCRED, XUCRED_SIZE = 0, 1, 76
@@ -27,26 +27,34 @@ def connect_to_private(sock: socket.socket, address: Address) -> None:
     Root may connect to the server of another user at a path that a caller gave, as in the standard
     library: there both sides prove that they have the authkey.
     """
-    if address.path in _ended:
+    if has_ended(address):
         raise ConnectionRefusedError(errno.ECONNREFUSED, "the private server has ended")
     try:
         sock.connect(address.path)
     except (FileNotFoundError, ConnectionRefusedError):
-        _note_end(address)
+        note_end(address)
         raise
     uid, own = _uid_of_listener(sock), os.geteuid()
     if uid in (own, 0) or (own == 0 and address.is_given):
         return
-    _note_end(address)
+    note_end(address)
     raise ServerUnproven(
         f"user {uid} listens at {address}, and the private server was started by user {own}: "
         "nothing was sent there"
     )
 
 
-def _note_end(address: Address) -> None:
-    if not address.is_given:
+def note_end(address: Address) -> None:
+    """Have nobody in this process connect again to the socket of a ``Manager()``: its server has
+    ended.
+    """
+    if address.is_embedded and not address.is_given:
         _ended.add(address.path)
+
+
+def has_ended(address: Address) -> bool:
+    """Return True if this process has heard that the server of a ``Manager()`` has ended."""
+    return address.is_embedded and address.path in _ended
 
 
 def _uid_of_listener(sock: socket.socket) -> int:

@@ -18,6 +18,7 @@ import os
 
 from multihost.errors import ServerUnproven
 from multihost.wire.address import Address, Credentials
+from multihost.wire.authkey import Secret
 from multihost.wire.link.channel import ConnectionRefused, refused
 from multihost.wire.link.resp import pack_all
 from multihost.wire.link.socket import SocketChannel
@@ -32,9 +33,9 @@ VISITOR = f"user visitor on nopass ~{_KEY} +evalsha +brpoplpush +rpoplpush"
 """The line of the server's configuration that lets clients ask it for a proof."""
 
 # HMAC, with two independent keys of one block each instead of the two that pad one key.
-_SCRIPT = """\
+_SCRIPT = b"""\
 local instance = redis.call('rpoplpush', KEYS[1], KEYS[1])
-return instance .. redis.sha1hex('{outer}' .. redis.sha1hex('{inner}' .. instance .. ARGV[1]))
+return instance .. redis.sha1hex('%(outer)b' .. redis.sha1hex('%(inner)b' .. instance .. ARGV[1]))
 """
 RANDOM = 16
 """Bytes of the name of an instance, and of the random number of a client."""
@@ -45,15 +46,12 @@ class Proof:
     """What derives from one authkey, for servers that are reached by one kind of address."""
 
     def __init__(self, authkey: bytes, scheme: str) -> None:
-        self._authkey = authkey
+        self._authkey = Secret(authkey)
         # A socket proves nothing about a port: whoever listens on one may reach the other.
-        self._inner = self._derive(f"inner {scheme}")
-        self._outer = self._derive(f"outer {scheme}")
-        self._script = _SCRIPT.format(inner=self._inner, outer=self._outer).encode()
+        self._inner = Secret(self._derive(f"inner {scheme}").encode())
+        self._outer = Secret(self._derive(f"outer {scheme}").encode())
+        self._script = Secret(_SCRIPT % {b"inner": self._inner, b"outer": self._outer})
         self._sha = _SHA1(self._script).hexdigest().encode()
-
-    def __repr__(self) -> str:
-        return "Proof(...)"
 
     def password(self, instance: str) -> str:
         """Return the password of the default user of a server."""
@@ -97,8 +95,9 @@ class Proof:
 
     def _answer(self, instance: str, number: str) -> bytes:
         """Return what the script does."""
-        digest = _SHA1((self._inner + instance + number).encode()).hexdigest()
-        return (instance + _SHA1((self._outer + digest).encode()).hexdigest()).encode()
+        inner = _SHA1(self._inner + (instance + number).encode()).hexdigest()
+        outer = _SHA1(self._outer + inner.encode()).hexdigest()
+        return (instance + outer).encode()
 
     def _derive(self, purpose: str) -> str:
         return hmac.new(self._authkey, f"multihost {purpose}".encode(), hashlib.sha256).hexdigest()

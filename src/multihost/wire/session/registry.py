@@ -19,10 +19,11 @@ from multihost.errors import AddressUnknown, ServerUnfit
 from multihost.wire.address import PRIVATE, Address, Credentials, parse, parse_address
 from multihost.wire.authkey import stretched
 from multihost.wire.keys import names
-from multihost.wire.link import Link, check_url
+from multihost.wire.link import Link, check_url, has_ended, note_end
 from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
+from multihost.wire.values.signed import codec_for
 
 __all__ = [
     "URL_VARIABLE",
@@ -41,6 +42,8 @@ __all__ = [
 URL_VARIABLE = "MULTIHOST_URL"
 
 _INHERITED = "multihost"
+ENDED = b"ended"
+"""In the place of credentials: a child is told so, or it would connect to whoever is there now."""
 _SERIALIZERS: dict[str, Serializer | None] = {
     "pickle": None,
     "json": JsonSerializer(),
@@ -61,7 +64,7 @@ class Origin(NamedTuple):
 
     def codec(self, authkey: bytes) -> Codec:
         """Return a codec for its values."""
-        return Codec(authkey, serializer_of(self.serializer))
+        return codec_for(authkey, serializer_of(self.serializer), self.namespace)
 
 
 def serializer_of(choice: Any) -> Serializer | None:
@@ -151,10 +154,12 @@ def unregister(session: Session) -> None:
 
 def inherited_credentials(session: Session) -> bytes | None:
     """Return the credentials of a session while a child is being spawned, else None. They can only
-    be pickled for that child.
+    be pickled for that child. In their place it is told that the private server has ended.
     """
     if get_spawning_popen() is None:
         return None
+    if has_ended(session.link.address):
+        return ENDED
     return _inherited().get(_inherited_key(session.link.address))
 
 
@@ -171,6 +176,9 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
     for session in reversed(_sessions.get((*address.server, origin.namespace), ())):
         if not session.link.is_closed and session.codec.ident == origin.reader:
             return session
+    if inherited == ENDED:
+        note_end(address)
+        inherited = None
     if inherited is not None:
         credentials = Credentials.unpack(inherited)
     else:
