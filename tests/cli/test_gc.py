@@ -240,6 +240,7 @@ def test_a_session_that_came_back(server: Server, manager: RedisManager, session
     for name in {each.ident for each in garbage}:
         sessions = session.handle(name).keys.sessions
         server.command("HSET", sessions + b":ghost", "b", 1)
+        server.command("PEXPIRE", sessions + b":ghost", 30000)
     before = everything(server)
     list(remove(session, garbage))
     after = everything(server)
