@@ -32,6 +32,16 @@ class StubRegistration:
         self.names = collections.defaultdict(lambda: b"me")
         self.valid_until = math.inf
 
+    def lapse_reason(self, lease: float) -> str:
+        return "was taken for dead"
+
+
+class StubCodec:
+    """Is the codec of each object, too; nothing is stored."""
+
+    def of(self, ident: str) -> StubCodec:
+        return self
+
 
 class StubJanitor:
     """Keeps timers and repeated actions, which a test runs when it likes."""
@@ -79,7 +89,7 @@ class StubLink:
 class StubSession:
     lease = 30.0
     lease_ms = b"30000"
-    codec = None
+    codec = StubCodec()
 
     def __init__(self) -> None:
         self.link = StubLink()
