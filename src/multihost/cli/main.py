@@ -19,6 +19,7 @@ from multihost.cli.objects import rm, show
 from multihost.cli.top import top
 from multihost.cli.worker import worker
 from multihost.errors import LinkError, MultihostError, ServerUnfit
+from multihost.wire.printable import printable
 
 __all__ = ["commands", "run"]
 
@@ -35,7 +36,7 @@ class _Commands(click.Group):
             return super().invoke(context)
         except MultihostError as error:
             unreachable = isinstance(error, LinkError) and not isinstance(error, ServerUnfit)
-            return _fail(str(error), UNREACHABLE if unreachable else PROBLEM)
+            return _fail(printable(error), UNREACHABLE if unreachable else PROBLEM)
 
 
 @click.group(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from multihost.errors import BadPayload
 from multihost.inspection.plain_pickles import read
 from multihost.inspection.records import ObjectInfo
 from multihost.wire.keys import Keys
@@ -26,7 +27,10 @@ def preview(session: Session, info: ObjectInfo, count: int) -> list[tuple[str, s
     if count < 1:
         return []
     codec, keys = session.codec, session.handle(info.ident).keys
-    found = _entries(session.link, keys, kinds.of(info.typeid).layout, count)
+    try:
+        found = _entries(session.link, keys, kinds.of(info.typeid).layout, count)
+    except BadPayload:  # a key of another type, which the record names
+        return []
     return [
         (key if isinstance(key, str) else _shown(codec, key), _shown(codec, value))
         for key, value in found

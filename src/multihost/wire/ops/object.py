@@ -29,6 +29,7 @@ __all__ = [
 _delete = Script("object/delete")
 _sweep = Script("object/sweep")
 
+DAMAGED = "(damaged)"  # in the place of a type
 GONE = ReplyError("GONE the object does not exist")
 
 
@@ -99,7 +100,9 @@ def attach(
 
 
 def names(session: Session) -> dict[str, str]:
-    """Return the named objects of the namespace: name -> type. 1 round trip, O(names)."""
+    """Return the named objects of the namespace: name -> type, ``(damaged)`` where that cannot be
+    read. 1 round trip, O(names).
+    """
     link = session.link
     found: dict[str, str] = {}
     replies = link.pipeline(
@@ -107,7 +110,14 @@ def names(session: Session) -> dict[str, str]:
     )
     for reply in replies:
         for name, kind in pairs(reply).items():
-            found[name.decode("utf-8", "surrogatepass")] = kind.split(b" ")[2].decode()
+            words = kind.split(b" ")
+            try:
+                typeid = words[2].decode() if len(words) > 2 else ""
+                found[name.decode("utf-8", "surrogatepass")] = (
+                    typeid if typeid.isprintable() and typeid else DAMAGED
+                )
+            except UnicodeDecodeError:
+                found[name.decode("utf-8", "backslashreplace")] = DAMAGED
     return found
 
 

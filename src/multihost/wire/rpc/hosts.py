@@ -6,6 +6,7 @@ A host is a hash beside a set of its open channels. It has a lease, and ends wit
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +19,7 @@ from multihost.wire.rpc.frames import CLOSED, FRAME_TTL
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, Session
 from multihost.wire.session.janitor import WatchedObject
+from multihost.wire.stored import report_damage
 from multihost.wire.wait import BLOCK_GRACE, start_watching
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
 _reap_clients = Script("host/reap_clients")
 _unregister = Script("host/unregister")
 
+_IDENT = re.compile(rb"h:[\w-]{22}")
 MAX_RELEASED = 500  # references that one poll returns
 
 
@@ -101,9 +104,22 @@ def served_types(session: Session) -> set[str]:
 
 
 def _listed(session: Session) -> list[tuple[str, list[Any]]]:
-    """Return each host, with the time of its registration and its types."""
-    listed = pairs(session.link.execute(b"HGETALL", key_names.hosts(session.namespace)))
-    return [(ident.decode(), json.loads(packed)) for ident, packed in listed.items()]
+    """Return each host, with the time of its registration and its types, without records that are
+    none.
+    """
+    hosts = key_names.hosts(session.namespace)
+    found = []
+    for ident, packed in pairs(session.link.execute(b"HGETALL", hosts)).items():
+        try:
+            record = json.loads(packed)
+        except (ValueError, RecursionError):
+            record = None
+        match record:
+            case [int(), *typeids] if _IDENT.fullmatch(ident) and set(map(type, typeids)) <= {str}:
+                found.append((ident.decode(), record))
+            case _:
+                report_damage("a host of registered types", b"%b %b" % (ident, packed))
+    return found
 
 
 # -- of the host itself
