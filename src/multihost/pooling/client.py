@@ -10,7 +10,14 @@ from collections.abc import Callable
 from multiprocessing import util
 from typing import Any
 
-from multihost.errors import LinkError, LinkLost, ManagerClosed, MultihostError, ObjectGone
+from multihost.errors import (
+    BadPayload,
+    LinkError,
+    LinkLost,
+    ManagerClosed,
+    MultihostError,
+    ObjectGone,
+)
 from multihost.pooling import stdlib
 from multihost.pooling.messages import Part, Result, Task
 from multihost.pooling.outbox import Number, Outbox
@@ -24,8 +31,10 @@ from multihost.wire.ops.pool import LEAST_LIMIT, TaskTrailer
 from multihost.wire.ops.queue import send
 from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.session import Handle
+from multihost.wire.stored import report_damage
 from multihost.wire.values.codec import Codec
 
 __all__ = ["Client", "chunks_for"]
@@ -198,7 +207,7 @@ class Client:
                     continue
                 if not items:
                     continue
-                results = [Result.unpack(self.codec, i.value, self.attempts) for i in items]
+                results = self._unpacked(items)
                 acknowledge(handle, consumer, items)
                 count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
                 self._deliver(results)
@@ -211,6 +220,16 @@ class Client:
                 )
             if not self.outbox.is_closed:
                 self.fail(error)
+
+    def _unpacked(self, items: list[Delivery]) -> list[Result]:
+        """Return the results among what was received."""
+        results = []
+        for item in items:
+            try:
+                results.append(Result.unpack(self.codec, item.value, self.attempts))
+            except BadPayload:
+                report_damage("the results of a pool", item.value)
+        return results
 
     def _survive(self, error: LinkError) -> None:
         """Fail the tasks in flight with the error of an outage, behind which later ones may succeed

@@ -9,7 +9,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
 from multihost.wire.ops import kinds
 from multihost.wire.ops.ownership import without_flag
-from multihost.wire.replies import EXISTS, ReplyError, pairs, to_exception
+from multihost.wire.replies import EXISTS, ReplyError, altered, pairs, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
@@ -76,8 +76,11 @@ def attach(
     )
     if answer[:1] != EXISTS:
         return None
-    protocol, codec, found_type, found_detail = (*answer[1:].decode().split(" ", 3), "")[:4]
     name = label(handle.keys.ident)
+    words = answer[1:].decode("utf-8", "surrogateescape").split(" ", 3)
+    if len(words) < 3:
+        raise altered(script.name, handle.keys.ident, "the entry of its name")
+    protocol, codec, found_type, found_detail = (*words, "")[:4]
     if protocol != str(key_names.PROTOCOL):
         raise ProtocolMismatch(
             f"{name!r} has data layout {protocol}, this release of multihost reads "

@@ -30,6 +30,7 @@ __all__ = [
     "register",
     "reject_channel",
     "renew",
+    "restore",
     "served_types",
     "unregister",
     "wake",
@@ -128,7 +129,8 @@ def _listed(session: Session) -> list[tuple[str, list[Any]]]:
 def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | None:
     """Wait for a wake-up token, up to so many seconds; return the ids of the open channels, and the
     references that clients released since. None if the server has no such host, because this
-    process was declared dead. 1 round trip, and the wait.
+    process was declared dead. 1 round trip, and the wait. Raises BadPayload if another program has
+    altered a key of the host: see :func:`restore`.
     """
     link, keys = handle.link, handle.keys
     connection = link.checkout()
@@ -136,7 +138,7 @@ def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | Non
         map(
             pack,
             (
-                (b"EXISTS", keys.data),
+                (b"HEXISTS", keys.data, b"s"),
                 (b"BLPOP", keys.tokens, b"%.3f" % max(seconds, 0.002)),
                 (b"SMEMBERS", keys.channels),
                 (b"SPOP", keys.released, b"%d" % MAX_RELEASED),
@@ -165,6 +167,21 @@ def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | Non
             link.back_off()
             return set(), []
     return set(replies[2]), list(replies[3] or ())
+
+
+def restore(handle: Handle, typeids: Iterable[str], channels: Iterable[bytes]) -> None:
+    """Make the keys of a host anew, which another program has altered, with the channels that are
+    open. 4 round trips.
+    """
+    keys = handle.keys
+    handle.link.execute(b"DEL", keys.data, keys.channels, keys.released, keys.tokens)
+    register(handle, typeids)
+    if found := list(channels):
+        transaction(
+            handle.link,
+            (b"SADD", keys.channels, *found),
+            (b"PEXPIRE", keys.channels, handle.session.lease_ms),
+        )
 
 
 def wake(handle: Handle) -> None:
