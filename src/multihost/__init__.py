@@ -29,6 +29,7 @@ from multihost.errors import (
     ServerMissing,
     ServerUnfit,
     ShutDown,
+    UnverifiedServer,
 )
 from multihost.managers import RedisManager, SyncManager
 
@@ -63,6 +64,7 @@ __all__ = [
     "ServerMissing",
     "ServerUnfit",
     "ShutDown",
+    "UnverifiedServer",
     "SyncManager",
     "WorkerLost",
 ]

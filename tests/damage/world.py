@@ -36,8 +36,8 @@ def proxy_of(manager: RedisManager, typeid: str, name: str) -> Any:
     }
     if typeid == "Pool":
         return manager.Pool(1, name=name)
-    if typeid in ("Value", "Array"):
-        return make(*arguments[typeid], name=name)
+    if typeid in ("Value", "Array", "list", "set"):
+        return make(*arguments.get(typeid, ()), name=name)
     if typeid in arguments:
         return make(name, *arguments[typeid])
     return make(name)

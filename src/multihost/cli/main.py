@@ -79,10 +79,13 @@ def _fail(message: str, code: int) -> int:
 
 
 def _without_secrets(message: str, args: Sequence[str]) -> str:
-    """Return an error message about arguments without those that may hold a password."""
-    for arg in args:
+    """Return an error message about arguments without those that may hold a password, printable
+    line by line.
+    """
+    for before, arg in zip(["", *args], args, strict=False):
         _, scheme, secret = arg.partition("://")
-        if scheme and ("@" in secret or "password" in secret):
-            for form in (secret, repr(secret)[1:-1]):
-                message = message.replace(form, "...")
-    return message
+        if not scheme and (before == "--url" or arg.startswith("--url=")):
+            secret = arg.removeprefix("--url=")
+        for form in (secret, repr(secret)[1:-1]) if secret else ():
+            message = message.replace(form, "...")
+    return "\n".join(map(printable, message.split("\n")))
