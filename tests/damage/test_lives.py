@@ -1,5 +1,5 @@
-"""Whatever one key holds, those who live go on: hosts, workers, clients of pools, waiters, consumers,
-and the threads that keep sessions alive.
+"""Whatever one key holds, those who live go on: hosts, workers, clients of pools, consumers, those
+who wait, and the threads that keep sessions alive.
 """
 
 from __future__ import annotations

@@ -196,8 +196,8 @@ class _Worker:
         packed = item.value[-TRAILER_SIZE:]
         try:
             trailer = TaskTrailer.unpack(packed)
-        except BadPayload as error:  # nobody waits for its result
-            self.report("a dead letter of the pool now", error)
+        except BadPayload as unreadable:  # nobody waits for its result
+            self.report("a dead letter of the pool now", unreadable)
             give_back(self.handle, self.consumer, [item], dead=True)
             return None
         if item.delivery_count > trailer.attempts:
