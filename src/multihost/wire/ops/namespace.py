@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript, without_flag
-from multihost.wire.replies import OK, pairs
+from multihost.wire.replies import OK, altered, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -44,9 +44,15 @@ def attributes(handle: Handle) -> Mapping[str, bytes]:
     found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
     if not found:
         raise object_gone(handle, "namespace/attributes")
-    return {
-        field[1:].decode("utf-8", "surrogatepass"): value for field, value in found.items() if field
-    }
+    try:
+        return {
+            field[1:].decode("utf-8", "surrogatepass"): value
+            for field, value in found.items()
+            if field
+        }
+    except UnicodeDecodeError:
+        what = "the name of an attribute"
+        raise altered("namespace/attributes", handle.keys.ident, what) from None
 
 
 def put(handle: Handle, name: str, value: bytes) -> None:
