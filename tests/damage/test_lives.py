@@ -50,7 +50,7 @@ def in_a_thread(call: Callable[[], Any]) -> Any:
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
     thread.start()
-    thread.join(SOON)
+    thread.join(3 * SOON)
     assert answers, "no answer"
     return answers[0]
 

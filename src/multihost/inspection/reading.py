@@ -232,7 +232,8 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
         each.lease_ms, each.refs = int(next(replies)), pairs(next(replies))
         if kind.is_stateful:
             stored = pairs(next(replies)).items()
-            others = [(k, v) for k, v in stored if k not in kind.internal]
+            internal = {field.encode() for field in kind.internal}
+            others = [(field, value) for field, value in stored if field not in internal]
             each.fields = dict(each.damage.fields(others))
         if kind.length is not None:
             each.size = int(next(replies))

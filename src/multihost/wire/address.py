@@ -230,7 +230,7 @@ def _shown(url: str) -> str:
     _, found, last = place.rpartition("@")
     host = _PLACE.fullmatch(last)
     is_host = host is not None and bool(found or host[2]) and rest.count("@") == len(found)
-    return f"{scheme}://{last if is_host else ''}..."
+    return f"{scheme}://..." if not is_host else f"{scheme}://{last}" + "..." * (place != rest)
 
 
 def _number(database: str, shown: str) -> int:

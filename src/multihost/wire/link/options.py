@@ -28,8 +28,8 @@ def check_options(
     address: Address, options: Mapping[str, str], parameters: Collection[str], known: set[str]
 ) -> None:
     """Raise ValueError for an option that connections with these ``parameters`` do not have, or
-    which cannot be; a LinkError for a file that cannot be read. ``known`` are those that errors
-    list. No name or value is shown that may be a misplaced password.
+    which cannot be. ``known`` are those that errors list. No name or value is shown that may be a
+    misplaced password.
     """
     for name in options:
         if name.startswith("ssl_") and address.scheme != "rediss" and name in PUBLIC_OPTIONS:
@@ -42,10 +42,6 @@ def check_options(
             raise ValueError(_unknown(name, known))
     if address.scheme == "rediss":
         _check_tls(options)
-        problem = explain_file(options)
-        if problem is not None:
-            kind, what, advice = problem
-            raise kind(f"an option of the URL {address}: {what}; {advice}")
 
 
 def _unknown(name: str, known: set[str]) -> str:
@@ -53,7 +49,7 @@ def _unknown(name: str, known: set[str]) -> str:
 
     close = difflib.get_close_matches(name.lower(), known, 1)
     meant = f" ({close[0]!r} is meant?)" if close else ""
-    return f"one of them does not exist{meant}; known are {', '.join(sorted(known))}"
+    return f"it does not exist{meant}; known are {', '.join(sorted(known))}"
 
 
 def _check_tls(options: Mapping[str, str]) -> None:

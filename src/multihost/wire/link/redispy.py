@@ -21,7 +21,7 @@ from multihost.wire.link.channel import (
     is_rejected,
     refused,
 )
-from multihost.wire.link.options import check_options, warn_if_unverified
+from multihost.wire.link.options import check_options, explain_file, warn_if_unverified
 from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.sentinel import (
     is_sentinel_pool,
@@ -171,15 +171,17 @@ def _broken(error: Exception, redact: Redactor) -> ConnectionBroken:
 
 def client_connector(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
     """Return a function that opens a channel for a TLS URL, or one with other options. Raises
-    ValueError for options that do not exist, or do not have such values.
+    ValueError for options that do not exist, or do not have such values, and a LinkError for a file
+    that cannot be read.
     """
     import redis
 
     redact = Redactor(credentials.secrets)
+    kind: type[Exception] = ValueError
     if address.scheme in SENTINEL_SCHEMES:
         return _pool_connector(sentinel_pool(address, credentials), address, redact)
-    _check_options(address, credentials)
     try:
+        _check_options(address, credentials)
         pool = redis.ConnectionPool.from_url(
             str(address._replace(options=address.options + credentials.secret_options)),
             username=credentials.username or None,
@@ -189,9 +191,13 @@ def client_connector(address: Address, credentials: Credentials) -> Callable[[fl
     except (TypeError, ValueError, redis.RedisError) as error:
         problem = redact(str(error))
     else:
-        warn_if_unverified(address)
-        return _pool_connector(pool, address, redact)
-    raise ValueError(f"an option of the URL {address}: {printable(problem)}")
+        unreadable = explain_file(dict(address.options))
+        if unreadable is None:
+            warn_if_unverified(address)
+            return _pool_connector(pool, address, redact)
+        kind, *explained = unreadable
+        problem = "; ".join(explained)
+    raise kind(f"an option of the URL {address}: {printable(problem)}")
 
 
 def _check_options(address: Address, credentials: Credentials) -> None:
@@ -204,7 +210,7 @@ def _check_options(address: Address, credentials: Credentials) -> None:
     parameters = {
         name for each in connection_class.__mro__ for name in inspect.signature(each).parameters
     }
-    known = (parameters & PUBLIC_OPTIONS | {"username", "password"}) - _OVERRIDDEN
+    known = (parameters & PUBLIC_OPTIONS | {"db", "username", "password"}) - _OVERRIDDEN
     if address.scheme == "rediss":
         known.add("ssl_password")
     check_options(address, dict(address.options + credentials.secret_options), parameters, known)

@@ -109,7 +109,7 @@ class Kind(NamedTuple):
     reap: tuple[str, ...] = ()
     fence: str = ""
     state: Callable[[Fields], str] | None = None
-    internal: frozenset[bytes] = frozenset()
+    internal: frozenset[str] = frozenset()
     listing: Listing = ""
 
     @property
@@ -250,7 +250,7 @@ _ROWS = (
         wake={"q:": "tokens:*"},
         reap=("barrier/reap",),
         state=_barrier_state,
-        internal=frozenset({b"a"}),  # the action
+        internal=frozenset({"a"}),  # the action
         listing="locks",
     ),
     _QUEUE,
@@ -267,7 +267,7 @@ _ROWS = (
     ),
     _QUEUE._replace(
         typeids=("Pool",),
-        internal=frozenset({b"init"}),  # how workers begin
+        internal=frozenset({"init"}),  # how workers begin
         listing="pools",
     ),
 )

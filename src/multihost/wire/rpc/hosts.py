@@ -13,6 +13,7 @@ from typing import Any
 
 from multihost.wire import keys as key_names
 from multihost.wire.link import ConnectionBroken, pack
+from multihost.wire.refusals import ALTERED
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.frames import CLOSED, FRAME_TTL
@@ -170,11 +171,24 @@ def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | Non
 
 
 def restore(handle: Handle, typeids: Iterable[str], channels: Iterable[bytes]) -> None:
-    """Make the keys of a host anew, which another program has altered, with the channels that are
-    open. 4 round trips.
+    """Make those keys of a host anew that another program has altered, with the channels that are
+    open. 5 round trips. What a client has entered meanwhile stays.
     """
     keys = handle.keys
-    handle.link.execute(b"DEL", keys.data, keys.channels, keys.released, keys.tokens)
+    probes = [
+        (b"HEXISTS", keys.data, b"s"),
+        (b"SCARD", keys.channels),
+        (b"SCARD", keys.released),
+        (b"LLEN", keys.tokens),
+    ]
+    replies = handle.link.pipeline_raw(probes)
+    damaged = [
+        probe[1]
+        for probe, reply in zip(probes, replies, strict=True)
+        if isinstance(reply, ReplyError) and reply.refusal is ALTERED
+    ]
+    if damaged:
+        handle.link.execute(b"DEL", *damaged)
     register(handle, typeids)
     if found := list(channels):
         transaction(
