@@ -11,12 +11,15 @@ BENCH_ARGS ?=
 # Inputs of a fuzzer
 FUZZ ?= 30000
 
+# For the explorer, see tests/explore/README.md
+EXPLORE ?=
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz test-frameworks check format bench docs lock clean
+.PHONY: help demo test strict fuzz explore test-frameworks check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -44,6 +47,9 @@ test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and
 
 fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py tests/fuzz
+
+explore: $(VENV)/.dev ## every order of the requests of two clients, with a fault at each; hours. EXPLORE="lock --bound 1" for less
+	@$(BIN)/python -m tests.explore $(EXPLORE)
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
