@@ -26,7 +26,7 @@ from multihost.wire.stored import report_damage
 
 __all__ = ["References", "ReleaseRemote"]
 
-_CONTAINED = re.compile(rb"u:[\w-]{22}")
+_CONTAINED = re.compile(rb"u:[\w-]{1,64}")
 RENEWED_PER_CALL = 200
 RELEASED_PER_TURN = 1000
 CHECKED_PER_TURN = 500
