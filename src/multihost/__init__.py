@@ -28,6 +28,7 @@ from multihost.errors import (
     ServerFull,
     ServerMissing,
     ServerUnfit,
+    ServerUnproven,
     ShutDown,
     UnverifiedServer,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "ServerFull",
     "ServerMissing",
     "ServerUnfit",
+    "ServerUnproven",
     "ShutDown",
     "UnverifiedServer",
     "SyncManager",

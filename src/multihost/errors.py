@@ -211,7 +211,9 @@ class ObjectGone(MultihostError, ReferenceError, RemoteError):
 
 
 class BadPayload(MultihostError, ValueError):
-    """Stored bytes were altered, are not signed, or were not written by multihost."""
+    """Stored bytes were altered, are not signed for the place where they stand, or were not written
+    by multihost.
+    """
 
 
 class PayloadTooLarge(MultihostError, ValueError):

@@ -36,6 +36,7 @@ from multihost.wire.ops.queue.receive import receive
 from multihost.wire.session import Handle
 from multihost.wire.stored import report_damage
 from multihost.wire.values.codec import Codec
+from multihost.wire.values.signing import Purpose
 
 __all__ = ["Client", "chunks_for"]
 
@@ -55,7 +56,8 @@ class Client:
     ) -> None:
         session = reference.session
         self.handle: Handle = reference.handle()
-        self.codec: Codec = session.codec
+        self._task_codec: Codec = ops.codec_of(self.handle, Purpose.TASK)
+        self._result_codec: Codec = ops.codec_of(self.handle, Purpose.RESULT)
         self.cache = cache
         self.pickler = pickler
         self.attempts = attempts
@@ -102,7 +104,7 @@ class Client:
             if self.failure is not None:
                 raise self.failure
             trailer = TaskTrailer(self.ident, self.pickler, self.attempts, job, index)
-            packed = Task(func, args, kwds).pack(self.codec, trailer)
+            packed = Task(func, args, kwds).pack(self._task_codec, trailer)
             if (size := len(packed)) >= LEAST_LIMIT:
                 ops.check_size(self.handle, size, "the task")
             if self.outbox.add(number, packed, self._request_flush):
@@ -197,6 +199,8 @@ class Client:
         consumer.ttl = (
             handle.session.lease_ms
         )  # results may be large, and no other client receives them
+        trailer = TaskTrailer(self.ident, self.pickler, self.attempts, 0, 0)
+        mine = trailer.pack()[: -ops.NUMBER]
         count = 1
         try:
             while True:
@@ -207,7 +211,7 @@ class Client:
                     continue
                 if not items:
                     continue
-                results = self._unpacked(items)
+                results = self._unpacked(items, mine)
                 acknowledge(handle, consumer, items)
                 count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
                 self._deliver(results)
@@ -221,12 +225,13 @@ class Client:
             if not self.outbox.is_closed:
                 self.fail(error)
 
-    def _unpacked(self, items: list[Delivery]) -> list[Result]:
-        """Return the results among what was received."""
+    def _unpacked(self, items: list[Delivery], mine: bytes) -> list[Result]:
+        """Return the results among what was received, for tasks whose trailers begin so."""
         results = []
+        codec, attempts = self._result_codec, self.attempts
         for item in items:
             try:
-                results.append(Result.unpack(self.codec, item.value, self.attempts))
+                results.append(Result.unpack(codec, item.value, mine, attempts))
             except BadPayload:
                 report_damage("the results of a pool", item.value)
         return results
