@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from multihost.proxies.acquirer import AcquirerProxy, checked_timeout
 from multihost.proxies.native import NativeProxy
-from multihost.wire.identity import unpack
 from multihost.wire.link import bounded
 from multihost.wire.ops import lock as ops
 from multihost.wire.session import Handle, Hold
@@ -89,13 +88,12 @@ class _LockBase(NativeProxy, AcquirerProxy):
         if found is None:
             return None
         id_, record, fence = found
-        _, _, thread, since = unpack(id_)
-        assert since is not None, "a hold has its time"
+        assert id_.since is not None, "a hold has its time"
         return Holder(
             host=record and record.hostname,
             pid=record and record.pid,
-            thread=thread,
-            since=since,
+            thread=id_.thread,
+            since=id_.since,
             fencing_token=fence,
         )
 

@@ -14,14 +14,22 @@ import time
 from collections.abc import Hashable
 
 from multihost.errors import LinkError, MultihostError
-from multihost.wire.identity import session_of
+from multihost.wire.identity import ParsedId, session_of, unpack
 from multihost.wire.link import pack, pack_args
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import MISSING, OK, UNCONTENDED, ReplyError, to_exception
+from multihost.wire.replies import (
+    MISSING,
+    OK,
+    UNCONTENDED,
+    ReplyError,
+    altered,
+    stored_number,
+    to_exception,
+)
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.session.record import SessionRecord
+from multihost.wire.session.record import SessionRecord, stored_record
 from multihost.wire.wait import SessionLapsed, token_pop, wait
 
 __all__ = [
@@ -234,7 +242,7 @@ def is_locked(handle: Handle) -> bool:
     return holder is not None
 
 
-def holder(handle: Handle) -> tuple[bytes, SessionRecord | None, int] | None:
+def holder(handle: Handle) -> tuple[ParsedId, SessionRecord | None, int] | None:
     """Return the id of the hold, the record of its session, and its fencing token; None if the lock
     is free. 2 round trips.
     """
@@ -243,13 +251,24 @@ def holder(handle: Handle) -> tuple[bytes, SessionRecord | None, int] | None:
         raise object_gone(handle, "lock/holder")
     if not id_:
         return None
-    command = SessionRecord.command(b"%b:%b" % (handle.keys.sessions, session_of(id_)))
-    return id_, SessionRecord.of(handle.link.execute(*command)), int(fence)
+    try:
+        parsed = unpack(id_)
+        if parsed.since is None:
+            raise ValueError("a hold has its time")
+    except ValueError:
+        raise altered("lock/holder", handle.keys.ident, "its holder") from None
+    record = stored_record(handle.link, b"%b:%b" % (handle.keys.sessions, session_of(id_)))
+    return (
+        parsed,
+        record,
+        stored_number("lock/holder", handle.keys.ident, fence, "the fencing token"),
+    )
 
 
 def waiters(handle: Handle) -> int:
     """Return how many threads wait for the lock. 1 round trip."""
-    return int(_state(handle)[2] or 0)
+    count = _state(handle)[2]
+    return stored_number("lock/statistics", handle.keys.ident, count, "the number of waiters")
 
 
 def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:

@@ -13,10 +13,10 @@ import time
 from multihost.errors import MultihostError
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import NOT_HELD, OK, pairs
+from multihost.wire.replies import NOT_HELD, OK, pairs, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.session.record import SessionRecord
+from multihost.wire.session.record import SessionRecord, stored_records
 from multihost.wire.wait import Call, SessionLapsed, run_or_undo, run_to_completion, token_pop, wait
 
 __all__ = [
@@ -208,7 +208,7 @@ def free_and_initial(handle: Handle) -> tuple[int, int]:
     free, initial = handle.link.execute(b"HMGET", handle.keys.data, FREE, INITIAL)
     if free is None:
         raise object_gone(handle, "semaphore/locked")
-    return int(free), int(initial)
+    return _number(handle, free), _number(handle, initial)
 
 
 def state(handle: Handle) -> tuple[int, int, list[tuple[SessionRecord | None, int]]]:
@@ -218,11 +218,20 @@ def state(handle: Handle) -> tuple[int, int, list[tuple[SessionRecord | None, in
     found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
     if not found:
         raise object_gone(handle, "semaphore/statistics")
-    counts = {field[2:]: int(count) for field, count in found.items() if field[:2] == PERMITS_OF}
+    counts = {
+        field[2:]: _number(handle, count)
+        for field, count in found.items()
+        if field[:2] == PERMITS_OF
+    }
     keys = [b"%b:%b" % (handle.keys.sessions, session) for session in counts]
-    records = map(SessionRecord.of, handle.link.pipeline(list(map(SessionRecord.command, keys))))
+    records = stored_records(handle.link, keys)
     return (
-        int(found[FREE]),
-        int(found.get(WAITERS, 0)),
+        _number(handle, found.get(FREE)),
+        _number(handle, found.get(WAITERS)),
         list(zip(records, counts.values(), strict=True)),
     )
+
+
+def _number(handle: Handle, stored: bytes | None) -> int:
+    what = "a number of permits or waiters"
+    return stored_number("semaphore/statistics", handle.keys.ident, stored, what)

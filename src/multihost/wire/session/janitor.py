@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from multihost.errors import MultihostError
+from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.wire.identity import sid_of
 from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
 from multihost.wire.link import Link
@@ -28,6 +28,7 @@ from multihost.wire.session.record import SessionRecord
 from multihost.wire.session.registration import SessionRegistration
 from multihost.wire.session.siblings import Siblings
 from multihost.wire.session.verdicts import LOOK_INTERVAL, Evidence, Verdicts, bury
+from multihost.wire.stored import report_damage
 
 __all__ = ["Janitor", "WatchedObject"]
 
@@ -187,7 +188,8 @@ class Janitor:
     def run(self) -> None:
         """Do what is due. 1 round trip for each object, and 2 or more where a session is suspect.
 
-        Raises what a check raises; the object is checked again at its next turn.
+        Raises what a check raises, but not what is wrong with one object alone; the object is
+        checked again at its next turn.
         """
         if time.monotonic() < self.due:
             return
@@ -195,7 +197,10 @@ class Janitor:
             self._run_timers()
             self._run_deferred()
             for watched in self._due_now():
-                self._check(watched)
+                try:
+                    self._check(watched)
+                except (BadPayload, InternalError) as error:  # of that object; others go on
+                    report_damage(f"at {self.link.address}", str(error))
         finally:
             with self._lock:
                 self.due = min(

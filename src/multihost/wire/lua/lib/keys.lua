@@ -1,6 +1,7 @@
 -- lib/keys: every key that an object may own.
 
 -- @include lib/refs_fields
+-- @include lib/lists_of
 local function is_consumer(field)
   local kind = string.sub(field, 1, 2)
   return kind == CONSUMER or kind == BURIED
@@ -14,7 +15,7 @@ local function keys_of(data)
   for i = 1, #refs, 2 do
     if is_consumer(refs[i]) then
       local in_flight = data .. ':inflight:' .. string.sub(refs[i], 3) .. '.'
-      for n = 1, tonumber(string.match(refs[i + 1], '^%d+')) do keys[#keys + 1] = in_flight .. n end
+      for n = 1, lists_of(string.match(refs[i + 1], '^%d+')) do keys[#keys + 1] = in_flight .. n end
     end
   end
   return keys, refs

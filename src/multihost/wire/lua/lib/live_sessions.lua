@@ -11,7 +11,8 @@ local function live_sessions(sessions)
     local name = string.match(identity, '^[^.]*')
     if seen[name] == nil then
       local key = sessions .. ':' .. name
-      local record = redis.call('HMGET', key, BEATS, RUN, CONNECTIONS, HOST, PROCESS, GRACE, LEASE, HOSTNAME)
+      local record = redis.pcall('HMGET', key, BEATS, RUN, CONNECTIONS, HOST, PROCESS, GRACE, LEASE, HOSTNAME)
+      if #record == 0 then record = {'?'} end -- a key of another type: alive, for all that is known
       seen[name] = record[1] and record
     end
     return seen[name]

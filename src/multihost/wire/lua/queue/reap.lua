@@ -34,7 +34,7 @@ local data, sessions = KEYS[1], KEYS[2]
 local previous, check_waiters = ARGV[1], ARGV[2]
 
 local state = redis.call('HMGET', data, ORDER, MAXSIZE, DELIVERIES, UNFINISHED, SHUT_DOWN, JOINED, PUTTERS, GETTERS)
-local order = state[1]
+local order, limit = state[1], tonumber(state[3]) or 0
 if not order then return false end
 local seen, consumers, dead = live_sessions(sessions), 0, 0
 local refs = redis.call('HGETALL', data .. ':refs')
@@ -43,13 +43,13 @@ for i = 1, #refs, 2 do
   local lists, session = lists_of_dead(data, refs[i], refs[i + 1], seen), string.sub(refs[i], 3)
   for n = lists, 1, -1 do -- the last one taken goes back first
     local in_flight_key = data .. ':inflight:' .. session .. '.' .. n
-    local _, letters = requeue(data, in_flight_key, order, state[3] ~= '0', tonumber(state[3]), state[5])
+    local _, letters = requeue(data, in_flight_key, order, limit ~= 0, limit, state[5])
     dead = dead + letters
   end
   if lists == 0 and string.sub(refs[i], 1, 2) == CONSUMER then consumers = consumers + 1 end
 end
 if dead > 0 then count_done(data, state[4], dead, state[6]) end
-local putters, getters = tonumber(state[7] or 0), tonumber(state[8] or 0)
+local putters, getters = tonumber(state[7]) or 0, tonumber(state[8]) or 0
 if check_waiters == '1' and (state[7] or state[8]) then
   putters, getters = 0, 0
   for _, field in ipairs(redis.call('HKEYS', data)) do
