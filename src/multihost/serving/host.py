@@ -22,7 +22,7 @@ __all__ = ["Host", "register_host"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-CHANNEL = re.compile(rb"[\w-]{1,64}\.[0-9]{1,18}")
+CHANNEL = re.compile(rb"[\w-]{1,64}(?:~[0-9]{1,9})?\.[0-9]{1,18}")
 MAX_CLOSED = 10_000  # closed channels that are remembered, since a late poll may return them
 
 
