@@ -36,3 +36,4 @@ def add_dead_session(server: AnyServer, sessions: bytes, name: str) -> None:
         "HSET", sessions + b":" + name.encode(), "b", 1, "r", run, "c", "999999",
         "h", "elsewhere", "p", f"{DEAD_PID} 1", "g", 500, "l", 30000, "n", "elsewhere",
     )  # fmt: skip
+    server.command("PEXPIRE", sessions + b":" + name.encode(), 60_000)

@@ -210,3 +210,31 @@ def test_another_connection_begins_anew(looker: Looker) -> None:
         assert looker.looks(LEASE - 1) is None
         looker.link.channel = object()
     assert looker.looks(LEASE + 2) is Evidence.SILENT
+
+
+def test_looks_at_other_objects_measure_too(looker: Looker) -> None:
+    """Of most objects the sessions are read in one of several looks only."""
+    looker.link.connections = {b"5"}
+    until, looks = looker.clock.now + LEASE + 4.0, 0
+    found = None
+    while looker.clock.now < until and found is None:
+        looks += 1
+        records = {KEY: looker.record} if looks % 8 == 1 else {}
+        found = looker.verdicts.judge(records, looker.clock.now, RUN).get(KEY)
+        looker.clock.now += LOOK_INTERVAL
+    assert found is Evidence.SILENT
+
+
+def test_quiet_session_is_looked_at_more_often(looker: Looker) -> None:
+    """Where many wait each of them looks seldom, which measures little."""
+    looker.link.connections = {b"5"}
+    looker.look()
+    looker.clock.now += LEASE / 3
+    looker.look()
+    assert not looker.verdicts.is_quiet(KEY, LEASE)
+    looker.clock.now += LEASE / 3
+    looker.look()
+    assert looker.verdicts.is_quiet(KEY, LEASE)
+    looker.beat()
+    looker.look()
+    assert not looker.verdicts.is_quiet(KEY, LEASE)

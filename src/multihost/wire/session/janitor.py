@@ -294,6 +294,8 @@ class Janitor:
         for key, seconds in missing.items():
             if seconds is not None:
                 self._go_on(watched, records[key].grace - seconds)
+            elif self._verdicts.is_quiet(key, records[key].lease):
+                self._go_on(watched, 0.0)
         for key, evidence in dead.items():
             self._bury(watched, key, records[key], evidence)
 

@@ -15,6 +15,7 @@ at all, and only if the counter is still what was seen.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -48,13 +49,13 @@ class Evidence(Enum):
 class _Observation:
     """What this process has seen of a session."""
 
-    __slots__ = ("beats", "missing", "seen", "silent")
+    __slots__ = ("beats", "first", "missing", "seen", "since")
 
-    def __init__(self, beats: int, seen: float) -> None:
+    def __init__(self, beats: int, since: float, now: float) -> None:
         self.beats = beats
-        self.seen = seen
-        self.silent = 0.0  # seconds without another counter
-        self.missing: float | None = None  # seconds without a connection; None: it has one
+        self.since = since  # when this counter was first seen, in answered time
+        self.missing: float | None = None  # since when it has no connection; None: it has one
+        self.first, self.seen = now, now  # the same, and when it was seen last, by the clock
 
 
 def listed_connections(link: Link, ids: Iterable[bytes]) -> set[bytes] | None:
@@ -77,6 +78,8 @@ class Verdicts:
         self._may_list = True
         self._channel: Channel | None = None
         self._seen: dict[bytes, _Observation] = {}  # by the key of the record
+        # How long the server has answered looks over this connection, in seconds, and until when.
+        self._answered, self._until = 0.0, math.inf
 
     def judge(
         self, records: Mapping[bytes, SessionRecord], sent: float, server: bytes
@@ -86,15 +89,17 @@ class Verdicts:
         """
         now = time.monotonic()
         self._begin_anew_after_break()
+        self._answered += min(max(sent - self._until, 0.0), LONGEST_STEP)
+        self._until = now
         self._forget_old(now)
         dead: dict[bytes, Evidence] = {}
         others: dict[bytes, SessionRecord] = {}
         for key, record in records.items():
-            seen = self._observe(key, record, sent, now)
+            seen = self._observe(key, record, now)
             ended = self._siblings.has_ended(record)
             if ended:
                 dead[key] = Evidence.ENDED
-            elif seen.silent >= record.lease:
+            elif self._answered - seen.since >= record.lease:
                 dead[key] = Evidence.SILENT
             elif ended is None:
                 others[key] = record
@@ -107,7 +112,16 @@ class Verdicts:
         had one.
         """
         seen = self._seen.get(key)
-        return None if seen is None else seen.missing
+        if seen is None or seen.missing is None:
+            return None
+        return self._answered - seen.missing
+
+    def is_quiet(self, key: bytes, lease: float) -> bool:
+        """Return whether a session should have sent a heartbeat since its counter was first seen,
+        and did not: looks that are far apart would not measure its lease.
+        """
+        seen = self._seen.get(key)
+        return seen is not None and seen.seen - seen.first > lease / 2
 
     def is_current(self) -> bool:
         """Return whether what was seen was seen over the connection that there is now."""
@@ -122,22 +136,18 @@ class Verdicts:
     def _begin_anew_after_break(self) -> None:
         if not self.is_current():
             self._seen.clear()
+            self._until = math.inf
             self._channel = self._link.current_channel()
 
     def _forget_old(self, now: float) -> None:
         if len(self._seen) > 1000:
             self._seen = {k: each for k, each in self._seen.items() if now - each.seen < FORGET}
 
-    def _observe(self, key: bytes, record: SessionRecord, sent: float, now: float) -> _Observation:
+    def _observe(self, key: bytes, record: SessionRecord, now: float) -> _Observation:
         seen = self._seen.get(key)
         if seen is None or seen.beats != record.beats:
-            seen = self._seen[key] = _Observation(record.beats, now)
-        else:
-            step = min(max(sent - seen.seen, 0.0), LONGEST_STEP)
-            seen.seen = now
-            seen.silent += step
-            if seen.missing is not None:
-                seen.missing += step
+            seen = self._seen[key] = _Observation(record.beats, self._answered, now)
+        seen.seen = now
         return seen
 
     def _without_connection(
@@ -161,7 +171,7 @@ class Verdicts:
             if record.run == server and record.connections & present:
                 seen.missing = None
             elif seen.missing is None:
-                seen.missing = 0.0
-            elif seen.missing >= record.grace:
+                seen.missing = self._answered
+            elif self._answered - seen.missing >= record.grace:
                 dead.append(key)
         return dead
