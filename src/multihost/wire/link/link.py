@@ -433,7 +433,7 @@ class Link(OpenedConnections):
 
     def after_fork_in_child(self) -> None:
         """Close this end of the parent's connections, and start with none."""
-        for connection in self._connections:
+        for connection in list(self._connections):
             self.disconnect(connection)
         closed = self._closed
         self._reset()
