@@ -15,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz test-frameworks check format bench docs clean
+.PHONY: help demo test strict fuzz interrupts test-frameworks check format bench docs clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -43,6 +43,9 @@ test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and
 
 fuzz: $(VENV)/.dev ## what is read without pickle, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py
+
+interrupts: $(VENV)/.dev ## an exception at every bytecode of the calls that take something, not only at a sample
+	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 0 -n 2 tests/interrupts
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
-from multihost.wire.ops.queue import acknowledge, receive_list, tasks
+from multihost.wire.ops.queue import receive_list, tasks
 from multihost.wire.ops.queue.consumer import Consumer
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9, send_signal
@@ -234,7 +234,7 @@ def test_an_interrupted_task_done_may_be_repeated(
         theirs = leaves.Queue("x")
         assert [theirs.get(), theirs.get()] == [1, 2]
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(tasks._done, "run_once", interrupt)
+            patch.setattr(tasks, "run_to_completion", interrupt)
             theirs.task_done()
         theirs.task_done()  # the same item
     assert q.get_many(9) == [2]
@@ -351,19 +351,6 @@ def test_an_interrupt_while_putters_are_notified_requeues_the_item(
         q.get()
     server.command("HDEL", q._handle.keys.data, "w")
     assert q.get(timeout=SOON) == 2
-
-
-def test_an_interrupt_after_an_item_with_a_proxy_arrived_loses_it(
-    m: RedisManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As with a plain item. The next one is not acknowledged with it."""
-    q = m.Queue("x")
-    q.put_many([m.list([n]) for n in range(3)])
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(acknowledge._ack_linked, "run_once", interrupt)
-        q.get()
-    assert [each.copy() for each in q.get_many(2)] == [[1], [2]]
-    wait_until(lambda: not q.statistics().in_flight)
 
 
 # -- the lease of an unnamed queue

@@ -32,20 +32,26 @@ class StubRegistration:
 
 
 class StubJanitor:
-    """Keeps timers and repeated actions, which a test runs when it likes."""
+    """Keeps timers and deferred actions, which a test runs when it likes."""
 
     def __init__(self) -> None:
         self.timers: list[tuple[float, Callable[[], bool]]] = []
-        self.repeated: list[Callable[[], object]] = []
+        self.deferred: list[Callable[[], object]] = []
 
     def call_every(self, seconds: float, action: Callable[[], bool]) -> None:
         self.timers.append((seconds, action))
 
-    def repeat_until_settled(self, action: Callable[[], object]) -> None:
-        self.repeated.append(action)
+    def defer(self, action: Callable[[], object]) -> None:
+        self.deferred.append(action)
 
     def run_timers(self) -> None:
-        self.timers = [(seconds, action) for seconds, action in self.timers if action()]
+        timers, self.timers = self.timers, []
+        self.timers += [(seconds, action) for seconds, action in timers if action()]
+
+    def run_deferred(self) -> None:
+        deferred, self.deferred = self.deferred, []
+        for action in deferred:
+            action()
 
 
 class StubLink:
@@ -66,6 +72,12 @@ class StubLink:
         if self.error is not None:
             raise self.error
         return [self.reply] * len(commands)
+
+    def checkout(self) -> PinnedConnection:
+        return self.connection
+
+    def exchange_many(self, connection: PinnedConnection, requests: bytes, count: int) -> list[Any]:
+        return self.pipeline(commands_of(requests))
 
     def execute(self, *command: bytes) -> Any:
         self.executed.append(command)

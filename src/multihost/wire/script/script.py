@@ -175,7 +175,7 @@ class Script:
     def run_idempotent(self, target: Target, *args: bytes) -> Reply:
         """Run an idempotent script on an object. 1 round trip."""
         link = target.link
-        request = self._pack_idempotent(target, args)
+        request = self.pack_idempotent(target, args)
         try:
             try:
                 return link.exchange(link.checkout(), request)
@@ -218,7 +218,7 @@ class Script:
         may have been executed.
         """
         if not self._writes:
-            return self._pack_idempotent(target, args), partial(self._pack_source, target, args)
+            return self.pack_idempotent(target, args), partial(self._pack_source, target, args)
         prefix = target.command_prefixes.get((self, len(args)))
         if prefix is None:
             prefix = self._command_prefix(target, len(args))
@@ -265,7 +265,8 @@ class Script:
         numbered = () if connection is None else (b"%012d" % number,)
         return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *numbered, *args))
 
-    def _pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
+    def pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
+        """Return the request of an idempotent script."""
         prefix = target.command_prefixes.get((self, len(args)))
         if prefix is None:
             prefix = self._command_prefix(target, len(args))
