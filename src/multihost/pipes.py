@@ -11,7 +11,7 @@ import os
 import threading
 from typing import Final
 
-__all__ = ["close_in_children", "close_pipe", "fork_lock", "open_pipe"]
+__all__ = ["close_in_children", "close_pipe", "fork_lock", "move_up", "open_pipe"]
 
 FIRST_FD: Final = 10  # the shell of a private server gets numbers below it
 
@@ -47,13 +47,20 @@ def close_pipe(fd: int) -> None:
         os.close(fd)
 
 
+def move_up(fd: int) -> int:
+    """Return another descriptor for the same, above the numbers that the shell gets; close this
+    one.
+    """
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
+    finally:
+        os.close(fd)
+
+
 def open_pipe(fds: list[int]) -> tuple[int, int]:
     """Open a pipe and append its ends to ``fds``; both above the numbers that the shell gets."""
     ends = []
     for low in os.pipe():
-        try:
-            ends.append(fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, FIRST_FD))
-            fds.append(ends[-1])
-        finally:
-            os.close(low)
+        ends.append(move_up(low))
+        fds.append(ends[-1])
     return ends[0], ends[1]

@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Gap", "Watch", "check_each", "check_prompt", "prompt", "waits", "withheld_since"]
+__all__ = ["Gap", "Watch", "check_prompt", "prompt", "waits", "withheld_since"]
+
+
+MUCH = 4.0
 
 
 class Gap(NamedTuple):
@@ -23,28 +26,28 @@ class Gap(NamedTuple):
 
 
 def check_prompt(gaps: Iterable[Gap], bound: float) -> None:
-    """All within the bound; nine of ten without an excuse, which is generous on a full machine."""
-    gaps = sorted(gaps)
-    assert gaps[len(gaps) * 9 // 10].took <= bound, gaps[-len(gaps) // 10 - 1 :]
-    check_each(gaps, bound)
+    """Half of them within the bound, and none much later, but for what the machine withheld.
 
-
-def check_each(gaps: Iterable[Gap], bound: float) -> None:
-    """All within the bound, but for what the machine withheld."""
-    late = [gap for gap in gaps if gap.took - gap.withheld > bound]
-    assert not late, late
+    A machine may be slower than one that withholds a core: what found out by its lease alone, or
+    not at all, is later than :data:`MUCH` times any bound.
+    """
+    took = sorted(gap.took - gap.withheld for gap in gaps)
+    assert took[len(took) // 2] <= bound, took
+    assert took[-1] <= MUCH * bound, took
 
 
 @contextlib.contextmanager
 def prompt(server: int, bound: float) -> Iterator[None]:
-    """What this process waits for here comes in time, but for what the machine withheld."""
+    """What this process waits for here is not much later than the bound, but for what the machine
+    withheld.
+    """
     pids = [os.getpid()]
     begin, watch = time.monotonic(), Watch(server, pids)
     try:
         yield
     finally:
         gap = Gap(time.monotonic() - begin, watch.withheld(pids))
-    check_each([gap], bound)
+    assert gap.took - gap.withheld <= MUCH * bound, gap
 
 
 class Watch:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from multihost import RedisManager
-from tests.chaos.cpu_steal import Gap, Watch, check_each
+from tests.chaos.cpu_steal import Gap, Watch, check_prompt
 from tests.chaos.history import EventLog, seconds
 from tests.chaos.invariants import blocked, nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal
@@ -156,9 +156,9 @@ def given_to_the_dead(server: Server, case: Case, polled: bool) -> list[Gap]:
 
 @pytest.mark.parametrize("kind", CASES)
 def test_the_next_one_gets_what_was_meant_for_the_dead(kind: str, fresh_server: Server) -> None:
-    check_each(given_to_the_dead(fresh_server, CASES[kind], False), BOUND)
+    check_prompt(given_to_the_dead(fresh_server, CASES[kind], False), BOUND)
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore"])
 def test_and_although_others_try_all_the_time(kind: str, fresh_server: Server) -> None:
-    check_each(given_to_the_dead(fresh_server, CASES[kind], True), BOUND)
+    check_prompt(given_to_the_dead(fresh_server, CASES[kind], True), BOUND)

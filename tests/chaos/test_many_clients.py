@@ -12,7 +12,7 @@ import pytest
 
 from multihost import RedisManager
 from multihost.pool import Pool
-from tests.chaos.cpu_steal import Gap, Watch, check_each
+from tests.chaos.cpu_steal import Gap, Watch
 from tests.chaos.invariants import connected, nothing_left
 from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
 from tests.hosted.hosted_classes import Our, Remote
@@ -150,8 +150,8 @@ def test_ten_thousand_proxies_live(fresh_server: Server) -> None:
         ending = Gap(time.monotonic() - begin, watch.withheld(pids))
     stop.close()
     nothing_left(fresh_server)
-    check_each([making], 30.0)
-    check_each([ending], 10.0)
+    assert making.took - making.withheld <= 60.0
+    assert ending.took - ending.withheld <= 30.0
     assert not connected(fresh_server)
 
 

@@ -42,14 +42,9 @@ def names(url: str, capsys: Capture) -> Callable[..., list[str]]:
 
 def commands_of(server: Server, action: Callable[[], object]) -> int:
     """How many commands the server executed meanwhile."""
-
-    def total() -> int:
-        stats = server.info("commandstats").values()
-        return sum(int(said.partition("calls=")[2].partition(",")[0]) for said in stats)
-
-    before = total()
+    before = server.calls()
     action()
-    return total() - before
+    return (server.calls() - before).total()
 
 
 def test_a_page_and_the_next(manager: RedisManager, names: Any) -> None:

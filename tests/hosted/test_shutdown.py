@@ -46,7 +46,7 @@ def test_calls_to_a_killed_host_raise_soon(url):
             caller.join(10)
             assert isinstance(caller.error, HostLost), caller.error
             assert "ended during the call" in str(caller.error)
-            assert caller.ended - killed < 2.5
+            assert caller.ended - killed < 10, "less than a lease"
         begun = time.monotonic()
         with pytest.raises(HostLost, match="create another one"):
             counter.add()
@@ -54,7 +54,7 @@ def test_calls_to_a_killed_host_raise_soon(url):
             manager.Counter()
         with pytest.raises(HostLost, match="no process serves 'Counter'"):
             other.Counter()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10, "less than a lease"
         assert "failed" in str(counter)
 
 
@@ -69,7 +69,7 @@ def test_host_that_exits_normally_notifies_clients(url):
             manager.shutdown()
             caller.join(5)
             assert isinstance(caller.error, HostLost)
-            assert caller.ended - begun < 1
+            assert caller.ended - begun < 5
             assert manager._process.exitcode == 0
         with pytest.raises(HostLost):
             counter.add()

@@ -23,10 +23,10 @@ def use(d, lock, queue):
 
 url = sys.argv[1]
 fork = multiprocessing.get_context("fork")
-with (RedisManager(url, lease=0.9) if url else Manager()) as m:
+with (RedisManager(url, lease=2.0) if url else Manager()) as m:
     d, lock, queue, held = m.dict(n=0), m.Lock(), m.Queue(), m.Lock("held")
     held.acquire()
-    token, until, children = held.fencing_token, time.monotonic() + 3.0, 0
+    token, until, children = held.fencing_token, time.monotonic() + 5.0, 0
     while time.monotonic() < until or children < 20:
         child = fork.Process(target=use, args=(d, lock, queue))
         child.start()

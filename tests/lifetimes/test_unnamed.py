@@ -128,17 +128,12 @@ def test_thousands_go_in_few_requests(patient: RedisManager, server: AnyServer) 
     proxies = [patient.Value("i", n) for n in range(2000)]
     go_on = threading.Event()
     session.heartbeat.call_soon(lambda: go_on.wait(10.0))
-    before = scripts_run(server)
+    before = server.calls()
     del proxies
     gc.collect()
     go_on.set()
     wait_until(lambda: not unnamed(server))
-    assert scripts_run(server) - before <= 3 * PARTITIONS
-
-
-def scripts_run(server: AnyServer) -> int:
-    statistics = server.info("commandstats").get("cmdstat_evalsha", "calls=0,")
-    return int(statistics.partition(",")[0].removeprefix("calls="))
+    assert (server.calls() - before)["evalsha"] <= 3 * PARTITIONS
 
 
 def test_others_are_renewed_while_proxies_go_all_the_time(
@@ -503,15 +498,11 @@ def test_ten_thousand_proxies_are_renewed_by_a_few_calls(server: AnyServer, url:
         keys = [key for key in unnamed(server) if not key.endswith(b":index")]
         assert len(keys) == 10_000
         server.commands(*(("PEXPIRE", key, 30_000) for key in keys))
-        server.command("CONFIG", "RESETSTAT")
+        before = server.calls()
         m.runtime.session.references.renew()
-        calls = {
-            line.partition(":")[0]: int(line.partition("calls=")[2].partition(",")[0])
-            for line in server.command("INFO", "commandstats").decode().splitlines()
-            if "calls=" in line
-        }
+        calls = server.calls() - before
         # One script for up to 200 objects of a partition.
-        assert calls["cmdstat_evalsha"] + calls.get("cmdstat_eval", 0) <= 2 * 64
+        assert calls["evalsha"] + calls["eval"] <= 2 * 64
         ttls = server.commands(*(("PTTL", key) for key in keys))
         assert min(ttls) > 50_000
         assert proxies[9_999].copy() == {}

@@ -169,7 +169,7 @@ def test_no_secret_of_the_private_server() -> None:
             assert password not in repr(thing) + str(thing)
         for proxy in proxies(manager):
             assert password.encode() not in pickle.dumps(proxy)
-        home = Path(server._home)
+        home = Path(server._home.path)
         assert home.stat().st_mode & 0o777 == 0o700
         for path in home.rglob("*"):
             if path.is_file():

@@ -50,7 +50,7 @@ class Flavour:
         else:
             server = manager.runtime.embedded
             send_signal(server.pid, signal.SIGKILL)
-            wait_until(lambda: not Path(server._home).exists(), what="the watcher removed it")
+            wait_until(lambda: not Path(server._home.path).exists(), what="the watcher removed it")
 
 
 FLAVOURS = {"stdlib": Flavour(stdlib.SyncManager), "multihost": Flavour(multihost.SyncManager)}

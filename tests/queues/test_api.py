@@ -366,13 +366,17 @@ def test_a_deleted_queue_forgets_its_consumers(m: RedisManager, server: AnyServe
 
 
 def test_a_timeout_is_exact(m: RedisManager) -> None:
+    """Never early; and late by little, once at least: others may share the cores."""
     for kind in ALL:
         q = getattr(m, kind)()
         for seconds in (0.0, 0.003, 0.03, 0.12):
-            begun = time.monotonic()
-            with pytest.raises(Empty):
-                q.get(timeout=seconds)
-            assert seconds <= time.monotonic() - begun < seconds + 0.09
+            late: list[float] = []
+            while len(late) < 10 and min(late, default=1.0) >= 0.03:
+                begun = time.monotonic()
+                with pytest.raises(Empty):
+                    q.get(timeout=seconds)
+                late.append(time.monotonic() - begun - seconds)
+            assert 0 <= min(late) < 0.09, (kind, seconds, late)
 
 
 def test_a_wait_that_times_out_keeps_its_connection(m: RedisManager, server: AnyServer) -> None:
@@ -532,16 +536,10 @@ def test_prefetching_saves_round_trips(m: RedisManager, server: AnyServer) -> No
     q.put_many(range(100))
     q.prefetch = 49
     q.get()
-    asked = _calls(server, "blmove")
+    before = server.calls()
     assert [q.get() for _ in range(99)] == list(range(1, 100))
-    assert _calls(server, "blmove") - asked <= 1
+    assert (server.calls() - before)["blmove"] <= 1
     wait_until(lambda: not q.statistics().in_flight)
-
-
-def _calls(server: AnyServer, command: str) -> int:
-    stats = server.command("INFO", "commandstats").decode()
-    found = [line for line in stats.splitlines() if line.startswith(f"cmdstat_{command}:")]
-    return int(found[0].split("calls=")[1].split(",")[0]) if found else 0
 
 
 def test_prefetched_items_are_requeued_at_exit(url: str, m: RedisManager) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import re
@@ -30,6 +31,19 @@ COMMAND = re.compile(r"'([A-Z]{2,})'")
 DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions|clients)((?::\w+)*)(:<\w+>)?")
 
 
+@functools.cache
+def scripts_by_digest() -> dict[bytes, tuple[str, headers.Header, str]]:
+    """Name, header and code of each script, by what EVALSHA and what EVAL name it. To read all of
+    them takes longer than most tests that need them.
+    """
+    found = {}
+    for name in all_names():
+        code = expand(name).code
+        digest = hashlib.sha1(code.encode()).hexdigest().encode()
+        found[digest] = found[code.encode()] = (name, headers.check(name), code)
+    return found
+
+
 class Limits:
     """Before a script runs, the user of its connection is cut down to the keys and commands that
     the script declares. Each connection has a user of its own: others are not held up.
@@ -37,17 +51,12 @@ class Limits:
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._by_digest = {}
+        self._by_digest = scripts_by_digest()
         self._users: dict[SocketChannel, str] = {}
         self._waiting: set[SocketChannel] = set()
         self._numbers = itertools.count()
         self.seen: set[str] = set()
         """The scripts that were run under their limits."""
-        for name in all_names():
-            source = expand(name).code
-            digest = hashlib.sha1(source.encode()).hexdigest().encode()
-            header = headers.check(name)
-            self._by_digest[digest] = self._by_digest[source.encode()] = (name, header, source)
         self._widen(USER)
 
     def close(self) -> None:

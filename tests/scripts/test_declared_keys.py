@@ -29,6 +29,7 @@ from tests.faults import sync, test_exactly_once_queue
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
 from tests.hosted.hosted_classes import Counter, Remote
+from tests.scripts import acl_user
 from tests.scripts.acl_user import restricted_user
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -320,6 +321,7 @@ def test_these_tests_would_notice_another_key(
             *(("local done", "redis.call('GET', 'x')\nlocal done") if name == "dict/pop" else "..")
         ),
     )
+    monkeypatch.setattr(acl_user, "scripts_by_digest", acl_user.scripts_by_digest.__wrapped__)
     from multihost.wire.ops import dict as ops
 
     script = Script("dict/pop")

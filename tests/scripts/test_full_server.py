@@ -275,11 +275,11 @@ def test_a_wait_that_ends_on_a_full_server_leaves_nothing(typeid: str, small: Se
 
 def test_a_session_lives_on_a_full_server(small: Server) -> None:
     """Its key is renewed, and set in other partitions."""
-    with RedisManager(small.url, lease=0.5) as manager, RedisManager(small.url) as other:
+    with RedisManager(small.url, lease=2.0) as manager, RedisManager(small.url) as other:
         lock, theirs = manager.Lock("x"), other.Lock("x")
         assert lock.acquire()
         more = [manager.Semaphore(f"s{number}", 0) for number in range(5)]
-        call = Call(lambda: theirs.acquire(timeout=1.2))
+        call = Call(lambda: theirs.acquire(timeout=4.0))
         wait_until(lambda: small.command("HGET", lock._handle.keys.data, "w") == b"1")
         with full(small):
             assert call.outcome() is False

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,14 @@ class _Commands:
     def info(self, section: str = "server") -> dict[str, str]:
         lines = self.command("INFO", section).decode().splitlines()
         return dict(line.partition(":")[::2] for line in lines if ":" in line)
+
+    def calls(self) -> Counter[str]:
+        """How often each command was executed since the server started, by scripts too.
+
+        Others have used the shared server before: ``server.calls() - before`` is one's own part.
+        """
+        found = re.findall(rb"cmdstat_(\S+?):calls=(\d+)", self.command("INFO", "commandstats"))
+        return Counter({name.decode(): int(count) for name, count in found})
 
     def _drop_controls(self) -> None:
         for client in self._controls.values():

@@ -259,7 +259,7 @@ def learns_of_the_end(typeid: str, proxy: Any, other: RedisManager, deleted: Any
     thread.start()
     assert wait_until(lambda: waiters(proxy) == 1)
     deleted()
-    thread.join(2)
+    thread.join(10)
     assert [type(error) for error in outcome] == [ObjectGone]
 
 
@@ -293,7 +293,7 @@ def test_who_waits_for_an_event_that_is_deleted_learns_it(
     started.wait()
     assert wait_until(lambda: server.info("clients")["blocked_clients"] == "1")
     event.delete()
-    thread.join(2)
+    thread.join(10)
     assert [type(error) for error in outcome] == [ObjectGone]
 
 

@@ -5,30 +5,23 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import time
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from multihost.errors import BadPayload
 from multihost.inspection.plain_pickles import read
+from multihost.proxies.array import Packing
 from multihost.wire.values.codec import Codec, JsonSerializer, XmlSerializer
 from multihost.wire.values.opcodes import encode_long
+from tests.support.hostile import EDITS, PIECES, altered, bounded, cases
 from tests.support.key_spellings import GROUPS, evaluate, hashable
 
-MEGABYTE = 1 << 20
-FUZZ = settings(
-    max_examples=int(os.environ.get("MULTIHOST_FUZZ", "150")),
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+FUZZ = cases(150)
 
 PLAIN, JSON, XML = Codec(), Codec(b"", JsonSerializer()), Codec(b"", XmlSerializer())
 
@@ -58,18 +51,7 @@ def outcome(reader: Callable[[bytes], Any], data: bytes) -> Any:
 
 def attempt(reader: Callable[[bytes], Any], data: bytes) -> Any:
     """Return the outcome, once its time and its memory are known to be bounded."""
-    began = time.thread_time()
-    outcome(reader, data)
-    took = time.thread_time() - began
-    assert took < 2, f"{took} s for {len(data):,} bytes"
-    tracemalloc.start()
-    try:
-        found = outcome(reader, data)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 100 * MEGABYTE, f"{peak:,} bytes of memory for {len(data):,}"
-    return found
+    return bounded(lambda: outcome(reader, data), len(data))
 
 
 # -- real encodings, altered
@@ -102,39 +84,6 @@ def encodings() -> dict[str, list[bytes]]:
 
 
 SEEDS = encodings()
-OPCODES = [bytes((code,)) for code in range(256)]
-PIECES = st.one_of(
-    st.sampled_from(OPCODES),
-    st.sampled_from(
-        [b"\xff" * 4, b"\0" * 4, b"\xff" * 8, b"I9\n", b"h\0", b"\x85", b"[", b"<array>"]
-    ),
-    st.binary(max_size=9),
-)
-EDITS = st.lists(
-    st.tuples(
-        st.sampled_from(("insert", "replace", "delete", "repeat", "splice")),
-        st.floats(0, 1),
-        st.floats(0, 1),
-        PIECES,
-        st.sampled_from((2, 10, 70, 1000, 30_000)),
-    ),
-    max_size=6,
-)
-
-
-def altered(data: bytes, edits: list[tuple[str, float, float, bytes, int]], other: bytes) -> bytes:
-    for kind, at, reach, piece, times in edits:
-        start = int(at * len(data))
-        end = start + int(reach * min(20, len(data) - start))
-        middle = {
-            "insert": piece + data[start:end],
-            "replace": piece,
-            "delete": b"",
-            "repeat": (data[start:end] or piece) * times,
-            "splice": other,
-        }[kind]
-        data = (data[:start] + middle + data[end:])[:600_000]
-    return data
 
 
 @pytest.mark.parametrize("kind", READERS)
@@ -217,6 +166,15 @@ def test_shown_values_made_to_do_harm(bomb: str) -> None:
 )
 def test_values_made_to_do_harm(codec: Codec, stored: bytes) -> None:
     assert isinstance(attempt(codec.load, stored), BadPayload)
+
+
+@pytest.mark.parametrize(
+    ("typecode", "stored"),
+    [("i", b"abc"), ("l", b"x" * 9), ("u", b"\xff" * 4), ("u", b"abc"), ("d", b"x")],
+)
+def test_items_of_an_array_that_are_none(typecode: str, stored: bytes) -> None:
+    with pytest.raises(BadPayload, match="the stored items cannot be read"):
+        Packing(typecode).unpack(stored)
 
 
 # -- what is read all the same

@@ -44,7 +44,7 @@ def timed_wait(pipe: WakeupPipe, seconds: float, fd: int = -1) -> tuple[bool, fl
 def test_wait_ends_at_its_timeout(pipe: WakeupPipe) -> None:
     assert timed_wait(pipe, 0.05)[1] >= 0.04
     for seconds in (0, -1, float("-inf")):
-        assert timed_wait(pipe, seconds)[1] < 0.04
+        assert timed_wait(pipe, seconds)[1] < SECONDS / 2
 
 
 def test_wake_ends_a_wait(pipe: WakeupPipe) -> None:
@@ -59,10 +59,10 @@ def test_wake_ends_a_wait(pipe: WakeupPipe) -> None:
 def test_wake_before_the_wait_ends_it_once(pipe: WakeupPipe) -> None:
     for _ in range(100_000):  # more than a pipe holds, if each was written
         pipe.wake()
-    assert timed_wait(pipe, SECONDS)[1] < 1
+    assert timed_wait(pipe, SECONDS)[1] < SECONDS / 2
     assert timed_wait(pipe, 0.02)[1] >= 0.01
     pipe.wake()
-    assert timed_wait(pipe, SECONDS)[1] < 1
+    assert timed_wait(pipe, SECONDS)[1] < SECONDS / 2
 
 
 def test_no_wakeup_of_many_threads_is_lost(pipe: WakeupPipe) -> None:
@@ -78,10 +78,9 @@ def test_no_wakeup_of_many_threads_is_lost(pipe: WakeupPipe) -> None:
         thread.start()
     seen = 0
     while seen < sent[0] or any(thread.is_alive() for thread in threads):
-        before = sent[0]
-        if seen < before:
+        if seen < sent[0]:
             assert timed_wait(pipe, SECONDS)[1] < SECONDS
-            seen = before
+            seen = sent[0]  # now, since one wait may have ended by several: none is left for them
     for thread in threads:
         thread.join()
 
@@ -135,7 +134,7 @@ def test_signal_handlers_and_finalizers_may_wake(pipe: WakeupPipe) -> None:
     weakref.finalize(referent, pipe.wake)
     del referent
     gc.collect()
-    assert timed_wait(pipe, SECONDS)[1] < 1
+    assert timed_wait(pipe, SECONDS)[1] < SECONDS / 2
 
     before = signal.signal(signal.SIGUSR1, lambda *_: pipe.wake())
     try:
@@ -159,7 +158,7 @@ def test_an_interrupted_wake_does_not_suppress_later_ones(
             pipe.wake()
     pipe.wait(0)
     pipe.wake()
-    assert timed_wait(pipe, SECONDS)[1] < 1
+    assert timed_wait(pipe, SECONDS)[1] < SECONDS / 2
 
 
 def test_close_is_repeatable_and_wake_after_it_writes_nothing() -> None:
@@ -184,7 +183,7 @@ def test_close_in_a_forked_child_leaves_the_parents_pipe_open(pipe: WakeupPipe) 
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
     pipe.wake()
-    assert timed_wait(pipe, SECONDS)[1] < 1
+    assert timed_wait(pipe, SECONDS)[1] < SECONDS / 2
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

@@ -12,6 +12,10 @@ them together:
   needs no process id, so an id that was given to another process in the meantime does no harm.
 
 The watcher also waits for the server, and removes its directory when it has ended for any reason.
+Both it and the owner remove only what was made (:mod:`multihost.embedded.home`), though others may
+be able to write beside it: the owner goes by a descriptor, and the directory is the current one of
+the watcher and the server. Where a caller gave the path of a socket, the server's gets that as a
+second name when it is ready: what stands there already is neither replaced nor removed.
 """
 
 from __future__ import annotations
@@ -21,7 +25,6 @@ import errno
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from multiprocessing import util
@@ -29,19 +32,21 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from multihost.embedded.find import find_server
+from multihost.embedded.home import (
+    SOCKET_NAME,
+    SOCKET_PATH_MAX,
+    Home,
+    NameTaken,
+    temporary_directory,
+)
 from multihost.embedded.spawn import spawn_watcher, wait_eof
 from multihost.errors import ServerUnfit
 from multihost.pipes import close_in_children, close_pipe, fork_lock, open_pipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["EmbeddedServer"]
-
-# ``sun_path`` holds 108 bytes on Linux and 104 on macOS, the closing NUL among them.
-SOCKET_PATH_MAX: Final = 103
-SOCKET_NAME: Final = "server.sock"
-TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - for a random name, of mode 0700
 
 READY: Final = b"eady to accept connections"  # "now ready ..." up to 7.0, "Ready ..." since
 READY_SECONDS: Final = 30.0
@@ -49,6 +54,7 @@ STOP_SECONDS: Final = 2.0
 RELEASE_SECONDS: Final = 0.5
 PID_LINE: Final = b"server pid "  # what the watcher writes to the log
 LOG_LINES: Final = 12
+NAMES: Final = 10  # that are tried for a directory: each has 64 random bits
 
 # Nobody administers a private server. What is sent of these commands is permitted again: 6.2 takes
 # CLIENT for one of them as a whole, newer ones only LIST.
@@ -60,8 +66,9 @@ class EmbeddedServer:
 
     Without ``listen`` it has no TCP port, only a unix socket in a new directory that no other user
     may enter. ``listen`` is ``(host, port)``, where port 0 picks a free one, or the path of a
-    socket, like the addresses of ``multiprocessing.managers``. Nothing is written to disk but the
-    socket, and the password is neither on disk nor on a command line.
+    socket, like the addresses of ``multiprocessing.managers``. ``password_for`` gets the address,
+    ``config`` are more lines of configuration. Nothing is written to disk but the socket, and the
+    password is neither on disk nor on a command line.
 
     If the owner dies, the watcher ends the server and removes its directory some milliseconds
     later, also while children of multiprocessing live on. Processes that the owner has forked with
@@ -69,7 +76,8 @@ class EmbeddedServer:
     """
 
     address: str  #: where to connect: a ``unix://`` or ``redis://`` URL without credentials
-    path: str  #: the socket, or "" if the server listens on a port
+    path: str  #: the socket at that address, or "" if it is a port
+    local: str  #: a socket of it that only this user and root can open
     pid: int  #: of the server
     watcher_pid: int  #: of the watcher, the shell that started the server
     owner_pid: int  #: of the process that started it, and may stop it
@@ -79,20 +87,43 @@ class EmbeddedServer:
         password_for: Callable[[str], str],
         *,
         listen: tuple[str, int] | str | None = None,
+        config: Sequence[str] = (),
     ) -> None:
         self.pid = self.watcher_pid = 0
         self.owner_pid = os.getpid()
         self._owner_pipe = self._log = self._liveness = -1
         self._is_released = False
         self._stopping = threading.RLock()
+        self._outside = os.path.abspath(listen) if listen and isinstance(listen, str) else ""
         util.register_after_fork(self, EmbeddedServer.release)  # in children of multiprocessing
         program = find_server()
-        self._home = _fresh_home()
-        self.address, self.path, lines = _listening(listen, self._home)
+        for _ in range(NAMES):
+            with contextlib.suppress(NameTaken):
+                self._start(program, password_for, listen, config)
+                return
+        raise ServerUnfit(f"no name for a directory beside {self._home.path} is free")
+
+    def _start(
+        self,
+        program: str,
+        password_for: Callable[[str], str],
+        listen: tuple[str, int] | str | None,
+        config: Sequence[str],
+    ) -> None:
+        if self._outside:  # on that file system, for the socket will have a second name there
+            self._home = Home(os.path.dirname(self._outside), prefix=".")
+        else:
+            self._home = Home(temporary_directory())
+        self.local = self._outside or self._home.socket
+        if isinstance(listen, tuple):
+            self.address, self.path, lines = _on_port(*listen)
+        else:
+            self.address, self.path, lines = _on_path(self.local)
         self._secret = password_for(self.address)
         lines += [
             f"user default on {_quoted('>' + self._secret)} {RIGHTS}",
-            f"dir {_quoted(self._home)}",
+            f"unixsocket {SOCKET_NAME}",  # the watcher has it run in its directory
+            "unixsocketperm 700",
             'save ""',
             "appendonly no",
             "maxmemory-policy noeviction",
@@ -100,11 +131,13 @@ class EmbeddedServer:
             'logfile ""',
             "daemonize no",
             "supervised no",
+            *config,
         ]
-        outside = "" if self.path.startswith(self._home) else self.path
         try:
-            self._spawn(program, outside, "\n".join([*lines, ""]).encode())
+            self._spawn(program, "\n".join([*lines, ""]).encode())
             self._await_ready(program)
+            if self._outside:
+                self._publish()
         except BaseException:
             self.stop()
             raise
@@ -172,7 +205,7 @@ class EmbeddedServer:
                 os.waitpid(self.watcher_pid, 0)
             self.watcher_pid = 0
         # The watcher did this, unless it was killed or was never started.
-        _remove_home(self._home)
+        self._home.remove(self._outside)
 
     def _close(self, name: str) -> None:
         with fork_lock:
@@ -181,12 +214,13 @@ class EmbeddedServer:
                 setattr(self, name, -1)
                 close_pipe(fd)
 
-    def _spawn(self, program: str, outside: str, config: bytes) -> None:
-        """Start the watcher, then create the directory.
+    def _spawn(self, program: str, config: bytes) -> None:
+        """Start the watcher, then create the directory, whose name nobody else knows before.
 
         The configuration is in its pipe before the server exists, and the server reads it up to
         the end of the file, which is here. Hence the owner may be killed at any point: without a
-        watcher there is nothing to clean up, and without the directory the server exits.
+        watcher there is nothing to clean up, and without the word that the directory was made the
+        watcher starts no server.
         """
         with fork_lock:
             others: list[int] = []
@@ -199,10 +233,12 @@ class EmbeddedServer:
                 close_in_children(config_out, self._log)
                 os.write(config_out, config)
                 self.watcher_pid = spawn_watcher(
-                    [program, self._home, outside],
+                    [program, self._outside],
                     {1: log_out, 2: log_out, 3: config_in, 4: owner_in, 5: liveness_out},
+                    {"MULTIHOST_HOME": self._home.path, "MULTIHOST_MARK": self._home.mark},
                 )
-                os.mkdir(self._home, 0o700)
+                self._home.make()
+                os.write(self._owner_pipe, b"made\n")
             finally:
                 for fd in others:
                     close_pipe(fd)
@@ -226,10 +262,18 @@ class EmbeddedServer:
             for line in log.splitlines(keepends=True):
                 if line.startswith(PID_LINE) and line.endswith(b"\n"):
                     self.pid = int(line[len(PID_LINE) :])
-        if self.path and not os.path.exists(self.path):
+        if not self._home.has_socket():
             # A wrapper that does not pass the configuration on lets the server open its usual port.
             raise self._unfit(program, "does not read its configuration from standard input", log)
+        self._home.erase_mark()
         self._close("_log")
+
+    def _publish(self) -> None:
+        """Have the socket at its address, too. Raises OSError if something is there."""
+        try:
+            self._home.publish(self._outside)
+        except FileExistsError:
+            raise _in_use(self._outside) from None
 
     def _unfit(self, program: str, what: str, log: bytes) -> ServerUnfit:
         # A server that rejects a line of its configuration prints that line.
@@ -245,47 +289,25 @@ class EmbeddedServer:
         return ServerUnfit(f"{program} {what}" + (f"; the end of its log:\n{tail}" if tail else ""))
 
 
-def _fresh_home() -> str:
-    """Return a path for a new directory, short enough for that of a socket in it."""
-    # What the program set in ``tempfile`` counts; that module is not imported, it is slow.
-    tempfile = sys.modules.get("tempfile")
-    chosen = [tempfile and tempfile.tempdir, *map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))]
-    name = f"multihost-{os.urandom(8).hex()}"
-    roots = [os.path.abspath(os.fsdecode(root)) for root in chosen if root] + list(TEMPORARY)
-    for root in roots:
-        home = os.path.join(root, name)
-        if (
-            len(os.fsencode(os.path.join(home, SOCKET_NAME))) <= SOCKET_PATH_MAX
-            and os.path.isdir(root)
-            and os.access(root, os.W_OK | os.X_OK)
-        ):
-            return home
-    raise ServerUnfit(f"no directory for a socket: none of {', '.join(roots)} can be written to")
+def _on_port(host: str, port: int) -> tuple[str, str, list[str]]:
+    """Return the address, no socket path, and the lines of configuration for it."""
+    port = _free_port(host, port)
+    # The empty host means all interfaces; this host is reachable through each of them.
+    shown = f"[{host}]" if ":" in host else host or "127.0.0.1"
+    return f"redis://{shown}:{port}/0", "", [f"port {port}", f"bind {_quoted(host or '*')}"]
 
 
-def _remove_home(home: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(home):
-            os.unlink(os.path.join(home, name))
-        os.rmdir(home)
-
-
-def _listening(listen: tuple[str, int] | str | None, home: str) -> tuple[str, str, list[str]]:
-    """Return the address, the socket path or "", and the lines of configuration for it."""
-    if listen is not None and not isinstance(listen, str):
-        host, port = listen
-        port = _free_port(host, port)
-        # The empty host means all interfaces; this host is reachable through each of them.
-        shown = f"[{host}]" if ":" in host else host or "127.0.0.1"
-        return f"redis://{shown}:{port}/0", "", [f"port {port}", f"bind {_quoted(host or '*')}"]
-    path = os.path.abspath(listen) if listen else os.path.join(home, SOCKET_NAME)
+def _on_path(path: str) -> tuple[str, str, list[str]]:
+    """Return the address, the socket path, and the lines of configuration for it."""
     if len(os.fsencode(path)) > SOCKET_PATH_MAX:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
     if os.path.lexists(path):
-        # The server would take the path away from a program that listens there.
-        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
-    lines = ["port 0", f"unixsocket {_quoted(path)}", "unixsocketperm 700"]
-    return f"unix://{quote(path)}", path, lines
+        raise _in_use(path)
+    return f"unix://{quote(path)}", path, ["port 0"]
+
+
+def _in_use(path: str) -> OSError:
+    return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
 
 
 def _free_port(host: str, port: int) -> int:

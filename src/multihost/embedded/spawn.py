@@ -13,10 +13,11 @@ __all__ = ["spawn_watcher", "wait_eof"]
 WATCHER: Final = os.path.join(os.path.dirname(__file__), "watcher.sh")
 
 
-def spawn_watcher(arguments: list[str], fds: dict[int, int]) -> int:
+def spawn_watcher(arguments: list[str], fds: dict[int, int], variables: dict[str, str]) -> int:
     """Run ``watcher.sh`` in a session of its own; return its process id.
 
-    It gets the descriptors ``fds`` (its number to ours) and no others, and blocks no signal.
+    It gets the descriptors ``fds`` (its number to ours) and no others, these variables of the
+    environment, which other users cannot read, beside our own, and blocks no signal.
     """
     with open(WATCHER, encoding="utf-8") as file:
         script = file.read()
@@ -33,7 +34,7 @@ def spawn_watcher(arguments: list[str], fds: dict[int, int]) -> int:
     return os.posix_spawn(
         "/bin/sh",
         ["/bin/sh", "-c", script, "multihost-watcher", *arguments],
-        os.environ,
+        {**os.environ, **variables},
         file_actions=actions,
         setsid=True,  # Ctrl-C in the terminal is not for the server
         setsigmask=(),

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar, SupportsIndex, TypeVar, overload
 
+from multihost.errors import BadPayload
 from multihost.proxies import stdlib_types
 from multihost.proxies.list import normal_slice
 from multihost.proxies.native import NativeProxy
+from multihost.proxies.reading import explain
 from multihost.wire.ops import array as ops
 
 __all__ = ["ArrayProxy", "Packing"]
@@ -27,7 +29,8 @@ class Packing:
     def __init__(self, typecode: str) -> None:
         self.typecode = typecode
         self.width: int = self._WIDTH.get(typecode) or array.array(typecode).itemsize
-        self._native = array.array(typecode).itemsize == self.width
+        # Text is decoded: not every number is a character.
+        self._native = typecode not in "uw" and array.array(typecode).itemsize == self.width
 
     def pack(self, items: array.array[Any]) -> bytes:
         if not self._native:
@@ -41,14 +44,18 @@ class Packing:
         return items.tobytes()
 
     def unpack(self, packed: bytes) -> array.array[Any]:
-        if self._native:
-            items = array.array(self.typecode, packed)
-            if sys.byteorder == "big":
-                items.byteswap()
-            return items
-        if self.typecode in self._WIDE:
-            return array.array(self.typecode, Packing(self._WIDE[self.typecode]).unpack(packed))
-        return array.array(self.typecode, packed.decode("utf-32-le", "surrogatepass"))
+        """Return the items. Raises BadPayload for bytes that are none."""
+        try:
+            if self._native:
+                items = array.array(self.typecode, packed)
+                if sys.byteorder == "big":
+                    items.byteswap()
+                return items
+            if self.typecode in self._WIDE:
+                return array.array(self.typecode, Packing(self._WIDE[self.typecode]).unpack(packed))
+            return array.array(self.typecode, packed.decode("utf-32-le", "surrogatepass"))
+        except ValueError as error:
+            raise BadPayload(f"the stored items cannot be read: {error}") from None
 
 
 class ArrayProxy(NativeProxy, stdlib_types.ArrayProxy[T]):
@@ -81,7 +88,10 @@ class ArrayProxy(NativeProxy, stdlib_types.ArrayProxy[T]):
         item = ops.get(self._handle, self._number(index), self._packing.width)
         if item is None:
             raise IndexError("array index out of range")
-        return self._packing.unpack(item)[0]
+        try:
+            return self._packing.unpack(item)[0]
+        except BadPayload as error:
+            explain(error, self, "__getitem__", f"the item {index}")
 
     @overload
     def __setitem__(self, index: SupportsIndex, value: T) -> None: ...
@@ -124,4 +134,8 @@ class ArrayProxy(NativeProxy, stdlib_types.ArrayProxy[T]):
         return max(-(1 << 40), min(number, 1 << 40))
 
     def _getvalue(self) -> array.array[T]:
-        return self._packing.unpack(ops.items(self._handle))
+        packed = ops.items(self._handle)
+        try:
+            return self._packing.unpack(packed)
+        except BadPayload as error:
+            explain(error, self, "__getitem__", "its items")

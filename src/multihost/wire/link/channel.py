@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from multihost.errors import ServerUnfit
+from multihost.errors import PayloadTooLarge, ServerUnfit
 from multihost.wire.refusals import NO_SUCH_COMMAND, Passes
 from multihost.wire.replies import ReplyError
 
@@ -15,6 +15,7 @@ __all__ = [
     "ConnectionRefused",
     "Reply",
     "ReplyTimeout",
+    "failure",
     "is_rejected",
     "refused",
 ]
@@ -72,8 +73,18 @@ def refused(reply: ReplyError, address: object) -> Exception:
     return refusal.exception(f"the server at {address}: {refusal.text}")
 
 
+def failure(error: Exception) -> Exception:
+    """Return the exception for what a socket, or the parser of what came from it, raised."""
+    if isinstance(error, MemoryError):
+        return PayloadTooLarge("a reply of the server takes more memory than this process has")
+    return ConnectionBroken.of(error)
+
+
 class Channel(Protocol):
-    """One open channel. After any exception but ReplyError it must be closed."""
+    """One open channel. After any exception but ReplyError it must be closed.
+
+    A call raises ConnectionBroken, or PayloadTooLarge for a reply that memory does not take.
+    """
 
     loaded_scripts: set[object]
     """Scripts that the server at the other end is sure to know."""

@@ -17,6 +17,7 @@ from multihost.wire.link.channel import (
     ConnectionBroken,
     Reply,
     ReplyTimeout,
+    failure,
     is_rejected,
     refused,
 )
@@ -33,7 +34,7 @@ from multihost.wire.replies import ReplyError
 __all__ = ["ClientChannel", "FromClient", "client_connector", "from_client"]
 
 # What redis-py raises for answers that it cannot read.
-_UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
+_UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, MemoryError)
 # Options that tie a connection to its pool. A server that does not know the notifications that the
 # pool asks for has its answer written to a log of redis-py.
 _OVERRIDDEN = {"health_check_interval", "legacy_responses", "retry_on_error", "retry_on_timeout"}
@@ -124,9 +125,11 @@ class ClientChannel:
             broken = self._broken(error)
         raise broken
 
-    def _broken(self, error: Exception) -> ConnectionBroken:
+    def _broken(self, error: Exception) -> Exception:
         if isinstance(error, self._errors.TimeoutError):
             return ReplyTimeout("no answer within the timeout")
+        if isinstance(error, MemoryError):
+            return failure(error)
         return _broken(error, self._redact)
 
     def fileno(self) -> int:
@@ -223,7 +226,7 @@ def _pool_connector(pool: Any, address: Address, redact: Redactor) -> Callable[[
         if options.get("socket_timeout") is None or options["socket_timeout"] < timeout:
             options["socket_timeout"] = timeout
         connection = pool.connection_class(**options)
-        failure: Exception
+        broken: Exception
         try:
             connection.connect()
             return ClientChannel(connection, redact)
@@ -232,12 +235,12 @@ def _pool_connector(pool: Any, address: Address, redact: Redactor) -> Callable[[
             if isinstance(error, (AuthenticationError, AuthorizationError)):
                 reply = ReplyError(f"WRONGPASS {reply}")  # the same to us, whatever its code is
             if reply.refusal is None and not isinstance(error, ResponseError):
-                failure = _broken(error, redact)
+                broken = _broken(error, redact)
             else:
-                failure = refused(reply, address)
+                broken = refused(reply, address)
         except _UNREADABLE as error:
-            failure = _broken(error, redact)
-        raise failure  # outside, for the error of redis-py may have what the server said
+            broken = _broken(error, redact)
+        raise broken  # outside, for the error of redis-py may have what the server said
 
     return open_
 

@@ -18,6 +18,7 @@ from multihost.wire.link.channel import (
     ConnectionBroken,
     Reply,
     ReplyTimeout,
+    failure,
     is_rejected,
 )
 from multihost.wire.replies import ReplyError
@@ -25,6 +26,9 @@ from multihost.wire.replies import ReplyError
 __all__ = ["SocketChannel"]
 
 _UNFINISHED = object()
+# Of the socket, and of the parser: TypeError for a map with keys that have no hash, MemoryError for
+# a claim that is larger than the memory.
+_FAILURES = (OSError, hiredis.ProtocolError, TypeError, MemoryError)
 
 
 def _timeval(seconds: float) -> bytes:
@@ -97,10 +101,10 @@ class SocketChannel:
             return self._read_rest() if reply is _UNFINISHED else reply
         except BlockingIOError:
             raise ReplyTimeout("no answer within the timeout") from None
-        except (OSError, hiredis.ProtocolError) as error:
+        except _FAILURES as error:
             if (refused := self._last_word()) is not None:
                 return refused
-            raise ConnectionBroken.of(error) from None
+            raise failure(error) from None
 
     def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
         replies: list[Reply] = []
@@ -116,14 +120,14 @@ class SocketChannel:
             if replies and _ends_connection(replies[-1]):
                 return replies + replies[-1:] * (count - len(replies))
             raise
-        except (OSError, hiredis.ProtocolError) as error:
+        except _FAILURES as error:
             if (refused := self._last_word()) is not None:
                 return [refused] * count
-            raise ConnectionBroken.of(error) from None
+            raise failure(error) from None
 
     def _last_word(self) -> ReplyError | None:
         """Return why the server closed the connection while it was sent something, if it said."""
-        with contextlib.suppress(OSError, hiredis.ProtocolError):
+        with contextlib.suppress(*_FAILURES):
             self._feed(self._socket.recv(65536, socket.MSG_DONTWAIT))
             reply = self._gets()
             if _ends_connection(reply):
@@ -162,8 +166,8 @@ class SocketChannel:
                     return replies
         except BlockingIOError:
             raise ReplyTimeout("no answer within the timeout") from None
-        except (OSError, hiredis.ProtocolError) as error:
-            raise ConnectionBroken.of(error) from None
+        except _FAILURES as error:
+            raise failure(error) from None
         finally:
             if seconds is not None:
                 with contextlib.suppress(OSError):  # closed by another thread meanwhile
