@@ -51,4 +51,5 @@ if #taken == 0 then -- else the reply to the first attempt was lost
   end
   inherit_ttl(data, to)
 end
-return {redis.call('LLEN', from), unpack(taken)}
+table.insert(taken, 1, redis.call('LLEN', from))
+return taken

@@ -10,7 +10,7 @@ from multihost.wire.link import pack, pack_args
 from multihost.wire.ops.queue.constants import LISTS_OF, PUTTERS
 from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.items import (
-    DELIVERED,
+    FIRST_BYTES,
     WITH_PROXIES,
     split_delivery_count,
     without_rank,
@@ -139,20 +139,16 @@ class InFlightList:
     def deliveries(self, items: list[bytes]) -> list[Delivery]:
         """Return what was received, decoded from the form in which it is stored."""
         by_priority = self.settings.order == PRIORITY
-        deliveries = []
-        has_proxies = False
-        for position, item in enumerate(items):
+        deliveries: list[Delivery] = []
+        self.has_proxies = False
+        for item in items:
             value, count = without_rank(item) if by_priority else item, 0
-            first = value[0]
-            if first == DELIVERED:
+            if value[0] in FIRST_BYTES:
                 value, count = split_delivery_count(value)
-                first = value[0]
-            if first in WITH_PROXIES:
-                has_proxies = True
-            deliveries.append(Delivery(value, count + 1, self, position))
-        self.unacked = len(deliveries)
-        self.has_proxies = has_proxies
-        self.batch = [WAITING] * len(items) if has_proxies or len(items) > 1 else None
+                self.has_proxies |= value[0] in WITH_PROXIES
+            deliveries.append(Delivery(value, count + 1, self, len(deliveries)))
+        self.unacked = size = len(deliveries)
+        self.batch = [WAITING] * size if size > 1 or self.has_proxies else None
         return deliveries
 
     @property

@@ -10,7 +10,7 @@ from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, pack_
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import BATCH, Delivery, InFlightList
-from multihost.wire.ops.queue.items import DELIVERED, WITH_PROXIES
+from multihost.wire.ops.queue.items import FIRST_BYTES
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -20,9 +20,6 @@ __all__ = ["EMPTY", "receive_available", "receive_from_list"]
 
 _pass_end_marker = Script("queue/pass_end_marker")
 _notify_putters = Script("queue/notify_putters")
-
-# First bytes of items that are not simply a value.
-FIRST_BYTES = bytes((DELIVERED, *WITH_PROXIES))
 
 
 class _Empty(enum.Enum):

@@ -31,7 +31,8 @@ def receive_from_sorted_set(
     """Receive up to ``count`` items, as :func:`..receive_list.receive_from_list` does."""
     link = handle.link
     in_flight = consumer.take_list(hand)
-    disconnects, channel = link.disconnects, link.peek().channel
+    connection = link.peek()
+    disconnects, channel = link.disconnects, connection.channel
     args = (in_flight.name, b"%d" % count)
     try:
         items = _receive_available(handle, consumer, hand, (*args, b""))
@@ -50,7 +51,7 @@ def receive_from_sorted_set(
         in_flight.is_late = True
         raise
     if link.disconnects != disconnects or (
-        channel is not None and link.peek().channel is not channel
+        channel is not None and connection.channel is not channel
     ):
         # An attempt may have arrived late, or twice: it is unknown what is in the list.
         consumer.doubt(hand)
@@ -72,7 +73,9 @@ def _receive_available(
     requests = [] if previous is None else [previous.ack_command]
     requests.append(_pop_sorted.pack_idempotent(handle, args))
     replies = link.exchange_many(connection, b"".join(requests), len(requests))
-    consumer.acks.acknowledged(hand)
+    if previous is not None:  # as acknowledged(), written out
+        consumer.recycle(previous)
+        hand.previous = None
     popped = replies[-1]
     if type(popped) is ReplyError:
         if popped.passes:
