@@ -11,12 +11,15 @@ BENCH_ARGS ?=
 # Inputs of a fuzzer
 FUZZ ?= 30000
 
+# For the explorer, see tests/explore/README.md
+EXPLORE ?=
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz interrupts test-frameworks check format bench docs lock clean
+.PHONY: help demo test strict fuzz explore interrupts test-frameworks check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -47,6 +50,9 @@ fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inpu
 
 interrupts: $(VENV)/.dev ## an exception at every bytecode of the calls that take something, not only at a sample
 	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts
+
+explore: $(VENV)/.dev ## every order of the requests of two clients, with a fault at each; hours. EXPLORE="lock --bound 1" for less
+	@$(BIN)/python -m tests.explore $(EXPLORE)
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

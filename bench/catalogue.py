@@ -59,6 +59,7 @@ CONTENDERS = {
     "stdlib": "multiprocessing",
     "multihost": "multihost",
     "multihost-tcp": "multihost, TCP",
+    "multihost-signed": "multihost, signed",
     "redis-py": "redis-py",
     "redis-py-1ms": "redis-py, 1 ms",
     "redis-lock": "python-redis-lock",

@@ -25,6 +25,7 @@ from bench.processes import processes
 from bench.queues import queues
 from bench.sections import Effort, bulk, memory, singles, sizes, start
 from bench.server import die_with_parent
+from bench.signed import signed
 
 __all__ = ["measure"]
 
@@ -52,6 +53,7 @@ def measure(sections: list[str], effort: Effort) -> dict[str, Any]:
         "locks": lambda: locks(effort.locks),
         "queues": lambda: queues(effort.queues),
         "pools": lambda: pools(effort.pools),
+        "signed": lambda: signed(effort.signed),
     }
     for section, measured in own.items():
         if say(sections, section):

@@ -33,27 +33,34 @@ def print_results(document: Mapping[str, Any]) -> None:
     print("Machine: " + ", ".join(f"{name} {it}" for name, it in document["facts"].items()))
     print("Numbers are times divided by the standard library's: below 1 is faster.")
     for mode, sections in document["modes"].items():
-        if "singles" in sections:
-            print_ratios(f"Single calls, {mode}", sections["singles"])
-        for size, cells in sections.get("bulk", {}).items():
-            print_ratios(f"{int(size):,} entries at once, {mode}", cells)
-        if "processes" in sections:
-            rows = {workers(n): it["get and set"] for n, it in sections["processes"].items()}
-            print_ratios(f"Get and set on one dict, time per call of all, {mode}", rows)
-        if "locks" in sections:
-            print_locks(sections["locks"], mode)
-        if "queues" in sections:
-            print_queues(sections["queues"], mode)
-        if "hosted" in sections:
-            print_ratios(f"Objects in a process, {mode}", sections["hosted"])
-        if "pools" in sections:
-            print_ratios(f"Pools of two processes, {mode}", sections["pools"])
-        if "sizes" in sections:
-            print_sizes(f"Microseconds a call by entries, {mode}", sections["sizes"])
-        if "start" in sections:
-            print_ratios(f"Start, {mode}", sections["start"])
+        print_sections(sections, mode)
     if "memory" in document:
         print_memory("a dict entry", document["memory"], "plain hash")
+
+
+def print_sections(sections: Mapping[str, Any], mode: str) -> None:
+    """Print what was measured in one mode."""
+    if "singles" in sections:
+        print_ratios(f"Single calls, {mode}", sections["singles"])
+    for size, cells in sections.get("bulk", {}).items():
+        print_ratios(f"{int(size):,} entries at once, {mode}", cells)
+    if "processes" in sections:
+        rows = {workers(n): it["get and set"] for n, it in sections["processes"].items()}
+        print_ratios(f"Get and set on one dict, time per call of all, {mode}", rows)
+    if "locks" in sections:
+        print_locks(sections["locks"], mode)
+    if "queues" in sections:
+        print_queues(sections["queues"], mode)
+    if "hosted" in sections:
+        print_ratios(f"Objects in a process, {mode}", sections["hosted"])
+    if "signed" in sections:
+        print_signed(sections["signed"], mode)
+    if "pools" in sections:
+        print_ratios(f"Pools of two processes, {mode}", sections["pools"])
+    if "sizes" in sections:
+        print_sizes(f"Microseconds a call by entries, {mode}", sections["sizes"])
+    if "start" in sections:
+        print_ratios(f"Start, {mode}", sections["start"])
 
 
 def print_ratios(title: str, rows: Mapping[str, Cells]) -> None:
@@ -66,6 +73,22 @@ def print_ratios(title: str, rows: Mapping[str, Cells]) -> None:
         base = f"{cells['stdlib']['us']:,.1f}" if "stdlib" in cells else ""
         lines.append([name, base, *(number(ratio(cells, who)) for who in others)])
     print_table(title, header, lines)
+
+
+def print_signed(found: Mapping[str, Any], mode: str) -> None:
+    """Print the section on signatures: what a key costs, in time and in bytecodes."""
+    lines = []
+    for name, counts in found.get("bytecodes", {}).items():
+        cells = found["calls"][name]
+        if not {"multihost", "multihost-signed"} <= cells.keys():
+            continue
+        plain, signed = cells["multihost"]["us"], cells["multihost-signed"]["us"]
+        before, after = counts["multihost"], counts["multihost-signed"]
+        lines.append(
+            [name, f"{plain:,.1f}", f"{signed / plain:.2f}", f"{before:,}", f"{after / before:.2f}"]
+        )
+    header = ["", "no key, \N{MICRO SIGN}s", "signed", "no key, bytecodes", "signed"]
+    print_table(f"With an authkey, {mode}", header, lines)
 
 
 def lock_rows(locks: Mapping[str, Any]) -> dict[str, Cells]:

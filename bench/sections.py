@@ -28,6 +28,7 @@ SECTIONS = (
     "queues",
     "pools",
     "hosted",
+    "signed",
     "start",
     "memory",
 )
@@ -46,6 +47,7 @@ class Effort:
     locks: LockEffort
     queues: QueueEffort
     hosted: Plan
+    signed: Plan
     pools: PoolEffort
     starts: int
     #: The rows measured at the biggest of the sizes in ``bulk``.
@@ -66,6 +68,7 @@ class Effort:
             locks=LockEffort.full(),
             queues=QueueEffort.full(),
             hosted=Plan(60, 100),
+            signed=Plan(60, 100),
             pools=PoolEffort.full(),
             starts=7,
             biggest=BULK,
@@ -88,6 +91,7 @@ class Effort:
             locks=LockEffort.quick(),
             queues=QueueEffort.quick(),
             hosted=Plan(12, 40, 4),
+            signed=Plan(12, 40, 6),
             pools=PoolEffort.quick(),
             starts=3,
             biggest=("dict copy", "dict copy, one value"),
@@ -109,6 +113,7 @@ class Effort:
             locks=self.locks.with_rounds(rounds),
             queues=self.queues.with_rounds(rounds),
             hosted=fixed(self.hosted),
+            signed=fixed(self.signed),
             pools=self.pools.with_rounds(rounds),
             starts=rounds,
         )

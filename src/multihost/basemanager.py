@@ -55,11 +55,12 @@ class BaseManager(managers.BaseManager):
     ...     manager.Maths().add(4, 3)
 
     ``address`` is a URL, or as in the standard library ``(host, port)`` or a socket path, on which
-    a private server of ``start()`` and ``get_server()`` listens, protected by ``authkey``; without
-    an address only this user can reach it. ``authkey`` signs the values on a server that has a URL
-    or listens on a port. ``lease`` (seconds) is how long unnamed objects outlive a killed holder,
-    ``timeout`` (seconds) how long a call tries in all while the server cannot be reached, is
-    silent, or refuses for a while; see also :meth:`timeout`.
+    a private server of ``start()`` and ``get_server()`` listens; without an address only this user
+    can reach it. ``authkey`` signs the values wherever there is an address. Who connects to a pair
+    or a path, and who listens there, prove to each other that they have it. ``lease`` (seconds) is
+    how long unnamed objects outlive a killed holder, ``timeout`` (seconds) how long a call tries in
+    all while the server cannot be reached, is silent, or refuses for a while; see also
+    :meth:`timeout`.
     """
 
     _registry: ClassVar[dict[str, Any]] = {}
@@ -137,7 +138,8 @@ class BaseManager(managers.BaseManager):
         """Connect to the server of the address. 2 round trips, once for each manager.
 
         Raises LinkError if it cannot be reached, AccessDenied if it refuses the password or lacks a
-        permission, and ServerUnfit if it is too old or may evict data.
+        permission, ServerUnproven if it did not prove to have the authkey of a pair or a path, and
+        ServerUnfit if it is too old or may evict data.
         """
         self._check_new()
         self.runtime.connect()

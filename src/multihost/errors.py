@@ -16,6 +16,7 @@
     |   +-- ServerUnfit                      reachable, but it must not be used as it is
     |   |   +-- ServerMissing                no server program to start for ``Manager()``
     |   +-- AccessDenied (AuthenticationError)  wrong password, or a permission is missing
+    |   |   +-- ServerUnproven               who listens is not the server, or has another authkey
     |   +-- AddressUnknown                   no credentials for the server of a proxy
     +-- ServerFull (MemoryError)             the server refuses writes: ``maxmemory`` is reached
     +-- LeaseLost (RuntimeError)             this process was declared dead, and lost its hold
@@ -71,6 +72,7 @@ __all__ = [
     "ServerLost",
     "ServerMissing",
     "ServerUnfit",
+    "ServerUnproven",
     "ShutDown",
     "WorkerLost",
 ]
@@ -179,6 +181,12 @@ class ServerMissing(ServerUnfit):
 
 class AccessDenied(LinkError, AuthenticationError):
     """The server refused the user name, the password or a permission."""
+
+
+class ServerUnproven(AccessDenied):
+    """Who listens at the address of a private server is another user, or did not prove to have the
+    authkey: it was sent no password.
+    """
 
 
 class AddressUnknown(LinkError):

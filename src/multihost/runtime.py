@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from multiprocessing import current_process, util
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from multihost.errors import LinkError, ManagerClosed
 from multihost.wire.address import (
+    EMBEDDED,
+    GIVEN,
     PRIVATE,
     Address,
     Credentials,
@@ -18,7 +21,14 @@ from multihost.wire.address import (
     url_of,
 )
 from multihost.wire.authkey import check_authkey, stretched
-from multihost.wire.link import Link, from_client
+from multihost.wire.link import (
+    Channel,
+    Instance,
+    Link,
+    connector_for,
+    from_client,
+    note_end,
+)
 from multihost.wire.session import Session, registry
 from multihost.wire.values.codec import Codec
 
@@ -97,13 +107,23 @@ class Runtime:
         from multihost.embedded import EmbeddedServer  # those with a URL need none
 
         authkey = bytes(self.authkey)
-        self.embedded = EmbeddedServer(
-            lambda url: registry.embedded_credentials(url, authkey)[1].password,
-            listen=self._listen,
-        )
-        self.address, self.credentials = registry.embedded_credentials(
-            self.embedded.address, authkey
-        )
+        if self._listen is None:
+            self.embedded = EmbeddedServer(
+                lambda url: registry.private_credentials(_private(url, EMBEDDED), authkey).password
+            )
+            self.address = _private(self.embedded.address, EMBEDDED)
+        else:
+            instance = Instance(stretched(authkey), parse(url_of(self._listen))[0].scheme)
+            self.embedded = EmbeddedServer(
+                lambda _url: instance.password, listen=self._listen, config=instance.config
+            )
+            try:
+                instance.prepare(self.embedded.local)
+            except BaseException:
+                self.abort()
+                raise
+            self.address = _private(self.embedded.address, GIVEN)
+        self.credentials = registry.private_credentials(self.address, authkey)
 
     def connect(self) -> None:
         """Open a session at a server that runs. 2 round trips."""
@@ -112,9 +132,8 @@ class Runtime:
                 raise ValueError(
                     "connect() needs the address of a server: give a URL, or use start()"
                 )
-            self.address, self.credentials = registry.embedded_credentials(
-                url_of(self._listen), self.authkey
-            )
+            self.address = _private(url_of(self._listen), GIVEN)
+            self.credentials = registry.private_credentials(self.address, self.authkey)
         self.open()
 
     def open(self, before_close: Callable[[], object] | None = None) -> None:
@@ -126,14 +145,18 @@ class Runtime:
         try:
             address = self.address
             assert address is not None, "the server is not started"
-            # Of a private server that is lost its owner knows that it does not return.
-            owned = self.embedded is not None
+            connector, patience = None, registry.reconnect_timeout_for(address)
+            if self.embedded is not None:
+                # Of a private server that is lost its owner knows that it does not return.
+                connector = _while_alive(self.embedded, address, self.credentials)
+                patience = 0.0
             self._open(
                 Link(
                     address,
                     self.credentials,
                     timeout=self.settings.timeout,
-                    reconnect_timeout=0.0 if owned else registry.reconnect_timeout_for(address),
+                    reconnect_timeout=patience,
+                    connector=connector,
                 ),
                 before_close,
             )
@@ -216,6 +239,28 @@ class Runtime:
             self.state = "shut down"
             self._finalizer.cancel()  # in a forked child it would do nothing
             _close(*self._ends, False)
+
+
+def _private(url: str, options: tuple[tuple[str, str], ...]) -> Address:
+    """Return the address of a private server."""
+    return parse(url)[0]._replace(options=options)
+
+
+def _while_alive(
+    server: EmbeddedServer, address: Address, credentials: Credentials
+) -> Callable[[float], Channel]:
+    """Return what opens channels in the process that started a server, and in those forked from it,
+    which know when it has ended: whoever has its address then is another one.
+    """
+    connect = connector_for(address, credentials)
+
+    def connect_if_alive(timeout: float) -> Channel:
+        if not server.alive():
+            note_end(address)
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the private server has ended")
+        return connect(timeout)
+
+    return connect_if_alive
 
 
 def _close(

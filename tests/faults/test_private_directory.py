@@ -18,7 +18,7 @@ from multihost import embedded
 from multihost.embedded import EmbeddedServer
 from multihost.errors import ServerUnfit
 from tests.support.procs import send_signal
-from tests.support.strangers import NOBODY, private_names, running_as_nobody
+from tests.support.strangers import NOBODY, private_names, running_as
 from tests.support.waiting import wait_until
 
 FILES = ["diary", "letters", "server.sock"]
@@ -27,8 +27,11 @@ STARTS = 12
 
 
 @pytest.fixture
-def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def base(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """A directory for temporary files to which everybody may write, as to /tmp without its bit."""
+    tmp_path_factory.getbasetemp()  # or pytest puts its own into this one
     path = Path(tempfile.mkdtemp(prefix="mh", dir="/tmp"))
     path.chmod(0o777)
     monkeypatch.setattr(tempfile, "tempdir", str(path))
@@ -302,7 +305,7 @@ def plant_links(pipe: Connection, base: str, target: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the attacker looks into /proc")
 def test_another_user_races_with_the_start(base: Path, precious: Path) -> None:
-    with running_as_nobody(plant_links, str(base), str(precious)) as pipe:
+    with running_as(NOBODY, plant_links, str(base), str(precious)) as pipe:
         pipe.recv()
         for _ in range(STARTS):
             server = start()

@@ -17,7 +17,6 @@ from multihost.managers import BaseManager, SyncManager
 from multihost.wire.rpc import results
 from multihost.wire.rpc.client import HostDied
 from tests.hosted.hosted_classes import Our
-from tests.support.raw import RawClient
 
 fork = multiprocessing.get_context("fork")
 AUTHKEY = b"abracadabra, abracadabra"
@@ -65,20 +64,6 @@ def test_proxies_travel_to_children(method):
         child.start()
         child.join(20)
         assert shared.copy() == {"sum": 6}
-
-
-def test_values_are_signed_where_the_password_can_be_overheard(tmp_path):
-    for address, signed in ((("127.0.0.1", 0), True), (str(tmp_path / "s"), False)):
-        with SyncManager(address, AUTHKEY) as manager:
-            manager.dict("d")["a"] = "value"
-            link = manager.runtime.session.link
-            url = str(link.address).partition("?")[0]
-            password = manager.runtime.credentials.password
-            with RawClient(url.replace("://", f"://:{password}@")) as raw:
-                assert raw.call("PING")
-                stored = raw.call("HVALS", manager.dict("d")._handle.keys.data)
-            assert any(each[:1] == b"S" for each in stored) is signed
-            assert bool(manager.runtime.credentials.authkey) is signed
 
 
 def test_address_in_use(tmp_path):

@@ -9,16 +9,16 @@ import contextlib
 import os
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
 from typing import TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-__all__ = ["EDITS", "PIECES", "Edit", "altered", "bounded", "cases", "within_bounds"]
+__all__ = ["SEED", "altered", "bounded", "cases", "piece", "scattered", "within_bounds"]
 
 T = TypeVar("T")
-Edit = tuple[str, float, float, bytes, int]
 
 MEGABYTE = 1 << 20
 SECONDS = 2.0  # of one core: what is bounded takes milliseconds, what is not takes for ever
@@ -32,46 +32,69 @@ def cases(usual: int) -> settings:
         max_examples=int(os.environ.get("MULTIHOST_FUZZ", str(usual))),
         deadline=None,
         database=None,
+        phases=(Phase.explicit, Phase.generate),  # a smaller seed is no smaller case
         suppress_health_check=list(HealthCheck),
     )
 
 
-PIECES = st.one_of(
-    st.sampled_from([bytes((code,)) for code in range(256)]),
-    st.sampled_from(
-        [b"\xff" * 4, b"\0" * 4, b"\xff" * 8, b"I9\n", b"h\0", b"\x85", b"[", b"<array>", b"\r\n"]
+SEED = st.integers(0, (1 << 64) - 1)
+"""What a case is made from: to draw each edit by itself takes ten times as long as to read."""
+
+TELLING = [
+    *(b"\xff" * 4, b"\0" * 4, b"\xff" * 8, b"I9\n", b"h\0", b"\x85", b"[", b"<array>", b"\r\n"),
+    *(
+        b"-1",
+        b"0",
+        b"9" * 20,
+        b"1e400",
+        b"nan",
+        b"\xc3\x28",
+        b"\x1b[2J",
+        b" ",
+        b".",
+        b",",
+        b";",
+        b":",
     ),
-    st.sampled_from(
-        [b"-1", b"0", b"99999999999999999999", b"1e400", b"nan", b"\xc3\x28", b"\x1b[2J"]
-    ),
-    st.binary(max_size=9),
-)
-EDITS: st.SearchStrategy[list[Edit]] = st.lists(
-    st.tuples(
-        st.sampled_from(("insert", "replace", "delete", "repeat", "splice")),
-        st.floats(0, 1),
-        st.floats(0, 1),
-        PIECES,
-        st.sampled_from((2, 10, 70, 1000, 30_000)),
-    ),
-    max_size=6,
-)
+]
+KINDS = ("insert", "replace", "delete", "repeat", "splice")
+TIMES = (2, 2, 10, 70, 1000, 30_000)
 
 
-def altered(data: bytes, edits: list[Edit], other: bytes) -> bytes:
-    """Return ``data`` with some edits; ``other`` is what is spliced in."""
-    for kind, at, reach, piece, times in edits:
-        start = int(at * len(data))
-        end = start + int(reach * min(20, len(data) - start))
-        middle = {
-            "insert": piece + data[start:end],
-            "replace": piece,
-            "delete": b"",
-            "repeat": (data[start:end] or piece) * times,
-            "splice": other,
-        }[kind]
+def piece(chance: Random) -> bytes:
+    """Return a few bytes."""
+    way = chance.randrange(3)
+    if way == 0:
+        return bytes((chance.randrange(256),))
+    return chance.choice(TELLING) if way == 1 else chance.randbytes(chance.randrange(10))
+
+
+def altered(seeds: Sequence[bytes], chance: Random) -> bytes:
+    """Return one of the seeds with some edits."""
+    data = chance.choice(seeds)
+    for _ in range(chance.randrange(6)):
+        kind = chance.choice(KINDS)
+        start = chance.randrange(len(data) + 1)
+        end = start + chance.randrange(min(20, len(data) - start) + 1)
+        if kind == "insert":
+            middle = piece(chance) + data[start:end]
+        elif kind == "replace":
+            middle = piece(chance)
+        elif kind == "repeat":
+            middle = (data[start:end] or piece(chance)) * chance.choice(TIMES)
+        else:
+            middle = chance.choice(seeds) if kind == "splice" else b""
         data = (data[:start] + middle + data[end:])[:LONGEST]
     return data
+
+
+def scattered(heads: Sequence[bytes], more: Sequence[bytes], chance: Random) -> bytes:
+    """Return up to thirty pieces behind one of the heads."""
+    parts = (
+        chance.choice(more) if more and chance.random() < 0.3 else piece(chance)
+        for _ in range(chance.randrange(31))
+    )
+    return chance.choice(heads) + b"".join(parts)
 
 
 @contextlib.contextmanager

@@ -283,6 +283,11 @@ class Server(_Commands):
             self._forget_data()
         self._start()
 
+    def go_back(self) -> None:
+        """Kill, and start again with the data of the last ``SAVE``: what came since is lost."""
+        self.kill()
+        self._start()
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
         assert send_signal(self.pid, signal.SIGSTOP)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -357,10 +358,15 @@ def test_access_without_password_is_refused(server: EmbeddedServer) -> None:
         "SWAPDB 0 1",
     ],
 )
-def test_nobody_administers_it(server: EmbeddedServer, command: str) -> None:
-    with Client(server) as client:
+@pytest.mark.parametrize("where", ["nowhere", "path", "port"])
+def test_nobody_administers_it(base: Path, where: str, command: str) -> None:
+    listen = {"nowhere": None, "path": str(base / "chosen"), "port": ("127.0.0.1", 0)}[where]
+    server = EmbeddedServer(lambda _address: PASSWORD, listen=listen)
+    parts = urlsplit(server.address)
+    with Client(server.path or (parts.hostname or "", parts.port or 0)) as client:
         assert client(*command.split()).startswith(b"-NOPERM")
         assert client("PING") == b"+PONG"
+    server.stop()
 
 
 def test_password_for_gets_the_address(base: Path) -> None:

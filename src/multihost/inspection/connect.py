@@ -35,7 +35,7 @@ def opened(
     """
     address, credentials = parse(url)
     if address.is_embedded and authkey:
-        address, credentials = registry.embedded_credentials(url, authkey)
+        credentials = registry.private_credentials(address, authkey)
     elif authkey:
         name, password, _, secrets = credentials
         credentials = Credentials(name, password, stretched(authkey), secrets)

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from multihost.errors import ServerUnfit
 
 __all__ = [
+    "EMBEDDED",
+    "GIVEN",
     "PRIVATE",
     "Address",
     "Credentials",
@@ -32,7 +34,10 @@ SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 PRIVATE = "embedded://"
 """In the place of a URL: a private server of the manager's own."""
 _ENCODE = "write @ / ? # in a name or a password as %40 %2F %3F %23"
-EMBEDDED = (("multihost", "embedded"),)  # the options that mark the private server of a Manager()
+EMBEDDED = (("multihost", "embedded"),)
+"""The options that mark the private server of a ``Manager()``."""
+GIVEN = (("multihost", "given"),)
+"""Those of one that listens where a caller said, and that has to prove to have the authkey."""
 DEFAULT_PORT = 6379
 
 
@@ -69,8 +74,13 @@ class Address(NamedTuple):
 
     @property
     def is_embedded(self) -> bool:
-        """True for the private server of a ``Manager()``."""
-        return self.options == EMBEDDED
+        """True for the private server of a manager."""
+        return self.options in (EMBEDDED, GIVEN)
+
+    @property
+    def is_given(self) -> bool:
+        """True for a private server that listens where a caller said."""
+        return self.options == GIVEN
 
 
 class Credentials(NamedTuple):

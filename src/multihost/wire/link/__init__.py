@@ -1,9 +1,11 @@
 """Connections to one server."""
 
 from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
-from multihost.wire.link.connect import check_url
+from multihost.wire.link.connect import check_url, connector_for
+from multihost.wire.link.instance import Instance
 from multihost.wire.link.link import REPLY_SKIP, Link
 from multihost.wire.link.patience import Patience, bounded
+from multihost.wire.link.peer import has_ended, note_end
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redispy import from_client
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
@@ -13,6 +15,7 @@ __all__ = [
     "REPLY_SKIP",
     "SHORTEST",
     "Channel",
+    "Instance",
     "ConnectionBroken",
     "Patience",
     "PinnedConnection",
@@ -22,7 +25,10 @@ __all__ = [
     "Reply",
     "bounded",
     "check_url",
+    "connector_for",
     "from_client",
+    "has_ended",
+    "note_end",
     "pack",
     "pack_all",
     "pack_args",

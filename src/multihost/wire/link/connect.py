@@ -6,27 +6,36 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from multihost.wire.address import SENTINEL_SCHEMES, Address, Credentials, parse
+from multihost.wire.address import EMBEDDED, SENTINEL_SCHEMES, Address, Credentials, parse
 from multihost.wire.link.channel import Channel, refused
+from multihost.wire.link.peer import connect_to_private
+from multihost.wire.link.proof import Proof, proof_for
 from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.redispy import client_connector
 from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.replies import ReplyError
 
-__all__ = ["check_url", "connector_for"]
+__all__ = ["check_url", "connector_for", "open_private"]
 
 CONNECT_TIMEOUT = 5.0
 
 
 def _open_socket(
-    address: Address, credentials: Credentials, redact: Redactor, timeout: float
+    address: Address,
+    credentials: Credentials,
+    redact: Redactor,
+    proof: Proof | None,
+    timeout: float,
 ) -> SocketChannel:
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _CloseOnError(sock):
             sock.settimeout(min(CONNECT_TIMEOUT, timeout))
-            sock.connect(address.path)
+            if address.is_embedded:
+                connect_to_private(sock, address)
+            else:
+                sock.connect(address.path)
     else:
         host = address.host, address.port
         sock = socket.create_connection(host, min(CONNECT_TIMEOUT, timeout))
@@ -34,6 +43,9 @@ def _open_socket(
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _keep_alive(sock)
     with _CloseOnError(sock):
+        if proof is not None:
+            credentials = proof.ask(SocketChannel(sock, timeout), address)
+            redact = Redactor(credentials.secrets)
         channel = SocketChannel(sock, timeout, redact)
         _handshake(channel, address, credentials)
     return channel
@@ -83,4 +95,15 @@ def connector_for(address: Address, credentials: Credentials) -> Callable[[float
     if address.scheme in ("rediss", *SENTINEL_SCHEMES) or has_options:
         return client_connector(address, credentials)
     redact = Redactor(credentials.secrets)
-    return lambda timeout: _open_socket(address, credentials, redact, timeout)
+    proof = None
+    if address.is_given and credentials.authkey:
+        proof = proof_for(credentials.authkey, address.scheme)
+    return lambda timeout: _open_socket(address, credentials, redact, proof, timeout)
+
+
+def open_private(path: str, password: str) -> SocketChannel:
+    """Open a channel to the server that this process has just started, through a socket that only
+    this user and root can open. Raises OSError, and ServerUnproven for another user's.
+    """
+    address, credentials = Address("unix", path=path, options=EMBEDDED), Credentials("", password)
+    return _open_socket(address, credentials, Redactor((password,)), None, CONNECT_TIMEOUT)

@@ -16,10 +16,10 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from typing import Any, NamedTuple
 
 from multihost.errors import AddressUnknown, ServerUnfit
-from multihost.wire.address import EMBEDDED, PRIVATE, Address, Credentials, parse, parse_address
+from multihost.wire.address import PRIVATE, Address, Credentials, parse, parse_address
 from multihost.wire.authkey import stretched
 from multihost.wire.keys import names
-from multihost.wire.link import Link, check_url
+from multihost.wire.link import Link, check_url, has_ended, note_end
 from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
@@ -29,9 +29,9 @@ __all__ = [
     "Origin",
     "configured_url",
     "connect",
-    "embedded_credentials",
     "find",
     "inherited_credentials",
+    "private_credentials",
     "reconnect_timeout_for",
     "register",
     "serializer_of",
@@ -41,6 +41,8 @@ __all__ = [
 URL_VARIABLE = "MULTIHOST_URL"
 
 _INHERITED = "multihost"
+ENDED = b"ended"
+"""In the place of credentials: a child is told so, or it would connect to whoever is there now."""
 _SERIALIZERS: dict[str, Serializer | None] = {
     "pickle": None,
     "json": JsonSerializer(),
@@ -77,19 +79,18 @@ def serializer_of(choice: Any) -> Serializer | None:
     return choice  # type: ignore[no-any-return]
 
 
-def embedded_credentials(url: str, authkey: bytes) -> tuple[Address, Credentials]:
-    """Return address and credentials of a private server, whose password derives from the authkey
-    of its owner.
+def private_credentials(address: Address, authkey: bytes) -> Credentials:
+    """Return the credentials for a private server.
 
-    Over TCP the password can be overheard: there values are signed with the authkey, too. It does
-    not derive from the host name, for which clients may have several.
+    At a given address both sides prove that they have the authkey, and values are signed with it.
+    The socket of a ``Manager()`` can be opened by its user alone; the password derives from the
+    authkey of its owner, which children have.
     """
-    address, _ = parse(url)
-    name = address.path if address.scheme == "unix" else "tcp"
     key = stretched(authkey)
-    password = hmac.new(key, b"multihost " + name.encode(), hashlib.sha256).hexdigest()
-    signing = b"" if address.scheme == "unix" else key
-    return address._replace(options=EMBEDDED), Credentials(password=password, authkey=signing)
+    if address.is_given:
+        return Credentials(authkey=key)
+    password = hmac.new(key, b"multihost " + address.path.encode(), hashlib.sha256).hexdigest()
+    return Credentials(password=password)
 
 
 def configured_url() -> str:
@@ -151,10 +152,12 @@ def unregister(session: Session) -> None:
 
 def inherited_credentials(session: Session) -> bytes | None:
     """Return the credentials of a session while a child is being spawned, else None. They can only
-    be pickled for that child.
+    be pickled for that child. In their place it is told that the private server has ended.
     """
     if get_spawning_popen() is None:
         return None
+    if has_ended(session.link.address):
+        return ENDED
     return _inherited().get(_inherited_key(session.link.address))
 
 
@@ -171,6 +174,9 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
     for session in reversed(_sessions.get((*address.server, origin.namespace), ())):
         if not session.link.is_closed and session.codec.ident == origin.reader:
             return session
+    if inherited == ENDED:
+        note_end(address)
+        inherited = None
     if inherited is not None:
         credentials = Credentials.unpack(inherited)
     else:
@@ -209,7 +215,7 @@ def _resolve(address: Address) -> tuple[Address, Credentials]:
     if packed is not None:
         return address, Credentials.unpack(bytes(packed))
     if address.is_embedded:
-        return embedded_credentials(str(address), bytes(current_process().authkey))
+        return address, private_credentials(address, bytes(current_process().authkey))
     if (url := configured_url()) not in ("", PRIVATE):
         configured, credentials = parse(url)
         if configured.server == address.server:

@@ -57,7 +57,7 @@ if state[4] and state[5] == '0' then
 end
 if waiter == '' then return OK end
 -- @include lib/overwrite_reply
-local waiters = state[3] - redis.call('HDEL', data, PUTTER .. waiter)
+local waiters = (state[3] or 0) - redis.call('HDEL', data, PUTTER .. waiter)
 redis.call('HSET', data, PUTTERS, waiters)
 local free = state[1] - size - count
 if free > 0 and waiters > 0 then

@@ -1,0 +1,75 @@
+"""What is known to go wrong. Each row is an expected failure, strictly: when it does not fail any
+more, the row has to go.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import NamedTuple
+
+__all__ = ["KNOWN", "Known", "reason_of"]
+
+
+class Known(NamedTuple):
+    """``scenarios`` are patterns of their names. ``witness`` is a schedule of one of them, by its
+    number.
+    """
+
+    scenarios: tuple[str, ...]
+    fault: str
+    witness: tuple[str, int]
+    reason: str
+
+
+KNOWN: list[Known] = [
+    Known(
+        ("lock hold+hold", "lock hold+try", "rlock*", "condition*"),
+        "cut off",
+        ("lock hold+hold", 8229),
+        "a living holder that needs longer than a second to come back loses its lock",
+    ),
+    Known(
+        ("semaphore hold+hold", "bounded*"),
+        "cut off",
+        ("semaphore hold+hold", 8197),
+        "a living holder that needs longer than a second to come back loses its permit",
+    ),
+    Known(
+        ("lock*", "rlock*", "condition*"),
+        "gone back",
+        ("lock hold+hold", 8266),
+        "a release that the server forgot leaves the lock taken; a token comes twice",
+    ),
+    Known(
+        ("bounded*",),
+        "gone back",
+        ("bounded hold+hold", 8202),
+        "a permit whose grant the server forgot is released too often",
+    ),
+    Known(
+        ("barrier",),
+        "gone back",
+        ("barrier", 8202),
+        "an arrival that the server forgot is not repeated",
+    ),
+    Known(
+        ("queue done*",),
+        "gone back",
+        ("queue done+join", 8298),
+        "an acknowledgement that the server forgot is not repeated",
+    ),
+    Known(
+        ("queue*put*", "dict set*", "list append*", "condition*"),
+        "cut, then full",
+        ("queue put", 8204),
+        "a full server is said to have changed nothing by the attempt whose reply was lost",
+    ),
+]
+
+
+def reason_of(scenario: str, fault: str) -> str | None:
+    """Return why schedules of a scenario with a fault may be wrong; None if they may not."""
+    for row in KNOWN:
+        if row.fault == fault and any(fnmatch.fnmatchcase(scenario, s) for s in row.scenarios):
+            return row.reason
+    return None
