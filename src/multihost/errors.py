@@ -194,7 +194,9 @@ class AddressUnknown(LinkError):
 
 
 class ServerFull(MultihostError, MemoryError):
-    """The server has reached its ``maxmemory`` and refuses writes; nothing was changed."""
+    """The server has reached its ``maxmemory`` and refuses writes. Nothing was changed, and the text
+    says so, unless the connection broke in a call that can be repeated: then it says nothing.
+    """
 
 
 class LeaseLost(MultihostError, RuntimeError):

@@ -170,6 +170,8 @@ class Script:
         """Raise the exception for an error reply to :meth:`run_once`; a subclass may run it
         again.
         """
+        # A script that writes has looked for the reply to an earlier attempt: there is none.
+        error.is_repeated = error.is_repeated and not self._writes
         raise self.to_exception(error, target.keys.ident, source) from None
 
     def run_idempotent(self, target: Target, *args: bytes) -> Reply:
