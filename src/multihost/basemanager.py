@@ -308,7 +308,7 @@ class BaseManager(managers.BaseManager):
     def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> tuple[Token, Any]:
         """Create an object at a host; return its token, and the names of its exposed methods."""
         session = self.runtime.session
-        answer = session.codec.load(self._create_on_host(typeid, args, kwds)[1:])
+        answer = results.decode_other(session, self._create_on_host(typeid, args, kwds))
         if answer[0] != results.PROXY:
             raise _failure(session, answer)
         return receive_token(session, answer)
@@ -418,7 +418,7 @@ def _failure(session: Session, answer: Any) -> BaseException:
     """Return the error of a failed creation: a RemoteError, as in multiprocessing, with the error
     of the host as its cause.
     """
-    error = results.decode_error(session.codec, answer)
+    error = results.decode_error(session.codec.unsigned, answer)
     if isinstance(error, RemoteError) or answer[0] == results.TEXT:
         return error
     wrapped = RemoteError(str(error))

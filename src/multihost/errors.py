@@ -194,8 +194,8 @@ class AddressUnknown(LinkError):
 
 
 class ServerFull(MultihostError, MemoryError):
-    """The server has reached its ``maxmemory`` and refuses writes. Nothing was changed, and the text
-    says so, unless the connection broke in a call that can be repeated: then it says nothing.
+    """The server has reached its ``maxmemory`` and refuses writes. Nothing was changed if the text
+    says so: always, unless the connection broke in a call that was repeated.
     """
 
 
@@ -211,7 +211,9 @@ class ObjectGone(MultihostError, ReferenceError, RemoteError):
 
 
 class BadPayload(MultihostError, ValueError):
-    """Stored bytes were altered, are not signed, or were not written by multihost."""
+    """Stored bytes were altered, are not signed for the place where they stand, or were not written
+    by multihost.
+    """
 
 
 class PayloadTooLarge(MultihostError, ValueError):

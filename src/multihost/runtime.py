@@ -30,7 +30,7 @@ from multihost.wire.link import (
     note_end,
 )
 from multihost.wire.session import Session, registry
-from multihost.wire.values.codec import Codec
+from multihost.wire.values.signed import codec_for
 
 if TYPE_CHECKING:
     from multihost.embedded import EmbeddedServer
@@ -185,7 +185,8 @@ class Runtime:
     def _open(self, link: Link, before_close: Callable[[], object] | None = None) -> None:
         settings = self.settings
         registry.connect(link, settings.namespace)
-        codec = Codec(self.credentials.authkey, registry.serializer_of(settings.serializer))
+        serializer = registry.serializer_of(settings.serializer)
+        codec = codec_for(self.credentials.authkey, serializer, settings.namespace)
         origin = registry.Origin(
             str(link.address),
             settings.namespace,

@@ -144,15 +144,20 @@ def test_one_whose_names_are_all_taken_does_not_start(
     assert len(mkdir.made) == len(set(mkdir.made)) == len(os.listdir(base))
 
 
-@pytest.mark.parametrize("put", ["link", "nothing", "directory of another", "full directory"])
+@pytest.mark.parametrize(
+    "put", ["link", "link to an empty one", "nothing", "directory of another", "full directory"]
+)
 def test_what_is_put_in_the_place_of_the_new_directory(
     put: str, base: Path, precious: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between making and opening it."""
+    empty = base / "empty"
+    empty.mkdir()
     mkdir = Mkdir(monkeypatch)
+    targets = {"link": precious, "link to an empty one": empty}
 
     def swap(path: str) -> None:
-        move_away(path, precious if put == "link" else None)
+        move_away(path, targets.get(put))
         if put == "full directory":
             shutil.copytree(precious, path)
         elif put == "directory of another":
@@ -165,7 +170,7 @@ def test_what_is_put_in_the_place_of_the_new_directory(
     with pytest.raises(ServerUnfit, match="another user replaced the directory"):
         start()
     moved = Path(mkdir.made[0] + "-moved")
-    assert os.listdir(moved) == []
+    assert os.listdir(moved) == os.listdir(empty) == []
     if put == "full directory":
         assert sorted(os.listdir(mkdir.made[0])) == FILES
     elif put == "directory of another":

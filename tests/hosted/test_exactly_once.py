@@ -16,6 +16,7 @@ from tests.hosted.hosted_classes import Our, Remote
 
 fork = multiprocessing.get_context("fork")
 CALLS = 3
+KEY = b"a key of the tests, of 32 bytes."
 
 
 def sent_by(side, command):
@@ -26,7 +27,11 @@ def sent_by(side, command):
 
 
 @pytest.mark.parametrize("side", ["client", "host"])
-@pytest.mark.parametrize("how", [{}, {"timeout": 1.5}], ids=["quick", "slow"])
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"timeout": 1.5}, {"authkey": KEY}, {"authkey": KEY, "timeout": 1.5}],
+    ids=["quick", "slow", "signed", "signed, slow"],
+)
 def test_cut_connections(side, how, url, proxy):
     """With short timeouts replies cannot be skipped."""
     ours, theirs = (proxy.url, url) if side == "host" else (url, proxy.url)
@@ -42,6 +47,23 @@ def test_cut_connections(side, how, url, proxy):
                 # What is not answered has no reply to be lost.
                 if fault == "cut_before_request" or command == b"BLPOP":
                     assert rule.done.wait(5)  # the proxy may be slower than who connects again
+                rule.disarm()
+        assert manager._process.is_alive()
+
+
+@pytest.mark.parametrize("command", [b"LPUSH", b"PEXPIRE", b"BLPOP"])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("side", ["client", "host"])
+@pytest.mark.parametrize("how", [{}, {"timeout": 1.5}], ids=["quick", "slow"])
+def test_a_signed_channel_is_opened_once(how, side, nth, command, url, proxy):
+    """The opening and its greeting are cut, and the first call behind them."""
+    ours, theirs = (proxy.url, url) if side == "host" else (url, proxy.url)
+    with Our(ours, ctx=fork, authkey=KEY, **how) as manager:
+        for fault in ("cut_before_request", "cut_after_reply", "cut_mid_reply"):
+            with Remote(theirs, authkey=KEY, **how) as client:  # with channels of its own
+                rule = getattr(proxy, fault)(sent_by(side, command), nth=nth)
+                counter = client.Counter()
+                assert [counter.add() for _ in range(CALLS)] == [1, 2, 3], fault
                 rule.disarm()
         assert manager._process.is_alive()
 

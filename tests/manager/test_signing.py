@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multihost import BadPayload, RedisManager
-from multihost.wire.values.codec import Codec
+from multihost.wire.values.signing import HEAD, Purpose, Signer, SigningKey
 from tests.support.raw import RawClient
 
 
@@ -101,13 +101,15 @@ def plant(server: Any, kind: str, proxy: Any, stored: bytes, key: bytes | None =
             server.command("HSET", data, b"v", stored)
 
 
+OTHER: Signer = SigningKey(b"other key", "multihost").signer(Purpose.VALUE, "n:o")
+
 FORGERIES: dict[str, Callable[[bytes], bytes]] = {
     "unsigned": lambda evil: evil,
-    "signed by another": lambda evil: Codec(b"other key")._sign(evil),
-    "made up": lambda evil: b"S" + b"\0" * 16 + evil,
-    "short": lambda evil: b"S" + evil[:5],
+    "signed by another": OTHER.sign,
+    "made up": lambda evil: HEAD + b"\0" * 16 + evil,
+    "short": lambda evil: HEAD + evil[:5],
     "linked unsigned": lambda evil: b"@u:" + b"a" * 22 + b";" + evil,
-    "linked signed by another": lambda evil: b"#x;" + Codec(b"other key")._sign(evil),
+    "linked signed by another": lambda evil: b"#x;" + OTHER.sign(evil),
     "linked without end": lambda evil: b"@" + evil.replace(b";", b""),
     "serialized": lambda evil: b"=" + evil,
     "empty": lambda evil: b"",
@@ -144,6 +146,7 @@ def test_keys_and_members_are_verified_too(
     with RedisManager(server.url, authkey=b"secret of the tests") as manager:
         d, s = manager.dict("d", {1: "a"}), manager.set("s", [1])
         known = d._handle.codec.field(1)
+        member = s._handle.codec.field(1)
         for read in (d.keys, d.copy, d.items, lambda: list(d), d.popitem):
             if place == "spelling":
                 server.command("HSET", d._handle.keys.originals, known, forged)
@@ -155,7 +158,7 @@ def test_keys_and_members_are_verified_too(
             assert not trap.exists()
         for read in (s.copy, lambda: list(s), lambda: s | {5}, s.pop):
             if place == "spelling":
-                server.command("HSET", s._handle.keys.originals, known, forged)
+                server.command("HSET", s._handle.keys.originals, member, forged)
             else:
                 server.command("DEL", s._handle.keys.data)
                 server.command("SADD", s._handle.keys.data, b"", forged)

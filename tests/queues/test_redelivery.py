@@ -363,6 +363,44 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
     wait_until(lambda: not fresh_server.keys("*u:*"), SECONDS, "all has expired")
 
 
+@pytest.mark.parametrize("is_contained", [False, True])
+def test_prefetched_items_live_as_long_as_their_queue(
+    is_contained: bool, server: AnyServer
+) -> None:
+    with RedisManager(server.url, lease=1.0) as m:
+        q, owner = m.Queue(), m.dict("owner")
+        if is_contained:
+            owner["q"] = q
+        q.prefetch = 2
+        q.put_many([1, 2, 3])
+        assert q.get() == 1
+        [place] = server.keys("*:inflight:*")
+        assert 0 < server.command("PTTL", place) <= 1000, "not a day"
+        if is_contained:
+            wait_until(
+                lambda: server.command("PTTL", place) == -1, SECONDS, "no lease, as the queue"
+            )
+        assert q.get_many(2) == [2, 3]
+
+
+@pytest.mark.parametrize("redeliver", [False, True])
+def test_items_come_back_though_the_queue_is_never_empty(
+    redeliver: bool, url: str, m: RedisManager
+) -> None:
+    """Who gets items, and never waits, has the queue checked as well."""
+    q = m.Queue("x", redeliver=redeliver)
+    q.put_many(range(500))
+    consumer = ConsumerProcess(q, 1, "killed", 0 if redeliver else 3)
+    lost = {0} if redeliver else {1, 2, 3}
+    consumer.end("killed")
+    ends = time.monotonic() + SECONDS
+    while lost and time.monotonic() < ends:
+        lost.discard(q.get_nowait())
+        q.put(1000)
+        q.task_done()
+    assert not lost
+
+
 def test_items_in_flight_live_as_long_as_their_queue(server: AnyServer) -> None:
     with RedisManager(server.url, lease=2.0) as m:
         q = m.Queue(redeliver=True)

@@ -26,6 +26,7 @@ from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.quarantine import requeue
 from multihost.wire.script import Script, source
+from multihost.wire.values.signing import Purpose
 from tests.cli.garbage_samples import SAMPLES
 from tests.faults import sync, test_exactly_once_queue
 from tests.faults.calls import Call
@@ -172,9 +173,8 @@ def use_pools(url: str) -> None:
             item = pool_ops.next_task(handle, places, None, more=True)
             assert item is not None
             tag = messages.TaskTrailer.unpack(item.value[-messages.TRAILER_SIZE :])
-            result = messages.Result(tag.job, tag.number, True, m.list()).pack(
-                m.runtime.session.codec, "p"
-            )
+            codec = pool_ops.codec_of(handle, Purpose.RESULT)
+            result = messages.Result(tag.job, tag.number, True, m.list()).pack(codec, tag, "p")
             assert pool_ops.put_part(handle, item.in_flight, tag, result)
             done = pool_ops.TaskOutcome(
                 item.in_flight, item.value[-messages.TRAILER_SIZE :], result

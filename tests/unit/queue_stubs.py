@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
+from types import SimpleNamespace
 from typing import Any
 
 from multihost.wire.keys import Keys
@@ -37,9 +38,13 @@ class StubJanitor:
     def __init__(self) -> None:
         self.timers: list[tuple[float, Callable[[], bool]]] = []
         self.deferred: list[Callable[[], object]] = []
+        self.watched: list[object] = []
 
     def call_every(self, seconds: float, action: Callable[[], bool]) -> None:
         self.timers.append((seconds, action))
+
+    def watch_briefly(self, *watched: object) -> None:
+        self.watched.append(watched)
 
     def defer(self, action: Callable[[], object]) -> None:
         self.deferred.append(action)
@@ -89,7 +94,7 @@ class StubLink:
 class StubSession:
     lease = 30.0
     lease_ms = b"30000"
-    codec = None
+    codec = SimpleNamespace(of=lambda _: None)
 
     def __init__(self) -> None:
         self.link = StubLink()

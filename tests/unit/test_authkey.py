@@ -18,7 +18,7 @@ from multihost import Manager, RedisManager, SyncManager
 from multihost.cli import run
 from multihost.wire import authkey
 from multihost.wire.authkey import check_authkey, stretched
-from multihost.wire.values.codec import Codec
+from multihost.wire.values.signing import SigningKey
 
 KEY = b"a key that is a text"
 
@@ -153,12 +153,16 @@ def test_a_key_is_stretched_once_in_a_process(url: str, monkeypatch: pytest.Monk
     assert calls == [key]
 
 
+def fingerprint(key: bytes) -> bytes:
+    return SigningKey(key, "multihost").fingerprint.encode()
+
+
 def test_the_fingerprint_in_a_pickle_is_that_of_the_stretched_key(url: str) -> None:
     with RedisManager(url, authkey=KEY) as manager:
         proxy = manager.dict(a=1)
         pickled = pickle.dumps(proxy)
-        assert Codec(KEY).ident.encode() not in pickled, "to be tried at the speed of a hash"
-        assert Codec(stretched(KEY)).ident.encode() in pickled
+        assert fingerprint(KEY) not in pickled, "to be tried at the speed of a hash"
+        assert fingerprint(stretched(KEY)) in pickled
 
 
 # -- where it does not show
@@ -191,7 +195,7 @@ def test_no_vars_show_it(where: str, url: str) -> None:
         proxy = manager.dict(a=1)
         session = manager.runtime.session
         assert session is not None
-        derived = bytes(stretched(KEY)), bytes(session.codec._secret)
+        derived = bytes(stretched(KEY)), bytes(SigningKey(stretched(KEY), "multihost")._key)
         hidden = [repr(key)[2:-1] for key in (KEY, *derived) if key]
         hidden += [key.hex() for key in (KEY, *derived) if key]
         seen = list(members([manager, proxy, session, session.link], set()))

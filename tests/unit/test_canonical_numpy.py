@@ -142,7 +142,7 @@ def test_every_element_of_an_array_finds_the_plain_key(cls: Any) -> None:
 
 
 def test_a_json_manager_takes_them_for_what_they_equal() -> None:
-    json = Codec(b"", JsonSerializer())
+    json = Codec(JsonSerializer())
     for key, plain in ((np.int64(1), 1), (np.float32(0.5), 0.5), (np.str_("a"), "a")):
         field, original = json.canonical_field(key)
         assert type(json.key(original or field)) is type(plain)

@@ -24,7 +24,7 @@ from tests.support.key_spellings import GROUPS, evaluate, hashable
 
 FUZZ = cases(150)
 
-PLAIN, JSON, XML = Codec(), Codec(b"", JsonSerializer()), Codec(b"", XmlSerializer())
+PLAIN, JSON, XML = Codec(), Codec(JsonSerializer()), Codec(XmlSerializer())
 
 
 def show(data: bytes) -> str:

@@ -146,7 +146,7 @@ def link() -> Link:
 
 @pytest.fixture
 def session(link: Link) -> Iterator[Session]:
-    one = Session(link, Codec(b""), ORIGIN)  # type: ignore[arg-type]
+    one = Session(link, Codec(), ORIGIN)  # type: ignore[arg-type]
     yield one
     link.is_away = False
     one.close()

@@ -95,11 +95,12 @@ class ContainerFactories(BaseManager):
         """
         if name is not None and not isinstance(name, str):
             raise TypeError(f"Namespace() takes keywords and a name, not {type(name).__name__}")
+        fields = list(map(namespace_ops.field_of, kwds))
         return self._create_object(
             NamespaceProxy,
             name,
             lambda handle: namespace_ops.create(
-                handle, list(kwds), handle.codec.dump_many(list(kwds.values()))
+                handle, fields, handle.codec.dump_many(list(kwds.values()), fields)
             ),
         )
 
@@ -129,7 +130,9 @@ class ContainerFactories(BaseManager):
         return self._create_object(
             ValueProxy,
             name,
-            lambda handle: value_ops.create(handle, typecode, handle.codec.dump(value)),
+            lambda handle: value_ops.create(
+                handle, typecode, handle.codec.dump(value, value_ops.VALUE)
+            ),
             typecode,
         )
 

@@ -140,7 +140,7 @@ class SynchronisationFactories(BaseManager):
             BarrierProxy,
             name,
             lambda handle: barrier_ops.create(
-                handle, count, timeout, b"" if action is None else handle.codec.dump(action)
+                handle, count, timeout, barrier_ops.packed_action(handle, action)
             ),
             f"{count} {timeout}",
         )

@@ -10,7 +10,7 @@ from multihost.wire.authkey import stretched
 from multihost.wire.identity import check_namespace
 from multihost.wire.link import Link
 from multihost.wire.session import Session, registry
-from multihost.wire.values.codec import Codec
+from multihost.wire.values.signed import codec_for
 
 __all__ = ["HOUR", "opened", "server_time"]
 
@@ -40,10 +40,8 @@ def opened(
         name, password, _, secrets = credentials
         credentials = Credentials(name, password, stretched(authkey), secrets)
     link = Link(address, credentials, timeout=timeout, reconnect_timeout=0.0)
-    codec = Codec(credentials.authkey)
-    origin = registry.Origin(
-        str(address), check_namespace(namespace), lease, timeout, codec.ident, "pickle"
-    )
+    codec = codec_for(credentials.authkey, None, check_namespace(namespace))
+    origin = registry.Origin(str(address), namespace, lease, timeout, codec.ident, "pickle")
     session = Session(link, codec, origin)
     try:
         link.execute(b"PING")

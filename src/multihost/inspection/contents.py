@@ -25,16 +25,19 @@ def preview(session: Session, info: ObjectInfo, count: int) -> list[tuple[str, s
     """
     if count < 1:
         return []
-    codec, keys = session.codec, session.handle(info.ident).keys
-    found = _entries(session.link, keys, kinds.of(info.typeid).layout, count)
+    handle = session.handle(info.ident)
+    codec = handle.codec
+    found = _entries(session.link, handle.keys, kinds.of(info.typeid).layout, count)
     return [
-        (key if isinstance(key, str) else _shown(codec, key), _shown(codec, value))
-        for key, value in found
+        (key if isinstance(key, str) else _shown(codec, key, None), _shown(codec, value, place))
+        for key, value, place in found
     ]
 
 
-Entry = tuple[str | bytes, bytes | None]
-"""A key, as text or encoded, and an encoded value."""
+Entry = tuple[str | bytes, bytes | None, bytes | None]
+"""A key, as text or encoded; an encoded value; and the field in which it stands, empty for an
+element, None if it is a member of a set.
+"""
 
 
 def _entries(link: Link, keys: Keys, layout: str, count: int) -> Sequence[Entry]:
@@ -42,18 +45,18 @@ def _entries(link: Link, keys: Keys, layout: str, count: int) -> Sequence[Entry]
         case "dict":
             fields = link.execute(b"ZRANGE", keys.index, b"1", b"%d" % count)
             values = link.execute(b"HMGET", keys.data, *fields) if fields else []
-            return list(zip(fields, values, strict=True))
+            return list(zip(fields, values, fields, strict=True))
         case "list":
             return _numbered(link.execute(b"LRANGE", keys.data, b"1", b"%d" % count))
         case "set":
             _, found = link.execute(b"SSCAN", keys.data, b"0", b"COUNT", b"%d" % (count + 1))
-            return [("", member) for member in found if member][:count]
+            return [("", member, None) for member in found if member][:count]
         case "value":
-            return [("value", link.execute(b"HGET", keys.data, b"v"))]
+            return [("value", link.execute(b"HGET", keys.data, b"v"), b"v")]
         case "attributes":
             _, flat = link.execute(b"HSCAN", keys.data, b"0", b"COUNT", b"%d" % (count + 1))
             named = zip(flat[0::2], flat[1::2], strict=True)
-            return [(name[1:].decode("utf-8", "replace"), v) for name, v in named if name][:count]
+            return [(_attribute(name), value, name) for name, value in named if name][:count]
         case "items":
             found = link.execute(b"LRANGE", keys.items, b"0", b"%d" % (count - 1))
             return _numbered([_without_deliveries(item) for item in found if item])
@@ -61,8 +64,12 @@ def _entries(link: Link, keys: Keys, layout: str, count: int) -> Sequence[Entry]
             return []
 
 
+def _attribute(field: bytes) -> str:
+    return field[1:].decode("utf-8", "replace")
+
+
 def _numbered(values: list[bytes]) -> Sequence[Entry]:
-    return [(str(number), value) for number, value in enumerate(values)]
+    return [(str(number), value, b"") for number, value in enumerate(values)]
 
 
 def _without_deliveries(item: bytes) -> bytes:
@@ -70,20 +77,20 @@ def _without_deliveries(item: bytes) -> bytes:
     return re.sub(rb"^\*\d+;", b"", item)
 
 
-def _shown(codec: Codec, stored: bytes | None) -> str:
+def _shown(codec: Codec, stored: bytes | None, place: bytes | None) -> str:
     if stored is None:
         return "?"
     try:
-        if stored[:1] in (b"@", b"#") and b";" in stored:
+        data = codec.unsealed_field(stored) if place is None else codec.unsealed(stored, place)
+        if stored[:1] in (b"@", b"#"):
             return f"<refers to {', '.join(codec.links(stored))}>"
-        return repr(_plain(codec, stored))
+        return repr(_plain(data))
     except ValueError:
         return f"<{len(stored)} bytes>"
 
 
-def _plain(codec: Codec, stored: bytes) -> Any:
+def _plain(stored: bytes) -> Any:
     """Return the value, if that takes neither a class nor a call. Raises ValueError."""
-    stored = codec.unsealed(stored)
     if stored[:1].isdigit() or stored[:1] == b"-":
         return int(stored)
     if stored[:1] == b"=":

@@ -28,6 +28,7 @@ from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import Codec
+from multihost.wire.values.signing import Purpose
 
 __all__ = ["Client", "chunks_for"]
 
@@ -47,7 +48,8 @@ class Client:
     ) -> None:
         session = reference.session
         self.handle: Handle = reference.handle()
-        self.codec: Codec = session.codec
+        self._task_codec: Codec = ops.codec_of(self.handle, Purpose.TASK)
+        self._result_codec: Codec = ops.codec_of(self.handle, Purpose.RESULT)
         self.cache = cache
         self.pickler = pickler
         self.attempts = attempts
@@ -94,7 +96,7 @@ class Client:
             if self.failure is not None:
                 raise self.failure
             trailer = TaskTrailer(self.ident, self.pickler, self.attempts, job, index)
-            packed = Task(func, args, kwds).pack(self.codec, trailer)
+            packed = Task(func, args, kwds).pack(self._task_codec, trailer)
             if (size := len(packed)) >= LEAST_LIMIT:
                 ops.check_size(self.handle, size, "the task")
             if self.outbox.add(number, packed, self._request_flush):
@@ -210,10 +212,11 @@ class Client:
 
     def _next_results(self, consumer: Consumer, count: int) -> list[Result]:
         """Receive up to so many results."""
-        hand = Hand()
+        codec, attempts, hand = self._result_codec, self.attempts, Hand()
         try:
             items = receive(self._results, consumer, hand, count, True, None)
-            results = [Result.unpack(self.codec, i.value, self.attempts) for i in items]
+            mine = TaskTrailer(self.ident, self.pickler, attempts, 0, 0).pack()[: -ops.NUMBER]
+            results = [Result.unpack(codec, i.value, mine, attempts) for i in items]
             consumer.expect(hand, items)
             hand.handed = time.monotonic()
             return results

@@ -50,13 +50,13 @@ class Task(NamedTuple):
 
     def pack(self, codec: Codec, trailer: TaskTrailer) -> bytes:
         """Return the task with its trailer. Raises what the pickler raises."""
-        numbered = (trailer.job, trailer.number, *self)
-        return codec.pickle(numbered, dumps_of(trailer.pickler)) + trailer.pack()
+        numbered, end = (trailer.job, trailer.number, *self), trailer.pack()
+        return codec.pickle(numbered, dumps_of(trailer.pickler), end) + end
 
     @classmethod
     def unpack(cls, codec: Codec, packed: bytes, trailer: TaskTrailer) -> Task:
         """Return the task. Raises what the unpickler raises, and BadPayload."""
-        job, number, *task = codec.load(packed[:-TRAILER_SIZE])
+        job, number, *task = codec.load(packed[:-TRAILER_SIZE], packed[-TRAILER_SIZE:])
         if (job, number) != (trailer.job, trailer.number):
             raise BadPayload("a task has the number of another one")
         return cls(*task)
@@ -81,19 +81,22 @@ class Result(NamedTuple):
     ok: bool
     value: Any
 
-    def pack(self, codec: Codec, pickler: str) -> bytes:
+    def pack(self, codec: Codec, trailer: TaskTrailer, pickler: str) -> bytes:
         """Return the result, and its number. Raises what the pickler raises."""
-        return codec.pickle(tuple(self), dumps_of(pickler)) + b"%018d%018d" % self[:2]
+        end = trailer.pack()
+        return codec.pickle(tuple(self), dumps_of(pickler), end) + end[-NUMBER:]
 
     @classmethod
-    def unpack(cls, codec: Codec, packed: bytes, attempts: int) -> Result:
-        """Return the result; one that cannot be unpickled as the exception of the unpickler."""
+    def unpack(cls, codec: Codec, packed: bytes, client: bytes, attempts: int) -> Result:
+        """Return the result of a task whose trailer is ``client`` and a number; one that cannot be
+        unpickled as the exception of the unpickler.
+        """
         digits = packed[-NUMBER:]
         job, number = int(digits[:18]), int(digits[18:])
         if packed[0] == LOST:
             return cls(job, number, False, lost(int(packed[1:-NUMBER]), attempts))
         try:
-            found = cls(*codec.load(packed[:-NUMBER]))
+            found = cls(*codec.load(packed[:-NUMBER], client + digits))
             if found[:2] != (job, number):
                 raise BadPayload("a result has the number of another one")
         except BaseException as error:  # noqa: BLE001 - whatever classes raise when unpickled
@@ -177,12 +180,13 @@ def encoding_error(
     wrapped = MaybeEncodingError(_Shown(error), _Shown(value))
     try:
         both = _WithCause(wrapped, with_traceback(error))
-        packed = Result(trailer.job, trailer.number, False, both).pack(codec, trailer.pickler)
+        result = Result(trailer.job, trailer.number, False, both)
+        packed = result.pack(codec, trailer, trailer.pickler)
     except BaseException:  # noqa: BLE001 - it may refer to what cannot be pickled
         packed = b""
     if 0 < len(packed) < MAX_ERROR:
         return packed
-    return Result(trailer.job, trailer.number, False, wrapped).pack(codec, "p")
+    return Result(trailer.job, trailer.number, False, wrapped).pack(codec, trailer, "p")
 
 
 def pickling_error(error: BaseException) -> BaseException:

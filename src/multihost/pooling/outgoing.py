@@ -10,6 +10,7 @@ from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import TaskTrailer
 from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.session import Handle
+from multihost.wire.values.signing import Purpose
 
 __all__ = ["OutgoingResult"]
 
@@ -21,6 +22,7 @@ class OutgoingResult:
 
     def __init__(self, handle: Handle, item: Delivery, trailer: TaskTrailer) -> None:
         self._handle = handle
+        self._codec = ops.codec_of(handle, Purpose.RESULT)
         self._item = item
         self._trailer = trailer
 
@@ -40,13 +42,13 @@ class OutgoingResult:
                     raise
                 return self._send_parts(value), None
         except BaseException as error:  # noqa: BLE001 - classes raise anything when they are pickled
-            return encoding_error(self._handle.codec, self._trailer, error, value), error
+            return encoding_error(self._codec, self._trailer, error, value), error
         return packed, None
 
     def _packed(self, ok: bool, value: Any) -> bytes:
         trailer = self._trailer
         result = Result(trailer.job, trailer.number, ok, value)
-        return result.pack(self._handle.codec, trailer.pickler)
+        return result.pack(self._codec, trailer, trailer.pickler)
 
     def _send_parts(self, values: list[Any]) -> bytes:
         """Send all parts but the last one, which is returned packed."""

@@ -35,6 +35,7 @@ from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import PoolStatistics
 from multihost.wire.session import Session
+from multihost.wire.values.signing import Purpose
 
 __all__ = ["SharedPool"]
 
@@ -315,13 +316,14 @@ class SharedPool(Pool):
 
 def _publish_setup(session: Session, ident: str, setup: tuple[Any, ...]) -> None:
     """Store how the workers of a named pool are set up, or check that it is stored alike."""
-    codec = session.codec
+    handle = session.handle(ident)
+    codec = ops.codec_of(handle, Purpose.SETUP)
     packed = codec.pickle(setup)
     if codec.is_linked(packed):
         raise ValueError(
             "the initargs of a named pool may hold named objects only: it outlives unnamed ones"
         )
-    found = ops.get_or_set_settings(session.handle(ident), packed)
+    found = ops.get_or_set_settings(handle, packed)
     if found != packed and setup != (None, (), None):
         raise ValueError(
             f"the pool {label(ident)!r} was made with another initializer, other initargs or "

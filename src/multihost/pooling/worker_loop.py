@@ -34,6 +34,7 @@ from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.session import Handle
 from multihost.wire.session.wakeup import WakeupSender
 from multihost.wire.values.codec import Codec
+from multihost.wire.values.signing import Purpose
 
 __all__ = ["POOL_DELETED", "SERVER_LOST", "INITIALIZER_FAILED", "WorkerConfig", "work"]
 
@@ -74,7 +75,7 @@ class _Worker:
         self.config = config
         self.slot = slot
         self.handle: Handle = config.reference.handle()
-        self.codec: Codec = self.handle.codec
+        self.task_codec: Codec = ops.codec_of(self.handle, Purpose.TASK)
         self.consumer: Consumer = Consumer.of(self.handle, ops.SETTINGS)
         self.consumer.ttl = (
             self.handle.session.lease_ms
@@ -125,7 +126,9 @@ class _Worker:
             packed = ops.get_or_set_settings(self.handle)
             if packed is None:
                 return
-            initializer, initargs, self.maxtasks = self.codec.load(packed)
+            initializer, initargs, self.maxtasks = ops.codec_of(self.handle, Purpose.SETUP).load(
+                packed
+            )
         self.is_prepared = True
         if initializer is not None:
             initializer(*initargs)
@@ -228,7 +231,7 @@ class _Worker:
         That may be any: one that ends a program, such as SystemExit, ends the task only.
         """
         try:
-            func, args, kwds = Task.unpack(self.codec, item.value, trailer)
+            func, args, kwds = Task.unpack(self.task_codec, item.value, trailer)
         except BaseException as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             error.add_note("raised while a worker unpickled the task")
             self.report("a task that cannot be unpickled", error)
@@ -275,7 +278,8 @@ class _Worker:
         lost = errors.WorkerLost(
             f"the initializer of the worker that was to run this task raised {error!r}"
         )
-        result = Result(trailer.job, trailer.number, False, lost).pack(self.codec, "p")
+        codec = ops.codec_of(self.handle, Purpose.RESULT)
+        result = Result(trailer.job, trailer.number, False, lost).pack(codec, trailer, "p")
         done = TaskOutcome(item.in_flight, item.value[-TRAILER_SIZE:], result)
         ops.next_task(self.handle, self.consumer, done, more=False)
 

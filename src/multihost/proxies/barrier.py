@@ -65,7 +65,7 @@ class BarrierProxy(NativeProxy, stdlib_types.BarrierProxy):
                 passed = ops.wait_for_others(handle, arrival, timeout)
         if arrival.role == ACT:
             try:
-                handle.codec.load(arrival.action)()
+                ops.action_of(handle, arrival)()
             except BaseException:
                 ops.abort(handle, arrival)
                 raise

@@ -196,14 +196,14 @@ class BaseProxy(stdlib_types.BaseProxy):
     ) -> Any:
         """Call an exposed method in the process of the object, and return a copy of the result."""
         handle, token = self._handle, self._token
-        codec = handle.codec
+        codec = handle.codec.unsigned  # the channel signs
         payload = codec.dump_call(token.ident, methodname, args, kwds or {})
         answer, host = results.call(handle, token.parameters, payload)
         if host != token.parameters:
             object.__setattr__(self, "_token", token._replace(parameters=host))
         if answer[0] == results.VALUE:
             return codec.load(answer[1:])
-        other = codec.load(answer[1:])
+        other = results.decode_other(handle.session, answer)
         if other[0] == results.PROXY:
             return receive_proxy(handle.session, self._manager, other)
         raise results.decode_error(codec, other)

@@ -100,18 +100,19 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
 
     def __getitem__(self, key: K) -> V:
         handle = self._handle
-        value = ops.get(handle, handle.codec.field(key))
+        field = handle.codec.field(key)
+        value = ops.get(handle, field)
         if value is None:
             raise KeyError(key)
         try:
-            return handle.codec.load(value)  # type: ignore[no-any-return]
+            return handle.codec.load(value, field)  # type: ignore[no-any-return]
         except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             explain(error, self, "__getitem__", value_of_key(key))
 
     def __setitem__(self, key: K, value: V) -> None:
         handle = self._handle
         field, original = handle.codec.canonical_field(key)
-        ops.put(handle, field, handle.codec.dump(value), original)
+        ops.put(handle, field, handle.codec.dump(value, field), original)
 
     def __delitem__(self, key: K) -> None:
         if not ops.delete(self._handle, self._handle.codec.field(key)):
@@ -138,15 +139,16 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
     def get(self, key: K, default: Any = None, /) -> Any:
         """Return the value of ``key``, or ``default``. 1 round trip."""
         handle = self._handle
-        value = ops.get(handle, handle.codec.field(key))
+        field = handle.codec.field(key)
+        value = ops.get(handle, field)
         if value is None:
             return default
         with explained(self, "get", lambda: value_of_key(key)):
-            return handle.codec.load(value)
+            return handle.codec.load(value, field)
 
     def keys(self) -> list[K]:  # type: ignore[override]
         """Return a list of the keys, in insertion order. 1 round trip, O(n)."""
-        return load_keys(self, ops.fields(self._handle), "keys")
+        return load_keys(self, *ops.fields(self._handle), "keys")
 
     def values(self) -> list[V]:  # type: ignore[override]
         """Return a list of the values, in insertion order. 1 round trip, O(n)."""
@@ -154,9 +156,10 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
 
     def items(self) -> list[tuple[K, V]]:  # type: ignore[override]
         """Return a list of the entries, in insertion order. 1 round trip, O(n)."""
-        fields, values = ops.entries(self._handle)
-        keys = load_keys(self, fields, "items")
-        return list(zip(keys, load_values(self, fields, values, "items"), strict=True))
+        fields, originals, values = ops.entries(self._handle)
+        keys = load_keys(self, fields, originals, "items")
+        loaded: list[V] = load_values(self, fields, originals, values, "items")
+        return list(zip(keys, loaded, strict=True))
 
     def copy(self) -> dict[K, V]:
         """Return a plain dict, a snapshot. 1 round trip, O(n)."""
@@ -172,10 +175,10 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
         """
         handle = self._handle
         field, original = handle.codec.canonical_field(key)
-        stored = handle.codec.dump(default)
+        stored = handle.codec.dump(default, field)
         value = ops.setdefault(handle, field, stored, original)
         with explained(self, "setdefault", lambda: value_of_key(key)):
-            return handle.codec.load(stored if value is None else value)
+            return handle.codec.load(stored if value is None else value, field)
 
     @overload
     def pop(self, key: K, /) -> V: ...
@@ -192,12 +195,13 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
         """
         handle = self._handle
         codec = handle.codec
-        value = ops.pop(handle, codec.field(key))
+        field = codec.field(key)
+        value = ops.pop(handle, field)
         if value is not None:
             try:
-                return codec.load(value)
+                return codec.load(value, field)
             except BaseException as error:  # noqa: BLE001 - put_back() raises it
-                field, original = codec.canonical_field(key)
+                _, original = codec.canonical_field(key)
                 restore = functools.partial(ops.put_back, handle, field, original, value)
                 put_back(error, self, "pop", lambda: value_of_key(key), restore)
         if default is _MISSING:
@@ -216,10 +220,10 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
             raise KeyError("popitem(): dictionary is empty")
         field, original, value = entry
         try:
-            return codec.key(original or field), codec.load(value)
+            return codec.key(field, original), codec.load(value, field)
         except BaseException as error:  # noqa: BLE001 - put_back() raises it
             restore = functools.partial(ops.put_back, handle, field, original, value)
-            what = functools.partial(value_of_field, self, original or field)
+            what = functools.partial(value_of_field, self, field, original)
             put_back(error, self, "popitem", what, restore)
 
     @overload
@@ -312,13 +316,13 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
                 return total
         while True:
             stored = ops.get(handle, field)
-            total = amount if stored is None else self._number(key, stored) + amount
-            if ops.replace(handle, field, stored or b"", codec.dump(total), original):
+            total = amount if stored is None else self._number(key, stored, field) + amount
+            if ops.replace(handle, field, stored or b"", codec.dump(total, field), original):
                 return total
 
-    def _number(self, key: K, stored: bytes) -> Any:
+    def _number(self, key: K, stored: bytes, field: bytes) -> Any:
         with explained(self, "increment", lambda: value_of_key(key)):
-            return self._handle.codec.load(stored)
+            return self._handle.codec.load(stored, field)
 
     def _getvalue(self) -> dict[K, V]:
         return self.copy()

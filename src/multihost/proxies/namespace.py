@@ -44,14 +44,14 @@ class NamespaceProxy(NativeProxy, stdlib_types.NamespaceProxy):
     def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":
             return object.__getattribute__(self, name)  # raises the AttributeError
-        handle = self._handle
-        value = ops.get(handle, name)
+        handle, field = self._handle, ops.field_of(name)
+        value = ops.get(handle, field)
         if value is None:
             raise AttributeError(
                 f"'Namespace' object has no attribute '{name}'", name=name, obj=self
             )
         try:
-            return handle.codec.load(value)
+            return handle.codec.load(value, field)
         except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             explain(error, self, "__getattr__", f"the attribute {name!r}")
 
@@ -59,12 +59,13 @@ class NamespaceProxy(NativeProxy, stdlib_types.NamespaceProxy):
         if name[:1] == "_":
             object.__setattr__(self, name, value)
         else:
-            ops.put(self._handle, name, self._handle.codec.dump(value))
+            handle, field = self._handle, ops.field_of(name)
+            ops.put(handle, field, handle.codec.dump(value, field))
 
     def __delattr__(self, name: str) -> None:
         if name[:1] == "_":
             object.__delattr__(self, name)
-        elif not ops.delete(self._handle, name):
+        elif not ops.delete(self._handle, ops.field_of(name)):
             raise AttributeError(
                 f"'Namespace' object has no attribute '{name}'", name=name, obj=self
             )
@@ -83,8 +84,9 @@ class NamespaceProxy(NativeProxy, stdlib_types.NamespaceProxy):
         from multiprocessing.managers import Namespace
 
         found = ops.attributes(self._handle)
-        names = list(found)
+        fields, stored = list(found), list(found.values())
+        names = list(map(ops.name_of, fields))
         values = load_many(
-            self, list(found.values()), "_getvalue", lambda at: f"the attribute {names[at]!r}"
+            self, stored, "_getvalue", lambda at: f"the attribute {names[at]!r}", fields
         )
         return Namespace(**dict(zip(names, values, strict=True)))

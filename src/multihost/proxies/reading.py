@@ -75,47 +75,67 @@ def put_back(
 
 
 def load_many(
-    proxy: BaseProxy, stored: Sequence[bytes], method: str, what: Callable[[int], str]
+    proxy: BaseProxy,
+    stored: Sequence[bytes],
+    method: str,
+    what: Callable[[int], str],
+    places: Sequence[bytes] = (),
 ) -> list[Any]:
-    """Return the values. ``what`` says what one of them is, by its index."""
+    """Return the values, which stand in the fields ``places``, or are elements. ``what`` says what
+    one of them is, by its index.
+    """
     codec = handle_of(proxy).codec
     try:
-        return codec.load_many(stored)
+        return codec.load_many(stored, places)
     except Exception:
         for index, value in enumerate(stored):
             with explained(proxy, method, lambda index=index: what(index)):  # type: ignore[misc]
-                codec.load(value)
+                codec.load(value, places[index] if places else b"")
         raise
 
 
-def load_keys(proxy: BaseProxy, fields: Sequence[bytes], method: str) -> list[Any]:
+def load_keys(
+    proxy: BaseProxy, fields: Sequence[bytes], originals: Sequence[bytes], method: str
+) -> list[Any]:
     """Return the keys of a dict, or the members of a set."""
     codec = handle_of(proxy).codec
     try:
-        return codec.keys(fields)
+        return codec.keys(fields, originals)
     except Exception:
-        for field in fields:
-            with explained(proxy, method, lambda field=field: f"the key {shown_field(field)}"):  # type: ignore[misc]
-                codec.key(field)
+        for field, original in zip(fields, originals, strict=True):
+            with explained(proxy, method, lambda field=original: f"the key {shown_field(field)}"):  # type: ignore[misc]
+                codec.key(field, original)
         raise
 
 
 def load_values(
-    proxy: BaseProxy, fields: Sequence[bytes], stored: Sequence[bytes], method: str
+    proxy: BaseProxy,
+    fields: Sequence[bytes],
+    originals: Sequence[bytes],
+    stored: Sequence[bytes],
+    method: str,
 ) -> list[Any]:
     """Return the values of a dict, whose keys are needed to say which one cannot be read."""
-    return load_many(proxy, stored, method, lambda index: value_of_field(proxy, fields[index]))
+
+    def what(index: int) -> str:
+        return value_of_field(proxy, fields[index], originals[index])
+
+    return load_many(proxy, stored, method, what, fields)
 
 
 def load_entries(
-    proxy: BaseProxy, fields: Sequence[bytes], stored: Sequence[bytes], method: str
+    proxy: BaseProxy,
+    fields: Sequence[bytes],
+    originals: Sequence[bytes],
+    stored: Sequence[bytes],
+    method: str,
 ) -> dict[Any, Any]:
     """Return the entries of a dict."""
     try:
-        return handle_of(proxy).codec.load_dict(fields, stored)
+        return handle_of(proxy).codec.load_dict(fields, originals, stored)
     except Exception:
-        load_keys(proxy, fields, method)
-        load_values(proxy, fields, stored, method)
+        load_keys(proxy, fields, originals, method)
+        load_values(proxy, fields, originals, stored, method)
         raise
 
 
@@ -129,9 +149,9 @@ def shown_field(field: bytes) -> str:
     return repr(field) if len(field) <= 60 else f"{field[:60]!r}... ({len(field)} bytes)"
 
 
-def value_of_field(proxy: BaseProxy, field: bytes) -> str:
+def value_of_field(proxy: BaseProxy, field: bytes, original: bytes) -> str:
     """Return the same for a stored key, which may be unreadable, too."""
     try:
-        return value_of_key(handle_of(proxy).codec.key(field))
+        return value_of_key(handle_of(proxy).codec.key(field, original))
     except Exception:  # noqa: BLE001 - as above; the field says it, too
-        return f"the entry of the key {shown_field(field)}"
+        return f"the entry of the key {shown_field(original or field)}"

@@ -98,11 +98,11 @@ class SetProxy(NativeProxy, stdlib_types.SetProxy[T]):
         return ops.length(self._handle)
 
     def __iter__(self) -> Iterator[T]:
-        return iter(load_keys(self, ops.fields(self._handle), "__iter__"))
+        return iter(load_keys(self, *ops.fields(self._handle), "__iter__"))
 
     def copy(self) -> set[T]:
         """Return a plain set, a snapshot. 1 round trip, O(n)."""
-        return set(load_keys(self, ops.fields(self._handle), "copy"))
+        return set(load_keys(self, *ops.fields(self._handle), "copy"))
 
     # one member
 
@@ -140,7 +140,7 @@ class SetProxy(NativeProxy, stdlib_types.SetProxy[T]):
             raise KeyError("pop from an empty set")
         field, original = found
         try:
-            return handle.codec.key(original or field)  # type: ignore[no-any-return]
+            return handle.codec.key(field, original)  # type: ignore[no-any-return]
         except BaseException as error:  # noqa: BLE001 - put_back() raises it
             restore = functools.partial(ops.put_back, handle, field, original)
             put_back(error, self, "pop", lambda: f"the member {shown_field(field)}", restore)

@@ -36,13 +36,13 @@ class ValueProxy(NativeProxy, stdlib_types.ValueProxy[T]):
         handle = self._handle
         stored = ops.get(handle)
         try:
-            return handle.codec.load(stored)  # type: ignore[no-any-return]
+            return handle.codec.load(stored, ops.VALUE)  # type: ignore[no-any-return]
         except Exception as error:  # noqa: BLE001 - classes raise anything when they are unpickled
             explain(error, self, "get", "the value")
 
     def set(self, value: T, /) -> None:
         """Replace the value, whatever its type. 1 round trip."""
-        ops.put(self._handle, self._handle.codec.dump(value))
+        ops.put(self._handle, self._handle.codec.dump(value, ops.VALUE))
 
     if TYPE_CHECKING:
 
@@ -77,9 +77,9 @@ class ValueProxy(NativeProxy, stdlib_types.ValueProxy[T]):
         while True:
             stored = ops.get(handle)
             with explained(self, "add", lambda: "the value"):
-                value = codec.load(stored)
+                value = codec.load(stored, ops.VALUE)
             total = value + amount
-            if ops.replace(handle, stored, codec.dump(total)):
+            if ops.replace(handle, stored, codec.dump(total, ops.VALUE)):
                 return total
 
     def _show(self) -> str:

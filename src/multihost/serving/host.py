@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from multihost.errors import MultihostError
+from multihost.errors import BadPayload, MultihostError
 from multihost.serving.objects import Natives, ObjectTable, Registered
 from multihost.wire.identity import session_of
 from multihost.wire.rpc import hosts as ops
 from multihost.wire.rpc.client import host_client
-from multihost.wire.rpc.server import ServerChannel
+from multihost.wire.rpc.server import server_channel
 from multihost.wire.session import Session
 
 __all__ = ["Host", "register_host"]
@@ -145,21 +145,26 @@ class Host:
     # a thread for each channel
 
     def _serve(self, channel: bytes) -> None:
-        server = ServerChannel(self._handle, channel, lambda: self._is_stopped)
+        server = server_channel(self._handle, channel, lambda: self._is_stopped)
         answer = self.objects.answer
         self.objects.client.session = session_of(channel)
+        end = self._close
         try:
             request = server.reply_and_receive(None)
             while request is not None:
                 request = server.reply_and_receive(answer(request))
+        except BadPayload as error:
+            logger.warning("a client is served no more, for what came instead of a call: %s", error)
+            end = self._reject
         except MultihostError as error:
             if not self._is_stopped:
                 self._report("cannot reply to a client: %s", error)
         except BaseException:
             logger.exception("cannot reply to a client")  # not expected
-            self._reject(channel)  # it waits
+            end = self._reject  # it waits
         finally:
-            self._close(channel)
+            self._remember(channel)
+            end(channel)
 
     def _reject(self, channel: bytes) -> None:
         """Tell the client of a channel that nobody answers it."""
@@ -169,10 +174,12 @@ class Host:
             logger.warning("cannot tell a client that it is not served: %s", error)
         self._channels.discard(channel)
 
-    def _close(self, channel: bytes) -> None:
+    def _remember(self, channel: bytes) -> None:
         self._closed_channels[channel] = None
         while len(self._closed_channels) > MAX_CLOSED:
             del self._closed_channels[next(iter(self._closed_channels))]
+
+    def _close(self, channel: bytes) -> None:
         self._channels.discard(channel)
         if not self._is_stopped:
             try:

@@ -73,7 +73,7 @@ class ObjectTable:
         is_alive: Callable[[str], bool],
     ) -> None:
         self._session = session
-        self._codec: Codec = session.codec
+        self._codec: Codec = session.codec.unsigned  # the channel signs
         self._host = host
         self._registry = registry
         self._natives = natives

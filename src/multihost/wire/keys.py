@@ -32,7 +32,7 @@ __all__ = [
     "prefix",
 ]
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Number of the data layout. A change of it needs a note for users and an upgrade test."""
 
 PARTITIONS = 64

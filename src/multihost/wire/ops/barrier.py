@@ -6,7 +6,8 @@ A barrier counts the parties that arrive, in generations. The outcome of a gener
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from multihost.wire.identity import label
 from multihost.wire.ops import object as any_object
@@ -15,14 +16,17 @@ from multihost.wire.ops.ownership import StoringScript
 from multihost.wire.replies import BROKEN, OPEN
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.values.signing import Purpose
 from multihost.wire.wait import broadcast_pop, run_or_undo, run_to_completion, wait
 
 __all__ = [
     "Arrival",
+    "action_of",
     "arrive",
     "abort",
     "create",
     "finish_action",
+    "packed_action",
     "state",
     "wait_for_others",
 ]
@@ -75,6 +79,20 @@ def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -
                     f"not {wanted}: attach with the same"
                 )
     return existing
+
+
+def packed_action(handle: Handle, action: Callable[[], object] | None) -> bytes:
+    """Return the action of a barrier as it is stored. Raises the errors of the pickler."""
+    if action is None:
+        return b""
+    return handle.codec.of(handle.keys.ident, Purpose.ACTION).dump(action)
+
+
+def action_of(handle: Handle, arrival: Arrival) -> Any:
+    """Return the action that this party is to call. Raises BadPayload, and what the unpickler
+    raises.
+    """
+    return handle.codec.of(handle.keys.ident, Purpose.ACTION).load(arrival.action)
 
 
 def arrive(handle: Handle) -> Arrival | None:

@@ -47,7 +47,7 @@ class Entries:
         self.fields: list[bytes]
         self.originals: list[bytes]
         self.fields, self.originals = handle.codec.canonical_fields(entries)
-        self.values: list[bytes] = handle.codec.dump_many(list(entries.values()))
+        self.values: list[bytes] = handle.codec.dump_many(list(entries.values()), self.fields)
 
     def args(self) -> list[bytes]:
         """Return the number of original keys, the field and the key of each, then the entries."""
@@ -90,19 +90,22 @@ def length(handle: Handle) -> int:
     return size - 1
 
 
-def fields(handle: Handle) -> list[bytes]:
-    """Return the keys in order, in their original form. 1 round trip, O(n)."""
+def fields(handle: Handle) -> tuple[list[bytes], list[bytes]]:
+    """Return the keys in order, and their original forms. 1 round trip, O(n)."""
     keys = handle.keys
     order, originals = transaction(
         handle.link, (b"ZRANGE", keys.index, b"0", b"-1"), (b"HGETALL", keys.originals)
     )
     if not order:
         raise object_gone(handle, "dict/fields")
-    return _with_originals(order[1:], pairs(originals))
+    del order[0]
+    return order, _originals_of(order, pairs(originals))
 
 
-def entries(handle: Handle) -> tuple[list[bytes], list[bytes]]:
-    """Return keys and values in order, all of one moment. 1 round trip, O(n)."""
+def entries(handle: Handle) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Return keys, their original forms and values in order, all of one moment. 1 round trip,
+    O(n).
+    """
     keys = handle.keys
     data, order, originals = transaction(
         handle.link,
@@ -114,10 +117,10 @@ def entries(handle: Handle) -> tuple[list[bytes], list[bytes]]:
         raise object_gone(handle, "dict/entries")
     del order[0]
     values = list(map(pairs(data).__getitem__, order))
-    return _with_originals(order, pairs(originals)), values
+    return order, _originals_of(order, pairs(originals)), values
 
 
-def _with_originals(order: list[bytes], originals: dict[bytes, bytes]) -> list[bytes]:
+def _originals_of(order: list[bytes], originals: dict[bytes, bytes]) -> list[bytes]:
     return [originals.get(field, field) for field in order] if originals else order
 
 

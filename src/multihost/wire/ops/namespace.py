@@ -18,45 +18,47 @@ _set = StoringScript("namespace/set", slice(1, 2))
 _delete = Script("namespace/delete")
 
 
-def _field(name: str) -> bytes:
+def field_of(name: str) -> bytes:
+    """Return the field of an attribute."""
     return b"." + name.encode("utf-8", "surrogatepass")
 
 
-def create(handle: Handle, names: Sequence[str], values: Sequence[bytes]) -> bool:
+def create(handle: Handle, fields: Sequence[bytes], values: Sequence[bytes]) -> bool:
     """Create the namespace, or attach to it; return whether it was created. 1 round trip, O(n)."""
-    content = [
-        part for name, value in zip(names, values, strict=True) for part in (_field(name), value)
-    ]
+    content = [part for pair in zip(fields, values, strict=True) for part in pair]
     return any_object.create(_create, handle, "Namespace", "", *content)
 
 
-def get(handle: Handle, name: str) -> bytes | None:
+def get(handle: Handle, field: bytes) -> bytes | None:
     """Return the value of an attribute, None if there is no such attribute. 1 round trip, O(1)."""
     value: bytes | None
-    sentinel, value = handle.link.execute(b"HMGET", handle.keys.data, SENTINEL, _field(name))
+    sentinel, value = handle.link.execute(b"HMGET", handle.keys.data, SENTINEL, field)
     if sentinel is None:
         raise object_gone(handle, "namespace/get")
     return value
 
 
-def attributes(handle: Handle) -> Mapping[str, bytes]:
+def attributes(handle: Handle) -> Mapping[bytes, bytes]:
     """Return all attributes, of one moment. 1 round trip, O(n)."""
     found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
     if not found:
         raise object_gone(handle, "namespace/attributes")
-    return {
-        field[1:].decode("utf-8", "surrogatepass"): value for field, value in found.items() if field
-    }
+    return {field: value for field, value in found.items() if field}
 
 
-def put(handle: Handle, name: str, value: bytes) -> None:
+def name_of(field: bytes) -> str:
+    """Return the name of an attribute."""
+    return field[1:].decode("utf-8", "surrogatepass")
+
+
+def put(handle: Handle, field: bytes, value: bytes) -> None:
     """Set one attribute. 1 round trip, O(1)."""
-    answer = _set.run_once(handle, _field(name), value)
+    answer = _set.run_once(handle, field, value)
     if answer != OK:
         without_flag(handle, answer)
 
 
-def delete(handle: Handle, name: str) -> bool:
+def delete(handle: Handle, field: bytes) -> bool:
     """Remove one attribute; return whether there was one. 1 round trip, O(1)."""
-    answer = _delete.run_once(handle, _field(name))
+    answer = _delete.run_once(handle, field)
     return answer is not None and without_flag(handle, answer) == b""

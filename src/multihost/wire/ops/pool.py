@@ -28,7 +28,9 @@ from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.registration import SessionInfo
+from multihost.wire.values.codec import Codec
 from multihost.wire.values.opcodes import LIMIT
+from multihost.wire.values.signing import Purpose
 from multihost.wire.wait import start_watching
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "TaskTrailer",
     "Worker",
     "check_size",
+    "codec_of",
     "put_part",
     "reap_worker",
     "create",
@@ -119,6 +122,11 @@ class PoolStatistics(NamedTuple):
     waiting: int
     running: int
     workers: tuple[Worker, ...]
+
+
+def codec_of(handle: Handle, purpose: Purpose) -> Codec:
+    """Return the codec for tasks, results or the setup of workers of a pool."""
+    return handle.codec.of(handle.keys.ident, purpose)
 
 
 def create(handle: Handle) -> None:

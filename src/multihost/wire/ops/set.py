@@ -53,16 +53,17 @@ def length(handle: Handle) -> int:
     return size - 1
 
 
-def fields(handle: Handle) -> builtins.list[bytes]:
-    """Return the members in their original form, all of one moment. 1 round trip, O(n)."""
+def fields(handle: Handle) -> tuple[builtins.list[bytes], builtins.list[bytes]]:
+    """Return the members and their original forms, all of one moment. 1 round trip, O(n)."""
     keys = handle.keys
     members, reply = transaction(
         handle.link, (b"SMEMBERS", keys.data), (b"HGETALL", keys.originals)
     )
     if not members:
         raise object_gone(handle, "set/fields")
+    found = [field for field in members if field]
     originals = pairs(reply)
-    return [originals.get(field, field) for field in members if field]
+    return found, [originals.get(field, field) for field in found] if originals else found
 
 
 def update(handle: Handle, members: Collection[Any]) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from multihost.errors import LinkLost
+from multihost.errors import BadPayload, LinkLost
 from multihost.patching import per_thread
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
@@ -26,6 +26,7 @@ from multihost.wire.rpc.frames import (
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, RpcClient, Session
 from multihost.wire.session.janitor import WatchedObject
+from multihost.wire.values.signing import Conversation
 from multihost.wire.wait import Outage, start_watching
 
 __all__ = ["HostClient", "HostDied", "HostNotFound", "host_client"]
@@ -164,18 +165,45 @@ class RpcChannel(Endpoint[bytes]):
         self._registration = session.registration
         self.expirations: int = session.registration.expirations
         self.deaths: int = host.deaths
+        self._signing: Conversation | None = None
         if not self._open():
             raise HostNotFound
         host.channels.add(self)
+        self._greet(session)
 
     def _open(self) -> bool:
         """Enter the channel, if there is such a host; return whether there is."""
         return _open_channel.run_idempotent(self._host.handle, self.id) is not None
 
+    def _greet(self, session: Session) -> None:
+        """Have the host choose the nonce to which all calls on this channel are bound, in a manager
+        with an authkey. 1 round trip to the host.
+        """
+        self._signing = opening = session.codec.conversation(self._host.ident, self.id)
+        if opening is None:
+            return
+        try:
+            nonce = self.request(b"")
+            if not nonce:
+                raise BadPayload("the host did not accept how this process signs: was it altered?")
+        except HostDied:  # but no call was sent to it
+            self._host.channels.discard(self)
+            raise HostNotFound from None
+        except BaseException:
+            self.close()
+            raise
+        self._signing = opening.behind(nonce)
+
     def request(self, payload: bytes) -> bytes:
         """Send a request, and return the reply to it."""
         self._number = number = self._number + 1
-        return self._exchange(NUMBERED_HEAD % number + payload)
+        signing = self._signing
+        if signing is None:
+            return self._exchange(NUMBERED_HEAD % number + payload)
+        head = NUMBERED_HEAD % number
+        place = head[1:]
+        reply = self._exchange(head + signing.requests.sign(payload, place))
+        return signing.replies.verified(reply, place)
 
     def _receive(
         self,

@@ -13,6 +13,11 @@ call. A frame starts with its kind and a number:
 ``x``              to the client: the host had closed the channel
 =================  ==============================================================================
 
+In a manager with an ``authkey`` requests and replies are signed for the channel and their number.
+The first request is the opening, without a payload, and the reply to it a nonce to which all others
+are bound: a call cannot be sent again over another channel, or to a host that has forgotten this
+one.
+
 Elsewhere what a blocking pop returns carries nothing, for it may be lost. Here it is data, for it
 can be sent again: an end whose connection broke repeats its last frame under the same number, and a
 request is executed once, by its number. A reply with an old number is dropped. Frames that are

@@ -11,7 +11,7 @@ import traceback
 from multiprocessing.managers import RemoteError
 from typing import Any
 
-from multihost.errors import HostLost, ObjectGone, ShutDown
+from multihost.errors import BadPayload, HostLost, ObjectGone, ShutDown
 from multihost.wire.keys import Keys
 from multihost.wire.rpc.client import HostDied, HostNotFound, host_client
 from multihost.wire.rpc.objects import host_of
@@ -28,6 +28,7 @@ __all__ = [
     "VALUE",
     "call",
     "decode_error",
+    "decode_other",
     "encode_error",
     "encode_proxy",
     "encode_text",
@@ -67,7 +68,7 @@ def request(session: Session, host: str, what: str, *args: Any) -> bytes:
 
     Raises HostNotFound, HostDied, LinkLost.
     """
-    return host_client(session, host).call(session.codec.dump(("", what, args, {})))
+    return host_client(session, host).call(session.codec.unsigned.dump(("", what, args, {})))
 
 
 def call(handle: Handle, host: str, payload: bytes) -> tuple[bytes, str]:
@@ -150,6 +151,18 @@ def encode_proxy(codec: Codec, *what: Any) -> bytes:
 
 def _other(codec: Codec, *parts: Any) -> bytes:
     return b":" + codec.dump(parts)
+
+
+def decode_other(session: Session, reply: bytes) -> Any:
+    """Return the parts of a reply that is no value. Raises BadPayload for one that is signed, by a
+    host that has a key.
+    """
+    if reply[0] != OTHER:
+        raise BadPayload(
+            "the reply of the host is signed, or altered: open the manager with the authkey of the "
+            "process that serves the type"
+        )
+    return session.codec.unsigned.load(reply[1:])
 
 
 def _text_of(error: BaseException) -> str:

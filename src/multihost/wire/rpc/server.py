@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
-from multihost.errors import LinkError
+from multihost.errors import BadPayload, LinkError
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.rpc.frames import HEAD, NUMBERED, NUMBERED_HEAD, REPEATED, Endpoint
 from multihost.wire.session import Handle
+from multihost.wire.values.signing import Conversation
 from multihost.wire.wait import FIRST_BLOCK
 
-__all__ = ["ServerChannel"]
+__all__ = ["ServerChannel", "server_channel"]
 
 
 class ServerChannel(Endpoint["bytes | None"]):
@@ -74,3 +76,56 @@ class ServerChannel(Endpoint["bytes | None"]):
                     raise
                 cause = ConnectionBroken(str(problem))
         return REPEATED + (frame or NUMBERED_HEAD % self._number)[1:]
+
+
+class _SignedChannel(ServerChannel):
+    """The same in a manager with an authkey.
+
+    Whoever can write to the server can send again what a client signed once. So the host greets
+    each channel with a nonce of its own, to which all calls are bound: those that were signed for
+    another channel, host or greeting are refused.
+    """
+
+    def __init__(
+        self, handle: Handle, channel: bytes, is_over: Callable[[], bool], opening: Conversation
+    ) -> None:
+        super().__init__(handle, channel, is_over)
+        self._signing = opening
+
+    def reply_and_receive(self, reply: bytes | None) -> bytes | None:
+        """As in the base class. Raises BadPayload for a request that was not signed for this place:
+        the channel is to be rejected.
+        """
+        request = self._greet() if reply is None else self._exchange(self._signed(reply))
+        return None if request is None else self._verified(request)
+
+    def _greet(self) -> bytes | None:
+        """Reply to the opening with a nonce; return the first request behind it."""
+        frame = b""
+        while (request := self._exchange(frame)) is not None:
+            try:
+                self._verified(request)
+            except BadPayload:
+                # Without a nonce. A client that has another key, or none, sees the signature.
+                frame = self._signed(b"")
+                continue
+            nonce = secrets.token_bytes(16)
+            frame = self._signed(nonce)
+            self._signing = self._signing.behind(nonce)
+            return self._exchange(frame)
+        return None
+
+    def _verified(self, request: bytes) -> bytes:
+        return self._signing.requests.verified(request, b"%012d" % self._number)
+
+    def _signed(self, reply: bytes) -> bytes:
+        head = NUMBERED_HEAD % self._number
+        return head + self._signing.replies.sign(reply, head[1:])
+
+
+def server_channel(handle: Handle, channel: bytes, is_over: Callable[[], bool]) -> ServerChannel:
+    """Return the end of a channel at the host of ``handle``."""
+    opening = handle.codec.conversation(handle.keys.ident, channel)
+    if opening is None:
+        return ServerChannel(handle, channel, is_over)
+    return _SignedChannel(handle, channel, is_over, opening)

@@ -125,12 +125,13 @@ class Janitor:
         with self._lock:
             return self._entry(keys, reap)
 
-    def watch_briefly(self, keys: Keys, reap: Script) -> None:
+    def watch_briefly(self, keys: Keys, reap: Script, seconds: float = LINGER) -> None:
         """Watch an object for a while: a thread found it taken, and may try again without
         waiting.
         """
         with self._lock:
-            self._entry(keys, reap).until = time.monotonic() + LINGER
+            watched = self._entry(keys, reap)
+            watched.until = max(watched.until, time.monotonic() + seconds)
 
     def _entry(self, keys: Keys, reap: Script) -> WatchedObject:
         watched = self._watched.get((keys.data, reap.name))

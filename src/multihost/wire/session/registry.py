@@ -23,6 +23,7 @@ from multihost.wire.link import Link, check_url, has_ended, note_end
 from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
+from multihost.wire.values.signed import codec_for
 
 __all__ = [
     "URL_VARIABLE",
@@ -62,7 +63,7 @@ class Origin(NamedTuple):
 
     def codec(self, authkey: bytes) -> Codec:
         """Return a codec for its values."""
-        return Codec(authkey, serializer_of(self.serializer))
+        return codec_for(authkey, serializer_of(self.serializer), self.namespace)
 
 
 def serializer_of(choice: Any) -> Serializer | None:

@@ -7,7 +7,7 @@ digit, ``-`` a plain ``int`` of at most 64 bits as decimal text, so that the ser
 ``0x80``     a whole pickle
 ``@``        ``@<ident>,<ident>;`` in front of a value that contains proxies of unnamed objects
 ``#``        the same, when the references were counted before the value was stored
-``S``        16 bytes of keyed BLAKE2 and the signed form, in a manager with an ``authkey``
+``S``        the signed form, in a manager with an ``authkey``: :mod:`multihost.wire.values.signing`
 ``=``        the output of a ``serializer=``
 other        one opcode of a pickle with its argument: ``str``, ``bytes``, ``float``, ``bool``, None
 ===========  ====================================================================================
@@ -22,8 +22,6 @@ restore the first of the equal keys, its **original** form is stored beside the 
 from __future__ import annotations
 
 import functools
-import hashlib
-import hmac
 import json
 import operator
 import pickle
@@ -32,13 +30,23 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from multihost.errors import BadPayload
-from multihost.wire.authkey import Secret
 from multihost.wire.values.canonical import canonical
 from multihost.wire.values.nesting import Home, pickle_for, unpickle_for
 from multihost.wire.values.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
 from multihost.wire.values.plain import read_key, read_keys
+from multihost.wire.values.signing import OVERHEAD, Conversation, Purpose
 
-__all__ = ["LINKED", "Codec", "JsonSerializer", "Serializer", "XmlSerializer", "first_byte"]
+__all__ = [
+    "COUNTED",
+    "DAMAGED",
+    "LINKED",
+    "Codec",
+    "JsonSerializer",
+    "Serializer",
+    "XmlSerializer",
+    "first_byte",
+    "pickle_value",
+]
 
 PICKLE = 0x80
 SIGNED = 0x53
@@ -46,11 +54,11 @@ SERIALIZED = 0x3D
 LINKED = 0x40
 COUNTED = 0x23
 DIGITS = frozenset(b"-0123456789")
-MAC_SIZE = 16
 
-_dumps = functools.partial(pickle.dumps, protocol=5)
+pickle_value = functools.partial(pickle.dumps, protocol=5)
 first_byte: operator.itemgetter[int] = operator.itemgetter(0)
-_DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, IndexError, OverflowError)
+DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, IndexError, OverflowError)
+"""What damaged bytes raise."""
 
 
 class Serializer(Protocol):
@@ -88,23 +96,35 @@ class XmlSerializer:
 
 
 class Codec:
-    """The encoding of one manager: pickle or a serializer, signed or not.
+    """The encoding of one manager: pickle or a serializer. A signed one derives from this class.
 
-    Every byte of a signed manager is verified before it is unpickled, in constant time. The
-    signature proves that a holder of the key wrote these bytes, not where or when.
+    Where a method takes a ``place``, that is the field of a hash in which the value stands, and
+    empty for an element or an item: it is part of what is signed.
     """
 
-    def __init__(self, authkey: bytes = b"", serializer: Serializer | None = None) -> None:
+    counts_on_server: bool = True
+    """True if the server can add to a stored int. It could not sign the sum."""
+
+    home: Home | None = None
+    """The server of the containers: proxies of objects there are stored without its address."""
+
+    def __init__(self, serializer: Serializer | None = None) -> None:
         self.serializer = serializer
-        self.home: Home | None = None
-        """The server of the containers: proxies of objects there are stored without its address."""
-        self.counts_on_server: bool = not authkey
-        """True if the server can add to a stored int. It could not sign the sum."""
-        secret = hashlib.blake2b(authkey, digest_size=32, person=b"multihost sign").digest()
-        self._secret = Secret(secret if authkey else b"")
-        name = "pickle" if serializer is None else type(serializer).__qualname__
-        self.ident: str = f"{name}/{self._mac(b'').hex()[:12]}" if authkey else name
+        self.ident: str = "pickle" if serializer is None else type(serializer).__qualname__
         """The stored values that this codec reads: serializer and a fingerprint of the authkey."""
+
+    def of(self, ident: str, purpose: Purpose = Purpose.VALUE) -> Codec:  # noqa: ARG002
+        """Return the codec of one object or pool, for its values or for another purpose."""
+        return self
+
+    @property
+    def unsigned(self) -> Codec:
+        """The same without signatures, for the parts of what is signed as a whole."""
+        return self
+
+    def conversation(self, host: str, channel: bytes) -> Conversation | None:  # noqa: ARG002
+        """Return what signs on an RPC channel, None if nothing does."""
+        return None
 
     # keys of a dict, members of a set
 
@@ -116,39 +136,39 @@ class Codec:
         """Return the canonical field of ``key`` and its original form, empty where the field is
         enough.
         """
-        if type(key) is str and not self._secret:
+        if type(key) is str:
             return encode_str(key), b""
         field, original = canonical(key)
         check_size(len(field))
         if self.serializer is not None:
             original = self._plain_original(field, original)
-        if self._secret:
-            return self._sign(field), self._sign(original) if original else b""
         return field, original
 
     def canonical_fields(self, keys: Collection[object]) -> tuple[list[bytes], list[bytes]]:
         """Return the fields of many keys, and field and original form in turn of those that have
         one.
         """
-        if not self._secret and set(map(type, keys)) == {str}:
+        if set(map(type, keys)) == {str}:
             return list(map(encode_str, keys)), []  # type: ignore[arg-type]
         pairs = [self.canonical_field(key) for key in keys]
         return [field for field, _ in pairs], [part for pair in pairs if pair[1] for part in pair]
 
-    def key(self, field: bytes) -> Any:
-        """Return the key of a field or an original form."""
-        return self.keys((field,))[0]
+    def key(self, field: bytes, original: bytes = b"") -> Any:
+        """Return the key of a field and its original form."""
+        return self.keys((field,), (original or field,))[0]
 
-    def keys(self, fields: Sequence[bytes]) -> list[Any]:
-        """Return the keys of fields or original forms. Raises BadPayload."""
-        fields = self._verified(fields)
+    def keys(self, fields: Sequence[bytes], originals: Sequence[bytes] = ()) -> list[Any]:
+        """Return the keys of fields; ``originals`` has the original form of each, or its field.
+        Raises BadPayload.
+        """
+        originals = originals or fields
         if self.serializer is not None:
-            return read_keys(fields)
+            return read_keys(originals)
         try:
-            return list(pickle.loads(HEADER + b"(" + b"".join(fields) + b"l."))
+            return list(pickle.loads(HEADER + b"(" + b"".join(originals) + b"l."))
         except BadPayload:
             raise
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise BadPayload(f"a stored key cannot be read: {error}") from error
 
     def _plain_original(self, field: bytes, original: bytes) -> bytes:
@@ -167,18 +187,18 @@ class Codec:
 
     # values
 
-    def dump(self, value: object) -> bytes:
+    def dump(self, value: object, place: bytes = b"") -> bytes:  # noqa: ARG002
         """Return the stored form of ``value``. Raises the errors of the pickler, or
         :class:`PayloadTooLarge`.
         """
-        if self._secret or self.serializer is not None:
-            return self._dump_guarded(value)
+        if self.serializer is not None:
+            return self._serialized(value, self.serializer)
         encode = SIMPLE.get(type(value))
-        return encode(value) if encode is not None else self._pickle(value, self._identity)
+        return encode(value) if encode is not None else self.pickle(value)
 
     def dump_call(self, ident: str, method: str, args: Any, kwds: Any) -> bytes:
         """Return a method call as a value. Most have few and simple arguments."""
-        if not (self._secret or self.serializer or kwds):
+        if not (self.serializer or kwds):
             for arg in args:
                 if type(arg) not in SIMPLE:
                     break
@@ -186,29 +206,38 @@ class Codec:
                 return pickle.dumps((ident, method, args), 5)
         return self.dump((ident, method, args, kwds))
 
-    def pickle(self, value: object, dumps: Callable[[Any], bytes] = _dumps) -> bytes:
+    def pickle(
+        self,
+        value: object,
+        dumps: Callable[[Any], bytes] = pickle_value,
+        place: bytes = b"",  # noqa: ARG002
+    ) -> bytes:
         """Return the stored form of ``value`` as a whole pickle, made by ``dumps``. Not for a codec
         with a serializer.
         """
-        return self._pickle(value, self._sign if self._secret else self._identity, dumps)
+        links, data = self.pickled(value, dumps)
+        return b"@%b;%b" % (links, data) if links else data
 
-    def dump_many(self, values: Sequence[object]) -> list[bytes]:
-        if self._secret or self.serializer is not None:
-            return [self._dump_guarded(value) for value in values]
+    def dump_many(
+        self,
+        values: Sequence[object],
+        places: Sequence[bytes] = (),  # noqa: ARG002
+    ) -> list[bytes]:
+        """Return the stored forms of many values; without ``places`` all are elements."""
+        if self.serializer is not None:
+            return [self._serialized(value, self.serializer) for value in values]
         types = set(map(type, values))
         if len(types) == 1 and (encode := SIMPLE.get(types.pop())) is not None:
             return list(map(encode, values))
-        find, pickled, same = SIMPLE.get, self._pickle, self._identity
-        return [
-            encode(v) if (encode := find(type(v))) is not None else pickled(v, same) for v in values
-        ]
+        find, pickled = SIMPLE.get, self.pickle
+        return [encode(v) if (encode := find(type(v))) is not None else pickled(v) for v in values]
 
-    def load(self, stored: bytes) -> Any:
+    def load(self, stored: bytes, place: bytes = b"") -> Any:  # noqa: ARG002
         """Return a stored value. Raises :class:`BadPayload` for bytes that no such codec wrote."""
         try:
-            if self._secret or self.serializer is not None:
-                return self._load_guarded(stored)
             head = stored[0]
+            if self.serializer is not None:
+                return self._deserialized(stored, head, self.serializer)
             if head == PICKLE:
                 return self._unpickle(stored)
             if head == 0x8C:
@@ -216,29 +245,33 @@ class Codec:
             return self._load_other(stored, head)
         except BadPayload:
             raise
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise BadPayload(f"the stored value cannot be read: {error}") from error
 
-    def load_many(self, stored: Sequence[bytes]) -> list[Any]:
+    def load_many(self, stored: Sequence[bytes], places: Sequence[bytes] = ()) -> list[Any]:  # noqa: ARG002
+        """Return stored values; without ``places`` all are elements."""
         body = self._joined(stored)
         if body is None:
             return [self.load(item) for item in stored]
         return list(self._unpickle(HEADER + b"(" + b"".join(body) + b"l."))
 
-    def load_dict(self, fields: Sequence[bytes], stored: Sequence[bytes]) -> dict[Any, Any]:
-        """Return a dict of the keys of ``fields`` and the values of ``stored``, in their order."""
+    def load_dict(
+        self, fields: Sequence[bytes], originals: Sequence[bytes], stored: Sequence[bytes]
+    ) -> dict[Any, Any]:
+        """Return a dict of keys, as :meth:`keys`, and the values of ``stored``, in their order."""
         body = self._joined(stored)
-        if body is None or self._secret:
-            return dict(zip(self.keys(fields), self.load_many(stored), strict=True))
+        if body is None:
+            values = self.load_many(stored, fields)
+            return dict(zip(self.keys(fields, originals), values, strict=True))
         flat = [b""] * (2 * len(body))
-        flat[0::2] = fields
+        flat[0::2] = originals
         flat[1::2] = body
         result: dict[Any, Any] = self._unpickle(HEADER + b"}(" + b"".join(flat) + b"u.")
         return result
 
     def _joined(self, stored: Sequence[bytes]) -> Sequence[bytes] | None:
         """Return the values as pieces of one pickle, None if some need a pickle of their own."""
-        if self._secret or self.serializer is not None:
+        if self.serializer is not None:
             return None
         try:
             heads = set(map(first_byte, stored))
@@ -250,13 +283,17 @@ class Codec:
             return [b"I%b\n" % item if item[0] in DIGITS else item for item in stored]
         return None
 
-    def unsealed(self, stored: bytes) -> bytes:
-        """Return the signed form, unread. Raises BadPayload if the signature is not that of this
-        codec.
+    def unsealed(self, stored: bytes, place: bytes = b"") -> bytes:  # noqa: ARG002
+        """Return a value without its links and signature, unread. Raises BadPayload if this codec
+        has a key and did not sign it; without one it cannot tell.
         """
-        if not self._secret and stored[:1] == b"S":
-            return stored[1 + MAC_SIZE :]  # not verified: this codec has no key
-        return self._verified((stored,))[0]
+        if stored[:1] in (b"@", b"#"):
+            stored = stored[stored.index(b";") + 1 :]
+        return self.unsealed_field(stored)
+
+    def unsealed_field(self, field: bytes) -> bytes:
+        """Return the same of a key or member."""
+        return field[OVERHEAD:] if field[:1] == b"S" else field
 
     @staticmethod
     def is_linked(stored: bytes) -> bool:
@@ -286,20 +323,16 @@ class Codec:
         """Return the unnamed objects that a value contains."""
         return stored[1 : stored.index(b";")].decode().split(",")
 
-    # inner forms
-
-    def _pickle(
-        self,
-        value: object,
-        seal: Callable[[bytes], bytes],
-        dumps: Callable[[Any], bytes] = _dumps,
-    ) -> bytes:
+    def pickled(self, value: object, dumps: Callable[[Any], bytes]) -> tuple[bytes, bytes]:
+        """Return the unnamed objects that a value contains, and its pickle."""
         try:
             data, links, _ = pickle_for(self.home, dumps, value)
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             data, links = self._pickle_for_processes(value, error)
         check_size(len(data) + 32 * len(links))
-        return b"@%b;%b" % (",".join(links).encode(), seal(data)) if links else seal(data)
+        return ",".join(links).encode(), data
+
+    # inner forms
 
     def _pickle_for_processes(self, value: object, error: Exception) -> tuple[bytes, Any]:
         """Pickle a value that only the pickler of multiprocessing can: the views of a dict."""
@@ -308,10 +341,6 @@ class Codec:
         except Exception:  # noqa: BLE001 - as above
             raise error from None
         return bytes(data), links
-
-    @staticmethod
-    def _identity(data: bytes) -> bytes:
-        return data
 
     def _load_other(self, stored: bytes, head: int) -> Any:
         if head == PICKLE:
@@ -337,30 +366,22 @@ class Codec:
     def _unpickle(self, data: bytes) -> Any:
         try:
             return unpickle_for(self.home, pickle.loads, data)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise BadPayload(f"the stored value cannot be unpickled: {error}") from error
 
-    def _dump_guarded(self, value: object) -> bytes:
-        seal = self._sign if self._secret else self._identity
-        if self.serializer is not None:
-            if type(value) is int and -INT64 <= value < INT64:
-                return seal(b"%d" % value)
-            data = b"=" + self.serializer.dumps(value)
-            check_size(len(data))
-            return seal(data)
-        encode = SIMPLE.get(type(value))
-        return seal(encode(value)) if encode is not None else self._pickle(value, seal)
+    def _serialized(self, value: object, serializer: Serializer) -> bytes:
+        if type(value) is int and -INT64 <= value < INT64:
+            return b"%d" % value
+        data = b"=" + serializer.dumps(value)
+        check_size(len(data))
+        return data
 
-    def _load_guarded(self, stored: bytes) -> Any:
-        if stored[0] in (LINKED, COUNTED):
+    def _deserialized(self, stored: bytes, head: int, serializer: Serializer) -> Any:
+        if head in (LINKED, COUNTED):
             stored = stored[stored.index(b";") + 1 :]
-        if self._secret:
-            (stored,) = self._verified((stored,))
-        if self.serializer is None:
-            return self._load_other(stored, stored[0])
         if stored[0] == SERIALIZED:
             try:
-                return self.serializer.loads(stored[1:])
+                return serializer.loads(stored[1:])
             except Exception as error:  # damaged bytes may raise anything there
                 raise BadPayload(
                     f"the serializer cannot read the stored value: {type(error).__name__}: {error}"
@@ -370,22 +391,3 @@ class Codec:
         raise BadPayload(
             "the stored value was not written with this serializer: open the manager with the same"
         )
-
-    def _mac(self, data: bytes) -> bytes:
-        return hashlib.blake2b(data, digest_size=MAC_SIZE, key=self._secret).digest()
-
-    def _sign(self, data: bytes) -> bytes:
-        return b"S" + self._mac(data) + data
-
-    def _verified(self, signed: Sequence[bytes]) -> Sequence[bytes]:
-        if not self._secret:
-            return signed
-        bodies = []
-        for item in signed:
-            body = item[1 + MAC_SIZE :]
-            if item[:1] != b"S" or not hmac.compare_digest(item[1 : 1 + MAC_SIZE], self._mac(body)):
-                raise BadPayload(
-                    "a stored key or value is unsigned, altered, or signed with another authkey"
-                )
-            bodies.append(body)
-        return bodies

@@ -238,6 +238,7 @@ class Consumer:
         round trip.
         """
         if self.settings.max_deliveries:  # then task_done() does it
+            self.acks.check_others()
             self.unfinished.expect([delivery.in_flight for delivery in deliveries], hand)
             return
         first = deliveries[0].in_flight

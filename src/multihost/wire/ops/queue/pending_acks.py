@@ -7,14 +7,17 @@ from collections.abc import Callable
 
 from multihost.wire.link import Command
 from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.hand import ANY_CALL, Hand
 from multihost.wire.ops.queue.in_flight import WAITING, InFlightList
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.session.janitor import CHECK_INTERVAL
 
 __all__ = ["ACK_DELAY", "PendingAcks"]
 
 ACK_DELAY = 0.005  # seconds after which an acknowledgement does not wait for the next request
+BUSY_CHECK = 2.0  # seconds between two checks of a queue that is never empty: nobody waits for it
 
 _ack_linked = Script("queue/ack_linked")
 
@@ -27,7 +30,15 @@ class PendingAcks:
     gets a list sends its acknowledgement, and no lock is needed.
     """
 
-    __slots__ = ("_doubtful", "_handle", "_is_scheduled", "_last", "_recycle", "received")
+    __slots__ = (
+        "_check_due",
+        "_doubtful",
+        "_handle",
+        "_is_scheduled",
+        "_last",
+        "_recycle",
+        "received",
+    )
 
     def __init__(self, handle: Handle, recycle: Callable[[InFlightList], None]) -> None:
         self._handle = handle
@@ -39,6 +50,17 @@ class PendingAcks:
         # is at it.
         self._doubtful: set[InFlightList] = set()
         self._is_scheduled = False
+        self._check_due = 0.0
+
+    def check_others(self) -> None:
+        """Have the janitor check now and then whether other consumers are dead, also while there
+        are always items. No round trip.
+        """
+        now = time.monotonic()
+        if now >= self._check_due:
+            self._check_due = now + BUSY_CHECK
+            handle = self._handle
+            handle.session.janitor.watch_briefly(handle.keys, reap_script, 2 * CHECK_INTERVAL)
 
     def expect(self, in_flight: InFlightList, hand: Hand) -> None:
         """Acknowledge what a call has of a list, soon after that call has returned. No round
@@ -108,6 +130,7 @@ class PendingAcks:
 
     def _flush_later(self) -> bool:
         """Flush; return True while there is more to do."""
+        self.check_others()
         self.flush(ACK_DELAY)
         self._is_scheduled = False  # in this order: what is received now schedules it again
         if not (self.received or self._doubtful):
