@@ -11,7 +11,14 @@ from collections.abc import Callable
 from multiprocessing import util
 from typing import Any
 
-from multihost.errors import LinkError, LinkLost, ManagerClosed, MultihostError, ObjectGone
+from multihost.errors import (
+    BadPayload,
+    LinkError,
+    LinkLost,
+    ManagerClosed,
+    MultihostError,
+    ObjectGone,
+)
 from multihost.pooling import stdlib
 from multihost.pooling.messages import Part, Result, Task
 from multihost.pooling.outbox import Number, Outbox
@@ -25,8 +32,10 @@ from multihost.wire.ops.pool import LEAST_LIMIT, TaskTrailer
 from multihost.wire.ops.queue import send
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
+from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.session import Handle
+from multihost.wire.stored import report_damage
 from multihost.wire.values.codec import Codec
 from multihost.wire.values.signing import Purpose
 
@@ -212,17 +221,28 @@ class Client:
 
     def _next_results(self, consumer: Consumer, count: int) -> list[Result]:
         """Receive up to so many results."""
-        codec, attempts, hand = self._result_codec, self.attempts, Hand()
+        hand = Hand()
         try:
             items = receive(self._results, consumer, hand, count, True, None)
-            mine = TaskTrailer(self.ident, self.pickler, attempts, 0, 0).pack()[: -ops.NUMBER]
-            results = [Result.unpack(codec, i.value, mine, attempts) for i in items]
+            trailer = TaskTrailer(self.ident, self.pickler, self.attempts, 0, 0)
+            results = self._unpacked(items, trailer.pack()[: -ops.NUMBER])
             consumer.expect(hand, items)
             hand.handed = time.monotonic()
             return results
         except BaseException:
             consumer.leave(hand)
             raise
+
+    def _unpacked(self, items: list[Delivery], mine: bytes) -> list[Result]:
+        """Return the results among what was received, for tasks whose trailers begin so."""
+        results = []
+        codec, attempts = self._result_codec, self.attempts
+        for item in items:
+            try:
+                results.append(Result.unpack(codec, item.value, mine, attempts))
+            except BadPayload:
+                report_damage("the results of a pool", item.value)
+        return results
 
     def _survive(self, error: LinkError) -> None:
         """Fail the tasks in flight with the error of an outage, behind which later ones may succeed

@@ -13,6 +13,7 @@ from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.put_aside import put_aside
+from multihost.wire.printable import printable
 
 __all__ = ["load_letters", "set_aside"]
 
@@ -81,7 +82,7 @@ def _log(queue: BaseProxy, method: str, bad: Sequence[tuple[Delivery, BaseExcept
         len(bad),
         _item(delivery),
         type(error).__name__,
-        error,
+        printable(error),
     )
 
 
@@ -101,6 +102,7 @@ def _letter(queue: BaseProxy, number: int, letter: bytes) -> Any:
         raise
     except BaseException as error:  # noqa: BLE001 - it is the item's
         where = f"{call_on(queue, 'dead_letters')}: letter {number}, of {len(letter)} bytes"
-        unreadable = BadPayload(f"{where}, cannot be unpickled: {type(error).__name__}: {error}")
+        what = f"{type(error).__name__}: {printable(error)}"
+        unreadable = BadPayload(f"{where}, cannot be unpickled: {what}")
         unreadable.__cause__ = error
         return unreadable

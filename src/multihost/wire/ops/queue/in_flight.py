@@ -11,7 +11,6 @@ from multihost.wire.ops.queue.constants import LISTS_OF, PUTTERS
 from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.items import (
     FIRST_BYTES,
-    WITH_PROXIES,
     split_delivery_count,
     without_rank,
 )
@@ -143,9 +142,9 @@ class InFlightList:
         self.has_proxies = False
         for item in items:
             value, count = without_rank(item) if by_priority else item, 0
-            if value[0] in FIRST_BYTES:
+            if value and value[0] in FIRST_BYTES:
                 value, count = split_delivery_count(value)
-                self.has_proxies |= value[0] in WITH_PROXIES
+                self.has_proxies |= value[:1] in (b"@", b"#")
             deliveries.append(Delivery(value, count + 1, self, len(deliveries)))
         self.unacked = size = len(deliveries)
         self.batch = [WAITING] * size if size > 1 or self.has_proxies else None
