@@ -11,6 +11,7 @@ from multihost.wire.ops.queue.constants import LISTS_OF, PUTTERS
 from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.items import (
     FIRST_BYTES,
+    WITH_PROXIES,
     split_delivery_count,
     without_rank,
 )
@@ -144,7 +145,7 @@ class InFlightList:
             value, count = without_rank(item) if by_priority else item, 0
             if value and value[0] in FIRST_BYTES:
                 value, count = split_delivery_count(value)
-                self.has_proxies |= value[:1] in (b"@", b"#")
+                self.has_proxies |= value[:1] != b"" and value[0] in WITH_PROXIES
             deliveries.append(Delivery(value, count + 1, self, len(deliveries)))
         self.unacked = size = len(deliveries)
         self.batch = [WAITING] * size if size > 1 or self.has_proxies else None
