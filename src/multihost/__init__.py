@@ -30,6 +30,7 @@ from multihost.errors import (
     ServerUnfit,
     ServerUnproven,
     ShutDown,
+    UnverifiedServer,
 )
 from multihost.managers import RedisManager, SyncManager
 
@@ -65,6 +66,7 @@ __all__ = [
     "ServerUnfit",
     "ServerUnproven",
     "ShutDown",
+    "UnverifiedServer",
     "SyncManager",
     "WorkerLost",
 ]

@@ -30,6 +30,7 @@
 (*) also ``ConnectionRefusedError`` and ``FileNotFoundError``: which of the five the standard
 library raises for a manager that is gone depends on what the thread has done before.
 
+``UnverifiedServer`` is a warning: TLS without verification.
 A LinkError has the ``errno`` and ``strerror`` of the error of the operating system behind it.
 ``ShutDown`` is ``queue.ShutDown`` from Python 3.13 on, and a class of its own before.
 Where ``multiprocessing`` or a builtin type raises an exception, the same one is raised:
@@ -74,6 +75,7 @@ __all__ = [
     "ServerUnfit",
     "ServerUnproven",
     "ShutDown",
+    "UnverifiedServer",
     "WorkerLost",
 ]
 
@@ -224,6 +226,10 @@ class ProtocolMismatch(MultihostError):
 
 class InternalError(MultihostError, RuntimeError):
     """An internal error of multihost; please report it."""
+
+
+class UnverifiedServer(UserWarning):
+    """The options of a connection with TLS let anybody take the place of the server."""
 
 
 if TYPE_CHECKING:

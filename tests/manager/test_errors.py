@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import array
-import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import AuthenticationError
 from typing import Any
 
-import hiredis
 import pytest
 
 from multihost import (
@@ -24,6 +22,7 @@ from multihost import (
     ServerUnfit,
 )
 from multihost.wire.values import opcodes
+from tests.support.odd import OddServer, info
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -89,44 +88,6 @@ def test_file_that_is_no_socket(tmp_path: Any) -> None:
     path.write_text("")
     with pytest.raises(LinkError, match="cannot reach"):
         RedisManager(f"unix://{path}")
-
-
-class OddServer:
-    """Answers each command with what ``answer`` says."""
-
-    def __init__(self, answer: Callable[[list[bytes]], bytes]) -> None:
-        self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def __enter__(self) -> OddServer:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                with client:
-                    reader = hiredis.Reader()
-                    while data := client.recv(65536):
-                        reader.feed(data)
-                        while (command := reader.gets()) is not False:
-                            client.sendall(self._answer(command))
-
-
-def bulk(text: str) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(text), text.encode())
-
-
-def info(**facts: str) -> bytes:
-    return bulk("# Server\r\n" + "".join(f"{name}:{value}\r\n" for name, value in facts.items()))
 
 
 def test_server_that_is_too_old() -> None:

@@ -196,7 +196,7 @@ def test_a_socket_that_this_user_may_not_open(start_server: Callable[..., Server
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ("?colour=red", "there is no 'colour'; known are client_name, db, "),
+        ("?colour=red", "it does not exist; known are client_name, db, "),
         ("?socket_timeout=soon", "socket_timeout"),
         ("?ssl_ca_certs=/ca.pem", "'ssl_ca_certs' needs TLS: rediss://"),
     ],

@@ -26,6 +26,7 @@ __all__ = [
     "row_of_lock",
     "row_of_object",
     "row_of_queue",
+    "state",
 ]
 
 OBJECT_COLUMNS = ("name", "type", "length", "lease", "state", "holder", "waiting")
@@ -208,6 +209,13 @@ def queues(target: Target, choice: Choice, as_json: bool) -> None:
         output.print_table(QUEUE_COLUMNS, rows, _nothing("queues", target, choice))
 
 
+def state(info: ObjectInfo) -> str | None:
+    """Return its state in a few words; of a damaged object that it is, and where."""
+    if not info.damage:
+        return info.state
+    return f"damaged: {', '.join(info.damage)}"
+
+
 def row_of_object(info: ObjectInfo) -> tuple[object, ...]:
     """Return one line of ``ls``."""
     return (
@@ -215,7 +223,7 @@ def row_of_object(info: ObjectInfo) -> tuple[object, ...]:
         info.typeid,
         info.length,
         output.duration(info.lease),
-        info.state,
+        state(info),
         output.participants(info.holders),
         len(info.waiters) or None,
     )
@@ -227,7 +235,7 @@ def row_of_lock(info: ObjectInfo, now: float) -> tuple[object, ...]:
     return (
         _name(info),
         info.typeid,
-        info.state,
+        state(info),
         output.participants(info.holders),
         output.duration(None if since is None else max(0.0, now - since)),
         info.fencing_token,
@@ -249,7 +257,7 @@ def row_of_queue(info: ObjectInfo) -> tuple[object, ...]:
         queue.in_flight,
         queue.dead_letters,
         len(info.waiters),
-        info.state,
+        state(info),
         output.participants(info.holders),
     )
 

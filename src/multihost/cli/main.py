@@ -19,6 +19,7 @@ from multihost.cli.objects import rm, show
 from multihost.cli.top import top
 from multihost.cli.worker import worker
 from multihost.errors import LinkError, MultihostError, ServerUnfit
+from multihost.wire.printable import printable
 
 __all__ = ["commands", "run"]
 
@@ -35,7 +36,7 @@ class _Commands(click.Group):
             return super().invoke(context)
         except MultihostError as error:
             unreachable = isinstance(error, LinkError) and not isinstance(error, ServerUnfit)
-            return _fail(str(error), UNREACHABLE if unreachable else PROBLEM)
+            return _fail(printable(error), UNREACHABLE if unreachable else PROBLEM)
 
 
 @click.group(
@@ -78,10 +79,13 @@ def _fail(message: str, code: int) -> int:
 
 
 def _without_secrets(message: str, args: Sequence[str]) -> str:
-    """Return an error message about arguments without those that may hold a password."""
-    for arg in args:
+    """Return an error message about arguments without those that may hold a password, printable
+    line by line.
+    """
+    for before, arg in zip(["", *args], args, strict=False):
         _, scheme, secret = arg.partition("://")
-        if scheme and ("@" in secret or "password" in secret):
-            for form in (secret, repr(secret)[1:-1]):
-                message = message.replace(form, "...")
-    return message
+        if not scheme and (before == "--url" or arg.startswith("--url=")):
+            secret = arg.removeprefix("--url=")
+        for form in (secret, repr(secret)[1:-1]) if secret else ():
+            message = message.replace(form, "...")
+    return "\n".join(map(printable, message.split("\n")))

@@ -63,6 +63,8 @@ def _properties(info: ObjectInfo, now: float) -> Iterator[tuple[str, object]]:
     yield "lease", output.duration(info.lease) or "none, it is persistent"
     if info.state is not None:
         yield "state", info.state
+    for place in info.damage:
+        yield "damaged", place
     if info.fencing_token is not None:
         yield "last fencing token", info.fencing_token
     if (queue := info.queue) is not None:

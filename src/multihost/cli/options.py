@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from multihost.errors import ServerUnfit
+from multihost.errors import LinkError
 from multihost.inspection import HOUR, opened
 from multihost.managers import RedisManager
 from multihost.wire.address import SCHEMES
@@ -97,7 +97,7 @@ def target_of(kwds: Mapping[str, Any]) -> tuple[Target, dict[str, Any]]:
                 f"no server: pass its URL (redis://host:6379/0) or --url, or set {URL_VARIABLE}"
             )
         check_url(found)
-    except (ValueError, ServerUnfit) as error:
+    except (ValueError, LinkError) as error:
         raise click.UsageError(str(error)) from None
     key = _authkey(others.pop("authkey_file"))
     return Target(found, others.pop("namespace"), key), others

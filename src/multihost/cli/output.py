@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from multihost.wire.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -128,11 +130,7 @@ def _jsonable(value: Any) -> Any:
 
 def plain(cell: object) -> str:
     """Return printable text: a name may contain control characters."""
-    if cell is None:
-        return "-"
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(cell)
-    )
+    return "-" if cell is None else printable(cell, sys.maxsize)
 
 
 def participants(found: Sequence[Participant], limit: int = 3) -> str:
@@ -145,6 +143,8 @@ def participants(found: Sequence[Participant], limit: int = 3) -> str:
 
 def _participant(participant: Participant) -> str:
     process = f"{participant.host}:{participant.pid}" if participant.is_alive else "dead"
+    if participant.pid == 0:
+        process = "(damaged)"
     thread = f" {participant.thread}" if participant.thread else ""
     count = f" x{participant.count}" if participant.count != 1 else ""
     return f"{process}{thread}{count}"

@@ -202,4 +202,4 @@ def _headline(now: Activity) -> str:
 def _census(types: Mapping[str, int], is_whole: bool) -> str:
     counted = [f"{typeid} {count}" for typeid, count in sorted(types.items())]
     note = "" if is_whole else "  (and more: there are too many to look at all of them)"
-    return f"objects  {'  '.join(counted) or 'none'}{note}"
+    return f"objects  {output.plain('  '.join(counted)) or 'none'}{note}"

@@ -11,6 +11,7 @@ from multihost.inspection.connect import server_time
 from multihost.inspection.liveness import Liveness
 from multihost.inspection.reading import read_objects, types
 from multihost.inspection.records import ObjectInfo
+from multihost.wire import stored
 from multihost.wire.identity import named
 from multihost.wire.ops import kinds
 from multihost.wire.session import Session
@@ -105,4 +106,4 @@ class Monitor:
 
 
 def _number(info: Mapping[str, str], name: str) -> int | None:
-    return int(info[name]) if name in info else None
+    return stored.number(info[name].encode()) if name in info else None

@@ -8,8 +8,9 @@ from typing import Any
 from multihost.inspection.liveness import by_keys
 from multihost.wire.keys import IN_FLIGHT, Keys, partition
 from multihost.wire.link import Command
-from multihost.wire.replies import ReplyError, pairs
+from multihost.wire.replies import ReplyError, command_error, pairs
 from multihost.wire.session import Session
+from multihost.wire.stored import number, report_damage
 
 __all__ = [
     "in_flight_of_the_dead",
@@ -56,7 +57,7 @@ def owners(session: Session, idents: Sequence[str]) -> dict[str, list[str]]:
     """Return the owners of each object. 1 round trip for each thousand."""
     replies = _ask(session, [(b"HKEYS", _keys(session, ident).owners) for ident in idents])
     return {
-        ident: [owner.decode() for owner in found]
+        ident: [owner.decode("utf-8", "replace") for owner in found]
         for ident, found in zip(idents, replies, strict=True)
     }
 
@@ -65,7 +66,10 @@ def pending_releases(session: Session, idents: Sequence[str]) -> dict[str, int]:
     """Return how many objects each container has to disown. 1 round trip for each thousand."""
     replies = _ask(session, [(b"HGETALL", _keys(session, ident).refs) for ident in idents])
     counts = {
-        ident: sum(f[:2] == b"n:" and int(count) <= 0 for f, count in pairs(refs).items())
+        ident: sum(
+            f[:2] == b"n:" and (left := number(count)) is not None and left <= 0
+            for f, count in pairs(refs).items()
+        )
         for ident, refs in zip(idents, replies, strict=True)
     }
     return {ident: count for ident, count in counts.items() if count}
@@ -88,5 +92,13 @@ def _keys(session: Session, ident: str) -> Keys:
 def _ask(session: Session, commands: Sequence[Command]) -> list[Any]:
     replies: list[Any] = []
     for start in range(0, len(commands), BATCH):
-        replies += session.link.pipeline(commands[start : start + BATCH])
+        batch = commands[start : start + BATCH]
+        for command, reply in zip(batch, session.link.pipeline_raw(batch), strict=True):
+            if not isinstance(reply, ReplyError):
+                replies.append(reply)
+            elif reply.code == "WRONGTYPE":
+                report_damage("the garbage of an object", command[1])
+                replies.append([])
+            else:
+                raise command_error(reply, command)
     return replies

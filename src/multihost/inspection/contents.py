@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from multihost.errors import BadPayload
 from multihost.inspection.plain_pickles import read
 from multihost.inspection.records import ObjectInfo
 from multihost.wire.keys import Keys
@@ -27,7 +28,10 @@ def preview(session: Session, info: ObjectInfo, count: int) -> list[tuple[str, s
         return []
     handle = session.handle(info.ident)
     codec = handle.codec
-    found = _entries(session.link, handle.keys, kinds.of(info.typeid).layout, count)
+    try:
+        found = _entries(session.link, handle.keys, kinds.of(info.typeid).layout, count)
+    except BadPayload:  # a key of another type, which the record names
+        return []
     return [
         (key if isinstance(key, str) else _shown(codec, key, None), _shown(codec, value, place))
         for key, value, place in found

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from multihost.inspection.findings import Finding
 from multihost.inspection.server_facts import Facts
 from multihost.oldest import is_too_old
+from multihost.wire.stored import number
 
 __all__ = ["check_facts"]
 
@@ -78,8 +79,8 @@ def _memory(facts: Facts) -> Iterator[Finding]:
     if "used_memory" not in info:
         yield Finding("memory", "unknown", "INFO is not permitted")
         return
-    used = int(info["used_memory"])
-    most = int(info.get("maxmemory") or facts.settings.get("maxmemory") or 0)
+    used = _number(info["used_memory"])
+    most = _number(info.get("maxmemory") or facts.settings.get("maxmemory"))
     if not most:
         yield Finding(
             "memory",
@@ -150,9 +151,9 @@ def _persistence(facts: Facts) -> Iterator[Finding]:
 
 
 def _replicas(facts: Facts) -> Iterator[Finding]:
-    replicas = int(facts.info.get("connected_slaves", 0))
+    replicas = _number(facts.info.get("connected_slaves"))
     least = facts.settings.get("min-replicas-to-write")
-    if least is not None and int(least) > replicas:
+    if least is not None and _number(least) > replicas:
         yield Finding(
             "replicas",
             "problem",
@@ -177,11 +178,11 @@ def _replicas(facts: Facts) -> Iterator[Finding]:
 
 def _clients(facts: Facts) -> Iterator[Finding]:
     info, settings = facts.info, facts.settings
-    most = int(info.get("maxclients") or settings.get("maxclients") or 0)
+    most = _number(info.get("maxclients") or settings.get("maxclients"))
     if "connected_clients" not in info or not most:
         yield Finding("clients", "unknown", "neither INFO nor CONFIG is permitted")
     else:
-        connected = int(info["connected_clients"])
+        connected = _number(info["connected_clients"])
         found = f"{connected} of {most} connected; multihost uses one for each thread that calls"
         if connected > NEARLY * most:
             yield Finding("clients", "problem", found, "raise maxclients")
@@ -199,6 +200,11 @@ def _clients(facts: Facts) -> Iterator[Finding]:
             f"connections that are idle for {timeout} s are closed, and opened again",
             "CONFIG SET timeout 0",
         )
+
+
+def _number(reported: str | None) -> int:
+    """Return a number that a server reports; 0 for what is none."""
+    return number((reported or "").encode()) or 0
 
 
 def _bytes(count: int) -> str:

@@ -5,10 +5,12 @@ The script that removes something checks again, in the same step, that it is gar
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from multihost.errors import BadPayload, InternalError
 from multihost.inspection import collect, scan
 from multihost.inspection.liveness import by_keys
 from multihost.inspection.reading import read_objects
@@ -22,6 +24,9 @@ from multihost.wire.session import Session
 
 __all__ = ["KINDS", "Garbage", "find_garbage", "remove"]
 
+logger: logging.Logger = logging.getLogger(__name__)
+
+DAMAGED = (BadPayload, InternalError)  # what another program altered on the server
 ABANDONED = 3600  # seconds; no client takes so long to create a container
 
 KINDS = {
@@ -88,11 +93,16 @@ def find_garbage(session: Session) -> list[Garbage]:
 
 
 def remove(session: Session, garbage: Iterable[Garbage]) -> Iterator[tuple[Garbage, bool]]:
-    """Remove or requeue each; yield it with whether there still was something to do. Few round
-    trips each.
+    """Remove or requeue each; yield it with whether there still was something to do, and it could
+    be done: what another program altered stays, and a log says why. Few round trips each.
     """
     for each in garbage:
-        yield each, _REMOVERS[each.kind](session, each)
+        try:
+            done = _REMOVERS[each.kind](session, each)
+        except DAMAGED as error:
+            logger.warning("%s", error)
+            done = False
+        yield each, done
 
 
 # -- objects that do not exist
@@ -150,8 +160,16 @@ def _unreachable(session: Session, existing: set[str], persistent: set[str]) -> 
                 reached.add(ident)
                 waiting.append(ident)
     for ident in unnamed:
-        if ident not in reached and ownership.is_unreachable(session, ident):
+        if ident not in reached and _is_unreachable(session, ident):
             yield Garbage("unreachable", ident, f"owners: {', '.join(owners[ident]) or 'none'}")
+
+
+def _is_unreachable(session: Session, ident: str) -> bool:
+    try:
+        return ownership.is_unreachable(session, ident)
+    except DAMAGED as error:  # then it stays
+        logger.warning("%s", error)
+        return False
 
 
 def _pending(session: Session, containers: set[str]) -> Iterator[Garbage]:

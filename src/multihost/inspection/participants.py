@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from typing import NamedTuple
 
+from multihost.inspection.damage import LONGEST, Damage
 from multihost.inspection.records import Participant
 from multihost.wire import keys as key_names
-from multihost.wire.identity import unpack
+from multihost.wire.identity import ParsedId, unpack
 from multihost.wire.link import Link
 from multihost.wire.ops.kinds import Kind
-from multihost.wire.session.registration import SessionInfo
+from multihost.wire.printable import printable
+from multihost.wire.replies import ReplyError, command_error
+from multihost.wire.session.registration import UNKNOWN, SessionInfo
 
-__all__ = ["SessionKey", "holders", "participant", "stored_sessions", "waiters"]
+__all__ = ["Identified", "SessionKey", "holders", "participant", "stored_sessions", "waiters"]
 
 BATCH = 1000
 
+ALTERED = b"?"  # what a session stored of itself, whose key is no string
+
 SessionKey = tuple[int, str]
 """A session in a partition."""
+
+
+class Identified(NamedTuple):
+    """Who holds or waits, and how many permits or items that has."""
+
+    id: ParsedId
+    amount: int
 
 
 def holders(
@@ -25,42 +38,62 @@ def holders(
     fields: Mapping[str, str],
     refs: Mapping[bytes, bytes],
     in_flight: Mapping[bytes, int],
-) -> list[tuple[str, int]]:
+    damage: Damage,
+) -> list[Identified]:
     """Return the identities of the holders, or of the consumers of a queue, with how many permits
     or items each has. ``in_flight`` is the length of each in-flight list.
     """
     if kind.holder:
-        return [(fields[kind.holder], 1)] if fields.get(kind.holder) else []
+        return _identified([(fields.get(kind.holder, ""), 1)], damage)
     if kind.permits:
-        return [
-            (field.removeprefix(kind.permits), int(count))
-            for field, count in fields.items()
-            if field.startswith(kind.permits) and int(count) > 0
-        ]
+        counts = {
+            field.removeprefix(kind.permits): damage.number(fields, field)
+            for field in fields
+            if field.startswith(kind.permits)
+        }
+        return _identified([each for each in counts.items() if each[1] > 0], damage)
     if kind.consumers:
-        items = {field[2:].decode(): 0 for field in refs if field[:2] == b"f:"}
+        items = {field[2:]: 0 for field in refs if field[:2] == b"f:"}
         for key, count in in_flight.items():
-            items[key.rpartition(b":")[2].partition(b".")[0].decode()] += count
-        return list(items.items())
+            items[key.rpartition(b":inflight:")[2].rpartition(b".")[0]] += count
+        named = [(sid.decode("utf-8", "replace"), count) for sid, count in items.items()]
+        return _identified(named, damage)
     return []
 
 
-def waiters(kind: Kind, fields: Mapping[str, str]) -> list[tuple[str, int]]:
+def waiters(kind: Kind, fields: Mapping[str, str], damage: Damage) -> list[Identified]:
     """Return the identities of the waiters, each once."""
     found = [field[len(p) :] for field in fields for p in kind.waiters if field.startswith(p)]
-    return [(identity, 1) for identity in dict.fromkeys(found)]
+    return _identified([(identity, 1) for identity in dict.fromkeys(found)], damage)
 
 
-def participant(identity: str, count: int, info: SessionInfo | None) -> Participant:
+def _identified(found: Iterable[tuple[str, int]], damage: Damage) -> list[Identified]:
+    """Return the identities that can be read."""
+    readable = []
+    for identity, count in found:
+        try:
+            if len(identity) > LONGEST:
+                raise ValueError
+            if identity:
+                parsed = unpack(identity.encode("utf-8", "surrogatepass"))
+                readable.append(Identified(parsed, count))
+        except ValueError:
+            damage.add(f"participant {printable(identity, 40)!r}")
+    return readable
+
+
+def participant(identified: Identified, info: SessionInfo | None, damage: Damage) -> Participant:
     """Return the record of an identity whose session stored ``info``, None if that is dead."""
-    session, _, thread, since = unpack(identity.encode("utf-8", "surrogatepass"))
+    session, _, thread, since = identified.id
+    if info is UNKNOWN:
+        damage.add(f"session {printable(session, 40)!r}")
     return Participant(
         session=session,
         host=None if info is None else info.host,
         pid=None if info is None else info.pid,
         thread=thread,
         since=since,
-        count=count,
+        count=identified.amount,
     )
 
 
@@ -74,8 +107,20 @@ def stored_sessions(
     remaining = iter(dict.fromkeys(wanted))
     while batch := list(islice(remaining, BATCH)):
         commands = [
-            (b"GET", key_names.prefix(namespace, number) + b"s:" + sid.encode())
+            (
+                b"GET",
+                key_names.prefix(namespace, number)
+                + b"s:"
+                + sid.encode("utf-8", "surrogateescape"),
+            )
             for number, sid in batch
         ]
-        found |= zip(batch, link.pipeline(commands), strict=True)
+        replies = link.pipeline_raw(commands)
+        for key, reply, command in zip(batch, replies, commands, strict=True):
+            if not isinstance(reply, ReplyError):
+                found[key] = reply
+            elif reply.code == "WRONGTYPE":
+                found[key] = ALTERED
+            else:
+                raise command_error(reply, command)
     return found

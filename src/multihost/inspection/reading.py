@@ -6,25 +6,39 @@ read may be seen half.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from multihost.inspection.damage import Damage
 from multihost.inspection.liveness import Judge
-from multihost.inspection.participants import SessionKey, holders, participant, waiters
+from multihost.inspection.participants import (
+    Identified,
+    SessionKey,
+    holders,
+    participant,
+    waiters,
+)
 from multihost.inspection.records import ObjectInfo, Participant, QueueInfo
 from multihost.inspection.scan import NameEntry
 from multihost.proxies.array import Packing
 from multihost.wire import keys as key_names
-from multihost.wire.identity import name_of, session_of
+from multihost.wire.identity import name_of
 from multihost.wire.keys import Keys
 from multihost.wire.link import Command, Link
 from multihost.wire.ops import kinds
-from multihost.wire.replies import ReplyError, pairs, to_exception
+from multihost.wire.printable import printable
+from multihost.wire.replies import ReplyError, command_error, pairs
 from multihost.wire.session.registration import SessionInfo
+from multihost.wire.stored import MOST_LISTS, number
 
 __all__ = ["read_objects", "types"]
 
+LONGEST = 1000  # bytes of the type of an object
+CONTAINED = re.compile(rb"n:u:[\w-]{22}")
+HOST_IDENT = re.compile(rb"h:[\w-]{22}")
 BATCH = 200  # objects that are read together
 WINDOW = 5000  # whose participants are judged together: that may take a second
 COMMANDS = 5000  # that are sent together
@@ -80,6 +94,7 @@ class _Reading:
         self.keys = keys
         entry = names.get(name_of(keys.ident) or "")
         self.entry = None if entry is None else NameEntry.unpack(entry)
+        self.damage = Damage()
         self.data = self.typeid = ""
         self.kind = kinds.HOSTED
         self.size, self.lease_ms, self.dead_letters = 0, -1, 0
@@ -88,20 +103,19 @@ class _Reading:
         self.in_flight: dict[bytes, int] = {}  # the length of each in-flight list of a queue
         self.memory: int | None = None
 
-    def holders(self) -> list[tuple[str, int]]:
-        return holders(self.kind, self.fields, self.refs, self.in_flight)
+    def holders(self) -> list[Identified]:
+        return holders(self.kind, self.fields, self.refs, self.in_flight, self.damage)
 
-    def waiters(self) -> list[tuple[str, int]]:
-        return waiters(self.kind, self.fields)
+    def waiters(self) -> list[Identified]:
+        return waiters(self.kind, self.fields, self.damage)
 
     def sessions(self) -> Iterator[SessionKey]:
         """Yield the sessions of holders and waiters."""
-        for identity, _ in (*self.holders(), *self.waiters()):
-            yield self.session(identity)
+        for each in (*self.holders(), *self.waiters()):
+            yield self.session(each)
 
-    def session(self, identity: str) -> SessionKey:
-        sid = session_of(identity.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
-        return key_names.partition(self.keys.ident), sid
+    def session(self, identified: Identified) -> SessionKey:
+        return key_names.partition(self.keys.ident), identified.id.session
 
     def all_keys(self) -> tuple[bytes, ...]:
         keys = self.keys
@@ -111,14 +125,15 @@ class _Reading:
 
     def info(self, infos: Mapping[SessionKey, SessionInfo | None]) -> ObjectInfo:
         keys, kind, fields, entry = self.keys, self.kind, self.fields, self.entry
+        if entry is not None and (entry.is_damaged or entry.typeid != self.typeid):
+            self.damage.add("the entry of its name" if entry.is_damaged else "its type")
 
-        def participants(found: list[tuple[str, int]]) -> tuple[Participant, ...]:
+        def participants(found: list[Identified]) -> tuple[Participant, ...]:
             return tuple(
-                participant(identity, count, infos[self.session(identity)])
-                for identity, count in found
+                participant(each, infos[self.session(each)], self.damage) for each in found
             )
 
-        return ObjectInfo(
+        found = ObjectInfo(
             ident=keys.ident,
             name=name_of(keys.ident),
             typeid=self.typeid,
@@ -130,25 +145,41 @@ class _Reading:
             state=None if kind.state is None else kind.state(fields),
             holders=participants(self.holders()),
             waiters=participants(self.waiters()),
-            contains=tuple(f[2:].decode() for f in self.refs if f[:2] == b"n:"),
-            fencing_token=int(fields[kind.fence]) if kind.fence in fields else None,
+            contains=tuple(self.contained()),
+            fencing_token=self.damage.number(fields, kind.fence) if kind.fence in fields else None,
             queue=self.queue() if kind.family == "queue" else None,
+            damage=(),
         )
+        return replace(found, damage=self.damage.places)  # which were found while it was made
+
+    def contained(self) -> Iterator[str]:
+        for field in self.refs:
+            if field[:2] == b"n:":
+                if CONTAINED.fullmatch(field):
+                    yield field[2:].decode()
+                else:
+                    self.damage.add("an object that it contains")
 
     def length(self) -> int | None:
         if self.kind.length is None:
             return None
         if self.kind.layout == "array":
-            return None if self.entry is None else self.size // Packing(self.entry.parameters).width
+            if self.entry is None:
+                return None
+            try:
+                return self.size // Packing(self.entry.parameters).width
+            except (TypeError, ValueError):
+                self.damage.add("its parameters")
+                return None
         return self.kind.length.of(self.size, self.fields)
 
     def queue(self) -> QueueInfo:
-        fields = self.fields
+        fields, number = self.fields, self.damage.number
         return QueueInfo(
-            maxsize=int(fields.get("n", 0)),
-            max_deliveries=int(fields.get("r", 0)),
+            maxsize=number(fields, "n"),
+            max_deliveries=number(fields, "r"),
             size=self.length() or 0,
-            unfinished=int(fields.get("u", 0)),
+            unfinished=number(fields, "u"),
             in_flight=sum(self.in_flight.values()),
             dead_letters=self.dead_letters,
             is_shut_down="x" in fields,
@@ -165,15 +196,17 @@ def _classify(link: Link, found: Sequence[_Reading]) -> list[_Reading]:
         each.data = reply.decode() if isinstance(reply, bytes) else str(reply)
     existing = [each for each in found if each.data != "none"]
     hashes = [each for each in existing if each.data == "hash"]
-    marks = _tolerant(link, [(b"HMGET", each.keys.data, b"", kinds.TYPE) for each in hashes])
-    stored = dict(zip(hashes, marks, strict=True))
+    commands = [(b"HMGET", each.keys.data, b"", kinds.TYPE, b"host") for each in hashes]
+    stored = dict(zip(hashes, _tolerant(link, commands, hashes), strict=True))
     for each in existing:
-        mark, kind = stored.get(each, (None, None))
+        mark, kind, host = stored.get(each, (None, None, None))
         if kind:
-            each.typeid = kind.partition(b" ")[0].decode("utf-8", "replace")
+            each.typeid = printable(kind[:LONGEST].partition(b" ")[0])
         else:
             each.typeid = kinds.of_data(each.data, mark)
         each.kind = kinds.of(each.typeid)
+        if each.kind is kinds.HOSTED and not (host and HOST_IDENT.fullmatch(host)):
+            each.damage.add("its type, or its host")
     return existing
 
 
@@ -182,6 +215,7 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
     round trip.
     """
     commands: list[Command] = []
+    whose: list[_Reading] = []
     for each in found:
         keys, kind = each.keys, each.kind
         commands += [(b"PTTL", keys.data), (b"HGETALL", keys.refs)]
@@ -191,16 +225,16 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
             commands.append((kind.length.command, getattr(keys, kind.length.key)))
         if kind.consumers:
             commands.append((b"LLEN", keys.dead))
-    replies = iter(_tolerant(link, commands))
+        whose += [each] * (len(commands) - len(whose))
+    replies = iter(_tolerant(link, commands, whose))
     for each in found:
         kind = each.kind
         each.lease_ms, each.refs = int(next(replies)), pairs(next(replies))
         if kind.is_stateful:
-            each.fields = {
-                name: value.decode("utf-8", "replace")
-                for field, value in pairs(next(replies)).items()
-                if (name := field.decode("utf-8", "replace")) not in kind.internal
-            }
+            stored = pairs(next(replies)).items()
+            internal = {field.encode() for field in kind.internal}
+            others = [(field, value) for field, value in stored if field not in internal]
+            each.fields = dict(each.damage.fields(others))
         if kind.length is not None:
             each.size = int(next(replies))
         if kind.consumers:
@@ -209,10 +243,16 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
 
 def _count_in_flight(link: Link, queues: Sequence[_Reading]) -> None:
     """Count the items in flight. 1 round trip if there are consumers."""
-    lists = [(each, key) for each in queues for key in each.keys.all_in_flight(each.refs)]
-    counts = _tolerant(link, [(b"LLEN", key) for _, key in lists])
-    for (each, key), count in zip(lists, counts, strict=True):
-        each.in_flight[key] = int(count)
+    lists = []
+    for each in queues:
+        for field, count in each.refs.items():
+            if field[:2] == b"f:" and not 0 <= (number(count) or -1) <= MOST_LISTS:
+                each.damage.add("the number of its in-flight lists")
+        lists += [(each, key) for key in each.keys.all_in_flight(each.refs)]
+    commands = [(b"LLEN", key) for _, key in lists]
+    lengths = _tolerant(link, commands, [each for each, _ in lists])
+    for (each, key), length in zip(lists, lengths, strict=True):
+        each.in_flight[key] = int(length)
 
 
 def _measure_memory(link: Link, found: Sequence[_Reading]) -> None:
@@ -226,19 +266,23 @@ def _measure_memory(link: Link, found: Sequence[_Reading]) -> None:
         each.memory = (each.memory or 0) + (reply or 0)
 
 
-_EMPTY: Mapping[bytes, Any] = {b"HGETALL": {}, b"HMGET": (None, None)}
+_EMPTY: Mapping[bytes, Any] = {b"HGETALL": {}, b"HMGET": (None, None, None)}
 
 
-def _tolerant(link: Link, commands: Sequence[Command]) -> list[Any]:
-    """Return the replies; zero or nothing for what became another object meanwhile."""
+def _tolerant(link: Link, commands: Sequence[Command], whose: Sequence[_Reading]) -> list[Any]:
+    """Return the replies; zero or nothing for a key of another type, which is damaged, or became
+    another object meanwhile.
+    """
     replies: list[Any] = []
     for start in range(0, len(commands), COMMANDS):
         batch = commands[start : start + COMMANDS]
-        for command, reply in zip(batch, link.pipeline_raw(batch), strict=True):
+        objects = whose[start : start + COMMANDS]
+        for command, each, reply in zip(batch, objects, link.pipeline_raw(batch), strict=True):
             if not isinstance(reply, ReplyError):
                 replies.append(reply)
             elif reply.code == "WRONGTYPE":
+                each.damage.add(f"key {printable(command[1])!r}")
                 replies.append(_EMPTY.get(command[0], 0))
             else:
-                raise to_exception(reply, command[0].decode().lower(), command[1].decode())
+                raise command_error(reply, command)
     return replies

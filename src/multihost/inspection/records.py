@@ -16,7 +16,8 @@ class Participant:
     ``session``
         the id of its session.
     ``host``, ``pid``
-        the name of its host and its process id, None for a process that is dead.
+        the name of its host and its process id, None for a process that is dead; ``(damaged)`` and
+        0 for one that is alive and has left no such record.
     ``thread``
         the name of the thread, empty where a process takes part as a whole.
     ``since``
@@ -100,6 +101,9 @@ class ObjectInfo:
         the last one of a lock, semaphore or condition.
     ``queue``
         the part that only queues and pools have, None for other types.
+    ``damage``
+        places that cannot be read, since another program has altered them on the server: what
+        stands there is left out, a number is 0. Empty for an object that is well.
     """
 
     ident: str
@@ -116,6 +120,7 @@ class ObjectInfo:
     contains: tuple[str, ...]
     fencing_token: int | None
     queue: QueueInfo | None
+    damage: tuple[str, ...]
 
     @property
     def listing(self) -> str:

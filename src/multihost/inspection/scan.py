@@ -14,9 +14,11 @@ from multihost.wire.identity import is_unnamed
 from multihost.wire.keys import Part
 from multihost.wire.link import Link
 from multihost.wire.replies import pairs
+from multihost.wire.stored import report_damage
 
 __all__ = ["NameEntry", "entries", "parts", "unnamed"]
 
+LONGEST = 1000  # characters
 PAGE = 1000  # keys that a SCAN visits
 
 
@@ -30,9 +32,14 @@ class NameEntry(NamedTuple):
 
     @classmethod
     def unpack(cls, entry: bytes) -> NameEntry:
-        """Return the parts of an entry."""
-        fields = entry.decode("utf-8", "replace").split(" ", 3)
+        """Return the parts of an entry, each of at most 1000 characters."""
+        fields = [each[:LONGEST] for each in entry.decode("utf-8", "replace").split(" ", 3)]
         return cls(*fields, *[""] * (4 - len(fields)))
+
+    @property
+    def is_damaged(self) -> bool:
+        """True if it is not what is stored under a name."""
+        return not (self.protocol.isdecimal() and self.codec and self.typeid)
 
 
 def parts(link: Link, namespace: str, page: int = PAGE) -> Iterator[list[Part]]:
@@ -69,7 +76,10 @@ def entries(link: Link, namespace: str) -> dict[str, bytes]:
         replies = link.pipeline(commands)
         for key, (cursor, fields) in zip(list(cursors), replies, strict=True):
             for name, entry in pairs(fields).items():
-                found[name.decode("utf-8", "surrogatepass")] = entry
+                try:
+                    found[name.decode("utf-8", "surrogatepass")] = entry
+                except UnicodeDecodeError:  # no manager can ask for it
+                    report_damage("a name of an object", name)
             cursors[key] = cursor
             if cursor == b"0":
                 del cursors[key]

@@ -6,6 +6,7 @@ import time
 from typing import NamedTuple
 
 from multihost.wire.link import Command, Link
+from multihost.wire.printable import printable
 from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import info as parse_info
 
@@ -23,7 +24,7 @@ SETTINGS = (
 
 
 class Facts(NamedTuple):
-    """INFO and CONFIG, each empty if the user may not read it."""
+    """INFO and CONFIG, printable, each empty if the user may not read it."""
 
     info: dict[str, str]
     settings: dict[str, str]
@@ -40,7 +41,7 @@ def facts(link: Link) -> Facts:
     settings: dict[str, str] = {}
     for reply in found:
         if not isinstance(reply, ReplyError):
-            found_here = {k.decode(): v.decode() for k, v in pairs(reply).items()}
+            found_here = {printable(k): printable(v) for k, v in pairs(reply).items()}
             settings |= {k: v for k, v in found_here.items() if link.redact(v) == v}
     return Facts(reported, settings)
 

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from multiprocessing import util
 from typing import Any
 
-from multihost.errors import LinkError, LinkLost, ManagerClosed, MultihostError, ObjectGone
+from multihost.errors import (
+    BadPayload,
+    LinkError,
+    LinkLost,
+    ManagerClosed,
+    MultihostError,
+    ObjectGone,
+)
 from multihost.pooling import stdlib
 from multihost.pooling.messages import Part, Result, Task
 from multihost.pooling.outbox import Number, Outbox
@@ -24,8 +31,10 @@ from multihost.wire.ops.pool import LEAST_LIMIT, TaskTrailer
 from multihost.wire.ops.queue import send
 from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.session import Handle
+from multihost.wire.stored import report_damage
 from multihost.wire.values.codec import Codec
 from multihost.wire.values.signing import Purpose
 
@@ -190,8 +199,8 @@ class Client:
         consumer.ttl = (
             handle.session.lease_ms
         )  # results may be large, and no other client receives them
-        codec, attempts = self._result_codec, self.attempts
-        mine = TaskTrailer(self.ident, self.pickler, attempts, 0, 0).pack()[: -ops.NUMBER]
+        trailer = TaskTrailer(self.ident, self.pickler, self.attempts, 0, 0)
+        mine = trailer.pack()[: -ops.NUMBER]
         count = 1
         try:
             while True:
@@ -202,7 +211,7 @@ class Client:
                     continue
                 if not items:
                     continue
-                results = [Result.unpack(codec, i.value, mine, attempts) for i in items]
+                results = self._unpacked(items, mine)
                 acknowledge(handle, consumer, items)
                 count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
                 self._deliver(results)
@@ -215,6 +224,17 @@ class Client:
                 )
             if not self.outbox.is_closed:
                 self.fail(error)
+
+    def _unpacked(self, items: list[Delivery], mine: bytes) -> list[Result]:
+        """Return the results among what was received, for tasks whose trailers begin so."""
+        results = []
+        codec, attempts = self._result_codec, self.attempts
+        for item in items:
+            try:
+                results.append(Result.unpack(codec, item.value, mine, attempts))
+            except BadPayload:
+                report_damage("the results of a pool", item.value)
+        return results
 
     def _survive(self, error: LinkError) -> None:
         """Fail the tasks in flight with the error of an outage, behind which later ones may succeed

@@ -16,6 +16,7 @@ from multihost.pooling.stdlib import (
     MaybeEncodingError,
     RemoteTraceback,
 )
+from multihost.wire import stored
 from multihost.wire.ops.pool import LOST, NUMBER, TRAILER_SIZE, TaskTrailer
 from multihost.wire.values.codec import Codec
 
@@ -89,12 +90,15 @@ class Result(NamedTuple):
     @classmethod
     def unpack(cls, codec: Codec, packed: bytes, client: bytes, attempts: int) -> Result:
         """Return the result of a task whose trailer is ``client`` and a number; one that cannot be
-        unpickled as the exception of the unpickler.
+        unpickled as the exception of the unpickler. Raises BadPayload for what is none.
         """
         digits = packed[-NUMBER:]
+        if len(digits) < NUMBER or not digits.isdigit():
+            raise BadPayload("what stands in the place of a result is none")
         job, number = int(digits[:18]), int(digits[18:])
         if packed[0] == LOST:
-            return cls(job, number, False, lost(int(packed[1:-NUMBER]), attempts))
+            begun = stored.number(packed[1:-NUMBER]) or 1
+            return cls(job, number, False, lost(begun, attempts))
         try:
             found = cls(*codec.load(packed[:-NUMBER], client + digits))
             if found[:2] != (job, number):

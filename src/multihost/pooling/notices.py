@@ -10,6 +10,7 @@ from multihost.pooling.client import Client
 from multihost.pooling.nesting import current
 from multihost.wire.identity import name_of
 from multihost.wire.ops import pool as ops
+from multihost.wire.printable import printable
 
 __all__ = ["WorkerNotice"]
 
@@ -55,7 +56,7 @@ class WorkerNotice:
                 name,
                 client.handle.link.address,
                 found.waiting,
-                name,
+                printable(name),
             )
         elif (
             current.is_of(client.handle)
@@ -67,6 +68,6 @@ class WorkerNotice:
                 "the task %s has sent tasks to the pool that runs it, %r, and no worker is free to "
                 "begin them: if it waits for them, and each worker runs such a task, that is for "
                 "ever. Start more workers, or use another pool for the inner tasks",
-                current.name,
+                printable(current.name),
                 name_of(client.handle.keys.ident) or client.handle.keys.ident,
             )

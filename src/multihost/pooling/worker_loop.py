@@ -12,7 +12,7 @@ from multiprocessing import util
 from typing import Any, NamedTuple, NoReturn
 
 from multihost import errors
-from multihost.errors import MultihostError, ObjectGone, ShutDown
+from multihost.errors import BadPayload, MultihostError, ObjectGone, ShutDown
 from multihost.pooling import signals, stdlib
 from multihost.pooling.counters import TaskCounters
 from multihost.pooling.failures import FailureSender
@@ -29,6 +29,7 @@ from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import TRAILER_SIZE, TaskOutcome, TaskTrailer
+from multihost.wire.ops.queue.acknowledge import give_back
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.session import Handle
@@ -191,12 +192,17 @@ class _Worker:
         return bool(self.config.client) and self.handle.link.may_come_back(error)
 
     def run_task(self, item: Delivery) -> TaskOutcome | None:
-        """Run a task, and return its outcome: None if it was requeued.
+        """Run a task, and return its outcome: None if it was requeued, or is none.
 
         A task that was begun as often as it may is lost: it is not run again.
         """
         packed = item.value[-TRAILER_SIZE:]
-        trailer = TaskTrailer.unpack(packed)
+        try:
+            trailer = TaskTrailer.unpack(packed)
+        except BadPayload as unreadable:  # nobody waits for its result
+            self.report("a dead letter of the pool now", unreadable)
+            give_back(self.handle, self.consumer, [item], dead=True)
+            return None
         if item.delivery_count > trailer.attempts:
             lost = b"!%d" % (item.delivery_count - 1) + b"%018d%018d" % (
                 trailer.job,

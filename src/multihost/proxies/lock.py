@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from multihost.proxies.acquirer import AcquirerProxy, checked_timeout
 from multihost.proxies.native import NativeProxy
-from multihost.wire.identity import unpack
 from multihost.wire.link import bounded
 from multihost.wire.ops import lock as ops
 from multihost.wire.session import Handle, Hold
@@ -90,14 +89,13 @@ class _LockBase(NativeProxy, AcquirerProxy):
         if found is None:
             return None
         id_, packed, fence = found
-        _, _, thread, since = unpack(id_)
-        assert since is not None, "a hold has its time"
+        assert id_.since is not None, "a hold has its time"
         note = SessionInfo.unpack(packed) if packed else None
         return Holder(
             host=note and note.host,
             pid=note and note.pid,
-            thread=thread,
-            since=since,
+            thread=id_.thread,
+            since=id_.since,
             fencing_token=fence,
         )
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from multihost.errors import BadPayload
 from multihost.proxies.base import BaseProxy, handle_of, token_of
 from multihost.wire.identity import label
+from multihost.wire.printable import printable
 
 __all__ = [
     "call_on",
@@ -42,7 +43,7 @@ def explain(error: Exception, proxy: BaseProxy, method: str, what: str) -> NoRet
     """
     where = f"{call_on(proxy, method)}: {what}"
     if isinstance(error, BadPayload):
-        raise BadPayload(f"{where}: {error}") from None
+        raise BadPayload(f"{where}: {printable(error)}") from None
     error.add_note(f"raised while a stored value was read; {where}")
     raise error
 

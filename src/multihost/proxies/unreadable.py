@@ -12,6 +12,7 @@ from multihost.proxies.reading import call_on, explain
 from multihost.wire.ops.queue.acknowledge import give_back
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.in_flight import Delivery
+from multihost.wire.printable import printable
 
 __all__ = ["load_letters", "set_aside"]
 
@@ -84,7 +85,7 @@ def _log(queue: BaseProxy, method: str, bad: Sequence[tuple[Delivery, BaseExcept
         len(bad),
         _item(delivery),
         type(error).__name__,
-        error,
+        printable(error),
     )
 
 
@@ -104,6 +105,7 @@ def _letter(queue: BaseProxy, number: int, letter: bytes) -> Any:
         raise
     except BaseException as error:  # noqa: BLE001 - it is the item's
         where = f"{call_on(queue, 'dead_letters')}: letter {number}, of {len(letter)} bytes"
-        unreadable = BadPayload(f"{where}, cannot be unpickled: {type(error).__name__}: {error}")
+        what = f"{type(error).__name__}: {printable(error)}"
+        unreadable = BadPayload(f"{where}, cannot be unpickled: {what}")
         unreadable.__cause__ = error
         return unreadable

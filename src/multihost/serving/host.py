@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from multihost.errors import BadPayload, MultihostError
+from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.serving.objects import Natives, ObjectTable, Registered
 from multihost.wire.identity import session_of
 from multihost.wire.rpc import hosts as ops
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.server import server_channel
 from multihost.wire.session import Session
+from multihost.wire.stored import report_damage
 
 __all__ = ["Host", "register_host"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+CHANNEL = re.compile(rb"[\w-]{1,64}\.[0-9]{1,18}")
 MAX_CLOSED = 10_000  # closed channels that are remembered, since a late poll may return them
 
 
@@ -95,6 +98,8 @@ class Host:
         while not self._is_stopped:
             try:
                 self._poll_loop()
+            except (BadPayload, InternalError) as error:
+                self._restore(error)
             except MultihostError as error:
                 if self._is_stopped:
                     return
@@ -108,6 +113,15 @@ class Host:
                 logger.exception("the host of %s ends", ", ".join(self._registry))
                 self._stopped.set()
                 return
+
+    def _restore(self, error: MultihostError) -> None:
+        """Make the keys of this host anew, which another program has altered."""
+        report_damage("the keys of this host", str(error))
+        try:
+            ops.restore(self._handle, self._registry, list(self._channels))
+        except MultihostError as problem:
+            self._report("clients cannot reach the hosted objects: %s", problem)
+        self._session.link.back_off()  # somebody may alter them again and again
 
     def _poll_loop(self) -> None:
         every = min(self._session.lease / 3, 20.0)
@@ -133,6 +147,10 @@ class Host:
         if channel in self._closed_channels:
             self._reject(channel)
             return
+        if not CHANNEL.fullmatch(channel):
+            report_damage("the channels of this host", channel)
+            ops.close_channel(self._handle, channel)
+            return
         self._channels.add(channel)
         name = f"multihost-{channel.decode()}"
         thread = threading.Thread(target=self._serve, args=(channel,), name=name, daemon=True)
@@ -153,7 +171,7 @@ class Host:
             request = server.reply_and_receive(None)
             while request is not None:
                 request = server.reply_and_receive(answer(request))
-        except BadPayload as error:
+        except (BadPayload, InternalError) as error:
             logger.warning("a client is served no more, for what came instead of a call: %s", error)
             end = self._reject
         except MultihostError as error:

@@ -6,6 +6,7 @@ How requests and replies travel is the subject of ``wire.rpc`` and ``serving.hos
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -16,11 +17,13 @@ from multihost.proxies.base import BaseProxy
 from multihost.wire.identity import check_name, named, new_unnamed
 from multihost.wire.rpc import objects, results
 from multihost.wire.session import Handle, Session
+from multihost.wire.stored import report_damage
 from multihost.wire.values.codec import Codec
 
 __all__ = ["Natives", "ObjectTable", "Registered", "public_methods"]
 
 NO_KEYWORDS: dict[str, Any] = {}
+RELEASED = re.compile(rb"(u:[\w-]{22}) ([\w-]+) ([0-9]{1,18})")
 CHECKED = 1000  # objects that are checked in one round trip
 Registered = tuple[Any, Any, Any, Any]  # callable, exposed, method_to_typeid, proxytype
 Natives = Mapping[str, Callable[..., BaseProxy]]  # factories of what the server itself holds
@@ -280,11 +283,14 @@ class ObjectTable:
     def release_references(self, released: Iterable[bytes]) -> None:
         """Release references of clients, and delete the objects that have none left."""
         for each in released:
-            packed, client, version = each.split(b" ")
-            ident = packed.decode()
+            found = RELEASED.fullmatch(each)
+            if found is None:
+                report_damage("the references that clients released", each)
+                continue
+            ident, client, version = found[1].decode(), found[2], int(found[3])
             with self._mutex:
                 known = self._objects.get(ident)
-                if known is None or known.references.get(client) != int(version):
+                if known is None or known.references.get(client) != version:
                     continue  # the client got another one since
                 del known.references[client]
                 if known.references:

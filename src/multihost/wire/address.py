@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from multihost.errors import ServerUnfit
 
@@ -17,6 +18,7 @@ __all__ = [
     "EMBEDDED",
     "GIVEN",
     "PRIVATE",
+    "PUBLIC_OPTIONS",
     "Address",
     "Credentials",
     "ListenAddress",
@@ -39,6 +41,37 @@ EMBEDDED = (("multihost", "embedded"),)
 GIVEN = (("multihost", "given"),)
 """Those of one that listens where a caller said, and that has to prove to have the authkey."""
 DEFAULT_PORT = 6379
+PUBLIC_OPTIONS = frozenset(
+    [
+        "client_name",
+        "health_check_interval",
+        "max_connections",
+        "multihost",
+        "protocol",
+        "retry_on_timeout",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "socket_read_size",
+        "socket_timeout",
+        "ssl_ca_certs",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+        "ssl_exclude_verify_flags",
+        "ssl_include_verify_flags",
+        "ssl_keyfile",
+        "ssl_min_version",
+        "timeout",
+    ]
+)
+"""The options that an address shows. Another one may be a password by a name that is none."""
+_SCHEME = re.compile(
+    r"rediss?(\+(sentinel|cluster))?|unix|https?|ftps?|tcp|tls|embedded", re.IGNORECASE
+)
+_HOST = re.compile(r"[^\s\x00-\x20\x7f<>\"'`\\]*")
+_PLACE = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?")
 
 
 class Address(NamedTuple):
@@ -136,20 +169,15 @@ def parse(url: str) -> tuple[Address, Credentials]:
         raise TypeError(
             f"an address is a URL such as redis://host:6379/0, not {type(url).__name__}"
         )
-    # Anything before the last @ may be a password, and so may misplaced parts: errors quote only
-    # what follows it.
-    scheme, _, rest = url.rpartition("@")[0].partition("://")
-    start = f"{scheme}://" if rest else ""
-    shown = start + url.rpartition("@")[2].partition("?")[0]
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        username, password = unquote(parts.username or ""), unquote(parts.password or "")
-    except ValueError:
+    shown = _shown(url)
+    parts = _split(url)
+    if parts is None:
         raise ValueError(
             f"not a server URL: host and port of {shown!r} cannot be read; "
             f"{_ENCODE}, and the port is a number up to 65535"
-        ) from None
+        )
+    port = parts.port
+    username, password = unquote(parts.username or ""), unquote(parts.password or "")
     elsewhere = parts.query + ("" if parts.scheme == "unix" else parts.path)
     if parts.fragment or "@" in elsewhere:
         raise ValueError(f"not a server URL: {shown!r}; {_ENCODE}")
@@ -160,7 +188,7 @@ def parse(url: str) -> tuple[Address, Credentials]:
         )
     if parts.scheme.startswith("redis+"):
         raise ServerUnfit(
-            f"{parts.scheme}:// is not supported yet; use redis://, rediss:// or unix://, or "
+            f"not supported yet: {shown!r}; use redis://, rediss:// or unix://, or "
             "client=Sentinel(...).master_for(...)"
         )
     if parts.scheme not in SCHEMES:
@@ -170,8 +198,8 @@ def parse(url: str) -> tuple[Address, Credentials]:
     username = options.pop("username", username)
     password = options.pop("password", password)
     database = options.pop("db", "")
-    secrets = tuple((k, v) for k, v in options.items() if "password" in k)
-    public = tuple((k, v) for k, v in options.items() if "password" not in k)
+    secrets = tuple((k, v) for k, v in options.items() if k not in PUBLIC_OPTIONS)
+    public = tuple((k, v) for k, v in options.items() if k in PUBLIC_OPTIONS)
 
     if parts.scheme == "unix":
         if not parts.path:
@@ -191,9 +219,33 @@ def parse(url: str) -> tuple[Address, Credentials]:
     return address, Credentials(username, password, secret_options=secrets)
 
 
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None if it is none. The error for that would quote it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port, parts.hostname
+    except ValueError:
+        return None
+    return parts if _HOST.fullmatch(parts.hostname or "") else None
+
+
+def _shown(url: str) -> str:
+    """Return what errors show of a URL: its scheme, if that is one that is known, and its host, if
+    that stands where only a host can be. Anything else may be a password in the wrong place.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found or not _SCHEME.fullmatch(scheme):
+        return "..."
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    _, found, last = place.rpartition("@")
+    host = _PLACE.fullmatch(last)
+    is_host = host is not None and bool(found or host[2]) and rest.count("@") == len(found)
+    return f"{scheme}://..." if not is_host else f"{scheme}://{last}" + "..." * (place != rest)
+
+
 def _number(database: str, shown: str) -> int:
-    if database and not (database.isascii() and database.isdigit()):
-        raise ValueError(f"the database in {shown!r} must be a number, not {database!r}")
+    if database and not (database.isascii() and database.isdigit() and len(database) < 10):
+        raise ValueError(f"the database in {shown!r} must be a number, such as 0")
     return int(database or 0)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import warnings
 from typing import TYPE_CHECKING, Any
+
+from multihost.wire.caution import caution
 
 if TYPE_CHECKING:
     AuthenticationString = bytes
@@ -53,19 +54,13 @@ def check_authkey(key: Any) -> Secret:
 
 
 def _warn_of_a_short_key() -> None:
-    import inspect  # slow, and seldom needed
-
     global _warned
     if _warned:
         return
     _warned = True
-    level, frame = 1, inspect.currentframe()
-    while frame and frame.f_globals.get("__name__", "").partition(".")[0] == "multihost":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(
+    caution(
         f"the authkey has less than {SHORT} bytes: it can be guessed by whoever sees a pickled "
-        f"proxy, an error message or the server; {MAKE_ONE}",
-        stacklevel=level,
+        f"proxy, an error message or the server; {MAKE_ONE}"
     )
 
 

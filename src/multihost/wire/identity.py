@@ -46,6 +46,7 @@ __all__ = [
 NAMED = "n:"
 UNNAMED = "u:"
 HOST = "h:"
+_DIGITS = 20  # of the number of a thread, or a time
 
 # names
 
@@ -131,11 +132,15 @@ def hold_id(waiter: bytes, micros: int) -> bytes:
 
 
 def unpack(packed: bytes) -> ParsedId:
-    """Return the parts of the id of a waiter, a hold or a session."""
+    """Return the parts of the id of a waiter, a hold or a session. Raises ValueError for what is
+    none.
+    """
     session, *rest = packed.decode("utf-8", "surrogatepass").split(".")
     if not rest:
         return ParsedId(session)
     number, thread, *time = rest
+    if len(number) > _DIGITS or (time and len(time[0]) > _DIGITS):
+        raise ValueError("no number of a thread, or time of a hold, is that long")
     since = int(time[0]) / 1e6 if time else None
     return ParsedId(session, int(number), unescape(thread, "."), since)
 

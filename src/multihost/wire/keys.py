@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from multihost.wire.identity import NAMED, UNNAMED, escape, name_of, new_unnamed, unescape
+from multihost.wire.stored import MOST_LISTS, number
 
 __all__ = [
     "IN_FLIGHT",
@@ -149,15 +150,20 @@ _KEY = re.compile(rb"\{(.*?):(\d\d)\}:(.*)", re.DOTALL)
 
 
 def part(namespace: str, key: bytes) -> Part | None:
-    """Return what the key belongs to, None if it is not one of this namespace."""
+    """Return what the key belongs to, None if it is not one of this namespace, or no object of ours
+    can have it.
+    """
     found = _KEY.fullmatch(key)
     if found is None or found[1] != namespace.encode():
         return None
-    number, tail = int(found[2]), found[3].decode("utf-8", "surrogatepass")
+    try:
+        tail = found[3].decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
     if tail[:2] not in (NAMED, UNNAMED):
-        return Part(number, "", tail)
+        return Part(int(found[2]), "", tail)
     name, _, suffix = tail[2:].partition(":")
-    return Part(number, tail[:2] + unescape(name, ":"), suffix)
+    return Part(int(found[2]), tail[:2] + unescape(name, ":"), suffix)
 
 
 def colocated_ident(ident: str) -> str:
@@ -226,12 +232,14 @@ class Keys:
         return b"%b:%b%b" % (self.data, _IN_FLIGHT, name)
 
     def all_in_flight(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
-        """Return the in-flight lists of all consumers, by the refs of a queue."""
+        """Return the in-flight lists of all consumers, by the refs of a queue; of one that is said
+        to have more than :data:`~multihost.wire.stored.MOST_LISTS` as many.
+        """
         return [
-            self.in_flight(b"%b.%d" % (field[2:], number))
+            self.in_flight(b"%b.%d" % (field[2:], index))
             for field, count in refs.items()
             if field[:2] == b"f:"
-            for number in range(1, int(count) + 1)
+            for index in range(1, min(number(count) or 0, MOST_LISTS) + 1)
         ]
 
     @property

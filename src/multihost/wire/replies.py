@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from multihost.errors import InternalError, MultihostError, ObjectGone, ShutDown
-from multihost.wire.refusals import Passes, Refusal, look_up
+from multihost.wire.printable import printable
+from multihost.wire.refusals import ALTERED, Passes, Refusal, look_up
+from multihost.wire.stored import number
 from multihost.wire.subject import describe
 
 __all__ = [
@@ -37,7 +39,9 @@ __all__ = [
     "WRONG_SIZE",
     "MustRetain",
     "ReplyError",
+    "altered",
     "command_error",
+    "stored_number",
     "to_exception",
     "pairs",
 ]
@@ -183,7 +187,7 @@ def to_exception(
             return ShutDown(f"{what} was shut down: it takes no more items, and has none left")
         case "RETAIN":
             return MustRetain()
-    text = SCRIPT_FRAME.sub("", error.core)
+    text = printable(SCRIPT_FRAME.sub("", error.core))
     refusal = error.refusal
     if refusal is not None:
         return refusal.exception(f"{what}: {refusal.text} ({text.removeprefix('ERR ')})")
@@ -197,6 +201,21 @@ def command_error(error: ReplyError, command: Sequence[bytes]) -> Exception:
     """Return the exception that users see for an error reply to a plain command."""
     subject = command[1].decode("utf-8", "replace") if len(command) > 1 else "the server"
     return to_exception(error, command[0].decode().lower(), subject)
+
+
+def altered(operation: str, subject: str, what: str) -> Exception:
+    """Return the exception for something of an object that cannot be read."""
+    return ALTERED.exception(f"{describe(operation, subject)}: {ALTERED.text} ({what})")
+
+
+def stored_number(operation: str, subject: str, stored: bytes | None, what: str) -> int:
+    """Return a number that scripts store, 0 for None. Raises BadPayload if it is none."""
+    if stored is None:
+        return 0
+    found = number(stored)
+    if found is None:
+        raise altered(operation, subject, f"{what} is no number")
+    return found
 
 
 def pairs(reply: object) -> dict[bytes, bytes]:

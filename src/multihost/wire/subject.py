@@ -9,6 +9,7 @@ import sys
 from types import FrameType
 
 from multihost.wire.identity import HOST, NAMED, UNNAMED, label, unescape
+from multihost.wire.printable import printable
 
 __all__ = ["describe"]
 
@@ -34,7 +35,7 @@ def describe(operation: str, subject: str) -> str:
     elif subject.startswith(UNNAMED):
         what = f"an unnamed {kind if method is None else 'object'}"
     else:
-        what = "a host of objects" if subject.startswith(HOST) else subject
+        what = "a host of objects" if subject.startswith(HOST) else printable(subject)
     return what if method is None else f"{method}() of {what}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from multihost.errors import PayloadTooLarge, ServerUnfit
+from multihost.wire.printable import printable
 from multihost.wire.refusals import NO_SUCH_COMMAND, Passes
 from multihost.wire.replies import ReplyError
 
@@ -65,11 +66,11 @@ class ConnectionRefused(ConnectionBroken):
 
 def refused(reply: ReplyError, address: object) -> Exception:
     """Return the exception for an error reply to a command with which a connection begins."""
-    refusal = reply.refusal
+    refusal, said = reply.refusal, printable(reply)
     if refusal is None or refusal is NO_SUCH_COMMAND:
-        return ServerUnfit(f"the server at {address} is not Redis 6.2, Valkey or newer: {reply}")
+        return ServerUnfit(f"the server at {address} is not Redis 6.2, Valkey or newer: {said}")
     if refusal.passes is not Passes.NEVER:
-        return ConnectionRefused(f"{refusal.text} ({reply})")
+        return ConnectionRefused(f"{refusal.text} ({said})")
     return refusal.exception(f"the server at {address}: {refusal.text}")
 
 

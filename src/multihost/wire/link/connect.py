@@ -91,7 +91,8 @@ def check_url(url: str) -> None:
 
 def connector_for(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
     """Return a function that opens a channel to an address, with a timeout for each reply."""
-    has_options = bool(address.options) and not address.is_embedded
+    named = address.options + credentials.secret_options
+    has_options = bool(named) and not address.is_embedded
     if address.scheme in ("rediss", *SENTINEL_SCHEMES) or has_options:
         return client_connector(address, credentials)
     redact = Redactor(credentials.secrets)

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from multihost.wire.address import SENTINEL_SCHEMES, Address, Credentials
+from multihost.wire.address import PUBLIC_OPTIONS, SENTINEL_SCHEMES, Address, Credentials
 from multihost.wire.link.channel import (
     EMPTY_COMMAND,
     Channel,
@@ -21,6 +21,7 @@ from multihost.wire.link.channel import (
     is_rejected,
     refused,
 )
+from multihost.wire.link.options import check_options, explain_file, warn_if_unverified
 from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.sentinel import (
     is_sentinel_pool,
@@ -29,6 +30,7 @@ from multihost.wire.link.sentinel import (
     sentinel_secrets,
     text_options,
 )
+from multihost.wire.printable import printable
 from multihost.wire.replies import ReplyError
 
 __all__ = ["ClientChannel", "FromClient", "client_connector", "from_client"]
@@ -164,49 +166,54 @@ def _broken(error: Exception, redact: Redactor) -> ConnectionBroken:
         reason = reason.__cause__ or reason.__context__
     if isinstance(reason, OSError):
         return ConnectionBroken.of(reason)
-    return ConnectionBroken(redact(str(error).rstrip(".") or type(error).__name__))
+    return ConnectionBroken(printable(redact(str(error).rstrip(".") or type(error).__name__)))
 
 
 def client_connector(address: Address, credentials: Credentials) -> Callable[[float], Channel]:
     """Return a function that opens a channel for a TLS URL, or one with other options. Raises
-    ValueError for options that do not exist, or do not have such values.
+    ValueError for options that do not exist, or do not have such values, and a LinkError for a file
+    that cannot be read.
     """
     import redis
 
     redact = Redactor(credentials.secrets)
+    kind: type[Exception] = ValueError
     if address.scheme in SENTINEL_SCHEMES:
         return _pool_connector(sentinel_pool(address, credentials), address, redact)
     try:
+        _check_options(address, credentials)
         pool = redis.ConnectionPool.from_url(
             str(address._replace(options=address.options + credentials.secret_options)),
             username=credentials.username or None,
             password=credentials.password or None,
         )
-        _check_options(address, credentials, pool.connection_class)
         pool.connection_class(**pool.connection_kwargs)
     except (TypeError, ValueError, redis.RedisError) as error:
-        raise ValueError(f"an option of the URL {address}: {redact(str(error))}") from None
-    return _pool_connector(pool, address, redact)
+        problem = redact(str(error))
+    else:
+        unreadable = explain_file(dict(address.options))
+        if unreadable is None:
+            warn_if_unverified(address)
+            return _pool_connector(pool, address, redact)
+        kind, *explained = unreadable
+        problem = "; ".join(explained)
+    raise kind(f"an option of the URL {address}: {printable(problem)}")
 
 
-def _check_options(address: Address, credentials: Credentials, connection_class: Any) -> None:
-    """Raise ValueError for an option that connections of the class do not have."""
+def _check_options(address: Address, credentials: Credentials) -> None:
+    """Raise what :func:`check_options` raises, for connections of redis-py."""
     import inspect
 
-    from redis.connection import URL_QUERY_ARGUMENT_PARSERS
+    from redis.connection import Connection, SSLConnection
 
+    connection_class = SSLConnection if address.scheme == "rediss" else Connection
     parameters = {
         name for each in connection_class.__mro__ for name in inspect.signature(each).parameters
     }
-    for name, _ in address.options + credentials.secret_options:
-        if name in parameters or name == "max_connections":
-            continue
-        if name.startswith("ssl_") and address.scheme != "rediss":
-            raise ValueError(f"{name!r} needs TLS: rediss://")
-        takes_text = {"username", "password", "client_name"}
-        known = parameters & {*URL_QUERY_ARGUMENT_PARSERS, *takes_text} - _OVERRIDDEN
-        known |= {name for name in parameters if name.startswith("ssl_")}
-        raise ValueError(f"there is no {name!r}; known are {', '.join(sorted(known))}")
+    known = (parameters & PUBLIC_OPTIONS | {"db", "username", "password"}) - _OVERRIDDEN
+    if address.scheme == "rediss":
+        known.add("ssl_password")
+    check_options(address, dict(address.options + credentials.secret_options), parameters, known)
 
 
 def _pool_connector(pool: Any, address: Address, redact: Redactor) -> Callable[[float], Channel]:
@@ -272,6 +279,7 @@ def from_client(client: Any) -> FromClient:
     if inspect.iscoroutinefunction(client.execute_command):
         raise TypeError("client= takes a client of redis or fakeredis, not one of their asyncio")
     address, credentials = _address_of(pool), _credentials_of(pool)
+    warn_if_unverified(address)
     connector = _pool_connector(pool, address, Redactor(credentials.secrets))
     return FromClient(address, credentials, connector)
 

@@ -18,10 +18,10 @@ from multihost.errors import (
 )
 from multihost.wire.address import SENTINEL_SCHEMES, Address
 from multihost.wire.link.channel import ConnectionBroken, ReplyTimeout
+from multihost.wire.link.options import TLS_FILES, explain_file
 
 __all__ = ["unreachable"]
 
-TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 ALIEN = "reply type byte"  # how the parser names what is no answer of a Redis
 TLS_ALERT = '"\\x15"'  # what a server that expects TLS answers begins with
 ENDS = ("closed", "reset", "broken pipe", TLS_ALERT)  # how the end of a connection is called
@@ -145,15 +145,13 @@ def _is_socket(path: str) -> bool:
 
 def _explain_file(address: Address, reason: OSError | None) -> Explanation | None:
     """Explain what is wrong with a file that the URL names: OpenSSL does not say which one."""
-    for option, path in address.options:
-        if option not in TLS_FILES:
-            continue
-        if not os.path.isfile(path):
-            return FileMissing, f"{option} names a file that does not exist", "correct the URL"
-        if not os.access(path, os.R_OK):
-            return FileForbidden, f"this user may not read the file of {option}", "chmod it"
-        if _is_ssl(reason) and getattr(reason, "reason", "") == "NO_CERTIFICATE_OR_CRL_FOUND":
-            return LinkError, f"the file of {option} holds no certificate", "use one in PEM format"
+    options = dict(address.options)
+    problem = explain_file(options)
+    if problem is not None:
+        return problem
+    named = [option for option in TLS_FILES if option in options]
+    if named and getattr(reason, "reason", "") == "NO_CERTIFICATE_OR_CRL_FOUND":
+        return LinkError, f"the file of {named[0]} holds no certificate", "use one in PEM format"
     return None
 
 

@@ -13,7 +13,7 @@ from multihost.wire.identity import label
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript
-from multihost.wire.replies import BROKEN, OPEN
+from multihost.wire.replies import BROKEN, OPEN, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.signing import Purpose
@@ -158,4 +158,5 @@ def state(handle: Handle) -> tuple[int, bool]:
     arrived, broken = handle.link.execute(b"HMGET", handle.keys.data, ARRIVED, STATE)
     if arrived is None:
         raise object_gone(handle, "barrier/state")
-    return int(arrived), broken != b""
+    count = stored_number("barrier/state", handle.keys.ident, arrived, "the number of parties")
+    return count, broken != b""

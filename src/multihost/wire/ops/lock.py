@@ -13,11 +13,19 @@ import functools
 from collections.abc import Hashable
 
 from multihost.errors import LinkError, MultihostError
-from multihost.wire.identity import session_of
+from multihost.wire.identity import ParsedId, session_of, unpack
 from multihost.wire.link import pack, pack_args
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import MISSING, OK, UNCONTENDED, ReplyError, to_exception
+from multihost.wire.replies import (
+    MISSING,
+    OK,
+    UNCONTENDED,
+    ReplyError,
+    altered,
+    stored_number,
+    to_exception,
+)
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import token_pop, wait
@@ -231,7 +239,7 @@ def is_locked(handle: Handle) -> bool:
     return holder is not None
 
 
-def holder(handle: Handle) -> tuple[bytes, bytes | None, int] | None:
+def holder(handle: Handle) -> tuple[ParsedId, bytes | None, int] | None:
     """Return the id of the hold, the packed :class:`SessionInfo` of its session, and its fencing
     token; None if the lock is free. 2 round trips.
     """
@@ -240,14 +248,21 @@ def holder(handle: Handle) -> tuple[bytes, bytes | None, int] | None:
         raise object_gone(handle, "lock/holder")
     if not id_:
         return None
+    try:
+        parsed = unpack(id_)
+        if parsed.since is None:
+            raise ValueError("a hold has its time")
+    except ValueError:
+        raise altered("lock/holder", handle.keys.ident, "its holder") from None
     sid = session_of(id_)
     info: bytes | None = handle.link.execute(b"GET", b"%b:%b" % (handle.keys.sessions, sid))
-    return id_, info, int(fence)
+    return parsed, info, stored_number("lock/holder", handle.keys.ident, fence, "the fencing token")
 
 
 def waiters(handle: Handle) -> int:
     """Return how many threads wait for the lock. 1 round trip."""
-    return int(_state(handle)[2] or 0)
+    count = _state(handle)[2]
+    return stored_number("lock/statistics", handle.keys.ident, count, "the number of waiters")
 
 
 def _state(handle: Handle) -> tuple[bytes | None, bytes | None, bytes | None]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from multihost.errors import BadPayload
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript, without_flag
+from multihost.wire.refusals import ALTERED
 from multihost.wire.replies import OK, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -47,8 +49,11 @@ def attributes(handle: Handle) -> Mapping[bytes, bytes]:
 
 
 def name_of(field: bytes) -> str:
-    """Return the name of an attribute."""
-    return field[1:].decode("utf-8", "surrogatepass")
+    """Return the name of an attribute. Raises BadPayload for what is none."""
+    try:
+        return field[1:].decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise BadPayload(f"the name of an attribute is no text: {ALTERED.text}") from None
 
 
 def put(handle: Handle, field: bytes, value: bytes) -> None:

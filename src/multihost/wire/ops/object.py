@@ -9,7 +9,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
 from multihost.wire.ops import kinds
 from multihost.wire.ops.ownership import without_flag
-from multihost.wire.replies import EXISTS, ReplyError, pairs, to_exception
+from multihost.wire.replies import EXISTS, ReplyError, altered, pairs, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
@@ -29,6 +29,7 @@ __all__ = [
 _delete = Script("object/delete")
 _sweep = Script("object/sweep")
 
+DAMAGED = "(damaged)"  # in the place of a type
 GONE = ReplyError("GONE the object does not exist")
 
 
@@ -75,8 +76,11 @@ def attach(
     )
     if answer[:1] != EXISTS:
         return None
-    protocol, codec, found_type, found_detail = (*answer[1:].decode().split(" ", 3), "")[:4]
     name = label(handle.keys.ident)
+    words = answer[1:].decode("utf-8", "surrogateescape").split(" ", 3)
+    if len(words) < 3:
+        raise altered(script.name, handle.keys.ident, "the entry of its name")
+    protocol, codec, found_type, found_detail = (*words, "")[:4]
     if protocol != str(key_names.PROTOCOL):
         raise ProtocolMismatch(
             f"{name!r} has data layout {protocol}, this release of multihost reads "
@@ -99,7 +103,9 @@ def attach(
 
 
 def names(session: Session) -> dict[str, str]:
-    """Return the named objects of the namespace: name -> type. 1 round trip, O(names)."""
+    """Return the named objects of the namespace: name -> type, ``(damaged)`` where that cannot be
+    read. 1 round trip, O(names).
+    """
     link = session.link
     found: dict[str, str] = {}
     replies = link.pipeline(
@@ -107,7 +113,14 @@ def names(session: Session) -> dict[str, str]:
     )
     for reply in replies:
         for name, kind in pairs(reply).items():
-            found[name.decode("utf-8", "surrogatepass")] = kind.split(b" ")[2].decode()
+            words = kind.split(b" ")
+            try:
+                typeid = words[2].decode() if len(words) > 2 else ""
+                found[name.decode("utf-8", "surrogatepass")] = (
+                    typeid if typeid.isprintable() and typeid else DAMAGED
+                )
+            except UnicodeDecodeError:
+                found[name.decode("utf-8", "backslashreplace")] = DAMAGED
     return found
 
 

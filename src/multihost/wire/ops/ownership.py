@@ -9,7 +9,8 @@ the same way, with an epoch of the owner that tells an earlier release from a la
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from multihost.errors import ObjectGone
 from multihost.wire.identity import NAMED
@@ -18,6 +19,7 @@ from multihost.wire.replies import DISOWN, OK, OWNED, MustRetain, ReplyError, pa
 from multihost.wire.script import Script, Target, transaction
 from multihost.wire.script.source import Source
 from multihost.wire.session import Handle, Session
+from multihost.wire.stored import number
 from multihost.wire.values.codec import Codec
 
 __all__ = [
@@ -47,6 +49,7 @@ _DISOWN = DISOWN[0]
 # adoption. What was removed stays, with 0 references, until it is disowned.
 REFERENCES, EPOCH = b"n:", b"e:"
 NAMED_OBJECT = NAMED.encode()
+_COUNTED = re.compile(REFERENCES + rb"u:[\w-]{22}")
 
 
 class StoringScript(Script):
@@ -156,12 +159,20 @@ def _disown_dropped(handle: Handle) -> None:
     """Disown the objects to which no reference is left in a container."""
     keys, session = handle.keys, handle.session
     refs = pairs(handle.link.execute(b"HGETALL", keys.refs))
-    for field, count in refs.items():
-        if field[:2] == REFERENCES and int(count) <= 0:
+    for field in refs:
+        if _is_dropped(refs, field):
             ident = field[2:]
             epoch = refs.get(EPOCH + ident, b"0")
             _remove_owner(session, ident.decode(), keys.ident, epoch)
             _forget.run_once(handle, ident, epoch)
+
+
+def _is_dropped(refs: Mapping[bytes, bytes], field: bytes) -> bool:
+    """Return whether a field counts the references to an object of which none are left."""
+    if not _COUNTED.fullmatch(field):
+        return False
+    count = number(refs[field])
+    return count is not None and count <= 0
 
 
 def _remove_owner(session: Session, ident: str, owner: str, epoch: bytes) -> None:
@@ -231,7 +242,7 @@ def _cycle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
         if left != -1 or not owners or any(owner[:2] == NAMED_OBJECT for owner in owners):
             return {}
         cycle[each] = owners
-        pending += [owner.decode() for owner in owners]
+        pending += [owner.decode("utf-8", "surrogateescape") for owner in owners]
     return cycle
 
 
@@ -241,7 +252,7 @@ def _cycle(session: Session, ident: str) -> dict[str, dict[bytes, bytes]]:
 def owners_of(session: Session, ident: str) -> dict[str, bytes]:
     """Return the owners of an object: ident -> the epoch of the adoption. 1 round trip."""
     owners = pairs(session.link.execute(b"HGETALL", session.handle(ident).keys.owners))
-    return {owner.decode(): epoch for owner, epoch in owners.items()}
+    return {owner.decode("utf-8", "surrogateescape"): epoch for owner, epoch in owners.items()}
 
 
 def is_unreachable(session: Session, ident: str) -> bool:
@@ -294,7 +305,7 @@ def disown_pending(handle: Handle) -> bool:
     round trips an object.
     """
     before = pairs(handle.link.execute(b"HGETALL", handle.keys.refs))
-    if not any(field[:2] == REFERENCES and int(count) <= 0 for field, count in before.items()):
+    if not any(_is_dropped(before, field) for field in before):
         return False
     _disown_dropped(handle)
     return True

@@ -8,10 +8,11 @@ worker that others declared dead meanwhile. A result ends with the number of its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from multihost.errors import PayloadTooLarge
+from multihost.errors import BadPayload, PayloadTooLarge
 from multihost.wire.identity import name_of
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as any_object
@@ -26,6 +27,7 @@ from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.registration import SessionInfo
+from multihost.wire.stored import MOST_LISTS, number
 from multihost.wire.values.codec import Codec
 from multihost.wire.values.opcodes import LIMIT
 from multihost.wire.values.signing import Purpose
@@ -61,6 +63,7 @@ SETTINGS = QueueSettings(0, FIFO, -1)
 RESULTS = QueueSettings(0, FIFO, 0)  # of the queue of the results of a client
 TRAILER_SIZE = 64
 NUMBER = 36
+_TRAILER = re.compile(rb"([\w-]{22})([a-z])([0-9]{5})([0-9]{18})([0-9]{18})")
 INITIALIZER = b"init"  # field of the hash: what workers that join have to prepare
 LEAST_LIMIT = 1 << 20  # bytes: no server can be told to take less as one value
 LOST = ord("!")  # first byte of a result that stands for a lost task
@@ -88,8 +91,12 @@ class TaskTrailer(NamedTuple):
 
     @classmethod
     def unpack(cls, packed: bytes) -> TaskTrailer:
-        text = packed.decode()
-        return cls(text[:22], text[22], int(text[23:28]), int(text[28:46]), int(text[46:]))
+        """Return what :meth:`pack` packed. Raises BadPayload for anything else."""
+        found = _TRAILER.fullmatch(packed)
+        if found is None:
+            raise BadPayload("what stands in the place of a task is none")
+        client, letter, *numbers = found.groups()
+        return cls(client.decode(), letter.decode(), *map(int, numbers))
 
 
 class TaskOutcome(NamedTuple):
@@ -244,7 +251,7 @@ def check_size(handle: Handle, size: int, what: str) -> None:
     except ReplyError:  # it is not permitted: assume what servers take by default
         reply = None
     found = reply and pairs(reply).get(b"proto-max-bulk-len")
-    limit = int(found) if found else LIMIT
+    limit = number(found) or LIMIT
     if size > limit:
         raise PayloadTooLarge(
             f"{what} takes {size:,} bytes, and the server {limit:,} at most (proto-max-bulk-len): "
@@ -278,8 +285,8 @@ def reap_worker(handle: Handle, session: bytes) -> None:
         ]
     )
     handle.session.janitor.watch_briefly(handle.keys, _reap)
-    for number in range(1, int(lists or 0) + 1):
-        requeue(handle, b"%b.%d" % (session, number), delivered=True)
+    for index in range(1, min(number(lists) or 0, MOST_LISTS) + 1):
+        requeue(handle, b"%b.%d" % (session, index), delivered=True)
     if lists:
         _reap.run_idempotent(handle, b"", b"0")
 

@@ -12,7 +12,7 @@ import threading
 from multihost.errors import MultihostError
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import NOT_HELD, OK, pairs
+from multihost.wire.replies import NOT_HELD, OK, pairs, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import Call, run_or_undo, run_to_completion, token_pop, wait
@@ -194,7 +194,7 @@ def free_and_initial(handle: Handle) -> tuple[int, int]:
     free, initial = handle.link.execute(b"HMGET", handle.keys.data, FREE, INITIAL)
     if free is None:
         raise object_gone(handle, "semaphore/locked")
-    return int(free), int(initial)
+    return _number(handle, free), _number(handle, initial)
 
 
 def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
@@ -204,12 +204,21 @@ def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
     found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
     if not found:
         raise object_gone(handle, "semaphore/statistics")
-    counts = {field[2:]: int(count) for field, count in found.items() if field[:2] == PERMITS_OF}
+    counts = {
+        field[2:]: _number(handle, count)
+        for field, count in found.items()
+        if field[:2] == PERMITS_OF
+    }
     infos = handle.link.pipeline(
         [(b"GET", b"%b:%b" % (handle.keys.sessions, session)) for session in counts]
     )
     return (
-        int(found[FREE]),
-        int(found.get(WAITERS, 0)),
+        _number(handle, found.get(FREE)),
+        _number(handle, found.get(WAITERS)),
         list(zip(infos, counts.values(), strict=True)),
     )
+
+
+def _number(handle: Handle, stored: bytes | None) -> int:
+    what = "a number of permits or waiters"
+    return stored_number("semaphore/statistics", handle.keys.ident, stored, what)

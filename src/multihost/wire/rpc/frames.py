@@ -40,6 +40,7 @@ from multihost.wire.link import (
     pack_args,
 )
 from multihost.wire.replies import ReplyError
+from multihost.wire.stored import number
 from multihost.wire.wait import BLOCK_GRACE, MAX_BLOCK
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "NUMBERED_HEAD",
     "REPEATED",
     "Endpoint",
+    "frame_number",
 ]
 
 # The kinds of frames, see above.
@@ -64,6 +66,13 @@ HEAD = 13  # bytes of kind and number
 LARGE = 1 << 16  # a frame of so many bytes is sent with replies: once more would cost too much
 
 Payload = TypeVar("Payload")  # bytes; None where a channel may be closed by the other end
+
+
+def frame_number(frame: bytes) -> int | None:
+    """Return the number of a request; None for another frame, or what is none."""
+    if frame[:1] != NUMBERED or len(frame) < HEAD:
+        return None
+    return number(frame[1:HEAD])
 
 
 class Endpoint(ABC, Generic[Payload]):

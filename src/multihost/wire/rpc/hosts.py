@@ -6,18 +6,21 @@ A host is a hash beside a set of its open channels. It has a lease, and ends wit
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from typing import Any
 
 from multihost.wire import keys as key_names
 from multihost.wire.link import ConnectionBroken, pack
+from multihost.wire.refusals import ALTERED
 from multihost.wire.replies import ReplyError, pairs, to_exception
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.frames import CLOSED, FRAME_TTL
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, Session
 from multihost.wire.session.janitor import WatchedObject
+from multihost.wire.stored import report_damage
 from multihost.wire.wait import BLOCK_GRACE, start_watching
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "register",
     "reject_channel",
     "renew",
+    "restore",
     "served_types",
     "unregister",
     "wake",
@@ -37,6 +41,7 @@ __all__ = [
 _reap_clients = Script("host/reap_clients")
 _unregister = Script("host/unregister")
 
+_IDENT = re.compile(rb"h:[\w-]{22}")
 MAX_RELEASED = 500  # references that one poll returns
 
 
@@ -101,9 +106,22 @@ def served_types(session: Session) -> set[str]:
 
 
 def _listed(session: Session) -> list[tuple[str, list[Any]]]:
-    """Return each host, with the time of its registration and its types."""
-    listed = pairs(session.link.execute(b"HGETALL", key_names.hosts(session.namespace)))
-    return [(ident.decode(), json.loads(packed)) for ident, packed in listed.items()]
+    """Return each host, with the time of its registration and its types, without records that are
+    none.
+    """
+    hosts = key_names.hosts(session.namespace)
+    found = []
+    for ident, packed in pairs(session.link.execute(b"HGETALL", hosts)).items():
+        try:
+            record = json.loads(packed)
+        except (ValueError, RecursionError):
+            record = None
+        match record:
+            case [int(), *typeids] if _IDENT.fullmatch(ident) and set(map(type, typeids)) <= {str}:
+                found.append((ident.decode(), record))
+            case _:
+                report_damage("a host of registered types", b"%b %b" % (ident, packed))
+    return found
 
 
 # -- of the host itself
@@ -112,7 +130,8 @@ def _listed(session: Session) -> list[tuple[str, list[Any]]]:
 def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | None:
     """Wait for a wake-up token, up to so many seconds; return the ids of the open channels, and the
     references that clients released since. None if the server has no such host, because this
-    process was declared dead. 1 round trip, and the wait.
+    process was declared dead. 1 round trip, and the wait. Raises BadPayload if another program has
+    altered a key of the host: see :func:`restore`.
     """
     link, keys = handle.link, handle.keys
     connection = link.checkout()
@@ -120,7 +139,7 @@ def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | Non
         map(
             pack,
             (
-                (b"EXISTS", keys.data),
+                (b"HEXISTS", keys.data, b"s"),
                 (b"BLPOP", keys.tokens, b"%.3f" % max(seconds, 0.002)),
                 (b"SMEMBERS", keys.channels),
                 (b"SPOP", keys.released, b"%d" % MAX_RELEASED),
@@ -149,6 +168,34 @@ def poll(handle: Handle, seconds: float) -> tuple[set[bytes], list[bytes]] | Non
             link.back_off()
             return set(), []
     return set(replies[2]), list(replies[3] or ())
+
+
+def restore(handle: Handle, typeids: Iterable[str], channels: Iterable[bytes]) -> None:
+    """Make those keys of a host anew that another program has altered, with the channels that are
+    open. 5 round trips. What a client has entered meanwhile stays.
+    """
+    keys = handle.keys
+    probes = [
+        (b"HEXISTS", keys.data, b"s"),
+        (b"SCARD", keys.channels),
+        (b"SCARD", keys.released),
+        (b"LLEN", keys.tokens),
+    ]
+    replies = handle.link.pipeline_raw(probes)
+    damaged = [
+        probe[1]
+        for probe, reply in zip(probes, replies, strict=True)
+        if isinstance(reply, ReplyError) and reply.refusal is ALTERED
+    ]
+    if damaged:
+        handle.link.execute(b"DEL", *damaged)
+    register(handle, typeids)
+    if found := list(channels):
+        transaction(
+            handle.link,
+            (b"SADD", keys.channels, *found),
+            (b"PEXPIRE", keys.channels, handle.session.lease_ms),
+        )
 
 
 def wake(handle: Handle) -> None:

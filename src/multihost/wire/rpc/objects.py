@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.refusals import ALTERED
-from multihost.wire.replies import ReplyError, to_exception
+from multihost.wire.replies import ReplyError, command_error, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -23,7 +23,13 @@ def create(handle: Handle, typeid: str, host: str, dead: str = "") -> str | None
     Raises TypeError if the name is that of an object of another type.
     """
     return any_object.attach(
-        _create, handle, typeid, host, host.encode(), dead.encode(), explicit=False
+        _create,
+        handle,
+        typeid,
+        host,
+        host.encode(),
+        dead.encode("utf-8", "surrogateescape"),
+        explicit=False,
     )
 
 
@@ -40,12 +46,16 @@ def host_of(handle: Handle) -> str | None:
         if error.refusal is ALTERED:  # an object of another type
             return None
         raise to_exception(error, "hosted/host_of", handle.keys.ident) from None
-    return None if found is None else found.decode()
+    return None if found is None else found.decode("utf-8", "surrogateescape")
 
 
 def existing(handles: Sequence[Handle], host: str) -> list[bool]:
     """Return for each object whether it exists at this host. 1 round trip."""
     if not handles:
         return []
-    replies = handles[0].link.pipeline([(b"HGET", each.keys.data, b"host") for each in handles])
-    return [reply == host.encode() for reply in replies]
+    commands = [(b"HGET", each.keys.data, b"host") for each in handles]
+    replies = handles[0].link.pipeline_raw(commands)
+    for reply, command in zip(replies, commands, strict=True):
+        if isinstance(reply, ReplyError) and reply.refusal is not ALTERED:
+            raise command_error(reply, command)
+    return [reply == host.encode() for reply in replies]  # not an object of another type

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from multihost.errors import BadPayload, LinkError
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
-from multihost.wire.rpc.frames import HEAD, NUMBERED, NUMBERED_HEAD, REPEATED, Endpoint
+from multihost.wire.rpc.frames import CLOSE, HEAD, NUMBERED_HEAD, REPEATED, Endpoint, frame_number
 from multihost.wire.session import Handle
+from multihost.wire.stored import report_damage
 from multihost.wire.values.signing import Conversation
 from multihost.wire.wait import FIRST_BLOCK
 
@@ -38,9 +39,12 @@ class ServerChannel(Endpoint["bytes | None"]):
         while True:
             if type(received) is list:
                 data: bytes = received[1]
-                if data[:1] != NUMBERED:
-                    return None
-                number = int(data[1:HEAD])
+                number = frame_number(data)
+                if number is None:
+                    if data == CLOSE:
+                        return None
+                    report_damage("a request", data)
+                    number = -1
                 if number > self._number:
                     self._number = number
                     return data[HEAD:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from multihost.errors import ServerUnfit
 from multihost.oldest import OLDEST, is_too_old
 from multihost.wire.link import Link
+from multihost.wire.printable import printable
 from multihost.wire.refusals import IN_CLUSTER, NO_SUCH_COMMAND, NOT_PERMITTED
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script.script import Script
@@ -46,9 +47,9 @@ def check_server(link: Link, names: bytes) -> None:
 
 
 def info(link: Link, text: str) -> dict[str, str]:
-    """Return the reply to INFO as a dict, without lines that repeat a password."""
+    """Return the reply to INFO as a dict, printable, without lines that repeat a password."""
     lines = (line for line in text.splitlines() if ":" in line and link.redact(line) == line)
-    return dict(line.split(":", 1) for line in lines)
+    return dict(printable(line).split(":", 1) for line in lines)
 
 
 def _optional(link: Link, *command: bytes) -> str:

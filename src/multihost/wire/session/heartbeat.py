@@ -20,11 +20,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from multihost.errors import MultihostError
+from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.wire.link import Patience
 from multihost.wire.session import fork
 from multihost.wire.session.logs import log
 from multihost.wire.session.wakeup import WakeupPipe
+from multihost.wire.stored import report_damage
 
 if TYPE_CHECKING:
     from multihost.wire.link import PinnedConnection
@@ -229,6 +230,9 @@ class Heartbeat:
         try:
             with Patience(link, PATIENCE, replies=False):
                 action()
+        except (BadPayload, InternalError) as error:  # of one object, which somebody has altered
+            report_damage(f"at {link.address}", str(error))
+            return False
         except MultihostError as error:
             if not link.is_closed and not self._outage:
                 # A private server ends with its owner, which does not ask those that it started.

@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from multihost.errors import MultihostError
+from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
 from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.logs import log
 from multihost.wire.session.registration import SessionRegistration, without_connection
+from multihost.wire.stored import report_damage
 
 __all__ = ["Janitor", "WatchedObject"]
 
@@ -174,7 +175,8 @@ class Janitor:
     def run(self) -> None:
         """Do what is due. 1 round trip for each object, and 2 or more where a session is suspect.
 
-        Raises what a check raises; the object is checked again at its next turn.
+        Raises what a check raises, but not what is wrong with one object alone; the object is
+        checked again at its next turn.
         """
         if time.monotonic() < self.due:
             return
@@ -182,7 +184,10 @@ class Janitor:
             self._run_timers()
             self._run_deferred()
             for watched in self._due_now():
-                self._check(watched)
+                try:
+                    self._check(watched)
+                except (BadPayload, InternalError) as error:  # of that object; others go on
+                    report_damage(f"at {self.link.address}", str(error))
         finally:
             with self._lock:
                 self.due = min(

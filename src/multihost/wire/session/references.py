@@ -12,16 +12,21 @@ forked since.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+from multihost.errors import BadPayload, InternalError
 from multihost.wire.keys import Keys
 from multihost.wire.link import Link
 from multihost.wire.script import Script
+from multihost.wire.stored import report_damage
 
 __all__ = ["References", "ReleaseRemote"]
 
+_CONTAINED = re.compile(rb"u:[\w-]{1,64}")
 RENEWED_PER_CALL = 200
 RELEASED_PER_TURN = 1000
 CHECKED_PER_TURN = 500
@@ -174,9 +179,10 @@ class References:
         while due:
             contained: set[str] = set()
             for chunk in _by_partition(due.values()):
-                keys = [each.data for each in chunk]
-                found = _renew.run_readonly(self._link, keys, self._lease_ms)
-                contained.update(map(bytes.decode, found))
+                for found in self._run_on_each(_renew, chunk, self._lease_ms):
+                    contained.update(
+                        ident.decode() for ident in found if _CONTAINED.fullmatch(ident)
+                    )
             due = {ident: Keys(self._namespace, ident) for ident in contained - seen}
             seen |= contained
         return bool(seen)
@@ -193,7 +199,19 @@ class References:
         for release, versions in remote.items():
             release(versions)
         for chunk in _by_partition(ours):
-            _drop.run_readonly(self._link, [keys.data for keys in chunk])
+            self._run_on_each(_drop, chunk)
+
+    def _run_on_each(self, script: Script, chunk: Sequence[Keys], *args: bytes) -> list[Any]:
+        """Run a script on the objects, and return its replies: one, unless one of the objects was
+        altered by another program. That one is left out then.
+        """
+        try:
+            return [script.run_readonly(self._link, [keys.data for keys in chunk], *args)]
+        except (BadPayload, InternalError) as error:
+            if len(chunk) == 1:
+                report_damage(f"at {self._link.address}", str(error))
+                return []
+        return [reply for keys in chunk for reply in self._run_on_each(script, [keys], *args)]
 
     def forget_expired(self) -> None:
         """Forget created objects that are not live here and have expired. 1 round trip.

@@ -24,6 +24,7 @@ from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 
 __all__ = [
+    "UNKNOWN",
     "SessionInfo",
     "SessionRegistration",
     "ThreadIdentity",
@@ -33,6 +34,7 @@ __all__ = [
 
 _register = Script("session/register")
 _CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
+_PACKED = re.compile(rb"([0-9]{0,20}) ([^ ]{0,64}) ([0-9]{1,10}) (.{0,300})", re.DOTALL)
 
 
 class SessionInfo(NamedTuple):
@@ -49,9 +51,18 @@ class SessionInfo(NamedTuple):
 
     @classmethod
     def unpack(cls, packed: bytes) -> SessionInfo:
-        """Return what :meth:`pack` packed."""
-        connection, server, pid, host = packed.split(b" ", 3)
+        """Return what :meth:`pack` packed; :data:`UNKNOWN` for anything else: the session is alive
+        while its key is there, whatever that holds.
+        """
+        found = _PACKED.fullmatch(packed)
+        if found is None:
+            return UNKNOWN
+        connection, server, pid, host = found.groups()
         return cls(connection, server, int(pid), host.decode("utf-8", "replace"))
+
+
+UNKNOWN = SessionInfo(b"", b"", 0, "(damaged)")
+"""Of a session whose key another program has altered."""
 
 
 class RegistrationRequest:

@@ -5,5 +5,6 @@
 local function delivery_count(item)
   if string.byte(item) ~= DELIVERED then return 0, item end
   local count, value = string.match(item, '^%*(%d+);(.*)$')
+  if not count or #count > 15 then return 0, item end -- not written by multihost
   return tonumber(count), value
 end

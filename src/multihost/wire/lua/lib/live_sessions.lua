@@ -7,7 +7,10 @@ local function live_sessions(sessions)
   -- Return the session info of an identity; false if its session has expired.
   function self.info(identity)
     local sid = string.match(identity, '^[^.]*')
-    if seen[sid] == nil then seen[sid] = redis.call('GET', sessions .. ':' .. sid) end
+    if seen[sid] == nil then
+      local info = redis.pcall('GET', sessions .. ':' .. sid)
+      seen[sid] = type(info) == 'table' and '' or info -- a key of another type: alive, for all that is known
+    end
     return seen[sid]
   end
 

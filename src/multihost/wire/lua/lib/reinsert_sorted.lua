@@ -7,6 +7,7 @@
 local function reinsert_sorted(data, rank, value)
   local kind, score, digits = string.match(rank, '^(.)(%S+) (%d+)$')
   local now = redis.call('HGET', data, KIND)
+  if not digits then score, digits = '0', '' end -- not written by multihost
   if now == OTHERS then
     score = '0'
   elseif now ~= kind then

@@ -15,7 +15,7 @@ local function is_exhausted(item)
   if string.byte(item) ~= DELIVERED then return false end
   -- @include lib/delivery
   local count = delivery_count(item)
-  return count >= tonumber(string.sub(item, -41, -37)) and count
+  return count >= (tonumber(string.sub(item, -41, -37)) or 0) and count
 end
 
 -- Return the key of the queue in which the client of a task waits for its result; false if the client has closed.

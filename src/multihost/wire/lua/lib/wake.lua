@@ -5,6 +5,7 @@
 
 -- @include lib/ttl
 local function wake(tokens, count)
+  count = math.min(count, 100000)
   local batch = {}
   for i = 1, count do batch[i] = '' end
   for i = 1, count, 1000 do redis.call('RPUSH', tokens, unpack(batch, i, math.min(i + 999, count))) end

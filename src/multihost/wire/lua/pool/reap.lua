@@ -22,6 +22,7 @@
 
 -- @include lib/queue_fields
 -- @include lib/refs_fields
+-- @include lib/lists_of
 -- @include lib/live_sessions
 -- @include lib/requeue
 -- @include lib/task
@@ -39,7 +40,7 @@ for i = 1, #refs, 2 do
     if seen.info(session) then
       workers = workers + 1
     else
-      for n = tonumber(refs[i + 1]), 1, -1 do
+      for n = lists_of(refs[i + 1]), 1, -1 do
         requeue(data, data .. ':inflight:' .. session .. '.' .. n, FIFO, true, -1)
       end
       redis.call('HDEL', data .. ':refs', refs[i])

@@ -22,6 +22,7 @@
 
 -- @include lib/queue_fields
 -- @include lib/refs_fields
+-- @include lib/lists_of
 -- @include lib/live_sessions
 -- @include lib/size
 -- @include lib/requeue
@@ -33,7 +34,7 @@ local data, sessions = KEYS[1], KEYS[2]
 local previous, check_waiters = ARGV[1], ARGV[2]
 
 local state = redis.call('HMGET', data, ORDER, MAXSIZE, DELIVERIES, UNFINISHED, SHUT_DOWN, JOINED, PUTTERS, GETTERS)
-local order = state[1]
+local order, limit = state[1], tonumber(state[3]) or 0
 if not order then return false end
 local seen, consumers, dead = live_sessions(sessions), 0, 0
 local refs = redis.call('HGETALL', data .. ':refs')
@@ -44,9 +45,9 @@ for i = 1, #refs, 2 do
     if seen.info(session) then
       consumers = consumers + 1
     else
-      for n = tonumber(refs[i + 1]), 1, -1 do -- the last one taken goes back first
+      for n = lists_of(refs[i + 1]), 1, -1 do -- the last one taken goes back first
         local in_flight_key = data .. ':inflight:' .. session .. '.' .. n
-        local _, letters = requeue(data, in_flight_key, order, state[3] ~= '0', tonumber(state[3]), state[5])
+        local _, letters = requeue(data, in_flight_key, order, limit ~= 0, limit, state[5])
         dead = dead + letters
       end
       redis.call('HDEL', data .. ':refs', refs[i])
@@ -54,7 +55,7 @@ for i = 1, #refs, 2 do
   end
 end
 if dead > 0 then count_done(data, state[4], dead, state[6]) end
-local putters, getters = tonumber(state[7] or 0), tonumber(state[8] or 0)
+local putters, getters = tonumber(state[7]) or 0, tonumber(state[8]) or 0
 if check_waiters == '1' and (state[7] or state[8]) then
   putters, getters = 0, 0
   for _, field in ipairs(redis.call('HKEYS', data)) do

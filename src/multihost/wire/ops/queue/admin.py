@@ -17,9 +17,10 @@ from multihost.wire.ops.queue.constants import (
 )
 from multihost.wire.ops.queue.items import without_rank
 from multihost.wire.ops.queue.settings import PRIORITY, QueueSettings
-from multihost.wire.replies import pairs
+from multihost.wire.replies import altered, pairs, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.stored import number
 
 __all__ = [
     "QueueStatistics",
@@ -77,7 +78,7 @@ def create(
         b"%d" % settings.max_deliveries,
         explicit=False,
     )
-    found = wanted if existing is None else tuple(map(int, existing.split()))
+    found = wanted if existing is None else _settings(handle, existing)
     names = ("maxsize", "deliveries (0: once, -1: any number)")
     for name, is_explicit, has, should in zip(names, explicit, found, wanted, strict=True):
         if is_explicit and has != should:
@@ -86,6 +87,14 @@ def create(
                 "attach with the same"
             )
     return existing
+
+
+def _settings(handle: Handle, parameters: str) -> tuple[int, ...]:
+    """Return maximum size and deliveries of a queue that exists."""
+    found = [number(each.encode("utf-8", "surrogateescape")) for each in parameters.split()]
+    if len(found) != 2 or None in found:
+        raise altered("queue/create", handle.keys.ident, "the entry of its name")
+    return tuple(each or 0 for each in found)
 
 
 def size(handle: Handle, settings: QueueSettings) -> int:
@@ -147,12 +156,17 @@ def statistics(handle: Handle, typeid: str, settings: QueueSettings) -> QueueSta
         name_of(keys.ident),
         size=size(handle, settings),
         maxsize=settings.maxsize,
-        unfinished=int(unfinished or 0),
+        unfinished=_number(handle, unfinished, "the number of unfinished items"),
         in_flight=sum(lengths),
         dead_letters=int(dead),
-        waiters=int(putters or 0) + int(getters or 0),
+        waiters=_number(handle, putters, "the number of waiters")
+        + _number(handle, getters, "the number of waiters"),
         is_shut_down=shut_down is not None,
     )
+
+
+def _number(handle: Handle, stored: bytes | None, what: str) -> int:
+    return stored_number("queue/statistics", handle.keys.ident, stored, what)
 
 
 def requeue_orphaned(handle: Handle, in_flight: bytes) -> int:

@@ -16,6 +16,8 @@ from multihost.wire.session import Handle, Hold
 
 __all__ = ["Consumer", "ConsumerHold"]
 
+MOST_LISTS = 1_000_000  # of a consumer, see lua/lib/lists_of
+
 _register_consumer = Script("queue/register_consumer")
 _unregister_consumer = Script("queue/unregister_consumer")
 
@@ -126,7 +128,7 @@ class Consumer:
         )
 
     def _register(self) -> None:
-        wanted = max(2 * self._list_count, 4)
+        wanted = max(min(2 * self._list_count, MOST_LISTS), self._list_count, 4)
         _register_consumer.run_idempotent(self.handle, self.hold.id, b"%d" % wanted)
         self._registered_count = wanted
 

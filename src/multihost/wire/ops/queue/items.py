@@ -15,12 +15,14 @@ WITH_PROXIES = b"@#"  # first byte of a value that contains proxies: either
 
 def without_rank(item: bytes) -> bytes:
     """Return an item in flight, or a dead letter, without its score and rank."""
-    return item[item.index(b" ") + 1 + RANK_SIZE :]
+    return item[item.find(b" ") + 1 + RANK_SIZE :]
 
 
 def split_delivery_count(item: bytes) -> tuple[bytes, int]:
-    """Return the value of an item without a rank, and how often it was delivered before."""
-    if item[:1] != b"*":
+    """Return the value of an item without a rank, and how often it was delivered before. What
+    another program put there is the value, which cannot be read.
+    """
+    count, found, value = item.partition(b";")
+    if not found or count[:1] != b"*" or not count[1:].isdigit() or len(count) > 16:
         return item, 0
-    count, _, value = item.partition(b";")
     return value, int(count[1:])
