@@ -64,12 +64,6 @@ KNOWN: list[Known] = [
         ("queue done+join", 8298),
         "an acknowledgement that the server forgot is not repeated",
     ),
-    Known(
-        ("queue*put*", "dict set*", "list append*", "condition*"),
-        "cut, then full",
-        ("queue put", 8204),
-        "a full server is said to have changed nothing by the attempt whose reply was lost",
-    ),
 ]
 
 
