@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,10 @@ from typing import Any, NamedTuple
 
 from multihost.wire import keys
 
-__all__ = ["VALUES", "Harm", "fields_of_the_protocol", "harms", "keys_of_row", "spoilt"]
+__all__ = ["VALUES", "Harm", "batches", "fields_of_the_protocol", "harms", "keys_of_row", "spoilt"]
+
+STEP = int(os.environ.get("MULTIHOST_DAMAGE", "8"))
+"""Each so many-th batch is done. ``make damage`` does all."""
 
 LUA = Path(keys.__file__).parent / "lua" / "lib"
 
@@ -72,6 +77,16 @@ def harms(server: Any, key: bytes, spared: bytes = b"well") -> Iterator[Harm]:
         if other != kind:
             made = tuple(key if word == "KEY" else word for word in command)
             yield Harm(f"a {other}", (("DEL", key), made))
+
+
+def batches(server: Any, keys: list[bytes]) -> Iterator[tuple[int, list[Harm]]]:
+    """Of each key one harm after the other, numbered. What differs from key to key comes in one
+    batch.
+    """
+    harmed = [list(harms(server, key)) for key in keys]
+    for turn, batch in enumerate(itertools.zip_longest(*harmed)):
+        if turn % STEP == 0:
+            yield turn, [harm for harm in batch if harm is not None]
 
 
 def _of_string(server: Any, key: bytes, _: bytes) -> Iterator[Harm]:

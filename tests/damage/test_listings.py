@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import resource
 import signal
@@ -18,7 +17,7 @@ from multihost.inspection import names, opened, typeids_in_use
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys
 from multihost.wire.ops import kinds
-from tests.damage.harm import fields_of_the_protocol, harms, keys_of_row
+from tests.damage.harm import batches, fields_of_the_protocol, keys_of_row
 from tests.damage.world import NAMESPACE, TYPEIDS, World
 
 SECONDS = 10.0  # for a listing, of which most take 20 ms
@@ -147,12 +146,9 @@ def listings(url: str, capsys: pytest.CaptureFixture[str]) -> Listings:
 
 @pytest.mark.parametrize("row", [row for row, *_ in key_names.LAYOUT])
 def test_listings(world: World, listings: Listings, row: str) -> None:
-    """Of each key one harm after the other; what differs from key to key goes in one turn."""
     listings.objects()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    harmed = [list(harms(world.server, key)) for key in world.ill_keys(row)]
-    for turn, batch in enumerate(itertools.zip_longest(*harmed)):
-        done = [harm for harm in batch if harm is not None]
+    for turn, done in batches(world.server, world.ill_keys(row)):
         for harm in done:
             world.server.commands(*harm.commands)
         try:

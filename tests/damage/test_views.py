@@ -4,7 +4,6 @@ ours, soon, and takes no part of the program along.
 
 from __future__ import annotations
 
-import itertools
 import resource
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from multihost import MultihostError, RedisManager
-from tests.damage.harm import harms
+from tests.damage.harm import batches
 from tests.damage.test_listings import MEGABYTES, soon
 from tests.damage.world import NAMESPACE, TYPEIDS, World, proxy_of
 
@@ -67,9 +66,7 @@ def test_views_of_a_damaged_object(world: World, row: str) -> None:
     ill = {typeid: proxy_of(world.manager, typeid, f"ill {typeid}") for typeid in typeids}
     well = {typeid: proxy_of(world.manager, typeid, f"well {typeid}") for typeid in typeids}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    harmed = [list(harms(world.server, key)) for key in world.ill_keys(row)]
-    for batch in itertools.zip_longest(*harmed):
-        done = [harm for harm in batch if harm is not None]
+    for _, done in batches(world.server, world.ill_keys(row)):
         for harm in done:
             world.server.commands(*harm.commands)
         try:

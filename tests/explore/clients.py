@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -83,6 +84,8 @@ def _run(theirs: socket.socket, url: str, letter: str, work: Work) -> None:
         pipe = os.dup2(theirs.fileno(), 3)
         os.closerange(4, 4096)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # That its server is lost is no news here.
+        logging.getLogger().addHandler(logging.NullHandler())
         _name_connections(os.path.dirname(url.removeprefix("unix://")), letter)
 
         def report(*said: object) -> None:

@@ -16,7 +16,7 @@ __all__ = ["FAULTS", "Fault"]
 
 REPLY_SECONDS = 2.5  # how long a client waits for a reply: the gate, too, keeps others waiting
 LEASE = 1.5  # where it is to run out
-AWAY = 2.0  # seconds for which somebody is cut off: more than the grace, less than any lease
+AWAY = 3.0  # seconds for which somebody is cut off: more than the grace, less than any lease
 
 
 class Fault:

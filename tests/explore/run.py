@@ -18,7 +18,8 @@ from tests.support.server import Server
 __all__ = ["Outcome", "Run", "Stuck"]
 
 LONGEST = 300  # steps
-OBSERVER = "Z"
+OBSERVER, HOST = "Z", "H"
+ANSWER_SECONDS = 1.0  # for a host
 
 
 class Stuck(Exception):
@@ -57,6 +58,7 @@ class Run:
         self.steps = dict(zip("ABC", scenario.clients, strict=False)) | {OBSERVER: scenario.last}
         self.clients: dict[str, Client] = {}
         self._observer: Client | None = None
+        self._host: Client | None = None
         self.ghosts: dict[str, Wire] = {}
         """What is still under way of a connection that the client has given up."""
         self.away: set[str] = set()
@@ -86,7 +88,7 @@ class Run:
         except NotRepeatable as changed:
             problem = f"not repeatable: {changed}"
         finally:
-            for client in [*self.clients.values(), *filter(None, [self._observer])]:
+            for client in [*self.clients.values(), *filter(None, [self._observer, self._host])]:
                 client.close()
             self.gate.close()
         return Outcome(
@@ -96,6 +98,12 @@ class Run:
     # clients
 
     def _start(self) -> None:
+        if self.scenario.kind.serve is not None:
+            url = self.gate.open_door(HOST, free=True)
+            self._host = Client(HOST, url, self.scenario.kind.serve)
+            self.gate.watch(self._host.pipe, functools.partial(self._hear, self._host))
+            self.wait_until(lambda: HOST in self._ready, "the host is ready")
+            self._ready.discard(HOST)
         for letter, steps in self.steps.items():
             is_observer = letter == OBSERVER
             settings = {} if is_observer else self.fault.settings
@@ -252,8 +260,17 @@ class Run:
 
     def _settle(self) -> None:
         self.wait_until(lambda: not self._busy(), "all clients have sent something, or wait")
+        if self._host is not None:
+            self._await_host()
         while self.gate.pump(0):
             pass
+
+    def _await_host(self) -> None:
+        """Give the host time to answer: it is not served by turns."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while any(map(self.gate.is_waiting, self.clients)) and time.monotonic() < deadline:
+            self.gate.pump(0.05)
+        self.wait_until(lambda: not self._busy(), "all clients have sent something, or wait")
 
     def wait_until(self, condition: Callable[[], object], what: str) -> None:
         """Handle what comes until something is so."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from multihost.errors import LeaseLost
-from multihost.managers import RedisManager
+from multihost.managers import BaseManager, RedisManager
 from tests.explore import objects
 from tests.explore.clients import Work
 from tests.explore.histories import Specification
@@ -36,6 +36,8 @@ class Kind:
     calls: dict[str, Callable[..., Any]]
     warm: Callable[[Any], object]
     """Done by each client before it is watched, so that connections and scripts are there."""
+    serve: Work | None = None
+    """What another process does meanwhile, whose requests pass at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +242,46 @@ def _list(*items: int) -> Kind:
     )
 
 
+class _Counter:
+    """Lives in the memory of a process."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self) -> int:
+        self._count += 1
+        return self._count
+
+    def look(self) -> int:
+        return self._count
+
+
+class _Hosting(BaseManager):
+    pass
+
+
+_Hosting.register("Counter", _Counter)
+
+
+def _serve(url: str, report: Callable[..., None], await_start: Callable[[], None]) -> None:
+    server = _Hosting(url).get_server()
+    report("ready")
+    server.serve_forever()
+
+
+def _hosted_counter(manager: RedisManager) -> Any:
+    hosting = _Hosting(manager.address)
+    hosting.connect()
+    return hosting.Counter(name=NAME)
+
+
+HOSTED = Kind(
+    _hosted_counter,
+    {"add": lambda c: c.add(), "look": lambda c: c.look()},
+    lambda c: c.look(),
+    _serve,
+)
+
 HOLD = (("acquire",), ("release",))
 TWICE = (("acquire",), ("acquire",), ("release",), ("release",))
 TRY = (("try_acquire",), ("locked",))
@@ -349,3 +391,7 @@ _add("list append", _list(1), objects.List(1), (("append", 2), ("append", 3)), l
 _add("list append+append", _list(), objects.List(), (("append", 1),), (("append", 2),), last=_look)
 _add("list append+pop", _list(1), objects.List(1), (("append", 2),), (("pop",),), last=_look)
 _add("list pop+pop", _list(1, 2), objects.List(1, 2), (("pop",),), (("pop",),), last=_look)
+
+_adds = (("add",), ("add",))
+_add("hosted call", HOSTED, objects.Counter(), _adds, last=_look)
+_add("hosted call+call", HOSTED, objects.Counter(), _adds, (("add",),), last=_look)

@@ -21,7 +21,7 @@ def _run(*args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_few_schedules_of_each_scenario_are_right():
     done = _run("--sample", "--jobs", "4")
     last = re.search(r"^(\d+) schedules, (\d+) wrong", done.stdout, re.MULTILINE)
@@ -30,6 +30,7 @@ def test_a_few_schedules_of_each_scenario_are_right():
     assert int(last[1]) > 100
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", ["none", "cut after", "killed", "gone back"])
 def test_a_number_means_the_same_run(fault):
     number = Schedule("ABBA", fault, 2).number
@@ -40,7 +41,7 @@ def test_a_number_means_the_same_run(fault):
     assert served[:4] == list("ABBA")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("scenario", "number"),
     [

@@ -23,6 +23,8 @@ from multihost.wire.link import Link
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.hand import Hand
+from multihost.wire.ops.queue.quarantine import requeue
 from multihost.wire.script import Script, source
 from multihost.wire.values.signing import Purpose
 from tests.cli.garbage_samples import SAMPLES
@@ -131,9 +133,10 @@ def use_queues(server: Server, url: str) -> None:
         for item in (1, 2.5, Fraction(3, 2)):
             ranked.put(item)
         places = Consumer.of(ranked._handle, ranked._settings)
-        places.quarantine(places.new_list())
-        wait_until(lambda: m.runtime.session.janitor._deferred)
-        m.runtime.session.janitor._run_deferred()
+        left = Hand()
+        requeue(ranked._handle, places.take_list(left).name, delivered=False)
+        places.leave(left)
+        assert ranked.get() == 1
 
 
 def host_objects(server: Server, url: str) -> None:

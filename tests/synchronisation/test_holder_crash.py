@@ -395,3 +395,25 @@ def test_an_idle_timeout_is_not_a_dead_process(fresh_server: Server) -> None:
             assert lock.acquire(True, 1)
             lock.release()
     fresh_server._drop_controls()  # the server has closed these, too
+
+
+@pytest.mark.parametrize("living", [0, 1])
+def test_a_notification_of_dead_waiters_is_not_for_who_waits_later(
+    living: int, m: RedisManager
+) -> None:
+    """It passes to those who waited when it was sent."""
+    condition = m.Condition("x")
+    dead, alive = [Child(condition) for _ in range(2)], [Child(condition) for _ in range(living)]
+    for child in (*dead, *alive):
+        child.call("acquire")
+        child.tell("wait", 60)
+    wait_until(lambda: condition.statistics().waiters == 2 + living)
+    for child in dead:
+        child.kill()
+    with condition:
+        condition.notify_all()
+    for child in alive:
+        assert child.answer() is True
+        child.call("release")
+    with condition:
+        assert condition.wait(SOON / 3) is False

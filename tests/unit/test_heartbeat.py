@@ -41,8 +41,10 @@ class Link:
     def checkin(self, connection: str) -> None:
         self.calls.append(f"checkin {connection}")
 
-    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
-        return None, 1.0
+    patience: tuple[float | None, float] = None, 1.0
+
+    def set_patience(self, until: float | None, attempt: float) -> None:
+        pass
 
     def disconnect_current(self) -> None:
         self.calls.append("disconnect_current")

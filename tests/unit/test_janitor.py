@@ -129,7 +129,9 @@ class Room:
         self.wakes += 1
 
     def watch(self) -> Any:
-        return self.janitor.watch(KEYS, self.reap)  # type: ignore[arg-type]
+        watched = self.janitor.watched(KEYS, self.reap)  # type: ignore[arg-type]
+        watched.waiters.add(threading.get_ident())
+        return watched
 
     def add_waiters(self, size: int) -> None:
         """Let so many processes wait."""

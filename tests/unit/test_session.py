@@ -51,8 +51,10 @@ class Link:
     def closed(self) -> ManagerClosed:
         return ManagerClosed("closed")
 
-    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
-        return None, 1.0
+    patience: tuple[float | None, float] = None, 1.0
+
+    def set_patience(self, until: float | None, attempt: float) -> None:
+        pass
 
     def patience_ends(self, begun: float) -> float:
         return begun + self.reconnect_timeout

@@ -78,6 +78,7 @@ __all__ = [
     "run_to_completion",
     "short_block",
     "start_watching",
+    "stop_watching",
     "token_pop",
     "wait",
     "wait_by_name",
@@ -155,8 +156,9 @@ def wait(
     session is used no more; not if the wait is none ``by_name``.
     """
     waiting = _Wait(handle, seconds, enqueue, pop, claim, by_name)
-    watched = None if reap is None else start_watching(handle, reap)
     try:
+        if reap is not None:
+            start_watching(handle, reap)
         reply = waiting.run()
         if reply is None:
             waiting.end(cancel)
@@ -167,8 +169,8 @@ def wait(
         waiting.end(cancel)
         raise
     finally:
-        if watched is not None:
-            watched.waiters.discard(threading.get_ident())
+        if reap is not None:
+            stop_watching(handle)
     if reply is not None:
         waiting.link.checkin(waiting.connection)
     return reply
@@ -192,15 +194,22 @@ def wait_by_name(
 
 
 def start_watching(handle: Handle, reap: Script) -> WatchedObject:
-    """Have the janitor watch the object, until this thread leaves the ``waiters`` of the result."""
+    """Have the janitor watch the object, until :func:`stop_watching`."""
     watched, janitor = handle.watched, handle.session.janitor
-    if watched is not None and watched.reap is reap and watched.janitor is janitor:
-        # Usually the janitor has it. Without its lock, but in this order, see Janitor._due_now.
-        watched.waiters.add(threading.get_ident())
-        if watched.listed:
-            return watched
-    handle.watched = watched = janitor.watch(handle.keys, reap)
-    return watched
+    while True:
+        if watched is not None and watched.reap is reap and watched.janitor is janitor:
+            # Usually the janitor has it. Without its lock, but in this order, see Janitor._due_now.
+            watched.waiters.add(threading.get_ident())
+            if watched.listed:
+                return watched
+        # First where stop_watching() finds it, then among the waiters.
+        handle.watched = watched = janitor.watched(handle.keys, reap)
+
+
+def stop_watching(handle: Handle) -> None:
+    """This thread does not wait any more, if it did."""
+    if handle.watched is not None:
+        handle.watched.waiters.discard(threading.get_ident())
 
 
 def run_or_undo(
@@ -295,9 +304,14 @@ def _send_or_defer(
 
     def send() -> None:
         try:
-            settle(link.exchange(connection, request, on_noscript))
+            reply = link.exchange(connection, request, on_noscript)
         except ReplyError as error:
-            settle(error)
+            reply = error
+        # This is the background thread, which has one of its own: it would keep each of them open.
+        link.withdraw(connection)
+        connection.reserved = False
+        link.recycle(connection)
+        settle(reply)
 
     # The wait is over: it does not go on for a silent server.
     with Patience(link, 0.0, replies=False):

@@ -54,15 +54,17 @@ class OpenedConnections(PinnedConnections):
         """Whether the last attempt to connect failed."""
         return self._lost_until > 0.0
 
-    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
+    @property
+    def patience(self) -> tuple[float | None, float]:
+        """What :meth:`set_patience` set for this thread."""
+        return self._threads.until, self._threads.attempt
+
+    def set_patience(self, until: float | None, attempt: float) -> None:
         """Have this thread look for a lost server no longer than until then, by the monotonic
-        clock, with attempts that may take so many seconds; return what was set before. None is the
-        patience of the link.
+        clock, with attempts that may take so many seconds. None is the patience of the link.
         """
         thread = self._threads
-        before = thread.until, thread.attempt
         thread.until, thread.attempt = until, attempt
-        return before
 
     def patience_ends(self, begun: float) -> float:
         """Return when this thread gives up a call that has not succeeded since ``begun``."""

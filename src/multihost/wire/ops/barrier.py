@@ -6,6 +6,7 @@ A barrier counts the parties that arrive, in generations. The outcome of a gener
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from multihost.wire.identity import label
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript
-from multihost.wire.replies import BROKEN, OPEN, stored_number
+from multihost.wire.replies import BROKEN, OPEN, altered, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.signing import Purpose
@@ -32,6 +33,11 @@ __all__ = [
 ]
 
 ARRIVED, STATE = b"c", b"s"  # fields; the state is empty when the barrier is broken
+
+# Parties, and the repr of a timeout.
+_PARAMETERS = re.compile(
+    r"([0-9]{1,18}) (None|-?(?:inf|nan|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?))"
+)
 
 _create = StoringScript("barrier/create", slice(4, 5))
 _arrive = Script("barrier/arrive")
@@ -70,7 +76,7 @@ def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -
         explicit=False,
     )
     if existing is not None:
-        existing_parties, existing_timeout = existing.split(" ")
+        existing_parties, existing_timeout = _parameters(handle, existing)
         for name, wanted, found in (
             ("parties", str(parties), existing_parties),
             ("a timeout", str(timeout), existing_timeout),
@@ -81,6 +87,14 @@ def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -
                     f"not {wanted}: attach with the same"
                 )
     return existing
+
+
+def _parameters(handle: Handle, existing: str) -> tuple[str, str]:
+    """Return parties and timeout of a barrier that exists. Raises BadPayload for what is none."""
+    found = _PARAMETERS.fullmatch(existing)
+    if found is None:
+        raise altered("barrier/create", handle.keys.ident, "the entry of its name")
+    return found[1], found[2]
 
 
 def packed_action(handle: Handle, action: Callable[[], object] | None) -> bytes:

@@ -9,7 +9,6 @@ the same way, with an epoch of the owner that tells an earlier release from a la
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from multihost.errors import ObjectGone
@@ -49,7 +48,6 @@ _DISOWN = DISOWN[0]
 # adoption. What was removed stays, with 0 references, until it is disowned.
 REFERENCES, EPOCH = b"n:", b"e:"
 NAMED_OBJECT = NAMED.encode()
-_COUNTED = re.compile(REFERENCES + rb"u:[\w-]{22}")
 
 
 class StoringScript(Script):
@@ -169,7 +167,11 @@ def _disown_dropped(handle: Handle) -> None:
 
 def _is_dropped(refs: Mapping[bytes, bytes], field: bytes) -> bool:
     """Return whether a field counts the references to an object of which none are left."""
-    if not _COUNTED.fullmatch(field):
+    if field[:2] != REFERENCES:
+        return False
+    try:
+        field.decode()
+    except UnicodeDecodeError:
         return False
     count = number(refs[field])
     return count is not None and count <= 0

@@ -20,7 +20,9 @@ from multihost.wire.ops.ownership import without_flag
 from multihost.wire.ops.queue import admin
 from multihost.wire.ops.queue.constants import LISTS_OF
 from multihost.wire.ops.queue.consumer import Consumer
-from multihost.wire.ops.queue.in_flight import Delivery, InFlightList, requeue
+from multihost.wire.ops.queue.hand import Hand
+from multihost.wire.ops.queue.in_flight import Delivery, InFlightList
+from multihost.wire.ops.queue.quarantine import requeue
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from multihost.wire.replies import ReplyError, pairs
@@ -187,7 +189,7 @@ def next_task(
             # No next task to that list: the queue does not know it any more.
             next_task(handle, consumer, done, more=False)
             done = None
-        in_flight = consumer.new_list() if done is None else done.in_flight
+        in_flight = consumer.take_list(Hand()) if done is None else done.in_flight
         disconnects, channel = link.disconnects, link.peek().channel
         args = (b"", b"") if done is None else (done.trailer, done.result)
         try:
@@ -201,7 +203,7 @@ def next_task(
         )
         if broken or not consumer.is_unexpired(expirations):
             # An attempt may have arrived late, or twice: it is unknown what is in the list.
-            in_flight.requeue()
+            requeue(handle, in_flight.name, delivered=False)
             consumer.quarantine(in_flight)
             done = None
             if more:
@@ -217,10 +219,15 @@ def next_task(
 
 def wait_for_task(handle: Handle, consumer: Consumer) -> Delivery:
     """Receive the next task as soon as there is one. 1 round trip and the wait."""
-    while True:
-        items = receive(handle, consumer, 1, True, None)
-        if items:
-            return items[0]
+    hand = Hand()
+    try:
+        while True:
+            items = receive(handle, consumer, hand, 1, True, None)
+            if items:
+                return items[0]
+    except BaseException:
+        consumer.leave(hand)
+        raise
 
 
 def return_task(handle: Handle, consumer: Consumer, item: Delivery, begun: bool) -> None:

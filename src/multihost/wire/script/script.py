@@ -182,12 +182,14 @@ class Script:
         """Raise the exception for an error reply to :meth:`run_once`; a subclass may run it
         again.
         """
+        # A script that writes has looked for the reply to an earlier attempt: there is none.
+        error.is_repeated = error.is_repeated and not self._writes
         raise self.to_exception(error, target.keys.ident, source) from None
 
     def run_idempotent(self, target: Target, *args: bytes) -> Reply:
         """Run an idempotent script on an object. 1 round trip."""
         link = target.link
-        request = self._pack_idempotent(target, args)
+        request = self.pack_idempotent(target, args)
         try:
             try:
                 return link.exchange(link.checkout(), request)
@@ -230,7 +232,7 @@ class Script:
         may have been executed.
         """
         if not self._writes:
-            return self._pack_idempotent(target, args), partial(self._pack_source, target, args)
+            return self.pack_idempotent(target, args), partial(self._pack_source, target, args)
         prefix = target.command_prefixes.get((self, len(args)))
         if prefix is None:
             prefix = self._command_prefix(target, len(args))
@@ -277,7 +279,8 @@ class Script:
         numbered = () if connection is None else (b"%012d" % number,)
         return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *numbered, *args))
 
-    def _pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
+    def pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
+        """Return the request of an idempotent script."""
         prefix = target.command_prefixes.get((self, len(args)))
         if prefix is None:
             prefix = self._command_prefix(target, len(args))

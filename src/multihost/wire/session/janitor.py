@@ -121,19 +121,20 @@ class Janitor:
 
     # any thread
 
-    def watch(self, keys: Keys, reap: Script) -> WatchedObject:
-        """Watch an object, for as long as this thread is in its ``waiters``."""
+    def watched(self, keys: Keys, reap: Script) -> WatchedObject:
+        """Return an object that is watched while there are threads in its ``waiters``; who joins
+        them, and finds it not ``listed`` then, asks again.
+        """
         with self._lock:
-            watched = self._entry(keys, reap)
-            watched.waiters.add(threading.get_ident())
-        return watched
+            return self._entry(keys, reap)
 
-    def watch_briefly(self, keys: Keys, reap: Script) -> None:
+    def watch_briefly(self, keys: Keys, reap: Script, seconds: float = LINGER) -> None:
         """Watch an object for a while: a thread found it taken, and may try again without
         waiting.
         """
         with self._lock:
-            self._entry(keys, reap).until = time.monotonic() + LINGER
+            watched = self._entry(keys, reap)
+            watched.until = max(watched.until, time.monotonic() + seconds)
 
     def _entry(self, keys: Keys, reap: Script) -> WatchedObject:
         watched = self._watched.get((keys.data, reap.name))
