@@ -268,13 +268,13 @@ class Server(_Commands):
             assert process.stdout is not None
             process.stdout.close()
 
-    def restart(self, *, empty: bool = True) -> None:
+    def restart(self, *, empty: bool = True, save: bool = True) -> None:
         """Kill and start again on the same address, without data or with it.
 
         Data comes back from the append-only file if ``appendonly="yes"``, else from a snapshot
-        taken now.
+        taken now, or without ``save`` from one that a test took before.
         """
-        if not empty and self._options.get("appendonly", "no") == "no":
+        if not empty and save and self._options.get("appendonly", "no") == "no":
             if not self.is_running:
                 raise ValueError("a killed server keeps its data only with appendonly='yes'")
             self.command("SAVE")

@@ -83,6 +83,7 @@ class Registration:
     """Counts heartbeats, and says what has expired."""
 
     fileno = -1
+    is_unsettled = False
 
     def __init__(self) -> None:
         self.is_requested = False
@@ -117,8 +118,9 @@ class Hold:
         self.handle = SimpleNamespace(keys=keys)
         self.checked = threading.Event()
 
-    def lapse(self) -> None:
+    def lapse(self) -> int:
         self.checked.set()
+        return 1
 
 
 class Session:

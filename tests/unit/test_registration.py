@@ -25,6 +25,7 @@ from multihost.wire.session.registration import (
     ThreadIdentity,
     run_id,
 )
+from tests.support.waiting import wait_until
 
 RUN, OTHER_RUN = b"a" * 40, b"b" * 40
 ENTER, RENEW = 7, 3  # arguments of the scripts
@@ -63,6 +64,11 @@ class Server:
         self.packed: dict[bytes, Sequence[tuple[bytes, ...]]] = {}
 
     # As a link.
+
+    timeout = 10.0
+
+    def patience_ends(self, begun: float) -> float:
+        return begun + self.timeout
 
     def current_channel(self) -> Any:
         return self.channel
@@ -474,3 +480,78 @@ def test_end_of_the_thread_ends_the_wait_for_a_registration(
 def test_run_id_is_read_or_unknown() -> None:
     assert run_id(b"# Server\r\nrun_id:%b\r\nx:1\r\n" % OTHER_RUN) == OTHER_RUN
     assert run_id(ReplyError("NOPERM no")) == b""
+
+
+# -- a server that went back
+
+
+def settle(registration: SessionRegistration) -> None:
+    registration.open_gate(registration.gate, time.monotonic())
+
+
+def test_another_run_closes_the_gate_until_it_is_settled(
+    registration: SessionRegistration, server: Server
+) -> None:
+    register(registration, ONE)
+    server.run, server.channel = OTHER_RUN, None
+    registration.heartbeat()
+    assert registration.is_unsettled
+    assert registration.is_requested, "and again, if it cannot be settled now"
+    assert registration.valid_until == 0.0
+    settle(registration)
+    assert not registration.is_unsettled
+    assert registration.valid_until > time.monotonic() + 25
+    assert registration.expirations == 1, "what was asked for before counts as not heard"
+
+
+def test_counter_that_went_back_closes_the_gate(
+    registration: SessionRegistration, server: Server
+) -> None:
+    register(registration, ONE)
+    for _ in range(3):
+        registration.heartbeat()
+    server.records[registration.session_keys[ONE]][b"b"] = b"2"
+    registration.heartbeat()
+    assert registration.is_unsettled
+
+
+def test_server_that_goes_back_while_it_is_settled(
+    registration: SessionRegistration, server: Server
+) -> None:
+    register(registration, ONE)
+    server.run, server.channel = OTHER_RUN, None
+    registration.heartbeat()
+    gate = registration.gate
+    server.run, server.channel = RUN, None
+    registration.heartbeat()
+    registration.open_gate(gate, time.monotonic())
+    assert registration.is_unsettled
+    settle(registration)
+    assert not registration.is_unsettled
+
+
+def test_thread_that_finds_another_run_waits_until_it_is_settled(
+    registration: SessionRegistration, server: Server
+) -> None:
+    register(registration, ONE)
+    own, server.run = server.channel, OTHER_RUN
+    thread = threading.Thread(target=server.open)
+    thread.start()
+    wait_until(lambda: registration.is_unsettled)
+    thread.join(0.1)
+    assert thread.is_alive()
+    server.channel = own
+    settle(registration)
+    thread.join()
+
+
+def test_thread_does_not_wait_for_a_session_that_has_ended(
+    registration: SessionRegistration, server: Server
+) -> None:
+    register(registration, ONE)
+    server.run = OTHER_RUN
+    registration.release_waiters()
+    thread = threading.Thread(target=server.open)
+    thread.start()
+    thread.join(5.0)
+    assert not thread.is_alive()

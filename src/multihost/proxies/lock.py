@@ -78,6 +78,7 @@ class _LockBase(NativeProxy, AcquirerProxy):
         hold = self._hold()
         if hold is None:
             raise RuntimeError(f"{describe('', self._token.ident)}: acquire the lock first")
+        hold.refresh()
         if hold.lost:
             raise hold.lease_lost("fencing_token")
         return hold.fence

@@ -85,6 +85,7 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         account = self._account()
         if not account.count:
             raise RuntimeError(f"{describe('', self._token.ident)}: acquire a permit first")
+        account.refresh()
         if account.lost:
             raise account.lease_lost("fencing_token")
         return account.fence

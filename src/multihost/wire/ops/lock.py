@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from multihost.errors import LinkError, MultihostError
 from multihost.wire.identity import ParsedId, session_of, unpack
-from multihost.wire.link import pack, pack_args
+from multihost.wire.link import Reply, pack, pack_args
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import (
@@ -55,6 +55,7 @@ _release_at_exit = Script("lock/release_at_exit")
 _force_release = Script("lock/force_release")
 _cleanup = Script("lock/cleanup")
 _reap = Script("lock/reap")
+_settle = Script("lock/settle")
 
 # A fencing token is at least the microsecond in which the lock was created: a smaller one says that
 # there was no lock.
@@ -72,6 +73,42 @@ class LockHold(Hold):
 
     def release_at_exit(self) -> None:
         _release_at_exit.run_idempotent(self.handle, self.id)
+
+
+class LockUse:
+    """A lock that this process uses, see :mod:`multihost.wire.session.settling`."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.last: int = 0  # fencing token that was handed out
+        self._handle = handle
+        self._believed: list[LockHold] = []
+
+    @classmethod
+    def of(cls, handle: Handle) -> LockUse:
+        """Return that of this process."""
+        users, key = handle.session.settling.users, ("lock", handle.keys.ident)
+        use = users.get(key) or users.setdefault(key, cls(handle))
+        assert isinstance(use, LockUse)
+        return use
+
+    def settle_call(self) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        session, keys = self._handle.session, self._handle.keys
+        self._believed = [
+            hold
+            for hold in list(session.holds.values())
+            if isinstance(hold, LockHold)
+            and hold.handle.keys.ident == keys.ident
+            and not hold.lost
+            and not hold.is_of_the_dead()
+        ]
+        ids = [hold.id for hold in self._believed]
+        return _settle, [keys.data], [session.registration.sid, b"%d" % self.last, *ids]
+
+    def settled(self, reply: Reply) -> int:
+        lost = [hold for hold in self._believed if reply is not None and hold.id in reply]
+        for hold in lost:
+            hold.lost = True
+        return len(lost)
 
 
 def create(handle: Handle, typeid: str) -> bool:
@@ -110,13 +147,15 @@ def _acquire(
     expirations = session.registration.expirations
     id_ = session.identity.new_hold_id(handle.keys.prefix)
     disconnects = handle.link.disconnects
+    use = LockUse.of(handle)
     hold = None
     try:
         fence = _acquire_or_wait(handle, id_, blocking, seconds)
         if fence is not None:
             # It may have been granted long ago: find out whether the session expired since.
             session.ensure_registered(handle.keys)
-            hold = session.holds[owner] = LockHold(handle, id_, int(fence), expirations)
+            use.last = token = int(fence)
+            hold = session.holds[owner] = LockHold(handle, id_, token, expirations)
     except BaseException as error:
         known = isinstance(error, MultihostError) and not isinstance(error, LinkError)
         if not known or handle.link.disconnects != disconnects:
@@ -208,8 +247,12 @@ def release(hold: Hold, owner: Hashable) -> bool:
     holds = handle.session.holds
     disconnects = handle.link.disconnects
     try:
+        hold.refresh()
         if holds.pop(owner, None) is None:
             return False  # another thread came first
+        if hold.lost:
+            hold.count = 0
+            raise hold.lease_lost("lock/release")
         answer = _release.run_idempotent(handle, hold.id)
         hold.count = 0
     except BaseException:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 
 from multihost.errors import MultihostError
 from multihost.wire.ops import object as any_object
@@ -41,6 +42,7 @@ _cancel = Script("semaphore/cancel")
 _release = Script("semaphore/release")
 _release_at_exit = Script("semaphore/release_at_exit")
 _reap = Script("semaphore/reap")
+_settle = Script("semaphore/settle")
 
 
 class HeldPermits(Hold):
@@ -60,11 +62,22 @@ class HeldPermits(Hold):
         held = self.handle.link.execute(b"HGET", self.handle.keys.data, PERMITS_OF + self.id)
         return int(held or 0) >= self.count
 
-    def lapse(self) -> None:
+    def lapse(self) -> int:
         with self.lock:
             self.id = self.handle.session.registration.names[self.handle.keys.prefix]
-            if self.count:
+            return super().lapse() if self.count else 0
+
+    def settle_call(self) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """See :mod:`multihost.wire.session.settling`."""
+        count = 0 if self.lost else self.count
+        return _settle, [self.handle.keys.data], [self.id, b"%d" % self.fence, b"%d" % count]
+
+    def settled(self, reply: int | None) -> int:
+        lost = reply or 0
+        if lost:
+            with self.lock:
                 super().lapse()
+        return lost
 
     def release_at_exit(self) -> None:
         _release_at_exit.run_idempotent(self.handle, self.id, b"1" if self.bounded else b"0")
@@ -84,6 +97,8 @@ def held_permits(handle: Handle, bounded: bool) -> HeldPermits:
     held = holds.get(handle.keys.ident)
     if held is None:
         held = holds.setdefault(handle.keys.ident, HeldPermits(handle, bounded))
+        assert isinstance(held, HeldPermits)
+        handle.session.settling.users["semaphore", handle.keys.ident] = held
     assert isinstance(held, HeldPermits)
     return held
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -64,9 +65,18 @@ class Hold(ABC):
     def release_at_exit(self) -> None:
         """Release it; no-op if it is lost. 1 round trip."""
 
-    def lapse(self) -> None:
-        """Take note that the session lapsed in the partition of the object: this is lost."""
-        self.lost = True
+    def lapse(self) -> int:
+        """Take note that the session lapsed in the partition of the object: this is lost. Return
+        how many holds that were.
+        """
+        lost, self.lost = not self.lost, True
+        return int(lost)
+
+    def refresh(self) -> None:
+        """Find out whether it was lost, if that may be so. No round trip, nearly always."""
+        session = self.handle.session
+        if time.monotonic() > session.registration.valid_until:
+            session.ensure_registered(self.handle.keys)
 
     def was_expired(self) -> bool:
         """Return whether a hold that the server does not have was lost by an expired session. 1

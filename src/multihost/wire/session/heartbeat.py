@@ -213,9 +213,13 @@ class Heartbeat:
         session = self._session
         lapsed = session.registration.heartbeat()
         self._end_outage()
-        for hold in list(session.holds.values()):
-            if hold.handle.keys.prefix in lapsed:
-                hold.lapse()
+        lost = sum(
+            hold.lapse()
+            for hold in list(session.holds.values())
+            if hold.handle.keys.prefix in lapsed
+        )
+        if session.registration.is_unsettled:
+            session.settling.settle(lost)
         if lapsed:  # those who wait did so under a name that is used no more
             session.link.interrupt_blocked()
 

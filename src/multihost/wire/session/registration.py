@@ -21,7 +21,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from multihost.wire.identity import hold_id, session_name, waiter_id
-from multihost.wire.link import Channel, Command, Link, Reply, pack_all
+from multihost.wire.link import (
+    SHORTEST,
+    Channel,
+    Command,
+    ConnectionBroken,
+    Link,
+    Reply,
+    pack_all,
+)
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session.process import host_identity, start_of
@@ -119,7 +127,7 @@ class SessionRegistration:
         # Microseconds from the monotonic clock to the server's; a guess before the first heartbeat.
         self.clock_offset: int = time.time_ns() // 1000 - time.monotonic_ns() // 1000
         self.server: bytes = b""
-        self.expirations: int = 0  # how often other processes declared this one dead
+        self.expirations: int = 0  # how often it lapsed, or settled
         self.session_keys: dict[bytes, bytes] = {}  # prefix of a partition -> its record there
         self.valid_until: float = 0.0  # nobody can declare it dead before, by the monotonic clock
         self._link = link
@@ -135,6 +143,10 @@ class SessionRegistration:
         self._round_trip = 0.0  # the largest one of late, in seconds
         self._thread = 0  # ident of the background thread
         self._channel: Channel | None = None  # of that thread, as far as it was identified
+        self._gate = 0  # how often it was closed: what a server has may have gone back
+        self._opened = 0  # the value of that up to which the session has settled
+        self._settled = threading.Event()
+        self._settled.set()
         self._requested: list[RegistrationRequest] = []
         self._has_ended = False  # the background thread
         self._host = host_identity()
@@ -197,11 +209,44 @@ class SessionRegistration:
         sent = time.monotonic()
         *replies, facts = channel.exchange_many(pack_all(commands), len(commands))
         self._round_trip = max(self._round_trip, time.monotonic() - sent)
-        run = run_id(facts)
+        self._note_run(run_id(facts))
         self._note(renewals, replies, sent)
-        self.server = run
         if is_own:
             self._channel = channel
+        elif self.is_unsettled:
+            self._wait_until_settled()
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the gate is closed: the server may not know what it had acknowledged, and
+        nothing is taken until the session has settled (:mod:`multihost.wire.session.settling`).
+        """
+        return self._opened != self._gate
+
+    def _close_gate(self) -> None:
+        self._gate += 1
+        self._settled.clear()
+        self.valid_until = 0.0
+
+    def _note_run(self, run: bytes) -> None:
+        """Take note of the run of the server to which a connection was opened."""
+        with self._lock:
+            if run and self.server and run != self.server and self.session_keys:
+                self._close_gate()
+            self.server = run
+        if self.is_unsettled:
+            self._wake()
+
+    def _wait_until_settled(self) -> None:
+        """Hold back what this thread is about to send. Raises ConnectionBroken."""
+        if self._has_ended:
+            return
+        now = time.monotonic()
+        seconds = min(self._link.patience_ends(now) - now, self._link.timeout)
+        if not self._settled.wait(max(seconds, SHORTEST)):
+            raise ConnectionBroken(
+                "the server was restarted, and what is held there is not settled"
+            )
 
     def _renewals(self) -> list[Renewal]:
         with self._lock:
@@ -228,7 +273,7 @@ class SessionRegistration:
         """Take note of the answers to renewals that were sent then."""
         with self._lock:
             renewed = True
-            for (prefix, key, _), reply in zip(renewals, replies, strict=True):
+            for (prefix, key, highest), reply in zip(renewals, replies, strict=True):
                 if type(reply) is not int:
                     renewed = False
                 elif reply == 0:
@@ -236,14 +281,17 @@ class SessionRegistration:
                     self._away = sent - self._renewed
                     self._lapse(prefix, key)
                 else:
+                    if reply <= highest:
+                        self._close_gate()  # it has forgotten heartbeats
                     self._beats[key] = max(reply, self._beats.get(key, 0))
             if renewed and renewals:
                 self._renewed = sent
             # The holder's freshness begins before any other process can see the counter.
-            self.valid_until = (
-                max(self.valid_until, sent + int(self._lease_ms) / 1000) if renewed else 0.0
-            )
-        if not renewed:
+            if not renewed:
+                self.valid_until = 0.0
+            elif not self.is_unsettled:
+                self.valid_until = max(self.valid_until, sent + int(self._lease_ms) / 1000)
+        if not renewed or self.is_unsettled:
             self._wake()
 
     def _lapse(self, prefix: bytes, key: bytes) -> None:
@@ -261,8 +309,8 @@ class SessionRegistration:
 
     @property
     def is_requested(self) -> bool:
-        """Whether a thread waits for a record, or one was lost."""
-        return bool(self._requested or self._lapsed)
+        """Whether a thread waits for a record, one was lost, or the session has to settle."""
+        return bool(self._requested or self._lapsed) or self.is_unsettled
 
     @property
     def is_disconnected(self) -> bool:
@@ -316,8 +364,25 @@ class SessionRegistration:
             with self._lock:
                 again = again or self._link.current_channel() is not channel
                 if not (again or self._lapsed):
-                    self.valid_until = max(self.valid_until, sent + int(self._lease_ms) / 1000)
+                    if not self.is_unsettled:
+                        self.valid_until = max(self.valid_until, sent + int(self._lease_ms) / 1000)
                     return list(lapsed)
+
+    @property
+    def gate(self) -> int:
+        """What :meth:`open_gate` has to be told when the session has settled."""
+        return self._gate
+
+    def open_gate(self, gate: int, sent: float) -> None:
+        """Let others take again: the session has settled with the server by what was sent then, and
+        what was asked for before counts as not heard.
+        """
+        with self._lock:
+            self.expirations += 1
+            self._opened = gate
+            if not self.is_unsettled:  # it did not go back meanwhile
+                self.valid_until = sent + int(self._lease_ms) / 1000
+                self._settled.set()
 
     def _enter_all(self, prefixes: Sequence[bytes]) -> None:
         """Make records in partitions that have none. 1 round trip, none if there are all."""
@@ -352,11 +417,13 @@ class SessionRegistration:
         channel = self._channel = self._link.current_channel()
         if channel is not None and type(number) is int:
             channel.client_id = b"%d" % number
-        self.server = run_id(facts)
+        self._note_run(run_id(facts))
 
     def release_waiters(self) -> None:
         """Set the events of all requests, also of later ones: the background thread has ended."""
         self._has_ended = True
+        self._opened = self._gate
+        self._settled.set()
         for request in self._requested:
             request.answered.set()
 

@@ -28,6 +28,7 @@ from multihost.wire.session.heartbeat import Heartbeat
 from multihost.wire.session.janitor import Janitor
 from multihost.wire.session.references import ObjectReference, References
 from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
+from multihost.wire.session.settling import Settling
 from multihost.wire.session.siblings import Siblings
 from multihost.wire.values.codec import Codec
 
@@ -93,6 +94,7 @@ class Session:
         )
         self.link.on_open = self.registration.renew_over
         self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration)
+        self.settling: Settling = Settling(self.link, self.registration)
         self.janitor: Janitor = Janitor(
             self.link, self.registration, self.siblings, self.heartbeat.wake
         )

@@ -47,6 +47,10 @@ class ConsumerHold(Hold):
         super().__init__(consumer.handle, name, 0, registration.expirations)
         self.consumer: Consumer = consumer
 
+    def lapse(self) -> int:
+        super().lapse()
+        return 0  # what is in flight is given to others, or lost with a task_done()
+
     def is_valid(self) -> bool:
         # Once the session has expired other processes requeue what is in flight, and the queue
         # forgets the lists: they are registered again with the next new one.

@@ -1,0 +1,177 @@
+"""A server that goes back: it was restarted from what it had saved a moment before.
+
+What it had acknowledged since is undone there, and the processes that heard it live on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from multihost import LeaseLost, RedisManager
+from tests.faults.calls import Call
+from tests.support.server import Server
+from tests.support.waiting import wait_until
+
+SECONDS = 20.0
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server(tcp=True)
+
+
+@pytest.fixture
+def m(server: Server) -> Iterator[RedisManager]:
+    with RedisManager(server.tcp_url, timeout=SECONDS) as manager:
+        yield manager
+
+
+@pytest.fixture
+def other(server: Server) -> Iterator[RedisManager]:
+    with RedisManager(server.url, timeout=SECONDS) as manager:
+        yield manager
+
+
+def go_back(server: Server, *managers: RedisManager) -> None:
+    """Restart from the last snapshot, and wait until these have settled."""
+    before = [manager.runtime.session.registration.expirations for manager in managers]
+    server.restart(empty=False, save=False)
+    for manager, expirations in zip(managers, before, strict=True):
+        registration = manager.runtime.session.registration
+        wait_until(lambda r=registration, e=expirations: r.expirations > e, SECONDS)
+
+
+pytestmark = pytest.mark.leaks_ok("the server was killed with its connections")
+
+
+def test_a_release_that_was_undone(server: Server, m: RedisManager, other: RedisManager) -> None:
+    """Nobody holds the lock, and nobody has to end for that."""
+    lock, permits = m.Lock("x"), m.BoundedSemaphore("y", 1)
+    assert lock.acquire()
+    assert permits.acquire()
+    server.command("SAVE")
+    lock.release()
+    permits.release()
+    go_back(server, m)
+    assert lock.holder() is None
+    assert other.Lock("x").acquire(timeout=SECONDS)
+    assert other.BoundedSemaphore("y", 1).acquire(timeout=SECONDS)
+    assert not lock.acquire(False)
+    assert not permits.acquire(False)
+
+
+def test_a_grant_that_was_undone(server: Server, m: RedisManager, other: RedisManager) -> None:
+    """The one that held it is told, and cannot free what another one has now."""
+    lock, theirs = m.Lock("x"), other.Lock("x")
+    server.command("SAVE")
+    assert lock.acquire()
+    token = lock.fencing_token
+    go_back(server, m)
+    with pytest.raises(LeaseLost):
+        lock.fencing_token
+    assert theirs.acquire(timeout=SECONDS)
+    assert theirs.fencing_token > token, "tokens rise also across a step back"
+    with pytest.raises(LeaseLost):
+        lock.release()
+    assert theirs.locked()
+    assert not m.Lock("x").acquire(False)
+    theirs.release()
+
+
+def test_permits_that_were_undone(server: Server, m: RedisManager, other: RedisManager) -> None:
+    permits = m.BoundedSemaphore("y", 2)
+    assert permits.acquire()
+    server.command("SAVE")
+    assert permits.acquire()
+    go_back(server, m)
+    with pytest.raises(LeaseLost):
+        permits.fencing_token
+    assert other.BoundedSemaphore("y", 2).statistics().permits == 1
+
+
+def test_what_was_not_undone_is_kept(server: Server, m: RedisManager, other: RedisManager) -> None:
+    lock, permits = m.Lock("x"), m.BoundedSemaphore("y", 1)
+    assert lock.acquire()
+    assert permits.acquire()
+    token = lock.fencing_token
+    server.command("SAVE")
+    call = Call(lambda: other.Lock("x").acquire(timeout=3.0))
+    go_back(server, m)
+    assert call.outcome(SECONDS) is False
+    assert lock.fencing_token == token
+    assert permits.fencing_token
+    lock.release()
+    permits.release()
+    assert other.Lock("x").acquire(timeout=SECONDS)
+    assert other.Lock("x").fencing_token > token
+
+
+def test_nothing_is_taken_before_the_session_has_settled(
+    server: Server, m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that finds the new server first waits: what it were given would be given back."""
+    lock = m.Lock("x")
+    assert lock.acquire()
+    lock.release()
+    session = m.runtime.session
+    settle, order = session.settling.settle, []
+
+    def slowly(lapsed: int) -> None:
+        wait_until(lambda: call.is_alive() and server.clients() != [], SECONDS)
+        order.append("settles")
+        settle(lapsed)
+
+    monkeypatch.setattr(session.settling, "settle", slowly)
+    server.command("SAVE")
+    server.restart(empty=False, save=False)
+
+    def acquire() -> bool:
+        acquired = lock.acquire(timeout=SECONDS)
+        order.append("acquired")
+        return acquired
+
+    call = Call(acquire)
+    assert call.outcome(SECONDS) is True
+    assert order[0] == "settles"
+    assert lock.holder() is not None
+    lock.release()
+
+
+def test_one_line_says_what_was_lost(
+    server: Server, m: RedisManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "multihost")
+    locks = [m.Lock(f"x{n}") for n in range(3)]
+    assert locks[0].acquire()
+    server.command("SAVE")
+    assert locks[1].acquire()
+    assert locks[2].acquire()
+    go_back(server, m)
+
+    def lines() -> list[str]:
+        return [r.getMessage() for r in caplog.records if "settled with" in r.getMessage()]
+
+    wait_until(lambda: len(lines()) == 1, SECONDS)
+    assert lines()[0].endswith("2 holds lost")
+
+
+def test_a_server_that_goes_back_unnoticed(server: Server, m: RedisManager) -> None:
+    """The same run and the same connections, as of a replica that loads what another one has."""
+    lock = m.Lock("x")
+    assert lock.acquire()
+    session, keys = m.runtime.session, lock._handle.keys
+    record = session.registration.session_keys[keys.prefix]
+    saved = server.command("DUMP", record)
+    for _ in range(3):
+        session.registration.valid_until = 0.0
+        session.ensure_registered(keys)
+    assert session.registration.expirations == 0
+    server.command("RESTORE", record, 0, saved, "REPLACE")
+    server.command("HDEL", keys.data, "h")
+    session.registration.valid_until = 0.0
+    session.ensure_registered(keys)
+    with pytest.raises(LeaseLost):
+        lock.release()
