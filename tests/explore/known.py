@@ -23,24 +23,6 @@ class Known(NamedTuple):
 
 KNOWN: list[Known] = [
     Known(
-        ("lock hold+hold", "lock hold+try", "rlock*", "condition*"),
-        "cut off",
-        ("lock hold+hold", 8229),
-        "a living holder that needs longer than a second to come back loses its lock",
-    ),
-    Known(
-        ("semaphore hold+hold", "bounded*"),
-        "cut off",
-        ("semaphore hold+hold", 8197),
-        "a living holder that needs longer than a second to come back loses its permit",
-    ),
-    Known(
-        ("hosted*",),
-        "cut off",
-        None,  # it depends on when the host looks
-        "a living client that needs longer than a second to come back is taken for dead",
-    ),
-    Known(
         ("lock*", "rlock*", "condition*"),
         "gone back",
         ("lock hold+hold", 8266),
