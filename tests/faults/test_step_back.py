@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -175,3 +176,29 @@ def test_a_server_that_goes_back_unnoticed(server: Server, m: RedisManager) -> N
     session.ensure_registered(keys)
     with pytest.raises(LeaseLost):
         lock.release()
+
+
+def test_a_release_that_a_restart_interrupts(
+    server: Server, m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session gives back what is being released, and the release has nothing to complain of."""
+    lock, session = m.Lock("x"), m.runtime.session
+    assert lock.acquire()
+    holds = session.holds
+
+    class Restarting(dict[Any, Any]):
+        """Lets the server go when the hold was forgotten here, and not released there yet."""
+
+        def pop(self, key: Any, *default: Any) -> Any:
+            hold = super().pop(key, *default)
+            if not restarted:
+                restarted.append(True)
+                server.restart(empty=False)
+            return hold
+
+    restarted: list[bool] = []
+    monkeypatch.setattr(session, "holds", Restarting(holds))
+    lock.release()
+    assert restarted
+    assert lock.acquire(False)
+    lock.release()

@@ -191,6 +191,16 @@ def use_pools(url: str) -> None:
                 pool_ops.next_task(handle, places, None, more=True)
 
 
+def settle(url: str) -> None:
+    with RedisManager(url) as manager:
+        lock, semaphore = manager.Lock(), manager.Semaphore(2)
+        assert lock.acquire()
+        assert semaphore.acquire()
+        manager.runtime.session.settling.settle(0)
+        lock.release()
+        semaphore.release()
+
+
 def hold_and_let_go(server: Server, url: str) -> None:
     with RedisManager(url, lease=60) as manager:
         outer = manager.dict(inner=manager.list([1]), other=manager.set([2]))
@@ -279,6 +289,7 @@ def test_what_the_background_thread_does(
 ) -> None:
     with restricted_user(own_server, monkeypatch) as (limits, url):
         hold_and_let_go(own_server, url)
+        settle(url)
         wait_for_the_dead(own_server, url)
         assert {"object/renew", "object/drop", "session/bury", "lock/reap"} <= limits.seen
 
@@ -303,6 +314,7 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         own_server.command("FLUSHALL")
         use_pools(url)
         hold_and_let_go(own_server, url)
+        settle(url)
         wait_for_the_dead(own_server, url)
         host_objects(own_server, url)
         read_without_multi(url, monkeypatch)

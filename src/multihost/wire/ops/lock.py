@@ -250,9 +250,6 @@ def release(hold: Hold, owner: Hashable) -> bool:
         hold.refresh()
         if holds.pop(owner, None) is None:
             return False  # another thread came first
-        if hold.lost:
-            hold.count = 0
-            raise hold.lease_lost("lock/release")
         answer = _release.run_idempotent(handle, hold.id)
         hold.count = 0
     except BaseException:

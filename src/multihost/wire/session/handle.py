@@ -79,11 +79,14 @@ class Hold(ABC):
             session.ensure_registered(self.handle.keys)
 
     def was_expired(self) -> bool:
-        """Return whether a hold that the server does not have was lost by an expired session. 1
-        round trip.
+        """Return whether a hold that the server does not have was lost by a session that lapsed.
+        One that was being released while the session settled was not: it was given back. 1 round
+        trip.
         """
         registration = self.handle.session.registration
-        self.lost = self.lost or registration.has_expired(self.handle.keys.prefix, self.expirations)
+        self.lost = (
+            self.lost or self.is_of_the_dead() or registration.has_lapsed(self.handle.keys.prefix)
+        )
         return self.lost
 
     def lease_lost(self, operation: str) -> LeaseLost:

@@ -168,13 +168,12 @@ class SessionRegistration:
             request.answered.set()
         return request
 
-    def has_expired(self, prefix: bytes, since: int) -> bool:
-        """Return whether the session lapsed since ``expirations`` was ``since``. 1 round trip."""
+    def has_lapsed(self, prefix: bytes) -> bool:
+        """Return whether the session has no record in a partition, by what the server knows. 1
+        round trip.
+        """
         key = self.session_keys.get(prefix)
-        # In this order: a heartbeat that enters anew meanwhile has counted before.
-        return (
-            key is not None and not self._link.execute(b"EXISTS", key)
-        ) or self.expirations != since
+        return key is None or not self._link.execute(b"EXISTS", key)
 
     @property
     def grace(self) -> float:
@@ -298,7 +297,6 @@ class SessionRegistration:
         """The record is gone: enter under another name."""
         if self.session_keys.get(prefix) != key:
             return  # another thread has heard it before
-        # Counted before it enters anew, see has_expired().
         self.expirations += 1
         del self.session_keys[prefix]
         self._beats.pop(key, None)
