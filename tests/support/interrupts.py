@@ -133,7 +133,7 @@ def interrupt(call: Callable[[], object], at: int) -> Outcome:
     enabled = gc.isenabled()
     gc.disable()  # finalizers execute bytecodes of their own
     try:
-        result = _counted(counter, call)
+        result = _counted(counter, lambda: next(_alone(call)))
         has_returned = True
     except Interrupted:
         pass
@@ -141,6 +141,14 @@ def interrupt(call: Callable[[], object], at: int) -> Outcome:
         if enabled:
             gc.enable()
     return Outcome(counter.place, has_returned, result)
+
+
+def _alone(call: Callable[[], Any]) -> Iterator[Any]:
+    """Make a call in a generator, which has a stack of its own of exceptions that are handled: at
+    the end of a handler CPython looks for no signal, and one raised there would leave it unfinished
+    for all that this thread does later.
+    """
+    yield call()
 
 
 def every_bytecode(step: int, act: Callable[[int], Outcome]) -> Iterator[Outcome]:

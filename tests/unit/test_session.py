@@ -59,6 +59,9 @@ class Link:
     def patience_ends(self, begun: float) -> float:
         return begun + self.reconnect_timeout
 
+    def reply_ends(self, begun: float) -> float:
+        return begun + 1.0
+
     def back_off(self) -> None:
         time.sleep(0.01)
 

@@ -72,6 +72,12 @@ class OpenedConnections(PinnedConnections):
         ends = begun + self.reconnect_timeout
         return ends if until is None else min(ends, until)
 
+    def reply_ends(self, begun: float) -> float:
+        """Return until when this thread waits for a reply to what was sent at ``begun``."""
+        until = self._threads.until
+        ends = begun + self.timeout
+        return ends if until is None else min(ends, max(until, begun + self._threads.attempt))
+
     def _open(self, connection: PinnedConnection, limit: float | None = None) -> Channel:
         """Open the channel of a connection, whose replies may take up to ``limit`` seconds."""
         if self.is_closed:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from multihost.errors import AccessDenied, LinkError, MultihostError, ServerUnfit
 from multihost.patching import per_thread
 from multihost.wire.keys import Keys
-from multihost.wire.link import SHORTEST, Link
+from multihost.wire.link import Link
 from multihost.wire.session import fork
 from multihost.wire.session.handle import Handle, Hold
 from multihost.wire.session.heartbeat import Heartbeat
@@ -138,7 +138,7 @@ class Session:
             self.heartbeat.wake()
             # With a time-out: the thread may wait for a silent server.
             ends = link.patience_ends(begun)
-            request.answered.wait(max(ends - requested, SHORTEST))
+            request.answered.wait(max(ends, link.reply_ends(requested)) - requested)
             if keys.prefix in registration.session_keys and registration.valid_until > requested:
                 return
             error = request.error
