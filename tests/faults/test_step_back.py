@@ -202,3 +202,34 @@ def test_a_release_that_a_restart_interrupts(
     assert restarted
     assert lock.acquire(False)
     lock.release()
+
+
+def test_one_that_is_damaged_holds_up_no_other(server: Server, m: RedisManager) -> None:
+    """The gate opens although the script of one object fails."""
+    ill, well = m.Lock("ill"), m.Lock("well")
+    with ill, well:
+        pass
+    assert well.acquire()
+    server.command("SET", ill._handle.keys.data, "x")
+    server.command("SAVE")
+    well.release()
+    go_back(server, m)
+    assert well.holder() is None
+    assert well.acquire(timeout=SECONDS)
+
+
+def test_settling_remembers_only_so_many(m: RedisManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a process that uses a lock for each of its users, for days; what it holds stays."""
+    settling = m.runtime.session.settling
+    monkeypatch.setattr(settling, "_room", 20)
+    monkeypatch.setattr("multihost.wire.session.settling.MAX_IDLE", 20)
+    held = [m.Lock(f"held {number}") for number in range(30)]
+    for lock in held:
+        lock.acquire()
+    for number in range(200):
+        with m.Lock(f"idle {number}"):
+            pass
+    idents = {user.ident for user in settling.users.values()}
+    assert idents >= {lock._handle.keys.ident for lock in held}
+    assert len(idents) <= len(held) + 20
+    assert held[0]._handle.session.settling.users["lock", "n:idle 199"]

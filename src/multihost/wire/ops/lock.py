@@ -79,30 +79,38 @@ class LockUse:
     """A lock that this process uses, see :mod:`multihost.wire.session.settling`."""
 
     def __init__(self, handle: Handle) -> None:
+        self.ident: str = handle.keys.ident
         self.last: int = 0  # fencing token that was handed out
         self._handle = handle
+        self._key = ("lock", handle.keys.ident)
+        self._users = handle.session.settling.users
         self._believed: list[LockHold] = []
 
     @classmethod
     def of(cls, handle: Handle) -> LockUse:
         """Return that of this process."""
-        users, key = handle.session.settling.users, ("lock", handle.keys.ident)
-        use = users.get(key) or users.setdefault(key, cls(handle))
+        settling, key = handle.session.settling, ("lock", handle.keys.ident)
+        use = settling.users.get(key) or settling.add(key, cls(handle))
         assert isinstance(use, LockUse)
         return use
 
-    def settle_call(self) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
-        session, keys = self._handle.session, self._handle.keys
+    def granted(self, fence: int) -> None:
+        """Take note of a fencing token. It may have been waited for, while this was forgotten."""
+        self.last = fence
+        self._users[self._key] = self
+
+    def is_idle(self, holds: Sequence[Hold]) -> bool:
+        return not any(isinstance(hold, LockHold) for hold in holds)
+
+    def settle_call(self, holds: Sequence[Hold]) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
         self._believed = [
             hold
-            for hold in list(session.holds.values())
-            if isinstance(hold, LockHold)
-            and hold.handle.keys.ident == keys.ident
-            and not hold.lost
-            and not hold.is_of_the_dead()
+            for hold in holds
+            if isinstance(hold, LockHold) and not hold.lost and not hold.is_of_the_dead()
         ]
         ids = [hold.id for hold in self._believed]
-        return _settle, [keys.data], [session.registration.sid, b"%d" % self.last, *ids]
+        sid = self._handle.session.registration.sid
+        return _settle, [self._handle.keys.data], [sid, b"%d" % self.last, *ids]
 
     def settled(self, reply: Reply) -> int:
         lost = [hold for hold in self._believed if reply is not None and hold.id in reply]
@@ -154,7 +162,8 @@ def _acquire(
         if fence is not None:
             # It may have been granted long ago: find out whether the session expired since.
             session.ensure_registered(handle.keys)
-            use.last = token = int(fence)
+            token = int(fence)
+            use.granted(token)
             hold = session.holds[owner] = LockHold(handle, id_, token, expirations)
     except BaseException as error:
         known = isinstance(error, MultihostError) and not isinstance(error, LinkError)

@@ -67,7 +67,14 @@ class HeldPermits(Hold):
             self.id = self.handle.session.registration.names[self.handle.keys.prefix]
             return super().lapse() if self.count else 0
 
-    def settle_call(self) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+    @property
+    def ident(self) -> str:
+        return self.handle.keys.ident
+
+    def is_idle(self, _: Sequence[Hold], /) -> bool:
+        return False  # it is kept in any case
+
+    def settle_call(self, _: Sequence[Hold], /) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
         """See :mod:`multihost.wire.session.settling`."""
         count = 0 if self.lost else self.count
         return _settle, [self.handle.keys.data], [self.id, b"%d" % self.fence, b"%d" % count]

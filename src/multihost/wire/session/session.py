@@ -94,7 +94,7 @@ class Session:
         )
         self.link.on_open = self.registration.renew_over
         self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration)
-        self.settling: Settling = Settling(self.link, self.registration)
+        self.settling: Settling = Settling(self.link, self.registration, self.holds)
         self.janitor: Janitor = Janitor(
             self.link, self.registration, self.siblings, self.heartbeat.wake
         )

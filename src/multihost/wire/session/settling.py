@@ -13,47 +13,95 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from typing import Protocol
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from multihost.wire.link import Command, Link, Reply
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script import Script
 from multihost.wire.session.logs import log
 from multihost.wire.session.registration import SessionRegistration
+from multihost.wire.stored import report_damage
+
+if TYPE_CHECKING:
+    from multihost.wire.session.handle import Hold
 
 __all__ = ["Settling", "SettlingUser"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 
+MAX_IDLE = 10_000  # objects that are settled though nothing is held there
+
+
 class SettlingUser(Protocol):
     """What a session uses: an object at which it may hold something."""
 
-    def settle_call(self) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
-        """Return an idempotent script with its keys and arguments. The gate is closed."""
+    @property
+    def ident(self) -> str:
+        """The ident of the object."""
+
+    def is_idle(self, holds: Sequence[Hold], /) -> bool:
+        """Return whether none of these holds, which the session has there, is of its kind."""
+
+    def settle_call(
+        self, holds: Sequence[Hold], /
+    ) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """Return an idempotent script with its keys and arguments, for the holds that the session
+        has there. The gate is closed.
+        """
 
     def settled(self, reply: Reply) -> int:
         """Give up what the server does not know; return how many holds that were."""
 
 
 class Settling:
-    """The objects that a session uses. Any thread adds; the background thread settles."""
+    """The objects that a session uses. Any thread adds; the background thread settles.
 
-    def __init__(self, link: Link, registration: SessionRegistration) -> None:
+    Where a release was undone the object is one at which nothing is held: so they are remembered,
+    but for those that were used first if there are very many.
+    """
+
+    def __init__(
+        self, link: Link, registration: SessionRegistration, holds: Mapping[Hashable, Hold]
+    ) -> None:
         self.users: dict[Hashable, SettlingUser] = {}
         self._link = link
         self._registration = registration
+        self._holds = holds
+        self._room = MAX_IDLE
+
+    def add(self, key: Hashable, user: SettlingUser) -> SettlingUser:
+        """Remember an object; return what is remembered of it already, if anything is."""
+        if len(self.users) >= self._room:
+            self._forget_idle()
+        return self.users.setdefault(key, user)
+
+    def _forget_idle(self) -> None:
+        holds = self._holds_by_ident()
+        spare = len(self.users) - MAX_IDLE // 2
+        for key, user in list(self.users.items()):
+            if spare and user.is_idle(holds.get(user.ident, ())):
+                spare -= 1
+                self.users.pop(key, None)
+        self._room = len(self.users) + MAX_IDLE // 2
+
+    def _holds_by_ident(self) -> dict[str, list[Hold]]:
+        found: dict[str, list[Hold]] = defaultdict(list)
+        for hold in list(self._holds.values()):
+            found[hold.handle.keys.ident].append(hold)
+        return found
 
     def settle(self, lapsed: int) -> None:
         """Settle every object, and open the gate; so many holds were lost because the session had
-        lapsed. 1 round trip. Raises what the server refuses.
+        lapsed. 1 round trip. Raises what the server refuses for a while.
         """
         registration = self._registration
         gate, sent = registration.gate, time.monotonic()
+        holds = self._holds_by_ident()
         calls = defaultdict(list)
         for user in list(self.users.values()):
-            script, keys, args = user.settle_call()
+            script, keys, args = user.settle_call(holds.get(user.ident, ()))
             calls[script].append((user, keys, args))
         users = [user for each in calls.values() for user, _, _ in each]
         commands: list[Command] = []
@@ -61,9 +109,14 @@ class Settling:
             commands += script.commands([(keys, args) for _, keys, args in each])
         replies = self._link.pipeline_raw(commands) if commands else []
         for reply, command in zip(replies, commands, strict=True):
-            if type(reply) is ReplyError:
+            if type(reply) is ReplyError and reply.passes:
                 raise command_error(reply, command)
-        lost = lapsed + sum(user.settled(reply) for user, reply in zip(users, replies, strict=True))
+        lost = lapsed
+        for user, reply in zip(users, replies, strict=True):
+            if type(reply) is ReplyError:  # others must not wait for one that is damaged
+                report_damage(user.ident, str(reply))
+            else:
+                lost += user.settled(reply)
         registration.open_gate(gate, sent)
         level = logging.WARNING if lost else logging.INFO
         text = "settled with the server at %s, which was restarted or went back: %d holds lost"
