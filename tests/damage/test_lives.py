@@ -4,11 +4,13 @@ who wait, and the threads that keep sessions alive.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -245,6 +247,23 @@ def test_a_damaged_object_stops_no_waiter_of_another(
         lock.release()
         watched.waiters.clear()
     server.command("DEL", keys.data, keys.refs)
+
+
+@pytest.mark.parametrize(("newest", "oldest"), [("1e15", "0"), ("1e999", "0"), ("0", "-1e15")])
+def test_a_condition_is_not_looked_through_for_ever(
+    server: Any, manager: RedisManager, newest: str, oldest: str
+) -> None:
+    """Whatever number another program wrote: the server answers others meanwhile."""
+    condition = manager.Condition()
+    keys = condition._handle.keys
+    begun = time.monotonic()
+    with condition:
+        server.command("HSET", keys.data, "g", newest, "o", oldest)
+        for call in (condition.notify, lambda: condition.wait(timeout=0.01)):
+            with contextlib.suppress(MultihostError):
+                call()
+    assert server.command("PING") in (b"PONG", "PONG", "OK")
+    assert time.monotonic() - begun < SOON / 4, "the server was occupied"
 
 
 SESSIONS = [*VALUES.values(), b"x 0123456789012345678901234567890123456789 1 host"]

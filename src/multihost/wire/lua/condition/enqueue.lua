@@ -14,6 +14,7 @@
 
 -- @include lib/reply_cache
 -- @include lib/condition_fields
+-- @include lib/last_generation
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, waiter = ARGV[1], ARGV[2]
 
@@ -25,7 +26,8 @@ if not generation then
   -- @include lib/save_error
   return save_error(reply_cache, request, object_gone('condition'))
 end
-for earlier = tonumber(state[2] or 0), tonumber(generation) do
+local oldest = tonumber(state[2] or 0)
+for earlier = oldest, last_generation(oldest, tonumber(generation)) do
   local reach = redis.call('HGET', data, REACH .. earlier)
   if reach and tonumber(reach) >= tonumber(generation) then
     generation = redis.call('HINCRBY', data, GENERATION, '1') .. ''

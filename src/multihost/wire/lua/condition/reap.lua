@@ -41,7 +41,7 @@ for _, field in ipairs(redis.call('HKEYS', data)) do
     end
   end
 end
-for generation = oldest, last do
+for generation = oldest, last_generation(oldest, last) do
   local notified = count_of(data, NOTIFICATIONS, generation)
   local missing = notified - redis.call('LLEN', data .. ':tokens:' .. generation)
   if missing > 0 then

@@ -2,6 +2,7 @@
 
 -- @include lib/condition_fields
 -- @include lib/wake
+-- @include lib/last_generation
 local function count_of(data, field, generation)
   return tonumber(redis.call('HGET', data, field .. generation) or 0)
 end
@@ -19,7 +20,7 @@ end
 
 -- Notify waiters, the oldest first. O(generations), of which there is one as a rule.
 local function notify_waiters(data, oldest, last, count)
-  for generation = oldest, last do
+  for generation = oldest, last_generation(oldest, last) do
     if generation == oldest and generation < last and count_of(data, WAITERS, generation) <= 0 then
       oldest = generation + 1
       redis.call('HSET', data, OLDEST, oldest)
@@ -42,7 +43,7 @@ local function remove_waiter(data, generation)
     redis.call('HDEL', data, NOTIFICATIONS .. generation, REACH .. generation)
     redis.call('DEL', data .. ':tokens:' .. generation)
   end
-  for later = generation + 1, last do
+  for later = generation + 1, last_generation(generation + 1, last) do
     surplus = notify_generation(data, later, last, surplus)
   end
 end
