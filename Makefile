@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz damage model explore test-frameworks check format bench docs lock clean
+.PHONY: help demo test strict fuzz interrupts damage model explore test-frameworks check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -49,6 +49,9 @@ test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and
 
 fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py tests/fuzz
+
+interrupts: $(VENV)/.dev ## an exception at every bytecode of the calls that take something, not only at a sample
+	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts
 
 model: $(VENV)/.dev ## the rules of docs/holds.md, explored in larger configurations than the tests do
 	@$(BIN)/python -m tests.model $(MODEL)

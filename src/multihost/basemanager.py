@@ -60,7 +60,8 @@ class BaseManager(managers.BaseManager):
     or a path, and who listens there, prove to each other that they have it. ``lease`` (seconds) is
     how long unnamed objects outlive a killed holder, ``timeout`` (seconds) how long a call tries in
     all while the server cannot be reached, is silent, or refuses for a while; see also
-    :meth:`timeout`.
+    :meth:`timeout`. ``grace`` (seconds) is how long a process may be without any connection before
+    processes of other hosts may take it for dead; by default 5, or more where it is slow.
     """
 
     _registry: ClassVar[dict[str, Any]] = {}
@@ -83,15 +84,15 @@ class BaseManager(managers.BaseManager):
         namespace: str = DEFAULT_NAMESPACE,
         lease: float = LEASE,
         timeout: float = TIMEOUT,
+        grace: float | None = None,
     ) -> None:
-        if lease <= 0 or timeout <= 0:
-            raise ValueError(
-                f"lease and timeout are positive numbers of seconds, not {lease!r} and {timeout!r}"
-            )
+        for what, seconds in ("lease", lease), ("timeout", timeout), ("grace", grace):
+            if seconds is not None and seconds <= 0:
+                raise ValueError(f"{what} is a positive number of seconds, not {seconds!r}")
         registry.serializer_of(serializer)  # raises KeyError or TypeError
         self.runtime: Runtime = Runtime.at(
             address,
-            Settings(serializer, check_namespace(namespace), lease, timeout),
+            Settings(serializer, check_namespace(namespace), lease, timeout, grace),
             authkey,
         )
         # For proxies that are made by hand, as with multiprocessing.

@@ -196,7 +196,9 @@ class AddressUnknown(LinkError):
 
 
 class ServerFull(MultihostError, MemoryError):
-    """The server has reached its ``maxmemory`` and refuses writes; nothing was changed."""
+    """The server has reached its ``maxmemory`` and refuses writes. Nothing was changed if the text
+    says so: always, unless the connection broke in a call that was repeated.
+    """
 
 
 class LeaseLost(MultihostError, RuntimeError):

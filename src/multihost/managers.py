@@ -219,6 +219,7 @@ class RedisManager(SyncManager):
         serializer: Literal["pickle", "json"] | Serializer = "pickle",
         lease: float = LEASE,
         timeout: float = TIMEOUT,
+        grace: float | None = None,
     ) -> None:
         if url is not None and client is not None:
             raise TypeError("RedisManager takes a URL or a client, not both")
@@ -233,7 +234,13 @@ class RedisManager(SyncManager):
         if url not in (None, PRIVATE):
             check_url(url)
         super().__init__(
-            url, authkey, serializer, namespace=namespace, lease=lease, timeout=timeout
+            url,
+            authkey,
+            serializer,
+            namespace=namespace,
+            lease=lease,
+            timeout=timeout,
+            grace=grace,
         )
         if url == PRIVATE:
             self.start()

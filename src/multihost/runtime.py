@@ -45,6 +45,7 @@ class Settings(NamedTuple):
     namespace: str
     lease: float
     timeout: float
+    grace: float | None = None
 
 
 class RuntimeOwner(Protocol):
@@ -194,6 +195,7 @@ class Runtime:
             settings.timeout,
             codec.ident,
             settings.serializer,
+            settings.grace,
         )
         self._session = session = Session(link, codec, origin)
         self.state = "started"

@@ -10,30 +10,36 @@ from tests.support.waiting import wait_until
 __all__ = ["blocked", "forget_what_came_too_late", "nothing_left"]
 
 # What a killed process cannot take along goes by itself: the record of its last request within a
-# minute, its session with the lease, tokens that nobody took within a minute. The mark by which
+# minute, that of its session, where nobody looked, within a day, tokens that nobody took within a
+# minute. The mark by which
 # those who wait learn that a queue was deleted is there for a second. What was said last to a host,
 # or by one that was killed, expires within a minute.
 TEMPORARY = re.compile(
     rb"\{[^{}]+:\d\d\}:"
-    rb"(?:r:[^:]+|s:[^:]+|h:[^:]+:(?:req|res):[^:]+|[nuh]:.+:(?:tokens(?::\w+)?|items))"
+    rb"(?:r:[^:]+|h:[^:]+:(?:req|res):[^:]+|[nuh]:.+:(?:tokens(?::\w+)?|items))"
 )
-MINUTE_MS = 60_000
+SESSION = re.compile(rb"\{[^{}]+:\d\d\}:s:[^:]+")
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
 
 
 def nothing_left(server: Server, lease: float = 0.0) -> None:
     """No client, and no key but those that expire within a minute; what the dead had a lease for,
-    within that. When all clients have gone nobody renews it: there is nothing to wait for.
+    within that, and their sessions within a day. When all clients have gone nobody renews it:
+    there is nothing to wait for.
     """
     wait_until(lambda: not connected(server), 5.0, "all clients have gone")
     keys = server.keys("{*}:*")
     ttls = server.commands(*(("PTTL", key) for key in keys)) if keys else []
     left = {key: ttl for key, ttl in zip(keys, ttls, strict=True) if ttl != -2}
-    lasting = {
-        key: ttl
-        for key, ttl in left.items()
-        if not 0 <= ttl <= (MINUTE_MS if TEMPORARY.fullmatch(key) else lease * 1000)
-    }
+    lasting = {key: ttl for key, ttl in left.items() if not 0 <= ttl <= longest(key, lease)}
     assert not lasting, lasting
+
+
+def longest(key: bytes, lease: float) -> float:
+    """For how many milliseconds a key may be there after the end of those who used it."""
+    if SESSION.fullmatch(key):
+        return DAY_MS
+    return MINUTE_MS if TEMPORARY.fullmatch(key) else lease * 1000
 
 
 def forget_what_came_too_late(server: Server) -> None:

@@ -151,10 +151,10 @@ class Torment:
         if there[b"s"] == b"broken":
             return True
         arrived = [f for f, since in there.items() if f[:2] == b"q:" and since == there[b"g"]]
-        sids = {field[2:].partition(b".")[0] for field in arrived}
-        notes = [self.server.command("GET", keys.sessions + b":" + sid) for sid in sids]
-        # Who has no session any more is dead, too.
-        return any(note is None or int(note.split()[2]) in victims for note in notes)
+        names = {field[2:].partition(b".")[0] for field in arrived}
+        found = [self.server.command("HGET", keys.sessions + b":" + name, "p") for name in names]
+        # Who has no record any more is dead, too.
+        return any(process is None or int(process.split()[0]) in victims for process in found)
 
     def expect(self, what: str, wanted: set[int] | None, since: str) -> set[int]:
         """That all of them, or somebody, and nobody else says so, soon."""

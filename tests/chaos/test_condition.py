@@ -132,9 +132,9 @@ class Torment:
         wait_until(known, PATIENCE)
         if not holder:
             return False
-        session = self.server.command("GET", data.sessions + b":" + holder.partition(b".")[0])
+        session = self.server.command("HGET", data.sessions + b":" + holder.partition(b".")[0], "p")
         woken = {e.pid for e in self.log.read(notified) if e.what == "woken"}
-        return int(session.split()[2]) in victims - woken
+        return int(session.split()[0]) in victims - woken
 
     def settle(self) -> None:
         """Until the dead are forgotten: what notified them passes on to who is there."""

@@ -239,7 +239,8 @@ def test_a_session_that_came_back(server: Server, manager: RedisManager, session
     assert len(garbage) == 7
     for name in {each.ident for each in garbage}:
         sessions = session.handle(name).keys.sessions
-        server.command("SET", sessions + b":ghost", "1 run 1 host", "PX", 30000)
+        server.command("HSET", sessions + b":ghost", "b", 1)
+        server.command("PEXPIRE", sessions + b":ghost", 30000)
     before = everything(server)
     list(remove(session, garbage))
     after = everything(server)

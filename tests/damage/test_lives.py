@@ -235,7 +235,8 @@ def test_a_damaged_object_stops_no_waiter_of_another(
         [("HSET", keys.data, "g", "1", "o", "f", "f", "1"), ("SET", keys.refs, "x")],
     ):
         server.commands(("DEL", keys.data, keys.refs), *harm)
-        watched = session.janitor.watch(keys, reap)
+        watched = session.janitor.watched(keys, reap)
+        watched.waiters.add(threading.get_ident())
         lock = manager.Lock("lock")
         killed = fork.Process(target=hold_and_die, args=(url, "lock"))
         killed.start()

@@ -131,7 +131,9 @@ class World:
                 self._fields(data, **{f"p:{sid}": "1", f"q:{who}": sid})
             case "condition":
                 self._fields(data, h=hold, f="9", g="1", o="0", w="1", **{f"q:{who}": hold})
-                self._fields(data, **{"c:0": "1", "n:0": "1", f"z:{who}": "0", f"y:{who}": "1"})
+                self._fields(
+                    data, **{"c:0": "1", "n:0": "1", "r:0": "0", f"z:{who}": "0", f"y:{who}": "1"}
+                )
                 server.command("RPUSH", data + b":tokens:0", "")
             case "barrier":
                 self._fields(data, c="1", g="1", x="0", a="", **{"l:0": "1", f"q:{who}": "1"})

@@ -11,7 +11,9 @@ import pytest
 from tests.explore.schedules import ACTORS, FAULTS, Schedule
 
 # Ids of sessions, holds and connections, which differ, and tokens, which are times.
-IDS = re.compile(r"[\w-]{16}\.\d\.MainThread[\d.]*|[0-9a-f]{18}\.\d+|\b\d{9,}\b")
+IDS = re.compile(
+    r"[\w-]{16}~\d+(?:\.\d\.MainThread[\d.]*)?|\b[0-9a-f]{40}\b|[0-9a-f]{18}\.\d+|\b\d{9,}\b"
+)
 
 
 def _run(*args: str) -> subprocess.CompletedProcess[str]:

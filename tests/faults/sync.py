@@ -78,7 +78,7 @@ def foreground(args: list[bytes]) -> bool:
     name = script_of(args)
     if name:
         return name not in BACKGROUND and not name.startswith("session/")
-    return args[0] != b"TIME" and not (args[0] == b"PEXPIRE" and b"}:s:" in args[1])
+    return args[0] not in (b"TIME", b"INFO")
 
 
 # -- stages
@@ -203,7 +203,7 @@ def facts(stage: Stage) -> dict[str, Any]:
         for label, sid in sessions.items():
             thing = thing.replace(sid, label)
         thing = re.sub(rb"u:[\w-]{22}", b"<unnamed>", thing)
-        return re.sub(rb"(<\w+>)\.\d+\.[^.]*(\.\d{16})?$", rb"\1", thing)
+        return re.sub(rb"(<\w+>)~\d+\.\d+\.[^.]*(\.\d{16})?$", rb"\1", thing)
 
     found = {}
     for key in server.keys(f"{{{namespace}:*"):

@@ -413,7 +413,7 @@ def test_a_signal_at_any_moment_leaves_nothing_that_nobody_knows_of(
         thing = getattr(manager, typeid)("x", *args)
         theirs = getattr(other, typeid)("x", *args)
         data, session = thing._handle.keys.data, manager.runtime.session
-        sid = session.registration.sid
+        sid = session.registration.names[thing._handle.keys.prefix]
         if is_held:
             theirs.acquire()
 

@@ -13,6 +13,7 @@ from multihost import HostLost, ObjectGone, RedisManager
 from multihost.wire.rpc import objects
 from tests.hosted.callers import Caller
 from tests.hosted.hosted_classes import Our, Remote
+from tests.support.sessions import connections
 
 fork = multiprocessing.get_context("fork")
 CALLS = 3
@@ -91,8 +92,7 @@ def test_connections_that_are_cut_again_and_again(side, server, proxy):
 
         def all_are_back():
             there = {row["id"].encode() for row in server.clients()}
-            notes = [server.command("GET", key) for key in server.keys("*}:s:*")]
-            return all(note and note.split()[0] in there for note in notes)
+            return all(each & there for each in connections(server))
 
         def cut():
             while not stop.wait(0.005):

@@ -124,7 +124,7 @@ def test_it_is_listed_and_shown(manager: RedisManager, ask: Any) -> None:
 def test_its_deletion_wakes_its_waiters(
     name: str | None, manager: RedisManager, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, constant in ((janitor, "CHECK_INTERVAL"), (wait, "MAX_BLOCK")):
+    for module, constant in ((janitor, "LOOK_INTERVAL"), (wait, "MAX_BLOCK")):
         monkeypatch.setattr(module, constant, 600.0)  # without a token nothing wakes a waiter
     proxy = latch(manager, 1, name)
     waiters = [Waiter(proxy) for _ in range(3)]

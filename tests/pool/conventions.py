@@ -168,14 +168,13 @@ def pool_of(size: int, context: BaseContext, initializer: Callable[..., object])
 
 
 def _report(out: int, kind: str, row: str) -> None:
-    """In a child, which ends at once: its pool may never."""
+    """In a child that is killed then, with the processes of its pool: that may never end."""
+    os.setsid()
     sys.stderr = open(os.devnull, "w")
     os.dup2(sys.stderr.fileno(), 2)
     found = cell(kind, row, {"Executor": executor_of, "Pool": pool_of}[kind], PATIENCE)
-    os.write(out, json.dumps(found).encode())
-    for child in multiprocessing.active_children():
-        child.kill()
-    os._exit(0)
+    os.write(out, json.dumps(found).encode() + b"\n")
+    signal.pause()
 
 
 def _of_a_child(kind: str, row: str) -> dict[str, Any]:
@@ -185,7 +184,8 @@ def _of_a_child(kind: str, row: str) -> dict[str, Any]:
         _report(in_, kind, row)
     os.close(in_)
     with open(out) as stream:
-        text = stream.read()
+        text = stream.readline()  # not to the end: workers that a pool started just now have it
+    os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return json.loads(text)
 

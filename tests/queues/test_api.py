@@ -16,7 +16,7 @@ import pytest
 import multihost
 from multihost import Manager, ObjectGone, RedisManager, ShutDown
 from multihost.managers import QueueStatistics
-from multihost.wire.ops.queue import in_flight, receive_list
+from multihost.wire.ops.queue import quarantine, receive_list
 from multihost.wire.script import Script
 from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
@@ -282,9 +282,9 @@ def test_a_queue_has_one_end_marker(kind: str, m: RedisManager, server: AnyServe
     q.shutdown()
     q.shutdown()
     items, place = q._handle.keys.items, q._handle.keys.in_flight(b"late.1")
-    for script in (receive_list._pass_end_marker, in_flight._requeue):
+    for script in (receive_list._pass_end_marker, quarantine._requeue):
         server.command("RPUSH", place, "")
-        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is in_flight._requeue))
+        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is quarantine._requeue))
         assert server.command("LLEN", items) == 2
     assert q.get() == 1
     with pytest.raises(ShutDown):
@@ -321,7 +321,7 @@ def test_a_consumer_registers_at_a_queue_that_was_created_again(
 
 
 @pytest.mark.parametrize(
-    "script", [receive_list._pass_end_marker, in_flight._requeue], ids=lambda each: each.name
+    "script", [receive_list._pass_end_marker, quarantine._requeue], ids=lambda each: each.name
 )
 def test_the_end_marker_of_a_deleted_queue_does_not_end_the_next_one(
     script: Script, m: RedisManager, server: AnyServer
@@ -329,7 +329,7 @@ def test_the_end_marker_of_a_deleted_queue_does_not_end_the_next_one(
     m.Queue("x").delete()
     q = m.Queue("x")
     server.command("RPUSH", q._handle.keys.in_flight(b"late.1"), "")
-    script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is in_flight._requeue))
+    script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is quarantine._requeue))
     assert q.qsize() == 0
     q.put(1)
     assert q.get() == 1
@@ -338,7 +338,7 @@ def test_the_end_marker_of_a_deleted_queue_does_not_end_the_next_one(
 
 
 @pytest.mark.parametrize(
-    "script", [receive_list._pass_end_marker, in_flight._requeue], ids=lambda each: each.name
+    "script", [receive_list._pass_end_marker, quarantine._requeue], ids=lambda each: each.name
 )
 def test_an_end_marker_of_a_deleted_queue_is_handed_on(
     script: Script, m: RedisManager, server: AnyServer
@@ -349,7 +349,7 @@ def test_an_end_marker_of_a_deleted_queue_is_handed_on(
     server.command("UNLINK", keys.items)
     server.command("RPUSH", keys.in_flight(b"late.1"), "")
     with contextlib.suppress(ObjectGone):  # one of the two scripts returns it
-        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is in_flight._requeue))
+        script.run_idempotent(q._handle, b"late.1", *[b"0"] * (script is quarantine._requeue))
     assert server.command("LRANGE", keys.items, "0", "-1") == [b""]
     assert 0 < server.command("PTTL", keys.items) <= 1000
     assert not server.command("EXISTS", keys.in_flight(b"late.1"))
@@ -496,7 +496,7 @@ def test_an_item_may_be_a_proxy(m: RedisManager, server: AnyServer) -> None:
         assert server.command("PTTL", keys.data) == -1, "a named queue owns it"
         got = q.get()["it"]
         assert got.copy() == [1]
-        assert server.command("PTTL", keys.data) > 0, "no other owner"
+        wait_until(lambda keys=keys: server.command("PTTL", keys.data) > 0, what="no other owner")
 
 
 def test_proxies_in_batches(m: RedisManager) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
-from multihost.wire.ops.queue import acknowledge, receive_list, tasks
+from multihost.wire.ops.queue import receive_list, tasks
 from multihost.wire.ops.queue.consumer import Consumer
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9, send_signal
@@ -234,7 +234,7 @@ def test_an_interrupted_task_done_may_be_repeated(
         theirs = leaves.Queue("x")
         assert [theirs.get(), theirs.get()] == [1, 2]
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(tasks._done, "run_once", interrupt)
+            patch.setattr(tasks, "run_to_completion", interrupt)
             theirs.task_done()
         theirs.task_done()  # the same item
     assert q.get_many(9) == [2]
@@ -351,19 +351,6 @@ def test_an_interrupt_while_putters_are_notified_requeues_the_item(
     assert q.get(timeout=SOON) == 2
 
 
-def test_an_interrupt_after_an_item_with_a_proxy_arrived_loses_it(
-    m: RedisManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As with a plain item. The next one is not acknowledged with it."""
-    q = m.Queue("x")
-    q.put_many([m.list([n]) for n in range(3)])
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(acknowledge._ack_linked, "run_once", interrupt)
-        q.get()
-    assert [each.copy() for each in q.get_many(2)] == [[1], [2]]
-    wait_until(lambda: not q.statistics().in_flight)
-
-
 # -- the lease of an unnamed queue
 
 
@@ -374,6 +361,44 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
     q.get()
     m.runtime.session.close_now()  # as if this process were killed
     wait_until(lambda: not fresh_server.keys("*u:*"), SECONDS, "all has expired")
+
+
+@pytest.mark.parametrize("is_contained", [False, True])
+def test_prefetched_items_live_as_long_as_their_queue(
+    is_contained: bool, server: AnyServer
+) -> None:
+    with RedisManager(server.url, lease=1.0) as m:
+        q, owner = m.Queue(), m.dict("owner")
+        if is_contained:
+            owner["q"] = q
+        q.prefetch = 2
+        q.put_many([1, 2, 3])
+        assert q.get() == 1
+        [place] = server.keys("*:inflight:*")
+        assert 0 < server.command("PTTL", place) <= 1000, "not a day"
+        if is_contained:
+            wait_until(
+                lambda: server.command("PTTL", place) == -1, SECONDS, "no lease, as the queue"
+            )
+        assert q.get_many(2) == [2, 3]
+
+
+@pytest.mark.parametrize("redeliver", [False, True])
+def test_items_come_back_though_the_queue_is_never_empty(
+    redeliver: bool, url: str, m: RedisManager
+) -> None:
+    """Who gets items, and never waits, has the queue checked as well."""
+    q = m.Queue("x", redeliver=redeliver)
+    q.put_many(range(500))
+    consumer = ConsumerProcess(q, 1, "killed", 0 if redeliver else 3)
+    lost = {0} if redeliver else {1, 2, 3}
+    consumer.end("killed")
+    ends = time.monotonic() + SECONDS
+    while lost and time.monotonic() < ends:
+        lost.discard(q.get_nowait())
+        q.put(1000)
+        q.task_done()
+    assert not lost
 
 
 def test_items_in_flight_live_as_long_as_their_queue(server: AnyServer) -> None:

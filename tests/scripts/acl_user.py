@@ -81,7 +81,7 @@ class Limits:
 
     @contextlib.contextmanager
     def narrowed(self, channel: SocketChannel, commands: list[list[bytes]]) -> Iterator[None]:
-        """For an exchange with one script."""
+        """For an exchange with scripts."""
         self._narrow(channel, commands)
         try:
             yield
@@ -94,13 +94,15 @@ class Limits:
         self._waiting.add(channel)
 
     def _narrow(self, channel: SocketChannel, commands: list[list[bytes]]) -> None:
-        [script] = filter(self._is_script, commands)
-        name, rules = self._rules(script)
+        rules: list[str | bytes] = ["resetkeys", "-@all"]
         for command in commands:
-            if not self._is_script(command):
+            if self._is_script(command):
+                name, more = self._rules(command)
+                rules += more
+                self.seen.add(name)
+            else:
                 rules += [f"+{command[0].decode().lower()}", *(b"~" + key for key in command[1:3])]
         self._server.command("ACL", "SETUSER", self._users[channel], *rules)
-        self.seen.add(name)
 
     def plain(self, channel: SocketChannel) -> None:
         """Commands without a script follow."""
@@ -135,7 +137,7 @@ class Limits:
             called += commands_in(command[3 + count :])
         commands = [f"+{command.lower()}" for command in sorted(set(called))]
         patterns = [b"~" + key for key in allowed]
-        return name, ["resetkeys", *patterns, "-@all", *AROUND, *commands]
+        return name, [*patterns, *AROUND, *commands]
 
 
 def commands_in(args: list[bytes]) -> list[str]:

@@ -23,6 +23,8 @@ from multihost.wire.link import Link
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.hand import Hand
+from multihost.wire.ops.queue.quarantine import requeue
 from multihost.wire.script import Script, source
 from multihost.wire.values.signing import Purpose
 from tests.cli.garbage_samples import SAMPLES
@@ -33,6 +35,7 @@ from tests.hosted.hosted_classes import Counter, Remote
 from tests.scripts import acl_user
 from tests.scripts.acl_user import restricted_user
 from tests.support.server import Server
+from tests.support.sessions import add_dead_session
 from tests.support.waiting import wait_until
 
 BY_NAME = {case.name: case for case in CASES}
@@ -130,9 +133,10 @@ def use_queues(server: Server, url: str) -> None:
         for item in (1, 2.5, Fraction(3, 2)):
             ranked.put(item)
         places = Consumer.of(ranked._handle, ranked._settings)
-        places.quarantine(places.new_list())
-        wait_until(lambda: m.runtime.session.janitor._deferred)
-        m.runtime.session.janitor._run_deferred()
+        left = Hand()
+        requeue(ranked._handle, places.take_list(left).name, delivered=False)
+        places.leave(left)
+        assert ranked.get() == 1
 
 
 def host_objects(server: Server, url: str) -> None:
@@ -216,12 +220,10 @@ def read_without_multi(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def wait_for_the_dead(server: Server, url: str) -> None:
     """What holds each object, or waits for it, is a session without a connection."""
     with RedisManager(url) as manager:
-        run_id = server.info()["run_id"]
-        note = f"999999 {run_id} 1 elsewhere"
 
         def hold_or_wait(proxy: Any, **fields: str) -> Any:
             keys = proxy._handle.keys
-            server.command("SET", keys.sessions + b":ghost", note, "PX", 30000)
+            add_dead_session(server, keys.sessions, "ghost")
             server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
             return proxy
 
@@ -278,7 +280,7 @@ def test_what_the_background_thread_does(
     with restricted_user(own_server, monkeypatch) as (limits, url):
         hold_and_let_go(own_server, url)
         wait_for_the_dead(own_server, url)
-        assert {"object/renew", "object/drop", "session/suspect", "lock/reap"} <= limits.seen
+        assert {"object/renew", "object/drop", "session/bury", "lock/reap"} <= limits.seen
 
 
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case
 from tests.faults.test_exactly_once import check, left, staged
 from tests.support.server import Server
+from tests.support.sessions import add_dead_session
 from tests.support.waiting import wait_until
 
 # What takes something away, and so must work when nothing else does. Not here: list.remove(), which
@@ -296,14 +297,13 @@ def test_a_session_lives_on_a_full_server(small: Server) -> None:
 
 def test_the_dead_are_found_on_a_full_server(small: Server) -> None:
     with RedisManager(small.url) as manager:
-        note = f"999999 {small.info()['run_id']} 1 elsewhere"
         lock, semaphore = manager.Lock("x"), manager.Semaphore("y", 1)
         for proxy, fields in (
             (lock, ("h", "ghost.0.MainThread.0000000000000001")),
             (semaphore, ("v", 0, "p:ghost", 1)),
         ):
             keys = proxy._handle.keys
-            small.command("SET", keys.sessions + b":ghost", note, "PX", 30000)
+            add_dead_session(small, keys.sessions, "ghost")
             small.command("HSET", keys.data, *fields)
         calls = [Call(lock.acquire), Call(semaphore.acquire)]
         for proxy in (lock, semaphore):

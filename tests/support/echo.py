@@ -14,6 +14,8 @@ from tests.support.raw import Endpoint
 
 __all__ = ["ANSWERS", "EchoServer"]
 
+Answer = Callable[[bytes, list[bytes]], bytes]
+
 HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 
 
@@ -25,7 +27,7 @@ def _like_redis_5(command: bytes, heard: list[bytes]) -> bytes:
     return b"-ERR unknown command `" + command + b"`, with args beginning with: " + _line(said)
 
 
-def _error(code: bytes) -> Callable[[bytes, list[bytes]], bytes]:
+def _error(code: bytes) -> Answer:
     return lambda command, heard: b"-" + code + b" " + _everything(heard)
 
 
@@ -50,7 +52,7 @@ def _password_as_code(command: bytes, heard: list[bytes]) -> bytes:
     return b"-" + _line(b" ".join(heard[index + 1 :][-2:][::-1]))
 
 
-ANSWERS: dict[str, Callable[[bytes, list[bytes]], bytes]] = {
+ANSWERS: dict[str, Answer] = {
     "as Redis 5": _like_redis_5,
     "all as an error": _error(b"ERR"),
     "the password as a code": _password_as_code,
@@ -79,7 +81,7 @@ class EchoServer:
 
     def __init__(self, upstream: str = "") -> None:
         self._upstream = Endpoint.parse(upstream) if upstream else None
-        self.answer: Callable[[bytes, list[bytes]], bytes] | None = None
+        self.answer: Answer | None = None
         self.greets = False
         self._heard: list[bytes] = []
         self._sockets: list[socket.socket] = []
@@ -122,25 +124,23 @@ class EchoServer:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
                 reader.feed(data)
-                passed = server is not None and self.answer is None
-                if passed:
-                    assert server is not None
+                answer = self.answer  # it may change at any time
+                if answer is None and server is not None:
                     server.sendall(data)
                 while (command := reader.gets()) is not False:
                     if isinstance(command, list):  # not the empty line that wakes a server
                         self._heard.extend(command)
-                        if not passed:
-                            client.sendall(self._reply(command[0].upper()))
+                        if answer is not None:
+                            client.sendall(self._reply(answer, command[0].upper()))
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
             if server is not None:
                 server.shutdown(socket.SHUT_RDWR)
 
-    def _reply(self, command: bytes) -> bytes:
+    def _reply(self, answer: Answer, command: bytes) -> bytes:
         if self.greets and command in (b"HELLO", b"AUTH", b"SELECT", b"CLIENT"):
             return HELLO if command == b"HELLO" else b"+OK\r\n"
-        assert self.answer is not None
-        return self.answer(command, self._heard)
+        return answer(command, self._heard)
 
     def _pump(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -24,7 +24,7 @@ THREADS = 3
 @pytest.fixture
 def m(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisManager]:
     """Without a token nothing wakes a waiter within these tests."""
-    monkeypatch.setattr(janitor, "CHECK_INTERVAL", 600.0)
+    monkeypatch.setattr(janitor, "LOOK_INTERVAL", 600.0)
     for module in (wait, receive_list):
         for constant in ("MAX_BLOCK", "FIRST_BLOCK"):
             monkeypatch.setattr(module, constant, 600.0)

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from tests.support.leaks import AnyServer
 from tests.support.procs import ROOT, send_signal
 from tests.support.server import Server
+from tests.support.sessions import connections
 from tests.support.waiting import wait_until
 
 fork = multiprocessing.get_context("fork")
@@ -357,32 +357,25 @@ def test_an_arrived_party_that_is_killed_breaks_the_barrier(m: RedisManager) -> 
 # -- false alarms
 
 
-def heartbeat(server: AnyServer) -> Callable[[], list[bytes]]:
-    """The client ids of the connections that keep sessions alive, by their keys."""
-
-    def connections() -> list[bytes]:
-        notes = [server.command("GET", key) for key in server.keys("*}:s:*")]
-        return [note.split(b" ")[0] for note in notes if note]
-
-    return connections
-
-
 def test_a_killed_connection_is_not_a_dead_process(fresh_server: Server) -> None:
+    def are_back() -> bool:
+        there = {row["id"].encode() for row in fresh_server.clients()}
+        return all(named & there for named in connections(fresh_server))
+
     with RedisManager(fresh_server.url) as manager:
         lock = manager.Lock("x")
         with child(lock) as holder:
             assert holder.call("acquire")
-            connections = heartbeat(fresh_server)
-            (first,) = {*connections()}
             waiting = threading.Thread(target=lock.acquire)
             waiting.start()
             assert wait_until(lambda: lock.statistics().waiters == 1)
             for _ in range(50):
-                for connection in connections():
+                named = connections(fresh_server)
+                assert len(named) == 2
+                for connection in set.union(*named):
                     fresh_server.command("CLIENT", "KILL", "ID", connection)
-                assert wait_until(lambda: len(set(connections())) == 2)
+                assert wait_until(are_back)
                 assert lock.holder().pid == holder.process.pid
-            assert first not in connections()
             waiting.join(2.0)
             assert waiting.is_alive()
             assert holder.call("release") is None
@@ -402,3 +395,25 @@ def test_an_idle_timeout_is_not_a_dead_process(fresh_server: Server) -> None:
             assert lock.acquire(True, 1)
             lock.release()
     fresh_server._drop_controls()  # the server has closed these, too
+
+
+@pytest.mark.parametrize("living", [0, 1])
+def test_a_notification_of_dead_waiters_is_not_for_who_waits_later(
+    living: int, m: RedisManager
+) -> None:
+    """It passes to those who waited when it was sent."""
+    condition = m.Condition("x")
+    dead, alive = [Child(condition) for _ in range(2)], [Child(condition) for _ in range(living)]
+    for child in (*dead, *alive):
+        child.call("acquire")
+        child.tell("wait", 60)
+    wait_until(lambda: condition.statistics().waiters == 2 + living)
+    for child in dead:
+        child.kill()
+    with condition:
+        condition.notify_all()
+    for child in alive:
+        assert child.answer() is True
+        child.call("release")
+    with condition:
+        assert condition.wait(SOON / 3) is False

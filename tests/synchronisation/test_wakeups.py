@@ -20,7 +20,7 @@ fork = multiprocessing.get_context("fork")
 @pytest.fixture
 def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Children inherit it: without a token nothing wakes a waiter within this test."""
-    monkeypatch.setattr(janitor, "CHECK_INTERVAL", 600.0)
+    monkeypatch.setattr(janitor, "LOOK_INTERVAL", 600.0)
     monkeypatch.setattr(wait, "MAX_BLOCK", 600.0)
     monkeypatch.setattr(wait, "FIRST_BLOCK", 600.0)
 

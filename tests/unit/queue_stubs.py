@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Callable, Hashable
+from types import SimpleNamespace
 from typing import Any
 
 from multihost.wire.keys import Keys
@@ -28,24 +30,38 @@ class StubRegistration:
 
     def __init__(self) -> None:
         self.expirations = 0
+        self.names = collections.defaultdict(lambda: b"me")
         self.valid_until = math.inf
+
+    def lapse_reason(self, lease: float) -> str:
+        return "was taken for dead"
 
 
 class StubJanitor:
-    """Keeps timers and repeated actions, which a test runs when it likes."""
+    """Keeps timers and deferred actions, which a test runs when it likes."""
 
     def __init__(self) -> None:
         self.timers: list[tuple[float, Callable[[], bool]]] = []
-        self.repeated: list[Callable[[], object]] = []
+        self.deferred: list[Callable[[], object]] = []
+        self.watched: list[object] = []
 
     def call_every(self, seconds: float, action: Callable[[], bool]) -> None:
         self.timers.append((seconds, action))
 
-    def repeat_until_settled(self, action: Callable[[], object]) -> None:
-        self.repeated.append(action)
+    def watch_briefly(self, *watched: object) -> None:
+        self.watched.append(watched)
+
+    def defer(self, action: Callable[[], object]) -> None:
+        self.deferred.append(action)
 
     def run_timers(self) -> None:
-        self.timers = [(seconds, action) for seconds, action in self.timers if action()]
+        timers, self.timers = self.timers, []
+        self.timers += [(seconds, action) for seconds, action in timers if action()]
+
+    def run_deferred(self) -> None:
+        deferred, self.deferred = self.deferred, []
+        for action in deferred:
+            action()
 
 
 class StubLink:
@@ -67,6 +83,12 @@ class StubLink:
             raise self.error
         return [self.reply] * len(commands)
 
+    def checkout(self) -> PinnedConnection:
+        return self.connection
+
+    def exchange_many(self, connection: PinnedConnection, requests: bytes, count: int) -> list[Any]:
+        return self.pipeline(commands_of(requests))
+
     def execute(self, *command: bytes) -> Any:
         self.executed.append(command)
         if self.error is not None:
@@ -77,7 +99,7 @@ class StubLink:
 class StubSession:
     lease = 30.0
     lease_ms = b"30000"
-    codec = None
+    codec = SimpleNamespace(of=lambda _: None)
 
     def __init__(self) -> None:
         self.link = StubLink()

@@ -41,8 +41,10 @@ class Link:
     def checkin(self, connection: str) -> None:
         self.calls.append(f"checkin {connection}")
 
-    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
-        return None, 1.0
+    patience: tuple[float | None, float] = None, 1.0
+
+    def set_patience(self, until: float | None, attempt: float) -> None:
+        pass
 
     def disconnect_current(self) -> None:
         self.calls.append("disconnect_current")
@@ -101,9 +103,13 @@ class Janitor:
     def __init__(self) -> None:
         self.due = math.inf
         self.runs = 0
+        self.looks = 0
 
     def run(self) -> None:
         self.runs += 1
+
+    def look_now(self) -> None:
+        self.looks += 1
 
 
 class Hold:
@@ -111,7 +117,7 @@ class Hold:
         self.handle = SimpleNamespace(keys=keys)
         self.checked = threading.Event()
 
-    def check(self) -> None:
+    def lapse(self) -> None:
         self.checked.set()
 
 
@@ -122,6 +128,7 @@ class Session:
         self.references = References()
         self.registration = Registration()
         self.janitor = Janitor()
+        self.siblings = SimpleNamespace(fds=set())
         self.holds: dict[object, Any] = {}
         self.threads_before = {*threading.enumerate()}
         self.heartbeat = Heartbeat(self)  # type: ignore[arg-type]
@@ -296,7 +303,7 @@ def test_end_of_the_connection_is_noticed(session: Session) -> None:
 # -- expirations
 
 
-def test_expired_session_interrupts_waiters_and_checks_its_holds(session: Session) -> None:
+def test_lapsed_session_interrupts_waiters_and_loses_its_holds(session: Session) -> None:
     elsewhere = next(
         keys
         for keys in (Keys("ns", f"n:{number}") for number in range(100))
@@ -308,8 +315,22 @@ def test_expired_session_interrupts_waiters_and_checks_its_holds(session: Sessio
     session.registration.is_requested = True
     session.heartbeat.start()
     assert lost.checked.wait(5.0)
-    assert not kept.checked.is_set(), "its partition has not expired"
+    assert not kept.checked.is_set(), "it has not lapsed in its partition"
     assert session.link.calls == ["interrupt_blocked"]
+
+
+def test_end_of_a_sibling_is_looked_at_at_once(session: Session) -> None:
+    out, in_ = os.pipe()
+    session.siblings.fds = {out}
+    session.heartbeat.start()
+    turn(session)
+    assert session.janitor.looks == 0
+    os.write(in_, b".")
+    wait_until(lambda: session.janitor.looks > 0)
+    session.siblings.fds = set()
+    turn(session)
+    os.close(in_)
+    os.close(out)
 
 
 # -- outages

@@ -11,20 +11,20 @@ import pytest
 
 from multihost.errors import LinkLost, ObjectGone
 from multihost.wire.keys import Keys
-from multihost.wire.replies import ReplyError
 from multihost.wire.session import janitor as module
+from multihost.wire.session import verdicts
 from multihost.wire.session.janitor import (
-    CHECK_INTERVAL,
-    GRACE,
     LATE_REQUEST_WINDOW,
     LINGER,
+    LOOK_INTERVAL,
     PRUNE,
     SHARE,
     Janitor,
 )
-from multihost.wire.session.registration import SessionInfo
+from multihost.wire.session.record import SessionRecord
 
-RUN, OTHER_RUN = b"a" * 40, b"b" * 40
+RUN = b"a" * 40
+GRACE = 5.0
 KEYS = Keys("ns", "n:x")
 
 
@@ -41,6 +41,21 @@ class Registration:
     server = RUN
 
 
+class Siblings:
+    """Sees the end of some processes, and nothing of others."""
+
+    def __init__(self) -> None:
+        self.ended: set[int] = set()
+
+    def has_ended(self, record: SessionRecord) -> bool | None:
+        return True if record.pid in self.ended else None
+
+
+def record(connection: bytes, beats: int = 1) -> list[bytes]:
+    """What a script returns of a session."""
+    return [b"%d" % beats, RUN, connection, b"host", b"1 0", b"%d" % (1000 * GRACE), b"30000", b"h"]
+
+
 class Reap:
     """Stands for a script that finds holders and waiters."""
 
@@ -49,7 +64,6 @@ class Reap:
     def __init__(self) -> None:
         self.calls: list[tuple[bytes, bytes]] = []
         self.waiters = 1
-        self.holders: dict[bytes, bytes] = {}
         self.is_deleted = False
         self.error: Exception | None = None
 
@@ -60,7 +74,7 @@ class Reap:
         if self.is_deleted:
             return None
         found = b"found %d" % len(self.calls)
-        flat = [each for pair in self.holders.items() for each in pair]
+        flat = [each for pair in subject.link.records.items() for each in pair]
         return [self.waiters, found, *flat]
 
 
@@ -68,21 +82,33 @@ class Link:
     address = "a server"
 
     def __init__(self) -> None:
+        self.channel: Any = object()
         self.connections: set[bytes] = set()
         self.listed: list[tuple[bytes, ...]] = []
-        self.suspected: list[bytes] = []
-        self.forbidden = False
-        self.left: int | None = 400
+        self.deleted: list[bytes] = []
+        self.buried: list[tuple[bytes, bytes]] = []
+        self.records: dict[bytes, list[bytes]] = {}
+
+    def current_channel(self) -> Any:
+        return self.channel
+
+    def execute(self, *command: bytes) -> Any:
+        assert command[0] == b"DEL"
+        self.deleted.append(command[1])
+        return self.removed(command[1])
+
+    def execute_over(self, channel: Any, command: tuple[bytes, ...]) -> Any:
+        if channel is not self.channel:
+            return None
+        self.buried.append((command[3], command[4]))
+        return self.removed(command[3])
+
+    def removed(self, key: bytes) -> int:
+        return int(self.records.pop(key.rpartition(b":")[2], None) is not None)
 
     def execute_raw(self, *command: bytes) -> Any:
-        if command[0] == b"EVALSHA":
-            self.suspected.append(command[3])
-            assert command[5] == b"%d" % (GRACE * 1000)
-            return self.left
         self.listed.append(command)
         assert command[:3] == (b"CLIENT", b"LIST", b"ID")
-        if self.forbidden:
-            raise ReplyError("NOPERM")
         return b"".join(b"id=%b addr=\n" % c for c in command[3:] if c in self.connections)
 
 
@@ -90,21 +116,28 @@ class Room:
     """A janitor with stubs, and a clock that tests turn."""
 
     def __init__(self) -> None:
-        self.clock, self.link, self.reap = Clock(), Link(), Reap()
+        self.clock, self.link, self.reap, self.siblings = Clock(), Link(), Reap(), Siblings()
         self.wakes = 0
-        self.janitor = Janitor(self.link, Registration(), self._wake)  # type: ignore[arg-type]
+        self.janitor = Janitor(
+            self.link,  # type: ignore[arg-type]
+            Registration(),  # type: ignore[arg-type]
+            self.siblings,  # type: ignore[arg-type]
+            self._wake,
+        )
 
     def _wake(self) -> None:
         self.wakes += 1
 
     def watch(self) -> Any:
-        return self.janitor.watch(KEYS, self.reap)  # type: ignore[arg-type]
+        watched = self.janitor.watched(KEYS, self.reap)  # type: ignore[arg-type]
+        watched.waiters.add(threading.get_ident())
+        return watched
 
     def add_waiters(self, size: int) -> None:
         """Let so many processes wait."""
         connections = {b"%d" % number for number in range(size)}
         self.reap.waiters = size
-        self.reap.holders = {b"s" + each: info(each) for each in connections}
+        self.link.records = {b"s%b~1" % each: record(each) for each in connections}
         self.link.connections |= connections
 
     def run(self, seconds: float = 0.0) -> int:
@@ -122,6 +155,7 @@ class Room:
 def room(monkeypatch: pytest.MonkeyPatch) -> Room:
     made = Room()
     monkeypatch.setattr(module, "time", made.clock)
+    monkeypatch.setattr(verdicts, "time", made.clock)
     monkeypatch.setattr(module, "_random", lambda: 0.5)
     return made
 
@@ -138,18 +172,18 @@ def test_nothing_is_due_at_first(room: Room) -> None:
 def test_object_is_checked_while_a_thread_waits(room: Room) -> None:
     watched = room.watch()
     assert room.wakes == 1
-    assert room.run(10 * CHECK_INTERVAL) in (9, 10)
+    assert room.run(10 * LOOK_INTERVAL) in (9, 10)
     assert room.reap.calls[0] == (b"", b"1"), "the first check prunes"
     assert room.reap.calls[1] == (b"found 1", b"0"), "each gets what the last one found"
     watched.waiters.clear()
-    assert room.run(10 * CHECK_INTERVAL) == 0
+    assert room.run(10 * LOOK_INTERVAL) == 0
     assert room.janitor.due == math.inf
     assert not watched.listed
 
 
 def test_one_check_of_some_prunes_dead_waiters(room: Room) -> None:
     room.watch()
-    room.run(4 * PRUNE * CHECK_INTERVAL)
+    room.run(4 * PRUNE * LOOK_INTERVAL)
     pruning = [index for index, (_, prune) in enumerate(room.reap.calls) if prune == b"1"]
     assert pruning == [0, PRUNE, 2 * PRUNE, 3 * PRUNE]
 
@@ -157,26 +191,26 @@ def test_one_check_of_some_prunes_dead_waiters(room: Room) -> None:
 def test_many_waiting_processes_check_less_often_each(room: Room) -> None:
     room.add_waiters(1000)
     room.watch()
-    assert room.run(10 * CHECK_INTERVAL) == 1
+    assert room.run(10 * LOOK_INTERVAL) == 1
     assert room.janitor.due > room.clock.now + 10
     room.reap.waiters = 2  # the others are served
     room.run(2 * SHARE * 1000)
-    assert room.run(10 * CHECK_INTERVAL) in (9, 10, 11)
+    assert room.run(10 * LOOK_INTERVAL) in (9, 10, 11)
 
 
 def test_many_threads_of_one_process_check_as_often_as_one(room: Room) -> None:
     room.reap.waiters = 1000
     room.watch()
-    assert room.run(10 * CHECK_INTERVAL) in (9, 10)
+    assert room.run(10 * LOOK_INTERVAL) in (9, 10)
 
 
 def test_dead_waiters_do_not_make_the_living_check_less_often(room: Room) -> None:
     room.add_waiters(1000)
     room.link.connections.clear()
-    room.reap.holders[b"alive"] = info(b"7777")
+    room.link.records[b"alive~1"] = record(b"7777")
     room.link.connections.add(b"7777")
     room.watch()
-    assert room.run(10 * CHECK_INTERVAL) in (9, 10)
+    assert room.run(10 * LOOK_INTERVAL) in (9, 10)
 
 
 def test_thread_that_joins_at_the_last_moment_is_served(room: Room) -> None:
@@ -184,17 +218,17 @@ def test_thread_that_joins_at_the_last_moment_is_served(room: Room) -> None:
     thread = threading.get_ident()
     for _ in range(3):
         watched.waiters.discard(thread)
-        room.run(CHECK_INTERVAL / 3)
+        room.run(LOOK_INTERVAL / 3)
         if not watched.listed:
             break
         watched.waiters.add(thread)
     watched.waiters.discard(thread)
-    room.run(CHECK_INTERVAL * 3)
+    room.run(LOOK_INTERVAL * 3)
     assert not watched.listed
     again = room.watch()
     assert again is not watched
     assert again.listed
-    assert room.run(CHECK_INTERVAL * 3) >= 2
+    assert room.run(LOOK_INTERVAL * 3) >= 2
 
 
 def test_watch_briefly_ends_by_itself(room: Room) -> None:
@@ -207,13 +241,13 @@ def test_watch_briefly_ends_by_itself(room: Room) -> None:
 def test_threads_share_the_checks_of_an_object(room: Room) -> None:
     assert room.watch() is room.watch()
     assert room.wakes == 1
-    assert room.run(CHECK_INTERVAL) == 1
+    assert room.run(LOOK_INTERVAL) == 1
 
 
-def test_deleted_object_has_no_sessions_to_suspect(room: Room) -> None:
+def test_deleted_object_has_no_sessions_to_judge(room: Room) -> None:
     room.reap.is_deleted = True
     room.watch()
-    assert room.run(5 * CHECK_INTERVAL) >= 4
+    assert room.run(5 * LOOK_INTERVAL) >= 4
     assert room.link.listed == []
 
 
@@ -221,78 +255,58 @@ def test_failed_check_is_repeated(room: Room) -> None:
     room.watch()
     room.reap.error = LinkLost("away")
     with pytest.raises(LinkLost):
-        room.run(CHECK_INTERVAL)
+        room.run(LOOK_INTERVAL)
     room.reap.error = None
-    assert room.run(2 * CHECK_INTERVAL) >= 1
+    assert room.run(2 * LOOK_INTERVAL) >= 1
 
 
-# -- suspects
+# -- the dead
 
 
-def info(connection: bytes = b"5", server: bytes = RUN) -> bytes:
-    return SessionInfo(connection, server, 1, "host").pack()
+def test_session_of_a_process_that_has_ended_is_removed_at_once(room: Room) -> None:
+    room.link.records = {b"dead~1": record(b"5"), b"alive~1": record(b"6")}
+    room.link.records[b"dead~1"][4] = b"77 0"
+    room.siblings.ended = {77}
+    room.watch()
+    assert room.run(LOOK_INTERVAL) == 2, "and the object is looked at again"
+    assert room.link.deleted == [KEYS.sessions + b":dead~1"]
+    assert room.reap.calls[1][1] == b"1", "the second look is for dead waiters, too"
 
 
-def test_session_without_its_connection_is_suspected(room: Room) -> None:
-    room.reap.holders = {b"dead": info(b"5"), b"alive": info(b"6")}
+def test_session_without_connections_is_removed_after_its_grace(room: Room) -> None:
+    room.link.records = {b"dead~1": record(b"5"), b"alive~1": record(b"6")}
     room.link.connections = {b"6"}
     room.watch()
-    room.run(CHECK_INTERVAL)
-    assert room.link.suspected == [KEYS.sessions + b":dead"]
+    room.run(GRACE)
+    assert room.link.buried == []
+    room.run(4 * LOOK_INTERVAL)
+    assert room.link.buried[0] == (KEYS.sessions + b":dead~1", b"1"), "if its counter is the same"
     assert sorted(room.link.listed[0][3:]) == [b"5", b"6"], "one request for all"
 
 
-def test_next_check_is_due_when_the_grace_is_over(room: Room) -> None:
-    room.reap.holders = {b"dead": info()}
-    room.link.left = 100
-    watched = room.watch()
-    room.run(CHECK_INTERVAL)
-    begun = room.clock.now = room.janitor.due
-    room.janitor.run()
-    assert room.janitor.due == pytest.approx(begun + 0.11)
-    room.link.left = None  # it registered again
-    watched.waiters.clear()
+def test_object_is_looked_at_until_the_grace_is_over(room: Room) -> None:
+    """Though nobody waits any more: who comes next is not to begin from nothing."""
+    room.link.records = {b"dead~1": record(b"5")}
+    room.janitor.watch_briefly(KEYS, room.reap)  # type: ignore[arg-type]
+    room.run(GRACE + 4 * LOOK_INTERVAL)
+    assert room.link.buried
 
 
-@pytest.mark.parametrize(
-    "holders",
-    [
-        {b"me": info()},
-        {b"x": info(server=OTHER_RUN)},
-        {b"x": info(connection=b"")},
-        {},
-    ],
-    ids=["this process", "another run of the server", "unknown connection", "no session"],
-)
-def test_only_connections_of_this_run_of_the_server_are_listed(
-    room: Room, holders: dict[bytes, bytes]
-) -> None:
-    room.reap.holders = holders
+def test_own_session_is_not_judged(room: Room) -> None:
+    room.link.records = {b"me~1": record(b"5"), b"me~2": record(b"6")}
     room.watch()
-    room.run(3 * CHECK_INTERVAL)
+    room.run(2 * GRACE)
+    assert room.link.buried == []
     assert room.link.listed == []
-    assert room.link.suspected == []
 
 
-def test_client_ids_are_compared_as_a_whole(room: Room) -> None:
-    room.reap.holders = {b"x": info(b"5")}
-    room.link.connections = {b"5"}
+def test_verdict_is_carried_out_over_the_connection_of_the_look(room: Room) -> None:
+    room.link.records = {b"dead~1": record(b"5")}
     room.watch()
-    room.run(CHECK_INTERVAL)
-    assert room.link.suspected == []
-    room.link.execute_raw = lambda *command: (  # type: ignore[method-assign]
-        b"id=55 addr=\nid=15 addr=id=5 \n" if command[0] == b"CLIENT" else None
-    )
-    assert room.janitor._without_connection({b"x": info(b"5")}) == {b"x": info(b"5")}
-
-
-def test_without_permission_no_session_is_suspected(room: Room) -> None:
-    room.reap.holders = {b"x": info()}
-    room.link.forbidden = True
-    room.watch()
-    room.run(5 * CHECK_INTERVAL)
-    assert len(room.link.listed) == 1, "once"
-    assert room.link.suspected == []
+    for _ in range(5):
+        room.run(GRACE / 2)
+        room.link.channel = object()
+    assert room.link.buried == []
 
 
 # -- deferred actions
@@ -323,7 +337,7 @@ def test_deferred_action_runs_immediately_and_once(room: Room) -> None:
 def test_deferred_action_is_repeated_until_the_server_is_reached(room: Room) -> None:
     action = Action(LinkLost("away"), LinkLost("away"))
     room.janitor.defer(action)
-    room.run(10 * CHECK_INTERVAL)
+    room.run(10 * LOOK_INTERVAL)
     assert action.calls == 3
 
 
@@ -331,7 +345,7 @@ def test_deferred_action_is_given_up_when_no_request_can_arrive_late(room: Room)
     action = Action(*[LinkLost("away")] * 10_000)
     room.janitor.defer(action)
     room.run(2 * LATE_REQUEST_WINDOW)
-    assert action.calls == pytest.approx(LATE_REQUEST_WINDOW / CHECK_INTERVAL, rel=0.1)
+    assert action.calls == pytest.approx(LATE_REQUEST_WINDOW / LOOK_INTERVAL, rel=0.1)
     assert room.janitor.due == math.inf
 
 
@@ -341,13 +355,13 @@ def test_repeated_action_ends_when_no_request_can_arrive_late(room: Room) -> Non
     room.run(1.0)
     assert action.calls in (3, 4)
     room.run(2 * LATE_REQUEST_WINDOW)
-    assert action.calls == pytest.approx(LATE_REQUEST_WINDOW / CHECK_INTERVAL, rel=0.1)
+    assert action.calls == pytest.approx(LATE_REQUEST_WINDOW / LOOK_INTERVAL, rel=0.1)
 
 
 def test_deferred_action_does_not_wait_for_the_next_check(room: Room) -> None:
     room.add_waiters(1000)
     room.watch()
-    room.run(CHECK_INTERVAL)
+    room.run(LOOK_INTERVAL)
     assert room.janitor.due > room.clock.now + 10
     wakes = room.wakes
     action = Action()
@@ -360,7 +374,7 @@ def test_deferred_action_does_not_wait_for_the_next_check(room: Room) -> None:
 def test_deferred_action_may_defer_another(room: Room) -> None:
     second = Action()
     room.janitor.defer(lambda: room.janitor.defer(second))
-    room.run(2 * CHECK_INTERVAL)
+    room.run(2 * LOOK_INTERVAL)
     assert second.calls == 1
 
 

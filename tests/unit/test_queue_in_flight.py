@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from multihost.wire.link import PinnedConnection
 from multihost.wire.ops.queue import in_flight as module
-from multihost.wire.ops.queue.in_flight import BATCH, Delivery, InFlightList, requeue
+from multihost.wire.ops.queue.hand import Hand
+from multihost.wire.ops.queue.in_flight import BATCH, GONE, WAITING, Delivery, InFlightList
 from multihost.wire.ops.queue.items import RANK_SIZE, split_delivery_count, without_rank
 from multihost.wire.ops.queue.settings import FIFO, LIFO, PRIORITY, QueueSettings
 from tests.unit.queue_stubs import StubSession, commands_of, handle_of
@@ -22,15 +22,16 @@ RANK = b"7" * RANK_SIZE
 
 def list_of(settings: QueueSettings = PLAIN, ident: str = "n:q", **options: Any) -> InFlightList:
     handle = handle_of(StubSession(), ident)
-    return InFlightList(handle, settings, b"me", 3, PinnedConnection(b"r:1", {}), 0, **options)
+    return InFlightList(handle, settings, b"me", 3, b"r:1", 0, **options)
 
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, ...]]:
-    """Record the arguments of the scripts that requeue and receive."""
+    """Record the arguments of the script that receives."""
     calls: list[tuple[bytes, ...]] = []
-    for script in (module._requeue, module._receive_batch):
-        monkeypatch.setattr(script, "run_idempotent", lambda _, *args: calls.append(args) or [b"x"])
+    monkeypatch.setattr(
+        module._receive_batch, "run_idempotent", lambda _, *args: calls.append(args) or [b"x"]
+    )
     return calls
 
 
@@ -58,8 +59,8 @@ def test_an_item_is_moved_if_the_queue_knows_the_list(order: str, end: bytes) ->
     [
         (PLAIN, "n:q", []),
         (BOUNDED, "n:q", [b"HGET"]),
-        (PLAIN, UNNAMED, [b"PEXPIRE"]),
-        (BOUNDED, UNNAMED, [b"HGET", b"PEXPIRE"]),
+        (PLAIN, UNNAMED, [b"EVALSHA"]),
+        (BOUNDED, UNNAMED, [b"EVALSHA"]),
         (REDELIVERED, "n:q", []),
         (REDELIVERED, UNNAMED, [b"EVALSHA"]),
     ],
@@ -109,11 +110,34 @@ def test_an_item_is_received_without_what_is_stored_before_its_value(
     assert in_flight.unacked == 2
 
 
-def test_requeueing_says_whether_items_were_delivered(ran: list[tuple[bytes, ...]]) -> None:
+def test_a_batch_keeps_what_is_behind_the_first_item_that_no_caller_has() -> None:
     in_flight = list_of()
-    in_flight.requeue()
-    requeue(in_flight.handle, b"other.1", delivered=True)
-    assert ran == [(b"me.3", b"0"), (b"other.1", b"1")]
+    items = in_flight.deliveries([b"N.", b"K.", b"I1\n.", b"I2\n."])
+    assert [item.position for item in items] == [0, 1, 2, 3]
+    assert in_flight.batch == [WAITING] * 4
+    returned, open_ = Hand(), Hand()
+    returned.handed = 5.0
+    assert in_flight.kept() == 4
+    in_flight.batch[1] = returned
+    assert in_flight.kept() == 4, "the first one is still to be returned"
+    in_flight.batch[0] = open_
+    assert in_flight.is_in_hand
+    assert in_flight.kept() == 4
+    open_.handed = 6.0
+    assert not in_flight.is_in_hand
+    assert in_flight.kept() == 2
+    in_flight.batch[3] = GONE
+    assert in_flight.kept() == 1
+    in_flight.batch[2] = GONE
+    assert in_flight.kept() == 0
+
+
+def test_a_single_item_is_no_batch_unless_it_has_proxies() -> None:
+    in_flight = list_of()
+    in_flight.deliveries([b"N."])
+    assert (in_flight.batch, in_flight.has_proxies) == (None, False)
+    in_flight.deliveries([b"*1;@u:x;N."])
+    assert (in_flight.batch, in_flight.has_proxies) == ([WAITING], True)
 
 
 def test_a_batch_is_received_by_a_script(ran: list[tuple[bytes, ...]]) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from multihost.errors import LinkLost
-from multihost.wire.link import PinnedConnection
-from multihost.wire.ops.queue import acknowledge as acknowledge_module
 from multihost.wire.ops.queue import pending_acks as module
-from multihost.wire.ops.queue.acknowledge import acknowledge, acknowledge_one
 from multihost.wire.ops.queue.consumer import Consumer
-from multihost.wire.ops.queue.in_flight import Delivery, InFlightList
+from multihost.wire.ops.queue.hand import Hand
+from multihost.wire.ops.queue.in_flight import InFlightList
 from multihost.wire.ops.queue.pending_acks import ACK_DELAY, PendingAcks
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from tests.unit.queue_stubs import Clock, StubSession, handle_of
+
+NAME = b"r:1"
 
 
 class Stage:
@@ -24,18 +24,27 @@ class Stage:
         self.recycled: list[InFlightList] = []
         self.handle = handle_of(self.session)
         self.acks = PendingAcks(self.handle, self.recycled.append)
-        self.connection = PinnedConnection(b"r:1", {})
 
-    def in_flight(self, number: int, unacked: int = 0) -> InFlightList:
-        settings = QueueSettings(0, FIFO, 0)
-        made = InFlightList(self.handle, settings, b"me", number, self.connection, 0)
-        made.unacked = unacked
+    def in_flight(self, number: int, *items: bytes) -> InFlightList:
+        made = InFlightList(self.handle, QueueSettings(0, FIFO, 0), b"me", number, NAME, 0)
+        made.deliveries(list(items or (b"N.",)))
         return made
 
-    def receive(self, number: int, unacked: int = 0) -> InFlightList:
-        in_flight = self.in_flight(number, unacked)
-        self.acks.mark_received(in_flight, self.clock.now)
+    def expect(self, number: int) -> tuple[InFlightList, Hand]:
+        in_flight, hand = self.in_flight(number), Hand()
+        self.acks.expect(in_flight, hand)
+        return in_flight, hand
+
+    def receive(self, number: int) -> InFlightList:
+        in_flight, hand = self.expect(number)
+        hand.handed = self.clock.now
         return in_flight
+
+    def take_last(self, connection: bytes = NAME) -> InFlightList | None:
+        hand = Hand()
+        found = self.acks.take_last(connection, hand)
+        assert hand.previous is found
+        return found
 
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
@@ -46,15 +55,14 @@ class Stage:
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
     monkeypatch.setattr(module, "time", made.clock)
-    monkeypatch.setattr(acknowledge_module, "time", made.clock)
     return made
 
 
 def test_the_next_request_of_the_connection_acknowledges(stage: Stage) -> None:
     in_flight = stage.receive(1)
-    assert stage.acks.pop_last(PinnedConnection(b"r:2", {})) is None
-    assert stage.acks.pop_last(stage.connection) is in_flight
-    assert stage.acks.pop_last(stage.connection) is None
+    assert stage.take_last(b"r:2") is None
+    assert stage.take_last() is in_flight
+    assert stage.take_last() is None
     stage.wait(2 * ACK_DELAY)
     assert stage.session.link.pipelines == [], "it was acknowledged before"
     assert stage.session.janitor.timers == []
@@ -67,7 +75,36 @@ def test_a_timer_acknowledges_what_no_request_did(stage: Stage) -> None:
     assert stage.session.link.pipelines == [[(b"DEL", first.key), (b"DEL", second.key)]]
     assert stage.recycled == [first, second]
     assert stage.session.janitor.timers == []
-    assert stage.acks.pop_last(stage.connection) is None, "no list is acknowledged twice"
+    assert stage.take_last() is None, "no list is acknowledged twice"
+
+
+def test_what_a_call_is_about_to_return_is_acknowledged_once_it_has(stage: Stage) -> None:
+    in_flight, hand = stage.expect(1)
+    stage.wait(2 * ACK_DELAY)
+    assert stage.session.link.pipelines == []
+    assert len(stage.session.janitor.timers) == 1, "the timer waits for the call"
+    hand.handed = stage.clock.now
+    stage.wait(ACK_DELAY)
+    assert stage.session.link.pipelines == [[(b"DEL", in_flight.key)]]
+
+
+def test_what_a_call_left_is_not_acknowledged(stage: Stage) -> None:
+    in_flight, hand = stage.expect(1)
+    hand.in_flight = in_flight
+    stage.acks.leave(hand, lambda _: False)
+    stage.wait(2 * ACK_DELAY)
+    assert stage.session.link.pipelines == []
+    assert stage.acks.received == {}
+
+
+@pytest.mark.parametrize("recycled", [False, True])
+def test_an_acknowledgement_in_doubt_is_sent_again(recycled: bool, stage: Stage) -> None:
+    in_flight, hand = stage.receive(1), Hand()
+    stage.acks.take_last(NAME, hand)
+    stage.acks.leave(hand, lambda _: recycled)
+    stage.wait(ACK_DELAY)
+    expected = [] if recycled else [[(b"DEL", in_flight.key)]]
+    assert stage.session.link.pipelines == expected
 
 
 def test_the_timer_goes_on_while_there_are_younger_ones(stage: Stage) -> None:
@@ -84,12 +121,30 @@ def test_the_timer_goes_on_while_there_are_younger_ones(stage: Stage) -> None:
     assert len(stage.session.janitor.timers) == 1, "a later item starts it again"
 
 
-def test_a_list_with_other_items_is_trimmed_and_not_reused(stage: Stage) -> None:
-    in_flight = stage.receive(1, unacked=2)
-    assert stage.acks.pop_last(stage.connection) is None
-    stage.acks.flush(0.0)
-    assert stage.session.link.pipelines == [[(b"LTRIM", in_flight.key, b"-2", b"-1")]]
+def test_a_batch_is_trimmed_and_not_reused_before_it_is_empty(stage: Stage) -> None:
+    in_flight = stage.in_flight(1, b"N.", b"K.", b"N.")
+    hands = [Hand() for _ in range(3)]
+    assert in_flight.batch is not None
+
+    def returns(position: int) -> None:
+        assert in_flight.batch is not None
+        in_flight.batch[position] = hands[position]
+        stage.acks.expect(in_flight, hands[position])
+        assert stage.take_last() is None, "not with the next request"
+        hands[position].handed = stage.clock.now
+        stage.acks.flush(0.0)
+
+    returns(0)
+    returns(2)
     assert stage.recycled == []
+    returns(1)
+    assert stage.session.link.pipelines == [
+        [(b"LTRIM", in_flight.key, b"-2", b"-1")],
+        [(b"LTRIM", in_flight.key, b"-2", b"-1")],
+        [(b"DEL", in_flight.key)],
+    ]
+    assert stage.recycled == [in_flight]
+    assert in_flight.batch is None
 
 
 def test_a_flush_that_fails_is_repeated(stage: Stage) -> None:
@@ -110,72 +165,56 @@ def test_nothing_to_acknowledge_costs_no_round_trip(stage: Stage) -> None:
     assert stage.session.link.pipelines == []
 
 
-# -- acknowledging deliveries
-
-
-def deliveries(consumer: Consumer, *values: bytes) -> list[Delivery]:
-    return consumer.new_list().deliveries(list(values))
-
-
-@pytest.fixture(autouse=True)
-def register(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Consumer, "_register", lambda self: None)
-
-
-def consumer_of(stage: Stage, max_deliveries: int = 0) -> Consumer:
-    return Consumer.of(stage.handle, QueueSettings(0, FIFO, max_deliveries))
-
-
-def test_a_plain_item_is_acknowledged_later(stage: Stage) -> None:
-    consumer = consumer_of(stage)
-    [item] = deliveries(consumer, b"N.")
-    acknowledge_one(stage.handle, consumer, item)
-    assert item.in_flight.unacked == 0
-    stage.wait(ACK_DELAY)
-    assert stage.session.link.pipelines == [[(b"DEL", item.in_flight.key)]]
-    assert consumer.new_list() is item.in_flight
-
-
-def test_one_item_of_a_batch_leaves_the_others_in_flight(stage: Stage) -> None:
-    consumer = consumer_of(stage)
-    first, second = deliveries(consumer, b"N.", b"K.")
-    acknowledge_one(stage.handle, consumer, first)
-    assert first.in_flight.unacked == 1
-    acknowledge(stage.handle, consumer, [second])
-    assert first.in_flight.unacked == 0
-
-
-def test_an_item_that_is_delivered_again_waits_for_task_done(stage: Stage) -> None:
-    consumer = consumer_of(stage, -1)
-    [item] = deliveries(consumer, b"N.")
-    acknowledge_one(stage.handle, consumer, item)
-    assert stage.session.janitor.timers == []
-    assert item.in_flight.unacked == 1
-    assert consumer.unfinished.pop_oldest() is item.in_flight
-
-
-@pytest.mark.parametrize("error", [None, KeyboardInterrupt()])
-def test_an_item_with_proxies_is_acknowledged_by_a_script(
-    error: BaseException | None, stage: Stage, monkeypatch: pytest.MonkeyPatch
+def test_items_with_proxies_are_acknowledged_by_a_script(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
 
     def run_once(_: object, *args: bytes) -> bytes:
         calls.append(args)
-        if error is not None:
-            raise error
         return b"."
 
-    monkeypatch.setattr(acknowledge_module._ack_linked, "run_once", run_once)
-    consumer = consumer_of(stage)
-    items = deliveries(consumer, b"@u:x;N.", b"N.")
-    if error is None:
-        acknowledge(stage.handle, consumer, items)
-        assert consumer.new_list() is items[0].in_flight
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            acknowledge(stage.handle, consumer, items)
-        assert consumer.new_list() is not items[0].in_flight
-        stage.wait(ACK_DELAY)
-        assert stage.session.link.pipelines == [[(b"DEL", items[0].in_flight.key)]]
+    monkeypatch.setattr(module._ack_linked, "run_once", run_once)
+    in_flight, hand = stage.in_flight(1, b"@u:x;N.", b"N."), Hand()
+    in_flight.batch = [hand, hand]
+    stage.acks.expect(in_flight, hand)
+    hand.handed = stage.clock.now
+    stage.wait(ACK_DELAY)
     assert calls == [(b"me.1", b"0")]
+    assert stage.session.link.pipelines == []
+    assert stage.recycled == [in_flight]
+
+
+# -- a consumer expects its items
+
+
+def consumer_of(stage: Stage, monkeypatch: pytest.MonkeyPatch, max_deliveries: int) -> Consumer:
+    monkeypatch.setattr(Consumer, "_register", lambda self: None)
+    return Consumer.of(stage.handle, QueueSettings(0, FIFO, max_deliveries))
+
+
+def test_a_plain_item_is_acknowledged_later(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer, hand = consumer_of(stage, monkeypatch, 0), Hand()
+    in_flight = consumer.take_list(hand)
+    consumer.expect(hand, in_flight.deliveries([b"N."]))
+    hand.handed = stage.clock.now
+    stage.wait(ACK_DELAY)
+    assert stage.session.link.pipelines == [[(b"DEL", in_flight.key)]]
+    assert consumer.take_list(Hand()) is in_flight
+
+
+def test_an_item_that_is_delivered_again_waits_for_task_done(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer, hand = consumer_of(stage, monkeypatch, -1), Hand()
+    in_flight = consumer.take_list(hand)
+    consumer.expect(hand, in_flight.deliveries([b"N."]))
+    assert stage.session.janitor.timers == []
+    taken: list[object] = []
+    consumer.unfinished.take_oldest(taken)  # type: ignore[arg-type]
+    assert taken == [], "its call has not returned"
+    hand.handed = stage.clock.now
+    consumer.unfinished.take_oldest(taken)  # type: ignore[arg-type]
+    assert taken == [(in_flight, hand)]
+    consumer.settle(taken, b".")  # type: ignore[arg-type]
+    assert consumer.take_list(Hand()) is in_flight

@@ -99,7 +99,7 @@ TARGETS = [
     ("lock/try_acquire", "u:aB3-_x", "an unnamed lock"),
     ("hosted/host_of", "n:crawl:urls", "the object 'crawl:urls'"),
     ("host/reap", "h:aB3-_x", "a host of objects"),
-    ("session/register", "{work:07}:s:aB3-_x", "the namespace 'work'"),
+    ("session/enter", "{work:07}:s:aB3-_x", "the namespace 'work'"),
     ("lpush", "{work:07}:n:crawl%3Aurls:tokens", "the object 'crawl:urls'"),
     ("server/transaction", "the server", "the server"),
 ]

@@ -1,145 +1,206 @@
-"""The keys of a session: what they contain, and when they are renewed; a stub counts commands."""
+"""The records of a session: their content, and when they are renewed; a stub counts commands."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from multihost.errors import LinkLost
 from multihost.patching import per_thread
+from multihost.wire.link import pack_all
 from multihost.wire.replies import ReplyError
-from multihost.wire.session.registration import SessionInfo, SessionRegistration
+from multihost.wire.session import registration as module
+from multihost.wire.session.process import host_identity, start_of
+from multihost.wire.session.record import SessionRecord
+from multihost.wire.session.registration import (
+    LEAST_GRACE,
+    MAX_CONNECTIONS,
+    ROUND_TRIPS,
+    SessionRegistration,
+    ThreadIdentity,
+    run_id,
+)
 
-RUN = b"a" * 40
+RUN, OTHER_RUN = b"a" * 40, b"b" * 40
+ENTER, RENEW = 7, 3  # arguments of the scripts
 
 
-class Server:
-    """A link with the keys that it was sent, a connection that may change, and a log."""
+class Channel:
+    """A connection, which hands everything on to the server."""
 
-    def __init__(self) -> None:
-        self.keys: dict[bytes, bytes] = {}
-        self.channel: Any = self
-        self.connection = 7
-        self.log: list[bytes] = []
-        self.forbidden: set[bytes] = set()
-        self.is_away = False
-        self.moves = 0
+    def __init__(self, server: Server, client_id: bytes) -> None:
+        self.server = server
+        self.client_id = client_id
 
     def fileno(self) -> int:
         return 99
 
+    def exchange_many(self, requests: bytes, count: int) -> list[Any]:
+        commands = self.server.packed[requests]
+        assert len(commands) == count
+        return self.server.replies(commands)
+
+
+class Server:
+    """A link with the records that it was sent, a connection that may change, and a log."""
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, dict[bytes, bytes]] = {}
+        self.run = RUN
+        self.numbers = 7
+        self.channel: Any = None
+        self.others: list[bytes] = []
+        self.log: list[bytes] = []
+        self.forbidden: set[bytes] = set()
+        self.is_away = False
+        self.moves = 0
+        self.on_open: Any = None
+        self.packed: dict[bytes, Sequence[tuple[bytes, ...]]] = {}
+
+    # As a link.
+
     def current_channel(self) -> Any:
         return self.channel
 
-    def execute_raw(self, *command: bytes) -> Any:
-        self.log.append(command[0])
+    def client_ids(self) -> list[bytes]:
+        return [*self.others, *([self.channel.client_id] if self.channel else [])]
+
+    def open(self) -> Channel:
+        """Connect; a ClientChannel does not know its number."""
+        self.numbers += 1
+        self.channel = channel = Channel(self, b"%d" % self.numbers)
+        if self.on_open is not None:
+            self.on_open(channel)
+        return channel
+
+    def pipeline_raw(self, commands: Sequence[tuple[bytes, ...]]) -> list[Any]:
         if self.is_away:
             raise LinkLost
-        if command[0] in self.forbidden:
-            raise ReplyError("NOPERM no")
-        match command[0]:
-            case b"CLIENT":
-                return self.connection
-            case b"INFO":
-                return b"# Server\r\nredis_version:8\r\nrun_id:%b\r\n" % RUN
-            case b"EVALSHA":
-                known = command[3] in self.keys
-                self.keys[command[3]] = command[4]
-                return int(known)
-        raise AssertionError(command)
-
-    def pipeline_raw(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
-        self.log.append(b"+".join(command[0] for command in commands))
-        replies: list[Any] = []
-        for command in commands:
-            try:
-                replies.append(self.execute_raw(*command))
-            except ReplyError as error:
-                replies.append(error)
-            self.log.pop()
-        return replies
-
-    def execute(self, *command: bytes) -> Any:
-        self.log.append(command[0])
-        if command[0] == b"EXISTS":
-            return int(command[1] in self.keys)
-        assert command[0] == b"UNLINK"
-        for key in command[1:]:
-            del self.keys[key]
-        return None
-
-    def pipeline(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
-        self.log.append(b"+".join(command[0] for command in commands))
-        if self.is_away:
-            raise LinkLost
+        if self.channel is None:
+            self.open()
         if self.moves:  # the connection breaks, and the link opens another
             self.moves -= 1
-            self.channel, self.connection = object(), self.connection + 1
-        seconds = [b"1700000000", b"250000"]
-        return [seconds, *[int(key in self.keys) for _, key, _ in commands[1:]]]
+            self.open()
+        return self.replies(commands)
+
+    def pipeline(self, commands: Sequence[tuple[bytes, ...]]) -> list[Any]:
+        return self.pipeline_raw(commands)
+
+    def execute(self, *command: bytes) -> Any:
+        return self.replies([command])[0]
+
+    # As the server.
+
+    def replies(self, commands: Sequence[tuple[bytes, ...]]) -> list[Any]:
+        self.log.append(b"+".join(map(self.verb, commands)))
+        return [self.reply(command) for command in commands]
+
+    @staticmethod
+    def verb(command: tuple[bytes, ...]) -> bytes:
+        if command[0] not in (b"EVAL", b"EVALSHA"):
+            return command[0]
+        return {ENTER: b"enter", RENEW: b"renew"}[len(command) - 4]
+
+    def reply(self, command: tuple[bytes, ...]) -> Any:
+        if command[0] in self.forbidden:
+            return ReplyError("NOPERM no")
+        match self.verb(command):
+            case b"TIME":
+                return [b"1700000000", b"250000"]
+            case b"CLIENT":
+                return self.numbers
+            case b"INFO":
+                return b"# Server\r\nredis_version:8\r\nrun_id:%b\r\n" % self.run
+            case b"EXISTS":
+                return int(command[1] in self.records)
+            case b"UNLINK":
+                for key in command[1:]:
+                    del self.records[key]
+                return len(command) - 1
+            case b"enter":
+                key, *args = command[3:]
+                fields = (b"r", b"c", b"h", b"p", b"g", b"l", b"n")
+                self.records.setdefault(key, {b"b": b"0"}).update(zip(fields, args, strict=True))
+            case b"renew":
+                key, run, connections, grace = command[3:]
+                if key not in self.records:
+                    return 0
+                self.records[key] |= {b"r": run, b"c": connections, b"g": grace}
+        record = self.records[command[3]]
+        record[b"b"] = b"%d" % (int(record[b"b"]) + 1)
+        return int(record[b"b"])
+
+    def record(self, registration: SessionRegistration, prefix: bytes) -> SessionRecord:
+        fields = self.records[registration.session_keys[prefix]]
+        found = SessionRecord.of(
+            [fields[f] for f in (b"b", b"r", b"c", b"h", b"p", b"g", b"l", b"n")]
+        )
+        assert found is not None
+        return found
+
+
+ONE, TWO = b"{ns:01}:", b"{ns:02}:"
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    made = Server()
+
+    def pack(commands: Sequence[tuple[bytes, ...]]) -> bytes:
+        packed = pack_all(commands)
+        made.packed[packed] = commands
+        return packed
+
+    monkeypatch.setattr(module, "pack_all", pack)
+    return made
 
 
 @pytest.fixture
 def registration(server: Server) -> SessionRegistration:
-    return SessionRegistration(server, "ns", b"30000")  # type: ignore[arg-type]
+    made = SessionRegistration(server, "ns", b"30000")  # type: ignore[arg-type]
+    server.on_open = made.renew_over
+    return made
 
 
 def register(registration: SessionRegistration, *prefixes: bytes) -> list[bytes]:
     requests = [registration.request_registration(prefix) for prefix in prefixes]
-    expired = registration.heartbeat()
+    lapsed = registration.heartbeat()
     assert all(request.answered.is_set() for request in requests)
-    return expired
+    return lapsed
 
 
-# -- values of keys
-
-
-@pytest.mark.parametrize("host", ["h", "a host with spaces", "höst", ""])
-def test_session_info_is_unpacked_as_it_was_packed(host: str) -> None:
-    info = SessionInfo(b"12", RUN, 4711, host)
-    assert SessionInfo.unpack(info.pack()) == info
-    assert SessionInfo.unpack(SessionInfo(b"", b"", 1, host).pack()).connection == b""
-
-
-# -- threads
+# -- names
 
 
 def test_each_thread_has_a_waiter_id_of_its_own(registration: SessionRegistration) -> None:
-    from multihost.wire.session.registration import ThreadIdentity
-
     identity = per_thread(ThreadIdentity, registration)
-    names = [identity.waiter_id]
+    names = [identity.waiter_id(ONE)]
 
     def append() -> None:
-        names.append(identity.waiter_id)
+        names.append(identity.waiter_id(ONE))
 
     for name in ("a.b", "50%", "a.b"):
         thread = threading.Thread(target=append, name=name)
         thread.start()
         thread.join()
     assert len(set(names)) == 4
-    assert identity.waiter_id == names[0]
+    assert identity.waiter_id(ONE) == names[0]
     for name in names:
-        sid, number, _ = name.split(b".")  # a dot in a name is no separator
-        assert sid == registration.sid
+        session, number, _ = name.split(b".")  # a dot in a name is no separator
+        assert session == registration.names[ONE]
         assert number.isdigit()
     assert [name.split(b".")[2] for name in names[1:]] == [b"a%2Eb", b"50%25", b"a%2Eb"]
 
 
 def test_hold_ids_rise_and_contain_the_servers_time(registration: SessionRegistration) -> None:
-    from multihost.wire.session.registration import ThreadIdentity
-
-    register(registration, b"{ns:01}:")
+    register(registration, ONE)
     identity = per_thread(ThreadIdentity, registration)
-    ids = [identity.new_hold_id() for _ in range(10_000)]
+    ids = [identity.new_hold_id(ONE) for _ in range(10_000)]
     assert ids == sorted(set(ids))
     since = int(ids[0].rpartition(b".")[2])
     assert since == pytest.approx(1700000000_250000, abs=5_000_000)
@@ -150,25 +211,51 @@ def test_hold_ids_rise_and_contain_the_servers_time(registration: SessionRegistr
 def test_session_ids_are_unique_and_contain_no_separator(server: Server) -> None:
     sids = {SessionRegistration(server, "ns", b"1").sid for _ in range(1000)}  # type: ignore[arg-type]
     assert len(sids) == 1000
-    assert not any(set(sid) & set(b". :{}") for sid in sids)
+    assert not any(set(sid) & set(b". :{}~") for sid in sids)
+
+
+def test_a_name_whose_record_is_gone_is_not_used_again(
+    registration: SessionRegistration, server: Server
+) -> None:
+    register(registration, ONE, TWO)
+    identity = per_thread(ThreadIdentity, registration)
+    used, thread = {registration.names[ONE]}, identity.key
+    for _ in range(5):
+        del server.records[registration.session_keys[ONE]]
+        assert registration.heartbeat() == [ONE]
+        assert registration.names[ONE] not in used
+        assert identity.waiter_id(ONE).startswith(registration.names[ONE] + b".")
+        used.add(registration.names[ONE])
+    assert registration.names[TWO] == registration.sid + b"~1", "it did not lapse there"
+    assert identity.key == thread
 
 
 # -- heartbeats
 
 
-def test_first_heartbeat_registers_pid_and_connection(
+def test_first_heartbeat_stores_what_others_judge_by(
     registration: SessionRegistration, server: Server
 ) -> None:
     assert not registration.is_requested
     assert registration.fileno == -1
-    registration.request_registration(b"{ns:01}:")
+    registration.request_registration(ONE)
     assert registration.is_requested
-    assert register(registration, b"{ns:02}:") == []
+    assert register(registration, TWO) == []
     assert not registration.is_requested
     assert registration.fileno == 99
-    assert set(server.keys) == {b"{ns:01}:s:" + registration.sid, b"{ns:02}:s:" + registration.sid}
-    info = SessionInfo.unpack(server.keys[b"{ns:01}:s:" + registration.sid])
-    assert (info.connection, info.server) == (b"7", RUN)
+    keys = {prefix + b"s:" + registration.names[prefix] for prefix in (ONE, TWO)}
+    assert set(server.records) == keys
+    assert server.record(registration, ONE) == SessionRecord(
+        beats=1,
+        run=RUN,
+        connections=frozenset({b"8"}),
+        host=host_identity(),
+        pid=os.getpid(),
+        start=start_of(os.getpid()),
+        grace=LEAST_GRACE,
+        lease=30.0,
+        hostname=os.uname().nodename,
+    )
     assert registration.server == RUN
 
 
@@ -179,98 +266,196 @@ def test_heartbeat_is_one_write_for_all_partitions(
     server.log.clear()
     for _ in range(3):
         assert registration.heartbeat() == []
-    assert server.log == [b"TIME" + b"+PEXPIRE" * 64] * 3
+    assert server.log == [b"TIME" + b"+renew" * 64] * 3
     assert registration.expirations == 0
+    assert server.record(registration, b"{ns:09}:").beats == 4
 
 
-def test_heartbeat_sets_how_long_the_keys_live_at_least(registration: SessionRegistration) -> None:
+def test_heartbeat_makes_no_record(registration: SessionRegistration, server: Server) -> None:
+    register(registration, ONE)
+    (key,) = server.records
+    del server.records[key]
+    registration.heartbeat()
+    assert key not in server.records
+
+
+def test_heartbeat_sets_how_long_nobody_can_take_it_for_dead(
+    registration: SessionRegistration,
+) -> None:
     before = time.monotonic()
-    register(registration, b"{ns:01}:")
+    register(registration, ONE)
     assert before + 30 <= registration.valid_until <= time.monotonic() + 30
 
 
-def test_expired_key_is_counted_and_created_again(
+def test_lapse_is_counted_before_it_enters_anew(
     registration: SessionRegistration, server: Server
 ) -> None:
-    register(registration, b"{ns:01}:", b"{ns:02}:")
-    del server.keys[b"{ns:01}:s:" + registration.sid]
-    assert registration.has_expired(b"{ns:01}:", 0) is True, "also before the heartbeat has noticed"
-    assert registration.has_expired(b"{ns:02}:", 0) is False
-    assert registration.heartbeat() == [b"{ns:01}:"]
+    register(registration, ONE, TWO)
+    del server.records[registration.session_keys[ONE]]
+    assert registration.has_expired(ONE, 0) is True, "also before the heartbeat has noticed"
+    assert registration.has_expired(TWO, 0) is False
+    assert registration.heartbeat() == [ONE]
     assert registration.expirations == 1
-    assert len(server.keys) == 2
-    assert registration.has_expired(b"{ns:01}:", 0) is True, "and after that"
-    assert registration.has_expired(b"{ns:01}:", 1) is False
+    assert len(server.records) == 2
+    assert registration.has_expired(ONE, 0) is True, "and after that"
+    assert registration.has_expired(ONE, 1) is False
     assert registration.heartbeat() == []
 
 
-def test_new_connection_is_registered_in_every_partition(
+# -- connections that are opened
+
+
+def test_way_back_is_one_write_whatever_the_number_of_partitions(
     registration: SessionRegistration, server: Server
 ) -> None:
-    register(registration, b"{ns:01}:", b"{ns:02}:")
-    server.channel, server.connection = object(), 8
+    register(registration, *[b"{ns:%02d}:" % number for number in range(64)])
+    server.log.clear()
+    server.channel = None
     assert registration.is_disconnected
     assert registration.fileno == -1, "the old one is not watched any more"
-    registration.heartbeat()
+    server.open()
+    assert server.log == [b"renew+" * 64 + b"INFO"], "the renewals first"
     assert not registration.is_disconnected
-    assert {SessionInfo.unpack(info).connection for info in server.keys.values()} == {b"8"}
+    for prefix in registration.session_keys:
+        assert server.record(registration, prefix).connections == {b"9"}
+        assert server.record(registration, prefix).beats == 2
     assert registration.expirations == 0
 
 
-def test_new_connection_is_identified_in_one_exchange(
+def test_every_connection_renews(registration: SessionRegistration, server: Server) -> None:
+    """Not only that of the background thread: that may be half open."""
+    register(registration, ONE)
+    own = server.channel
+    registration.valid_until = 0.0
+    thread = threading.Thread(target=server.open)
+    thread.start()
+    thread.join()
+    assert server.record(registration, ONE).beats == 2
+    assert server.record(registration, ONE).connections == {own.client_id, b"9"}
+    assert registration.valid_until > time.monotonic() + 25
+    server.channel = own
+    assert not registration.is_disconnected
+
+
+def test_connection_of_a_thread_hears_of_a_lapse(
     registration: SessionRegistration, server: Server
 ) -> None:
-    register(registration, b"{ns:01}:")
-    server.channel, server.connection = object(), 8
-    server.log.clear()
-    registration.heartbeat()
-    assert server.log == [b"CLIENT+INFO", b"TIME+PEXPIRE", b"EVALSHA"]
+    woken = threading.Event()
+    registration._wake = woken.set
+    register(registration, ONE, TWO)
+    del server.records[registration.session_keys[ONE]]
+    own = server.channel
+    thread = threading.Thread(target=server.open)
+    thread.start()
+    thread.join()
+    assert registration.expirations == 1
+    assert registration.valid_until == 0.0, "it asks before it takes"
+    assert woken.is_set()
+    assert registration.is_requested
+    server.channel = own
+    assert registration.heartbeat() == [ONE]
+    assert not registration.is_requested
+
+
+def test_process_that_holds_nothing_sends_nothing_more(
+    registration: SessionRegistration, server: Server
+) -> None:
+    server.open()
+    assert server.log == []
+
+
+def test_record_names_a_few_of_many_connections(
+    registration: SessionRegistration, server: Server
+) -> None:
+    server.others = [b"%d" % number for number in range(100, 200)]
+    register(registration, ONE)
+    newest = {b"%d" % number for number in range(200 - MAX_CONNECTIONS, 200)}
+    assert server.record(registration, ONE).connections == newest | {b"8"}
 
 
 def test_connection_that_breaks_during_the_heartbeat(
     registration: SessionRegistration, server: Server
 ) -> None:
-    register(registration, b"{ns:01}:")
+    register(registration, ONE)
     server.moves = 3
     registration.heartbeat()
-    assert SessionInfo.unpack(server.keys[b"{ns:01}:s:" + registration.sid]).connection == b"10"
+    assert server.record(registration, ONE).connections == {server.channel.client_id}
     assert not registration.is_disconnected
+
+
+def test_connection_that_was_open_before_is_identified(
+    registration: SessionRegistration, server: Server
+) -> None:
+    server.on_open = None
+    server.open()
+    server.on_open = registration.renew_over
+    register(registration, ONE)
+    assert server.log == [b"INFO+CLIENT", b"TIME", b"enter"]
+    assert server.record(registration, ONE).run == RUN
 
 
 def test_failed_heartbeat_ends_the_wait_for_a_registration(
     registration: SessionRegistration, server: Server
 ) -> None:
-    register(registration, b"{ns:01}:")
+    register(registration, ONE)
     before = registration.valid_until
     server.is_away = True
-    request = registration.request_registration(b"{ns:02}:")
+    request = registration.request_registration(TWO)
     with pytest.raises(LinkLost):
         registration.heartbeat()
     assert request.answered.is_set()
-    assert b"{ns:02}:" not in registration.session_keys
+    assert TWO not in registration.session_keys
     assert registration.valid_until == before
     server.is_away = False
-    register(registration, b"{ns:02}:")
-    assert len(server.keys) == 2
+    register(registration, TWO)
+    assert len(server.records) == 2
 
 
-@pytest.mark.parametrize("command", [b"CLIENT", b"INFO"])
-def test_without_permission_no_connection_is_registered(
-    registration: SessionRegistration, server: Server, command: bytes
+def test_without_permission_no_connection_is_evidence(
+    registration: SessionRegistration, server: Server
 ) -> None:
-    server.forbidden = {command}
-    register(registration, b"{ns:01}:")
-    assert SessionInfo.unpack(server.keys[b"{ns:01}:s:" + registration.sid]).connection == b""
+    server.forbidden = {b"INFO"}
+    register(registration, ONE)
+    assert server.record(registration, ONE).connections == set()
+
+
+def test_one_unknown_number_makes_all_no_evidence(
+    registration: SessionRegistration, server: Server
+) -> None:
+    server.others = [b"5", b""]
+    register(registration, ONE)
+    assert server.record(registration, ONE).connections == set()
+
+
+# -- the grace
+
+
+def test_grace_is_that_of_the_slowest_round_trip(
+    registration: SessionRegistration, server: Server
+) -> None:
+    registration._round_trip = 1.0
+    register(registration, ONE)
+    assert server.record(registration, ONE).grace == pytest.approx(ROUND_TRIPS * 0.9)
+    for _ in range(20):
+        registration.heartbeat()
+    assert server.record(registration, ONE).grace == LEAST_GRACE, "it is forgotten"
+
+
+def test_grace_may_be_given(server: Server) -> None:
+    registration = SessionRegistration(server, "ns", b"30000", 2.5)  # type: ignore[arg-type]
+    server.on_open = registration.renew_over
+    register(registration, ONE)
+    assert server.record(registration, ONE).grace == 2.5
 
 
 # -- the end
 
 
-def test_unregister_deletes_the_keys(registration: SessionRegistration, server: Server) -> None:
+def test_unregister_deletes_the_records(registration: SessionRegistration, server: Server) -> None:
     registration.unregister()
-    register(registration, b"{ns:01}:", b"{ns:02}:")
+    register(registration, ONE, TWO)
     registration.unregister()
-    assert not server.keys
+    assert not server.records
     assert not registration.session_keys
     server.log.clear()
     registration.unregister()
@@ -280,7 +465,12 @@ def test_unregister_deletes_the_keys(registration: SessionRegistration, server: 
 def test_end_of_the_thread_ends_the_wait_for_a_registration(
     registration: SessionRegistration,
 ) -> None:
-    request = registration.request_registration(b"{ns:01}:")
+    request = registration.request_registration(ONE)
     registration.release_waiters()
     assert request.answered.is_set()
-    assert registration.request_registration(b"{ns:02}:").answered.is_set(), "and later ones"
+    assert registration.request_registration(TWO).answered.is_set(), "and later ones"
+
+
+def test_run_id_is_read_or_unknown() -> None:
+    assert run_id(b"# Server\r\nrun_id:%b\r\nx:1\r\n" % OTHER_RUN) == OTHER_RUN
+    assert run_id(ReplyError("NOPERM no")) == b""

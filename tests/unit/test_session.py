@@ -40,6 +40,8 @@ class Link:
 
     # As a channel.
 
+    client_id = b"7"
+
     def fileno(self) -> int:
         return -1
 
@@ -49,11 +51,16 @@ class Link:
     def closed(self) -> ManagerClosed:
         return ManagerClosed("closed")
 
-    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
-        return None, 1.0
+    patience: tuple[float | None, float] = None, 1.0
+
+    def set_patience(self, until: float | None, attempt: float) -> None:
+        pass
 
     def patience_ends(self, begun: float) -> float:
         return begun + self.reconnect_timeout
+
+    def reply_ends(self, begun: float) -> float:
+        return begun + 1.0
 
     def back_off(self) -> None:
         time.sleep(0.01)
@@ -67,19 +74,24 @@ class Link:
     def checkin(self, connection: Any) -> None:
         assert connection is self
 
+    def client_ids(self) -> list[bytes]:
+        return [self.client_id]
+
     def pipeline_raw(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
         self._wait()
-        return [7, b"run_id:abc\r\n"]
+        return [b"run_id:abc\r\n", 7]
 
     def pipeline(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
         self._wait()
-        return [[b"1", b"0"], *[int(key in self.keys) for _, key, _ in commands[1:]]]
+        return [self._reply(command) for command in commands]
 
-    def execute_raw(self, *command: bytes) -> Any:
-        self._wait()
-        if command[0] == b"EVALSHA" and command[2] == b"1":
-            self.keys.add(command[3])
-        return None
+    def _reply(self, command: tuple[bytes, ...]) -> Any:
+        if command[0] == b"TIME":
+            return [b"1", b"0"]
+        key, *args = command[3:]
+        if len(args) > 3:  # session/enter
+            self.keys.add(key)
+        return int(key in self.keys)
 
     def execute(self, *command: bytes) -> Any:
         self.log.append(command[0])
@@ -159,7 +171,7 @@ def test_ensure_registered_waits_for_the_key_once(session: Session, link: Link) 
     started = time.monotonic()
     session.ensure_registered(KEYS)
     assert time.monotonic() - started >= 0.04
-    assert link.keys == {KEYS.prefix + b"s:" + session.registration.sid}
+    assert link.keys == {KEYS.prefix + b"s:" + session.registration.names[KEYS.prefix]}
     link.answering.clear()
     session.ensure_registered(KEYS)  # asks the server nothing
     link.answering.set()

@@ -35,9 +35,9 @@ def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def timed_wait(pipe: WakeupPipe, seconds: float, fd: int = -1) -> tuple[bool, float]:
+def timed_wait(pipe: WakeupPipe, seconds: float) -> tuple[set[int], float]:
     started = time.monotonic()
-    readable = pipe.wait(seconds, fd)
+    readable = pipe.wait(seconds)
     return readable, time.monotonic() - started
 
 
@@ -89,26 +89,28 @@ def test_wait_watches_a_connection_too(
     pipe: WakeupPipe, connection: tuple[socket.socket, socket.socket]
 ) -> None:
     ours, theirs = connection
-    assert pipe.wait(0, ours.fileno()) is False
+    assert pipe.wait(0, frozenset({ours.fileno()})) == set()
     theirs.send(b"x")
-    assert pipe.wait(SECONDS, ours.fileno()) is True
+    assert pipe.wait(SECONDS, frozenset({ours.fileno()})) == {ours.fileno()}
     pipe.wake()
-    assert pipe.wait(SECONDS, ours.fileno()) is True, "both at the same time"
-    assert pipe.wait(0) is False, "not watched any more"
+    assert pipe.wait(SECONDS, frozenset({ours.fileno()})) == {ours.fileno()}, (
+        "both at the same time"
+    )
+    assert pipe.wait(0) == set(), "not watched any more"
     ours.recv(10)
-    assert pipe.wait(0, ours.fileno()) is False
+    assert pipe.wait(0, frozenset({ours.fileno()})) == set()
     theirs.close()
-    assert pipe.wait(SECONDS, ours.fileno()) is True
+    assert pipe.wait(SECONDS, frozenset({ours.fileno()})) == {ours.fileno()}
 
 
 def test_the_watched_connection_may_change(pipe: WakeupPipe) -> None:
     for _ in range(3):
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            assert pipe.wait(0, ours.fileno()) is False
+            assert pipe.wait(0, frozenset({ours.fileno()})) == set()
             theirs.close()
-            assert pipe.wait(SECONDS, ours.fileno()) is True
-        assert pipe.wait(0) is False
+            assert pipe.wait(SECONDS, frozenset({ours.fileno()})) == {ours.fileno()}
+        assert pipe.wait(0) == set()
 
 
 def test_pipe_itself_can_be_waited_for(pipe: WakeupPipe) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from multihost.inspection.liveness import by_keys
+from multihost.inspection.liveness import Liveness
 from multihost.wire.keys import IN_FLIGHT, Keys, partition
 from multihost.wire.link import Command
 from multihost.wire.replies import ReplyError, command_error, pairs
@@ -79,7 +79,7 @@ def in_flight_of_the_dead(session: Session, ident: str, in_flight: Sequence[str]
     """Return those in-flight lists that belong to dead sessions and exist. 2 round trips."""
     number, keys = partition(ident), _keys(session, ident)
     sids = {name: name.partition(".")[0] for name in in_flight}
-    infos = by_keys(session)([(number, sid) for sid in sids.values()])
+    infos = Liveness(session).sessions([(number, sid) for sid in sids.values()])
     dead = [name for name, sid in sids.items() if infos[number, sid] is None]
     left = _ask(session, [(b"PTTL", keys.in_flight(name.encode())) for name in dead])
     return [name for name, ttl in zip(dead, left, strict=True) if ttl != -2]

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from multihost.errors import BadPayload, InternalError
 from multihost.inspection import collect, scan
-from multihost.inspection.liveness import by_keys
+from multihost.inspection.liveness import Liveness
 from multihost.inspection.reading import read_objects
 from multihost.inspection.records import Participant
 from multihost.wire.identity import is_unnamed, label, name_of, named
-from multihost.wire.keys import IN_FLIGHT
+from multihost.wire.keys import IN_FLIGHT, partition
 from multihost.wire.ops import kinds, ownership
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops.queue import admin as queue_admin
@@ -183,7 +183,7 @@ def _pending(session: Session, containers: set[str]) -> Iterator[Garbage]:
 def _of_dead_sessions(
     session: Session, existing: list[str], parts: Mapping[str, set[str]]
 ) -> Iterator[Garbage]:
-    judge = by_keys(session)
+    judge = Liveness(session).sessions
     for info in read_objects(session.link, session.namespace, existing, {}, judge):
         holders, waiters = _dead(info.holders), _dead(info.waiters)
         if holders or waiters:
@@ -207,6 +207,8 @@ def _dead(participants: Iterable[Participant]) -> list[Participant]:
 
 def _reap(session: Session, garbage: Garbage) -> bool:
     before = _dead_participants(session, garbage.ident)
+    number = partition(garbage.ident)
+    Liveness(session).bury([(number, each.session) for each in before])
     kinds.reap(kinds.of(garbage.extra[0]), session.handle(garbage.ident))
     return _dead_participants(session, garbage.ident) != before
 
@@ -214,7 +216,9 @@ def _reap(session: Session, garbage: Garbage) -> bool:
 def _dead_participants(session: Session, ident: str) -> list[Participant]:
     return [
         participant
-        for info in read_objects(session.link, session.namespace, [ident], {}, by_keys(session))
+        for info in read_objects(
+            session.link, session.namespace, [ident], {}, Liveness(session).sessions
+        )
         for participant in _dead((*info.holders, *info.waiters))
     ]
 

@@ -1,5 +1,5 @@
-"""Whether sessions are alive, by the evidence of those who wait for what they hold: their keys, and
-their connections.
+"""Whether sessions are alive, by the evidence of those who wait for what they hold
+(:mod:`multihost.wire.session.verdicts`).
 """
 
 from __future__ import annotations
@@ -8,67 +8,97 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from multihost.inspection.participants import SessionKey, stored_sessions
+from multihost.inspection.participants import SessionKey, key_of, stored_sessions
 from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.session import Session
-from multihost.wire.session.janitor import GRACE
-from multihost.wire.session.registration import SessionInfo, run_id, without_connection
+from multihost.wire.session.record import SessionRecord
+from multihost.wire.session.registration import run_id
+from multihost.wire.session.siblings import Siblings
+from multihost.wire.session.verdicts import bury, listed_connections
 
-__all__ = ["Judge", "Liveness", "by_keys"]
+__all__ = ["Judge", "Liveness"]
 
-Judge = Callable[[Iterable[SessionKey]], Mapping[SessionKey, SessionInfo | None]]
+Judge = Callable[[Iterable[SessionKey]], Mapping[SessionKey, SessionRecord | None]]
 """Returns what sessions stored of themselves, None for those that are dead."""
+
+Seen = tuple[SessionKey, int]
+"""A session, and its counter."""
 
 
 class Liveness:
     """Finds out which sessions of a namespace are alive.
 
-    A session is dead if it has no key, or if its key has named a connection that the server does
-    not have for :data:`GRACE` seconds: a living process names another one sooner. With ``wait`` a
-    call waits for that long if it has to; else such a session is dead in a later call.
+    A session is dead if it has no record, if its process is one of this host and has ended, or if
+    it had no connection for its grace, and sent no heartbeat meanwhile. With ``wait`` a call waits
+    for that long if it has to; else such a session is dead in a later call. How long a session is
+    silent altogether is not measured here: that takes a lease.
     """
 
     def __init__(self, session: Session, *, wait: bool = True) -> None:
         self._link: Link = session.link
         self._namespace = session.namespace
         self._wait = wait
-        self._missing_since: dict[bytes, float] = {}  # infos whose connection has ended
+        self._missing_since: dict[Seen, float] = {}  # sessions whose connections have ended
 
-    def sessions(self, wanted: Iterable[SessionKey]) -> dict[SessionKey, SessionInfo | None]:
+    def sessions(self, wanted: Iterable[SessionKey]) -> dict[SessionKey, SessionRecord | None]:
         """Judge these. 3 round trips for each thousand, and the wait."""
-        packed = stored_sessions(self._link, self._namespace, wanted)
-        missing = self._without_connection({info for info in packed.values() if info})
+        records, dead = self._judge(wanted)
+        return {key: None if key in dead else record for key, record in records.items()}
+
+    def bury(self, wanted: Iterable[SessionKey]) -> None:
+        """Remove the records of those of these that are dead. 4 round trips, and the wait."""
+        records, dead = self._judge(wanted)
+        for key in dead:
+            record = records[key]
+            if record is not None:
+                [command] = bury.commands(
+                    [((key_of(self._namespace, key),), (b"%d" % record.beats,))]
+                )
+                self._link.execute(*command)
+
+    def _judge(
+        self, wanted: Iterable[SessionKey]
+    ) -> tuple[dict[SessionKey, SessionRecord | None], set[SessionKey]]:
+        records = stored_sessions(self._link, self._namespace, wanted)
+        siblings = Siblings()
+        found = {key: siblings.has_ended(each) for key, each in records.items() if each is not None}
+        siblings.close()
+        dead = {key for key, ended in found.items() if ended}
+        missing = self._without_connection(
+            {key: each for key in found if found[key] is None and (each := records[key])}
+        )
         now = time.monotonic()
-        due = max((self._missing_since.setdefault(i, now) for i in missing), default=-math.inf)
-        if self._wait and due + GRACE > now:
-            # Once, no poll: that a connection is not named for so long is what a death is.
-            time.sleep(due + GRACE - now)
-            again = [key for key, info in packed.items() if info in missing]
-            packed |= stored_sessions(self._link, self._namespace, again)
+        due = {seen: self._missing_since.setdefault(seen, now) + missing[seen] for seen in missing}
+        last = max(due.values(), default=-math.inf)
+        if self._wait and last > now:
+            # Once, no poll: that a session is not back for so long is what a death is.
+            time.sleep(last - now)
+            records |= stored_sessions(self._link, self._namespace, [key for key, _ in missing])
             now = time.monotonic()
-        return {
-            key: SessionInfo.unpack(info)
-            if info and self._missing_since.get(info, math.inf) + GRACE > now
-            else None
-            for key, info in packed.items()
+        dead |= {
+            key
+            for (key, beats), until in due.items()
+            if until <= now and (each := records[key]) is not None and each.beats == beats
         }
+        return records, dead
 
-    def _without_connection(self, infos: set[bytes]) -> set[bytes]:
-        if not infos:
-            return set()
+    def _without_connection(self, records: Mapping[SessionKey, SessionRecord]) -> dict[Seen, float]:
+        """Return those whose connections have all ended, with the grace of each."""
+        known = {key: each for key, each in records.items() if each.connections}
+        if not known:
+            return {}
         [facts] = self._link.pipeline_raw([(b"INFO", b"server")])
+        run = run_id(facts)
+        ids = {i for each in known.values() if each.run == run for i in each.connections}
         try:
-            return without_connection(self._link, run_id(facts), infos)
+            present = listed_connections(self._link, ids) if ids else set()
         except ReplyError:
-            return set()  # not permitted: then keys alone are evidence
-
-
-def by_keys(session: Session) -> Judge:
-    """Return the judge for those who are about to change something: scripts look at keys alone."""
-
-    def judge(wanted: Iterable[SessionKey]) -> dict[SessionKey, SessionInfo | None]:
-        packed = stored_sessions(session.link, session.namespace, wanted)
-        return {key: SessionInfo.unpack(info) if info else None for key, info in packed.items()}
-
-    return judge
+            present = None  # not permitted: then records alone are evidence
+        if present is None or not run:
+            return {}
+        return {
+            (key, each.beats): each.grace
+            for key, each in known.items()
+            if each.run != run or not each.connections & present
+        }

@@ -14,13 +14,20 @@ from multihost.wire.link import Link
 from multihost.wire.ops.kinds import Kind
 from multihost.wire.printable import printable
 from multihost.wire.replies import ReplyError, command_error
-from multihost.wire.session.registration import UNKNOWN, SessionInfo
+from multihost.wire.session.record import UNKNOWN, SessionRecord
 
-__all__ = ["Identified", "SessionKey", "holders", "participant", "stored_sessions", "waiters"]
+__all__ = [
+    "Identified",
+    "SessionKey",
+    "holders",
+    "key_of",
+    "participant",
+    "stored_sessions",
+    "waiters",
+]
 
 BATCH = 1000
 
-ALTERED = b"?"  # what a session stored of itself, whose key is no string
 
 SessionKey = tuple[int, str]
 """A session in a partition."""
@@ -82,14 +89,14 @@ def _identified(found: Iterable[tuple[str, int]], damage: Damage) -> list[Identi
     return readable
 
 
-def participant(identified: Identified, info: SessionInfo | None, damage: Damage) -> Participant:
+def participant(identified: Identified, info: SessionRecord | None, damage: Damage) -> Participant:
     """Return the record of an identity whose session stored ``info``, None if that is dead."""
     session, _, thread, since = identified.id
     if info is UNKNOWN:
         damage.add(f"session {printable(session, 40)!r}")
     return Participant(
         session=session,
-        host=None if info is None else info.host,
+        host=None if info is None else info.hostname,
         pid=None if info is None else info.pid,
         thread=thread,
         since=since,
@@ -97,30 +104,25 @@ def participant(identified: Identified, info: SessionInfo | None, damage: Damage
     )
 
 
+def key_of(namespace: str, session: SessionKey) -> bytes:
+    """Return the key of the record of a session."""
+    number, name = session
+    return key_names.prefix(namespace, number) + b"s:" + name.encode("utf-8", "surrogateescape")
+
+
 def stored_sessions(
     link: Link, namespace: str, wanted: Iterable[SessionKey]
-) -> dict[SessionKey, bytes | None]:
-    """Return what sessions of partitions stored of themselves, None for those without a key. 1
-    round trip for each thousand.
+) -> dict[SessionKey, SessionRecord | None]:
+    """Return the records of sessions, None for those that have none. 1 round trip for each
+    thousand.
     """
-    found: dict[SessionKey, bytes | None] = {}
+    found: dict[SessionKey, SessionRecord | None] = {}
     remaining = iter(dict.fromkeys(wanted))
     while batch := list(islice(remaining, BATCH)):
-        commands = [
-            (
-                b"GET",
-                key_names.prefix(namespace, number)
-                + b"s:"
-                + sid.encode("utf-8", "surrogateescape"),
-            )
-            for number, sid in batch
-        ]
+        commands = [SessionRecord.command(key_of(namespace, session)) for session in batch]
         replies = link.pipeline_raw(commands)
         for key, reply, command in zip(batch, replies, commands, strict=True):
-            if not isinstance(reply, ReplyError):
-                found[key] = reply
-            elif reply.code == "WRONGTYPE":
-                found[key] = ALTERED
-            else:
+            if isinstance(reply, ReplyError) and reply.code != "WRONGTYPE":
                 raise command_error(reply, command)
+            found[key] = SessionRecord.of(reply)
     return found

@@ -31,7 +31,7 @@ from multihost.wire.link import Command, Link
 from multihost.wire.ops import kinds
 from multihost.wire.printable import printable
 from multihost.wire.replies import ReplyError, command_error, pairs
-from multihost.wire.session.registration import SessionInfo
+from multihost.wire.session.record import SessionRecord
 from multihost.wire.stored import MOST_LISTS, number
 
 __all__ = ["read_objects", "types"]
@@ -123,7 +123,7 @@ class _Reading:
             return keys.all
         return (*keys.all, keys.items, keys.dead, *self.in_flight)
 
-    def info(self, infos: Mapping[SessionKey, SessionInfo | None]) -> ObjectInfo:
+    def info(self, infos: Mapping[SessionKey, SessionRecord | None]) -> ObjectInfo:
         keys, kind, fields, entry = self.keys, self.kind, self.fields, self.entry
         if entry is not None and (entry.is_damaged or entry.typeid != self.typeid):
             self.damage.add("the entry of its name" if entry.is_damaged else "its type")

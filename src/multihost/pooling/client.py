@@ -6,6 +6,7 @@ import contextlib
 import functools
 import queue
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import util
 from typing import Any
@@ -29,8 +30,8 @@ from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import LEAST_LIMIT, TaskTrailer
 from multihost.wire.ops.queue import send
-from multihost.wire.ops.queue.acknowledge import acknowledge
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.session import Handle
@@ -196,26 +197,19 @@ class Client:
         """Receive results until their queue is deleted: the target of a thread."""
         handle = self._results
         consumer = Consumer.of(handle, ops.RESULTS)
-        consumer.ttl = (
-            handle.session.lease_ms
-        )  # results may be large, and no other client receives them
-        trailer = TaskTrailer(self.ident, self.pickler, self.attempts, 0, 0)
-        mine = trailer.pack()[: -ops.NUMBER]
         count = 1
         try:
             while True:
                 try:
-                    items = receive(handle, consumer, count, True, None)
+                    results = self._next_results(consumer, count)
                 except LinkError as error:
                     self._survive(error)
                     continue
-                if not items:
+                if not results:
                     continue
-                results = self._unpacked(items, mine)
-                acknowledge(handle, consumer, items)
-                count = min(2 * count, BATCH) if len(items) == count else max(len(items), 1)
+                count = min(2 * count, BATCH) if len(results) == count else max(len(results), 1)
                 self._deliver(results)
-                del items, results
+                del results
         except BaseException as error:  # noqa: BLE001 - whatever ends this ends the pool
             if isinstance(error, ObjectGone):
                 error = ObjectGone(
@@ -224,6 +218,20 @@ class Client:
                 )
             if not self.outbox.is_closed:
                 self.fail(error)
+
+    def _next_results(self, consumer: Consumer, count: int) -> list[Result]:
+        """Receive up to so many results."""
+        hand = Hand()
+        try:
+            items = receive(self._results, consumer, hand, count, True, None)
+            trailer = TaskTrailer(self.ident, self.pickler, self.attempts, 0, 0)
+            results = self._unpacked(items, trailer.pack()[: -ops.NUMBER])
+            consumer.expect(hand, items)
+            hand.handed = time.monotonic()
+            return results
+        except BaseException:
+            consumer.leave(hand)
+            raise
 
     def _unpacked(self, items: list[Delivery], mine: bytes) -> list[Result]:
         """Return the results among what was received, for tasks whose trailers begin so."""

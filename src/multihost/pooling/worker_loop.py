@@ -29,9 +29,10 @@ from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import TRAILER_SIZE, TaskOutcome, TaskTrailer
-from multihost.wire.ops.queue.acknowledge import give_back
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import Delivery
+from multihost.wire.ops.queue.put_aside import put_aside
 from multihost.wire.session import Handle
 from multihost.wire.session.wakeup import WakeupSender
 from multihost.wire.values.codec import Codec
@@ -201,7 +202,7 @@ class _Worker:
             trailer = TaskTrailer.unpack(packed)
         except BadPayload as unreadable:  # nobody waits for its result
             self.report("a dead letter of the pool now", unreadable)
-            give_back(self.handle, self.consumer, [item], dead=True)
+            put_aside(self.handle, self.consumer, Hand(), [item])
             return None
         if item.delivery_count > trailer.attempts:
             lost = b"!%d" % (item.delivery_count - 1) + b"%018d%018d" % (

@@ -9,7 +9,6 @@ from multihost.proxies.native import NativeProxy
 from multihost.wire.link import bounded
 from multihost.wire.ops import lock as ops
 from multihost.wire.session import Handle, Hold
-from multihost.wire.session.registration import SessionInfo
 from multihost.wire.subject import describe
 
 __all__ = [
@@ -55,7 +54,7 @@ def hold_of_lock(handle: Handle) -> Hold | None:
 def hold_of_rlock(handle: Handle) -> Hold | None:
     """Return the hold that this thread has of an RLock."""
     session = handle.session
-    return session.holds.get((handle.keys.ident, session.identity.waiter_id))
+    return session.holds.get((handle.keys.ident, session.identity.key))
 
 
 class _LockBase(NativeProxy, AcquirerProxy):
@@ -88,12 +87,11 @@ class _LockBase(NativeProxy, AcquirerProxy):
         found = ops.holder(self._handle)
         if found is None:
             return None
-        id_, packed, fence = found
+        id_, record, fence = found
         assert id_.since is not None, "a hold has its time"
-        note = SessionInfo.unpack(packed) if packed else None
         return Holder(
-            host=note and note.host,
-            pid=note and note.pid,
+            host=record and record.hostname,
+            pid=record and record.pid,
             thread=id_.thread,
             since=id_.since,
             fencing_token=fence,
@@ -222,7 +220,7 @@ class RLockProxy(_LockBase):
             blocking = blocking and timeout != 0
         handle = self._handle
         session = handle.session
-        key = handle.keys.ident, session.identity.waiter_id
+        key = handle.keys.ident, session.identity.key
         hold = session.holds.get(key)
         if hold is None:
             if blocking and timeout is None:
@@ -240,7 +238,7 @@ class RLockProxy(_LockBase):
         Raises RuntimeError if this thread does not own it, LeaseLost if it lost it.
         """
         session = self._handle.session
-        key = self._handle.keys.ident, session.identity.waiter_id
+        key = self._handle.keys.ident, session.identity.key
         hold = session.holds.get(key)
         if hold is None:
             raise RuntimeError("cannot release un-acquired lock")

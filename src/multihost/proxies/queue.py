@@ -13,9 +13,9 @@ from multihost.proxies.native import NativeProxy
 from multihost.proxies.unreadable import load_letters, set_aside
 from multihost.wire.link import bounded
 from multihost.wire.ops.queue import admin, priority, send, tasks
-from multihost.wire.ops.queue.acknowledge import acknowledge, acknowledge_one
 from multihost.wire.ops.queue.admin import QueueStatistics
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.receive import receive, receive_one, take_prefetched
 from multihost.wire.ops.queue.settings import FIFO, LIFO, PRIORITY, QueueSettings
 from multihost.wire.session import Handle
@@ -75,22 +75,32 @@ class _QueueBase(NativeProxy, Generic[T]):
         (None: for ever); ShutDown, ObjectGone, ValueError for a negative timeout. An item that this
         process cannot unpickle becomes a dead letter, and the error of the unpickler is raised.
         """
-        consumer = self._consumer()
-        if block and timeout is None:
-            delivery = receive_one(self._handle, consumer, True, None)
-        else:
-            seconds = _seconds(block, timeout)
-            with bounded(self._handle.link, block, seconds):
-                delivery = receive_one(self._handle, consumer, block, seconds)
-        if delivery is None:
-            raise Empty
+        handle, consumer, hand = self._handle, self._consumer(), Hand()
         try:
-            item: T = self._handle.codec.load(delivery.value)
-        except BaseException as error:  # noqa: BLE001 - set_aside() raises it
-            (item,), (delivery,) = set_aside(self, consumer, [delivery], error, "get")
-        acknowledge_one(self._handle, consumer, delivery)
-        consumer.deliveries.last = delivery.delivery_count
-        return item
+            if block and timeout is None:
+                delivery = receive_one(handle, consumer, hand, True, None)
+            else:
+                seconds = _seconds(block, timeout)
+                with bounded(handle.link, block, seconds):
+                    delivery = receive_one(handle, consumer, hand, block, seconds)
+            if delivery is None:
+                raise Empty
+            try:
+                item: T = handle.codec.load(delivery.value)
+            except BaseException as error:  # noqa: BLE001 - set_aside() raises it
+                (item,), (delivery,) = set_aside(self, consumer, hand, [delivery], error, "get")
+            consumer.deliveries.last = delivery.delivery_count
+            in_flight = delivery.in_flight
+            if in_flight.batch is None and not consumer.settings.max_deliveries:
+                consumer.acks.expect(in_flight, hand)
+            else:
+                consumer.expect(hand, (delivery,))
+            # The last thing, see Hand: behind this CPython looks for no signal before the return.
+            hand.handed = time.monotonic()
+            return item
+        except BaseException:
+            consumer.leave(hand)
+            raise
 
     def put_nowait(self, item: T) -> None:
         """``put(item, False)``."""
@@ -252,21 +262,27 @@ class QueueProxy(_QueueBase[T]):
             raise ValueError(f"get_many() takes 1 item or more, not {n}")
         consumer = self._consumer()
         seconds = _seconds(block, timeout)
-        deliveries = take_prefetched(consumer, n)
-        if not deliveries and block and seconds is None:
-            deliveries = receive(self._handle, consumer, n, True, None)
-        elif not deliveries:
-            with bounded(self._handle.link, block, seconds):
-                deliveries = receive(self._handle, consumer, n, block, seconds)
-        if not deliveries:
-            raise Empty
+        handle, hand = self._handle, Hand()
         try:
-            items = self._handle.codec.load_many([delivery.value for delivery in deliveries])
-        except BaseException as error:  # noqa: BLE001 - set_aside() raises it, or logs it
-            items, deliveries = set_aside(self, consumer, deliveries, error, "get_many")
-        acknowledge(self._handle, consumer, deliveries)
-        consumer.deliveries.last = max(delivery.delivery_count for delivery in deliveries)
-        return items
+            deliveries = take_prefetched(consumer, hand, n)
+            if not deliveries and block and seconds is None:
+                deliveries = receive(handle, consumer, hand, n, True, None)
+            elif not deliveries:
+                with bounded(handle.link, block, seconds):
+                    deliveries = receive(handle, consumer, hand, n, block, seconds)
+            if not deliveries:
+                raise Empty
+            try:
+                items = handle.codec.load_many([delivery.value for delivery in deliveries])
+            except BaseException as error:  # noqa: BLE001 - set_aside() raises it, or logs it
+                items, deliveries = set_aside(self, consumer, hand, deliveries, error, "get_many")
+            consumer.deliveries.last = max(delivery.delivery_count for delivery in deliveries)
+            consumer.expect(hand, deliveries)
+            hand.handed = time.monotonic()  # the last thing, as in get()
+            return items
+        except BaseException:
+            consumer.leave(hand)
+            raise
 
     @property
     def deliveries(self) -> int:

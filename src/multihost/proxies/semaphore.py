@@ -8,7 +8,6 @@ from multihost.proxies.acquirer import AcquirerProxy, seconds_to_wait
 from multihost.proxies.native import NativeProxy
 from multihost.wire.link import bounded
 from multihost.wire.ops import semaphore as ops
-from multihost.wire.session.registration import SessionInfo
 from multihost.wire.subject import describe
 
 __all__ = ["BoundedSemaphoreProxy", "SemaphoreProxy", "SemaphoreStatistics"]
@@ -94,9 +93,8 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         """Return the number of free permits, and the holders of the others. 2 round trips."""
         free, waiters, accounts = ops.state(self._handle)
         holders: dict[tuple[str | None, int | None], int] = {}
-        for packed, count in accounts:
-            note = SessionInfo.unpack(packed) if packed else None
-            who = note and note.host, note and note.pid
+        for record, count in accounts:
+            who = record and record.hostname, record and record.pid
             holders[who] = holders.get(who, 0) + count
         return SemaphoreStatistics(self._typeid_, self._name, free, holders, waiters)
 

@@ -9,9 +9,10 @@ from typing import Any
 from multihost.errors import BadPayload
 from multihost.proxies.base import BaseProxy, handle_of
 from multihost.proxies.reading import call_on, explain
-from multihost.wire.ops.queue.acknowledge import give_back
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import Delivery
+from multihost.wire.ops.queue.put_aside import put_aside
 from multihost.wire.printable import printable
 
 __all__ = ["load_letters", "set_aside"]
@@ -22,6 +23,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 def set_aside(
     queue: BaseProxy,
     consumer: Consumer,
+    hand: Hand,
     deliveries: Sequence[Delivery],
     error: BaseException,
     method: str,
@@ -29,20 +31,15 @@ def set_aside(
     """Return the items that can be unpickled, and their deliveries, after ``error`` was met. The
     others become dead letters; raises what the first of them raised if there are only such ones.
 
-    An interruption that comes from no item (Ctrl-C, a signal handler that exits) gives all of them
-    back to the queue, and is raised. 1 round trip for each in-flight list.
+    An interruption that comes from no item (Ctrl-C, a signal handler that exits) is raised, and
+    all of them stay in the hand. 1 round trip for each in-flight list.
     """
-    handle = handle_of(queue)
-    try:
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        items, good, bad = _sorted_out(queue, deliveries)
-        if not bad and not isinstance(error, Exception):
-            raise error
-    except BaseException:
-        give_back(handle, consumer, deliveries)
-        raise
-    give_back(handle, consumer, [delivery for delivery, _ in bad], dead=True)
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    items, good, bad = _sorted_out(queue, deliveries)
+    if not bad and not isinstance(error, Exception):
+        raise error
+    put_aside(handle_of(queue), consumer, hand, [delivery for delivery, _ in bad])
     if not good:
         delivery, first = bad[0]
         _log(queue, method, bad[1:])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.serving.objects import Natives, ObjectTable, Registered
-from multihost.wire.identity import session_of
+from multihost.wire.identity import session_of, sid_of
 from multihost.wire.rpc import hosts as ops
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.server import server_channel
@@ -22,20 +22,23 @@ __all__ = ["Host", "register_host"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-CHANNEL = re.compile(rb"[\w-]{1,64}\.[0-9]{1,18}")
+CHANNEL = re.compile(rb"[\w-]{1,64}(?:~[0-9]{1,9})?\.[0-9]{1,18}")
 MAX_CLOSED = 10_000  # closed channels that are remembered, since a late poll may return them
 
 
-def register_host(session: Session, ident: str, typeids: Iterable[str]) -> None:
-    """Register a host that is about to serve; requests wait for it until it does."""
+def register_host(session: Session, ident: str, typeids: Iterable[str]) -> bytes:
+    """Register a host that is about to serve; requests wait for it until it does. Return the name
+    of the session with which it is registered.
+    """
     handle = session.handle(ident)
-    ops.register(handle, typeids)
+    name = ops.register(handle, typeids)
 
     def renew() -> bool:
         ops.renew(handle)
         return True
 
     session.janitor.call_every(session.lease / 3, renew)
+    return name
 
 
 class Host:
@@ -60,13 +63,14 @@ class Host:
         self._channels: set[bytes] = set()
         self._closed_channels: dict[bytes, None] = {}
         self._is_stopped = False
+        self._name = b""
         self.objects: ObjectTable = ObjectTable(
             session, self.ident, registry, natives, stopped.set, self._is_alive
         )
 
     def start(self) -> None:
         """Serve clients from now on."""
-        register_host(self._session, self.ident, self._registry)
+        self._name = register_host(self._session, self.ident, self._registry)
         self._watched = ops.watch_clients(self._handle)
         threading.Thread(target=self._run, name="multihost-host", daemon=True).start()
 
@@ -90,6 +94,10 @@ class Host:
 
     def _is_alive(self, host: str) -> bool:
         return host_client(self._session, host).is_alive()
+
+    def _lapsed(self) -> bool:
+        """Return whether the session has another name than the host was registered with."""
+        return self._session.registration.names[self._handle.keys.prefix] != self._name
 
     # the thread that polls for new channels
 
@@ -130,8 +138,8 @@ class Host:
             found = ops.poll(self._handle, max(sweep - time.monotonic(), 0.0))
             if self._is_stopped:
                 return
-            if found is None:  # this process was declared dead
-                ops.register(self._handle, self._registry)
+            if found is None or self._lapsed():  # this process was declared dead
+                self._name = ops.register(self._handle, self._registry)
                 continue
             channels, released = found
             for channel in channels - self._channels:
@@ -165,7 +173,7 @@ class Host:
     def _serve(self, channel: bytes) -> None:
         server = server_channel(self._handle, channel, lambda: self._is_stopped)
         answer = self.objects.answer
-        self.objects.client.session = session_of(channel)
+        self.objects.client.session = sid_of(session_of(channel))
         end = self._close
         try:
             request = server.reply_and_receive(None)

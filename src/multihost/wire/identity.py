@@ -8,6 +8,9 @@ An **ident** names an object or a host. It starts with a letter and a colon:
 ``h:``      a host, followed by 22 random characters
 ==========  =====================================================
 
+A **session** has a name in each partition, ``<sid>~<number>``: its process, and how often others
+declared it dead there, for such a name is never used again.
+
 A **waiter** is a thread that waits for an object. Its id is ``<session>.<number>.<thread>``: the
 session of its process, a number that no other thread of the session has, and the thread's name. A
 **hold** (of a lock, of permits) has the id of the waiter that got it, with the server time in
@@ -37,7 +40,9 @@ __all__ = [
     "named",
     "new_host",
     "new_unnamed",
+    "session_name",
     "session_of",
+    "sid_of",
     "unescape",
     "unpack",
     "waiter_id",
@@ -105,6 +110,19 @@ def name_of(ident: str) -> str | None:
 def label(ident: str) -> str:
     """Return what messages call an object: its name, the whole ident if it has none."""
     return ident[2:] if ident.startswith(NAMED) else ident
+
+
+# sessions
+
+
+def session_name(sid: bytes, number: int) -> bytes:
+    """Return the name of a session in a partition."""
+    return b"%b~%d" % (sid, number)
+
+
+def sid_of(name: bytes) -> bytes:
+    """Return which session has that name."""
+    return name.partition(b"~")[0]
 
 
 # waiters and holds

@@ -53,8 +53,8 @@ LAYOUT = (
     ("{namespace:00}:hosts", "hash", "host → the types that it serves"),
     (
         "{namespace:NN}:s:<session>",
-        "string",
-        "session info of a process that holds or waits for something here; it expires",
+        "hash",
+        "record of a process that holds or waits for something here; its TTL is for garbage only",
     ),
     (
         "{namespace:NN}:r:<connection>",

@@ -156,7 +156,7 @@ _CODES: dict[str, Refusal] = {
         "see who sends SCRIPT FLUSH",
     ),
     "OOM": Refusal(
-        "the server has reached maxmemory; nothing was changed",
+        "the server has reached maxmemory",
         "delete something, or raise maxmemory",
         Passes.LATER,
         ServerFull,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from multihost.errors import InternalError, MultihostError, ObjectGone, ShutDown
+from multihost.errors import InternalError, MultihostError, ObjectGone, ServerFull, ShutDown
 from multihost.wire.printable import printable
 from multihost.wire.refusals import ALTERED, Passes, Refusal, look_up
 from multihost.wire.stored import number
@@ -124,6 +124,9 @@ WRAPPED = re.compile(
 class ReplyError(Exception):
     """An error reply of the server, unchanged. It never leaves ``wire``."""
 
+    is_repeated: bool = False
+    """Whether the request had been sent before: that attempt may have been executed."""
+
     @property
     def core(self) -> str:
         """The text without what servers put in front of the error of a command in a script or a
@@ -190,7 +193,9 @@ def to_exception(
     text = printable(SCRIPT_FRAME.sub("", error.core))
     refusal = error.refusal
     if refusal is not None:
-        return refusal.exception(f"{what}: {refusal.text} ({text.removeprefix('ERR ')})")
+        known = refusal.exception is ServerFull and not error.is_repeated
+        outcome = "; nothing was changed" if known else ""
+        return refusal.exception(f"{what}: {refusal.text}{outcome} ({text.removeprefix('ERR ')})")
     if line := SCRIPT_LINE.search(str(error)):
         place = locate(int(line[1])) if locate is not None else f"line {line[1]} of the script"
         text = f"{place}: {text.removeprefix('ERR ')}"

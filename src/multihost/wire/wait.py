@@ -45,6 +45,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from multihost.errors import LinkError
 from multihost.wire.link import (
@@ -71,14 +72,19 @@ __all__ = [
     "BlockingPop",
     "Call",
     "Outage",
+    "SessionLapsed",
     "broadcast_pop",
     "run_or_undo",
     "run_to_completion",
     "short_block",
     "start_watching",
+    "stop_watching",
     "token_pop",
     "wait",
+    "wait_by_name",
 ]
+
+T = TypeVar("T")
 
 MAX_BLOCK = 20.0  # seconds that one pop blocks at most
 FIRST_BLOCK = 2.0  # the same for a wait that is expected to be short, see _Wait._limits
@@ -136,6 +142,8 @@ def wait(
     cancel: Callable[[bytes], Call] | None = None,
     reap: Script | None = None,
     on_result: ResultCallback | None = None,
+    *,
+    by_name: bool = True,
 ) -> Reply:
     """Wait until ``claim`` returns something, and return that; None when time is up.
 
@@ -143,10 +151,14 @@ def wait(
     holders; the process must be registered (:meth:`Session.ensure_registered`) in order to be found
     itself. ``on_result`` is called with the reply while an interruption still cancels it. 1 round
     trip, and the wait.
+
+    Raises SessionLapsed if this process was declared dead meanwhile, so that the name of its
+    session is used no more; not if the wait is none ``by_name``.
     """
-    waiting = _Wait(handle, seconds, enqueue, pop, claim)
-    watched = None if reap is None else start_watching(handle, reap)
+    waiting = _Wait(handle, seconds, enqueue, pop, claim, by_name)
     try:
+        if reap is not None:
+            start_watching(handle, reap)
         reply = waiting.run()
         if reply is None:
             waiting.end(cancel)
@@ -157,23 +169,47 @@ def wait(
         waiting.end(cancel)
         raise
     finally:
-        if watched is not None:
-            watched.waiters.discard(threading.get_ident())
+        if reap is not None:
+            stop_watching(handle)
     if reply is not None:
         waiting.link.checkin(waiting.connection)
     return reply
 
 
+def wait_by_name(
+    handle: Handle, seconds: float | None, attempt: Callable[[bytes, float | None], T]
+) -> T:
+    """Return the result of ``attempt``, a wait of this thread under that id, for so many seconds.
+    If this process is declared dead meanwhile it begins anew under another id.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    session, prefix = handle.session, handle.keys.prefix
+    while True:
+        session.ensure_registered(handle.keys)
+        left = None if deadline is None else deadline - time.monotonic()
+        try:
+            return attempt(session.identity.waiter_id(prefix), left)
+        except SessionLapsed:
+            continue
+
+
 def start_watching(handle: Handle, reap: Script) -> WatchedObject:
-    """Have the janitor watch the object, until this thread leaves the ``waiters`` of the result."""
+    """Have the janitor watch the object, until :func:`stop_watching`."""
     watched, janitor = handle.watched, handle.session.janitor
-    if watched is not None and watched.reap is reap and watched.janitor is janitor:
-        # Usually the janitor has it. Without its lock, but in this order, see Janitor._due_now.
-        watched.waiters.add(threading.get_ident())
-        if watched.listed:
-            return watched
-    handle.watched = watched = janitor.watch(handle.keys, reap)
-    return watched
+    while True:
+        if watched is not None and watched.reap is reap and watched.janitor is janitor:
+            # Usually the janitor has it. Without its lock, but in this order, see Janitor._due_now.
+            watched.waiters.add(threading.get_ident())
+            if watched.listed:
+                return watched
+        # First where stop_watching() finds it, then among the waiters.
+        handle.watched = watched = janitor.watched(handle.keys, reap)
+
+
+def stop_watching(handle: Handle) -> None:
+    """This thread does not wait any more, if it did."""
+    if handle.watched is not None:
+        handle.watched.waiters.discard(threading.get_ident())
 
 
 def run_or_undo(
@@ -268,9 +304,14 @@ def _send_or_defer(
 
     def send() -> None:
         try:
-            settle(link.exchange(connection, request, on_noscript))
+            reply = link.exchange(connection, request, on_noscript)
         except ReplyError as error:
-            settle(error)
+            reply = error
+        # This is the background thread, which has one of its own: it would keep each of them open.
+        link.withdraw(connection)
+        connection.reserved = False
+        link.recycle(connection)
+        settle(reply)
 
     # The wait is over: it does not go on for a silent server.
     with Patience(link, 0.0, replies=False):
@@ -295,6 +336,10 @@ def _send_or_defer(
             return
     # The connection is not checked in: nothing else may get a number before this is sent.
     handle.session.janitor.defer(send)
+
+
+class SessionLapsed(Exception):
+    """This process was declared dead while it waited, and is not among the waiters any more."""
 
 
 class Outage:
@@ -331,7 +376,13 @@ class _Wait:
     """One wait of one thread."""
 
     def __init__(
-        self, handle: Handle, seconds: float | None, enqueue: Call, pop: BlockingPop, claim: Call
+        self,
+        handle: Handle,
+        seconds: float | None,
+        enqueue: Call,
+        pop: BlockingPop,
+        claim: Call,
+        by_name: bool,
     ) -> None:
         self.handle = handle
         self.link: Link = handle.link
@@ -342,6 +393,8 @@ class _Wait:
         self._failed = claim[0]  # the script whose error a reply is
         self._is_short = handle.contended  # expected to be, for the first round
         self._outage = Outage(self.link)
+        self._names = handle.session.registration.names
+        self._name = self._names[handle.keys.prefix] if by_name else None
         # The last claim and what to send if the server does not know its script, from before it is
         # sent until its reply is received: it may have been executed.
         self._pending_claim: tuple[bytes, Callable[[], bytes]] | None = None
@@ -352,6 +405,8 @@ class _Wait:
     def run(self) -> Reply:
         """Return the reply of the claim that got something; None when time is up."""
         while (left := self._left()) > 0:
+            if self._name not in (None, self._names[self.handle.keys.prefix]):
+                raise SessionLapsed
             try:
                 reply = self._round(left) if self._pending_claim is None else self._claim_again()
                 if type(reply) is ReplyError and reply.code == "NOSCRIPT":

@@ -90,6 +90,9 @@ class Channel(Protocol):
     loaded_scripts: set[object]
     """Scripts that the server at the other end is sure to know."""
 
+    client_id: bytes
+    """The number that the server gave the connection; empty if it is not known."""
+
     def exchange(self, request: bytes) -> Reply:
         """Send a packed command; return its reply, or the last one of those that have a reply."""
 

@@ -77,9 +77,13 @@ def _handshake(channel: SocketChannel, address: Address, credentials: Credential
     commands: list[Command] = [hello]
     if address.database:
         commands.append((b"SELECT", b"%d" % address.database))
-    for reply in channel.exchange_many(pack_all(commands), len(commands)):
+    replies = channel.exchange_many(pack_all(commands), len(commands))
+    for reply in replies:
         if type(reply) is ReplyError:
             raise refused(reply, address)
+    greeting = replies[0]
+    if isinstance(greeting, dict) and type(greeting.get(b"id")) is int:
+        channel.client_id = b"%d" % greeting[b"id"]
 
 
 def check_url(url: str) -> None:

@@ -232,6 +232,20 @@ class Link(OpenedConnections):
             self.note_break()
             raise
 
+    def execute_over(self, channel: Channel | None, command: Command) -> Reply:
+        """Send a command over this channel of this thread, once; return its reply, also an error,
+        and None if the channel is not open any more.
+        """
+        connection = self.checkout()
+        try:
+            if channel is None or connection.channel is not channel:
+                return None
+            return self.try_once(connection, pack(command))
+        except ConnectionBroken:
+            return None
+        finally:
+            self.checkin(connection)
+
     def _disconnect_blocked(self, connection: PinnedConnection, error: ConnectionBroken) -> None:
         self.disconnect(connection)
         if not isinstance(error, ReplyTimeout):  # that is how most waits end whose time is over
@@ -341,9 +355,9 @@ class Link(OpenedConnections):
                     channel = self._open(connection, limit)
                     sent = True
                     if limit == self.timeout:
-                        return channel.exchange_many(requests, count)
+                        return _repeated(channel.exchange_many(requests, count))
                     channel.limit(limit)
-                    replies = channel.exchange_many(requests, count)
+                    replies = _repeated(channel.exchange_many(requests, count))
                     channel.limit(self.timeout)
                     return replies
                 except ConnectionBroken as error:
@@ -380,7 +394,7 @@ class Link(OpenedConnections):
             pause = min(2 * pause, longest)
             if error.has_moved:
                 self.disconnect(connection)
-            replies = self._send_many(connection, requests, len(replies))
+            replies = _repeated(self._send_many(connection, requests, len(replies)))
             found = next((r for r in replies if type(r) is ReplyError and r.is_transient), None)
             if found is None:
                 break
@@ -433,11 +447,19 @@ class Link(OpenedConnections):
 
     def after_fork_in_child(self) -> None:
         """Close this end of the parent's connections, and start with none."""
-        for connection in self._connections:
+        for connection in list(self._connections):
             self.disconnect(connection)
         closed = self._closed
         self._reset()
         self._closed = closed
+
+
+def _repeated(replies: list[Reply]) -> list[Reply]:
+    """Return the replies to requests that had been sent before."""
+    for reply in replies:
+        if type(reply) is ReplyError:
+            reply.is_repeated = True
+    return replies
 
 
 _links: weakref.WeakSet[Link] = weakref.WeakSet()

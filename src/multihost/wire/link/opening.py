@@ -33,6 +33,9 @@ class OpenedConnections(PinnedConnections):
         self._closed: ManagerClosed | None = None
         self._closer = 0  # ident of the thread that closes it, and may make calls until it has
         self._connector = connector
+        self.on_open: Callable[[Channel], None] | None = None
+        """Called with each new channel before anything else is sent over it; it may raise
+        ConnectionBroken."""
 
     def _reset(self) -> None:
         """Create the state that a forked child must not share with its parent."""
@@ -51,21 +54,29 @@ class OpenedConnections(PinnedConnections):
         """Whether the last attempt to connect failed."""
         return self._lost_until > 0.0
 
-    def set_patience(self, until: float | None, attempt: float) -> tuple[float | None, float]:
+    @property
+    def patience(self) -> tuple[float | None, float]:
+        """What :meth:`set_patience` set for this thread."""
+        return self._threads.until, self._threads.attempt
+
+    def set_patience(self, until: float | None, attempt: float) -> None:
         """Have this thread look for a lost server no longer than until then, by the monotonic
-        clock, with attempts that may take so many seconds; return what was set before. None is the
-        patience of the link.
+        clock, with attempts that may take so many seconds. None is the patience of the link.
         """
         thread = self._threads
-        before = thread.until, thread.attempt
         thread.until, thread.attempt = until, attempt
-        return before
 
     def patience_ends(self, begun: float) -> float:
         """Return when this thread gives up a call that has not succeeded since ``begun``."""
         until = self._threads.until
         ends = begun + self.reconnect_timeout
         return ends if until is None else min(ends, until)
+
+    def reply_ends(self, begun: float) -> float:
+        """Return until when this thread waits for a reply to what was sent at ``begun``."""
+        until = self._threads.until
+        ends = begun + self.timeout
+        return ends if until is None else min(ends, max(until, begun + self._threads.attempt))
 
     def _open(self, connection: PinnedConnection, limit: float | None = None) -> Channel:
         """Open the channel of a connection, whose replies may take up to ``limit`` seconds."""
@@ -81,6 +92,8 @@ class OpenedConnections(PinnedConnections):
                 limit = min(limit, max(until - begun, self._threads.attempt))
         try:
             connection.channel = channel = self._connector(limit)
+            if self.on_open is not None:
+                self.on_open(channel)
         except OSError as error:
             if isinstance(error, LinkError):
                 raise
@@ -89,6 +102,7 @@ class OpenedConnections(PinnedConnections):
             broken.while_connecting = True
             raise self._note_lost(begun, broken) from None
         except ConnectionBroken as error:
+            self.disconnect(connection)
             error.while_connecting = True
             self._note_lost(begun, error)
             raise

@@ -45,22 +45,29 @@ class Patience:
         self._seconds = seconds
         self._replies = replies
         self._attempt = attempt
-        self._outer: tuple[float | None, float] = None, SHORTEST
+        self._outer: tuple[float | None, float] | None = None
         self._channel: Channel | None = None
 
     def __enter__(self) -> None:
+        # What __exit__() puts right is noted before it is changed: a signal handler may raise.
         until = time.monotonic() + self._seconds
-        self._outer = outer = self._link.set_patience(until, self._attempt)
+        outer = self._link.patience
         if outer[0] is not None and outer[0] < until:
-            self._link.set_patience(*outer)
             return
-        limit = max(self._seconds, self._attempt)
-        if self._replies and limit < self._link.timeout:
-            self._channel = channel = self._link.current_channel()
-            if channel is not None:
-                channel.limit(limit)
+        try:
+            self._outer = outer
+            self._link.set_patience(until, self._attempt)
+            limit = max(self._seconds, self._attempt)
+            if self._replies and limit < self._link.timeout:
+                self._channel = channel = self._link.current_channel()
+                if channel is not None:
+                    channel.limit(limit)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *exc: object) -> None:
-        self._link.set_patience(*self._outer)
+        if self._outer is not None:
+            self._link.set_patience(*self._outer)
         if self._channel is not None:
             self._channel.limit(self._link.timeout)

@@ -5,10 +5,15 @@ A thread takes a connection for each exchange (:meth:`PinnedConnections.checkout
 an exchange finds the connection checked out and gets another one; so no reply is ever taken for
 that to another request. When a thread ends its connections are closed, and their names and numbers
 go to the next thread that needs one.
+
+A connection that is checked out belongs to the frames that refer to it, and to nothing else. So an
+exception may come at any bytecode (a signal handler raises): when the frames are gone, and the
+connection was not checked in, its finalizer closes it.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import weakref
@@ -49,11 +54,27 @@ class PinnedConnection:
     to the same operation.
     """
 
-    __slots__ = ("channel", "name", "packed_reply_keys", "reply_keys", "reserved", "sequence")
+    __slots__ = (
+        "__weakref__",
+        "_link",
+        "channel",
+        "name",
+        "packed_reply_keys",
+        "reply_keys",
+        "reserved",
+        "sequence",
+    )
 
-    def __init__(self, name: bytes, reply_keys: dict[bytes, None]) -> None:
+    def __init__(
+        self,
+        name: bytes,
+        reply_keys: dict[bytes, None],
+        link: weakref.ref[PinnedConnections] | None = None,
+        sequence: int = 0,
+    ) -> None:
+        self._link = link
         self.name: bytes = name
-        self.sequence: int = 0
+        self.sequence: int = sequence
         self.reserved: bool = False
         self.channel: Channel | None = None
         self.reply_keys: dict[bytes, None] = reply_keys  # those of all connections of the process
@@ -64,6 +85,14 @@ class PinnedConnection:
         key = partition + self.name
         self.reply_keys[key] = None
         return key
+
+    def __del__(self) -> None:
+        # Nothing refers to it: its thread was interrupted while it was checked out.
+        link = None if self._link is None else self._link()
+        if link is not None:
+            link.replace_dropped(self)
+        elif self.channel is not None:
+            self.channel.close()
 
 
 class _ThreadConnections(list[PinnedConnection]):
@@ -100,11 +129,13 @@ class PinnedConnections:
 
     def _reset(self) -> None:
         """Create the state that a forked child must not share with its parent."""
+        self._reply_keys: dict[bytes, None] = {}  # first: those of the parent have another one
         self._name = os.urandom(9).hex().encode()
         self._lock = threading.RLock()  # a signal handler may make a call, too
-        self._connections: list[PinnedConnection] = []
+        self._numbers = itertools.count()
+        # Weak: whoever checked one out has the only reference to it.
+        self._connections: weakref.WeakSet[PinnedConnection] = weakref.WeakSet()
         self._idle: list[PinnedConnection] = []
-        self._reply_keys: dict[bytes, None] = {}
         self._threads = per_thread(_PerThread, self)
 
     def checkout(self) -> PinnedConnection:
@@ -138,6 +169,11 @@ class PinnedConnections:
         free = self._threads.free
         return free[-1].channel if free else None
 
+    def client_ids(self) -> list[bytes]:
+        """Return the number that the server gave each open connection, empty where not known."""
+        channels = [connection.channel for connection in list(self._connections)]
+        return [channel.client_id for channel in channels if channel is not None]
+
     def requests_sent(self) -> int:
         """Return a number that grows with each request of this thread for a script that writes, but
         for one under way.
@@ -164,11 +200,24 @@ class PinnedConnections:
         if connection.reply_keys is self._reply_keys and not connection.reserved:
             self._idle.append(connection)
 
+    def replace_dropped(self, connection: PinnedConnection) -> None:
+        """Close the channel of a connection that is about to be destroyed, and let the next thread
+        have its name and number.
+        """
+        number = connection.sequence
+        self.disconnect(connection)
+        if connection.reply_keys is self._reply_keys:
+            self._idle.append(
+                PinnedConnection(connection.name, self._reply_keys, weakref.ref(self), number)
+            )
+
     def _new_connection(self) -> PinnedConnection:
         with self._lock:
             if self._idle:
-                return self._idle.pop()
-            name = b"r:%b.%d" % (self._name, len(self._connections))
-            connection = PinnedConnection(name, self._reply_keys)
-            self._connections.append(connection)
+                connection = self._idle.pop()
+                self._connections.add(connection)
+                return connection
+            name = b"r:%b.%d" % (self._name, next(self._numbers))
+            connection = PinnedConnection(name, self._reply_keys, weakref.ref(self))
+            self._connections.add(connection)
             return connection

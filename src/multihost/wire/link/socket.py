@@ -65,6 +65,7 @@ class SocketChannel:
         "_send",
         "_socket",
         "_timeout",
+        "client_id",
         "loaded_scripts",
     )
 
@@ -77,6 +78,7 @@ class SocketChannel:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
         self._timeout = timeout
         self.loaded_scripts: set[object] = set()
+        self.client_id: bytes = b""
         reader = hiredis.Reader(
             replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED
         )

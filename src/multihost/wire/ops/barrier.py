@@ -18,7 +18,7 @@ from multihost.wire.replies import BROKEN, OPEN, altered, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.signing import Purpose
-from multihost.wire.wait import broadcast_pop, run_or_undo, run_to_completion, wait
+from multihost.wire.wait import SessionLapsed, broadcast_pop, run_or_undo, run_to_completion, wait
 
 __all__ = [
     "Arrival",
@@ -57,6 +57,8 @@ class Arrival(NamedTuple):
     role: bytes
     """``wait`` for the others, ``pass`` with them, or ``act`` before them."""
     action: bytes
+    waiter: bytes
+    """The id under which it arrived."""
 
 
 def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -> str | None:
@@ -113,7 +115,7 @@ def arrive(handle: Handle) -> Arrival | None:
     """Arrive at the barrier; return None if it is broken. 1 round trip."""
     session = handle.session
     session.ensure_registered(handle.keys)
-    waiter = session.identity.waiter_id
+    waiter = session.identity.waiter_id(handle.keys.prefix)
     answer: bytes = run_or_undo(
         handle,
         (_arrive, (waiter,)),
@@ -122,14 +124,14 @@ def arrive(handle: Handle) -> Arrival | None:
     if answer == BROKEN:
         return None
     generation, position, role, action = (*answer.split(b",", 3), b"")[:4]
-    return Arrival(generation, int(position), role, action)
+    return Arrival(generation, int(position), role, action, waiter)
 
 
 def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> bool:
     """Return whether all parties arrived in time; else the barrier is broken. 1 round trip and the
     wait.
     """
-    args = (handle.session.identity.waiter_id, arrival.generation)
+    args = (arrival.waiter, arrival.generation)
     try:
         outcome = wait(
             handle,
@@ -140,6 +142,8 @@ def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> 
             None,
             _reap,
         )
+    except SessionLapsed:
+        return abort(handle, arrival)
     except BaseException:
         abort(handle, arrival)
         raise
@@ -152,7 +156,7 @@ def finish_action(handle: Handle, arrival: Arrival) -> bool:
     """Let the other parties pass, after the action; return whether the barrier is not broken. 1
     round trip.
     """
-    args = (handle.session.identity.waiter_id, arrival.generation)
+    args = (arrival.waiter, arrival.generation)
     return bool(run_to_completion(handle, (_finish_action, args)) == OPEN)
 
 
@@ -160,9 +164,7 @@ def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False
     """Break the barrier, as a party that arrived or as another thread; return whether the party was
     let pass before. 1 round trip.
     """
-    waiter, generation = (
-        (handle.session.identity.waiter_id, arrival.generation) if arrival else (b"", b"")
-    )
+    waiter, generation = (arrival.waiter, arrival.generation) if arrival else (b"", b"")
     answer = run_to_completion(handle, (_abort, (waiter, generation, b"" if reset else BROKEN)))
     return bool(answer == OPEN)
 

@@ -11,7 +11,7 @@ from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import run_or_undo, run_to_completion, token_pop, wait
+from multihost.wire.wait import run_or_undo, run_to_completion, token_pop, wait, wait_by_name
 
 __all__ = [
     "create",
@@ -49,36 +49,48 @@ def enqueue(handle: Handle) -> bytes:
     """Join the waiters for the next notification; return their generation. 1 round trip."""
     session = handle.session
     session.ensure_registered(handle.keys)
-    waiter = session.identity.waiter_id
+    waiter = session.identity.waiter_id(handle.keys.prefix)
     generation: bytes = run_or_undo(handle, (_enqueue, (waiter,)), lambda _: (_cancel, (waiter,)))
     return generation
 
 
 def cancel(handle: Handle) -> None:
     """Leave the waiters. 1 round trip."""
-    run_to_completion(handle, (_cancel, (handle.session.identity.waiter_id,)))
+    run_to_completion(handle, (_cancel, (handle.session.identity.waiter_id(handle.keys.prefix),)))
 
 
 def wait_for_notification(handle: Handle, generation: bytes, seconds: float | None) -> bool:
-    """Return whether there was a notification in time. 1 round trip and the wait."""
-    waiter = handle.session.identity.waiter_id
-    notification = wait(
-        handle,
-        seconds,
-        (_await_notification, (waiter, generation)),
-        token_pop(b"%b:%b" % (handle.keys.tokens, generation)),
-        (_claim, (waiter, generation)),
-        lambda _: (_cancel, (waiter,)),
-        _reap,
-    )
-    return notification is not None
+    """Return whether there was a notification in time. 1 round trip and the wait.
+
+    Of a process that is declared dead meanwhile it is one that comes afterwards.
+    """
+    joined = handle.session.identity.waiter_id(handle.keys.prefix)
+
+    def attempt(waiter: bytes, left: float | None) -> bool:
+        nonlocal joined, generation
+        if waiter != joined:
+            joined, generation = waiter, enqueue(handle)
+        notification = wait(
+            handle,
+            left,
+            (_await_notification, (waiter, generation)),
+            token_pop(b"%b:%b" % (handle.keys.tokens, generation)),
+            (_claim, (waiter, generation)),
+            lambda _: (_cancel, (waiter,)),
+            _reap,
+        )
+        return notification is not None
+
+    return wait_by_name(handle, seconds, attempt)
 
 
 def confirm_reacquired(handle: Handle) -> None:
     """Confirm the notification, after this thread has reacquired the lock. If the process died
     before, the notification would be for another waiter. 1 round trip.
     """
-    handle.link.execute(b"HDEL", handle.keys.data, NOTIFIED + handle.session.identity.waiter_id)
+    handle.link.execute(
+        b"HDEL", handle.keys.data, NOTIFIED + handle.session.identity.waiter_id(handle.keys.prefix)
+    )
 
 
 def waiting_count(handle: Handle) -> int:

@@ -57,5 +57,12 @@ def wait_until_set(handle: Handle, seconds: float | None) -> bool:
         return False
     count = answer[1:]
     tokens = b"%b:%b" % (handle.keys.tokens, count)
-    found = wait(handle, seconds, (_enqueue, (count,)), broadcast_pop(tokens), (_poll, (count,)))
+    found = wait(
+        handle,
+        seconds,
+        (_enqueue, (count,)),
+        broadcast_pop(tokens),
+        (_poll, (count,)),
+        by_name=False,
+    )
     return found is not None

@@ -10,6 +10,7 @@ token in the list on which they are blocked.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Hashable
 
 from multihost.errors import LinkError, MultihostError
@@ -28,7 +29,8 @@ from multihost.wire.replies import (
 )
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.wait import token_pop, wait
+from multihost.wire.session.record import SessionRecord, stored_record
+from multihost.wire.wait import SessionLapsed, token_pop, wait
 
 __all__ = [
     "LockHold",
@@ -66,7 +68,7 @@ class LockHold(Hold):
 
     def is_valid(self) -> bool:
         holder: bytes | None = self.handle.link.execute(b"HGET", self.handle.keys.data, HOLDER)
-        return holder == self.id
+        return holder == self.id and not self.is_of_the_dead()
 
     def release_at_exit(self) -> None:
         _release_at_exit.run_idempotent(self.handle, self.id)
@@ -86,17 +88,18 @@ def acquire(
     time it joins the waiters immediately.
     """
     session = handle.session
-    hold = _acquire(handle, owner, blocking, seconds)
-    while (
-        hold is not None
-        and session.registration.expirations != hold.expirations
-        and not hold.is_valid()
-    ):
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        try:
+            hold = _acquire(handle, owner, blocking, left)
+        except SessionLapsed:
+            continue
+        if hold is None or session.registration.expirations == hold.expirations or hold.is_valid():
+            return hold
         # This process was suspended, or cut off, while it was granted: others declared it dead.
         del session.holds[owner]
         hold.count = 0
-        hold = _acquire(handle, owner, blocking, seconds)
-    return hold
 
 
 def _acquire(
@@ -105,7 +108,7 @@ def _acquire(
     session = handle.session
     session.ensure_registered(handle.keys)
     expirations = session.registration.expirations
-    id_ = session.identity.new_hold_id()
+    id_ = session.identity.new_hold_id(handle.keys.prefix)
     disconnects = handle.link.disconnects
     hold = None
     try:
@@ -143,7 +146,7 @@ def _acquire_or_wait(
             found: bytes | None = _try_acquire.run_idempotent(handle, id_)
             if found is not None or not blocking:
                 return found
-    args = (handle.session.identity.waiter_id, id_)
+    args = (handle.session.identity.waiter_id(handle.keys.prefix), id_)
     claimed: bytes | None = wait(
         handle,
         seconds,
@@ -239,9 +242,9 @@ def is_locked(handle: Handle) -> bool:
     return holder is not None
 
 
-def holder(handle: Handle) -> tuple[ParsedId, bytes | None, int] | None:
-    """Return the id of the hold, the packed :class:`SessionInfo` of its session, and its fencing
-    token; None if the lock is free. 2 round trips.
+def holder(handle: Handle) -> tuple[ParsedId, SessionRecord | None, int] | None:
+    """Return the id of the hold, the record of its session, and its fencing token; None if the lock
+    is free. 2 round trips.
     """
     fence, id_, _ = _state(handle)
     if fence is None:
@@ -254,9 +257,12 @@ def holder(handle: Handle) -> tuple[ParsedId, bytes | None, int] | None:
             raise ValueError("a hold has its time")
     except ValueError:
         raise altered("lock/holder", handle.keys.ident, "its holder") from None
-    sid = session_of(id_)
-    info: bytes | None = handle.link.execute(b"GET", b"%b:%b" % (handle.keys.sessions, sid))
-    return parsed, info, stored_number("lock/holder", handle.keys.ident, fence, "the fencing token")
+    record = stored_record(handle.link, b"%b:%b" % (handle.keys.sessions, session_of(id_)))
+    return (
+        parsed,
+        record,
+        stored_number("lock/holder", handle.keys.ident, fence, "the fencing token"),
+    )
 
 
 def waiters(handle: Handle) -> int:

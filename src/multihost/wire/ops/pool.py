@@ -13,21 +13,23 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from multihost.errors import BadPayload, PayloadTooLarge
-from multihost.wire.identity import name_of
+from multihost.wire.identity import name_of, sid_of
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.ops.queue import admin
 from multihost.wire.ops.queue.constants import LISTS_OF
 from multihost.wire.ops.queue.consumer import Consumer
-from multihost.wire.ops.queue.in_flight import Delivery, InFlightList, requeue
+from multihost.wire.ops.queue.hand import Hand
+from multihost.wire.ops.queue.in_flight import Delivery, InFlightList
+from multihost.wire.ops.queue.quarantine import requeue
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from multihost.wire.replies import ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.session.registration import SessionInfo
-from multihost.wire.stored import MOST_LISTS, number
+from multihost.wire.session.record import SessionRecord
+from multihost.wire.stored import number
 from multihost.wire.values.codec import Codec
 from multihost.wire.values.opcodes import LIMIT
 from multihost.wire.values.signing import Purpose
@@ -187,7 +189,7 @@ def next_task(
             # No next task to that list: the queue does not know it any more.
             next_task(handle, consumer, done, more=False)
             done = None
-        in_flight = consumer.new_list() if done is None else done.in_flight
+        in_flight = consumer.take_list(Hand()) if done is None else done.in_flight
         disconnects, channel = link.disconnects, link.peek().channel
         args = (b"", b"") if done is None else (done.trailer, done.result)
         try:
@@ -201,7 +203,7 @@ def next_task(
         )
         if broken or not consumer.is_unexpired(expirations):
             # An attempt may have arrived late, or twice: it is unknown what is in the list.
-            in_flight.requeue()
+            requeue(handle, in_flight.name, delivered=False)
             consumer.quarantine(in_flight)
             done = None
             if more:
@@ -217,10 +219,15 @@ def next_task(
 
 def wait_for_task(handle: Handle, consumer: Consumer) -> Delivery:
     """Receive the next task as soon as there is one. 1 round trip and the wait."""
-    while True:
-        items = receive(handle, consumer, 1, True, None)
-        if items:
-            return items[0]
+    hand = Hand()
+    try:
+        while True:
+            items = receive(handle, consumer, hand, 1, True, None)
+            if items:
+                return items[0]
+    except BaseException:
+        consumer.leave(hand)
+        raise
 
 
 def return_task(handle: Handle, consumer: Consumer, item: Delivery, begun: bool) -> None:
@@ -272,22 +279,19 @@ def withdraw(handle: Handle, trailer: TaskTrailer, *, take: bool) -> bool:
     return True
 
 
-def reap_worker(handle: Handle, session: bytes) -> None:
-    """Requeue the tasks of a worker that is known to be dead, or report them as lost. 4 round
-    trips.
-
-    Its session lives for another second: what it sent before it died may still arrive.
+def reap_worker(handle: Handle, sid: bytes) -> None:
+    """Requeue the tasks of a worker that is known to be dead, or report them as lost. 3 round
+    trips. What it sent before it died, and arrives now, is found later.
     """
-    lists, _ = handle.link.pipeline(
-        [
-            (b"HGET", handle.keys.refs, LISTS_OF + session),
-            (b"PEXPIRE", b"%b:%b" % (handle.keys.sessions, session), b"1000"),
-        ]
-    )
-    handle.session.janitor.watch_briefly(handle.keys, _reap)
-    for index in range(1, min(number(lists) or 0, MOST_LISTS) + 1):
-        requeue(handle, b"%b.%d" % (session, index), delivered=True)
-    if lists:
+    link, keys = handle.link, handle.keys
+    names = [
+        field[len(LISTS_OF) :]
+        for field in link.execute(b"HKEYS", keys.refs)
+        if field.startswith(LISTS_OF) and sid_of(field[len(LISTS_OF) :]) == sid
+    ]
+    handle.session.janitor.watch_briefly(keys, _reap)
+    if names:
+        link.execute(b"DEL", *[b"%b:%b" % (keys.sessions, name) for name in names])
         _reap.run_idempotent(handle, b"", b"0")
 
 
@@ -313,11 +317,8 @@ def statistics(handle: Handle) -> PoolStatistics:
     refs = pairs(reply)
     size = len(LISTS_OF)
     sessions = [field[size:] for field in refs if field[:size] == LISTS_OF]
-    infos = (
-        link.pipeline([(b"GET", b"%b:%b" % (keys.sessions, sid)) for sid in sessions])
-        if sessions
-        else []
-    )
+    commands = [SessionRecord.command(b"%b:%b" % (keys.sessions, name)) for name in sessions]
+    records = map(SessionRecord.of, link.pipeline(commands)) if commands else iter(())
     lists = keys.all_in_flight(refs)
     lengths = link.pipeline([(b"LLEN", key) for key in lists]) if lists else []
     running = dict.fromkeys(sessions, 0)
@@ -325,10 +326,9 @@ def statistics(handle: Handle) -> PoolStatistics:
         sid = key[len(keys.in_flight(b"")) :].rpartition(b".")[0]
         running[sid] += int(length)
     workers = []
-    for sid, packed in zip(sessions, infos, strict=True):
-        if packed is not None:
-            info = SessionInfo.unpack(packed)
-            workers.append(Worker(info.host, info.pid, running[sid]))
+    for name, record in zip(sessions, records, strict=True):
+        if record is not None:
+            workers.append(Worker(record.hostname, record.pid, running[name]))
     return PoolStatistics(
         name_of(keys.ident),
         int(waiting),

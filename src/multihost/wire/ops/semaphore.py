@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 
 from multihost.errors import MultihostError
 from multihost.wire.ops import object as any_object
@@ -15,7 +16,8 @@ from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import NOT_HELD, OK, pairs, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.wait import Call, run_or_undo, run_to_completion, token_pop, wait
+from multihost.wire.session.record import SessionRecord, stored_records
+from multihost.wire.wait import Call, SessionLapsed, run_or_undo, run_to_completion, token_pop, wait
 
 __all__ = [
     "HeldPermits",
@@ -48,7 +50,8 @@ class HeldPermits(Hold):
 
     def __init__(self, handle: Handle, bounded: bool) -> None:
         registration = handle.session.registration
-        super().__init__(handle, registration.sid, 0, registration.expirations)
+        name = registration.names[handle.keys.prefix]
+        super().__init__(handle, name, 0, registration.expirations)
         self.count = 0
         self.bounded: bool = bounded
         self.lock: threading.Lock = threading.Lock()
@@ -56,6 +59,12 @@ class HeldPermits(Hold):
     def is_valid(self) -> bool:
         held = self.handle.link.execute(b"HGET", self.handle.keys.data, PERMITS_OF + self.id)
         return int(held or 0) >= self.count
+
+    def lapse(self) -> None:
+        with self.lock:
+            self.id = self.handle.session.registration.names[self.handle.keys.prefix]
+            if self.count:
+                super().lapse()
 
     def release_at_exit(self) -> None:
         _release_at_exit.run_idempotent(self.handle, self.id, b"1" if self.bounded else b"0")
@@ -86,9 +95,16 @@ def acquire(
     is free.
     """
     session = handle.session
-    session.ensure_registered(handle.keys)
-    expirations = session.registration.expirations
-    while _acquire_counted(handle, account, blocking, seconds):
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        session.ensure_registered(handle.keys)
+        expirations = session.registration.expirations
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        try:
+            if not _acquire_counted(handle, account, blocking, left):
+                return False
+        except SessionLapsed:
+            continue
         try:
             # It may have been granted long ago: find out whether the session expired since.
             session.ensure_registered(handle.keys)
@@ -99,17 +115,15 @@ def acquire(
                 release(handle, account, 1)
             raise
         # This process was suspended, or cut off, while it was granted: others declared it dead.
-        expirations = session.registration.expirations
         with account.lock:
             account.count -= 1
-    return False
 
 
 def _acquire_counted(
     handle: Handle, account: HeldPermits, blocking: bool, seconds: float | None
 ) -> bool:
     session = handle.session
-    args = (session.identity.waiter_id, account.id)
+    args = (session.identity.waiter_id(handle.keys.prefix), account.id)
     counted = cancelled = False
 
     def count(fence: bytes | None) -> None:
@@ -197,9 +211,9 @@ def free_and_initial(handle: Handle) -> tuple[int, int]:
     return _number(handle, free), _number(handle, initial)
 
 
-def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
+def state(handle: Handle) -> tuple[int, int, list[tuple[SessionRecord | None, int]]]:
     """Return the number of free permits, that of waiters, and the permits of each session with its
-    packed :class:`SessionInfo`, None if it has expired. 2 round trips.
+    record, None if it is dead. 2 round trips.
     """
     found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
     if not found:
@@ -209,13 +223,12 @@ def state(handle: Handle) -> tuple[int, int, list[tuple[bytes | None, int]]]:
         for field, count in found.items()
         if field[:2] == PERMITS_OF
     }
-    infos = handle.link.pipeline(
-        [(b"GET", b"%b:%b" % (handle.keys.sessions, session)) for session in counts]
-    )
+    keys = [b"%b:%b" % (handle.keys.sessions, session) for session in counts]
+    records = stored_records(handle.link, keys)
     return (
         _number(handle, found.get(FREE)),
         _number(handle, found.get(WAITERS)),
-        list(zip(infos, counts.values(), strict=True)),
+        list(zip(records, counts.values(), strict=True)),
     )
 
 

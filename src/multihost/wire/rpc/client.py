@@ -94,7 +94,8 @@ class HostClient:
 
     def next_id(self) -> bytes:
         """Return the id of a new channel."""
-        return b"%b.%d" % (self.session.registration.sid, next(self._numbers))
+        name = self.session.registration.names[self.handle.keys.prefix]
+        return b"%b.%d" % (name, next(self._numbers))
 
     def start_waiting(self, channel: RpcChannel) -> WatchedObject:
         """Have the janitor check whether the host is alive, while a call waits for it."""

@@ -45,16 +45,17 @@ _IDENT = re.compile(rb"h:[\w-]{22}")
 MAX_RELEASED = 500  # references that one poll returns
 
 
-def register(handle: Handle, typeids: Iterable[str]) -> None:
-    """Register a host with the types that it serves. 2 round trips, and the registration of its
-    session.
+def register(handle: Handle, typeids: Iterable[str]) -> bytes:
+    """Register a host with the types that it serves; return the name of its session. 2 round
+    trips, and the registration of the session.
     """
     keys, session = handle.keys, handle.session
     session.ensure_registered(keys)
+    name = session.registration.names[keys.prefix]
     listed = json.dumps([time.time_ns(), *typeids]).encode()
     transaction(
         handle.link,
-        (b"HSET", keys.data, b"s", session.registration.sid),
+        (b"HSET", keys.data, b"s", name),
         (b"PEXPIRE", keys.data, session.lease_ms),
     )
     transaction(
@@ -62,6 +63,7 @@ def register(handle: Handle, typeids: Iterable[str]) -> None:
         (b"HSET", key_names.hosts(session.namespace), keys.ident.encode(), listed),
         (b"PEXPIRE", key_names.hosts(session.namespace), session.lease_ms),
     )
+    return name
 
 
 def renew(handle: Handle) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -146,6 +146,18 @@ class Script:
             subject = keys[0].decode("utf-8", "replace") if keys else "the server"
             raise self.to_exception(error, subject) from None
 
+    def commands(self, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]) -> list[Command]:
+        """Return commands for calls of an idempotent script with these keys and arguments, for one
+        write. The first one brings the source along: the server knows it then.
+        """
+        packed: list[Command] = []
+        for keys, args in calls:
+            self.header.check_keys(len(keys))
+            self.header.check_args(len(args))
+            start = (b"EVALSHA", self.sha) if packed else (b"EVAL", self.source)
+            packed.append((*start, b"%d" % len(keys), *keys, *args))
+        return packed
+
     def run_once(self, target: Target, *args: bytes) -> Reply:
         """Run a script once and only once, whatever happens to the connection. 1 round trip."""
         if len(args) > MAX_CACHED_ARGS and is_too_long(args):
@@ -170,12 +182,14 @@ class Script:
         """Raise the exception for an error reply to :meth:`run_once`; a subclass may run it
         again.
         """
+        # A script that writes has looked for the reply to an earlier attempt: there is none.
+        error.is_repeated = error.is_repeated and not self._writes
         raise self.to_exception(error, target.keys.ident, source) from None
 
     def run_idempotent(self, target: Target, *args: bytes) -> Reply:
         """Run an idempotent script on an object. 1 round trip."""
         link = target.link
-        request = self._pack_idempotent(target, args)
+        request = self.pack_idempotent(target, args)
         try:
             try:
                 return link.exchange(link.checkout(), request)
@@ -218,7 +232,7 @@ class Script:
         may have been executed.
         """
         if not self._writes:
-            return self._pack_idempotent(target, args), partial(self._pack_source, target, args)
+            return self.pack_idempotent(target, args), partial(self._pack_source, target, args)
         prefix = target.command_prefixes.get((self, len(args)))
         if prefix is None:
             prefix = self._command_prefix(target, len(args))
@@ -265,7 +279,8 @@ class Script:
         numbered = () if connection is None else (b"%012d" % number,)
         return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *numbered, *args))
 
-    def _pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
+    def pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
+        """Return the request of an idempotent script."""
         prefix = target.command_prefixes.get((self, len(args)))
         if prefix is None:
             prefix = self._command_prefix(target, len(args))

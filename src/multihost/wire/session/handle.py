@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from multihost.errors import LeaseLost
+from multihost.wire.identity import session_of
 from multihost.wire.keys import Keys
 from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.janitor import WatchedObject
@@ -52,13 +53,20 @@ class Hold(ABC):
     def is_valid(self) -> bool:
         """Return whether the server still has this hold. 1 round trip."""
 
+    def is_of_the_dead(self) -> bool:
+        """Return whether others declared this process dead since it was acquired: it may still be
+        there, and is given to others.
+        """
+        names = self.handle.session.registration.names
+        return session_of(self.id) != names[self.handle.keys.prefix]
+
     @abstractmethod
     def release_at_exit(self) -> None:
         """Release it; no-op if it is lost. 1 round trip."""
 
-    def check(self) -> None:
-        """Find out whether it was lost, after the session expired."""
-        self.lost = self.lost or not self.is_valid()
+    def lapse(self) -> None:
+        """Take note that the session lapsed in the partition of the object: this is lost."""
+        self.lost = True
 
     def was_expired(self) -> bool:
         """Return whether a hold that the server does not have was lost by an expired session. 1
@@ -70,7 +78,9 @@ class Hold(ABC):
 
     def lease_lost(self, operation: str) -> LeaseLost:
         """Return the error for a hold that was lost."""
+        session = self.handle.session
+        reason = session.registration.lapse_reason(session.lease)
         return LeaseLost(
-            f"{describe(operation, self.handle.keys.ident)}: this process sent no heartbeat for "
-            f"its lease of {self.handle.session.lease:g} s, and what it held was released"
+            f"{describe(operation, self.handle.keys.ident)}: this process {reason}, and what it "
+            "held was released"
         )

@@ -4,7 +4,8 @@ It keeps alive what the process has on the server, and does what has to be done 
 under way: heartbeats of the session, renewals of unnamed objects, releases of collected proxies,
 the checks of the janitor, and deferred actions. It waits on a pipe, so that other threads can wake
 it, and on its connection: the server takes the end of that for the end of the process, so the
-thread connects again before anyone notices.
+thread connects again before anyone notices. It also waits for the end of other processes of this
+host, which it can see (:mod:`multihost.wire.session.siblings`).
 
 The thread ends before a fork and goes on after it: a process that forks while it has threads is
 warned by Python.
@@ -176,15 +177,19 @@ class Heartbeat:
             due = 0.0  # whoever waits for it has a pause of its own between two requests
         elif registration.is_disconnected:
             due = min(due, self._retry)
-        connection_ended = self._wakeup.wait(due - time.monotonic(), registration.fileno)
+        connection = registration.fileno
+        watched = frozenset({connection, *session.siblings.fds} - {-1})
+        ready = self._wakeup.wait(due - time.monotonic(), watched)
         if self._stopping or self._parking.is_set():
             return
         if references.has_collected:
             self._try(references.release_collected)
         for _ in range(len(self._actions)):  # not those that these add: others have their turn
             self._try(self._actions.popleft())
-        if connection_ended:
+        if connection in ready:
             link.disconnect_current()  # what is sent next connects again
+        if ready - {connection}:
+            janitor.look_now()
         interval = session.lease / BEATS_PER_LEASE
         now = time.monotonic()
         if (
@@ -204,16 +209,15 @@ class Heartbeat:
             self._try(self._renew)
 
     def _send(self) -> None:
-        """Send a heartbeat, and find out what was lost if it came too late."""
+        """Send a heartbeat, and give up what the session held where it had lapsed."""
         session = self._session
-        expired = session.registration.heartbeat()
+        lapsed = session.registration.heartbeat()
         self._end_outage()
-        if expired:  # the server may have forgotten waiters, too: let them enqueue again
+        for hold in list(session.holds.values()):
+            if hold.handle.keys.prefix in lapsed:
+                hold.lapse()
+        if lapsed:  # those who wait did so under a name that is used no more
             session.link.interrupt_blocked()
-        for prefix in expired:
-            for hold in list(session.holds.values()):
-                if hold.handle.keys.prefix == prefix:
-                    hold.check()
 
     def _renew(self) -> None:
         references = self._session.references

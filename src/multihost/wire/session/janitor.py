@@ -1,12 +1,11 @@
 """Finding dead processes for those who wait, and work that has to be repeated.
 
 A waiter checks the object that it waits for: the background thread of each waiting process runs the
-reap script of the object about three times a second. That releases what dead sessions held,
-replaces wake-up tokens that were lost, and returns the sessions that hold something or wait. If the
-server (``CLIENT LIST ID``) has the connection of one of those no more, though it is the server that
-numbered it, the process was probably killed: its session is given :data:`GRACE` seconds to register
-another connection, instead of the rest of its lease. Where many processes wait, each checks less
-often.
+reap script of the object about three times a second. That releases what dead sessions held, those
+without a record, replaces wake-up tokens that were lost, and returns the sessions that hold
+something or wait. Which of them are dead is judged by evidence
+(:mod:`multihost.wire.session.verdicts`): their records are removed, and the next check finds that.
+Where many processes wait, each checks less often.
 """
 
 from __future__ import annotations
@@ -20,12 +19,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from multihost.errors import BadPayload, InternalError, MultihostError
+from multihost.wire.identity import sid_of
 from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
 from multihost.wire.link import Link
-from multihost.wire.replies import ReplyError
 from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.logs import log
-from multihost.wire.session.registration import SessionRegistration, without_connection
+from multihost.wire.session.record import SessionRecord
+from multihost.wire.session.registration import SessionRegistration
+from multihost.wire.session.siblings import Siblings
+from multihost.wire.session.verdicts import LOOK_INTERVAL, Evidence, Verdicts, bury
 from multihost.wire.stored import report_damage
 
 __all__ = ["Janitor", "WatchedObject"]
@@ -36,15 +38,11 @@ logger: logging.Logger = logging.getLogger(__name__)
 # forked processes would also draw the same numbers, and check at the same moments.
 _random = random.SystemRandom().random
 
-CHECK_INTERVAL = 0.3  # seconds between two checks of an object
 SHARE = 0.1  # at least so many for each process that waits for the same object
-GRACE = 1.0  # seconds for a session whose connection has ended; a living process is faster
 PRUNE = 8  # one of so many checks is for dead waiters, too
 LINGER = 3.0  # seconds for which an object is watched that no thread waits for
 # Seconds after which no request of a broken connection can arrive.
 LATE_REQUEST_WINDOW = REPLY_CACHE_SECONDS
-
-_suspect = Script("session/suspect")
 
 
 class WatchedObject:
@@ -79,7 +77,7 @@ class WatchedObject:
         self.checks: int = 0
         self.live_waiters: int = 1  # processes that wait, as of the last check that pruned
         self.on_deleted: set[Callable[[], object]] = set()  # called when a check finds no object
-        self.due: float = time.monotonic() + CHECK_INTERVAL * _random()
+        self.due: float = time.monotonic() + LOOK_INTERVAL * _random()
 
 
 class _Timer(NamedTuple):
@@ -105,7 +103,11 @@ class Janitor:
     """
 
     def __init__(
-        self, link: Link, registration: SessionRegistration, wake: Callable[[], None]
+        self,
+        link: Link,
+        registration: SessionRegistration,
+        siblings: Siblings,
+        wake: Callable[[], None],
     ) -> None:
         self.link = link
         self._registration = registration
@@ -114,24 +116,25 @@ class Janitor:
         self._watched: dict[tuple[bytes, str], WatchedObject] = {}
         self._deferred: list[_Deferred] = []
         self._timers: list[_Timer] = []
-        self._may_list = True  # connections
+        self._verdicts = Verdicts(link, siblings)
         self.due: float = math.inf  # when run() has something to do, by the monotonic clock
 
     # any thread
 
-    def watch(self, keys: Keys, reap: Script) -> WatchedObject:
-        """Watch an object, for as long as this thread is in its ``waiters``."""
+    def watched(self, keys: Keys, reap: Script) -> WatchedObject:
+        """Return an object that is watched while there are threads in its ``waiters``; who joins
+        them, and finds it not ``listed`` then, asks again.
+        """
         with self._lock:
-            watched = self._entry(keys, reap)
-            watched.waiters.add(threading.get_ident())
-        return watched
+            return self._entry(keys, reap)
 
-    def watch_briefly(self, keys: Keys, reap: Script) -> None:
+    def watch_briefly(self, keys: Keys, reap: Script, seconds: float = LINGER) -> None:
         """Watch an object for a while: a thread found it taken, and may try again without
         waiting.
         """
         with self._lock:
-            self._entry(keys, reap).until = time.monotonic() + LINGER
+            watched = self._entry(keys, reap)
+            watched.until = max(watched.until, time.monotonic() + seconds)
 
     def _entry(self, keys: Keys, reap: Script) -> WatchedObject:
         watched = self._watched.get((keys.data, reap.name))
@@ -170,6 +173,17 @@ class Janitor:
             self.due = due
             self._wake_thread()
 
+    def look_now(self) -> None:
+        """Look at every object that is watched as soon as the background thread can: somebody has
+        died.
+        """
+        now = time.monotonic()
+        with self._lock:
+            for watched in self._watched.values():
+                watched.due = min(watched.due, now)
+            if self._watched:
+                self._wake(now)
+
     # the background thread
 
     def run(self) -> None:
@@ -193,7 +207,7 @@ class Janitor:
                 self.due = min(
                     min((each.due for each in self._watched.values()), default=math.inf),
                     min((timer.due for timer in self._timers), default=math.inf),
-                    time.monotonic() + CHECK_INTERVAL if self._deferred else math.inf,
+                    time.monotonic() + LOOK_INTERVAL if self._deferred else math.inf,
                 )
 
     def _run_timers(self) -> None:
@@ -242,7 +256,7 @@ class Janitor:
         with self._lock:
             due = [each for each in self._watched.values() if each.due <= now]
             for watched in due:
-                watched.due = now + CHECK_INTERVAL
+                watched.due = now + LOOK_INTERVAL
                 if watched.waiters or watched.until >= now:
                     continue
                 # Threads join the waiters without the lock, and then read ``listed``, see
@@ -258,46 +272,66 @@ class Janitor:
     def _check(self, watched: WatchedObject) -> None:
         watched.checks += 1
         prune = watched.checks % PRUNE == 1
+        sent = time.monotonic()
         found = watched.reap.run_idempotent(watched, watched.previous, b"%d" % prune)
         if found is None:  # there is no such object any more
             for action in list(watched.on_deleted):
                 action()
             return
         waiters, watched.previous, *packed = found
-        sessions: dict[bytes, bytes] = dict(zip(packed[0::2], packed[1::2], strict=True))
-        suspects = self._without_connection(sessions)
+        records: dict[bytes, SessionRecord] = {}
+        for name, fields in zip(packed[0::2], packed[1::2], strict=True):
+            record = SessionRecord.of(fields)
+            if record is not None and sid_of(name) != self._registration.sid:
+                records[b"%b:%b" % (watched.keys.sessions, name)] = record
+        dead = self._verdicts.judge(records, sent, self._registration.server)
+        missing = {key: self._verdicts.missing(key) for key in records}
         if prune:
             # Waiters count threads, and dead ones until they are pruned: neither may make the
             # living check less often.
-            watched.live_waiters = len(sessions) - len(suspects)
+            watched.live_waiters = len(packed) // 2 - sum(m is not None for m in missing.values())
         share = SHARE * min(waiters, watched.live_waiters)
-        watched.due = time.monotonic() + max(CHECK_INTERVAL, share) * (0.9 + _random() / 5)
-        for sid, info in suspects.items():
-            self._suspect(watched, sid, info)
+        watched.due = time.monotonic() + max(LOOK_INTERVAL, share) * (0.9 + _random() / 5)
+        for key, seconds in missing.items():
+            if seconds is not None:
+                self._go_on(watched, records[key].grace - seconds)
+            elif self._verdicts.is_quiet(key, records[key].lease):
+                self._go_on(watched, 0.0)
+        for key, evidence in dead.items():
+            self._bury(watched, key, records[key], evidence)
 
-    def _suspect(self, watched: WatchedObject, sid: bytes, info: bytes) -> None:
-        """Shorten the lease of a session; check the object again as soon as it is over."""
-        key = b"%b:%b" % (watched.keys.sessions, sid)
-        left = _suspect.run_readonly(self.link, [key], info, b"%d" % (GRACE * 1000))
-        if left is None:  # it has expired, or registered another connection
-            return
-        expires = time.monotonic() + left / 1000 + 0.01
-        watched.due = min(watched.due, expires)
-        watched.until = max(watched.until, expires + CHECK_INTERVAL)  # also if no thread waits then
-        watched.checks = 0  # the next check prunes: the session may be that of a waiter, too
+    def _go_on(self, watched: WatchedObject, seconds: float) -> None:
+        """Look again, often and at least for so long, also if no thread waits meanwhile: somebody
+        may have died.
+        """
+        now = time.monotonic()
+        watched.due = min(watched.due, now + LOOK_INTERVAL)
+        watched.until = max(watched.until, now + max(seconds, 0.0) + 4 * LOOK_INTERVAL)
 
-    def _without_connection(self, sessions: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """Return those whose connection was one of this run of the server, and has ended."""
-        if not self._may_list:
-            return {}
-        others = {sid: info for sid, info in sessions.items() if sid != self._registration.sid}
-        try:
-            ended = without_connection(self.link, self._registration.server, others.values())
-        except ReplyError as error:
-            # Not permitted: then sessions end with their leases alone.
-            self._may_list = error.passes
-            return {}
-        return {sid: info for sid, info in others.items() if info in ended}
+    def _bury(
+        self, watched: WatchedObject, key: bytes, record: SessionRecord, evidence: Evidence
+    ) -> None:
+        """Remove the record of a dead session, and look at once at what it may have held."""
+        if evidence is Evidence.ENDED:  # whatever it sent: nobody else has its name
+            removed = self.link.execute(b"DEL", key)
+        else:
+            [command] = bury.commands([((key,), (b"%d" % record.beats,))])
+            removed = self._verdicts.carry_out(command)
+        if removed == 1:
+            text = "at %s, session %r of process %d at %s is taken for dead: %s"
+            log(
+                logger,
+                logging.INFO,
+                text,
+                self.link.address,
+                key.rpartition(b":")[2].decode(),
+                record.pid,
+                record.hostname,
+                evidence.value,
+            )
+            watched.checks = 0  # the next check prunes: the session may be that of a waiter, too
+            self._go_on(watched, 0.0)
+            self.look_now()
 
     def _log_failure(self, action: Callable[[], object], error: BaseException) -> None:
         text, address = "%r failed, at %s", self.link.address

@@ -1,72 +1,47 @@
-"""How other processes see that this one is alive.
+"""How other processes see that this one is alive: its records, and the heartbeats that renew them.
 
-A session has a key with a lease in each partition in which the process holds or waits for
-something. The value of the key names the connection over which the lease is renewed: when the
-server has that connection no more, other processes need not wait for the end of the lease to
-declare the process dead (see :mod:`multihost.wire.session.janitor`).
+There is a record in each partition in which the process holds or waits for something
+(:mod:`multihost.wire.session.record`). A heartbeat raises a counter in each of them, and so does
+every connection that is opened, before anything else is sent over it: the way back after a break is
+one write behind the handshake, however many partitions there are.
+
+A record that is gone was removed by others, who had reason to believe that the process is dead. The
+session *lapsed* there: what it held is given to others, and its name is never used again, so that
+nothing which arrives late is taken for that of a living session. It enters anew, under another.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import re
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
-from multihost.wire.identity import hold_id, waiter_id
-from multihost.wire.link import Channel, Link
+from multihost.wire.identity import hold_id, session_name, waiter_id
+from multihost.wire.link import Channel, Command, Link, Reply, pack_all
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
+from multihost.wire.session.process import host_identity, start_of
 
-__all__ = [
-    "UNKNOWN",
-    "SessionInfo",
-    "SessionRegistration",
-    "ThreadIdentity",
-    "run_id",
-    "without_connection",
-]
+__all__ = ["LEAST_GRACE", "SessionRegistration", "ThreadIdentity", "run_id"]
 
-_register = Script("session/register")
-_CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
-_PACKED = re.compile(rb"([0-9]{0,20}) ([^ ]{0,64}) ([0-9]{1,10}) (.{0,300})", re.DOTALL)
+LEAST_GRACE = 5.0  # seconds in which a living process is back after a break, unless it is slow
+ROUND_TRIPS = 8  # of a slow one
+FADING = 0.9  # of the largest round trip that is remembered, from one heartbeat to the next
+MAX_CONNECTIONS = 8  # that a record names
 
+_enter = Script("session/enter")
+_renew = Script("session/renew")
 
-class SessionInfo(NamedTuple):
-    """The value of a session's keys."""
-
-    connection: bytes  # client id of the connection that sends heartbeats; empty if unknown
-    server: bytes  # run id of the server that numbered it
-    pid: int
-    host: str
-
-    def pack(self) -> bytes:
-        """Return it as bytes."""
-        return b"%b %b %d %b" % (self.connection, self.server, self.pid, self.host.encode())
-
-    @classmethod
-    def unpack(cls, packed: bytes) -> SessionInfo:
-        """Return what :meth:`pack` packed; :data:`UNKNOWN` for anything else: the session is alive
-        while its key is there, whatever that holds.
-        """
-        found = _PACKED.fullmatch(packed)
-        if found is None:
-            return UNKNOWN
-        connection, server, pid, host = found.groups()
-        return cls(connection, server, int(pid), host.decode("utf-8", "replace"))
-
-
-UNKNOWN = SessionInfo(b"", b"", 0, "(damaged)")
-"""Of a session whose key another program has altered."""
+Renewal = tuple[bytes, bytes, int]
+"""A record that is renewed: its partition, its key, and the highest counter that was seen."""
 
 
 class RegistrationRequest:
-    """A thread asks for a session key. ``error`` is why there is none."""
+    """A thread asks for a record. ``error`` is why there is none."""
 
     __slots__ = ("answered", "error", "prefix")
 
@@ -82,58 +57,88 @@ def run_id(facts: bytes | ReplyError) -> bytes:
     return next((line[7:] for line in lines if line.startswith(b"run_id:")), b"")
 
 
-def without_connection(link: Link, server: bytes, packed: Iterable[bytes]) -> set[bytes]:
-    """Return those of the packed infos whose connection was one of this run of the server, and has
-    ended. 1 round trip. Raises ReplyError where connections may not be listed.
-    """
-    infos = {each: SessionInfo.unpack(each) for each in packed}
-    numbered = {
-        each: info.connection
-        for each, info in infos.items()
-        if info.connection and info.server == server
-    }
-    if not numbered:
-        return set()
-    listed = link.execute_raw(b"CLIENT", b"LIST", b"ID", *set(numbered.values()))
-    present = set(_CLIENT.findall(listed))
-    return {each for each, connection in numbered.items() if connection not in present}
-
-
 class ThreadIdentity:
     """The names under which each thread waits and holds."""
 
     def __init__(self, registration: SessionRegistration) -> None:
-        name = threading.current_thread().name[:64]
-        self.waiter_id: bytes = waiter_id(registration.sid, next(registration.threads), name)
+        self.key: int = next(registration.threads)
+        """What tells this thread from the others of the session, also after a lapse."""
+        self._thread = threading.current_thread().name[:64]
         self._registration = registration
+        self._ids: dict[bytes, bytes] = {}  # name of the session -> id of this thread
         self._last = 0
 
-    def new_hold_id(self) -> bytes:
+    def waiter_id(self, prefix: bytes) -> bytes:
+        """Return the id of this thread in a partition, under the present name of the session."""
+        name = self._registration.names[prefix]
+        id_ = self._ids.get(name)
+        if id_ is None:
+            id_ = self._ids[name] = waiter_id(name, self.key, self._thread)
+        return id_
+
+    def new_hold_id(self, prefix: bytes) -> bytes:
         """Return an id for a hold of this thread: unique, with the server's time in it."""
         now = time.monotonic_ns() // 1000 + self._registration.clock_offset
         self._last = now = max(now, self._last + 1)
-        return hold_id(self.waiter_id, now)
+        return hold_id(self.waiter_id(prefix), now)
+
+
+class _Names(dict[bytes, bytes]):
+    """Prefix of a partition -> the present name of a session there."""
+
+    def __init__(self, sid: bytes) -> None:
+        self._sid = sid
+        self._numbers: dict[bytes, int] = {}
+
+    def __missing__(self, prefix: bytes) -> bytes:
+        number = self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
+        name = self[prefix] = session_name(self._sid, number)
+        return name
+
+    def drop(self, prefix: bytes) -> None:
+        """Use another name from now on."""
+        self.pop(prefix, None)
 
 
 class SessionRegistration:
-    """The keys of one session."""
+    """The records of one session. ``grace`` is in how many seconds it is back after a break, None
+    for as long as it needs by its own measure.
+    """
 
-    def __init__(self, link: Link, namespace: str, lease_ms: bytes) -> None:
+    def __init__(
+        self,
+        link: Link,
+        namespace: str,
+        lease_ms: bytes,
+        grace: float | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
         self.sid: bytes = secrets.token_urlsafe(12).encode()
+        self.names: _Names = _Names(self.sid)
         self.threads: itertools.count[int] = itertools.count()
         # Microseconds from the monotonic clock to the server's; a guess before the first heartbeat.
         self.clock_offset: int = time.time_ns() // 1000 - time.monotonic_ns() // 1000
         self.server: bytes = b""
-        self.expirations: int = 0  # how often other processes could declare this one dead
-        self.session_keys: dict[bytes, bytes] = {}  # prefix of a partition -> its key there
-        self.valid_until: float = 0.0  # no key can expire before, by the monotonic clock
+        self.expirations: int = 0  # how often other processes declared this one dead
+        self.session_keys: dict[bytes, bytes] = {}  # prefix of a partition -> its record there
+        self.valid_until: float = 0.0  # nobody can declare it dead before, by the monotonic clock
         self._link = link
         self._namespace = namespace
         self._lease_ms = lease_ms
-        self._channel: Channel | None = None  # the connection that the keys name
-        self._info = b""
+        self._grace = grace
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._beats: dict[bytes, int] = {}  # key of a record -> the highest counter that was seen
+        self._lapsed: dict[bytes, None] = {}  # partitions in which it has to enter anew
+        self._renewed = 0.0  # when it was renewed last, by the monotonic clock
+        self._away = 0.0  # for how many seconds it had not been when it lapsed last
+        self._round_trip = 0.0  # the largest one of late, in seconds
+        self._thread = 0  # ident of the background thread
+        self._channel: Channel | None = None  # of that thread, as far as it was identified
         self._requested: list[RegistrationRequest] = []
         self._has_ended = False  # the background thread
+        self._host = host_identity()
+        self._process = b"%d %d" % (os.getpid(), start_of(os.getpid()))
 
     # any thread
 
@@ -142,8 +147,8 @@ class SessionRegistration:
         return (time.monotonic_ns() // 1000 + self.clock_offset) / 1e6
 
     def request_registration(self, prefix: bytes) -> RegistrationRequest:
-        """Request a key in a partition. It is answered after the background thread has created
-        it, and also if that failed, or the thread has ended.
+        """Request a record in a partition. It is answered after the background thread has made it,
+        and also if that failed, or the thread has ended.
         """
         request = RegistrationRequest(prefix)
         self._requested.append(request)
@@ -152,40 +157,133 @@ class SessionRegistration:
         return request
 
     def has_expired(self, prefix: bytes, since: int) -> bool:
-        """Return whether the session expired since ``expirations`` was ``since``. 1 round trip."""
+        """Return whether the session lapsed since ``expirations`` was ``since``. 1 round trip."""
         key = self.session_keys.get(prefix)
-        # In this order: a heartbeat that restores the key meanwhile has counted before.
+        # In this order: a heartbeat that enters anew meanwhile has counted before.
         return (
             key is not None and not self._link.execute(b"EXISTS", key)
         ) or self.expirations != since
+
+    @property
+    def grace(self) -> float:
+        """In how many seconds this process is back after a break."""
+        if self._grace is not None:
+            return self._grace
+        return max(LEAST_GRACE, ROUND_TRIPS * self._round_trip)
+
+    def lapse_reason(self, lease: float) -> str:
+        """Return why others took this process for dead, as far as it can tell."""
+        if self._away >= lease:
+            return f"sent no heartbeat for its lease of {lease:g} s"
+        if self._away >= self.grace:
+            return (
+                f"had lost all its connections, and was not back within its grace of "
+                f"{self.grace:.3g} s"
+            )
+        return "was taken for dead, or the server lost its data"
+
+    def renew_over(self, channel: Channel) -> None:
+        """Renew every record over a connection that was just opened, in one write, and hear whether
+        it is another run of the server. Raises ConnectionBroken.
+        """
+        is_own = threading.get_ident() == self._thread
+        renewals = self._renewals()
+        if not renewals and not is_own:
+            return
+        if not channel.client_id:
+            number = channel.exchange_many(pack_all([(b"CLIENT", b"ID")]), 1)[0]
+            channel.client_id = b"" if isinstance(number, ReplyError) else b"%d" % number
+        commands = [*self._renew_commands(renewals), (b"INFO", b"server")]
+        sent = time.monotonic()
+        *replies, facts = channel.exchange_many(pack_all(commands), len(commands))
+        self._round_trip = max(self._round_trip, time.monotonic() - sent)
+        run = run_id(facts)
+        self._note(renewals, replies, sent)
+        self.server = run
+        if is_own:
+            self._channel = channel
+
+    def _renewals(self) -> list[Renewal]:
+        with self._lock:
+            return [
+                (prefix, key, self._beats.get(key, 0)) for prefix, key in self.session_keys.items()
+            ]
+
+    def _renew_commands(self, renewals: Sequence[Renewal]) -> list[Command]:
+        connections, grace = self._connections(), b"%d" % (self.grace * 1000)
+        args = self.server, connections, grace
+        return _renew.commands([((key,), args) for _, key, _ in renewals])
+
+    def _connections(self) -> bytes:
+        """Return the client ids of the connections that prove that this process lives."""
+        ids = self._link.client_ids()
+        if not ids or not all(ids) or not self.server:
+            return b""
+        newest = sorted(ids, key=int)[-MAX_CONNECTIONS:]
+        own = self._link.current_channel() if threading.get_ident() == self._thread else None
+        own = own or self._channel
+        return b",".join({*newest, *([own.client_id] if own is not None else ())})
+
+    def _note(self, renewals: Sequence[Renewal], replies: Iterable[Reply], sent: float) -> None:
+        """Take note of the answers to renewals that were sent then."""
+        with self._lock:
+            renewed = True
+            for (prefix, key, _), reply in zip(renewals, replies, strict=True):
+                if type(reply) is not int:
+                    renewed = False
+                elif reply == 0:
+                    renewed = False
+                    self._away = sent - self._renewed
+                    self._lapse(prefix, key)
+                else:
+                    self._beats[key] = max(reply, self._beats.get(key, 0))
+            if renewed and renewals:
+                self._renewed = sent
+            # The holder's freshness begins before any other process can see the counter.
+            self.valid_until = (
+                max(self.valid_until, sent + int(self._lease_ms) / 1000) if renewed else 0.0
+            )
+        if not renewed:
+            self._wake()
+
+    def _lapse(self, prefix: bytes, key: bytes) -> None:
+        """The record is gone: enter under another name."""
+        if self.session_keys.get(prefix) != key:
+            return  # another thread has heard it before
+        # Counted before it enters anew, see has_expired().
+        self.expirations += 1
+        del self.session_keys[prefix]
+        self._beats.pop(key, None)
+        self.names.drop(prefix)
+        self._lapsed[prefix] = None
 
     # the background thread
 
     @property
     def is_requested(self) -> bool:
-        """Whether a thread waits for a key."""
-        return bool(self._requested)
+        """Whether a thread waits for a record, or one was lost."""
+        return bool(self._requested or self._lapsed)
 
     @property
     def is_disconnected(self) -> bool:
-        """Whether the keys name a connection that has ended."""
+        """Whether the connection of this thread has ended."""
         return self._channel is not None and self._link.current_channel() is not self._channel
 
     @property
     def fileno(self) -> int:
-        """The descriptor of the connection that the keys name; -1 if there is none."""
+        """The descriptor of the connection of this thread; -1 if there is none."""
         channel = self._link.current_channel()
         return -1 if channel is None or channel is not self._channel else channel.fileno()
 
     def heartbeat(self) -> list[bytes]:
-        """Renew every key, and create those that were requested.
+        """Renew every record, and make those that were requested.
 
-        Returns the partitions in which the key had expired, so that other processes could declare
-        this one dead. 1 round trip, more for new keys and on a new connection.
+        Returns the partitions in which the session had lapsed: what it held there is lost. 1 round
+        trip, 2 for new records, and more on a new connection.
         """
         requested, self._requested = self._requested, []
         try:
-            return self._renew({request.prefix for request in requested})
+            return self._beat({request.prefix for request in requested})
         except BaseException as error:
             for request in requested:
                 request.error = error
@@ -194,44 +292,67 @@ class SessionRegistration:
             for request in requested:
                 request.answered.set()
 
-    def _renew(self, new: set[bytes]) -> list[bytes]:
-        expired: list[bytes] = []
+    def _beat(self, new: set[bytes]) -> list[bytes]:
+        self._thread = threading.get_ident()
+        self._round_trip *= FADING
+        lapsed: dict[bytes, None] = {}
         while True:
-            changed = self._channel is None or self._link.current_channel() is not self._channel
-            if changed:
+            channel = self._link.current_channel()
+            if channel not in (None, self._channel):
                 self._identify_connection()
-            keys = list(self.session_keys.items())
-            begun = time.monotonic()  # before the server renews: the keys live longer than we think
-            (seconds, micros), *renewed = self._link.pipeline(
-                [(b"TIME",), *[(b"PEXPIRE", key, self._lease_ms) for _, key in keys]]
+            renewals = self._renewals()
+            sent = time.monotonic()
+            (seconds, micros), *replies = self._link.pipeline(
+                [(b"TIME",), *self._renew_commands(renewals)]
             )
             self.clock_offset = int(seconds) * 1000000 + int(micros) - time.monotonic_ns() // 1000
-            missing = [prefix for (prefix, _), ok in zip(keys, renewed, strict=True) if not ok]
-            expired += missing
-            # Counted before the keys are created again, see has_expired().
-            self.expirations += bool(missing)
-            for prefix in {*new, *missing, *(self.session_keys if changed else ())}:
-                key = prefix + b"s:" + self.sid
-                _register.run_readonly(self._link, [key], self._info, self._lease_ms)
-                self.session_keys[prefix] = key
-            # If the connection broke on the way the keys name the old one: again.
-            if self._link.current_channel() is self._channel:
-                self.valid_until = begun + int(self._lease_ms) / 1000
-                return expired
+            self._round_trip = max(self._round_trip, time.monotonic() - sent)
+            self._note(renewals, replies, sent)
+            # If it was opened on the way these records do not name this connection: again.
+            opened, channel = channel, self._link.current_channel()
+            again = bool(renewals) and opened is not channel
+            lapsed |= self._lapsed
+            self._enter_all([*lapsed, *(new - lapsed.keys())])
+            with self._lock:
+                again = again or self._link.current_channel() is not channel
+                if not (again or self._lapsed):
+                    self.valid_until = max(self.valid_until, sent + int(self._lease_ms) / 1000)
+                    return list(lapsed)
+
+    def _enter_all(self, prefixes: Sequence[bytes]) -> None:
+        """Make records in partitions that have none. 1 round trip, none if there are all."""
+        missing = [prefix for prefix in prefixes if prefix not in self.session_keys]
+        if not missing:
+            return
+        args = (
+            self.server,
+            self._connections(),
+            self._host,
+            self._process,
+            b"%d" % (self.grace * 1000),
+            self._lease_ms,
+            socket.gethostname().encode(),
+        )
+        keys = {prefix: prefix + b"s:" + self.names[prefix] for prefix in missing}
+        beats = self._link.pipeline(_enter.commands([((key,), args) for key in keys.values()]))
+        with self._lock:
+            self._renewed = time.monotonic()
+            for prefix, counter in zip(missing, beats, strict=True):
+                self._beats[keys[prefix]] = counter
+                self.session_keys[prefix] = keys[prefix]
+                self._lapsed.pop(prefix, None)
 
     def _identify_connection(self) -> None:
-        """Get the client id of this thread's connection, and the run id of the server.
+        """Get the run id of the server, and the client id of this thread's connection.
 
         In one exchange: with two of them a connection that breaks again and again might never get
         so far.
         """
-        number, facts = self._link.pipeline_raw([(b"CLIENT", b"ID"), (b"INFO", b"server")])
-        self._channel = self._link.current_channel()
+        facts, number = self._link.pipeline_raw([(b"INFO", b"server"), (b"CLIENT", b"ID")])
+        channel = self._channel = self._link.current_channel()
+        if channel is not None and type(number) is int:
+            channel.client_id = b"%d" % number
         self.server = run_id(facts)
-        known = self.server and not isinstance(number, ReplyError)
-        connection = b"%d" % number if known else b""
-        host = socket.gethostname()
-        self._info = SessionInfo(connection, self.server, os.getpid(), host).pack()
 
     def release_waiters(self) -> None:
         """Set the events of all requests, also of later ones: the background thread has ended."""
@@ -240,7 +361,7 @@ class SessionRegistration:
             request.answered.set()
 
     def unregister(self) -> None:
-        """Delete the keys. 1 round trip."""
+        """Delete the records. 1 round trip."""
         keys, self.session_keys = list(self.session_keys.values()), {}
         if keys:
             self._link.execute(b"UNLINK", *keys)

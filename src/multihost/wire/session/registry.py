@@ -60,6 +60,7 @@ class Origin(NamedTuple):
     timeout: float
     reader: str  # the codec's ident
     serializer: Any  # "pickle", "json" or an object with dumps and loads
+    grace: float | None = None  # None: by measure
 
     def codec(self, authkey: bytes) -> Codec:
         """Return a codec for its values."""

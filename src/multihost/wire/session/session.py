@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Protocol
 from multihost.errors import AccessDenied, LinkError, MultihostError, ServerUnfit
 from multihost.patching import per_thread
 from multihost.wire.keys import Keys
-from multihost.wire.link import SHORTEST, Link
+from multihost.wire.link import Link
 from multihost.wire.session import fork
 from multihost.wire.session.handle import Handle, Hold
 from multihost.wire.session.heartbeat import Heartbeat
 from multihost.wire.session.janitor import Janitor
 from multihost.wire.session.references import ObjectReference, References
 from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
+from multihost.wire.session.siblings import Siblings
 from multihost.wire.values.codec import Codec
 
 if TYPE_CHECKING:
@@ -86,11 +87,15 @@ class Session:
         """Set up what a forked child must not share with its parent."""
         self.holds: dict[Hashable, Hold] = {}
         self.rpc_clients: dict[str, RpcClient] = {}
+        self.siblings: Siblings = Siblings()
         self.registration: SessionRegistration = SessionRegistration(
-            self.link, self.namespace, self.lease_ms
+            self.link, self.namespace, self.lease_ms, self.origin.grace, self.heartbeat.wake
         )
+        self.link.on_open = self.registration.renew_over
         self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration)
-        self.janitor: Janitor = Janitor(self.link, self.registration, self.heartbeat.wake)
+        self.janitor: Janitor = Janitor(
+            self.link, self.registration, self.siblings, self.heartbeat.wake
+        )
 
     def handle(self, ident: str) -> Handle:
         """Return a new handle of an object."""
@@ -131,7 +136,7 @@ class Session:
             self.heartbeat.wake()
             # With a time-out: the thread may wait for a silent server.
             ends = link.patience_ends(begun)
-            request.answered.wait(max(ends - requested, SHORTEST))
+            request.answered.wait(max(ends, link.reply_ends(requested)) - requested)
             if keys.prefix in registration.session_keys and registration.valid_until > requested:
                 return
             error = request.error
@@ -187,6 +192,7 @@ class Session:
     def _stop(self) -> None:
         self.heartbeat.stop()
         self.registration.release_waiters()
+        self.siblings.close()
 
     # forking, see ForkAware
 
@@ -207,12 +213,14 @@ class Session:
 
     def after_patch(self) -> None:
         """Begin another session, as a forked child, but with the objects that this one created."""
+        self.siblings.close()
         self._reset()
         self.references.after_patch()
         self.heartbeat.after_fork_in_child()
 
     def after_fork_in_child(self) -> None:
         """Begin another session: the child has the same proxies, but holds nothing."""
+        self.siblings.close()
         self._reset()
         self.references.after_fork_in_child()
         self.heartbeat.after_fork_in_child()  # last: its thread uses the others

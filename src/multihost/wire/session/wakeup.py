@@ -35,7 +35,7 @@ class WakeupPipe:
         self._sender: WakeupSender | None = None
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLIN)
-        self._watched = -1
+        self._watched: frozenset[int] = frozenset()
 
     def fileno(self) -> int:
         """Return the descriptor that is readable after a wake-up; -1 if the pipe is closed."""
@@ -54,19 +54,21 @@ class WakeupPipe:
             self._sender = WakeupSender(self._in)
         return self._sender
 
-    def wait(self, seconds: float, fd: int = -1) -> bool:
-        """Wait for a wake-up, for ``fd`` or until time is up; return whether ``fd`` is readable."""
-        if fd != self._watched:
-            if self._watched >= 0:
-                self._poll.unregister(self._watched)
-            if fd >= 0:
+    def wait(self, seconds: float, fds: frozenset[int] = frozenset()) -> set[int]:
+        """Wait for a wake-up, for one of ``fds`` or until time is up; return those that are
+        readable.
+        """
+        if fds != self._watched:
+            for fd in self._watched - fds:
+                self._poll.unregister(fd)
+            for fd in fds - self._watched:
                 self._poll.register(fd, select.POLLIN | select.POLLHUP | select.POLLERR)
-            self._watched = fd
+            self._watched = fds
         ready = {each for each, _ in self._poll.poll(max(0.0, seconds) * 1000)}
         # Also if nothing was written: an exception of a signal handler may have come in between the
         # flag and the write, and no other wake-up would be written.
         self.drain()
-        return fd in ready
+        return ready & fds
 
     def drain(self) -> None:
         """Read all wake-ups that were written."""

@@ -4,11 +4,11 @@
 --   data             hash    PARTIES, GENERATION, ARRIVED, STATE, ACTING, UNNOTIFIED, WAITER
 --   data:tokens:<g>  list    outcome of a generation
 --   sessions         prefix  of the session keys
---   sessions:<id>    string  session info of one, while it is alive
+--   sessions:<id>    hash    record of one, while it is alive
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    NOT USED: all reap scripts have the same arguments
--- RETURNS  number of waiters, state, then session and session info of each holder and waiter that is alive; nil if
+-- RETURNS  number of waiters, state, then session and record of each holder and waiter that is alive; nil if
 --          there is no barrier
 -- ERRORS   none
 -- WAKES    all parties, if one is dead

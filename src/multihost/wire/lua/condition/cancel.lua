@@ -4,7 +4,7 @@
 --
 -- KEYS
 --   reply_cache      string  last request of the connection and its reply
---   data             hash    GENERATION, OLDEST, WAITERS, NOTIFICATIONS, WAITER, NOTIFIED
+--   data             hash    OLDEST, WAITERS, NOTIFICATIONS, REACH, WAITER, NOTIFIED
 --   data:tokens:<g>  list    wake-up tokens of waiters
 -- ARGV
 --   request  int    number of the request
@@ -21,11 +21,11 @@ local request, waiter = ARGV[1], ARGV[2]
 
 local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local state = redis.call('HMGET', data, GENERATION, OLDEST, WAITER .. waiter)
-if state[3] then
-  redis.call('HDEL', data, WAITER .. waiter)
-  remove_waiter(data, state[3], tonumber(state[1]))
-elseif redis.call('HDEL', data, NOTIFIED .. waiter) == 1 then
-  notify_waiters(data, tonumber(state[2] or 0), tonumber(state[1]), 1)
+local state = redis.call('HMGET', data, OLDEST, WAITER .. waiter, NOTIFIED .. waiter)
+redis.call('HDEL', data, WAITER .. waiter, NOTIFIED .. waiter)
+if state[2] then
+  remove_waiter(data, state[2])
+elseif state[3] then
+  notify_waiters(data, tonumber(state[1] or 0), tonumber(state[3]), 1)
 end
 return save_reply(reply_cache, request, OK)

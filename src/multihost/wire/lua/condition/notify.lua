@@ -2,7 +2,7 @@
 --
 -- KEYS
 --   reply_cache      string  last request of the connection and its reply
---   data             hash    GENERATION, OLDEST, WAITERS, NOTIFICATIONS
+--   data             hash    GENERATION, OLDEST, WAITERS, NOTIFICATIONS, REACH
 --   data:tokens:<g>  list    wake-up tokens of waiters
 -- ARGV
 --   request  int  number of the request

@@ -1,14 +1,14 @@
 -- condition/reap: remove dead waiters, pass on their notifications, wake waiters whose tokens were lost. Idempotent.
 --
 -- KEYS
---   data             hash    GENERATION, OLDEST, WAITERS, NOTIFICATIONS, WAITER, NOTIFIED
+--   data             hash    GENERATION, OLDEST, WAITERS, NOTIFICATIONS, REACH, WAITER, NOTIFIED
 --   data:tokens:<g>  list    wake-up tokens of waiters
 --   sessions         prefix  of the session keys
---   sessions:<id>    string  session info of one, while it is alive
+--   sessions:<id>    hash    record of one, while it is alive
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    NOT USED: all reap scripts have the same arguments
--- RETURNS  number of waiters, state, then session and session info of each holder and waiter that is alive; nil if
+-- RETURNS  number of waiters, state, then session and record of each holder and waiter that is alive; nil if
 --          there is no condition
 -- ERRORS   none
 -- WAKES    waiters of passed on notifications
@@ -31,12 +31,12 @@ for _, field in ipairs(redis.call('HKEYS', data)) do
     if alive.info(string.sub(field, 3)) then
       living = living + 1
     else
-      local generation = redis.call('HGET', data, field)
+      local generation = redis.call('HGET', data, field) -- or REACH
       redis.call('HDEL', data, field)
       if kind == WAITER then
-        remove_waiter(data, generation, last)
+        remove_waiter(data, generation)
       else
-        notify_waiters(data, oldest, last, 1)
+        notify_waiters(data, oldest, tonumber(generation), 1)
       end
     end
   end

@@ -6,11 +6,11 @@
 --   data:released  set     references that clients released
 --   data:tokens    list    wake-up tokens of the host
 --   sessions       prefix  of the session keys
---   sessions:<id>  string  session info of one, while it is alive
+--   sessions:<id>  hash    record of one, while it is alive
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    NOT USED: all reap scripts have the same arguments
--- RETURNS  1, the state, session and session info of the host; nil if it is dead
+-- RETURNS  1, the state, session and record of the host; nil if it is dead
 -- ERRORS   none
 
 -- @include lib/host_fields

@@ -6,11 +6,11 @@
 --   data:req:<channel>  list    requests
 --   data:res:<channel>  list    responses
 --   sessions            prefix  of the session keys
---   sessions:<id>       string  session info of one, while it is alive
+--   sessions:<id>       hash    record of one, while it is alive
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    1 = check for dead clients
--- RETURNS  1, the state, then session and session info of each client that is alive; nil if there is no host
+-- RETURNS  1, the state, then session and record of each client that is alive; nil if there is no host
 -- ERRORS   none
 -- WAKES    threads of the host that wait for a request of a dead client
 

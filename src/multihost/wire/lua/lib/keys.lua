@@ -2,15 +2,20 @@
 
 -- @include lib/refs_fields
 -- @include lib/lists_of
+local function is_consumer(field)
+  local kind = string.sub(field, 1, 2)
+  return kind == CONSUMER or kind == BURIED
+end
+
 -- Return the keys, and data:refs as a list of fields and values.
 local function keys_of(data)
   local keys = {data, data .. ':index', data .. ':originals', data .. ':refs', data .. ':owners'}
   keys[6], keys[7] = data .. ':items', data .. ':dead'
   local refs = redis.call('HGETALL', data .. ':refs')
   for i = 1, #refs, 2 do
-    if string.sub(refs[i], 1, 2) == CONSUMER then
+    if is_consumer(refs[i]) then
       local in_flight = data .. ':inflight:' .. string.sub(refs[i], 3) .. '.'
-      for n = 1, lists_of(refs[i + 1]) do keys[#keys + 1] = in_flight .. n end
+      for n = 1, lists_of(string.match(refs[i + 1], '^%d+')) do keys[#keys + 1] = in_flight .. n end
     end
   end
   return keys, refs

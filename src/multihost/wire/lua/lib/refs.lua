@@ -58,7 +58,7 @@ local function references(data)
       if kind == COUNT then
         redis.call('HSET', refs, field, 0)
         self.code = DISOWN
-      elseif kind == CONSUMER then
+      elseif kind == CONSUMER or kind == BURIED then
         redis.call('HDEL', refs, field) -- its in-flight lists are deleted
       end
     end

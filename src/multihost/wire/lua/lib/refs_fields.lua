@@ -5,3 +5,4 @@ local EPOCH = 'e:' -- <ident> -> the epoch in which the persistent container las
 local LAST_EPOCH = '' -- the last epoch
 local RELEASED_IN = 'd' -- the epoch in which the container itself was released last
 local CONSUMER = 'f:' -- <session> -> how many in-flight lists of a queue it has: data:inflight:<session>.<n>
+local BURIED = 'x:' -- <session> of a dead one -> '<lists> <second>': how many it had, and when it was found dead

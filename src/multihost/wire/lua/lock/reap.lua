@@ -4,11 +4,11 @@
 --   data           hash    HOLDER, FENCE, WAITERS, WAITER
 --   data:tokens    list    wake-up tokens of waiters
 --   sessions       prefix  of the session keys
---   sessions:<id>  string  session info of one, while it is alive
+--   sessions:<id>  hash    record of one, while it is alive
 -- ARGV
 --   previous       bytes  state that the previous reap of this process found
 --   check_waiters  int    1 = check for dead waiters, too
--- RETURNS  number of waiters, state, then session and session info of each holder and waiter that is alive; nil if
+-- RETURNS  number of waiters, state, then session and record of each holder and waiter that is alive; nil if
 --          there is no lock
 -- ERRORS   none
 -- WAKES    one waiter

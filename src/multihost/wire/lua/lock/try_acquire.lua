@@ -6,7 +6,7 @@
 --   data           hash    HOLDER, FENCE
 --   data:tokens    list    wake-up tokens of waiters
 --   sessions       prefix  of the session keys
---   sessions:<id>  string  session info of one, while it is alive
+--   sessions:<id>  hash    record of one, while it is alive
 -- ARGV
 --   id  bytes  the hold
 -- RETURNS  the fencing token; nil if another hold has the lock

@@ -68,7 +68,7 @@ if code == OK then
   redis.call('UNLINK', data .. ':refs')
 else
   for i = 1, #refs, 2 do
-    if string.sub(refs[i], 1, 2) == CONSUMER then redis.call('HDEL', data .. ':refs', refs[i]) end
+    if is_consumer(refs[i]) then redis.call('HDEL', data .. ':refs', refs[i]) end
   end
 end
 return save_reply(reply_cache, request, code)

@@ -20,11 +20,16 @@ local lease = ARGV[1]
 
 local contained = {}
 for _, data in ipairs(KEYS) do
-  if redis.call('PTTL', data) >= 0 then
+  local ttl = redis.call('PTTL', data)
+  if ttl >= 0 then
     local keys, refs = keys_of(data)
     for _, key in ipairs(keys) do redis.call('PEXPIRE', key, lease) end
     for i = 1, #refs, 2 do
       if string.sub(refs[i], 1, 2) == COUNT then contained[#contained + 1] = string.sub(refs[i], 3) end
+    end
+  elseif ttl == -1 then -- something persistent contains it: what its consumers have in flight stays as well
+    for _, key in ipairs((keys_of(data))) do
+      if string.find(key, ':inflight:', 1, true) then redis.call('PERSIST', key) end
     end
   end
 end

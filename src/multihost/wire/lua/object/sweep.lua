@@ -13,7 +13,7 @@
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
 --   sessions                   prefix  of the session keys
---   sessions:<id>              string  session info of one, while it is alive
+--   sessions:<id>              hash    record of one, while it is alive
 -- ARGV
 --   name          bytes  '' = unnamed
 --   kind          bytes  entry of the name; '' = leave the names alone

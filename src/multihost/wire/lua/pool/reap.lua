@@ -6,24 +6,24 @@
 --   data                       hash    UNFINISHED, KIND
 --   sessions                   prefix  of the session keys
 --   clients                    prefix  of the clients
---   sessions:<id>              string  session info of one, while it is alive
+--   sessions:<id>              hash    record of one, while it is alive
 --   clients:<id>               any     result queue of a client, with :items and :refs
 --   data:items                 list    tasks
---   data:refs                  hash    CONSUMER
+--   data:refs                  hash    CONSUMER, BURIED
 --   data:inflight:<in_flight>  list    the task of a worker
 --   data:dead                  list    NOT USED: no task becomes a dead letter
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    NOT USED: all reap scripts have the same arguments
--- RETURNS  number of workers, state, then session and session info of each worker that is alive; nil if there is no
+-- RETURNS  number of workers, state, then session and record of each worker that is alive; nil if there is no
 --          pool
 -- ERRORS   none
 -- WAKES    clients
 
 -- @include lib/queue_fields
 -- @include lib/refs_fields
--- @include lib/lists_of
 -- @include lib/live_sessions
+-- @include lib/buried
 -- @include lib/requeue
 -- @include lib/task
 -- @include lib/allow_oom
@@ -35,17 +35,11 @@ allow_oom(data)
 local seen, workers = live_sessions(sessions), 0
 local refs = redis.call('HGETALL', data .. ':refs')
 for i = 1, #refs, 2 do
-  if string.sub(refs[i], 1, 2) == CONSUMER then
-    local session = string.sub(refs[i], 3)
-    if seen.info(session) then
-      workers = workers + 1
-    else
-      for n = lists_of(refs[i + 1]), 1, -1 do
-        requeue(data, data .. ':inflight:' .. session .. '.' .. n, FIFO, true, -1)
-      end
-      redis.call('HDEL', data .. ':refs', refs[i])
-    end
+  local lists, session = lists_of_dead(data, refs[i], refs[i + 1], seen), string.sub(refs[i], 3)
+  for n = lists, 1, -1 do
+    requeue(data, data .. ':inflight:' .. session .. '.' .. n, FIFO, true, -1)
   end
+  if lists == 0 and string.sub(refs[i], 1, 2) == CONSUMER then workers = workers + 1 end
 end
 for _, item in ipairs(redis.call('LRANGE', data .. ':items', 0, 99)) do -- what was put back is at the head
   local starts = is_exhausted(item)

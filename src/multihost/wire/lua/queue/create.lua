@@ -39,7 +39,7 @@ if name ~= '' then
   end
   -- What another queue of that name released and no client has disowned yet stays counted, and epochs go on rising.
   for i = 1, #refs, 2 do
-    if string.sub(refs[i], 1, 2) == CONSUMER then redis.call('HDEL', data .. ':refs', refs[i]) end
+    if is_consumer(refs[i]) then redis.call('HDEL', data .. ':refs', refs[i]) end
   end
 end
 redis.call('HSET', data, MAXSIZE, maxsize, ORDER, order, DELIVERIES, deliveries, UNFINISHED, '0')

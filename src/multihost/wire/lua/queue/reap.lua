@@ -4,26 +4,26 @@
 --   data                       hash    MAXSIZE, ORDER, DELIVERIES, UNFINISHED, SHUT_DOWN, JOINED, PUTTERS, PUTTER,
 --                                      GETTERS, GETTER, KIND
 --   data:items                 any     the items
---   data:refs                  hash    CONSUMER
+--   data:refs                  hash    CONSUMER, BURIED
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
 --   data:dead                  list    dead letters
 --   data:tokens                list    wake-up tokens of putters
 --   data:tokens:get            list    wake-up tokens of getters of a priority queue
 --   data:tokens:join           list    one token for processes in join(), while nothing is unfinished
 --   sessions                   prefix  of the session keys
---   sessions:<id>              string  session info of one, while it is alive
+--   sessions:<id>              hash    record of one, while it is alive
 -- ARGV
 --   previous       bytes  state that the previous reap of this process found
 --   check_waiters  int    1 = check for dead waiters, too
--- RETURNS  number of consumers and waiters, state, then session and session info of each that is alive; nil if there is
+-- RETURNS  number of consumers and waiters, state, then session and record of each that is alive; nil if there is
 --          no queue
 -- ERRORS   none
 -- WAKES    as many getters as there are items, as many putters as there is room for
 
 -- @include lib/queue_fields
 -- @include lib/refs_fields
--- @include lib/lists_of
 -- @include lib/live_sessions
+-- @include lib/buried
 -- @include lib/size
 -- @include lib/requeue
 -- @include lib/count_done
@@ -40,19 +40,13 @@ local seen, consumers, dead = live_sessions(sessions), 0, 0
 local refs = redis.call('HGETALL', data .. ':refs')
 allow_oom(data)
 for i = 1, #refs, 2 do
-  if string.sub(refs[i], 1, 2) == CONSUMER then
-    local session = string.sub(refs[i], 3)
-    if seen.info(session) then
-      consumers = consumers + 1
-    else
-      for n = lists_of(refs[i + 1]), 1, -1 do -- the last one taken goes back first
-        local in_flight_key = data .. ':inflight:' .. session .. '.' .. n
-        local _, letters = requeue(data, in_flight_key, order, limit ~= 0, limit, state[5])
-        dead = dead + letters
-      end
-      redis.call('HDEL', data .. ':refs', refs[i])
-    end
+  local lists, session = lists_of_dead(data, refs[i], refs[i + 1], seen), string.sub(refs[i], 3)
+  for n = lists, 1, -1 do -- the last one taken goes back first
+    local in_flight_key = data .. ':inflight:' .. session .. '.' .. n
+    local _, letters = requeue(data, in_flight_key, order, limit ~= 0, limit, state[5])
+    dead = dead + letters
   end
+  if lists == 0 and string.sub(refs[i], 1, 2) == CONSUMER then consumers = consumers + 1 end
 end
 if dead > 0 then count_done(data, state[4], dead, state[6]) end
 local putters, getters = tonumber(state[7]) or 0, tonumber(state[8]) or 0

@@ -10,7 +10,7 @@
 --   data:tokens:get            list    wake-up tokens of getters of a priority queue
 --   data:tokens:join           list    one token for processes in join(), while nothing is unfinished
 --   sessions                   prefix  of the session keys
---   sessions:<id>              string  session info of one, while it is alive
+--   sessions:<id>              hash    record of one, while it is alive
 -- ARGV
 --   in_flight  bytes  name of the in-flight list: <session>.<n>
 -- RETURNS  how many items were put back or became dead letters; nil if the session is alive, or there is no queue

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import math
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
-from multihost.wire.link import PinnedConnection
-from multihost.wire.ops.queue.in_flight import ORPHAN_TTL_MS, Delivery, InFlightList, requeue
+from multihost.wire.identity import session_of
+from multihost.wire.ops.queue.hand import ANY_CALL, Hand
+from multihost.wire.ops.queue.in_flight import (
+    GONE,
+    Delivery,
+    InFlightList,
+)
 from multihost.wire.ops.queue.pending_acks import PendingAcks
+from multihost.wire.ops.queue.quarantine import Quarantine, requeue
 from multihost.wire.ops.queue.settings import PRIORITY, QueueSettings
-from multihost.wire.ops.queue.unfinished import UnfinishedItems
+from multihost.wire.ops.queue.unfinished import UnfinishedItem, UnfinishedItems
+from multihost.wire.replies import NOT_HELD
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 
@@ -21,6 +32,9 @@ MOST_LISTS = 1_000_000  # of a consumer, see lua/lib/lists_of
 _register_consumer = Script("queue/register_consumer")
 _unregister_consumer = Script("queue/unregister_consumer")
 
+# Seconds for which the next call may take what an interrupted one left, before it is requeued.
+LEFT = 0.1
+
 
 class ConsumerHold(Hold):
     """The claim of this process on the items in flight to it, among the holds of the session."""
@@ -29,7 +43,8 @@ class ConsumerHold(Hold):
 
     def __init__(self, consumer: Consumer) -> None:
         registration = consumer.handle.session.registration
-        super().__init__(consumer.handle, registration.sid, 0, registration.expirations)
+        name = registration.names[consumer.handle.keys.prefix]
+        super().__init__(consumer.handle, name, 0, registration.expirations)
         self.consumer: Consumer = consumer
 
     def is_valid(self) -> bool:
@@ -50,6 +65,7 @@ class Consumer:
         "_registered_count",
         "acks",
         "deliveries",
+        "doubtful",
         "free_lists",
         "handle",
         "hold",
@@ -57,6 +73,7 @@ class Consumer:
         "last_get_blocked",
         "prefetch",
         "prefetched",
+        "quarantined",
         "settings",
         "ttl",
         "unfinished",
@@ -66,7 +83,10 @@ class Consumer:
         self.handle: Handle = handle
         self.settings: QueueSettings = settings
         self.hold: ConsumerHold = ConsumerHold(self)
-        self.free_lists: dict[PinnedConnection, list[InFlightList]] = {}  # empty on the server
+        # Lists that are empty on the server, by connection.
+        self.free_lists: dict[bytes, list[InFlightList]] = {}
+        # Lists that interrupted calls left: there may be items in them.
+        self.doubtful: deque[InFlightList] = deque()
         self.prefetched: deque[Delivery] = deque()
         self.prefetch: int = 0
         self.is_fifo_without_prefetch: bool = settings.order != PRIORITY  # or last in first out
@@ -74,10 +94,11 @@ class Consumer:
         self.deliveries: threading.local = (
             threading.local()
         )  # ``last``: of the item that this thread received last
-        # Of in-flight lists of an unnamed queue, in milliseconds. Where another process is known to
-        # renew the queue it can be a lease.
-        self.ttl: bytes = ORPHAN_TTL_MS
+        # Of in-flight lists of an unnamed queue, in milliseconds: a lease, which those who hold the
+        # queue renew along with it. Items that may be delivered again inherit that of the queue.
+        self.ttl: bytes | None = None if settings.max_deliveries else handle.session.lease_ms
         self.acks: PendingAcks = PendingAcks(handle, self.recycle)
+        self.quarantined: Quarantine = Quarantine(handle, self.recycle)
         self.unfinished: UnfinishedItems = UnfinishedItems()
         self._lock = threading.Lock()
         self._list_count = self._registered_count = 0
@@ -95,29 +116,34 @@ class Consumer:
         """Requeue what is not done, or not returned to the caller: the process exits normally."""
         self.acks.flush(0.0)
         for item in self.prefetched:
-            item.in_flight.requeue()
+            requeue(self.handle, item.in_flight.name, delivered=False)
         _unregister_consumer.run_idempotent(self.handle, self.hold.id, b"%d" % self._list_count)
 
     # in-flight lists
 
-    def new_list(self) -> InFlightList:
+    def take_list(self, hand: Hand) -> InFlightList:
         """Return an empty in-flight list for the connection that this thread's next call will use.
         1 round trip for the first ones.
         """
-        connection = self.handle.link.peek()
+        connection = self.handle.link.peek().name
         free = self.free_lists.get(connection)
         expirations = self.handle.session.registration.expirations
         while free:
-            in_flight = free.pop()
+            # No call between these two, see Hand.
+            hand.in_flight = in_flight = free[0]
+            del free[0]
             if in_flight.expirations == expirations:
                 return in_flight
+            hand.in_flight = None
         with self._lock:
             if expirations != self.hold.expirations:  # the queue has forgotten the lists
+                registration = self.handle.session.registration
+                self.hold.id = registration.names[self.handle.keys.prefix]
                 self.hold.expirations, self._registered_count = expirations, 0
             self._list_count = number = self._list_count + 1
             if number > self._registered_count:
                 self._register()
-        return InFlightList(
+        hand.in_flight = in_flight = InFlightList(
             self.handle,
             self.settings,
             self.hold.id,
@@ -126,6 +152,7 @@ class Consumer:
             self.hold.expirations,
             self.ttl,
         )
+        return in_flight
 
     def _register(self) -> None:
         wanted = max(min(2 * self._list_count, MOST_LISTS), self._list_count, 4)
@@ -145,11 +172,24 @@ class Consumer:
         """Keep a list that is empty on the server for the next call."""
         self.free_lists.setdefault(in_flight.connection, []).append(in_flight)
 
+    def let_go(self, hand: Hand) -> None:
+        """Recycle the list in a hand."""
+        if hand.in_flight is not None:
+            self.recycle(hand.in_flight)
+            hand.in_flight = None
+
+    def recycle_doubtful(self, in_flight: InFlightList) -> None:
+        """Recycle a list that was emptied, once no request can arrive any more that fills it."""
+        if in_flight.is_late:
+            self.quarantine(in_flight)
+        else:
+            self.recycle(in_flight)
+
     def quarantine(self, in_flight: InFlightList) -> None:
-        """Do not use a list again, and requeue what may be in it, or may still arrive: a command of
-        which this process does not know the outcome.
+        """Do not use a list for a minute, and requeue what may be in it, or may still arrive: a
+        command of which this process does not know the outcome.
         """
-        self.handle.session.janitor.repeat_until_settled(in_flight.requeue)
+        self.quarantined.add(in_flight)
 
     def requeue_all(self) -> None:
         """Requeue what is in any list, as not delivered. 1 round trip each."""
@@ -161,6 +201,121 @@ class Consumer:
         with self._lock:
             in_flight.unacked -= count
             return not in_flight.unacked
+
+    # what a call has in its hand
+
+    def take_prefetched(self, hand: Hand, count: int) -> None:
+        """Move up to ``count`` items that were prefetched into a hand. No round trip."""
+        taken: list[Delivery] = []
+        hand.prefetched = taken
+        with contextlib.suppress(IndexError):  # there are no more
+            # In one bytecode: a signal handler may raise, and other threads take some, too.
+            taken.extend(itertools.islice(iter(self.prefetched.popleft, None), count))
+
+    def take_doubtful(self, hand: Hand) -> InFlightList | None:
+        """Move what interrupted calls left into a hand; return the list to be emptied first."""
+        taken = [*hand.doubtful]
+        hand.doubtful = taken
+        with contextlib.suppress(IndexError):
+            taken.extend(iter(self.doubtful.popleft, None))
+        return taken[0] if taken else None
+
+    def put_back_doubtful(self, hand: Hand) -> None:
+        """Leave the doubtful lists in a hand to the next call, or the background thread."""
+        left = [*hand.doubtful]
+        hand.doubtful = left
+        if left:
+            with contextlib.suppress(IndexError):  # none is left
+                self.doubtful.extendleft(iter(left.pop, None))
+            self.handle.session.janitor.call_every(LEFT, self._requeue_doubtful)
+
+    def doubt(self, hand: Hand) -> None:
+        """It is unknown what was moved to the list in a hand, and whether the previous one was
+        acknowledged: a connection broke, or the server refused a part.
+        """
+        if hand.in_flight is not None:
+            hand.in_flight.is_late = True
+            hand.doubtful = [hand.in_flight, *hand.doubtful]
+            hand.in_flight = None
+        self.acks.doubt(hand)
+
+    def expect(self, hand: Hand, deliveries: Sequence[Delivery]) -> None:
+        """The call is about to return these items: they are acknowledged soon after it has. No
+        round trip.
+        """
+        if self.settings.max_deliveries:  # then task_done() does it
+            self.acks.check_others()
+            self.unfinished.expect([delivery.in_flight for delivery in deliveries], hand)
+            return
+        first = deliveries[0].in_flight
+        if first is hand.in_flight and first.batch and len(first.batch) == len(deliveries):
+            first.batch[:] = [hand] * len(deliveries)
+        else:
+            for _, _, in_flight, position in deliveries:
+                if in_flight.batch is not None:
+                    in_flight.batch[position] = hand
+                self.acks.received[in_flight] = hand
+        self.acks.expect(first, hand)
+
+    def drop(self, hand: Hand, deliveries: Sequence[Delivery]) -> None:
+        """Items in a hand, of one list, are dead letters now."""
+        in_flight = deliveries[0].in_flight
+        hand.prefetched = [item for item in hand.prefetched if item not in deliveries]
+        if self.settings.max_deliveries:
+            if self.decrement(in_flight, len(deliveries)):
+                hand.in_flight = None
+                self.recycle(in_flight)
+        elif in_flight.batch is None:
+            self.let_go(hand)
+        else:
+            for delivery in deliveries:
+                in_flight.batch[delivery.position] = GONE
+            self.acks.received[in_flight] = ANY_CALL  # recycled, once no item is left
+            self.acks.schedule()
+
+    def settle(self, taken: list[UnfinishedItem], answer: bytes | None) -> None:
+        """An item is done; without an answer it will be, by a request that is still under way."""
+        if taken:
+            [(in_flight, _)] = taken
+            taken.clear()
+            if answer != NOT_HELD and self.decrement(in_flight, 1) and answer is not None:
+                self.recycle(in_flight)
+
+    def leave(self, hand: Hand) -> None:
+        """An exception ends a call: the next one takes what is in its hand, or the background
+        thread requeues it.
+        """
+        if hand.handed < math.inf:  # the caller has it
+            return
+        self.acks.leave(hand, self._is_free)
+        if self.settings.max_deliveries:
+            self.unfinished.forget(hand)
+        for delivery in reversed(hand.prefetched):
+            self.prefetched.appendleft(delivery)
+        in_flight = hand.in_flight
+        if in_flight is not None and self._is_left(in_flight) and in_flight not in hand.doubtful:
+            hand.doubtful = [*hand.doubtful, in_flight]
+        self.put_back_doubtful(hand)
+
+    def _is_left(self, in_flight: InFlightList) -> bool:
+        """Return whether nothing but a hand refers to a list. A signal handler may have used it
+        since it was recycled, and its items may be those that were prefetched.
+        """
+        return not (
+            self._is_free(in_flight)
+            or in_flight in self.acks.received
+            or any(delivery.in_flight is in_flight for delivery in self.prefetched)
+        )
+
+    def _is_free(self, in_flight: InFlightList) -> bool:
+        return in_flight in self.free_lists.get(in_flight.connection, ())
+
+    def _requeue_doubtful(self) -> bool:
+        """No call took what was left: requeue it. The background thread calls this once."""
+        for _ in range(len(self.doubtful)):
+            with contextlib.suppress(IndexError):
+                self.quarantine(self.doubtful.popleft())
+        return False
 
     # ownership of what was received
 
@@ -178,11 +333,11 @@ class Consumer:
         arrived. Up to 2 round trips.
         """
         session = self.handle.session
-        try:
-            session.ensure_registered(self.handle.keys)
-            return session.registration.expirations == expirations or bool(
-                self.handle.link.execute(b"EXISTS", in_flight.key)
-            )
-        except BaseException:
-            self.quarantine(in_flight)  # the caller does not get the item
-            raise
+        session.ensure_registered(self.handle.keys)
+        if session.registration.expirations == expirations:
+            return True
+        # What is in a list of a dead name is given to others, perhaps later.
+        name = session.registration.names[self.handle.keys.prefix]
+        return session_of(in_flight.name) == name and bool(
+            self.handle.link.execute(b"EXISTS", in_flight.key)
+        )

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import NamedTuple
 
-from multihost.wire.link import PinnedConnection, pack, pack_args
+from multihost.wire.link import pack, pack_args
 from multihost.wire.ops.queue.constants import LISTS_OF, PUTTERS
-from multihost.wire.ops.queue.items import split_delivery_count, without_rank
+from multihost.wire.ops.queue.hand import Hand
+from multihost.wire.ops.queue.items import (
+    FIRST_BYTES,
+    WITH_PROXIES,
+    split_delivery_count,
+    without_rank,
+)
 from multihost.wire.ops.queue.settings import FIFO, LIFO, PRIORITY, QueueSettings
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
-__all__ = ["BATCH", "ORPHAN_TTL_MS", "Delivery", "InFlightList", "requeue"]
+__all__ = ["BATCH", "GONE", "WAITING", "Delivery", "InFlightList"]
 
-_requeue = Script("queue/requeue")
 _receive_batch = Script("queue/receive_batch")
 
-# Milliseconds after which the in-flight list of a killed consumer expires, if the queue is unnamed.
-ORPHAN_TTL_MS = b"86400000"
 BATCH = 256  # items that are moved one by one, which is faster than by a script
 ENDS = {FIFO: (b"LEFT", b"RIGHT"), LIFO: (b"RIGHT", b"RIGHT")}  # where an item comes from, goes to
+
+
+# What became of an item of a batch, unless a call has it in its hand, or had.
+WAITING = None  # it is prefetched
+GONE = Hand()  # it is a dead letter: the list does not contain it any more
 
 
 class Delivery(NamedTuple):
@@ -29,22 +39,27 @@ class Delivery(NamedTuple):
     delivery_count: int
     """How often it was delivered, this time included."""
     in_flight: InFlightList
+    position: int = 0
+    """Where it was in its in-flight list."""
 
 
 class InFlightList:
     """What one connection has received; a list on the server.
 
-    It belongs to one connection, so that a command which arrives late, after that broke, moves an
-    item to a list that is not used any more.
+    It belongs to one connection, whose name it has, so that a command which arrives late, after
+    that broke, moves an item to a list that is not used any more.
     """
 
     __slots__ = (
         "ack_command",
+        "batch",
         "blocking_pop_commands",
         "connection",
         "expirations",
         "get_one_request",
         "handle",
+        "has_proxies",
+        "is_late",
         "key",
         "move_command",
         "name",
@@ -60,19 +75,24 @@ class InFlightList:
         settings: QueueSettings,
         session_id: bytes,
         number: int,
-        connection: PinnedConnection,
+        connection: bytes,
         expirations: int,
-        ttl: bytes = ORPHAN_TTL_MS,
+        ttl: bytes | None = None,
     ) -> None:
         keys = handle.keys
         self.handle: Handle = handle
         self.settings: QueueSettings = settings
         self.name: bytes = b"%b.%d" % (session_id, number)
         self.key: bytes = keys.in_flight(self.name)
-        self.connection: PinnedConnection = connection
+        self.connection: bytes = connection
         self.expirations: int = expirations  # of the session, when the queue was told of this list
-        self.ttl: bytes = ttl
+        self.ttl: bytes | None = ttl  # None: as long as its queue, which a script finds out
         self.unacked: int = 0  # items in it, as far as this process knows
+        # Which call has each item in its hand, where they are acknowledged one by one. None for a
+        # single item, as nearly always.
+        self.batch: list[Hand | None] | None = None
+        self.has_proxies: bool = False  # then a script acknowledges
+        self.is_late: bool = False  # a request that broke off may still arrive, and fill it
         self.ack_command: bytes = pack((b"DEL", self.key))
         move = keys.items, self.key, *ENDS.get(settings.order, ())
         # After an expiration, or of a queue that was created again, the queue does not know this
@@ -94,15 +114,14 @@ class InFlightList:
         """
         unnamed = self.handle.keys.name is None
         commands = [self.move_command] * (count - 1) if count <= BATCH else []
-        # Items that may be delivered again live as long as their queue: the script sees to that.
-        inherits_lease = unnamed and self.settings.max_deliveries and self.ttl == ORPHAN_TTL_MS
+        inherits_lease = unnamed and self.ttl is None
         if count > BATCH or inherits_lease:
             rest = 0 if count <= BATCH else count - 1
             args = self.name, b"%d" % rest
-            commands.append(_receive_batch.pack_request(self.handle, self.connection, args)[0])
+            commands.append(_receive_batch.pack_idempotent(self.handle, args))
         elif self.settings.maxsize:
             commands.append(pack((b"HGET", self.handle.keys.data, PUTTERS)))
-        if unnamed and not inherits_lease:
+        if unnamed and self.ttl is not None:
             commands.append(pack((b"PEXPIRE", self.key, self.ttl)))
         return commands
 
@@ -120,22 +139,32 @@ class InFlightList:
     def deliveries(self, items: list[bytes]) -> list[Delivery]:
         """Return what was received, decoded from the form in which it is stored."""
         by_priority = self.settings.order == PRIORITY
-        deliveries = []
+        deliveries: list[Delivery] = []
+        self.has_proxies = False
         for item in items:
             value, count = without_rank(item) if by_priority else item, 0
-            if value[:1] == b"*":
+            if value and value[0] in FIRST_BYTES:
                 value, count = split_delivery_count(value)
-            deliveries.append(Delivery(value, count + 1, self))
-        self.unacked = len(deliveries)
+                self.has_proxies |= value[:1] != b"" and value[0] in WITH_PROXIES
+            deliveries.append(Delivery(value, count + 1, self, len(deliveries)))
+        self.unacked = size = len(deliveries)
+        self.batch = [WAITING] * size if size > 1 or self.has_proxies else None
         return deliveries
 
-    def requeue(self) -> None:
-        """Give back what may be in it and was not delivered. May be repeated. 1 round trip."""
-        requeue(self.handle, self.name, delivered=False)
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether a call has some of a batch, and has not returned."""
+        return any(
+            hand is not None and hand is not GONE and hand.handed == math.inf
+            for hand in self.batch or ()
+        )
 
-
-def requeue(handle: Handle, name: bytes, *, delivered: bool) -> None:
-    """Put what is in an in-flight list back to the head of the queue; it counts as a delivery if it
-    was ``delivered``. May be repeated. 1 round trip.
-    """
-    _requeue.run_idempotent(handle, name, b"%d" % delivered)
+    def kept(self) -> int:
+        """Return how many items must stay in the list, the last ones: those behind one that no
+        caller got yet.
+        """
+        rest = itertools.dropwhile(
+            lambda hand: hand is not WAITING and (hand is GONE or hand.handed < math.inf),
+            self.batch or (),
+        )
+        return sum(hand is not GONE for hand in rest)

@@ -6,11 +6,19 @@ and as a dead letter, its score too. One that was delivered before has the numbe
 
 from __future__ import annotations
 
-__all__ = ["DELIVERED", "RANK_SIZE", "WITH_PROXIES", "split_delivery_count", "without_rank"]
+__all__ = [
+    "DELIVERED",
+    "FIRST_BYTES",
+    "RANK_SIZE",
+    "WITH_PROXIES",
+    "split_delivery_count",
+    "without_rank",
+]
 
 RANK_SIZE = 32  # digits
 DELIVERED = ord("*")  # first byte of an item that was delivered before
 WITH_PROXIES = b"@#"  # first byte of a value that contains proxies: either
+FIRST_BYTES = bytes((DELIVERED, *WITH_PROXIES))  # of items that are more than a value
 
 
 def without_rank(item: bytes) -> bytes:

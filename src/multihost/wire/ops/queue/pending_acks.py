@@ -5,76 +5,181 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from multihost.wire.link import PinnedConnection
-from multihost.wire.ops.queue.in_flight import InFlightList
+from multihost.wire.link import Command
+from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.queue.constants import reap_script
+from multihost.wire.ops.queue.hand import ANY_CALL, Hand
+from multihost.wire.ops.queue.in_flight import WAITING, InFlightList
+from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.session.verdicts import LOOK_INTERVAL
 
 __all__ = ["ACK_DELAY", "PendingAcks"]
 
 ACK_DELAY = 0.005  # seconds after which an acknowledgement does not wait for the next request
+BUSY_CHECK = 2.0  # seconds between two checks of a queue that is never empty: nobody waits for it
+
+_ack_linked = Script("queue/ack_linked")
 
 
 class PendingAcks:
-    """In-flight lists with items that this process has received, and the server has to forget.
+    """In-flight lists with items that this process has received, or is about to, and the server has
+    to forget.
 
-    Threads and the background thread take lists out of it by one ``dict.pop`` each: whoever gets a
-    list sends its acknowledgement, and no lock is needed.
+    Threads and the background thread take lists out of it by one operation of a dict each: whoever
+    gets a list sends its acknowledgement, and no lock is needed.
     """
 
-    __slots__ = ("_handle", "_is_scheduled", "_last_received", "_recycle", "_since")
+    __slots__ = (
+        "_check_due",
+        "_doubtful",
+        "_handle",
+        "_is_scheduled",
+        "_last",
+        "_recycle",
+        "received",
+    )
 
     def __init__(self, handle: Handle, recycle: Callable[[InFlightList], None]) -> None:
         self._handle = handle
         self._recycle = recycle  # is called with each list that is empty on the server
-        self._since: dict[InFlightList, float] = {}  # when its last item was received
-        self._last_received: dict[PinnedConnection, InFlightList] = {}
+        # By which call the last item of each list was received; it may not have returned yet.
+        self.received: dict[InFlightList, Hand] = {}
+        self._last: dict[bytes, InFlightList] = {}  # by connection, of a single item
+        # Lists that an interrupted call was about to take out, or had, unless the background thread
+        # is at it.
+        self._doubtful: set[InFlightList] = set()
         self._is_scheduled = False
+        self._check_due = 0.0
 
-    def mark_received(self, in_flight: InFlightList, since: float) -> None:
-        """Acknowledge the items of a list soon, but the last ``unacked`` ones. No round trip."""
-        self._since[in_flight] = since
-        if not in_flight.unacked:
-            self._last_received[in_flight.connection] = in_flight
+    def check_others(self) -> None:
+        """Have the janitor check now and then whether other consumers are dead, also while there
+        are always items. No round trip.
+        """
+        now = time.monotonic()
+        if now >= self._check_due:
+            self._check_due = now + BUSY_CHECK
+            handle = self._handle
+            handle.session.janitor.watch_briefly(handle.keys, reap_script, 2 * LOOK_INTERVAL)
+
+    def expect(self, in_flight: InFlightList, hand: Hand) -> None:
+        """Acknowledge what a call has of a list, soon after that call has returned. No round
+        trip.
+        """
+        self.received[in_flight] = hand
+        self._last[in_flight.connection] = in_flight
         if not self._is_scheduled:
-            self._is_scheduled = True
-            self._handle.session.janitor.call_every(ACK_DELAY, self._flush_later)
+            self.schedule()
 
-    def pop_last(self, connection: PinnedConnection) -> InFlightList | None:
+    def schedule(self) -> None:
+        """Have the background thread acknowledge while there is something to expect."""
+        self._is_scheduled = True
+        self._handle.session.janitor.call_every(ACK_DELAY, self._flush_later)
+
+    def take_last(self, connection: bytes, hand: Hand) -> InFlightList | None:
         """Return the list that this connection received last, if it is still to be acknowledged:
         the caller does it, with its next request.
         """
-        in_flight = self._last_received.pop(connection, None)
-        return in_flight if in_flight and self._since.pop(in_flight, None) is not None else None
+        in_flight = self._last.get(connection)
+        if in_flight is None or in_flight.batch is not None:
+            return None
+        try:
+            # No call between these two, see Hand.
+            hand.previous = in_flight
+            del self.received[in_flight]
+        except KeyError:
+            hand.previous = None
+            return None
+        return in_flight
+
+    def acknowledged(self, hand: Hand) -> None:
+        """The server has executed what :meth:`take_last` returned."""
+        if hand.previous is not None:
+            self._recycle(hand.previous)
+            hand.previous = None
+
+    def doubt(self, hand: Hand) -> None:
+        """It is unknown whether the server has executed what :meth:`take_last` returned: it is
+        acknowledged once more.
+        """
+        if hand.previous is not None:
+            self.received[hand.previous] = ANY_CALL
+            hand.previous = None
+            self.schedule()
+
+    def leave(self, hand: Hand, is_free: Callable[[InFlightList], bool]) -> None:
+        """An exception ended a call: what is in its hand is not acknowledged, and what it was about
+        to acknowledge is, once more.
+        """
+        previous = hand.previous
+        if previous is not None:
+            # In this order: a list that flush() recycles meanwhile is seen by either.
+            self._doubtful.add(previous)
+            if is_free(previous):
+                self._doubtful.discard(previous)
+        for delivery in hand.prefetched:
+            in_flight = delivery.in_flight
+            if in_flight.batch is not None and in_flight.batch[delivery.position] is hand:
+                in_flight.batch[delivery.position] = WAITING
+            if self.received.get(in_flight) is hand:
+                self.received[in_flight] = ANY_CALL
+        in_flight_list = hand.in_flight
+        if in_flight_list is not None and self.received.get(in_flight_list) is hand:
+            del self.received[in_flight_list]
+        self.schedule()
 
     def _flush_later(self) -> bool:
         """Flush; return True while there is more to do."""
+        self.check_others()
         self.flush(ACK_DELAY)
         self._is_scheduled = False  # in this order: what is received now schedules it again
-        if not self._since:
+        if not (self.received or self._doubtful):
             return False
         self._is_scheduled = True
         return True
 
     def flush(self, age: float) -> None:
-        """Acknowledge what was received ``age`` seconds ago, or earlier. 1 round trip."""
-        before = time.monotonic() - age
-        due = [
-            in_flight
-            for in_flight, since in list(self._since.items())
-            if since <= before and self._since.pop(in_flight, None) is not None
-        ]
-        if not due:
-            return
-        unacked = [in_flight.unacked for in_flight in due]
-        commands = [
-            (b"LTRIM", in_flight.key, b"%d" % -count, b"-1") if count else (b"DEL", in_flight.key)
-            for in_flight, count in zip(due, unacked, strict=True)
-        ]
+        """Acknowledge what was received ``age`` seconds ago, or earlier. 1 round trip, and one for
+        each list with proxies.
+        """
+        for in_flight in list(self._doubtful):
+            self._doubtful.discard(in_flight)
+            self.received.setdefault(in_flight, ANY_CALL)
+        due = self._take_due(time.monotonic() - age)
+        kept = {in_flight: in_flight.kept() for in_flight in due}
         try:
-            self._handle.link.pipeline(commands)
+            self._send(kept)
         except BaseException:
-            self._since.update(dict.fromkeys(due, 0.0))
+            self.received.update(dict.fromkeys(due, ANY_CALL))
             raise
-        for in_flight, count in zip(due, unacked, strict=True):
+        for in_flight, count in kept.items():
             if not count:
+                in_flight.batch = None
                 self._recycle(in_flight)
+                self._doubtful.discard(in_flight)
+            elif in_flight.is_in_hand:
+                self.received.setdefault(in_flight, ANY_CALL)
+
+    def _take_due(self, before: float) -> list[InFlightList]:
+        """Take the lists out whose calls have returned by then."""
+        return [
+            in_flight
+            for in_flight, hand in list(self.received.items())
+            if hand.handed <= before
+            and not in_flight.is_in_hand
+            and self.received.pop(in_flight, None) is not None
+        ]
+
+    def _send(self, kept: dict[InFlightList, int]) -> None:
+        commands: list[Command] = []
+        for in_flight, count in kept.items():
+            if in_flight.has_proxies:
+                # The queue does not own any more what they refer to.
+                answer = _ack_linked.run_once(self._handle, in_flight.name, b"%d" % count)
+                without_flag(self._handle, answer)
+            elif count:
+                commands.append((b"LTRIM", in_flight.key, b"%d" % -count, b"-1"))
+            else:
+                commands.append((b"DEL", in_flight.key))
+        if commands:
+            self._handle.link.pipeline(commands)

@@ -6,10 +6,11 @@ import enum
 import time
 from typing import Final, Literal
 
-from multihost.wire.link import ConnectionBroken, Reply, pack_args
+from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, pack_args
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import BATCH, Delivery, InFlightList
-from multihost.wire.ops.queue.items import DELIVERED
+from multihost.wire.ops.queue.items import FIRST_BYTES
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -29,7 +30,7 @@ EMPTY: Final = _Empty.EMPTY  # the queue has no item
 
 
 def receive_available(
-    handle: Handle, consumer: Consumer
+    handle: Handle, consumer: Consumer, hand: Hand
 ) -> Delivery | Literal[_Empty.EMPTY] | None:
     """Receive an item that is there, as most calls find it; EMPTY if there is none. 1 round trip.
 
@@ -39,30 +40,34 @@ def receive_available(
     expirations = registration.expirations
     connection = link.checkout()
     channel = connection.channel
-    free = consumer.free_lists.get(connection)
+    free = consumer.free_lists.get(connection.name)
     if channel is None or not free or time.monotonic() >= registration.valid_until:
         link.checkin(connection)
         return None
-    in_flight = free.pop()
-    previous = consumer.acks.pop_last(connection)
+    # No call between these two, see Hand.
+    hand.in_flight = in_flight = free[0]
+    del free[0]
     request, count = in_flight.get_one_request
+    previous = consumer.acks.take_last(connection.name, hand)
     if previous is not None:
         request, count = request + previous.ack_command, count + 1
     try:
         replies = channel.exchange_many(request, count)
     except BaseException as error:
+        in_flight.is_late = True
         link.disconnect(connection)
         link.checkin(connection)
-        _quarantine(consumer, in_flight, previous)
         if isinstance(error, ConnectionBroken):
+            consumer.doubt(hand)
             return None
         raise
     link.checkin(connection)
-    if previous is not None:
+    if previous is not None:  # as acknowledged(), written out: nearly every get() comes along here
         consumer.recycle(previous)
+        hand.previous = None
     value = replies[1]
     if value is None:
-        consumer.recycle(in_flight)
+        consumer.let_go(hand)
         return EMPTY if replies[0] == 1 else None
     if (
         type(value) is not bytes
@@ -70,80 +75,67 @@ def receive_available(
         or replies[0] != 1
         or (in_flight.expirations != expirations)
     ):
-        consumer.quarantine(in_flight)
-        in_flight.requeue()
+        consumer.doubt(hand)
         return None
     if not consumer.is_unexpired(expirations) and not consumer.still_owns(in_flight, expirations):
+        hand.in_flight = None
         return None
     if consumer.settings.maxsize and type(replies[2]) is bytes and replies[2] != b"0":
-        _notify_room(handle, consumer, in_flight)
-    if value[0] == DELIVERED:
+        _notify_putters.run_idempotent(handle)
+    if value[0] in FIRST_BYTES:
         return in_flight.delivery(value)
     in_flight.unacked = 1
     return Delivery(value, 1, in_flight)
 
 
-def _quarantine(consumer: Consumer, in_flight: InFlightList, previous: InFlightList | None) -> None:
-    """A connection broke: it is unknown what was moved to a list, and whether the previous one was
-    acknowledged.
-    """
-    consumer.quarantine(in_flight)
-    if previous is not None:
-        consumer.acks.mark_received(previous, 0.0)
-
-
-def _notify_room(handle: Handle, consumer: Consumer, in_flight: InFlightList) -> None:
-    """Wake those who wait for room, after an item was received."""
-    try:
-        _notify_putters.run_idempotent(handle)
-    except BaseException:
-        consumer.quarantine(in_flight)
-        raise
-
-
 def receive_from_list(
-    handle: Handle, consumer: Consumer, count: int, blocking: bool, deadline: float | None
-) -> tuple[list[bytes] | None, InFlightList]:
-    """Receive up to ``count`` items in one round; return them as they are stored, and the list
-    where they are. No items if there were none, None if that is unknown. Raises ReplyError.
+    handle: Handle,
+    consumer: Consumer,
+    hand: Hand,
+    count: int,
+    blocking: bool,
+    deadline: float | None,
+) -> list[bytes] | None:
+    """Receive up to ``count`` items in one round; return them as they are stored, in the list that
+    is in the hand. No items if there were none, None if that is unknown. Raises ReplyError.
     """
     link = handle.link
-    in_flight = consumer.new_list()
-    connection = in_flight.connection = link.checkout()
-    previous = consumer.acks.pop_last(connection)
+    in_flight = consumer.take_list(hand)
+    connection = link.checkout()
+    in_flight.connection = connection.name
+    previous = consumer.acks.take_last(connection.name, hand)
     try:
-        replies = _exchange(handle, consumer, in_flight, previous, count, blocking, deadline)
+        replies = _exchange(
+            handle, connection, consumer, in_flight, previous, count, blocking, deadline
+        )
     except ConnectionBroken as error:
-        _quarantine(consumer, in_flight, previous)
+        if error.while_connecting:  # nothing was sent
+            consumer.let_go(hand)
+        consumer.doubt(hand)
         left = link.reconnect_timeout if deadline is None else deadline - time.monotonic()
         try:
             if left > 0:
                 link.reconnect(connection, error, min(link.reconnect_timeout, left))
         finally:
             link.checkin(connection)
-        if left > 0:
-            in_flight.requeue()
-        return None, in_flight
+        return None
     except BaseException:
+        in_flight.is_late = True
         link.disconnect(connection)
         link.checkin(connection)
-        _quarantine(consumer, in_flight, previous)
         raise
     link.checkin(connection)
-    if previous is not None and replies[0] != 0:
-        consumer.recycle(previous)
-    try:
-        items = _interpret(handle, consumer, in_flight, replies, count)
-    except BaseException:
-        consumer.quarantine(in_flight)
-        raise
+    if replies[0] != 0:
+        consumer.acks.acknowledged(hand)
+    items = _interpret(handle, consumer, hand, in_flight, replies, count)
     if items == []:
-        consumer.recycle(in_flight)
-    return items, in_flight
+        consumer.let_go(hand)
+    return items
 
 
 def _exchange(
     handle: Handle,
+    connection: PinnedConnection,
     consumer: Consumer,
     in_flight: InFlightList,
     previous: InFlightList | None,
@@ -175,7 +167,7 @@ def _exchange(
     if previous is not None:
         followup.append(previous.ack_command)
     return link.exchange_blocking(
-        in_flight.connection,
+        connection,
         request + b"".join(followup),
         limit,
         count=2 + len(followup),
@@ -184,14 +176,18 @@ def _exchange(
 
 
 def _interpret(
-    handle: Handle, consumer: Consumer, in_flight: InFlightList, replies: list[Reply], count: int
+    handle: Handle,
+    consumer: Consumer,
+    hand: Hand,
+    in_flight: InFlightList,
+    replies: list[Reply],
+    count: int,
 ) -> list[bytes] | None:
     """Return the items among the replies to :func:`_exchange`; None if that is unknown. Raises
     ReplyError.
     """
     if replies[0] == 0:  # the queue does not know the list
-        consumer.quarantine(in_flight)
-        in_flight.requeue()
+        consumer.doubt(hand)
         consumer.register()
         return None
     for reply in replies[:2]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
-from multihost.wire.ops.queue.in_flight import InFlightList
+from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import token_pop, wait
+from multihost.wire.wait import SessionLapsed, token_pop, wait
 
 __all__ = ["receive_from_sorted_set"]
 
@@ -20,19 +21,23 @@ _cancel_getter = Script("queue/cancel_getter")
 
 
 def receive_from_sorted_set(
-    handle: Handle, consumer: Consumer, count: int, blocking: bool, deadline: float | None
-) -> tuple[list[bytes] | None, InFlightList]:
+    handle: Handle,
+    consumer: Consumer,
+    hand: Hand,
+    count: int,
+    blocking: bool,
+    deadline: float | None,
+) -> list[bytes] | None:
     """Receive up to ``count`` items, as :func:`..receive_list.receive_from_list` does."""
     link = handle.link
-    in_flight = consumer.new_list()
-    connection = in_flight.connection
+    in_flight = consumer.take_list(hand)
+    connection = link.peek()
     disconnects, channel = link.disconnects, connection.channel
     args = (in_flight.name, b"%d" % count)
-    items: list[bytes] | None
     try:
-        items = _receive_available(handle, consumer, in_flight, count)
+        items = _receive_available(handle, consumer, hand, (*args, b""))
         if items is None and blocking:
-            waiter = handle.session.identity.waiter_id
+            waiter = handle.session.identity.waiter_id(handle.keys.prefix)
             items = wait(
                 handle,
                 None if deadline is None else deadline - time.monotonic(),
@@ -42,41 +47,38 @@ def receive_from_sorted_set(
                 lambda _: (_cancel_getter, (waiter,)),
                 reap_script,
             )
+    except SessionLapsed:
+        consumer.doubt(hand)
+        return None
     except BaseException:
-        consumer.quarantine(in_flight)
+        in_flight.is_late = True
         raise
     if link.disconnects != disconnects or (
         channel is not None and connection.channel is not channel
     ):
         # An attempt may have arrived late, or twice: it is unknown what is in the list.
-        consumer.quarantine(in_flight)
-        in_flight.requeue()
-        return None, in_flight
+        consumer.doubt(hand)
+        return None
     if not items:
-        consumer.recycle(in_flight)
-    return items or [], in_flight
+        consumer.let_go(hand)
+    return items or []
 
 
 def _receive_available(
-    handle: Handle, consumer: Consumer, in_flight: InFlightList, count: int
+    handle: Handle, consumer: Consumer, hand: Hand, args: Sequence[bytes]
 ) -> list[bytes] | None:
     """Return items that are there, None if there are none; acknowledge the previous ones. 1 round
     trip.
     """
     link = handle.link
     connection = link.checkout()
-    args = (in_flight.name, b"%d" % count, b"")
-    previous = consumer.acks.pop_last(connection)
+    previous = consumer.acks.take_last(connection.name, hand)
     requests = [] if previous is None else [previous.ack_command]
-    requests.append(_pop_sorted.pack_request(handle, connection, args)[0])
-    try:
-        replies = link.exchange_many(connection, b"".join(requests), len(requests))
-    except BaseException:
-        if previous is not None:
-            consumer.acks.mark_received(previous, 0.0)
-        raise
-    if previous is not None:
+    requests.append(_pop_sorted.pack_idempotent(handle, args))
+    replies = link.exchange_many(connection, b"".join(requests), len(requests))
+    if previous is not None:  # as acknowledged(), written out
         consumer.recycle(previous)
+        hand.previous = None
     popped = replies[-1]
     if type(popped) is ReplyError:
         if popped.passes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from multihost.wire.ops.ownership import has_proxies, retain
 from multihost.wire.ops.queue.constants import reap_script
@@ -10,7 +10,7 @@ from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED, first_byte
-from multihost.wire.wait import Call, token_pop, wait
+from multihost.wire.wait import Call, token_pop, wait, wait_by_name
 
 __all__ = ["put", "wait_for_room"]
 
@@ -41,8 +41,10 @@ def put(handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float 
             return True
         if not blocking:
             return False
-        claim = _put, (b"0", handle.session.identity.waiter_id, has_proxies(values), *values)
-        return _wait_for_room(handle, seconds, claim, values)
+        linked = has_proxies(values)
+        return _wait_for_room(
+            handle, seconds, lambda waiter: (_put, (b"0", waiter, linked, *values)), values
+        )
     except MustRetain:
         # Not by a StoringScript: once retained, the values stay so however often they are sent.
         return put(handle, retain(handle, values), blocking, seconds)
@@ -50,25 +52,26 @@ def put(handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float 
 
 def wait_for_room(handle: Handle, seconds: float | None) -> bool:
     """Wait until there is room for an item, which is put then; return whether there was in time."""
-    claim = _claim_room, (handle.session.identity.waiter_id,)
-    return _wait_for_room(handle, seconds, claim, ())
+    return _wait_for_room(handle, seconds, lambda waiter: (_claim_room, (waiter,)), ())
 
 
 def _wait_for_room(
-    handle: Handle, seconds: float | None, claim: Call, values: Sequence[bytes]
+    handle: Handle, seconds: float | None, claim: Callable[[bytes], Call], values: Sequence[bytes]
 ) -> bool:
-    """Wait among those who wait for room; return whether ``claim`` got it in time. A cancelled
-    claim takes the ``values`` back that it may have put.
+    """Wait among those who wait for room; return whether ``claim``, of a waiter, got it in time. A
+    cancelled claim takes the ``values`` back that it may have put.
     """
-    handle.session.ensure_registered(handle.keys)
-    waiter = handle.session.identity.waiter_id
-    answer = wait(
-        handle,
-        seconds,
-        (_enqueue_putter, (waiter,)),
-        token_pop(handle.keys.tokens),
-        claim,
-        lambda since: (_cancel_putter, (waiter, since, *values)),
-        reap_script,
-    )
-    return answer is not None
+
+    def attempt(waiter: bytes, left: float | None) -> bool:
+        answer = wait(
+            handle,
+            left,
+            (_enqueue_putter, (waiter,)),
+            token_pop(handle.keys.tokens),
+            claim(waiter),
+            lambda since: (_cancel_putter, (waiter, since, *values)),
+            reap_script,
+        )
+        return answer is not None
+
+    return wait_by_name(handle, seconds, attempt)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.ops.queue.unfinished import UnfinishedItem
 from multihost.wire.replies import NOT_HELD
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import broadcast_pop, wait
+from multihost.wire.wait import broadcast_pop, run_to_completion, wait
 
 __all__ = ["done", "join"]
 
@@ -25,19 +28,20 @@ def done(handle: Handle, consumer: Consumer) -> bool:
     """
     if not consumer.settings.max_deliveries:
         return _done.run_once(handle, b"") is not None
-    in_flight = consumer.unfinished.pop_oldest()
-    if in_flight is None:
-        return False
+    taken: list[UnfinishedItem] = []
     try:
-        answer: bytes = _done.run_once(handle, in_flight.name)
+        consumer.unfinished.take_oldest(taken)
+        if not taken:
+            return False
+        answer: bytes = run_to_completion(
+            handle, (_done, (taken[0][0].name,)), functools.partial(consumer.settle, taken)
+        )
     except BaseException:
-        consumer.unfinished.undo_pop(in_flight)
+        consumer.unfinished.put_back(taken)
         raise
     if answer == NOT_HELD:
         raise consumer.hold.lease_lost("queue/task_done")
     without_flag(handle, answer)
-    if consumer.decrement(in_flight, 1):
-        consumer.recycle(in_flight)
     return True
 
 
@@ -51,4 +55,5 @@ def join(handle: Handle) -> None:
         broadcast_pop(handle.keys.tokens + b":join"),
         (_check_joined, ()),
         reap=reap_script,
+        by_name=False,
     )

@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
-from collections import deque
+from collections.abc import Iterable
 
+from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import InFlightList
 
-__all__ = ["UnfinishedItems"]
+__all__ = ["UnfinishedItem", "UnfinishedItems"]
+
+UnfinishedItem = tuple[InFlightList, Hand]
+"""The in-flight list of an item, and the call that received it."""
 
 
 class UnfinishedItems:
-    """The in-flight lists of items that are not done, by the thread that received them."""
+    """The items that are not done, by the thread that received them."""
 
-    __slots__ = ("_lists", "_lock")
+    __slots__ = ("_items",)
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lists: dict[int, deque[InFlightList]] = {}  # one entry an item, oldest first
+        self._items: dict[int, list[UnfinishedItem]] = {}  # oldest first
 
-    def add(self, in_flight: InFlightList) -> None:
-        """This thread received an item of the list."""
-        with self._lock:
-            self._lists.setdefault(threading.get_ident(), deque()).append(in_flight)
+    def expect(self, lists: Iterable[InFlightList], hand: Hand) -> None:
+        """This thread receives an item of each list, once the call has returned."""
+        mine = self._items.setdefault(threading.get_ident(), [])
+        mine.extend([(in_flight, hand) for in_flight in lists])
 
-    def pop_oldest(self) -> InFlightList | None:
-        """Return the list of the oldest item: of this thread if it has one, else of any thread.
-        None if all items are done.
-        """
-        me = threading.get_ident()
-        with self._lock:
-            thread = me if me in self._lists else next(iter(self._lists), None)
-            if thread is None:
-                return None
-            in_flight = self._lists[thread].popleft()
-            if not self._lists[thread]:
-                del self._lists[thread]
-            return in_flight
+    def forget(self, hand: Hand) -> None:
+        """The call of this thread did not return."""
+        mine = self._items.get(threading.get_ident(), [])
+        for item in [item for item in mine if item[1] is hand]:
+            mine.remove(item)
 
-    def undo_pop(self, in_flight: InFlightList) -> None:
-        """Undo :meth:`pop_oldest`: it is unknown whether the server knows that the item is done."""
-        with self._lock:
-            self._lists.setdefault(threading.get_ident(), deque()).appendleft(in_flight)
+    def take_oldest(self, taken: list[UnfinishedItem]) -> None:
+        """Move the oldest item to ``taken``: of this thread if it has one, else of any thread."""
+        mine = self._items.get(threading.get_ident(), [])
+        for items in (mine, *list(self._items.values())):
+            while not taken:
+                index = next((i for i, (_, hand) in enumerate(items) if hand.handed < math.inf), -1)
+                if index < 0:
+                    break
+                # In one bytecode: a signal handler may raise.
+                with contextlib.suppress(IndexError):  # another thread was first
+                    taken.extend(map(items.pop, (index,)))
+
+    def put_back(self, taken: list[UnfinishedItem]) -> None:
+        """Undo :meth:`take_oldest`: nothing was sent to the server."""
+        self._items.setdefault(threading.get_ident(), [])[:0] = taken

@@ -3,11 +3,11 @@
 -- KEYS
 --   data           hash    WAITER
 --   sessions       prefix  of the session keys
---   sessions:<id>  string  session info of one, while it is alive
+--   sessions:<id>  hash    record of one, while it is alive
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    NOT USED: all reap scripts have the same arguments
--- RETURNS  number of waiters, state, then session and session info of each waiter that is alive; nil if there is no
+-- RETURNS  number of waiters, state, then session and record of each waiter that is alive; nil if there is no
 --          latch
 -- ERRORS   none
 

@@ -1,0 +1,233 @@
+"""Who is taken for dead, and who is not: the dead at once, the living never."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from multihost import LeaseLost, RedisManager
+from tests.faults.calls import Call
+from tests.support.faults import CuttingProxy
+from tests.support.procs import Script, kill9, spawn_script
+from tests.support.server import Server
+from tests.support.sessions import connections
+from tests.support.slow import SlowLink
+from tests.support.waiting import wait_until
+
+SECONDS = 20.0
+SOON = 2.0
+LOCKS = 100
+
+HOLD = """
+import sys, time
+from multihost import RedisManager
+manager = RedisManager(sys.argv[1], lease=float(sys.argv[2]))
+assert manager.Lock("x").acquire()
+print("holds", flush=True)
+time.sleep(1000)
+"""
+
+
+def alone(manager: RedisManager) -> None:
+    """Have no other process of this host see the process of a manager: as if on another host."""
+    manager.runtime.session.registration._host = b""
+
+
+@pytest.fixture(params=["with siblings", "alone"])
+def holder(request: pytest.FixtureRequest, proxy: CuttingProxy) -> Iterator[RedisManager]:
+    with RedisManager(proxy.url) as manager:
+        if request.param == "alone":
+            alone(manager)
+        yield manager
+
+
+@pytest.fixture
+def other(server: Server) -> Iterator[RedisManager]:
+    with RedisManager(server.url) as manager:
+        yield manager
+
+
+# -- the living
+
+
+def test_who_comes_back_late_has_lost_nothing(
+    holder: RedisManager, other: RedisManager, proxy: CuttingProxy
+) -> None:
+    """Its proxy restarts, which takes longer than a moment."""
+    locks = [holder.Lock(f"late-{n}") for n in range(15)]
+    for lock in locks:
+        assert lock.acquire()
+    calls = [Call(lambda n=n: other.Lock(f"late-{n}").acquire(timeout=SECONDS)) for n in range(15)]
+    wait_until(lambda: all(lock.statistics().waiters for lock in locks), SECONDS)
+    proxy.refuse()
+    proxy.cut_all()
+    for call in calls:  # nobody gets one of them meanwhile: that is what is waited for
+        call.join(3.0 / len(calls))
+    proxy.accept()
+    wait_until(lambda: proxy.connections > 0, SECONDS)
+    assert all(call.is_alive() for call in calls)
+    for lock in locks:
+        assert lock.fencing_token
+        lock.release()
+    assert all(call.outcome() for call in calls)
+
+
+@pytest.mark.parametrize("round_trip", [0.02, 0.03, 0.1])
+def test_one_reset_of_a_process_with_many_locks(fresh_server: Server, round_trip: float) -> None:
+    """The way back is one write, whatever the number of partitions."""
+    path = fresh_server.url.removeprefix("unix://")
+    with SlowLink(path, round_trip / 2) as link, RedisManager(link.url) as far:
+        alone(far)
+        locks = [far.Lock(f"l{n}") for n in range(LOCKS)]
+        with RedisManager(fresh_server.url) as near:
+            for lock in locks:
+                assert lock.acquire()
+            calls = [Call(lambda n=n: near.Lock(f"l{n}").acquire()) for n in range(LOCKS)]
+            wait_until(lambda: len(near.runtime.session.janitor._watched) == LOCKS, 60.0)
+            link.reset()
+            calls[0].join(3.0)
+            assert sum(not call.is_alive() for call in calls) == 0
+            for lock in locks:
+                lock.release()
+            assert all(call.outcome(60.0) for call in calls)
+
+
+def test_a_half_open_background_connection(fresh_server: Server) -> None:
+    """The server has closed it, and the process does not hear of that; its others work."""
+    path = fresh_server.url.removeprefix("unix://")
+    with SlowLink(path, 0.0) as link, RedisManager(link.url) as manager:
+        alone(manager)
+        with RedisManager(fresh_server.url) as other:
+            mine = manager.Lock("half")
+            assert mine.acquire()
+            call = Call(lambda: other.Lock("half").acquire(timeout=7.0))
+            wait_until(lambda: mine.statistics().waiters == 1, SECONDS)
+            link.is_deaf = True
+            own = manager.runtime.session.registration._channel
+            assert own is not None
+            fresh_server.command("CLIENT", "KILL", "ID", own.client_id)
+            assert call.outcome() is False
+            assert mine.fencing_token
+            mine.release()
+
+
+def test_a_server_that_is_away_for_longer_than_a_lease(
+    start_server: Callable[..., Server],
+) -> None:
+    """It comes back with its data: nobody alive has lost anything."""
+    server = start_server(tcp=True, appendonly="yes", appendfsync="always")
+    with (
+        RedisManager(server.tcp_url, lease=1.0, timeout=SECONDS) as m,
+        RedisManager(server.url, lease=1.0, timeout=SECONDS) as theirs,
+    ):
+        alone(m)
+        lock, permits = m.Lock("x"), m.BoundedSemaphore("y", 1)
+        assert lock.acquire()
+        assert permits.acquire()
+        calls = [
+            Call(lambda: theirs.Lock("x").acquire(timeout=8.0)),
+            Call(lambda: theirs.BoundedSemaphore("y", 1).acquire(timeout=8.0)),
+        ]
+        wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
+        server.kill()
+        calls[0].join(3.0)
+        server.restart(empty=False)
+        assert [call.outcome(SECONDS) for call in calls] == [False, False]
+        assert lock.fencing_token
+        lock.release()
+        permits.release()
+
+
+def test_a_server_that_is_paused_for_longer_than_a_lease(fresh_server: Server) -> None:
+    with (
+        RedisManager(fresh_server.url, lease=1.0, timeout=SECONDS) as m,
+        RedisManager(fresh_server.url, lease=1.0, timeout=SECONDS) as theirs,
+    ):
+        alone(m)
+        lock = m.Lock("x")
+        assert lock.acquire()
+        call = Call(lambda: theirs.Lock("x").acquire(timeout=8.0))
+        wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
+        fresh_server.command("CLIENT", "PAUSE", 3000, "ALL")
+        assert call.outcome(SECONDS) is False
+        assert lock.fencing_token
+        lock.release()
+
+
+def test_no_clock_of_the_server_ends_a_session(server: Server, other: RedisManager) -> None:
+    """Its record lives for a day, whatever the lease: a jump of an hour is nothing."""
+    lock = other.Lock("clock")
+    assert lock.acquire()
+    left = [server.command("PTTL", key) for key in server.keys("*}:s:*")]
+    assert min(left) > 20 * 3600 * 1000
+    lock.release()
+
+
+# -- the dead
+
+
+@contextlib.contextmanager
+def held(url: str, lease: float = 30.0) -> Iterator[Script]:
+    with spawn_script(HOLD, args=[url, str(lease)]) as process:
+        assert process.line() == "holds"
+        yield process
+
+
+@pytest.mark.parametrize("when", ["before", "while it is down", "after"])
+def test_killed_at_a_restart_of_the_server(start_server: Callable[..., Server], when: str) -> None:
+    server = start_server(tcp=True, appendonly="yes", appendfsync="always")
+    with RedisManager(server.url, timeout=SECONDS) as manager, held(server.tcp_url) as process:
+        lock = manager.Lock("x")
+        call = Call(lambda: lock.acquire(timeout=SECONDS))
+        wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
+        if when == "before":
+            kill9(process)
+        server.kill()
+        if when == "while it is down":
+            kill9(process)
+        server.restart(empty=False)
+        if when == "after":
+            wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
+            kill9(process)
+        begun = time.monotonic()
+        assert call.outcome(SECONDS) is True
+        assert time.monotonic() - begun < SOON
+        lock.release()
+
+
+def test_a_lone_process_is_dead_after_its_grace(server: Server, other: RedisManager) -> None:
+    with RedisManager(server.url, grace=1.0) as manager:
+        alone(manager)
+        lock = manager.Lock("grace")
+        assert lock.acquire()
+        call = Call(lambda: other.Lock("grace").acquire(timeout=SECONDS))
+        wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
+        session = manager.runtime.session
+        session.heartbeat.stop()  # as if it were suspended
+        begun = time.monotonic()
+        for connection in set.union(*connections(server)) - {
+            each.client_id
+            for each in [c.channel for c in other.runtime.session.link._connections]
+            if each is not None
+        }:
+            server.command("CLIENT", "KILL", "ID", connection)
+        assert call.outcome() is True
+        assert 1.0 <= time.monotonic() - begun < 1.0 + SOON
+        other.Lock("grace").release()
+
+
+def test_the_error_names_the_evidence(server: Server, other: RedisManager) -> None:
+    with RedisManager(server.url) as manager:
+        lock = manager.Lock("why")
+        assert lock.acquire()
+        for key in server.keys("*}:s:*"):
+            server.command("DEL", key)
+        manager.runtime.session.registration.valid_until = 0.0
+        manager.runtime.session.ensure_registered(lock._handle.keys)
+        with pytest.raises(LeaseLost, match="taken for dead") as raised:
+            lock.fencing_token
+        assert "no heartbeat for its lease" not in str(raised.value)
+        assert other.Lock("why").acquire(timeout=SECONDS), "what it held is given to others"
