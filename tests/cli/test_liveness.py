@@ -14,7 +14,7 @@ import pytest
 
 from multihost import RedisManager
 from multihost.cli import run
-from multihost.inspection import Monitor, opened
+from multihost.inspection import Monitor, liveness, opened
 from tests.support.procs import send_signal
 from tests.support.server import Server
 from tests.support.sessions import DEAD_PID, add_dead_session, connections
@@ -148,3 +148,27 @@ def test_where_connections_must_not_be_listed(fresh_server: Server, capsys: Capt
         assert run(["locks", "--url", url, "--json"]) == 0
         [info] = json.loads(capsys.readouterr().out)
     assert [each["pid"] for each in info["holders"]] == [DEAD_PID]
+
+
+@pytest.mark.parametrize("grace", ["100000", "9" * 18, "9" * 400])
+def test_a_forged_grace_keeps_nobody_waiting(
+    manager: RedisManager,
+    url: str,
+    server: Server,
+    capsys: Capture,
+    grace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another program wrote how long a session without a connection is waited for."""
+    monkeypatch.setattr(liveness, "LONGEST_WAIT", 0.1)
+    lock = manager.Lock("x")
+    with lock:
+        [key] = server.keys("*}:s:*")
+        found = dict(zip(*[iter(server.command("HGETALL", key))] * 2, strict=True))
+        # As a process on another host, whose connection has ended.
+        server.command("HSET", key, "c", "999999999", "h", "elsewhere", "g", grace)
+        assert run(["locks", "--json", url]) == 0
+        [shown] = json.loads(capsys.readouterr().out)
+        assert [each["session"] for each in shown["holders"]]
+        assert bool(shown["damage"]) is (len(grace) > 18)
+        server.command("HSET", key, *[part for pair in found.items() for part in pair])

@@ -90,7 +90,7 @@ class World:
         self.server.command("HSET", key, *flat)
 
     def _add(self, typeid: str, health: str) -> None:
-        keys, sid = self.data(typeid, health), self.sessions[health]
+        keys = self.data(typeid, health)
         if typeid == "Pool":  # without workers
             from multihost.wire.ops import pool
 
@@ -98,10 +98,19 @@ class World:
         else:
             proxy = proxy_of(self.manager, typeid, f"{health} {typeid}")
             self._fill(typeid, proxy)
+        name = self._register(keys, health)
+        self._participants(typeid, keys, name.decode())
+
+    def _register(self, keys: Keys, health: str) -> bytes:
+        """Return the name of a session in the partition of these keys; the ill one is like ours."""
         self.session.ensure_registered(keys)
-        info = self.server.command("GET", keys.sessions + b":" + self.sessions["well"])
-        self.server.command("SET", keys.sessions + b":" + sid, info, "PX", 3_600_000)
-        self._participants(typeid, keys, sid.decode())
+        record = self.session.registration.session_keys[keys.prefix]
+        if health == "well":
+            return record.rpartition(b":")[2]
+        packed = self.server.command("DUMP", record)
+        ill = keys.sessions + b":" + ILL_SESSION
+        self.server.command("RESTORE", ill, 3_600_000, packed, "REPLACE")
+        return ILL_SESSION
 
     def _fill(self, typeid: str, proxy: Any) -> None:
         match typeid:
@@ -146,7 +155,7 @@ class World:
                     trailer = TaskTrailer("c" * 22, "p", 1, 7, 0).pack()
                     item = self.session.codec.dump((7, 0, print, (), {})) + trailer
                     server.command("RPUSH", data + b":items", item)
-                server.command("HSET", keys.refs, f"f:{sid}", "1")
+                server.command("HSET", keys.refs, f"f:{sid}", "1", "x:gone~1", "1 1700000000")
                 server.command("RPUSH", data + b":inflight:" + sid.encode() + b".1", item)
                 server.command("RPUSH", keys.dead, item)
                 server.command("RPUSH", data + b":tokens", "")
@@ -154,12 +163,10 @@ class World:
             self._fields(data, x="1")
 
     def _add_host(self) -> None:
-        self.manager.runtime.session.ensure_registered(Keys(NAMESPACE, ILL_HOST))
         keys = Keys(NAMESPACE, ILL_HOST)
-        info = self.server.command("GET", keys.sessions + b":" + self.sessions["well"])
+        self._register(keys, "ill")
         self.server.commands(
             ("HSET", key_names.hosts(NAMESPACE), ILL_HOST, '[1, "Thing"]'),
-            ("SET", keys.sessions + b":" + ILL_SESSION, info, "PX", 3_600_000),
             ("HSET", keys.data, "s", ILL_SESSION),
             ("SADD", keys.channels, "ill-session.1"),
             ("SADD", keys.released, "u:0123456789012345678901 ill-session 3"),

@@ -260,6 +260,15 @@ def test_failed_check_is_repeated(room: Room) -> None:
     assert room.run(2 * LOOK_INTERVAL) >= 1
 
 
+@pytest.mark.parametrize("waiters", [None, b"x", ""])
+def test_a_damaged_count_of_waiters_ends_no_check_of_others(room: Room, waiters: Any) -> None:
+    room.watch()
+    room.reap.waiters = waiters
+    room.run(LOOK_INTERVAL)  # does not raise
+    room.reap.waiters = 1
+    assert room.run(2 * LOOK_INTERVAL) >= 1
+
+
 # -- the dead
 
 

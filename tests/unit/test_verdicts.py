@@ -8,7 +8,7 @@ import pytest
 
 from multihost.wire.replies import ReplyError
 from multihost.wire.session import verdicts as module
-from multihost.wire.session.record import SessionRecord
+from multihost.wire.session.record import UNKNOWN, SessionRecord
 from multihost.wire.session.verdicts import (
     LONGEST_STEP,
     LOOK_INTERVAL,
@@ -238,3 +238,14 @@ def test_quiet_session_is_looked_at_more_often(looker: Looker) -> None:
     looker.beat()
     looker.look()
     assert not looker.verdicts.is_quiet(KEY, LEASE)
+
+
+FIELDS = [b"1", RUN, b"7", b"host", b"12 34", b"5000", b"30000", b"name"]
+
+
+@pytest.mark.parametrize("at", [0, 4, 5, 6])
+@pytest.mark.parametrize("forged", [b"9" * 19, b"9" * 400, b"1e5", b"\xff", b"2147483648 x"])
+def test_numbers_that_no_process_wrote(at: int, forged: bytes) -> None:
+    """The session is alive, for all that is known; and nobody waits for so long."""
+    assert SessionRecord.of(FIELDS) not in (None, UNKNOWN)
+    assert SessionRecord.of([*FIELDS[:at], forged, *FIELDS[at + 1 :]]) is UNKNOWN

@@ -22,6 +22,8 @@ __all__ = ["Judge", "Liveness"]
 Judge = Callable[[Iterable[SessionKey]], Mapping[SessionKey, SessionRecord | None]]
 """Returns what sessions stored of themselves, None for those that are dead."""
 
+LONGEST_WAIT = 30.0  # seconds
+
 Seen = tuple[SessionKey, int]
 """A session, and its counter."""
 
@@ -31,8 +33,9 @@ class Liveness:
 
     A session is dead if it has no record, if its process is one of this host and has ended, or if
     it had no connection for its grace, and sent no heartbeat meanwhile. With ``wait`` a call waits
-    for that long if it has to; else such a session is dead in a later call. How long a session is
-    silent altogether is not measured here: that takes a lease.
+    for that long if it has to; else such a session is dead in a later call. It waits no longer than
+    :data:`LONGEST_WAIT`: another program may have written how long the grace is. How long a session
+    is silent altogether is not measured here: that takes a lease.
     """
 
     def __init__(self, session: Session, *, wait: bool = True) -> None:
@@ -73,7 +76,7 @@ class Liveness:
         last = max(due.values(), default=-math.inf)
         if self._wait and last > now:
             # Once, no poll: that a session is not back for so long is what a death is.
-            time.sleep(last - now)
+            time.sleep(min(last - now, LONGEST_WAIT))
             records |= stored_sessions(self._link, self._namespace, [key for key, _ in missing])
             now = time.monotonic()
         dead |= {

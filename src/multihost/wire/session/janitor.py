@@ -22,6 +22,7 @@ from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.wire.identity import sid_of
 from multihost.wire.keys import REPLY_CACHE_SECONDS, Keys
 from multihost.wire.link import Link
+from multihost.wire.replies import altered
 from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.logs import log
 from multihost.wire.session.record import SessionRecord
@@ -278,6 +279,8 @@ class Janitor:
             for action in list(watched.on_deleted):
                 action()
             return
+        if len(found) < 2 or len(found) % 2 or type(found[0]) is not int:
+            raise altered(watched.reap.name, watched.keys.ident, "the number of its waiters")
         waiters, watched.previous, *packed = found
         records: dict[bytes, SessionRecord] = {}
         for name, fields in zip(packed[0::2], packed[1::2], strict=True):

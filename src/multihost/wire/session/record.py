@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 from multihost.wire.link import Command, Link
 from multihost.wire.replies import ReplyError, command_error
+from multihost.wire.stored import number
 
 __all__ = ["UNKNOWN", "SessionRecord", "stored_record", "stored_records"]
 
 LONGEST = 1000  # bytes of a field
+LARGEST_PID = 2**31 - 1  # what the kernel can be asked for
 
 # As in lua/lib/session_fields, in the order in which scripts return them.
 _FIELDS = (b"b", b"r", b"c", b"h", b"p", b"g", b"l", b"n")
@@ -61,15 +63,17 @@ class SessionRecord(NamedTuple):
         if any(len(each) > LONGEST for each in (run, connections, host, process, hostname)):
             raise ValueError
         pid, _, start = process.partition(b" ")
+        if _count(pid) > LARGEST_PID:
+            raise ValueError
         return cls(
-            int(beats),
+            _count(beats),
             run,
             frozenset(connections.split(b",")) - {b""},
             host,
-            int(pid or 0),
-            int(start or 0),
-            int(grace or 0) / 1000,
-            int(lease or 0) / 1000,
+            _count(pid),
+            _count(start),
+            _count(grace) / 1000,
+            _count(lease) / 1000,
             hostname.decode("utf-8", "replace"),
         )
 
@@ -77,6 +81,13 @@ class SessionRecord(NamedTuple):
     def command(key: bytes) -> Command:
         """Return the command that reads one."""
         return (b"HMGET", key, *_FIELDS)
+
+
+def _count(stored: bytes) -> int:
+    found = number(stored or b"0")
+    if found is None:
+        raise ValueError
+    return found
 
 
 UNKNOWN = SessionRecord(0, b"", frozenset(), b"", 0, 0, math.inf, math.inf, "(damaged)")
