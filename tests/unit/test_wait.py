@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import hiredis
 import pytest
@@ -133,7 +133,13 @@ class Janitor:
         self.deferred.append(action)
 
 
+class Registration:
+    names: ClassVar = {KEYS.prefix: b"sid~1"}
+
+
 class Session:
+    registration = Registration
+
     def __init__(self) -> None:
         self.janitor = Janitor()
 
