@@ -64,6 +64,17 @@ def test_zombie_has_ended(siblings: Siblings, child: subprocess.Popen[bytes]) ->
     assert siblings.fds == set()
 
 
+def test_an_end_is_told_once(siblings: Siblings, child: subprocess.Popen[bytes]) -> None:
+    """Whoever waits for descriptors would find it again and again."""
+    mine = record(child.pid)
+    assert siblings.has_ended(mine) is False
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    siblings.forget_ended()
+    assert siblings.fds == set()
+    assert siblings.has_ended(mine) is True
+
+
 def test_process_that_is_no_more_has_ended(
     siblings: Siblings, child: subprocess.Popen[bytes]
 ) -> None:

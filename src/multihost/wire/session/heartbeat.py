@@ -189,6 +189,7 @@ class Heartbeat:
         if connection in ready:
             link.disconnect_current()  # what is sent next connects again
         if ready - {connection}:
+            session.siblings.forget_ended()
             janitor.look_now()
         interval = session.lease / BEATS_PER_LEASE
         now = time.monotonic()

@@ -98,6 +98,12 @@ class Siblings:
         unused = time.monotonic() - UNUSED
         self.forget([process for process, used in self._used.items() if used < unused])
 
+    def forget_ended(self) -> None:
+        """Watch those no more that have ended: they would be readable for ever, though nobody may
+        ask for them again. Who does finds no such process.
+        """
+        self.forget(self._ended())
+
     def forget(self, processes: Iterable[Process]) -> None:
         """Watch these no more."""
         for process in processes:
