@@ -130,7 +130,7 @@ class Session:
         self.references = References()
         self.registration = Registration()
         self.janitor = Janitor()
-        self.siblings = SimpleNamespace(fds=set())
+        self.siblings = SimpleNamespace(fds=set(), forget_ended=lambda: None)
         self.holds: dict[object, Any] = {}
         self.threads_before = {*threading.enumerate()}
         self.heartbeat = Heartbeat(self)  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ def count_down(handle: Handle) -> None:
 def wait_until_open(handle: Handle, seconds: float | None) -> bool:
     """Return whether the latch opened in time. 1 round trip and the wait."""
     handle.session.ensure_registered(handle.keys)
-    args = (handle.session.identity.waiter_id,)
+    args = (handle.session.identity.waiter_id(handle.keys.prefix),)
     pop = token_pop(handle.keys.tokens)
     steps = (_enqueue, args), pop, (_claim, args), lambda _: (_cancel, args)
     return wait(handle, seconds, *steps, _reap) is not None
