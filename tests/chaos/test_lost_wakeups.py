@@ -139,7 +139,7 @@ def given_to_the_dead(server: Server, case: Case, polled: bool) -> list[Gap]:
                         begin = log.append("begin")
                         server.pause()
                         giver.begin()
-                        stop.wait(0.05)  # until it is sent
+                        stop.wait(0.3)  # until it is sent
                         first.kill([0])
                         server.resume()
                         giver.end()
