@@ -32,7 +32,7 @@ class Fault:
 
     def befall(self, client: Client, wire: Wire) -> None:
         """Let it happen, at the first request of a connection."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each fault below has its own
 
     def before_step(self, actor: str) -> None:
         """A request behind it is to be let go."""

@@ -6,12 +6,14 @@ What it had acknowledged since is undone there, and the processes that heard it 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from multihost import LeaseLost, RedisManager
+from multihost import LeaseLost, LinkError, RedisManager
+from multihost.wire.session.heartbeat import RETRY
 from tests.faults.calls import Call
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -197,10 +199,36 @@ def test_a_release_that_a_restart_interrupts(
             return hold
 
     restarted: list[bool] = []
-    monkeypatch.setattr(session, "holds", Restarting(holds))
+    restarting = Restarting(holds)
+    monkeypatch.setattr(session, "holds", restarting)
+    monkeypatch.setattr(session.settling, "_holds", restarting)
     lock.release()
     assert restarted
     assert lock.acquire(False)
+    lock.release()
+
+
+def test_a_server_that_lets_nobody_settle_is_not_asked_without_a_pause(
+    server: Server, m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It loads its data for minutes, or refuses writes: each attempt costs both sides."""
+    lock = m.Lock("x")
+    with lock:
+        pass
+    settling, attempts = m.runtime.session.settling, []
+    settle = settling.settle
+
+    def refused(lapsed: int) -> None:
+        attempts.append(time.monotonic())
+        if len(attempts) < 6:
+            raise LinkError("not yet")
+        settle(lapsed)
+
+    monkeypatch.setattr(settling, "settle", refused)
+    server.command("SAVE")
+    go_back(server, m)
+    assert attempts[-1] - attempts[0] > 5 * RETRY[0], "with a pause after each"
+    assert lock.acquire(timeout=SECONDS)
     lock.release()
 
 

@@ -87,7 +87,7 @@ class Registration:
 
     def __init__(self) -> None:
         self.is_requested = False
-        self.is_disconnected = False
+        self.is_behind = False
         self.beats = 0
         self.expired: list[bytes] = []
         self.error: Exception | None = None
@@ -350,7 +350,7 @@ def test_outage_is_logged_once_and_so_is_its_end(
     session.lease = 0.03
     failing: Any = session.registration if registered else session.references
     session.references.are_any = not registered
-    session.registration.is_disconnected = registered
+    session.registration.is_behind = registered
     tries: Callable[[], int] = lambda: session.references.renewals
     session.heartbeat.start()
     for outages in (1, 2):

@@ -316,11 +316,11 @@ def test_way_back_is_one_write_whatever_the_number_of_partitions(
     register(registration, *[b"{ns:%02d}:" % number for number in range(64)])
     server.log.clear()
     server.channel = None
-    assert registration.is_disconnected
+    assert registration.is_behind
     assert registration.fileno == -1, "the old one is not watched any more"
     server.open()
     assert server.log == [b"renew+" * 64 + b"INFO"], "the renewals first"
-    assert not registration.is_disconnected
+    assert not registration.is_behind
     for prefix in registration.session_keys:
         assert server.record(registration, prefix).connections == {b"9"}
         assert server.record(registration, prefix).beats == 2
@@ -339,7 +339,7 @@ def test_every_connection_renews(registration: SessionRegistration, server: Serv
     assert server.record(registration, ONE).connections == {own.client_id, b"9"}
     assert registration.valid_until > time.monotonic() + 25
     server.channel = own
-    assert not registration.is_disconnected
+    assert not registration.is_behind
 
 
 def test_connection_of_a_thread_hears_of_a_lapse(
@@ -356,10 +356,10 @@ def test_connection_of_a_thread_hears_of_a_lapse(
     assert registration.expirations == 1
     assert registration.valid_until == 0.0, "it asks before it takes"
     assert woken.is_set()
-    assert registration.is_requested
     server.channel = own
+    assert registration.is_behind
     assert registration.heartbeat() == [ONE]
-    assert not registration.is_requested
+    assert not registration.is_behind
 
 
 def test_process_that_holds_nothing_sends_nothing_more(
@@ -385,7 +385,7 @@ def test_connection_that_breaks_during_the_heartbeat(
     server.moves = 3
     registration.heartbeat()
     assert server.record(registration, ONE).connections == {server.channel.client_id}
-    assert not registration.is_disconnected
+    assert not registration.is_behind
 
 
 def test_connection_that_was_open_before_is_identified(
@@ -495,7 +495,7 @@ def test_another_run_closes_the_gate_until_it_is_settled(
     server.run, server.channel = OTHER_RUN, None
     registration.heartbeat()
     assert registration.is_unsettled
-    assert registration.is_requested, "and again, if it cannot be settled now"
+    assert registration.is_behind, "and again, if it cannot be settled now"
     assert registration.valid_until == 0.0
     settle(registration)
     assert not registration.is_unsettled

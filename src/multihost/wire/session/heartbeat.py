@@ -175,7 +175,7 @@ class Heartbeat:
         due = 0.0 if references.has_collected else min(self._renewal, self._beat, janitor.due)
         if registration.is_requested:
             due = 0.0  # whoever waits for it has a pause of its own between two requests
-        elif registration.is_disconnected:
+        elif registration.is_behind:
             due = min(due, self._retry)
         connection = registration.fileno
         watched = frozenset({connection, *session.siblings.fds} - {-1})
@@ -196,7 +196,7 @@ class Heartbeat:
         if (
             now >= self._beat
             or registration.is_requested
-            or (registration.is_disconnected and now >= self._retry)
+            or (registration.is_behind and now >= self._retry)
         ):
             if self._try(self._send):
                 self._pause, self._retry = RETRY[0], 0.0

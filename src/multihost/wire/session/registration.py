@@ -307,13 +307,19 @@ class SessionRegistration:
 
     @property
     def is_requested(self) -> bool:
-        """Whether a thread waits for a record, one was lost, or the session has to settle."""
-        return bool(self._requested or self._lapsed) or self.is_unsettled
+        """Whether a thread waits for a record."""
+        return bool(self._requested)
 
     @property
-    def is_disconnected(self) -> bool:
-        """Whether the connection of this thread has ended."""
-        return self._channel is not None and self._link.current_channel() is not self._channel
+    def is_behind(self) -> bool:
+        """Whether the connection of this thread has ended, a record was lost, or the session has to
+        settle. Unlike threads, none of these has a pause of its own between two attempts.
+        """
+        return (
+            (self._channel is not None and self._link.current_channel() is not self._channel)
+            or bool(self._lapsed)
+            or self.is_unsettled
+        )
 
     @property
     def fileno(self) -> int:
