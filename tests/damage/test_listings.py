@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import resource
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from multihost import RedisManager
 from multihost.cli import run
 from multihost.inspection import names, opened, typeids_in_use
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys
 from multihost.wire.ops import kinds
+from tests.damage.bounds import MEGABYTES, soon
 from tests.damage.harm import batches, fields_of_the_protocol, keys_of_row
 from tests.damage.world import NAMESPACE, TYPEIDS, World
 
-SECONDS = 10.0  # for a listing, of which most take 20 ms
-MEGABYTES = 150  # that all listings of a row of keys may take
 OUTPUT = 500_000  # characters of one listing
 
 WELL = {f"well {typeid}" for typeid in TYPEIDS}
@@ -29,37 +25,8 @@ QUEUES = {name for name in WELL if name.endswith(("Queue", "Pool"))}
 LOCKS = {f"well {typeid}" for typeid in kinds.typeids("locks")}
 
 
-@pytest.fixture
-def world(server: Any, url: str) -> Iterator[World]:
-    with RedisManager(url, namespace=NAMESPACE) as manager:
-        world = World(server, manager)
-        yield world
-        world.restore()
-        server.command("DEL", *world.keys())
-
-
 def idents(found: set[str]) -> set[str]:
     return {f"n:{name}" for name in found}
-
-
-class TookTooLong(BaseException):
-    """A listing did not end."""
-
-
-@contextlib.contextmanager
-def soon(seconds: float = SECONDS) -> Iterator[None]:
-    """Whatever is in it ends within so many seconds."""
-
-    def interrupt(*_: object) -> None:
-        raise TookTooLong
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_the_world_has_every_key_and_field(world: World) -> None:

@@ -5,15 +5,15 @@ ours, soon, and takes no part of the program along.
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from multihost import MultihostError, RedisManager
+from multihost import MultihostError
+from tests.damage.bounds import MEGABYTES, soon
 from tests.damage.harm import batches
-from tests.damage.test_listings import MEGABYTES, soon
-from tests.damage.world import NAMESPACE, TYPEIDS, World, proxy_of
+from tests.damage.world import TYPEIDS, World, proxy_of
 
 View = Callable[[Any], object]
 
@@ -49,15 +49,6 @@ ROWS = [
     "data:dead",
     "data:inflight:<session>.<n>",
 ]
-
-
-@pytest.fixture
-def world(server: Any, url: str) -> Iterator[World]:
-    with RedisManager(url, namespace=NAMESPACE) as manager:
-        world = World(server, manager)
-        yield world
-        world.restore()
-        server.command("DEL", *world.keys())
 
 
 @pytest.mark.parametrize("row", ROWS)

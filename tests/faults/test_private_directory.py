@@ -17,6 +17,7 @@ import pytest
 from multihost import embedded
 from multihost.embedded import EmbeddedServer
 from multihost.errors import ServerUnfit
+from tests.support.directories import temporary_root
 from tests.support.procs import send_signal
 from tests.support.strangers import NOBODY, private_names, running_as
 from tests.support.waiting import wait_until
@@ -31,11 +32,7 @@ def base(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
     """A directory for temporary files to which everybody may write, as to /tmp without its bit."""
-    tmp_path_factory.getbasetemp()  # or pytest puts its own into this one
-    path = Path(tempfile.mkdtemp(prefix="mh", dir="/tmp"))
-    path.chmod(0o777)
-    monkeypatch.setattr(tempfile, "tempdir", str(path))
-    monkeypatch.setenv("TMPDIR", str(path))
+    path = temporary_root(monkeypatch, tmp_path_factory, 0o777)
     yield path
     # What a killed watcher leaves behind may be cleaning up, too.
     wait_until(lambda: shutil.rmtree(path, ignore_errors=True) or not path.exists(), 20)

@@ -13,7 +13,6 @@ import socket
 import stat
 import struct
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from multiprocessing import AuthenticationError, current_process
@@ -30,6 +29,7 @@ from multihost.errors import LinkClosed, ServerLost, ServerUnproven
 from multihost.managers import SyncManager
 from multihost.wire.link import instance as link_instance
 from multihost.wire.link import peer, proof
+from tests.support.directories import temporary_root
 from tests.support.procs import kill9
 from tests.support.raw import RawClient
 from tests.support.strangers import (
@@ -57,11 +57,7 @@ def base(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
     """A directory for temporary files to which everybody may write."""
-    tmp_path_factory.getbasetemp()  # or pytest puts its own into this one
-    path = Path(tempfile.mkdtemp(prefix="mh", dir="/tmp"))
-    path.chmod(0o777)
-    monkeypatch.setattr(tempfile, "tempdir", str(path))
-    monkeypatch.setenv("TMPDIR", str(path))
+    path = temporary_root(monkeypatch, tmp_path_factory, 0o777)
     yield path
     shutil.rmtree(path)
 
@@ -543,6 +539,19 @@ def test_another_user_takes_the_place_of_a_dead_owner(base: Path, flag: Path) ->
         theirs.close()
 
 
+@contextlib.contextmanager
+def nobody_connects_to(path: str) -> Iterator[None]:
+    """Listen there, as this user, where a server has ended."""
+    os.mkdir(os.path.dirname(path), 0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.setblocking(False)
+        yield
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
 def test_a_server_that_was_seen_to_end_is_not_looked_for_again(base: Path) -> None:
     """Not even if it is this user who listens there by then."""
     manager = Manager()
@@ -553,17 +562,11 @@ def test_a_server_that_was_seen_to_end_is_not_looked_for_again(base: Path) -> No
             assert child.again() in BROKEN
         with pytest.raises(LinkClosed):
             shared["a"]
-        os.mkdir(os.path.dirname(path), 0o700)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            listener.listen()
-            listener.setblocking(False)
+        with nobody_connects_to(path):
             for _ in range(2):
                 assert spawned.again() == forked.again() == "ServerLost"
                 with pytest.raises(ServerLost):
                     shared["a"]
-            with pytest.raises(BlockingIOError):
-                listener.accept()
     manager.shutdown()
 
 
@@ -573,11 +576,7 @@ def test_a_child_is_told_that_the_server_has_ended(base: Path) -> None:
     path = kill_server(manager.runtime.embedded)
     with pytest.raises(LinkClosed):
         shared["a"]
-    os.mkdir(os.path.dirname(path), 0o700)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        listener.setblocking(False)
+    with nobody_connects_to(path):
         ours, theirs = multiprocessing.Pipe()
         child = SPAWN.Process(target=look_once, args=(shared, theirs))
         child.start()
@@ -585,8 +584,6 @@ def test_a_child_is_told_that_the_server_has_ended(base: Path) -> None:
         assert ours.recv() == "ServerLost"
         child.join()
         ours.close()
-        with pytest.raises(BlockingIOError):
-            listener.accept()
     manager.shutdown()
 
 

@@ -24,6 +24,7 @@ from multihost import embedded
 from multihost.embedded import EmbeddedServer, find_server
 from multihost.errors import ServerMissing, ServerUnfit
 from tests.chaos.cpu_steal import waits, withheld_since
+from tests.support.directories import temporary_root
 from tests.support.procs import send_signal
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ def base(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
     """The directory for temporary files; whatever is left in it at the end is a leak."""
-    tmp_path_factory.getbasetemp()  # or pytest puts its own into this one
-    path = Path(tempfile.mkdtemp(prefix="mh", dir="/tmp"))
-    monkeypatch.setattr(tempfile, "tempdir", str(path))
-    monkeypatch.setenv("TMPDIR", str(path))
+    path = temporary_root(monkeypatch, tmp_path_factory)
     yield path
     left = list(path.iterdir())
     shutil.rmtree(path)

@@ -84,7 +84,7 @@ class Signer:
     def verified(self, signed: bytes, place: bytes = b"") -> bytes:
         """Return what was signed. Raises BadPayload unless it was for this purpose and place."""
         data = signed[OVERHEAD:]
-        if place:
+        if place:  # as above: a function for both would be one call more for each value
             mac = self._begin()
             mac.update(len(place).to_bytes(4, "big") + place)
         else:
