@@ -67,9 +67,9 @@ class Pool(SharedPool):
     functions without a name, such as lambdas, and whatever else that package can pickle.
 
     **Cost**: ``apply_async`` 1 round trip; ``map`` 1 for up to 256 chunks; a worker 1 a task.
-    **If a worker dies**, about a second later its task is run again if it was started less than
-    ``attempts`` times, else its result is :class:`~multihost.WorkerLost`. Local workers are
-    replaced.
+    **If a worker dies**, its task is run again if it was started less than ``attempts`` times, else
+    its result is :class:`~multihost.WorkerLost`: within a second if a client or worker of its host
+    waits, else after its grace of 5 seconds. Local workers are replaced.
     **If a client dies**, its local workers end, its tasks are dropped and their results expire one
     lease later.
     **If the server is lost**, or refuses, for longer than the ``timeout`` of the manager, the tasks

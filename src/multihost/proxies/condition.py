@@ -58,8 +58,8 @@ class ConditionProxy(NativeProxy, AcquirerProxy, stdlib_types.ConditionProxy):
 
     **Cost**: ``wait()`` five round trips and the wait, ``notify()`` one.
     **If the holder dies**: as with its lock. The notification of a killed waiter is not lost:
-    another waiter gets it, immediately if the dead one was not yet notified, about a second later
-    if it was notified and had not acquired the lock again.
+    another waiter gets it, immediately if the dead one was not yet notified, as soon as the lock if
+    it was notified and had not acquired that again.
     **Differs from multiprocessing**: works with an RLock that was given; a dead holder does not
     block the others.
     """

@@ -162,8 +162,9 @@ class QueueProxy(_QueueBase[T]):
     **Cost**: ``put`` and ``get`` one round trip, O(1) however many items there are.
     ``put_many`` and ``get_many`` one round trip a batch.
     **If a consumer dies**: items that ``get()`` returned are lost, as with :mod:`multiprocessing`.
-    Items in flight to it are requeued at the head, about a second later; so are those that were not
-    acknowledged yet, which takes 5 to 10 ms. With ``redeliver`` so are those that were not done.
+    Items in flight to it are requeued at the head, as soon as a held :class:`LockProxy` is free; so
+    are those that were not acknowledged yet, which takes 5 to 10 ms. With ``redeliver`` so are
+    those that were not done.
     **If an item cannot be unpickled** by a consumer, it becomes a dead letter of the queue.
     **If a producer dies** in ``put``: the item is in the queue or not, never twice.
     **Differs from multiprocessing**: with ``redeliver`` the process that got an item calls
