@@ -145,10 +145,11 @@ class LockProxy(_LockBase):
 
     **Cost**: one round trip for ``acquire()`` of a free lock and for ``release()``; two and the
     wait for one that is held. Nothing while it is held.
-    **If the holder dies** the lock is released: immediately if its process exits normally; if it was
-    killed, within a second if a process of its host waits, else ``grace=`` (5 seconds) after its
-    connections ended; one lease after its host was disconnected or suspended. A process that lost the lock in this way gets :class:`~multihost.LeaseLost` from
-    ``release()`` and ``fencing_token``.
+    **If the holder dies** the lock is released: immediately if its process exits normally; if it
+    was killed, within a second if a process of its host waits, else ``grace=`` (5 seconds) after
+    its connections ended; one lease after its host was disconnected or suspended. A process that
+    lost the lock in this way gets :class:`~multihost.LeaseLost` from ``release()`` and
+    ``fencing_token``.
     **Differs from multiprocessing**: a dead holder does not block the waiters; ``locked()`` works
     on every Python.
     """
