@@ -94,6 +94,14 @@ class Giver:
         assert self._done.acquire(timeout=PATIENCE)
 
 
+def registered(barrier: Any) -> None:
+    """Have the arrival be all that is sent: a party that dies before it is there breaks the
+    barrier.
+    """
+    barrier.statistics()
+    barrier._handle.session.ensure_registered(barrier._handle.keys)
+
+
 def released(lock: Any) -> Turn:
     return Turn(lock.acquire, lock.locked, lock.release)
 
@@ -111,7 +119,11 @@ CASES: dict[str, Case] = {
         lambda c: Turn(c.locked, c.acquire, c.notify, c.release),
     ),
     "Event": (lambda m: m.Event(), see, lambda e: Turn(e.is_set, e.is_set, e.set, e.clear)),
-    "Barrier": (lambda m: m.Barrier(3), meet, lambda b: Turn(b.reset, b.statistics, b.wait)),
+    "Barrier": (
+        lambda m: m.Barrier(3),
+        meet,
+        lambda b: Turn(b.reset, lambda: registered(b), b.wait),
+    ),
 }
 
 
