@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -283,9 +284,11 @@ def test_program_that_is_never_ready_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pid_file = tmp_path / "pid"
-    text = f"echo $$ >{pid_file}; cat >/dev/null; exec tail -f /dev/null"
+    text = f"echo $$ >{pid_file}; echo begun; cat >/dev/null; exec tail -f /dev/null"
     run_instead(monkeypatch, script(tmp_path / "idle", text))
-    monkeypatch.setattr(embedded.server, "READY_SECONDS", 0.5)
+    # Time is up when it has begun, and not before.
+    clock = SimpleNamespace(monotonic=lambda: 1000.0 * pid_file.exists())
+    monkeypatch.setattr(embedded.server, "time", clock)
     with pytest.raises(ServerUnfit, match="idle was not ready within"):
         EmbeddedServer(lambda _address: PASSWORD)
     assert not send_signal(int(pid_file.read_text()), 0)
