@@ -527,6 +527,39 @@ def test_listen_on_a_port_in_use_raises(base: Path) -> None:
         assert caught.value.errno == errno.EADDRINUSE
 
 
+def test_a_port_that_somebody_takes_first_is_exchanged(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between this process, which looks for one, and the server, which listens."""
+    look, seen = embedded.server._free_port, []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def find(host: str, port: int) -> int:
+            assert port == 0
+            seen.append(look(host, port) if seen else other.getsockname()[1])
+            return seen[-1]
+
+        monkeypatch.setattr(embedded.server, "_free_port", find)
+        server = EmbeddedServer(lambda _address: PASSWORD, listen=("127.0.0.1", 0))
+        with Client(("127.0.0.1", seen[1])) as client:
+            assert client("PING") == b"+PONG"
+        assert server.alive()
+        server.stop()
+
+
+def test_a_given_port_that_somebody_takes_first_is_in_use(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()
+        look = embedded.server._free_port
+        looks = iter([lambda *_: taken[1], look])  # before and after that one has taken it
+        monkeypatch.setattr(embedded.server, "_free_port", lambda *where: next(looks)(*where))
+        with pytest.raises(OSError, match="in use") as caught:
+            EmbeddedServer(lambda _address: PASSWORD, listen=taken)
+        assert caught.value.errno == errno.EADDRINUSE
+
+
 def test_listen_on_a_socket_path(base: Path) -> None:
     path = str(base / "chosen")
     server = EmbeddedServer(lambda _address: PASSWORD, listen=path)
