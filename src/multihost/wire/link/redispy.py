@@ -165,6 +165,10 @@ def _broken(error: Exception, redact: Redactor) -> ConnectionBroken:
     reason: BaseException | None = error
     while reason is not None and not isinstance(reason, OSError):
         reason = reason.__cause__ or reason.__context__
+    # Nobody makes these sockets non-blocking: to OpenSSL a read that finds the connection reset may
+    # be an error of the system of which it has no number, and Python raises the last one there was.
+    if isinstance(reason, BlockingIOError):
+        return ConnectionBroken("the connection was reset")
     if isinstance(reason, OSError):
         return ConnectionBroken.of(reason)
     return ConnectionBroken(printable(redact(str(error).rstrip(".") or type(error).__name__)))
