@@ -24,7 +24,7 @@ class Fault:
 
     settings: ClassVar[dict[str, Any]] = {}
     """Of the managers."""
-    patience: ClassVar[float] = 8.0
+    patience: ClassVar[float] = 30.0
     """Who does nothing for so many seconds hangs."""
 
     def __init__(self, run: Run) -> None:
@@ -78,7 +78,7 @@ class HalfOpen(Fault):
     """The connection ends, and neither side is told."""
 
     settings: ClassVar[dict[str, Any]] = {"timeout": 2 * REPLY_SECONDS}
-    patience: ClassVar[float] = MAX_BLOCK + BLOCK_GRACE + 2 * REPLY_SECONDS
+    patience: ClassVar[float] = MAX_BLOCK + BLOCK_GRACE + 2 * REPLY_SECONDS + 30.0
 
     def befall(self, client: Client, wire: Wire) -> None:
         wire.is_silent = True
