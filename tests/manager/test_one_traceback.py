@@ -29,6 +29,7 @@ from multihost.errors import (
 )
 from tests.manager.test_echo import _calls
 from tests.support.echo import EchoServer
+from tests.support.ports import closed_address
 from tests.support.procs import ROOT, spawn_script
 from tests.support.server import Server
 from tests.support.tls import TlsProxy
@@ -64,12 +65,6 @@ def refused(url: str, **options: Any) -> MultihostError | ValueError:
 # -- connecting
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("url", "kind", "number", "hint"),
     [
@@ -100,10 +95,11 @@ def test_no_server_there(
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         socket.socket(socket.AF_UNIX) as left,
+        closed_address() as (_, port),
     ):
         monkeypatch.chdir(path)  # the path of a socket is short
         left.bind("left")
-        names = {"port": free_port(), "path": path, "silent": silent.getsockname()[1]}
+        names = {"port": port, "path": path, "silent": silent.getsockname()[1]}
         error = refused(url.format(**names))
     assert type(error) is kind
     assert error.errno == number

@@ -28,7 +28,7 @@ PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"
 ANY_NAMESPACE = "{*:[0-9][0-9]}:*"
 
-SECONDS = 5.0
+SECONDS = 20.0
 
 SESSION = "multihost-session"
 
