@@ -22,7 +22,7 @@ from multihost import RedisManager
 from tests.support.hosts import Hosts
 from tests.support.procs import ROOT, spawn_script
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
@@ -103,8 +103,8 @@ def test_two_hosts_work_and_one_is_cut_off_meanwhile(hosts: Hosts, server: Serve
     assert said == [f"{host} did {tasks} of {TASKS} tasks" for host, tasks in sorted(done.items())]
     assert len({limit for limit, _ in lines}) == TASKS
     assert set(done) == {"worker-a", "worker-b"}
-    assert driver.wait(10) == 0
-    assert [worker.wait(20) for worker in workers] == [0, 0]
+    assert driver.wait(PATIENCE) == 0
+    assert [worker.wait(PATIENCE) for worker in workers] == [0, 0]
 
 
 WORKER = """
@@ -130,12 +130,12 @@ def test_a_host_that_stays_away_loses_its_tasks_to_others(hosts: Hosts, server: 
         pool = stack.enter_context(manager.Pool(0, name="primes", attempts=3))
         far = stack.enter_context(spawn_script(WORKER, args=args, prefix=hosts.prefix("b")))
         assert far.line() == "ready"
-        wait_until(lambda: len(pool.statistics().workers) == 1, 20)
+        wait_until(lambda: len(pool.statistics().workers) == 1)
         hosts.cut("b")
         results = pool.map_async(primes_below, range(1000, 9000, 1000), chunksize=1)
         near = stack.enter_context(spawn_script(WORKER, args=args, prefix=hosts.prefix("c")))
         assert near.line() == "ready"
-        assert [result[0] for result in results.get(30)] == list(range(1000, 9000, 1000))
+        assert [result[0] for result in results.get(PATIENCE)] == list(range(1000, 9000, 1000))
         hosts.heal("b")
         assert pool.apply(primes_below, (100,))[:2] == (100, 25)
         pool.delete()

@@ -6,6 +6,7 @@ import os
 import socket
 
 from tests.support.procs import ROOT, spawn_script
+from tests.support.waiting import PATIENCE
 
 
 def free_port():
@@ -22,6 +23,6 @@ def test_programs_print_the_same():
         with spawn_script(
             ROOT / "tests" / "hosted" / "documented.py", {"PYTHONPATH": path}, args=args
         ) as program:
-            said.append(program.finish(timeout=30))
+            said.append(program.finish(timeout=PATIENCE))
     assert said[0] == said[1]
     assert "-- own_proxies" in said[0]
