@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -46,12 +45,6 @@ INTERNAL = re.compile(
 
 def said(error: BaseException, frames: int) -> str:
     """Return the traceback of an error, which is one."""
-    # CPython goes on handling an exception that a signal has interrupted: that is not part of it.
-    interrupted = sys.exc_info()[1]
-    each = error
-    while each.__context__ not in (None, interrupted):
-        each = each.__context__
-    each.__context__ = None
     text = "".join(traceback.format_exception(error))
     assert text.count("Traceback (most recent call last)") == 1, text
     ours = [
@@ -159,6 +152,16 @@ def test_a_client_certificate_that_is_missing(fresh_server: Server) -> None:
     with TlsProxy(fresh_server.tcp_url, client_auth=True) as tls:
         url = re.sub(r"&ssl_certfile=[^&]*&ssl_keyfile=[^&]*", "", tls.url)
         assert "ssl_certfile" in said(refused(url), FRAMES_OF_CONNECTING)
+
+
+def test_an_error_that_the_caller_handles_is_not_the_reason(tls: TlsProxy) -> None:
+    try:
+        raise FileNotFoundError(errno.ENOENT, "the settings")
+    except FileNotFoundError:
+        error = refused(tls.bare_url)
+    assert type(error) is LinkError
+    assert "settings" not in str(error)
+    assert "?ssl_ca_certs=/path/to/ca.pem in the URL" in str(error)
 
 
 def test_tls_and_no_tls(tls: TlsProxy, fresh_server: Server) -> None:

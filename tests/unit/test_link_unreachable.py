@@ -8,13 +8,10 @@ import socket
 from pathlib import Path
 
 import pytest
-import redis
 
 from multihost import errors
 from multihost.wire.address import parse
 from multihost.wire.link.channel import ConnectionBroken, ReplyTimeout
-from multihost.wire.link.redaction import Redactor
-from multihost.wire.link.redispy import _broken
 from multihost.wire.link.unreachable import unreachable
 
 
@@ -57,16 +54,6 @@ def test_each_cause_has_an_exception_and_advice(
         assert error.errno == (reason.errno or errno.ETIMEDOUT)
         assert error.strerror
         assert isinstance(error, type(reason)) or type(reason) is OSError
-
-
-def test_a_reset_that_openssl_has_no_number_for_is_the_end() -> None:
-    """Python raises BlockingIOError then, if that was the last error there was."""
-    error = redis.ConnectionError("Error while reading from socket")
-    error.__context__ = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-    found = explained("rediss://host", _broken(error, Redactor(())))
-    assert type(found) is errors.LinkClosed
-    assert "does it want a client certificate: ssl_certfile and ssl_keyfile?" in str(found)
-    assert "unavailable" not in str(found)
 
 
 def test_what_may_be_wrong_with_a_socket(tmp_path: Path) -> None:
