@@ -11,6 +11,7 @@ import concurrent.futures
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -120,6 +121,13 @@ ROWS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "worker is killed": (kill, ()),
     "worker exits": (leave, ()),
 }
+
+HANGS = frozenset(
+    f"Pool: {row}"
+    for row in ROWS
+    if re.match("raises(?! an Exc| futures)|.*exits|.*unpickled|worker|function|calls", row)
+)
+"""Where the standard library may not answer."""
 
 
 def cell(kind: str, row: str, make: Callable[..., Any], hangs: bool = False) -> dict[str, Any]:
