@@ -13,6 +13,7 @@ import pytest
 from multihost import LeaseLost, ObjectGone, RedisManager
 from multihost.wire.ops.queue import receive_list, tasks
 from multihost.wire.ops.queue.consumer import Consumer
+from multihost.wire.session import heartbeat
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9, send_signal
 from tests.support.server import Server
@@ -369,8 +370,9 @@ def test_an_unnamed_queue_leaves_nothing_behind(fresh_server: Server) -> None:
 
 @pytest.mark.parametrize("is_contained", [False, True])
 def test_prefetched_items_live_as_long_as_their_queue(
-    is_contained: bool, server: AnyServer
+    is_contained: bool, server: AnyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(heartbeat, "BEATS_PER_LEASE", 300)
     with RedisManager(server.url, lease=PATIENCE) as m:
         q, owner = m.Queue(), m.dict("owner")
         if is_contained:
