@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from multihost import LinkError, LinkLost, Manager, ObjectGone, RedisManager
+from multihost import LinkError, LinkLost, ObjectGone, RedisManager
 from multihost.errors import ConnectRefused
+from multihost.managers import SyncManager
 from tests.faults.calls import Call, impatient, late_after, patient
 from tests.support.faults import CuttingProxy
 from tests.support.procs import kill9, send_signal
@@ -301,7 +302,7 @@ def test_a_very_long_timeout_does_not_outlive_the_memory_of_a_request(
 
 @pytest.mark.leaks_ok("its server was killed")
 def test_a_killed_embedded_server_is_an_error_at_once() -> None:
-    with Manager(timeout=10 * PATIENCE) as manager:
+    with SyncManager(timeout=10 * PATIENCE) as manager:
         d, l = manager.dict(n=1), manager.list([1])
         pid = manager.runtime.embedded.pid
         connected = threading.Barrier(2)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from multihost import LinkError, Manager, ObjectGone, RedisManager
+from multihost import LinkError, ObjectGone, RedisManager
+from multihost.managers import SyncManager
 from multihost.wire import wait as wait_module
 from multihost.wire.ops.queue import receive_list
 from tests.faults.calls import Call, patient
@@ -323,7 +324,7 @@ def test_a_wait_for_a_server_that_stays_away_ends(start_server: Callable[..., Se
 
 @pytest.mark.leaks_ok("its server was killed")
 def test_waits_at_an_embedded_server_that_is_killed() -> None:
-    with Manager(timeout=10 * PATIENCE) as m:
+    with SyncManager(timeout=10 * PATIENCE) as m:
         lock, event, barrier = m.Lock(), m.Event(), m.Barrier(2)
         lock.acquire()
         calls = [Call(lock.acquire), Call(event.wait), Call(lambda: barrier.wait(SECONDS))]
