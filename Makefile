@@ -51,7 +51,7 @@ fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inpu
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py tests/fuzz
 
 interrupts: $(VENV)/.dev ## an exception at every bytecode of the calls that take something, not only at a sample
-	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts
+	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts tests/pool/test_interrupts.py
 
 chaos: $(VENV)/.dev ## processes are killed by the hundred, not by the dozen
 	@MULTIHOST_CHAOS=1 $(BIN)/python -m pytest -n 2 --timeout 600 tests/chaos

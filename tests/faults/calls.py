@@ -12,7 +12,7 @@ from tests.support.waiting import PATIENCE
 
 __all__ = ["Call", "impatient", "late_after", "patient"]
 
-SECONDS = PATIENCE
+SECONDS = 2 * PATIENCE
 
 
 class Call(threading.Thread):
@@ -46,10 +46,11 @@ class Call(threading.Thread):
 
 def late_after(manager: Any, seconds: float) -> None:
     """When a reply is late; a connection may take as long as ever to be made, for it is no fault
-    that others use the machine.
+    that others use the machine. And as long as it takes a call is repeated, until one reply is not.
     """
     link = manager.runtime.session.link
     connector, usual = link._connector, link.timeout
+    link.reconnect_timeout = PATIENCE / 2
 
     def open_(_: float) -> Any:
         channel = connector(usual)

@@ -274,7 +274,7 @@ def test_a_hosted_call_ends(name: str, server: Server, proxy: CuttingProxy) -> N
             made = Call(counter.add)
             assert made.has_ended(2 * BOUND)
         assert isinstance(made.result, LinkError), made.result
-        patient(other, PATIENCE)
+        patient(other, PATIENCE / 2)
         assert counter.add() >= 2
 
 

@@ -219,7 +219,7 @@ def test_a_server_that_does_not_come_back(proxy: CuttingProxy) -> None:
         # This one was certainly not executed.
         with pytest.raises(ConnectRefused, match="is it running"):
             d.increment("n")
-        patient(manager, PATIENCE)
+        patient(manager, PATIENCE / 2)
         proxy.accept()
         assert d["n"] == 3
         assert d.increment("n") == 4
