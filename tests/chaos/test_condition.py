@@ -126,10 +126,11 @@ class Torment:
         """Whether one of them is behind the wait, with the lock: that was the one."""
         self.server.command("PING")  # what they had sent has been carried out then
         data = self.condition._lock._handle.keys
-        holder = self.server.command("HGET", data.data, "h") or b""
-        if not holder:
+        held = self.server.keys(data.data.decode() + ":held:*")
+        if not held:
             return False
-        session = self.server.command("HGET", data.sessions + b":" + holder.partition(b".")[0], "p")
+        holder = held[0].rpartition(b":")[2].partition(b".")[0]
+        session = self.server.command("HGET", data.sessions + b":" + holder, "p")
         woken = {e.pid for e in self.log.read(notified) if e.what == "woken"}
         return int(session.split()[0]) in suspended - woken
 

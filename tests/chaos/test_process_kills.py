@@ -123,23 +123,6 @@ def test_a_dead_waiter_keeps_nothing_locked(fresh_server: Server) -> None:
     nothing_left(fresh_server)
 
 
-def test_a_lock_is_had_although_what_said_so_expired(fresh_server: Server) -> None:
-    """A minute after the only waiter was killed its token has expired."""
-    with RedisManager(fresh_server.url, lease=LONG_LEASE) as m:
-        lock = m.Lock()
-        assert lock.acquire()
-        with ProcessGroup(1, wait_for_it, [lock]) as group:
-            wait_until(lambda: blocked(fresh_server) == 1, PATIENCE)
-            group.kill([0])
-        lock.release()
-        (token,) = fresh_server.keys("*:tokens")
-        assert fresh_server.command("DEL", token)
-        # Each attempt may see only that the lock is on its way to somebody.
-        wait_until(lambda: lock.acquire(blocking=False), PATIENCE)
-        lock.release()
-    nothing_left(fresh_server)
-
-
 # Semaphores as signals
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "DEAD_SESSION",
     "SAMPLES",
     "begin_creation",
+    "hold_by_the_dead",
     "remove_without_disowning",
     "lose",
     "make_idle",
@@ -40,6 +41,14 @@ def remove_without_disowning(action: Any) -> None:
     """Whoever removes something is killed before he disowns it."""
     with mock.patch.object(ownership, "_disown_dropped"):
         action()
+
+
+def hold_by_the_dead(server: AnyServer, held: Any, session: str = DEAD_SESSION) -> None:
+    """A session that is no more holds a lock, or a permit."""
+    keys = held._handle.keys
+    server.command("HSET", keys.refs, f"f:{session}", 4)
+    place = keys.held(f"{session}.1".encode())
+    assert server.command("LMOVE", keys.free, place, "LEFT", "RIGHT") == b"1"
 
 
 def make_idle(server: AnyServer, key: bytes, seconds: int = 7200) -> None:
@@ -111,11 +120,11 @@ def _dead_sessions(server: AnyServer, m: RedisManager) -> str:
         server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
         return keys.data
 
-    hold_or_wait(m.Lock("dead-lock"), h="ghost.0.MainThread.0000000000000001")
-    hold_or_wait(m.Semaphore("dead-semaphore", 2), v="1", **{"p:ghost": "1"})
+    for held in (m.Lock("dead-lock"), m.Semaphore("dead-semaphore", 2)):
+        hold_by_the_dead(server, held)
     hold_or_wait(m.Barrier("dead-barrier", 3), c="1", **{"q:ghost.0.MainThread": "0"})
     hold_or_wait(m.Condition("dead-condition"), **{"z:ghost.0.MainThread": "0", "c:0": "1"})
-    hold_or_wait(m.Condition("held-by-the-dead"), h="ghost.0.MainThread.0000000000000001")
+    hold_by_the_dead(server, m.Condition("held-by-the-dead"))
     queue = m.Queue("dead-queue", 5)
     data = hold_or_wait(queue, **{"w": "1", "q:ghost.0.MainThread": "1"})
     server.command("HSET", data + b":refs", "f:ghost", 1)

@@ -15,6 +15,7 @@ import pytest
 from multihost import RedisManager
 from multihost.cli import run
 from multihost.inspection import Monitor, liveness, opened
+from tests.cli.garbage_samples import hold_by_the_dead
 from tests.support.procs import send_signal
 from tests.support.server import Server
 from tests.support.sessions import DEAD_PID, add_dead_session, connections
@@ -121,7 +122,7 @@ def test_a_holder_on_another_host_that_has_no_connection(
     lock = manager.Lock("x")
     keys = lock._handle.keys
     add_dead_session(server, keys.sessions, "ghost")
-    server.command("HSET", keys.data, "h", "ghost.0.MainThread.0000000000000001")
+    hold_by_the_dead(server, lock, "ghost")
     assert ask("locks")[0] == [None]
     assert server.command("EXISTS", keys.sessions + b":ghost") == 1, "it was only looked at"
 
@@ -143,7 +144,7 @@ def test_where_connections_must_not_be_listed(fresh_server: Server, capsys: Capt
         lock = manager.Lock("x")
         keys = lock._handle.keys
         add_dead_session(server, keys.sessions, "ghost")
-        server.command("HSET", keys.data, "h", "ghost.0.MainThread.0000000000000001")
+        hold_by_the_dead(server, lock, "ghost")
         url = server.url_for("looks", "x")
         assert run(["locks", "--url", url, "--json"]) == 0
         [info] = json.loads(capsys.readouterr().out)

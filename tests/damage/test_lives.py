@@ -229,11 +229,11 @@ def test_a_damaged_object_stops_no_waiter_of_another(
     number = key_names.partition("n:lock")
     name = next(f"ill{n}" for n in range(10**6) if key_names.partition(f"n:ill{n}") == number)
     keys = Keys(NAMESPACE, f"n:{name}")
-    reaps = {"Lock": "lock", "Semaphore": "semaphore", "Queue": "queue", "Pool": "pool"}
+    reaps = {"Lock": "hold", "Semaphore": "hold", "Queue": "queue", "Pool": "pool"}
     reap = Script(f"{reaps.get(typeid, typeid.lower())}/reap")
     for harm in (
         [("SET", keys.data, "x")],
-        [("HSET", keys.data, *[p for f in "hfwgoncvxruj" for p in (f, b"\xff")])],
+        [("HSET", keys.data, *[p for f in "hfwgoncvxrujit" for p in (f, b"\xff")])],
         [("HSET", keys.data, "g", "1", "o", "f", "f", "1"), ("SET", keys.refs, "x")],
     ):
         server.commands(("DEL", keys.data, keys.refs), *harm)
@@ -281,11 +281,10 @@ def test_damaged_sessions_hide_no_death(server: Any, url: str, manager: RedisMan
     keys = lock._handle.keys
     for number, record in enumerate([*SESSIONS, f"x {server_id} 1 host".encode()]):
         server.command("SET", keys.sessions + b":ghost%d" % number, record, "PX", 60_000)
-        server.command("HSET", keys.data, f"q:ghost{number}.1.x", "x")
+        server.command("HSET", keys.data, f"q:ghost{number}.1.x", "")
     server.command("RPUSH", keys.sessions + b":ghost", "x")
-    server.command("HSET", keys.data, "q:ghost.1.x", "x", "w", 50)
+    server.command("HSET", keys.data, "q:ghost.1.x", "")
     lock.release()
-    server.command("HDEL", keys.data, "h")
     killed = fork.Process(target=hold_and_die, args=(url, "lock"))
     killed.start()
     killed.join()

@@ -48,6 +48,8 @@ ROWS = [
     "data:items",
     "data:dead",
     "data:inflight:<session>.<n>",
+    "data:free",
+    "data:held:<session>.<n>",
 ]
 
 

@@ -130,16 +130,17 @@ class World:
                     proxy.put(item)
 
     def _participants(self, typeid: str, keys: Keys, sid: str) -> None:
-        who, hold = f"{sid}.7.who", f"{sid}.7.who.{1_700_000_000_000_000:016d}"
+        who, since = f"{sid}.7.who", f"who.{1_700_000_000_000_000:016d}"
         server, data, kind = self.server, keys.data, kinds.of(typeid)
         match kind.family:
             case "lock":
-                self._fields(data, h=hold, f="9", w="1", o="3", **{f"q:{who}": hold + "+"})
+                self._fields(data, f="9", u="3", **{f"q:{who}": "", f"h:{sid}.1": since})
+                self._fields(data, **{f"-:{sid}.1": "1"})
             case "semaphore":
-                self._fields(data, v="1", w="1", o="1", f="9")
-                self._fields(data, **{f"p:{sid}": "1", f"q:{who}": sid})
+                self._fields(data, v="1", u="1", f="9")
+                self._fields(data, **{f"k:{sid}": "1", f"q:{who}": "", f"-:{sid}.1": "1"})
             case "condition":
-                self._fields(data, h=hold, f="9", g="1", o="0", w="1", **{f"q:{who}": hold})
+                self._fields(data, f="9", g="1", o="0", **{f"q:{who}": "", f"h:{sid}.1": since})
                 self._fields(
                     data, **{"c:0": "1", "n:0": "1", "r:0": "0", f"z:{who}": "0", f"y:{who}": "1"}
                 )
@@ -159,6 +160,10 @@ class World:
                 server.command("RPUSH", data + b":inflight:" + sid.encode() + b".1", item)
                 server.command("RPUSH", keys.dead, item)
                 server.command("RPUSH", data + b":tokens", "")
+        if kind.elements:
+            place = keys.held(f"{sid}.1".encode())
+            server.command("HSET", keys.refs, f"f:{sid}", "1", "x:gone~1", "1 1700000000")
+            server.command("LMOVE", keys.free, place, "LEFT", "RIGHT")
         if typeid == "SimpleQueue":
             self._fields(data, x="1")
 

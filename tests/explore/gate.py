@@ -265,8 +265,8 @@ def _names_of_scripts() -> dict[bytes, str]:
 
 def line_of(command: Command) -> str:
     """Return the start of a command, to be read: a script by its name."""
-    words = [word[:40].decode("latin-1") for word in command[:4]]
+    words = [word[:80].decode("latin-1") for word in command[:4]]
     script = _names_of_scripts().get(command[1]) if len(command) > 3 else None
     if script is not None:
-        words = [words[0], script, *(word[:40].decode("latin-1") for word in command[3:5])]
+        words = [words[0], script, *(word[:80].decode("latin-1") for word in command[3:5])]
     return " ".join(repr(word)[1:-1] for word in words)

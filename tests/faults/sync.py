@@ -21,7 +21,10 @@ from typing import Any
 from multihost import ObjectGone, RedisManager
 from multihost.proxies.barrier import BarrierProxy
 from multihost.proxies.event import EventProxy
+from multihost.wire.places import places_of
 from multihost.wire.script import source
+from multihost.wire.session.blocked import BlockedThreads
+from tests.cli.garbage_samples import hold_by_the_dead
 from tests.faults.calls import late_after
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -44,7 +47,9 @@ TYPES: dict[str, tuple[Any, ...]] = {
 NAME = "x"
 MEANT = (EventProxy, BarrierProxy)
 """Types whose tokens say something; those of the others are hints."""
-POPS = ("blpop", "brpoplpush")
+POPS = ("blpop", "blmove", "brpoplpush")
+HINTS = (b"f:", b"x:", b"h:")
+"""Fields that say who had what, and how many places a session may use."""
 _namespaces = itertools.count()
 
 
@@ -69,13 +74,15 @@ def script_of(args: list[bytes]) -> str:
 
 
 BACKGROUND = frozenset(
-    {"lock/reap", "semaphore/reap", "condition/reap", "barrier/reap", "object/renew", "object/drop"}
+    {"hold/announce", "hold/reap", "condition/reap", "barrier/reap", "object/renew", "object/drop"}
 )
 
 
 def foreground(args: list[bytes]) -> bool:
     """Whether a request is one of the operation itself, not of the background thread."""
     name = script_of(args)
+    if args[0] == b"CLIENT":
+        return False
     if name:
         return name not in BACKGROUND and not name.startswith("session/")
     return args[0] not in (b"TIME", b"INFO")
@@ -152,8 +159,11 @@ class Stage:
         for manager in (self.manager, self.other):
             session = manager.runtime.session
             session.holds.clear()
+            session.places.clear()
+            session.blocked = BlockedThreads(session.link, session.janitor)
             with session.janitor._lock:
                 session.janitor._deferred.clear()
+                session.janitor._timers.clear()
 
 
 @contextlib.contextmanager
@@ -203,9 +213,10 @@ def facts(stage: Stage) -> dict[str, Any]:
         for label, sid in sessions.items():
             thing = thing.replace(sid, label)
         thing = re.sub(rb"u:[\w-]{22}", b"<unnamed>", thing)
+        thing = re.sub(rb"((?:held|-):<\w+>)~\d+\.\d+$", rb"\1", thing)
         return re.sub(rb"(<\w+>)~\d+\.\d+\.[^.]*(\.\d{16})?$", rb"\1", thing)
 
-    found = {}
+    found: dict[str, Any] = {}
     for key in server.keys(f"{{{namespace}:*"):
         tail = key.partition(b"}:")[2]
         if _is_private(key) or (b":tokens" in tail and not isinstance(stage.ours, MEANT)):
@@ -217,14 +228,20 @@ def facts(stage: Stage) -> dict[str, Any]:
             content = sorted(
                 (plain(field), plain(value))
                 for field, value in zip(flat[::2], flat[1::2], strict=True)
-                if field != b"f" and (field, value) != (b"w", b"0")
+                if field != b"f"
+                and field[:2] not in HINTS
+                and (field, value) != (b"w", b"0")
+                and (field[:2], value) != (b"q:", b"")  # told late that it waits, or does not
             )
         elif kind == b"list":
             content = server.command("LRANGE", key, 0, -1)
         else:
             assert kind == b"none", "it was taken just now"
             continue
-        found[plain(tail).decode()] = (content, lease)
+            if b":held:" in tail:  # it does not matter how many places have it
+                content = found.get(plain(tail).decode(), ([], ""))[0] + content
+        if content or tail.endswith(NAME.encode()):
+            found[plain(tail).decode()] = (content, lease)
     return found
 
 
@@ -326,7 +343,7 @@ def _crowded(make: Callable[[Stage], None]) -> Callable[[Stage], None]:
 
     def made(stage: Stage) -> None:
         make(stage)
-        stage.ours._handle.contended = True
+        places_of(stage.ours._handle).contended = True
 
     return made
 
@@ -352,7 +369,7 @@ def _got_by_them(stage: Stage) -> None:
 def _dead_holder(stage: Stage) -> None:
     """The lock is held by a session that is no more."""
     stage.make("Lock")
-    stage.server.command("HSET", stage.data, "h", "nobody.0.MainThread.0000000000000001")
+    hold_by_the_dead(stage.server, stage.ours)
 
 
 CASES = [

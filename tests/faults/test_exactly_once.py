@@ -672,6 +672,6 @@ def test_every_script_that_changes_something_is_among_the_cases(
             # What needs workers: see tests/pool/test_futures.py and test_large.py.
             and name not in ("pool/part", "pool/withdraw")
         )
-        or name in ("lock/claim", "lock/cleanup", "lock/release", "lock/try_acquire")
+        or name in ("hold/recover", "hold/register")
     }
     assert changing - seen == set()

@@ -6,6 +6,7 @@ requests in turn, and must leave the same on the server.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Callable
@@ -14,8 +15,11 @@ from typing import Any
 import pytest
 
 from multihost import ObjectGone, RedisManager
+from multihost.proxies.list import ListProxy
+from multihost.wire import take as take_module
 from multihost.wire import wait as wait_module
-from multihost.wire.ops import lock as lock_ops
+from multihost.wire.places import places_of
+from multihost.wire.session import blocked
 from tests.faults.calls import Call
 from tests.faults.sync import CASES, Case, Stage, facts, foreground, script_of, staging
 from tests.support.faults import CuttingProxy, Rule
@@ -125,9 +129,11 @@ def test_replies_that_come_too_late_are_not_missed(
 ) -> None:
     case = BY_NAME[name]
     requests, expected = undisturbed(case, server, proxy)
-    monkeypatch.setattr(wait_module, "MAX_BLOCK", 0.2)
-    monkeypatch.setattr(wait_module, "BLOCK_GRACE", 0.1)
+    for module in (wait_module, take_module):
+        monkeypatch.setattr(module, "MAX_BLOCK", 0.2)
+        monkeypatch.setattr(module, "BLOCK_GRACE", 0.1)
     monkeypatch.setattr(wait_module, "WAKE_GRACE", 0.1)
+    monkeypatch.setattr(blocked, "INTERVAL", 0.1)
     with staging(proxy.url, server, late=0.1) as make:
         for nth in range(1, requests + 1):
             stage = make(case)
@@ -174,21 +180,25 @@ def deliver(proxy: CuttingProxy, rule: Rule) -> None:
 def test_a_release_is_not_overtaken_by_what_undoes_a_late_attempt(
     typeid: str, server: Any, proxy: CuttingProxy
 ) -> None:
-    """The background thread ends what an attempt of a broken connection may still take, but not the
-    hold that a release is about to end: that would find nothing, or the hold of the next one.
+    """The background thread empties the place of a broken attempt again and again, but not that of
+    the hold which a release is about to end.
     """
-    undone = threading.Semaphore(0)
+    emptied = threading.Semaphore(0)
 
     def count(args: list[bytes]) -> bool:
-        if script_of(args) == "lock/cleanup":
-            undone.release()
+        if script_of(args) == "hold/recover":
+            emptied.release()
         return False
 
     with RedisManager(proxy.url) as ours, RedisManager(server.url) as others:
         lock, theirs = getattr(ours, typeid)("x"), getattr(others, typeid)("x")
-        broken = proxy.cut_after_reply("HSETNX")
+        broken = proxy.cut_after_reply("LMOVE")
         proxy.hold_request(threading.Event(), count)
-        held = proxy.hold_request(threading.Event(), lambda args: script_of(args) == "lock/release")
+
+        def gives_back(args: list[bytes]) -> bool:
+            return args[0] == b"LMOVE" and args[3] == b"RIGHT"
+
+        held = proxy.hold_request(threading.Event(), gives_back)
 
         def take_and_release() -> int:
             lock.acquire()
@@ -199,8 +209,8 @@ def test_a_release_is_not_overtaken_by_what_undoes_a_late_attempt(
         call = Call(take_and_release)
         assert broken.caught.wait(SECONDS)
         assert held.caught.wait(SECONDS)
-        for _ in range(2):
-            assert undone.acquire(timeout=SECONDS)
+        for _ in range(3):  # the attempt itself, and the background thread twice
+            assert emptied.acquire(timeout=SECONDS)
         assert theirs.acquire(False) is False
         held.event.set()
         token = call.outcome()
@@ -215,9 +225,12 @@ def test_several_who_try_a_lock_that_is_gone_leave_nothing(
     """Each leaves something before it finds out, and another one may look meanwhile."""
     with RedisManager(proxy.url) as ours, RedisManager(server.url) as others:
         lock, theirs = ours.Lock("x"), others.Lock("x")
+        for each in (lock, theirs):  # they are known to the server
+            each.acquire()
+            each.release()
         key = lock._handle.keys.data
         theirs.delete()
-        held = proxy.hold_request(threading.Event(), lambda args: script_of(args) == "lock/cleanup")
+        held = proxy.hold_request(threading.Event(), lambda args: script_of(args) == "hold/recover")
         call = Call(lock.acquire)
         assert held.caught.wait(SECONDS)
         assert server.command("HLEN", key) == 2
@@ -232,10 +245,79 @@ def test_several_who_try_a_lock_that_is_gone_leave_nothing(
 def test_late_attempts_at_a_lock_spare_what_has_its_name_now(server: Any) -> None:
     with RedisManager(server.url) as manager:
         lock = manager.Lock("x")
+        places = places_of(lock._handle)
+        place = places.checkout()
         lock.delete()
-        for make in (manager.dict, manager.Namespace):
-            make("x", h=1, f=2)
-            lock_ops._cleanup_attempt(lock._handle, None, b"us.0.MainThread.0000000000000001")
-            fields = server.command("HKEYS", lock._handle.keys.data)
-            assert len(fields) == 3, fields
+        for make in (manager.dict, manager.Namespace, lambda name, **_: manager.list(name)):
+            made = make("x", h=1, f=2)
+            if isinstance(made, ListProxy):
+                made.extend("hf")
+            before = server.command("DUMP", lock._handle.keys.data)
+            places.abandon(place)
+            assert server.command("DUMP", lock._handle.keys.data) == before
             manager.delete("x")
+
+
+def test_a_grant_whose_reply_is_lost_passes_on_without_being_asked_for(
+    server: Any, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither end of the connection breaks: only the server knows that it has answered."""
+    monkeypatch.setattr(blocked, "INTERVAL", 0.2)
+    with RedisManager(proxy.url) as ours, RedisManager(server.url) as others:
+        lock, theirs = ours.Lock("x"), others.Lock("x")
+        assert theirs.acquire()
+        lost = proxy.delay_reply(threading.Event(), "BLMOVE")
+        call = Call(lock.acquire)
+        wait_until(lambda: theirs.statistics().waiters == 1, SECONDS)
+        theirs.release()
+        assert lost.caught.wait(SECONDS)
+        assert call.outcome() is True
+        lost.event.set()
+        assert theirs.acquire(False) is False
+        lock.release()
+        assert theirs.acquire(False) is True
+        theirs.release()
+
+
+def test_who_waits_longest_is_served_first_however_long_that_is(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than any command of those that are sent again would block."""
+    monkeypatch.setattr(wait_module, "MAX_BLOCK", 0.1)
+    monkeypatch.setattr(take_module, "MAX_BLOCK", 0.1)
+    monkeypatch.setattr(blocked, "INTERVAL", 0.1)
+    served: list[int] = []
+    with RedisManager(server.url) as holder, contextlib.ExitStack() as stack:
+        held = [holder.Lock("lock"), holder.Semaphore("permits", 1)]
+        for each in held:
+            assert each.acquire()
+        calls = []
+        for number in range(6):
+            manager = stack.enter_context(RedisManager(server.url))
+            name, typeid = ("lock", "Lock") if number % 2 else ("permits", "Semaphore")
+            timeout = None if number % 3 else 60.0
+
+            def work(thing: Any, number: int = number, timeout: float | None = timeout) -> None:
+                assert thing.acquire(timeout=timeout)
+                served.append(number)
+                thing.release()
+
+            thing = getattr(manager, typeid)(name, *((1,) if typeid == "Semaphore" else ()))
+            calls.append(Call(lambda thing=thing, work=work: work(thing)))
+            wait_until(lambda: sum(e.statistics().waiters for e in held) == number + 1, SECONDS)
+        moves = server.info("commandstats")["cmdstat_blmove"]
+        # Long enough for several checks, and for moves that would be sent again.
+        wait_until(lambda: checks(server) >= 30, SECONDS)
+        assert server.info("commandstats")["cmdstat_blmove"] == moves, "nobody asks again"
+        for each in held:
+            each.release()
+        for call in calls:
+            call.outcome()
+    assert [n for n in served if n % 2] == [1, 3, 5]
+    assert [n for n in served if not n % 2] == [0, 2, 4]
+
+
+def checks(server: Any) -> int:
+    """How often somebody asked which connections there are."""
+    found = server.info("commandstats").get("cmdstat_client|list", "calls=0,")
+    return int(found.split("calls=")[1].split(",")[0])

@@ -423,13 +423,14 @@ def test_a_signal_at_any_moment_leaves_nothing_that_nobody_knows_of(
             fields = dict(zip(found[::2], found[1::2], strict=True))
             if any(field[:2] in (b"q:", b"z:") for field in fields):
                 return False
-            if typeid == "Semaphore":
-                held = sum(hold.count for hold in session.holds.values())
-                taken = sum(int(n) for field, n in fields.items() if field[:2] == b"p:")
-                return held == int(fields.get(b"p:" + sid, 0)) and int(fields[b"v"]) + taken == 1
-            holder = fields.get(b"h", b"")
-            ours = [holder] if holder.startswith(sid) else []
-            return [hold.id for hold in session.holds.values()] == ours
+            if typeid == "Barrier":
+                return not session.holds
+            held = sum(hold.count for hold in session.holds.values())
+            places = server.keys(data.decode() + ":held:*")
+            taken = {place: server.command("LLEN", place) for place in places}
+            ours = sum(n for place, n in taken.items() if b":held:" + sid in place)
+            free = server.command("LLEN", data + b":free")
+            return held == ours and free + sum(taken.values()) == 1
 
         act(thing)
         for at in itertools.count(1, step):

@@ -30,13 +30,14 @@ from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.quarantine import requeue
 from multihost.wire.script import Script, source
 from multihost.wire.values.signing import Purpose
-from tests.cli.garbage_samples import SAMPLES
+from tests.cli.garbage_samples import SAMPLES, hold_by_the_dead
 from tests.faults import sync, test_exactly_once_queue
 from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case, Scene
 from tests.hosted.hosted_classes import Counter, Remote
 from tests.scripts import acl_user
 from tests.scripts.acl_user import restricted_user
+from tests.scripts.test_full_server import full
 from tests.support.server import Server
 from tests.support.sessions import add_dead_session
 from tests.support.waiting import wait_until
@@ -217,6 +218,22 @@ def hold_and_let_go(server: Server, url: str) -> None:
         assert len(outer["inner"]) == 1
 
 
+def hold_much(server: Server, url: str) -> None:
+    """More permits than should lie at one place, and what a full server still gives."""
+    with RedisManager(url) as manager:
+        permits = manager.Semaphore(100)
+        for _ in range(70):
+            assert permits.acquire()
+        lock = manager.Lock()
+        assert lock.acquire()
+        waits = Call(lock.acquire)
+        wait_until(lambda: lock.statistics().waiters == 1)
+        with full(server):
+            lock.release()
+            assert waits.outcome() is True
+        lock.release()
+
+
 def read_without_multi(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As from a full server that refuses even reads in a transaction."""
     pipeline = Link.pipeline
@@ -239,12 +256,15 @@ def wait_for_the_dead(server: Server, url: str) -> None:
         def hold_or_wait(proxy: Any, **fields: str) -> Any:
             keys = proxy._handle.keys
             add_dead_session(server, keys.sessions, "ghost")
-            server.command("HSET", keys.data, *[each for pair in fields.items() for each in pair])
+            if fields:
+                server.command("HSET", keys.data, *[e for pair in fields.items() for e in pair])
+            else:
+                hold_by_the_dead(server, proxy)
             return proxy
 
         waits = [
-            hold_or_wait(manager.Lock(), h="ghost.0.MainThread.0000000000000001").acquire,
-            hold_or_wait(manager.Semaphore(1), v="0", **{"p:ghost": "1"}).acquire,
+            hold_or_wait(manager.Lock()).acquire,
+            hold_or_wait(manager.Semaphore(1)).acquire,
         ]
         barrier = hold_or_wait(manager.Barrier(3), c="1", **{"q:ghost.0.MainThread": "0"})
         waits.append(lambda: pytest.raises(BrokenBarrierError, barrier.wait))
@@ -296,7 +316,7 @@ def test_what_the_background_thread_does(
         hold_and_let_go(own_server, url)
         settle(url)
         wait_for_the_dead(own_server, url)
-        assert {"object/renew", "object/drop", "session/bury", "lock/reap"} <= limits.seen
+        assert {"object/renew", "object/drop", "session/bury", "hold/reap"} <= limits.seen
 
 
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,6 +350,7 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
         own_server.command("FLUSHALL")
         use_pools(url)
         hold_and_let_go(own_server, url)
+        hold_much(own_server, url)
         settle(url)
         wait_for_the_dead(own_server, url)
         host_objects(own_server, url)

@@ -22,7 +22,7 @@ __all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerle
 AnyServer = Server | ExternalServer
 
 KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
-PARTS = rb"index|originals|refs|owners|items|dead|inflight:[^:]+"
+PARTS = rb"index|originals|refs|owners|items|dead|free|held:[^:]+|inflight:[^:]+"
 OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:%b))?" % PARTS, re.DOTALL)
 PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"

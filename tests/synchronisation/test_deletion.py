@@ -149,7 +149,7 @@ def test_an_object_stores_how_its_waiters_are_woken(
 ) -> None:
     with RedisManager(url) as m, opened(url) as session:
         lock = m.RLock(name)
-        assert server.command("HGET", lock._handle.keys.data, "t") == b"RLock q:=tokens"
+        assert server.command("HGET", lock._handle.keys.data, "t") == b"RLock f=free"
         info = find(session, lock._token.ident if name is None else name)
         assert info is not None
         assert info.typeid == "RLock"

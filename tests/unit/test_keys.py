@@ -23,7 +23,9 @@ def test_the_layout_is_fixed() -> None:
         b"{multihost:07}:n:results:originals",
         b"{multihost:07}:n:results:refs",
         b"{multihost:07}:n:results:owners",
+        b"{multihost:07}:n:results:free",
     )
+    assert named.held(b"session.1") == b"{multihost:07}:n:results:held:session.1"
     assert named.items == b"{multihost:07}:n:results:items"
     assert named.dead == b"{multihost:07}:n:results:dead"
     assert named.in_flight(b"session.1") == b"{multihost:07}:n:results:inflight:session.1"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from multihost.inspection.liveness import Liveness
-from multihost.wire.keys import IN_FLIGHT, Keys, partition
+from multihost.wire.keys import HELD, IN_FLIGHT, Keys, partition
 from multihost.wire.link import Command
 from multihost.wire.replies import ReplyError, command_error, pairs
 from multihost.wire.session import Session
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 BATCH = 1000
-PARTS = ("index", "originals", "owners", "items", "dead")
+PARTS = ("index", "originals", "owners", "items", "dead", "free")
 
 
 def leases(session: Session, idents: Iterable[str]) -> dict[str, int | None]:
@@ -36,7 +36,7 @@ def leases(session: Session, idents: Iterable[str]) -> dict[str, int | None]:
 
 def orphaned_parts(session: Session, ident: str, suffixes: set[str]) -> list[str]:
     """Return which parts of an object that does not exist will not expire. 1 round trip."""
-    parts = [s for s in suffixes if s in PARTS or s.startswith(IN_FLIGHT)]
+    parts = [s for s in suffixes if s in PARTS or s.startswith((IN_FLIGHT, HELD))]
     data = _keys(session, ident).data
     left = _ask(session, [(b"PTTL", b"%b:%b" % (data, part.encode())) for part in parts])
     return [part for part, ttl in zip(parts, left, strict=True) if ttl == -1]

@@ -16,7 +16,7 @@ from multihost.inspection.liveness import Liveness
 from multihost.inspection.reading import read_objects
 from multihost.inspection.records import Participant
 from multihost.wire.identity import is_unnamed, label, name_of, named
-from multihost.wire.keys import IN_FLIGHT, partition
+from multihost.wire.keys import HELD, IN_FLIGHT, partition
 from multihost.wire.ops import kinds, ownership
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops.queue import admin as queue_admin
@@ -133,12 +133,8 @@ def _remove_name(session: Session, garbage: Garbage) -> bool:
 
 
 def _remove_keys(session: Session, garbage: Garbage) -> bool:
-    in_flight = [
-        part.removeprefix(IN_FLIGHT).encode()
-        for part in garbage.extra
-        if part.startswith(IN_FLIGHT)
-    ]
-    return object_ops.sweep(session.handle(garbage.ident), b"", in_flight) > 0
+    lists = [part.encode() for part in garbage.extra if part.startswith((IN_FLIGHT, HELD))]
+    return object_ops.sweep(session.handle(garbage.ident), b"", lists) > 0
 
 
 # -- objects that no name leads to

@@ -1,4 +1,4 @@
-"""Holders and waiters of an object, by the fields that its row in the table of types names."""
+"""Holders and waiters of an object, by what its row in the table of types says of them."""
 
 from __future__ import annotations
 
@@ -44,27 +44,30 @@ def holders(
     kind: Kind,
     fields: Mapping[str, str],
     refs: Mapping[bytes, bytes],
-    in_flight: Mapping[bytes, int],
+    taken: Mapping[bytes, int],
     damage: Damage,
 ) -> list[Identified]:
     """Return the identities of the holders, or of the consumers of a queue, with how many permits
-    or items each has. ``in_flight`` is the length of each in-flight list.
+    or items each has. ``taken`` is the length of each place, or in-flight list.
     """
-    if kind.holder:
-        return _identified([(fields.get(kind.holder, ""), 1)], damage)
-    if kind.permits:
+    names = {
+        key.rpartition(b":")[2].decode("utf-8", "surrogateescape"): count
+        for key, count in taken.items()
+    }
+    if kind.elements == "lock":
+        held = [f"{name}.{fields.get(f'h:{name}', '.0')}" for name, n in names.items() if n]
+        return _identified([(identity, 1) for identity in held], damage)
+    if kind.elements or kind.consumers:
         counts = {
-            field.removeprefix(kind.permits): damage.number(fields, field)
-            for field in fields
-            if field.startswith(kind.permits)
+            field[2:].decode("utf-8", "surrogateescape"): 0 for field in refs if field[:2] == b"f:"
         }
-        return _identified([each for each in counts.items() if each[1] > 0], damage)
-    if kind.consumers:
-        items = {field[2:]: 0 for field in refs if field[:2] == b"f:"}
-        for key, count in in_flight.items():
-            items[key.rpartition(b":inflight:")[2].rpartition(b".")[0]] += count
-        named = [(sid.decode("utf-8", "replace"), count) for sid, count in items.items()]
-        return _identified(named, damage)
+        if kind.elements:
+            counts |= {f[2:]: damage.number(fields, f) for f in fields if f[:2] == "k:"}
+        for name, count in names.items():
+            session = name.rpartition(".")[0]
+            counts[session] = counts.get(session, 0) + count
+        found = [each for each in counts.items() if kind.consumers or each[1] > 0]
+        return _identified(found, damage)
     return []
 
 

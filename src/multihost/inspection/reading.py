@@ -66,7 +66,7 @@ def read_objects(
         for start in range(0, len(window), BATCH):
             batch = window[start : start + BATCH]
             _read_state(link, batch)
-            _count_in_flight(link, [each for each in batch if each.kind.consumers])
+            _count_taken(link, [e for e in batch if e.kind.consumers or e.kind.elements])
             if memory:
                 _measure_memory(link, batch)
         infos = judge(session for each in window for session in each.sessions())
@@ -100,11 +100,25 @@ class _Reading:
         self.size, self.lease_ms, self.dead_letters = 0, -1, 0
         self.fields: dict[str, str] = {}
         self.refs: dict[bytes, bytes] = {}
-        self.in_flight: dict[bytes, int] = {}  # the length of each in-flight list of a queue
+        self.taken: dict[bytes, int] = {}  # the length of each place, or in-flight list
         self.memory: int | None = None
 
     def holders(self) -> list[Identified]:
-        return holders(self.kind, self.fields, self.refs, self.in_flight, self.damage)
+        return holders(self.kind, self.fields, self.refs, self.taken, self.damage)
+
+    def places(self) -> list[bytes]:
+        """Return the keys of all places, of a queue the in-flight lists."""
+        keys = self.keys
+        for field, count in self.refs.items():
+            if field[:2] == b"f:" and not 0 <= (number(count) or -1) <= MOST_LISTS:
+                self.damage.add(
+                    "the number of its in-flight lists"
+                    if self.kind.consumers
+                    else "the number of its places"
+                )
+        if self.kind.consumers:
+            return keys.all_in_flight(self.refs)
+        return [keys.held(name) for name in keys.all_held(self.refs)]
 
     def waiters(self) -> list[Identified]:
         return waiters(self.kind, self.fields, self.damage)
@@ -120,8 +134,8 @@ class _Reading:
     def all_keys(self) -> tuple[bytes, ...]:
         keys = self.keys
         if not self.kind.consumers:
-            return keys.all
-        return (*keys.all, keys.items, keys.dead, *self.in_flight)
+            return (*keys.all, *self.taken)
+        return (*keys.all, keys.items, keys.dead, *self.taken)
 
     def info(self, infos: Mapping[SessionKey, SessionRecord | None]) -> ObjectInfo:
         keys, kind, fields, entry = self.keys, self.kind, self.fields, self.entry
@@ -180,7 +194,7 @@ class _Reading:
             max_deliveries=number(fields, "r"),
             size=self.length() or 0,
             unfinished=number(fields, "u"),
-            in_flight=sum(self.in_flight.values()),
+            in_flight=sum(self.taken.values()),
             dead_letters=self.dead_letters,
             is_shut_down="x" in fields,
         )
@@ -225,6 +239,8 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
             commands.append((kind.length.command, getattr(keys, kind.length.key)))
         if kind.consumers:
             commands.append((b"LLEN", keys.dead))
+        if kind.elements:
+            commands.append((b"LLEN", keys.free))
         whose += [each] * (len(commands) - len(whose))
     replies = iter(_tolerant(link, commands, whose))
     for each in found:
@@ -239,20 +255,17 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
             each.size = int(next(replies))
         if kind.consumers:
             each.dead_letters = int(next(replies))
+        if kind.elements:
+            each.fields[kinds.FREE] = str(next(replies))
 
 
-def _count_in_flight(link: Link, queues: Sequence[_Reading]) -> None:
-    """Count the items in flight. 1 round trip if there are consumers."""
-    lists = []
-    for each in queues:
-        for field, count in each.refs.items():
-            if field[:2] == b"f:" and not 0 <= (number(count) or -1) <= MOST_LISTS:
-                each.damage.add("the number of its in-flight lists")
-        lists += [(each, key) for key in each.keys.all_in_flight(each.refs)]
+def _count_taken(link: Link, found: Sequence[_Reading]) -> None:
+    """Count what sessions hold, and items in flight. 1 round trip if there are such sessions."""
+    lists = [(each, key) for each in found for key in each.places()]
     commands = [(b"LLEN", key) for _, key in lists]
     lengths = _tolerant(link, commands, [each for each, _ in lists])
     for (each, key), length in zip(lists, lengths, strict=True):
-        each.in_flight[key] = int(length)
+        each.taken[key] = int(length)
 
 
 def _measure_memory(link: Link, found: Sequence[_Reading]) -> None:

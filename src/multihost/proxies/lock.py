@@ -37,7 +37,9 @@ class Holder(NamedTuple):
 
 
 class LockStatistics(NamedTuple):
-    """State of a lock. ``age`` is the time since it was acquired, in seconds."""
+    """State of a lock. ``waiters`` are the threads that have waited for a moment, ``age`` is the
+    time since it was acquired, in seconds.
+    """
 
     typeid: str
     name: str | None
@@ -84,7 +86,9 @@ class _LockBase(NativeProxy, AcquirerProxy):
         return hold.fence
 
     def holder(self) -> Holder | None:
-        """Return the holder of the lock, None if it is free. 2 round trips."""
+        """Return the holder of the lock, None if it is free. 4 round trips, O(processes that use
+        it).
+        """
         found = ops.holder(self._handle)
         if found is None:
             return None
@@ -99,7 +103,9 @@ class _LockBase(NativeProxy, AcquirerProxy):
         )
 
     def statistics(self) -> LockStatistics:  # type: ignore[override]
-        """Return holder, number of waiters and age of the hold. 3 round trips."""
+        """Return holder, number of waiters and age of the hold. 5 round trips, O(processes that use
+        it).
+        """
         holder = self.holder()
         now = self._handle.session.registration.now()
         return LockStatistics(
@@ -131,6 +137,20 @@ class _LockBase(NativeProxy, AcquirerProxy):
     def _show(self) -> str:
         state = "locked" if self.locked() else "unlocked"
         return f"<{state} {self._typeid_} {self._label}>"
+
+
+def _acquire(grant: ops.LockGrant, blocking: bool, timeout: float | None) -> bool:
+    try:
+        if blocking and timeout is None:
+            acquired = grant.take()
+        else:
+            with bounded(grant.handle.link, blocking, timeout):
+                acquired = grant.take(blocking, timeout)
+        grant.handed = True  # the last thing, see Grant
+        return acquired
+    except BaseException:
+        grant.leave()
+        raise
 
 
 class LockProxy(_LockBase):
@@ -167,10 +187,7 @@ class LockProxy(_LockBase):
             timeout = checked_timeout(blocking, timeout)
             blocking = blocking and timeout != 0
         handle = self._handle
-        if blocking and timeout is None:
-            return ops.acquire(handle, handle.keys.ident) is not None
-        with bounded(handle.link, blocking, timeout):
-            return ops.acquire(handle, handle.keys.ident, blocking, timeout) is not None
+        return _acquire(ops.LockGrant(handle, handle.keys.ident), blocking, timeout)
 
     def release(self) -> None:
         """Release the lock, whichever process holds it. 1 round trip.
@@ -225,10 +242,7 @@ class RLockProxy(_LockBase):
         key = handle.keys.ident, session.identity.key
         hold = session.holds.get(key)
         if hold is None:
-            if blocking and timeout is None:
-                return ops.acquire(handle, key) is not None
-            with bounded(handle.link, blocking, timeout):
-                return ops.acquire(handle, key, blocking, timeout) is not None
+            return _acquire(ops.LockGrant(handle, key), blocking, timeout)
         if hold.lost:
             raise hold.lease_lost("lock/acquire")
         hold.count += 1

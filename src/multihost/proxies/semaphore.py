@@ -14,7 +14,9 @@ __all__ = ["BoundedSemaphoreProxy", "SemaphoreProxy", "SemaphoreStatistics"]
 
 
 class SemaphoreStatistics(NamedTuple):
-    """State of a semaphore. ``holders`` has the number of permits of each process."""
+    """State of a semaphore. ``holders`` has the number of permits of each process, ``waiters`` are
+    the threads that have waited for a moment.
+    """
 
     typeid: str
     name: str | None
@@ -57,11 +59,18 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
                 raise ValueError("can't specify timeout for non-blocking acquire")
             timeout = seconds_to_wait(timeout)
             blocking = timeout != 0
-        handle = self._handle
-        if blocking and timeout is None:
-            return ops.acquire(handle, self._account())
-        with bounded(handle.link, bool(blocking), timeout):
-            return ops.acquire(handle, self._account(), bool(blocking), timeout)
+        grant = ops.PermitGrant(self._account())
+        try:
+            if blocking and timeout is None:
+                acquired = grant.take()
+            else:
+                with bounded(self._handle.link, bool(blocking), timeout):
+                    acquired = grant.take(bool(blocking), timeout)
+            grant.handed = True  # the last thing, see Grant
+            return acquired
+        except BaseException:
+            grant.leave()
+            raise
 
     def release(self, n: int = 1) -> None:
         """Release ``n`` permits, or add new ones. 1 round trip.
@@ -70,7 +79,7 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         """
         if n < 1:
             raise ValueError("n must be one or more")
-        if not ops.release(self._handle, self._account(), n):
+        if not ops.release(self._account(), n):
             raise ValueError("Semaphore released too many times")
 
     def locked(self) -> bool:
@@ -91,7 +100,9 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
         return account.fence
 
     def statistics(self) -> SemaphoreStatistics:  # type: ignore[override]
-        """Return the number of free permits, and the holders of the others. 2 round trips."""
+        """Return the number of free permits, and the holders of the others. 3 round trips,
+        O(processes that use it).
+        """
         free, waiters, accounts = ops.state(self._handle)
         holders: dict[tuple[str | None, int | None], int] = {}
         for record, count in accounts:

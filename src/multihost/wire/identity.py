@@ -12,9 +12,9 @@ A **session** has a name in each partition, ``<sid>~<number>``: its process, and
 declared it dead there, for such a name is never used again.
 
 A **waiter** is a thread that waits for an object. Its id is ``<session>.<number>.<thread>``: the
-session of its process, a number that no other thread of the session has, and the thread's name. A
-**hold** (of a lock, of permits) has the id of the waiter that got it, with the server time in
-microseconds at which it was requested: ``<session>.<number>.<thread>.<time>``.
+session of its process, a number that no other thread of the session has, and the thread's name. The
+**hold** of a lock has one, too, with the number of the place where it lies instead, and the server
+time in microseconds at which it was requested: ``<session>.<number>.<thread>.<time>``.
 
 Scripts on the server cut both at the first dot, to see whether the session is alive. So the dot in
 the name of a thread is escaped, as the colon is in the name of an object within a key.
@@ -33,7 +33,6 @@ __all__ = [
     "check_name",
     "check_namespace",
     "escape",
-    "hold_id",
     "is_unnamed",
     "label",
     "name_of",
@@ -43,6 +42,7 @@ __all__ = [
     "session_name",
     "session_of",
     "sid_of",
+    "thread_name",
     "unescape",
     "unpack",
     "waiter_id",
@@ -138,15 +138,14 @@ class ParsedId(NamedTuple):
     """The server time at which a hold was requested, in seconds; None for a waiter."""
 
 
+def thread_name(name: str) -> bytes:
+    """Return the name of a thread as it is within an id."""
+    return escape(name, ".").encode("utf-8", "surrogatepass")
+
+
 def waiter_id(session: bytes, number: int, thread: str) -> bytes:
     """Return the id of a thread."""
-    name = escape(thread, ".").encode("utf-8", "surrogatepass")
-    return b"%b.%d.%b" % (session, number, name)
-
-
-def hold_id(waiter: bytes, micros: int) -> bytes:
-    """Return the id of the hold that a waiter requests at that server time."""
-    return b"%b.%016d" % (waiter, micros)
+    return b"%b.%d.%b" % (session, number, thread_name(thread))
 
 
 def unpack(packed: bytes) -> ParsedId:

@@ -16,6 +16,7 @@ from multihost.wire.identity import NAMED, UNNAMED, escape, name_of, new_unnamed
 from multihost.wire.stored import MOST_LISTS, number
 
 __all__ = [
+    "HELD",
     "IN_FLIGHT",
     "LAYOUT",
     "PARTITIONS",
@@ -79,7 +80,11 @@ LAYOUT = (
         "hash",
         "canonical field → the key or member that was stored first, where its bytes differ",
     ),
-    ("data:refs", "hash", "the unnamed objects that it contains; the consumers of a queue"),
+    (
+        "data:refs",
+        "hash",
+        "the unnamed objects that it contains; the sessions that have places, or in-flight lists",
+    ),
     ("data:owners", "hash", "persistent container that contains it → the epoch of that"),
     ("data:items", "list or zset", "the items of a queue; a zset if it is sorted by priority"),
     ("data:dead", "list", "the dead letters of a queue"),
@@ -87,6 +92,16 @@ LAYOUT = (
         "data:inflight:<session>.<n>",
         "list",
         "what a consumer has received from a queue and not acknowledged",
+    ),
+    (
+        "data:free",
+        "list",
+        "the elements of a lock or a semaphore that are free: one for each permit",
+    ),
+    (
+        "data:held:<session>.<n>",
+        "list",
+        "a place: the elements that a session has taken from there, and so holds",
     ),
     (
         "data:tokens",
@@ -108,6 +123,9 @@ LAYOUT = (
 IN_FLIGHT = "inflight:"
 """Start of the suffix of an in-flight list, before its name."""
 _IN_FLIGHT = IN_FLIGHT.encode()
+HELD = "held:"
+"""Start of the suffix of a place, before its name."""
+_HELD = HELD.encode()
 
 
 def partition(ident: str) -> int:
@@ -243,6 +261,23 @@ class Keys:
         ]
 
     @property
+    def free(self) -> bytes:
+        return self.data + b":free"
+
+    def held(self, name: bytes) -> bytes:
+        """Return a place: what a session holds of a lock or a semaphore."""
+        return b"%b:%b%b" % (self.data, _HELD, name)
+
+    def all_held(self, refs: Mapping[bytes, bytes]) -> list[bytes]:
+        """Return the names of the places of all sessions, by the refs of a lock or a semaphore."""
+        return [
+            b"%b.%d" % (field[2:], index)
+            for field, count in refs.items()
+            if field[:2] in (b"f:", b"x:")
+            for index in range(1, min(number(count.partition(b" ")[0]) or 0, MOST_LISTS) + 1)
+        ]
+
+    @property
     def tokens(self) -> bytes:
         return self.data + b":tokens"
 
@@ -261,4 +296,4 @@ class Keys:
     @property
     def all(self) -> tuple[bytes, ...]:
         """Every key that an object other than a queue may have."""
-        return self.data, self.index, self.originals, self.refs, self.owners
+        return self.data, self.index, self.originals, self.refs, self.owners, self.free

@@ -21,9 +21,6 @@ __all__ = [
     "EMPTY",
     "EXCEEDED",
     "EXISTS",
-    "FREE",
-    "HELD",
-    "MISSING",
     "NOT_CREATED",
     "NOT_HELD",
     "NO_SPACE",
@@ -33,7 +30,6 @@ __all__ = [
     "PASS",
     "SET",
     "TOO_LONG",
-    "UNCONTENDED",
     "UNSET",
     "WAIT",
     "WRONG_SIZE",
@@ -56,8 +52,6 @@ DISOWN = b"!"
 returns follows."""
 EXISTS = b"="
 """Nothing was stored: there is an object of that name, or a value of that key, which follows."""
-UNCONTENDED = b"+"
-"""Granted without waiting for others. The fencing token follows."""
 CONTENTS = b","
 """An epoch, and the objects contained that it concerns, follow, separated by commas."""
 NOT_CREATED = b"*"
@@ -80,12 +74,6 @@ SET = b"1"
 """The event is set, or was since."""
 UNSET = b"-"
 """The event is not set. How often it was follows."""
-HELD = b"held"
-"""Not released: another hold has the lock."""
-FREE = b"free"
-"""Not released: no hold has the lock."""
-MISSING = b"missing"
-"""There is no such object."""
 OPEN = b"open"
 """The generation of the barrier was let pass."""
 BROKEN = b"broken"

@@ -87,7 +87,7 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_BLOCK = 20.0  # seconds that one pop blocks at most
-FIRST_BLOCK = 2.0  # the same for a wait that is expected to be short, see _Wait._limits
+FIRST_BLOCK = 2.0  # the same for a wait that is expected to be short
 BLOCK_GRACE = 2.0  # seconds that a server may be late with the end of a pop
 WAKE_GRACE = 0.5  # the same if it is sent an empty command then
 CLOCK_TICK = 0.004  # seconds that it may be early: it counts in milliseconds, and so do we
@@ -141,7 +141,6 @@ def wait(
     claim: Call,
     cancel: Callable[[bytes], Call] | None = None,
     reap: Script | None = None,
-    on_result: ResultCallback | None = None,
     *,
     by_name: bool = True,
 ) -> Reply:
@@ -149,8 +148,7 @@ def wait(
 
     ``cancel`` is called with the number of the last request before this wait. ``reap`` finds dead
     holders; the process must be registered (:meth:`Session.ensure_registered`) in order to be found
-    itself. ``on_result`` is called with the reply while an interruption still cancels it. 1 round
-    trip, and the wait.
+    itself. 1 round trip, and the wait.
 
     Raises SessionLapsed if this process was declared dead meanwhile, so that the name of its
     session is used no more; not if the wait is none ``by_name``.
@@ -162,8 +160,6 @@ def wait(
         reply = waiting.run()
         if reply is None:
             waiting.end(cancel)
-        elif on_result is not None:
-            on_result(reply)
     except BaseException:
         waiting.link.disconnect(waiting.connection)  # ends the pop, and the claim behind it
         waiting.end(cancel)
@@ -216,13 +212,10 @@ def run_or_undo(
     handle: Handle,
     step: Call,
     cancel: Callable[[bytes], Call],
-    on_result: ResultCallback | None = None,
 ) -> Reply:
     """Run a script once. If its outcome stays unknown, because the server was lost or the thread
     was interrupted, undo it by ``cancel``, which is called with the number of the request before
-    this one.
-
-    ``on_result`` is called with the reply while an interruption still undoes it. 1 round trip.
+    this one. 1 round trip.
     """
     connection = handle.link.checkout()
     before = b"%012d" % connection.sequence
@@ -231,7 +224,7 @@ def run_or_undo(
         connection,
         step,
         lambda: _send_cancel(handle, connection, cancel(before)),
-        on_result,
+        None,
     )
 
 
@@ -352,15 +345,15 @@ class Outage:
         self.error: ReplyError | None = None
         self._link = link
         self._ends = 0.0
-        self._has_waited = has_waited
+        self.has_waited: bool = has_waited
 
     def end(self) -> None:
         """The server did what it was asked to do."""
-        self.error, self._has_waited = None, True
+        self.error, self.has_waited = None, True
 
     def back_off(self, error: ReplyError) -> bool:
         """Return whether the wait goes on, after a pause."""
-        if not (error.is_transient or (error.passes and self._has_waited)):
+        if not (error.is_transient or (error.passes and self.has_waited)):
             return False
         now = time.monotonic()
         if self.error is None:
@@ -391,7 +384,6 @@ class _Wait:
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._enqueue, self._pop, self._claim = enqueue, pop, claim
         self._failed = claim[0]  # the script whose error a reply is
-        self._is_short = handle.contended  # expected to be, for the first round
         self._outage = Outage(self.link)
         self._names = handle.session.registration.names
         self._name = self._names[handle.keys.prefix] if by_name else None
@@ -471,11 +463,6 @@ class _Wait:
         """Return how long the pop blocks, how long the connection waits for it (None: as long as
         for any reply), and how long after it was sent an empty command then.
         """
-        is_short, self._is_short = self._is_short, False
-        if is_short and left > FIRST_BLOCK:
-            # To set the time-out of a connection, and back, costs more than a rare second round.
-            usual = self.link.timeout >= FIRST_BLOCK + BLOCK_GRACE
-            return FIRST_BLOCK, None if usual else MAX_BLOCK + BLOCK_GRACE, 0.0
         if left < MAX_BLOCK:
             return short_block(left)
         return MAX_BLOCK, MAX_BLOCK + BLOCK_GRACE, 0.0

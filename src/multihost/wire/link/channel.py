@@ -107,8 +107,9 @@ class Channel(Protocol):
         grace: float = 0.0,
     ) -> list[Reply]:
         """Send ``count`` commands of which one blocks, not the first; wait for it ``seconds``, or
-        the usual timeout if None. Then send an empty command, for the server checks only ten times
-        a second whether a blocked client has waited long enough, and wait ``grace`` seconds more.
+        the usual timeout if None, or while the channel lives if infinite. Then send an empty
+        command, for the server checks only ten times a second whether a blocked client has waited
+        long enough, and wait ``grace`` seconds more.
 
         After an error or a zero of the first command only that is returned.
         """

@@ -251,9 +251,14 @@ class Link(OpenedConnections):
         if not isinstance(error, ReplyTimeout):  # that is how most waits end whose time is over
             self.note_break()
 
+    @property
+    def blocked(self) -> list[PinnedConnection]:
+        """The connections on which threads wait."""
+        return list(self._blocked)
+
     def interrupt_blocked(self) -> None:
         """Break the connections of all blocked waiters: they poll again."""
-        for connection in list(self._blocked):
+        for connection in self.blocked:
             channel = connection.channel
             if channel is not None:
                 channel.interrupt()
@@ -327,6 +332,7 @@ class Link(OpenedConnections):
         """
         begun = self._last_break = time.monotonic()
         self.disconnects += 1
+        connection.repeats += 1
         sent = not cause.while_connecting
         if cause.waited is not None:
             begun -= cause.waited
@@ -389,6 +395,7 @@ class Link(OpenedConnections):
         begun = time.monotonic()
         pause, longest = BACKOFF
         self.disconnects += 1  # a part may have been executed: as behind a break
+        connection.repeats += 1
         while time.monotonic() + pause < self.patience_ends(begun):
             self._closing.wait(pause)
             pause = min(2 * pause, longest)

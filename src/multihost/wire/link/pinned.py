@@ -60,6 +60,7 @@ class PinnedConnection:
         "channel",
         "name",
         "packed_reply_keys",
+        "repeats",
         "reply_keys",
         "reserved",
         "sequence",
@@ -75,6 +76,8 @@ class PinnedConnection:
         self._link = link
         self.name: bytes = name
         self.sequence: int = sequence
+        # How often what was sent over it, and may have been executed, was sent again.
+        self.repeats: int = 0
         self.reserved: bool = False
         self.channel: Channel | None = None
         self.reply_keys: dict[bytes, None] = reply_keys  # those of all connections of the process

@@ -6,6 +6,7 @@ No other module than this and that of Sentinels imports redis.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import sys
 from collections.abc import Callable
@@ -87,8 +88,12 @@ class ClientChannel:
         replies: list[Reply] = [self._read()]
         if is_rejected(replies[0]):
             return replies
-        how: dict[str, Any] = {} if seconds is None else {"timeout": seconds}
+        how: dict[str, Any] = {} if seconds in (None, math.inf) else {"timeout": seconds}
         while len(replies) < count:
+            if seconds == math.inf:
+                with contextlib.suppress(ReplyTimeout):
+                    replies.append(self._read(disconnect_on_error=False))
+                continue
             if not grace:
                 replies.append(self._read(**how))
                 continue

@@ -5,6 +5,7 @@ redis-py, and without the import of that (0.1 to 0.2 s).
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import struct
@@ -145,7 +146,7 @@ class SocketChannel:
     ) -> list[Reply]:
         receive, feed, gets = self._receive, self._feed, self._gets
         try:
-            if seconds is not None:
+            if seconds is not None and seconds != math.inf:
                 self._limit(seconds)
             self._send(requests)
             replies: list[Reply] = []
@@ -153,6 +154,8 @@ class SocketChannel:
                 try:
                     data = receive(65536)
                 except BlockingIOError:
+                    if seconds == math.inf:
+                        continue
                     if not grace:
                         raise
                     self._limit(grace)
@@ -171,7 +174,7 @@ class SocketChannel:
         except _FAILURES as error:
             raise failure(error) from None
         finally:
-            if seconds is not None:
+            if seconds is not None and seconds != math.inf:
                 with contextlib.suppress(OSError):  # closed by another thread meanwhile
                     self._limit(self._timeout)
 

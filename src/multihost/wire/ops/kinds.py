@@ -1,9 +1,10 @@
 """The table of types: one row for each primitive, and nothing else that knows them all.
 
-A row says how the data of an object is stored and counted, which fields of its hash name holders
-and waiters, how those are woken, and which scripts reap them. :mod:`multihost.wire.ops.object`
-stores in each object what its deletion needs: the field ``t`` is the type and, for each kind of
-waiter, the list on which it is blocked (:func:`stored`). The inspection reads the rest.
+A row says how the data of an object is stored and counted, what is held of it, which fields of its
+hash name waiters, how those are woken, and which scripts reap them.
+:mod:`multihost.wire.ops.object` stores in each object what its deletion needs: the field ``t`` is
+the type and, for each kind of waiter, the list on which it is blocked (:func:`stored`). The
+inspection reads the rest.
 
 A new primitive needs its own Lua files, operations and proxy, and one row here.
 """
@@ -17,8 +18,10 @@ from typing import Literal, NamedTuple
 
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.stored import number
 
 __all__ = [
+    "FREE",
     "HOSTED",
     "KINDS",
     "TYPE",
@@ -39,6 +42,10 @@ THOROUGHLY = b"1"  # for a script that reaps: check waiters, too, not only holde
 Fields = Mapping[str, str]
 Layout = Literal["", "array", "attributes", "dict", "items", "list", "set", "value"]
 Listing = Literal["", "locks", "pools", "queues"]
+Elements = Literal["", "lock", "permits"]
+
+FREE = ":free"
+"""Stands among the fields of what can be held for the number of elements that are free."""
 
 
 class Length(NamedTuple):
@@ -74,9 +81,10 @@ class Kind(NamedTuple):
         kind, by its field ``''`` (None if there is none).
     ``layout``, ``length``
         how entries are stored, and counted.
-    ``holder``, ``permits``, ``consumers``
-        the field that holds the id of a hold; the prefix of the fields that count the permits of a
-        session; whether sessions consume items, which ``data:refs`` lists.
+    ``elements``, ``consumers``
+        what is held of it, if anything: the only element of a lock, whose holder is noted, or
+        permits; whether sessions consume items. ``data:refs`` lists the sessions, with how many
+        places each has.
     ``waiters``
         the prefixes of the fields that name a waiter each.
     ``wake``
@@ -101,8 +109,7 @@ class Kind(NamedTuple):
     recognise: Callable[[bytes | None], bool] | None = None
     layout: Layout = ""
     length: Length | None = None
-    holder: str = ""
-    permits: str = ""
+    elements: Elements = ""
     consumers: bool = False
     waiters: tuple[str, ...] = ()
     wake: Mapping[str, str] = MappingProxyType({})
@@ -122,11 +129,12 @@ class Kind(NamedTuple):
 
 
 def _lock_state(fields: Fields) -> str:
-    return {None: "free", "": "handing over"}.get(fields.get("h"), "locked")
+    return "locked" if fields.get(FREE) == "0" else "free"
 
 
 def _semaphore_state(fields: Fields) -> str:
-    return f"{fields.get('v', '?')} of {fields.get('n', '?')} free"
+    free = sum(number(fields.get(field, "").encode()) or 0 for field in (FREE, "v"))
+    return f"{free} of {fields.get('i', '?')} free"
 
 
 def _event_state(fields: Fields) -> str:
@@ -206,10 +214,10 @@ _ROWS = (
     Kind(
         ("Lock", "RLock"),
         "lock",
-        holder="h",
+        elements="lock",
         waiters=("q:",),
-        wake={"q:": "tokens"},
-        reap=("lock/reap",),
+        wake={"f": "free"},
+        reap=("hold/reap",),
         fence="f",
         state=_lock_state,
         listing="locks",
@@ -217,10 +225,10 @@ _ROWS = (
     Kind(
         ("Semaphore", "BoundedSemaphore"),
         "semaphore",
-        permits="p:",
+        elements="permits",
         waiters=("q:",),
-        wake={"q:": "tokens"},
-        reap=("semaphore/reap",),
+        wake={"f": "free"},
+        reap=("hold/reap",),
         fence="f",
         state=_semaphore_state,
         listing="locks",
@@ -228,12 +236,12 @@ _ROWS = (
     Kind(
         ("Condition",),
         "condition",
-        holder="h",
+        elements="lock",
         waiters=("q:", "z:", "y:"),  # for its own lock; for a notification; notified
-        wake={"q:": "tokens", "z:": "tokens:*"},
-        reap=("condition/reap", "lock/reap"),  # its own lock is in the same hash
+        wake={"f": "free", "z:": "tokens:*"},
+        reap=("condition/reap", "hold/reap"),  # its own lock is in the same hash
         fence="f",
-        state=lambda fields: "locked" if fields.get("h") else "free",
+        state=_lock_state,
         listing="locks",
     ),
     Kind(

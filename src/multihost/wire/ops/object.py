@@ -149,12 +149,12 @@ def delete(handle: Handle) -> bool:
     return True
 
 
-def sweep(handle: Handle, entry: bytes, in_flight: Sequence[bytes]) -> int:
+def sweep(handle: Handle, entry: bytes, lists: Sequence[bytes]) -> int:
     """Remove the remaining keys of an object that does not exist, and its name if ``entry`` is what
-    is stored under it; return how many keys and names were removed. ``in_flight`` are the in-flight
-    lists of consumers that may remain. 1 round trip.
+    is stored under it; return how many keys and names were removed. ``lists`` are the in-flight
+    lists and places that may remain, by the ends of their keys. 1 round trip.
     """
-    return int(_sweep.run_idempotent(handle, handle.keys.name or b"", entry, *in_flight))
+    return int(_sweep.run_idempotent(handle, handle.keys.name or b"", entry, *lists))
 
 
 def lease_left(handle: Handle) -> float | None:

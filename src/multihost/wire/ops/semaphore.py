@@ -1,28 +1,38 @@
 """Operations of a semaphore.
 
-A semaphore is a hash with its free permits, its initial value, the last fencing token, the number
-of waiters, and the permits of each session.
+A permit is an element that moves between the list of what is free and the places of its holders:
+see :mod:`multihost.wire.places` and :mod:`multihost.wire.take`. What a process holds is an account:
+any of its threads may release it. Of very many permits most are only counted, in the hash of the
+semaphore.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
 from collections.abc import Sequence
 
-from multihost.errors import MultihostError
+from multihost.errors import LeaseLost
+from multihost.wire.identity import session_of
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.object import object_gone
+from multihost.wire.places import TALLY, TYPE, WAITER, Place, Places, places_of
 from multihost.wire.replies import NOT_HELD, OK, pairs, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.record import SessionRecord, stored_records
-from multihost.wire.wait import Call, SessionLapsed, run_or_undo, run_to_completion, token_pop, wait
+from multihost.wire.take import (
+    Grant,
+    ensure_exists,
+    give_back,
+    is_there,
+    object_gone,
+    reap,
+    released_by_others,
+)
+from multihost.wire.wait import run_to_completion
 
 __all__ = [
     "HeldPermits",
-    "acquire",
+    "PermitGrant",
     "create",
     "free_and_initial",
     "free_permits",
@@ -31,63 +41,121 @@ __all__ = [
     "state",
 ]
 
-FREE, INITIAL, WAITERS = b"v", b"n", b"w"
-PERMITS_OF = b"p:"  # before the id of a session
+INITIAL, RESERVE = b"i", b"v"
+
+CROWDED = 64  # elements at a place, which are only counted then
 
 _create = Script("semaphore/create")
-_acquire = Script("semaphore/acquire")
-_enqueue = Script("semaphore/enqueue")
-_claim = Script("semaphore/claim")
-_cancel = Script("semaphore/cancel")
 _release = Script("semaphore/release")
-_release_at_exit = Script("semaphore/release_at_exit")
-_reap = Script("semaphore/reap")
-_settle = Script("semaphore/settle")
+_count = Script("semaphore/count")
 
 
 class HeldPermits(Hold):
     """The permits that this process holds of one semaphore."""
 
-    __slots__ = ("bounded", "lock")
+    __slots__ = ("_places", "bounded", "counted", "counting", "is_crowded", "lock", "missing")
 
     def __init__(self, handle: Handle, bounded: bool) -> None:
-        registration = handle.session.registration
-        name = registration.names[handle.keys.prefix]
-        super().__init__(handle, name, 0, registration.expirations)
-        self.count = 0
         self.bounded: bool = bounded
-        self.lock: threading.Lock = threading.Lock()
+        self.counted: int = 0  # permits that lie at no place
+        self.counting: Place | None = None  # of which the permits are being counted
+        self.is_crowded: bool = False  # there are many at some place
+        self.missing: int = 0  # permits that were lost, and not released since
+        # For releases: each relies on what is held. A signal handler may release, too.
+        self.lock: threading.RLock = threading.RLock()
+        places = self._places = places_of(handle, has_holder=False)
+        places.account = self
+        super().__init__(handle, places.name, 0, handle.session.registration.expirations)
 
-    def is_valid(self) -> bool:
-        held = self.handle.link.execute(b"HGET", self.handle.keys.data, PERMITS_OF + self.id)
-        return int(held or 0) >= self.count
+    @property
+    def places(self) -> Places:
+        """Where they lie. After a lapse there are others, and what lay at those is lost."""
+        places = places_of(self.handle, has_holder=False)
+        if places is not self._places:
+            with self.lock:
+                self._move_to(places)
+        return places
+
+    def _move_to(self, places: Places) -> int:
+        """Use other places from now on; return how many permits are lost."""
+        before, self._places = self._places, places
+        places.account = self
+        if before is places:
+            return 0
+        lost, self.counted = self.counted + sum(place.count for place in before.all()), 0
+        for place in before.all():
+            place.count = 0
+        self.id = places.name
+        self.missing += lost
+        return lost
+
+    @property
+    def count(self) -> int:
+        """How many there are, with those that were lost."""
+        return self.counted + self.missing + sum(place.count for place in self.places.all())
+
+    @count.setter
+    def count(self, value: int) -> None:
+        """Ignore what it is at first: places count."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether permits were lost, and not released since."""
+        return self.missing > 0
+
+    @lost.setter
+    def lost(self, value: bool) -> None:
+        """Ignore what it is at first."""
+
+    def lose(self, place: Place | None, count: int) -> None:
+        """Take note that permits are missing, of those that lie at a place or are counted."""
+        with self.lock:
+            if place is None:
+                self.counted -= count
+            else:
+                place.count -= count
+            self.missing += count
 
     def lapse(self) -> int:
         with self.lock:
-            self.id = self.handle.session.registration.names[self.handle.keys.prefix]
-            return super().lapse() if self.count else 0
+            return self._move_to(places_of(self.handle, has_holder=False))
 
-    @property
-    def ident(self) -> str:
-        return self.handle.keys.ident
+    def counted_only(self) -> tuple[int, bytes]:
+        """See :class:`multihost.wire.places.Account`."""
+        counting = self.counting
+        return self.counted, b"" if counting is None else counting.name
 
-    def is_idle(self, _: Sequence[Hold], /) -> bool:
-        return False  # it is kept in any case
+    def is_valid(self) -> bool:
+        return all(is_there(place) for place in self.places.all())
 
-    def settle_call(self, _: Sequence[Hold], /) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
-        """See :mod:`multihost.wire.session.settling`."""
-        count = 0 if self.lost else self.count
-        return _settle, [self.handle.keys.data], [self.id, b"%d" % self.fence, b"%d" % count]
 
-    def settled(self, reply: int | None) -> int:
-        lost = reply or 0
-        if lost:
-            with self.lock:
-                super().lapse()
-        return lost
+class PermitGrant(Grant):
+    """An attempt to acquire a permit: 1 round trip, 2 and the wait if none is free."""
 
-    def release_at_exit(self) -> None:
-        _release_at_exit.run_idempotent(self.handle, self.id, b"1" if self.bounded else b"0")
+    operation = "semaphore/acquire"
+    has_holder = False
+    kept: bool = False
+
+    def __init__(self, account: HeldPermits) -> None:
+        self.handle = account.handle
+        self.account: HeldPermits = account
+
+    def take(self, blocking: bool = True, seconds: float | None = None) -> bool:
+        if self.account.is_crowded:
+            _count_only(self.account)
+        return super().take(blocking, seconds)
+
+    def keep(self, place: Place, token: int) -> None:
+        account = self.account
+        account.fence = token
+        place.count, self.kept = place.count + 1, True
+        if place.count >= CROWDED:
+            account.is_crowded = True
+        place.places.checkin(place)
+
+    def drop(self, place: Place) -> None:
+        if self.kept:
+            place.count, self.kept = max(place.count - 1, 0), False
 
 
 def create(handle: Handle, typeid: str, value: int, explicit: bool) -> bool:
@@ -104,116 +172,85 @@ def held_permits(handle: Handle, bounded: bool) -> HeldPermits:
     held = holds.get(handle.keys.ident)
     if held is None:
         held = holds.setdefault(handle.keys.ident, HeldPermits(handle, bounded))
-        assert isinstance(held, HeldPermits)
-        handle.session.settling.users["semaphore", handle.keys.ident] = held
     assert isinstance(held, HeldPermits)
     return held
 
 
-def acquire(
-    handle: Handle, account: HeldPermits, blocking: bool = True, seconds: float | None = None
-) -> bool:
-    """Acquire a permit; return whether there was one in time. 1 round trip, 2 and the wait if none
-    is free.
-    """
-    session = handle.session
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while True:
-        session.ensure_registered(handle.keys)
-        expirations = session.registration.expirations
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        try:
-            if not _acquire_counted(handle, account, blocking, left):
-                return False
-        except SessionLapsed:
-            continue
-        try:
-            # It may have been granted long ago: find out whether the session expired since.
-            session.ensure_registered(handle.keys)
-            if session.registration.expirations == expirations or account.is_valid():
-                return True
-        except BaseException:
-            with contextlib.suppress(MultihostError):
-                release(handle, account, 1)
-            raise
-        # This process was suspended, or cut off, while it was granted: others declared it dead.
-        with account.lock:
-            account.count -= 1
-
-
-def _acquire_counted(
-    handle: Handle, account: HeldPermits, blocking: bool, seconds: float | None
-) -> bool:
-    session = handle.session
-    args = (session.identity.waiter_id(handle.keys.prefix), account.id)
-    counted = cancelled = False
-
-    def count(fence: bytes | None) -> None:
-        nonlocal counted
-        if fence is None:
+def _count_only(account: HeldPermits) -> None:
+    """Only count the permits that lie at a place where there are many. 1 round trip."""
+    with account.lock:
+        account.is_crowded = False
+        places = account.places
+        place = places.checkout_holding(CROWDED)
+        if place is None:
             return
-        with account.lock:
-            if not account.count:
-                account.expirations, account.lost = session.registration.expirations, False
-            account.fence = int(fence)
-            account.count, counted = account.count + 1, True  # no signal can come between
-
-    def cancel(since: bytes) -> Call:
-        nonlocal cancelled
-        cancelled = True
-        return (_cancel, (*args, since))
-
-    try:
-        fence = run_or_undo(handle, (_acquire, (account.id, b"%d" % bool(blocking))), cancel, count)
-        if fence is None and blocking:
-            fence = wait(
-                handle,
-                seconds,
-                (_enqueue, args),
-                token_pop(handle.keys.tokens),
-                (_claim, args),
-                cancel,
-                _reap,
-                count,
-            )
-    except BaseException:
-        if counted and cancelled:  # a signal came after it was counted, and it was given back
-            with account.lock:
-                account.count -= 1
-        raise
-    if fence is None:
-        session.janitor.watch_briefly(handle.keys, _reap)
-        return False
-    return True
+        account.counting = place
+        try:
+            _count.run_idempotent(places, places.name, place.name)
+            account.counted, place.count = account.counted + place.count, 0
+        finally:
+            account.counting = None
+            places.checkin(place)
 
 
-def release(handle: Handle, account: HeldPermits, amount: int) -> bool:
+def release(account: HeldPermits, amount: int) -> bool:
     """Give permits back, or add new ones; return whether there were not too many. 1 round trip.
 
     Raises LeaseLost if this process held some and lost them.
     """
-    own = min(account.count, amount)
-    is_counted = False
+    with account.lock:
+        account.refresh()
+        places = account.places
+        if account.missing:
+            account.missing = max(account.missing - amount, 0)
+            ensure_exists(places, "semaphore/release")
+            raise _lease_lost(account)
+        place = places.checkout_holding(amount)
+        if place is None:
+            return _release_many(account, places, amount)
+        try:
+            found = give_back(place, "semaphore/release", amount)
+            if found == amount:
+                return True
+            if not released_by_others(place, amount - found, "semaphore/release"):
+                account.missing, place.count = account.missing + place.count, 0
+                places.abandon(place)
+                raise _lease_lost(account)
+            # Others have released permits that this process acquired.
+            return _release_many(account, places, amount - found)
+        finally:
+            places.checkin(place)
+
+
+def _release_many(account: HeldPermits, places: Places, amount: int) -> bool:
+    """Give back permits that lie at several places, and add new ones if these are not enough."""
+    used = [(place, place.count) for place in places.all() if place.count]
+    left = amount  # what is not counted as released, see run_to_completion()
 
     def count(answer: bytes | None) -> None:
-        nonlocal is_counted
-        if answer in (OK, None) and not is_counted:
-            with account.lock:
-                account.count, is_counted = max(account.count - own, 0), True
+        nonlocal left
+        if answer not in (OK, None):
+            return
+        for place, held in used:
+            given = min(held, left)
+            place.count, left = place.count - given, left - given
+        given = min(account.counted, left)
+        account.counted, left = account.counted - given, left - given
 
-    def give_back(own: int) -> bytes:
-        args = (account.id, b"%d" % amount, b"%d" % own, b"%d" % account.bounded)
-        answer: bytes = run_to_completion(handle, (_release, args), count)
-        return answer
-
-    answer = give_back(own)
+    args = [places.name, b"%d" % amount, b"%d" % account.bounded]
+    for place, _ in used:
+        args += place.known()
+    answer: bytes = run_to_completion(places, (_release, args), count)
     if answer == NOT_HELD:
-        if account.was_expired():
-            count(None)
-            raise account.lease_lost("semaphore/release")
-        # Another process has released permits that this one acquired.
-        answer = give_back(0)
+        for place, held in used:
+            account.lose(place, held)
+        account.missing = max(account.missing - amount, 0)
+        raise _lease_lost(account)
     return answer == OK
+
+
+def _lease_lost(account: HeldPermits) -> LeaseLost:
+    return account.lease_lost("semaphore/release")
 
 
 def free_permits(handle: Handle) -> int:
@@ -221,39 +258,47 @@ def free_permits(handle: Handle) -> int:
     free, _ = free_and_initial(handle)
     if free <= 0:
         handle.session.ensure_registered(handle.keys)
-        handle.session.janitor.watch_briefly(handle.keys, _reap)
+        handle.session.janitor.watch_briefly(handle.keys, reap)
     return free
 
 
 def free_and_initial(handle: Handle) -> tuple[int, int]:
     """Return the number of free permits, and the initial one. 1 round trip."""
-    free, initial = handle.link.execute(b"HMGET", handle.keys.data, FREE, INITIAL)
-    if free is None:
+    keys = handle.keys
+    (initial, reserve), free = handle.link.pipeline(
+        [(b"HMGET", keys.data, INITIAL, RESERVE), (b"LLEN", keys.free)]
+    )
+    if initial is None:
         raise object_gone(handle, "semaphore/locked")
-    return _number(handle, free), _number(handle, initial)
+    return int(free) + _number(handle, reserve), _number(handle, initial)
 
 
 def state(handle: Handle) -> tuple[int, int, list[tuple[SessionRecord | None, int]]]:
     """Return the number of free permits, that of waiters, and the permits of each session with its
-    record, None if it is dead. 2 round trips.
+    record, None if it is dead. 3 round trips, O(sessions that use it).
     """
-    found = pairs(handle.link.execute(b"HGETALL", handle.keys.data))
-    if not found:
+    keys, link = handle.keys, handle.link
+    fields, refs, free = link.pipeline(
+        [(b"HGETALL", keys.data), (b"HGETALL", keys.refs), (b"LLEN", keys.free)]
+    )
+    found = pairs(fields)
+    if TYPE not in found:
         raise object_gone(handle, "semaphore/statistics")
-    counts = {
-        field[2:]: _number(handle, count)
-        for field, count in found.items()
-        if field[:2] == PERMITS_OF
-    }
-    keys = [b"%b:%b" % (handle.keys.sessions, session) for session in counts]
-    records = stored_records(handle.link, keys)
+    counts = {f[2:]: _number(handle, n) for f, n in found.items() if f[:2] == TALLY}
+    names = keys.all_held(pairs(refs))
+    lengths: Sequence[int] = link.pipeline([(b"LLEN", keys.held(name)) for name in names])
+    for name, length in zip(names, lengths, strict=True):
+        session = session_of(name)
+        counts[session] = counts.get(session, 0) + length
+    held = {session: count for session, count in counts.items() if count}
+    records = stored_records(link, [b"%b:%b" % (keys.sessions, session) for session in held])
     return (
-        _number(handle, found.get(FREE)),
-        _number(handle, found.get(WAITERS)),
-        list(zip(records, counts.values(), strict=True)),
+        free + _number(handle, found.get(RESERVE)),
+        sum(field[:2] == WAITER for field in found),
+        list(zip(records, held.values(), strict=True)),
     )
 
 
 def _number(handle: Handle, stored: bytes | None) -> int:
-    what = "a number of permits or waiters"
+    what = "a number of permits"
     return stored_number("semaphore/statistics", handle.keys.ident, stored, what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from multihost.errors import LeaseLost
 from multihost.wire.identity import session_of
@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["Handle", "Hold"]
 
 
+class PlacesOf(Protocol):
+    """Where this process holds elements of one object, see :mod:`multihost.wire.places`."""
+
+    contended: bool
+    """Others wanted an element, too, when one was taken last."""
+
+
 class Handle:
     """One shared object, as the operations take it."""
 
-    __slots__ = ("codec", "command_prefixes", "contended", "keys", "link", "session", "watched")
+    __slots__ = ("codec", "command_prefixes", "keys", "link", "places", "session", "watched")
 
     def __init__(self, session: Session, keys: Keys) -> None:
         self.session: Session = session
@@ -34,7 +41,7 @@ class Handle:
         # The packed beginnings of script calls on this object: a call appends only its arguments.
         self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
         self.watched: WatchedObject | None = None  # as the janitor sees it, after a first wait
-        self.contended: bool = False  # the last thread that waited for it had to wait for another
+        self.places: PlacesOf | None = None  # where this process holds elements of it
 
 
 class Hold(ABC):
@@ -61,9 +68,10 @@ class Hold(ABC):
         names = self.handle.session.registration.names
         return session_of(self.id) != names[self.handle.keys.prefix]
 
-    @abstractmethod
-    def release_at_exit(self) -> None:
-        """Release it; no-op if it is lost. 1 round trip."""
+    def release_at_exit(self) -> None:  # noqa: B027 - most need nothing of their own
+        """Release it, if that is not done along with the places where it lies; no-op if it is
+        lost. Up to 1 round trip.
+        """
 
     def lapse(self) -> int:
         """Take note that the session lapsed in the partition of the object: this is lost. Return
@@ -77,17 +85,6 @@ class Hold(ABC):
         session = self.handle.session
         if time.monotonic() > session.registration.valid_until:
             session.ensure_registered(self.handle.keys)
-
-    def was_expired(self) -> bool:
-        """Return whether a hold that the server does not have was lost by a session that lapsed.
-        One that was being released while the session settled was not: it was given back. 1 round
-        trip.
-        """
-        registration = self.handle.session.registration
-        self.lost = (
-            self.lost or self.is_of_the_dead() or registration.has_lapsed(self.handle.keys.prefix)
-        )
-        return self.lost
 
     def lease_lost(self, operation: str) -> LeaseLost:
         """Return the error for a hold that was lost."""

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from multihost.wire.identity import hold_id, session_name, waiter_id
+from multihost.wire.identity import session_name, thread_name, waiter_id
 from multihost.wire.link import (
     SHORTEST,
     Channel,
@@ -72,9 +72,10 @@ class ThreadIdentity:
         self.key: int = next(registration.threads)
         """What tells this thread from the others of the session, also after a lapse."""
         self._thread = threading.current_thread().name[:64]
+        self.name: bytes = thread_name(self._thread)
+        """The name of the thread, as it is within an id."""
         self._registration = registration
         self._ids: dict[bytes, bytes] = {}  # name of the session -> id of this thread
-        self._last = 0
 
     def waiter_id(self, prefix: bytes) -> bytes:
         """Return the id of this thread in a partition, under the present name of the session."""
@@ -83,12 +84,6 @@ class ThreadIdentity:
         if id_ is None:
             id_ = self._ids[name] = waiter_id(name, self.key, self._thread)
         return id_
-
-    def new_hold_id(self, prefix: bytes) -> bytes:
-        """Return an id for a hold of this thread: unique, with the server's time in it."""
-        now = time.monotonic_ns() // 1000 + self._registration.clock_offset
-        self._last = now = max(now, self._last + 1)
-        return hold_id(self.waiter_id(prefix), now)
 
 
 class _Names(dict[bytes, bytes]):
@@ -167,6 +162,10 @@ class SessionRegistration:
         if self._has_ended:  # in this order: release_waiters() sees the request, or this sees that
             request.answered.set()
         return request
+
+    def doubt(self) -> None:
+        """The server does not know this session: it renews before it holds anything."""
+        self.valid_until = 0.0
 
     def has_lapsed(self, prefix: bytes) -> bool:
         """Return whether the session has no record in a partition, by what the server knows. 1

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Protocol
 from multihost.errors import AccessDenied, LinkError, MultihostError, ServerUnfit
 from multihost.patching import per_thread
 from multihost.wire.keys import Keys
-from multihost.wire.link import Link
+from multihost.wire.link import Command, Link
+from multihost.wire.script import Script
 from multihost.wire.session import fork
+from multihost.wire.session.blocked import BlockedThreads
 from multihost.wire.session.handle import Handle, Hold
 from multihost.wire.session.heartbeat import Heartbeat
 from multihost.wire.session.janitor import Janitor
@@ -56,6 +58,16 @@ class RpcClient(Protocol):
         """Let the host know that no more requests come from this process."""
 
 
+class HeldPlaces(Protocol):
+    """Where this process holds elements of one object, see :mod:`multihost.wire.places`."""
+
+    def leave_call(self) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """Return the script that releases them, with its keys and arguments."""
+
+
+LEFT_PER_CALL = 200  # objects
+
+
 class Session:
     """What this process has in one namespace of a server.
 
@@ -87,6 +99,8 @@ class Session:
     def _reset(self) -> None:
         """Set up what a forked child must not share with its parent."""
         self.holds: dict[Hashable, Hold] = {}
+        # ident of a lock or a semaphore -> where this process holds its elements
+        self.places: weakref.WeakValueDictionary[str, HeldPlaces] = weakref.WeakValueDictionary()
         self.rpc_clients: dict[str, RpcClient] = {}
         self.siblings: Siblings = Siblings()
         self.registration: SessionRegistration = SessionRegistration(
@@ -98,6 +112,7 @@ class Session:
         self.janitor: Janitor = Janitor(
             self.link, self.registration, self.siblings, self.heartbeat.wake
         )
+        self.blocked: BlockedThreads = BlockedThreads(self.link, self.janitor)
 
     def handle(self, ident: str) -> Handle:
         """Return a new handle of an object."""
@@ -172,7 +187,9 @@ class Session:
         try:
             for hold in holds:
                 hold.release_at_exit()
+            self._leave_places()
             self.references.drop(created)
+            self.references.renew_moving()
             for client in list(self.rpc_clients.values()):
                 client.close_channels()
             self.registration.unregister()
@@ -185,6 +202,15 @@ class Session:
             elif holds:
                 logger.warning("what is held at %s was left to expire: %s", address, error)
         self.link.close()
+
+    def _leave_places(self) -> None:
+        """Release what lies at places. 1 round trip for each 200 objects."""
+        calls = [places.leave_call() for places in list(self.places.values())]
+        for start in range(0, len(calls), LEFT_PER_CALL):
+            commands: list[Command] = []
+            for script, keys, args in calls[start : start + LEFT_PER_CALL]:
+                commands += script.commands([(keys, args)])
+            self.link.pipeline(commands)
 
     def close_now(self) -> None:
         """Close the link and stop the thread without a command to the server, which is ending."""

@@ -71,11 +71,11 @@ class Settling:
         self._holds = holds
         self._room = MAX_IDLE
 
-    def add(self, key: Hashable, user: SettlingUser) -> SettlingUser:
-        """Remember an object; return what is remembered of it already, if anything is."""
+    def add(self, key: Hashable, user: SettlingUser) -> None:
+        """Remember an object, in place of what was remembered under that key."""
         if len(self.users) >= self._room:
             self._forget_idle()
-        return self.users.setdefault(key, user)
+        self.users[key] = user
 
     def _forget_idle(self) -> None:
         holds = self._holds_by_ident()

@@ -1,10 +1,18 @@
 -- condition/create: create a condition, or attach to the one of that name.
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   names        hash    names of the partition
---   data         hash    GENERATION, FENCE
---   data:refs    hash    the reference to the lock, if that is an unnamed object
+--   reply_cache                string  last request of the connection and its reply
+--   names                      hash    names of the partition
+--   data                       hash    GENERATION, FENCE
+--   data:free                  list    the element of its own lock
+--   data:refs                  hash    the reference to the lock, if that is an unnamed object
+--   data:index                 any     remains of another object of that name, as all that follow
+--   data:originals             any
+--   data:owners                any
+--   data:items                 any
+--   data:dead                  any
+--   data:inflight:<in_flight>  any
+--   data:held:<place>          any
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
@@ -15,6 +23,7 @@
 -- ERRORS   RETAIN
 
 -- @include lib/create
+-- @include lib/clear_remains
 -- @include lib/condition_fields
 -- @include lib/first_fence
 -- @include lib/refs
@@ -23,7 +32,9 @@ local request, name, kind, lease, lock = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARG
 
 local done = begin_create(reply_cache, request, names, name, {data}, must_count(lock))
 if done then return done[1] end
+if name ~= '' then clear_remains(data) end
 redis.call('HSET', data, GENERATION, '0', FENCE, first_fencing_token())
-register(names, name, kind, lease, {data})
+redis.call('RPUSH', data .. ':free', '1')
+register(names, name, kind, lease, {data, data .. ':free'})
 if must_count(lock) then references(data).add(lock) end
 return save_reply(reply_cache, request, OK)

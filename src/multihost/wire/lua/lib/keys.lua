@@ -10,12 +10,15 @@ end
 -- Return the keys, and data:refs as a list of fields and values.
 local function keys_of(data)
   local keys = {data, data .. ':index', data .. ':originals', data .. ':refs', data .. ':owners'}
-  keys[6], keys[7] = data .. ':items', data .. ':dead'
+  keys[6], keys[7], keys[8] = data .. ':items', data .. ':dead', data .. ':free'
   local refs = redis.call('HGETALL', data .. ':refs')
   for i = 1, #refs, 2 do
     if is_consumer(refs[i]) then
-      local in_flight = data .. ':inflight:' .. string.sub(refs[i], 3) .. '.'
-      for n = 1, lists_of(string.match(refs[i + 1], '^%d+')) do keys[#keys + 1] = in_flight .. n end
+      local session = string.sub(refs[i], 3) .. '.'
+      for n = 1, lists_of(string.match(refs[i + 1], '^%d+')) do
+        keys[#keys + 1] = data .. ':inflight:' .. session .. n
+        keys[#keys + 1] = data .. ':held:' .. session .. n
+      end
     end
   end
   return keys, refs

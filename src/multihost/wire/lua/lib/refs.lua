@@ -59,7 +59,7 @@ local function references(data)
         redis.call('HSET', refs, field, 0)
         self.code = DISOWN
       elseif kind == CONSUMER or kind == BURIED then
-        redis.call('HDEL', refs, field) -- its in-flight lists are deleted
+        redis.call('HDEL', refs, field) -- its places are deleted
       end
     end
     return self.code

@@ -4,5 +4,5 @@ local COUNT = 'n:' -- <ident> of an unnamed object -> how many references to it 
 local EPOCH = 'e:' -- <ident> -> the epoch in which the persistent container last took it in
 local LAST_EPOCH = '' -- the last epoch
 local RELEASED_IN = 'd' -- the epoch in which the container itself was released last
-local CONSUMER = 'f:' -- <session> -> how many in-flight lists of a queue it has: data:inflight:<session>.<n>
-local BURIED = 'x:' -- <session> of a dead one -> '<lists> <second>': how many it had, and when it was found dead
+local CONSUMER = 'f:' -- <session> -> how many places it may use: data:held:<session>.<n>; of a queue in-flight lists
+local BURIED = 'x:' -- <session> of a dead one -> '<places> <second>': how many it had, and when it was found dead

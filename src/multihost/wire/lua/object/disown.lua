@@ -10,6 +10,8 @@
 --   data:items                 any     items of a queue
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
+--   data:free                  list    free elements of a lock or a semaphore
+--   data:held:<place>          list    what a session holds
 -- ARGV
 --   request  int    number of the request
 --   owner    bytes  ident of the owner

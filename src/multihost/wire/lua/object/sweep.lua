@@ -12,12 +12,14 @@
 --   data:items                 any     items of a queue
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
+--   data:free                  list    free elements of a lock or a semaphore
+--   data:held:<place>          list    what a session holds
 --   sessions                   prefix  of the session keys
 --   sessions:<id>              hash    record of one, while it is alive
 -- ARGV
---   name          bytes  '' = unnamed
---   kind          bytes  entry of the name; '' = leave the names alone
---   in_flight...  bytes  names of in-flight lists
+--   name      bytes  '' = unnamed
+--   kind      bytes  entry of the name; '' = leave the names alone
+--   lists...  bytes  in-flight lists and places: inflight:<session>.<n>, held:<session>.<n>
 -- RETURNS  how many names and keys were removed
 -- ERRORS   none
 
@@ -35,8 +37,15 @@ remove(data .. ':originals')
 remove(data .. ':owners')
 remove(data .. ':items')
 remove(data .. ':dead')
+remove(data .. ':free')
 for i = 3, #ARGV do
-  local session = string.match(ARGV[i], '^[^.]*')
-  if redis.call('EXISTS', sessions .. ':' .. session) == 0 then remove(data .. ':inflight:' .. ARGV[i]) end
+  local kind, session = string.match(ARGV[i], '^(%a+):([^.]*)')
+  if redis.call('EXISTS', sessions .. ':' .. session) == 0 then
+    if kind == 'held' then
+      remove(data .. ':held:' .. string.sub(ARGV[i], 6))
+    else
+      remove(data .. ':inflight:' .. string.sub(ARGV[i], 10))
+    end
+  end
 end
 return removed

@@ -11,6 +11,8 @@
 --   data:items                 any
 --   data:dead                  any
 --   data:inflight:<in_flight>  any
+--   data:free                  any
+--   data:held:<place>          any
 -- ARGV
 --   request     int    number of the request
 --   name        bytes  '' = unnamed
@@ -24,24 +26,14 @@
 
 -- @include lib/create
 -- @include lib/queue_fields
--- @include lib/refs_fields
--- @include lib/keys
+-- @include lib/clear_remains
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local maxsize, order, deliveries = ARGV[5], ARGV[6], ARGV[7]
 
 local done = begin_create(reply_cache, request, names, name, {data})
 if done then return done[1] end
-if name ~= '' then
-  local keys, refs = keys_of(data)
-  for _, key in ipairs(keys) do
-    if key ~= data .. ':refs' then redis.call('UNLINK', key) end
-  end
-  -- What another queue of that name released and no client has disowned yet stays counted, and epochs go on rising.
-  for i = 1, #refs, 2 do
-    if is_consumer(refs[i]) then redis.call('HDEL', data .. ':refs', refs[i]) end
-  end
-end
+if name ~= '' then clear_remains(data) end
 redis.call('HSET', data, MAXSIZE, maxsize, ORDER, order, DELIVERIES, deliveries, UNFINISHED, '0')
 register(names, name, kind, lease, {data})
 return save_reply(reply_cache, request, OK)

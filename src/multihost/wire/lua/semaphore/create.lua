@@ -1,9 +1,18 @@
 -- semaphore/create: create a semaphore, or attach to the one of that name.
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   names        hash    names of the partition
---   data         hash    FREE_PERMITS, INITIAL_VALUE, FENCE
+--   reply_cache                string  last request of the connection and its reply
+--   names                      hash    names of the partition
+--   data                       hash    TYPE, FENCE, INITIAL_VALUE, RESERVE
+--   data:free                  list    the elements that are free
+--   data:index                 any     remains of another object of that name, as all that follow
+--   data:originals             any
+--   data:refs                  any
+--   data:owners                any
+--   data:items                 any
+--   data:dead                  any
+--   data:inflight:<in_flight>  any
+--   data:held:<place>          any
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
@@ -14,13 +23,16 @@
 -- ERRORS   none
 
 -- @include lib/create
--- @include lib/semaphore_fields
+-- @include lib/clear_remains
+-- @include lib/set_free
 -- @include lib/first_fence
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, value = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local done = begin_create(reply_cache, request, names, name, {data})
 if done then return done[1] end
-redis.call('HSET', data, FREE_PERMITS, value, INITIAL_VALUE, value, FENCE, first_fencing_token())
-register(names, name, kind, lease, {data})
+if name ~= '' then clear_remains(data) end
+redis.call('HSET', data, FENCE, first_fencing_token(), INITIAL_VALUE, value)
+set_free(data, tonumber(value))
+register(names, name, kind, lease, {data, data .. ':free'})
 return save_reply(reply_cache, request, OK)

@@ -1,0 +1,9 @@
+-- lib/register_places: let a session use so many places, or as many as before if those are more.
+
+-- @include lib/refs_fields
+-- @include lib/inherit_ttl
+local function register_places(data, session, places)
+  local before = tonumber(redis.call('HGET', data .. ':refs', CONSUMER .. session)) or 0
+  redis.call('HSET', data .. ':refs', CONSUMER .. session, math.max(before, tonumber(places)))
+  inherit_ttl(data, data .. ':refs')
+end

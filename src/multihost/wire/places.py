@@ -1,0 +1,399 @@
+"""Places: where what a process holds lies on the server.
+
+An *element* is what can be held: a lock has one, a semaphore as many as it has permits. It lies in
+the list ``data:free``, or at a *place*, a list that belongs to one session. To take it is to move
+it to a place, to release it is to move it back; who waits for it is blocked in the move, so the
+server serves in the order of arrival, and what it served it has registered in the same step::
+
+    acquire: LMOVE, or BLMOVE         data:free -> data:held:<session>.<n>
+    release: LMOVE                    data:held:<session>.<n> -> data:free
+
+A place is used by one thread at a time, and by one request at a time. If that is interrupted, or
+its connection breaks, nobody knows what lies at the place, or may still arrive there. So for a
+minute what lies there beyond what this process knows of goes back, and nothing is taken to it until
+no request for that can arrive any more (:meth:`Places.abandon`).
+
+Before a session uses a place it is registered at the object, in ``data:refs``: so others look there
+when it is dead (``lua/lib/dead_holders.lua``). Whoever takes something asks in the same write,
+behind the move and the fencing token, whether its session is alive and registered: without that
+nobody would look after the hold, and the element goes back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic_ns
+from typing import Protocol
+
+from multihost.errors import MultihostError
+from multihost.wire.link import Patience, Reply, pack, pack_args
+from multihost.wire.replies import ReplyError
+from multihost.wire.script import Script
+from multihost.wire.session import Handle, Hold
+from multihost.wire.session.janitor import LATE_REQUEST_WINDOW
+
+__all__ = [
+    "FENCE",
+    "HOLDER",
+    "RELEASED",
+    "TALLY",
+    "TYPE",
+    "WAITER",
+    "Account",
+    "Holding",
+    "Place",
+    "Places",
+    "places_of",
+]
+
+_register = Script("hold/register")
+_recover = Script("hold/recover")
+_settle = Script("hold/settle")
+_leave = Script("hold/release_at_exit")
+
+# Fields of the data: see lua/lib/hold_fields.lua.
+TYPE, FENCE, HOLDER, WAITER, TALLY = b"t", b"f", b"h:", b"q:", b"k:"
+RELEASED = b"-:"  # before a place: how many elements of it others have released
+REGISTERED = b"f:"  # of data:refs, before the name of a session
+
+RECOVER_INTERVAL = 0.3  # seconds between two times that doubtful places are looked through
+
+
+class Holding(Protocol):
+    """What is held at a place."""
+
+    def lose(self, place: Place, count: int) -> None:
+        """Take note that so many elements there are lost."""
+
+
+class Account(Protocol):
+    """What is held at all places of an object together."""
+
+    bounded: bool
+    """Whether it comes back when the process ends, or stays taken."""
+
+    def lose(self, place: Place | None, count: int) -> None:
+        """Take note that so many elements are lost, of a place or of those that are counted."""
+
+    def counted_only(self) -> tuple[int, bytes]:
+        """Return how many elements lie at no place, and the place of which they are being counted,
+        empty for none.
+        """
+
+
+class Place:
+    """A place of this process, and the requests that take to it and give back from it, packed."""
+
+    __slots__ = (
+        "_behind",
+        "_block",
+        "_take",
+        "count",
+        "give_back",
+        "hold",
+        "is_doubtful",
+        "key",
+        "name",
+        "number",
+        "places",
+        "replies",
+        "seen",
+        "thread",
+    )
+
+    def __init__(self, places: Places, number: int) -> None:
+        keys = places.keys
+        self.places: Places = places
+        self.number: int = number
+        self.name: bytes = b"%b.%d" % (places.name, number)
+        self.key: bytes = keys.held(self.name)
+        self.count: int = 0  # elements there, as far as this process knows
+        self.seen: int = 0  # of those that were, how many it knows to have been released by others
+        self.hold: Holding | None = None  # what is held here, of a lock
+        self.is_doubtful: bool = False  # nothing is taken to it
+        self.thread: bytes | None = None  # the name of the one that used it last
+        self.replies: int = 4 + places.has_holder  # to a request that takes
+        self.give_back: bytes = pack((b"LMOVE", self.key, keys.free, b"RIGHT", b"LEFT"))
+
+    def assign(self, thread: bytes) -> None:
+        """Let a thread of that name use it."""
+        places, keys = self.places, self.places.keys
+        self.thread = thread
+        ends = keys.free, self.key, b"LEFT", b"RIGHT"
+        behind = (
+            pack((b"HINCRBY", keys.data, FENCE, b"1"))
+            + pack((b"EXISTS", b"%b:%b" % (keys.sessions, places.name)))
+            + pack((b"HEXISTS", keys.refs, REGISTERED + places.name))
+        )
+        if places.has_holder:
+            # Who it is, and since when: the end of the value is the time.
+            noted = pack_args((b"HSET", keys.data, HOLDER + self.name))
+            behind += b"*4\r\n%b$%d\r\n%b." % (noted, len(thread) + 17, thread)
+        self._take = pack((b"LMOVE", *ends)) + behind
+        self._block = b"*6\r\n" + pack_args((b"BLMOVE", *ends))
+        self._behind = behind
+
+    def take(self) -> bytes:
+        """Return the request for an element that is free: the replies are the element, a fencing
+        token, whether the session is alive, and whether it is registered; then one to ignore.
+        """
+        places = self.places
+        if places.has_holder:
+            now = monotonic_ns() // 1000 + places.session.registration.clock_offset
+            return b"%b%016d\r\n" % (self._take, now)
+        return self._take
+
+    def take_blocking(self, seconds: float) -> bytes:
+        """Return the request that waits for an element. The replies are the same."""
+        places = self.places
+        timeout, now = b"%.3f" % seconds, b""
+        if places.has_holder:
+            now = b"%016d\r\n" % (monotonic_ns() // 1000 + places.session.registration.clock_offset)
+        head = self._block, len(timeout), timeout, self._behind, now
+        return b"%b$%d\r\n%b\r\n%b%b" % head
+
+    def take_by_script(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """Return the arguments of the script for the same."""
+        places, holder = self.places, b""
+        if places.has_holder:
+            now = monotonic_ns() // 1000 + places.session.registration.clock_offset
+            holder = b"%b.%016d" % (self.thread or b"", now)
+        return places.name, self.name, b"%d" % self.count, holder
+
+    def known(self) -> tuple[bytes, bytes, bytes]:
+        """Return what a script is told of it."""
+        return self.name, b"%d" % self.count, b"%d" % self.seen
+
+
+class Places(Handle):
+    """The places at one object that this process has under one name of its session.
+
+    ``has_holder``: it stores who holds what lies there, as of a lock.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_all",
+        "_asked",
+        "_count",
+        "_doubtful",
+        "_idle",
+        "_lock",
+        "account",
+        "contended",
+        "has_holder",
+        "ident",
+        "last_token",
+        "looked",
+        "name",
+        "registered",
+    )
+
+    def __init__(self, handle: Handle, name: bytes, has_holder: bool) -> None:
+        super().__init__(handle.session, handle.keys)
+        self.ident: str = handle.keys.ident
+        self.name: bytes = name
+        self.has_holder: bool = has_holder
+        self.contended: bool = False  # others wanted an element, too, when one was taken last
+        self.last_token: int = 0
+        self.looked: float = 0.0  # when who did not want to wait looked for dead holders last
+        self.account: Account | None = None  # of a semaphore: what is held at all places together
+        self._lock = threading.Lock()
+        self._idle: list[Place] = []
+        self._all: list[Place] = []
+        self._asked: list[Place] = []
+        self._count = 0
+        self.registered: int = 0  # places that may be used, as far as this process knows
+        self._doubtful: deque[tuple[float, Place]] = deque()  # since when, which
+
+    # places
+
+    def checkout(self) -> Place:
+        """Return a place for the requests of this thread. No round trip."""
+        try:
+            place = self._idle.pop()
+        except IndexError:
+            place = self._new()
+        thread = self.session.identity.name
+        if place.thread != thread:
+            place.assign(thread)
+        return place
+
+    def checkin(self, place: Place) -> None:
+        """Let a place be used for other requests."""
+        if not place.is_doubtful:
+            self._idle.append(place)
+
+    def all(self) -> list[Place]:
+        """Return all places."""
+        return list(self._all)
+
+    def checkout_holding(self, count: int = 1) -> Place | None:
+        """Return a place with so many elements, None if there is none that is not in use."""
+        for place in reversed(self._idle):
+            if place.count >= count:
+                try:
+                    self._idle.remove(place)
+                except ValueError:  # another thread was first
+                    continue
+                return place
+        return None
+
+    def _new(self) -> Place:
+        with self._lock:
+            self._count += 1
+            place = Place(self, self._count)
+            self._all.append(place)
+        return place
+
+    def register(self) -> None:
+        """Register the session, or register it again: the object was created anew. 1 round trip.
+        Raises ObjectGone.
+        """
+        count = self._wanted()
+        with self._lock:
+            for place in self._all:
+                place.seen = 0
+        _register.run_idempotent(self, self.name, b"%d" % count)
+        self.registered = max(self.registered, count)
+
+    def register_call(self) -> tuple[bytes, Callable[[Reply], None]]:
+        """Return the request that registers the session, and what is to be called with its reply:
+        that raises the error it is.
+        """
+        count = self._wanted()
+
+        def registered(reply: Reply) -> None:
+            if type(reply) is not ReplyError:
+                self.registered = max(self.registered, count)
+            elif reply.code == "NOSCRIPT":
+                self.register()
+            else:
+                raise _register.to_exception(reply, self.ident)
+
+        return _register.pack_idempotent(self, (self.name, b"%d" % count)), registered
+
+    def _wanted(self) -> int:
+        """Return for how many places to register: twice as many as are used."""
+        return max(2 * self._count, 2)
+
+    # places of which it is not known what lies there
+
+    def abandon(self, place: Place) -> None:
+        """Take nothing to a place for a while, and give back what lies there, or arrives, and is
+        not known: now, or as soon as the server can be reached. Up to 1 round trip.
+        """
+        self._doubt(place)
+
+        def recover() -> None:
+            _recover.run_idempotent(self, *place.known())
+
+        try:
+            # What the caller wanted is over: it does not go on for a silent server.
+            with Patience(self.link, 0.0, replies=False):
+                recover()
+        except BaseException as error:
+            self.session.janitor.defer(recover)
+            if not isinstance(error, MultihostError):
+                raise
+
+    def _doubt(self, place: Place) -> None:
+        place.is_doubtful = True
+        if not place.count:
+            place.seen = 0  # recovery forgets what others released
+        with self._lock:
+            if place in self._idle:
+                self._idle.remove(place)
+            is_first = not self._doubtful
+            self._doubtful.append((time.monotonic(), place))
+        if is_first:
+            self.session.janitor.call_every(RECOVER_INTERVAL, self._recover)
+
+    def _recover(self) -> bool:
+        """Give back what has arrived at doubtful places; return whether there are some left. 1
+        round trip.
+        """
+        now = time.monotonic()
+        with self._lock:
+            while self._doubtful and now - self._doubtful[0][0] > 2 * LATE_REQUEST_WINDOW:
+                _, place = self._doubtful.popleft()
+                if all(place is not each for _, each in self._doubtful):
+                    place.is_doubtful = False
+                    if place.hold is None:
+                        self._idle.append(place)
+            doubtful = {
+                p: None for since, p in self._doubtful if now - since <= LATE_REQUEST_WINDOW
+            }
+            is_over = not self._doubtful
+        if doubtful:
+            known = [each for place in doubtful for each in place.known()]
+            _recover.run_idempotent(self, *known)
+        return not is_over
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Stands for it among what the session settles."""
+        return "places", self.ident
+
+    def _is_late(self) -> bool:
+        """Return whether something may still arrive at a place."""
+        return bool(self._doubtful) or any(
+            place.hold is None and place not in self._idle for place in self.all()
+        )
+
+    def leave_call(self) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """Return the script that gives up what lies here, for the process ends."""
+        back = self.account is None or self.account.bounded
+        return _leave, [self.keys.data], [self.name, b"%d" % back, b"%d" % self._is_late()]
+
+    # after the server may have gone back, see multihost.wire.session.settling
+
+    def is_idle(self, _: Sequence[Hold], /) -> bool:
+        """Return whether nothing is held here."""
+        return self.account is None and not any(place.count for place in self.all())
+
+    def settle_call(self, _: Sequence[Hold], /) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """Return the script that keeps what this process knows of."""
+        self._asked = [place for place in self.all() if place.count]
+        known = [each for place in self._asked for each in place.known()]
+        counted, counting = 0, b""
+        if self.account is not None:
+            counted, counting = self.account.counted_only()
+        is_used = self.name == self.session.registration.names[self.keys.prefix]
+        places = self.registered if is_used else 0
+        numbers = [b"%d" % each for each in (places, self.last_token, counted)]
+        return _settle, [self.keys.data], [self.name, *numbers, counting, *known]
+
+    def settled(self, reply: Reply) -> int:
+        """Give up what is missing; return how much that is."""
+        if reply is None:
+            return 0
+        counted, *missing = reply
+        if counted and self.account is not None:
+            self.account.lose(None, counted)
+        for place, count in zip(self._asked, missing, strict=True):
+            holding = place.hold or self.account
+            if count and holding is not None:
+                holding.lose(place, count)
+        return int(counted + sum(missing))
+
+
+def places_of(handle: Handle, has_holder: bool = True) -> Places:
+    """Return the places of this process at an object, under the present name of its session. No
+    round trip.
+    """
+    places = handle.places
+    session = handle.session
+    name = session.registration.names[handle.keys.prefix]
+    if type(places) is not Places or places.name != name:
+        known = session.places.get(handle.keys.ident)
+        if type(known) is not Places or known.name != name:
+            known = session.places[handle.keys.ident] = Places(handle, name, has_holder)
+            session.settling.add(known.key, known)
+            if handle.keys.name is None:
+                session.references.note_moving(handle.keys)
+        handle.places = places = known
+    return places
