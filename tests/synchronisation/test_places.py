@@ -304,3 +304,25 @@ def test_what_was_moving_when_a_process_ended_is_not_lost(
     assert server.command("LMOVE", keys.free, keys.held(name + b".1"), "LEFT", "RIGHT") == b"1"
     assert lock.acquire(timeout=PATIENCE)
     lock.release()
+
+
+def test_what_an_interrupted_end_leaves_expires(
+    url: str, server: AnyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lists of an unnamed lock come and go, and have no lease until they are renewed."""
+    manager = RedisManager(url)
+    lock = manager.Lock()
+    with lock:
+        pass
+    keys, session = lock._handle.keys, manager.runtime.session
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.references, "drop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        manager.shutdown()
+    assert server.command("PTTL", keys.free) > 0
+    assert server.command("PTTL", keys.data) > 0
+    session.link.close_now()
+    server.command("DEL", *server.keys(keys.data.decode() + "*"), *server.keys("*}:s:*"))

@@ -163,9 +163,11 @@ class References:
         round trip for each 200 objects of a partition.
         """
         found = list(self._moving if idents is None else idents)
-        moving = [self._moving.pop(ident) for ident in found if ident in self._moving]
+        moving = [self._moving[ident] for ident in found if ident in self._moving]
         for chunk in _by_partition(moving):
             self._run_on_each(_renew, chunk, self._lease_ms)
+            for keys in chunk:
+                self._moving.pop(keys.ident, None)
 
     def _decref(self, ident: str) -> ObjectReference | None:
         """Count one proxy less; return the reference if no process can have another one."""

@@ -9,6 +9,7 @@ waiting threads of this process whether holders are alive (:mod:`multihost.wire.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import threading
@@ -179,6 +180,14 @@ class Session:
     def _close(self, take: Callable[[], list[ObjectReference]]) -> None:
         if self.link.is_closed:
             return
+        try:
+            self._end(take)
+        except BaseException:
+            with contextlib.suppress(MultihostError):
+                self.references.renew_moving()  # what is left expires
+            raise
+
+    def _end(self, take: Callable[[], list[ObjectReference]]) -> None:
         self.link.stop_retrying()  # to look for a lost server would delay the end of the process
         self._stop()
         self.link.refuse_others()  # who waits for what is deleted now must not miss it
