@@ -1,4 +1,7 @@
-"""What the server itself says of an object: no test here asks the code under test."""
+"""What the server itself says of an object: no test here asks the code under test.
+
+Whoever asks spends the reserve beyond the lease: nobody waits a minute.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 from typing import Any
 
 from tests.support.leaks import AnyServer
+from tests.support.reserve import spend_reserve
 
 LEASE = 1.0
 MARGIN = 8.0  # what is renewed lives much longer
@@ -18,12 +22,14 @@ def ident(proxy: Any) -> str:
 
 def keys_of(server: AnyServer, *idents: str) -> list[bytes]:
     """Every key that an object has, whatever it is for."""
+    spend_reserve(server)
     wanted = [re.compile(rb".*}:%b(:\w+)?" % re.escape(each.encode())) for each in idents]
     return [key for key in server.keys() if any(each.fullmatch(key) for each in wanted)]
 
 
 def unnamed(server: AnyServer) -> list[bytes]:
     """The keys of all unnamed objects."""
+    spend_reserve(server)
     return server.keys("*}:u:*")
 
 

@@ -39,6 +39,10 @@ __all__ = ["RpcClient", "Session"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+# Seconds beyond the lease for which an unnamed object is there that nobody renews: the server may
+# be out of reach meanwhile, or restart.
+RESERVE = 60.0
+
 
 class RpcClient(Protocol):
     """A host, a process that serves objects in its memory, as its clients see it."""
@@ -69,10 +73,11 @@ class Session:
         self.namespace: str = origin.namespace
         self.lease: float = origin.lease
         self.lease_ms: bytes = b"%d" % max(1, round(origin.lease * 1000))
+        self.ttl_ms: bytes = b"%d" % round((origin.lease + RESERVE) * 1000)  # of unnamed objects
         self.server: tuple[str, str, int, str, int, str] = (*link.address.server, origin.namespace)
         self.heartbeat: Heartbeat = Heartbeat(self)
         self.references: References = References(
-            link, self.namespace, self.lease_ms, self.heartbeat.start, self.heartbeat.wake
+            link, self.namespace, self.ttl_ms, self.heartbeat.start, self.heartbeat.wake
         )
         codec.home = self
         self._reset()
