@@ -24,6 +24,7 @@ PLAIN = frozenset(_PLAIN.split())
 
 OPTIONAL = {
     "CLIENT ID": "a killed process is noticed at the end of its lease only",
+    "CLIENT KILL": "a late request of a broken connection is made good for, not prevented",
     "CLIENT LIST": "a killed process is noticed at the end of its lease only",
     "CLIENT REPLY": "each wait costs a little more",
     "INFO": "nothing warns of a server that is too old, or may evict objects",
@@ -51,7 +52,7 @@ SET k v / SETRANGE k 0 v / SISMEMBER k v / SMEMBERS k / SMISMEMBER k v / SPOP k 
 SREM k v / STRLEN k / TIME / TYPE k / UNLINK k / UNWATCH / ZADD k 1 v
 ZCARD k / ZCOUNT k 0 1 / ZRANGE k 0 1
 ZRANK k v / ZREM k v / ZREMRANGEBYRANK k 0 1 / ZREVRANGE k 0 1 / ZREVRANGEBYSCORE k 1 0
-ZSCORE k v / CLIENT ID / CLIENT LIST / CLIENT REPLY ON
+ZSCORE k v / CLIENT ID / CLIENT KILL ID 1 / CLIENT LIST / CLIENT REPLY ON
 """
 _SAMPLE_CALLS = {
     words[0] if words[0] != "CLIENT" else " ".join(words[:2]): words
