@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,7 @@ import pytest
 
 from multihost import LeaseLost, RedisManager
 from tests.faults.calls import Call
+from tests.faults.sync import script_of
 from tests.support.faults import CuttingProxy
 from tests.support.procs import Script, kill9, spawn_script
 from tests.support.server import Server
@@ -20,6 +22,7 @@ from tests.support.waiting import PATIENCE, wait_until
 SECONDS = PATIENCE
 SOON = 2.0
 LOCKS = 100
+LEASE = 2.0
 
 HOLD = """
 import sys, time
@@ -29,6 +32,10 @@ assert manager.Lock("x").acquire()
 print("holds", flush=True)
 time.sleep(1000)
 """
+
+
+def is_look(args: list[bytes]) -> bool:
+    return script_of(args) == "lock/reap"
 
 
 def alone(manager: RedisManager) -> None:
@@ -114,47 +121,71 @@ def test_a_half_open_background_connection(fresh_server: Server) -> None:
             mine.release()
 
 
-def test_a_server_that_is_away_for_longer_than_a_lease(
-    start_server: Callable[..., Server],
+def test_a_consumer_with_a_half_open_background_connection(fresh_server: Server) -> None:
+    """What is in flight to it is delivered to nobody else."""
+    path = fresh_server.url.removeprefix("unix://")
+    with SlowLink(path, 0.0) as link, RedisManager(link.url) as manager:
+        alone(manager)
+        with RedisManager(fresh_server.url) as other:
+            mine, theirs = (m.Queue("half", redeliver=True) for m in (manager, other))
+            theirs.put(1)
+            assert mine.get() == 1
+            call = Call(lambda: theirs.get(timeout=SECONDS))
+            janitor = other.runtime.session.janitor
+            [watched] = wait_until(lambda: list(janitor._watched.values()), SECONDS)
+            link.is_deaf = True
+            own = manager.runtime.session.registration._channel
+            assert own is not None
+            fresh_server.command("CLIENT", "KILL", "ID", own.client_id)
+            looks = watched.checks + 8
+            wait_until(lambda: watched.checks >= looks or not call.is_alive(), SECONDS)
+            assert call.is_alive(), "it was looked at again and again"
+            mine.task_done()
+            theirs.put(2)
+            assert call.outcome(SECONDS) == 2
+
+
+@pytest.mark.parametrize("way", ["away", "paused"])
+@pytest.mark.leaks_ok("the server was killed with its connections")
+def test_a_server_that_answers_nobody_for_longer_than_a_lease(
+    way: str, start_server: Callable[..., Server]
 ) -> None:
-    """It comes back with its data: nobody alive has lost anything."""
-    server = start_server(tcp=True, appendonly="yes", appendfsync="always")
+    """It is down, or stands still, and somebody else looks before the holder is back: nobody alive
+    has lost anything.
+    """
+    server = start_server(appendonly="yes", appendfsync="always")
     with (
-        RedisManager(server.tcp_url, lease=1.0, timeout=SECONDS) as m,
-        RedisManager(server.url, lease=1.0, timeout=SECONDS) as theirs,
-    ):
-        alone(m)
-        lock, permits = m.Lock("x"), m.BoundedSemaphore("y", 1)
-        assert lock.acquire()
-        assert permits.acquire()
-        calls = [
-            Call(lambda: theirs.Lock("x").acquire(timeout=8.0)),
-            Call(lambda: theirs.BoundedSemaphore("y", 1).acquire(timeout=8.0)),
-        ]
-        wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
-        server.kill()
-        calls[0].join(3.0)
-        server.restart(empty=False)
-        assert [call.outcome(SECONDS) for call in calls] == [False, False]
-        assert lock.fencing_token
-        lock.release()
-        permits.release()
-
-
-def test_a_server_that_is_paused_for_longer_than_a_lease(fresh_server: Server) -> None:
-    with (
-        RedisManager(fresh_server.url, lease=1.0, timeout=SECONDS) as m,
-        RedisManager(fresh_server.url, lease=1.0, timeout=SECONDS) as theirs,
+        CuttingProxy(server) as mine,
+        CuttingProxy(server) as theirs,
+        RedisManager(mine.url, lease=LEASE, timeout=SECONDS) as m,
+        RedisManager(theirs.url, lease=LEASE, timeout=SECONDS) as other,
     ):
         alone(m)
         lock = m.Lock("x")
         assert lock.acquire()
-        call = Call(lambda: theirs.Lock("x").acquire(timeout=8.0))
+        call = Call(lambda: other.Lock("x").acquire(timeout=SECONDS))
         wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
-        fresh_server.command("CLIENT", "PAUSE", 3000, "ALL")
-        assert call.outcome(SECONDS) is False
+        mine.refuse()
+        mine.cut_all()
+        if way == "away":
+            server.kill()
+        else:
+            server.pause()
+        call.join(1.5 * LEASE)  # nobody gets it meanwhile
+        if way == "away":
+            server.restart(empty=False)
+        else:
+            server.resume()
+        # One look, and no second one before the holder is back.
+        second = theirs.hold_request(threading.Event(), is_look, nth=2)
+        wait_until(lambda: second.caught.is_set() or not call.is_alive(), SECONDS)
+        mine.accept()
         assert lock.fencing_token
+        assert call.is_alive()
+        second.event.set()
         lock.release()
+        assert call.outcome(SECONDS) is True
+        other.Lock("x").release()
 
 
 def test_no_clock_of_the_server_ends_a_session(server: Server, other: RedisManager) -> None:
