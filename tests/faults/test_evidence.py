@@ -40,7 +40,7 @@ def is_look(args: list[bytes]) -> bool:
 
 def alone(manager: RedisManager) -> None:
     """Have no other process of this host see the process of a manager: as if on another host."""
-    manager.runtime.session.registration._host = b""
+    manager.runtime.session.registration.host = b""
 
 
 @pytest.fixture(params=["with siblings", "alone"])

@@ -122,10 +122,12 @@ class Room:
     def __init__(self) -> None:
         self.clock, self.link, self.reap, self.siblings = Clock(), Link(), Reap(), Siblings()
         self.wakes = 0
+        self.is_vouched = False
         self.janitor = Janitor(
             self.link,  # type: ignore[arg-type]
             Registration(),  # type: ignore[arg-type]
             self.siblings,  # type: ignore[arg-type]
+            lambda *_: self.is_vouched,
             self._wake,
         )
 

@@ -108,6 +108,7 @@ class Janitor:
         link: Link,
         registration: SessionRegistration,
         siblings: Siblings,
+        is_vouched: Callable[[bytes, bytes, bytes], bool],
         wake: Callable[[], None],
     ) -> None:
         self.link = link
@@ -117,7 +118,7 @@ class Janitor:
         self._watched: dict[tuple[bytes, str], WatchedObject] = {}
         self._deferred: list[_Deferred] = []
         self._timers: list[_Timer] = []
-        self._verdicts = Verdicts(link, siblings)
+        self._verdicts = Verdicts(link, siblings, is_vouched)
         self.due: float = math.inf  # when run() has something to do, by the monotonic clock
 
     # any thread

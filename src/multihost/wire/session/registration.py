@@ -144,8 +144,8 @@ class SessionRegistration:
         self._settled.set()
         self._requested: list[RegistrationRequest] = []
         self._has_ended = False  # the background thread
-        self._host = host_identity()
-        self._process = b"%d %d" % (os.getpid(), start_of(os.getpid()))
+        self.host: bytes = host_identity()
+        self.process: bytes = b"%d %d" % (os.getpid(), start_of(os.getpid()))
 
     # any thread
 
@@ -252,11 +252,11 @@ class SessionRegistration:
             ]
 
     def _renew_commands(self, renewals: Sequence[Renewal]) -> list[Command]:
-        connections, grace = self._connections(), b"%d" % (self.grace * 1000)
+        connections, grace = self.connections(), b"%d" % (self.grace * 1000)
         args = self.server, connections, grace
         return _renew.commands([((key,), args) for _, key, _ in renewals])
 
-    def _connections(self) -> bytes:
+    def connections(self) -> bytes:
         """Return the client ids of the connections that prove that this process lives."""
         ids = self._link.client_ids()
         if not ids or not all(ids) or not self.server:
@@ -393,9 +393,9 @@ class SessionRegistration:
             return
         args = (
             self.server,
-            self._connections(),
-            self._host,
-            self._process,
+            self.connections(),
+            self.host,
+            self.process,
             b"%d" % (self.grace * 1000),
             self._lease_ms,
             socket.gethostname().encode(),

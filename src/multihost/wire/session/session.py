@@ -28,6 +28,7 @@ from multihost.wire.session.heartbeat import Heartbeat
 from multihost.wire.session.janitor import Janitor
 from multihost.wire.session.references import ObjectReference, References
 from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
+from multihost.wire.session.ring import Ring
 from multihost.wire.session.settling import Settling
 from multihost.wire.session.siblings import Siblings
 from multihost.wire.values.codec import Codec
@@ -100,8 +101,13 @@ class Session:
         self.link.on_open = self.registration.renew_over
         self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration)
         self.settling: Settling = Settling(self.link, self.registration, self.holds)
+        self.ring: Ring = Ring(self.link, self.registration, self.namespace)
         self.janitor: Janitor = Janitor(
-            self.link, self.registration, self.siblings, self.heartbeat.wake
+            self.link,
+            self.registration,
+            self.siblings,
+            self.ring.is_vouched,
+            self.heartbeat.wake,
         )
 
     def handle(self, ident: str) -> Handle:
@@ -180,6 +186,7 @@ class Session:
             self.references.drop(created)
             for client in list(self.rpc_clients.values()):
                 client.close_channels()
+            self.ring.leave()
             self.registration.unregister()
         except MultihostError as error:
             address = self.link.address
@@ -200,6 +207,7 @@ class Session:
         self.heartbeat.stop()
         self.registration.release_waiters()
         self.siblings.close()
+        self.ring.siblings.close()
 
     # forking, see ForkAware
 
@@ -221,6 +229,7 @@ class Session:
     def after_patch(self) -> None:
         """Begin another session, as a forked child, but with the objects that this one created."""
         self.siblings.close()
+        self.ring.siblings.close()
         self._reset()
         self.references.after_patch()
         self.heartbeat.after_fork_in_child()
@@ -228,6 +237,7 @@ class Session:
     def after_fork_in_child(self) -> None:
         """Begin another session: the child has the same proxies, but holds nothing."""
         self.siblings.close()
+        self.ring.siblings.close()
         self._reset()
         self.references.after_fork_in_child()
         self.heartbeat.after_fork_in_child()  # last: its thread uses the others
