@@ -41,9 +41,7 @@ def longest(key: bytes, lease: float) -> float:
     if SESSION.fullmatch(key):
         return DAY_MS
     of_object = (lease + RESERVE) * 1000 if lease else 0.0
-    if b"}:u:" in key:
-        return max(of_object, MINUTE_MS if TEMPORARY.fullmatch(key) else 0.0)
-    return MINUTE_MS if TEMPORARY.fullmatch(key) else of_object
+    return max(MINUTE_MS * bool(TEMPORARY.fullmatch(key)), of_object)
 
 
 def forget_what_came_too_late(server: Server) -> None:
