@@ -1,8 +1,98 @@
-"""How many of the bytecodes are tried."""
+"""Trying the bytecodes of a call: how many of them, and what is looked at behind each."""
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-#: Each of so many: all if that is 1.
+import pytest
+
+from multihost import RedisManager
+from tests.conftest import AnyServer
+from tests.support.interrupts import Outcome, every_bytecode, interrupt
+
+__all__ = ["SECONDS", "STEP", "explore", "open_channels", "until_blocked"]
+
+#: Each of so many bytecodes is tried: all if that is 1.
 STEP = 1 if os.environ.get("MULTIHOST_INTERRUPTS") else 37
+
+#: For what comes at once, and would not come at all if something was lost.
+SECONDS = float(os.environ.get("MULTIHOST_INTERRUPTS_SECONDS", "20"))
+
+MOST = 12  # failures that are told
+
+
+def explore(
+    call: Callable[[], object],
+    after: Callable[[Outcome], None],
+    renew: Callable[[], None],
+    before: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[threading.Event], None] | None = None,
+    at_once: Callable[[], None] = lambda: None,
+) -> None:
+    """Interrupt a call at each bytecode, and look ``after`` each.
+
+    ``before`` prepares it. ``meanwhile`` is what another thread does during the call; the event
+    says that this has ended, and that ``at_once`` was done behind it. Each failure names its
+    bytecode. With all bytecodes they are told together: ``renew`` is called behind one, for what
+    is broken stays so.
+    """
+    failures: list[str] = []
+
+    def act(at: int) -> Outcome:
+        before()
+        with _beside(meanwhile):
+            outcome = interrupt(call, at)
+            at_once()
+        try:
+            after(outcome)
+        except Exception as error:
+            if STEP > 1:
+                raise AssertionError(f"interrupted at {outcome.place}: {error}") from error
+            failures.append(f"{outcome.place}: {type(error).__name__}: {error}"[:400])
+            print(failures[-1], flush=True)
+            if len(failures) >= MOST:
+                pytest.fail("\n".join(failures))
+            renew()
+        return outcome
+
+    count = sum(1 for _ in every_bytecode(STEP, act))
+    print(f"{count} bytecodes", flush=True)
+    assert not failures, "\n".join(failures)
+
+
+@contextmanager
+def _beside(work: Callable[[threading.Event], None] | None) -> Iterator[None]:
+    if work is None:
+        yield
+        return
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,))
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def until_blocked(server: AnyServer) -> Callable[[threading.Event], bool]:
+    """Return what waits until a client is blocked on the server, or the call has ended."""
+
+    def wait(ended: threading.Event) -> bool:
+        while not any("b" in row["flags"] for row in server.clients()):
+            if ended.wait(0.001):
+                return False
+        return True
+
+    return wait
+
+
+def open_channels(manager: RedisManager) -> int:
+    """Return how many connections of this process are open."""
+    gc.collect()
+    link = manager.runtime.session.link
+    return sum(connection.channel is not None for connection in list(link._connections))
