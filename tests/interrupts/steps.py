@@ -13,6 +13,7 @@ import pytest
 from multihost import RedisManager
 from tests.conftest import AnyServer
 from tests.support.interrupts import Outcome, every_bytecode, interrupt
+from tests.support.waiting import PATIENCE
 
 __all__ = ["SECONDS", "STEP", "explore", "open_channels", "until_blocked"]
 
@@ -20,12 +21,14 @@ __all__ = ["SECONDS", "STEP", "explore", "open_channels", "until_blocked"]
 STEP = 1 if os.environ.get("MULTIHOST_INTERRUPTS") else 37
 
 #: For what comes at once, and would not come at all if something was lost.
-SECONDS = float(os.environ.get("MULTIHOST_INTERRUPTS_SECONDS", "20"))
+SECONDS = float(os.environ.get("MULTIHOST_INTERRUPTS_SECONDS", PATIENCE))
 
+POOL = "pool/reap"
 MOST = 12  # failures that are told
 
 
 def explore(
+    mine: RedisManager,
     call: Callable[[], object],
     after: Callable[[Outcome], None],
     renew: Callable[[], None],
@@ -33,7 +36,7 @@ def explore(
     meanwhile: Callable[[threading.Event], None] | None = None,
     at_once: Callable[[], None] = lambda: None,
 ) -> None:
-    """Interrupt a call at each bytecode, and look ``after`` each.
+    """Interrupt a call of ``mine`` at each bytecode, and look ``after`` each.
 
     ``before`` prepares it. ``meanwhile`` is what another thread does during the call; the event
     says that this has ended, and that ``at_once`` was done behind it. Each failure names its
@@ -48,6 +51,7 @@ def explore(
             outcome = interrupt(call, at)
             at_once()
         try:
+            must_be_sound(mine)
             after(outcome)
         except Exception as error:
             if STEP > 1:
@@ -59,6 +63,7 @@ def explore(
             renew()
         return outcome
 
+    act(0)  # never interrupted: scripts are read at the first call
     count = sum(1 for _ in every_bytecode(STEP, act))
     print(f"{count} bytecodes", flush=True)
     assert not failures, "\n".join(failures)
@@ -89,6 +94,18 @@ def until_blocked(server: AnyServer) -> Callable[[threading.Event], bool]:
         return True
 
     return wait
+
+
+def must_be_sound(manager: RedisManager) -> None:
+    """Fail if this thread has a connection twice, or seems to wait."""
+    session = manager.runtime.session
+    free = session.link._threads.free
+    assert len(free) == len(set(free)), "a connection was given back twice"
+    me = threading.get_ident()
+    # A client of a pool waits as long as there are tasks.
+    watched = [each for key, each in list(session.janitor._watched.items()) if key[1] != POOL]
+    assert not [each for each in watched if me in each.waiters], "nobody waits any more"
+    assert session.link.patience[0] is None, "this thread has no patience any more"
 
 
 def open_channels(manager: RedisManager) -> int:

@@ -74,7 +74,7 @@ def test_acquire(kind: str, limit: str, mine: RedisManager, theirs: RedisManager
             shared.mine.release()
         shared.must_be_free()
 
-    explore(lambda: shared.mine.acquire(**LIMITS[limit]), after, shared.renew)
+    explore(mine, lambda: shared.mine.acquire(**LIMITS[limit]), after, shared.renew)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,7 +89,7 @@ def test_acquire_when_disconnected(kind: str, mine: RedisManager, theirs: RedisM
         mine.runtime.session.link.disconnect_current()
 
     mine.runtime.session.link.disconnect_current()
-    explore(lambda: shared.mine.acquire(), after, shared.renew)
+    explore(mine, lambda: shared.mine.acquire(), after, shared.renew)
 
 
 @pytest.mark.parametrize("limit", ["", ", for a time"])
@@ -116,6 +116,7 @@ def test_acquire_what_another_process_holds(
         shared.must_be_free()
 
     explore(
+        mine,
         lambda: held.wait() and shared.mine.acquire(**LIMITS[limit]),
         after,
         shared.renew,
@@ -135,7 +136,7 @@ def test_acquire_in_vain(kind: str, mine: RedisManager, theirs: RedisManager) ->
         shared.must_be_free()
         shared.theirs.acquire()
 
-    explore(lambda: shared.mine.acquire(timeout=0.01), after, shared.renew)
+    explore(mine, lambda: shared.mine.acquire(timeout=0.01), after, shared.renew)
     shared.theirs.release()
 
 
@@ -150,5 +151,5 @@ def test_release(kind: str, mine: RedisManager, theirs: RedisManager) -> None:
         shared.must_be_free()
         shared.mine.acquire()
 
-    explore(lambda: shared.mine.release(), after, shared.renew)
+    explore(mine, lambda: shared.mine.release(), after, shared.renew)
     shared.mine.release()

@@ -165,7 +165,7 @@ def test_put(name: str, server: AnyServer, mine: RedisManager, theirs: RedisMana
         shared.put_and_take()
 
     meanwhile = make_room if scene.is_full and not scene.is_in_vain else None
-    explore(put, after, shared.renew, before, meanwhile)
+    explore(mine, put, after, shared.renew, before, meanwhile)
     wait_until(shared.is_empty, SECONDS, f"{shared.theirs.statistics()} should be empty")
 
 
@@ -212,7 +212,7 @@ def test_task_done(options: dict[str, Any], mine: RedisManager, theirs: RedisMan
     def after(outcome: Outcome) -> None:
         work.must_be_done({1} if outcome.has_returned else {1, 2})
 
-    explore(lambda: work.mine.task_done(), after, work.renew, work.begin)
+    explore(mine, lambda: work.mine.task_done(), after, work.renew, work.begin)
 
 
 @pytest.mark.parametrize("options", [{}, REDELIVER], ids=["Queue", "Queue, redeliver"])
@@ -231,4 +231,4 @@ def test_join(
     def after(_: Outcome) -> None:
         work.must_be_done({0})
 
-    explore(lambda: work.theirs.join(), after, work.renew, work.begin, do)
+    explore(mine, lambda: work.theirs.join(), after, work.renew, work.begin, do)

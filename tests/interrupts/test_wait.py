@@ -121,6 +121,7 @@ def test_condition_wait(
         shared.notifications_must_arrive()
 
     explore(
+        mine,
         lambda: shared.mine.wait(*LIMITS[limit]),
         after,
         shared.renew,
@@ -140,7 +141,11 @@ def test_condition_wait_in_vain(lock: str, mine: RedisManager, theirs: RedisMana
         shared.notifications_must_arrive()
 
     explore(
-        lambda: shared.mine.wait(0.01), after, shared.renew, before=lambda: shared.mine.acquire()
+        mine,
+        lambda: shared.mine.wait(0.01),
+        after,
+        shared.renew,
+        before=lambda: shared.mine.acquire(),
     )
 
 
@@ -161,7 +166,7 @@ def test_condition_notify(mine: RedisManager, theirs: RedisManager) -> None:
         assert woken.wait(SECONDS), "a notification was lost"
         thread.join()
 
-    explore(lambda: shared.mine.notify(), after, shared.renew, before=before)
+    explore(mine, lambda: shared.mine.notify(), after, shared.renew, before=before)
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -181,7 +186,7 @@ def test_event_wait(
         shared.theirs.clear()
         assert not shared.mine.wait(0)
 
-    explore(lambda: shared.mine.wait(*LIMITS[limit]), after, shared.renew, meanwhile=put)
+    explore(mine, lambda: shared.mine.wait(*LIMITS[limit]), after, shared.renew, meanwhile=put)
 
 
 def test_event_set_and_clear(mine: RedisManager, theirs: RedisManager) -> None:
@@ -194,7 +199,7 @@ def test_event_set_and_clear(mine: RedisManager, theirs: RedisManager) -> None:
         shared.mine.clear()
         assert not shared.theirs.is_set()
 
-    explore(lambda: (shared.mine.set(), shared.mine.clear()), after, shared.renew)
+    explore(mine, lambda: (shared.mine.set(), shared.mine.clear()), after, shared.renew)
 
 
 def _act() -> None:
@@ -258,6 +263,7 @@ def test_barrier_wait(
         passed.clear()
 
     explore(
+        mine,
         lambda: shared.mine.wait(),
         after,
         shared.renew,
