@@ -63,6 +63,18 @@ def _spared(code: CodeType, is_outermost: bool) -> frozenset[int]:
     return frozenset(spared)
 
 
+def _is_in_finalizer() -> bool:
+    """Return whether what is executed is a finalizer: what is raised there ends it, and is logged;
+    nobody hears of it.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 class _Counter:
     """Counts the bytecodes of this thread in our frames, and raises at one of them."""
 
@@ -80,6 +92,9 @@ class _Counter:
             return False
         self.left -= 1
         if self.left:
+            return False
+        if _is_in_finalizer():
+            self.left = 1
             return False
         self.place = f"bytecode {offset} of {code.co_qualname}, {where()}"
         return True
