@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import AnyServer
 from tests.hosted.hosted_classes import Our, Remote
-from tests.interrupts.steps import SECONDS, explore, open_channels
+from tests.interrupts.steps import ALL, SECONDS, explore, open_channels
 from tests.support.interrupts import Outcome
 from tests.support.waiting import wait_until
 
@@ -27,6 +27,8 @@ MANAGERS: dict[str, dict[str, Any]] = {
     ", signed": {"authkey": KEY},
     ", with short timeouts": {"timeout": 1.5},  # replies cannot be skipped
 }
+if not ALL:
+    del MANAGERS[", with short timeouts"]
 
 
 @pytest.mark.parametrize("state", ["call", "first call"])

@@ -13,14 +13,16 @@ import pytest
 
 from multihost import RedisManager
 from tests.conftest import AnyServer
-from tests.interrupts.steps import SECONDS, explore, until_blocked
+from tests.interrupts.steps import ALL, SECONDS, explore, until_blocked
 from tests.support.interrupts import Outcome
 from tests.support.waiting import wait_until
 
 # A socket between its making and its place in a connection is closed by nobody but the collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
-KINDS = ("Lock", "RLock", "Semaphore", "BoundedSemaphore")
+KINDS = ["Lock", "RLock", "Semaphore", "BoundedSemaphore"]
+if not ALL:
+    KINDS = ["Lock", "Semaphore"]
 LIMITS = {"": {}, ", for a time": {"timeout": SECONDS}, ", or not": {"blocking": False}}
 
 

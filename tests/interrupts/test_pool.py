@@ -14,7 +14,7 @@ import pytest
 
 import multihost
 from multihost import RedisManager
-from tests.interrupts.steps import SECONDS, explore
+from tests.interrupts.steps import ALL, SECONDS, explore
 from tests.support.interrupts import Outcome
 
 # A socket between its making and its place in a connection is closed by nobody but the collector.
@@ -33,6 +33,8 @@ CALLS: dict[str, tuple[Callable[[Any, int], Any], Callable[[int], object]]] = {
     "map": (lambda pool, n: pool.map(double, [n, n]), lambda n: [2 * n, 2 * n]),
     "get": (lambda pool, n: pool.apply_async(double, (n,)).get(), double),
 }
+if not ALL:
+    CALLS = {"apply": CALLS["apply"]}
 
 
 @pytest.fixture

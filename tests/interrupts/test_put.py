@@ -16,7 +16,7 @@ import pytest
 
 from multihost import RedisManager
 from tests.conftest import AnyServer
-from tests.interrupts.steps import SECONDS, explore, until_blocked
+from tests.interrupts.steps import ALL, SECONDS, explore, until_blocked
 from tests.support.interrupts import Outcome
 from tests.support.waiting import wait_until
 
@@ -55,6 +55,12 @@ SCENES = {
     "put_many": Scene(count=3),
     "put_many, waiting": Scene(options=TWO, count=2, is_full=True),
 }
+if not ALL:
+    SCENES = {
+        name: scene
+        for name, scene in SCENES.items()
+        if name in ("put", "put of a proxy", "put, disconnected", "put, waiting", "put, in vain")
+    }
 
 
 class Shared:

@@ -106,6 +106,8 @@ class _ThreadConnections(list[PinnedConnection]):
         self._link = weakref.ref(link)
 
     def __del__(self) -> None:
+        if not hasattr(self, "_link"):  # who made it was interrupted
+            return
         link = self._link()
         for connection in self:
             if link is not None:
