@@ -17,12 +17,12 @@ from tests.support.waiting import PATIENCE
 
 __all__ = ["ALL", "SECONDS", "STEP", "WIDE_STEP", "explore", "open_channels", "until_blocked"]
 
-#: Whether all bytecodes are tried, and all variants of a scene; else a sample that costs seconds.
-ALL = bool(os.environ.get("MULTIHOST_INTERRUPTS"))
+#: All variants of a scene, and each of so many bytecodes; else a sample that costs seconds.
+ALL = os.environ.get("MULTIHOST_INTERRUPTS", "")
 
 #: Each of so many bytecodes is tried.
-STEP = 1 if ALL else 37
-WIDE_STEP = 1 if ALL else 113  # where each costs more
+STEP = int(ALL or 37)
+WIDE_STEP = int(ALL or 113)  # where each costs more
 
 #: For what comes at once, and would not come at all if something was lost.
 SECONDS = float(os.environ.get("MULTIHOST_INTERRUPTS_SECONDS", PATIENCE))

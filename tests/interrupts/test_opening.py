@@ -14,7 +14,7 @@ import pytest
 from multihost import RedisManager
 from multihost.managers import LockProxy
 from tests.conftest import AnyServer
-from tests.interrupts.steps import SECONDS, WIDE_STEP
+from tests.interrupts.steps import ALL, SECONDS, WIDE_STEP
 from tests.support.interrupts import Outcome, every_bytecode, interrupt
 from tests.support.waiting import wait_until
 
@@ -65,7 +65,7 @@ def test_manager(call: str, server: AnyServer) -> None:
         return outcome
 
     act(0)
-    count = sum(1 for _ in every_bytecode(5 * WIDE_STEP if WIDE_STEP > 1 else 1, act))
+    count = sum(1 for _ in every_bytecode(WIDE_STEP if ALL else 5 * WIDE_STEP, act))
     print(f"{count} bytecodes")
     with RedisManager(server.url) as manager:
         use(manager)
