@@ -150,8 +150,8 @@ class Ring:
             return True  # then there is no evidence against it
 
     def leave(self) -> None:
-        """Leave the ring: the process ends in order. 1 round trip."""
-        if self._registration.host:
+        """Leave the ring: the process ends in order. 1 round trip, none if it was not there."""
+        if self._registration.host and self._registration.session_keys:
             ring, entries = self._keys(self._registration.host)
             sid = self._registration.sid
             self._link.pipeline_raw([(b"ZREM", ring, sid), (b"HDEL", entries, sid)])
