@@ -52,6 +52,7 @@ class LockHold(Hold):
         self.handle = places = place.places
         self.id, self.fence, self.count, self.lost = place.name, fence, 1, False
         self.expirations = places.session.registration.expirations
+        self.thread = places.session.identity.key
         self.place: Place = place
 
     def is_valid(self) -> bool:

@@ -47,7 +47,7 @@ class Handle:
 class Hold(ABC):
     """What this process alone holds while its session lives: a lock, permits, items in flight."""
 
-    __slots__ = ("count", "expirations", "fence", "handle", "id", "lost")
+    __slots__ = ("count", "expirations", "fence", "handle", "id", "lost", "thread")
 
     def __init__(self, handle: Handle, id_: bytes, fence: int, expirations: int) -> None:
         self.handle: Handle = handle
@@ -56,6 +56,7 @@ class Hold(ABC):
         self.count: int = 1
         self.expirations: int = expirations  # of the session, read before the hold was acquired
         self.lost: bool = False
+        self.thread: int = handle.session.identity.key  # which acquired it
 
     @abstractmethod
     def is_valid(self) -> bool:
@@ -67,6 +68,10 @@ class Hold(ABC):
         """
         names = self.handle.session.registration.names
         return session_of(self.id) != names[self.handle.keys.prefix]
+
+    def is_of_this_thread(self) -> bool:
+        """Return whether this thread acquired it."""
+        return self.thread == self.handle.session.identity.key
 
     def release_at_exit(self) -> None:  # noqa: B027 - most need nothing of their own
         """Release it, if that is not done along with the places where it lies; no-op if it is
