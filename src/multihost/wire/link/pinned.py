@@ -73,13 +73,13 @@ class PinnedConnection:
         link: weakref.ref[PinnedConnections] | None = None,
         sequence: int = 0,
     ) -> None:
-        self._link = link
         self.name: bytes = name
         self.sequence: int = sequence
         self.reserved: bool = False
         self.channel: Channel | None = None
         self.reply_keys: dict[bytes, None] = reply_keys  # those of all connections of the process
         self.packed_reply_keys: _PackedReplyKeys = _PackedReplyKeys(name, reply_keys)
+        self._link = link  # last: a signal handler may raise, and __del__ sees that it is no more
 
     def reply_key(self, partition: bytes) -> bytes:
         """Return the key of the last request of this connection in a partition, and its reply."""
@@ -89,6 +89,8 @@ class PinnedConnection:
 
     def __del__(self) -> None:
         # Nothing refers to it: its thread was interrupted while it was checked out.
+        if not hasattr(self, "_link"):  # or made
+            return
         link = None if self._link is None else self._link()
         if link is not None:
             link.replace_dropped(self)
@@ -105,6 +107,8 @@ class _ThreadConnections(list[PinnedConnection]):
         self._link = weakref.ref(link)
 
     def __del__(self) -> None:
+        if not hasattr(self, "_link"):  # who made it was interrupted
+            return
         link = self._link()
         for connection in self:
             if link is not None:

@@ -137,6 +137,12 @@ class Heartbeat:
     # the thread
 
     def _serve(self) -> None:
+        with self._lock:
+            thread = threading.current_thread()
+            if self._thread is None:  # a signal handler has raised in who started it
+                self._thread = thread
+            if self._thread is not thread:
+                return
         try:
             self._run()
         except BaseException as error:  # noqa: BLE001 - whatever it is

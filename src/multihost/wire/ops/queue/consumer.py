@@ -24,6 +24,7 @@ from multihost.wire.ops.queue.unfinished import UnfinishedItem, UnfinishedItems
 from multihost.wire.replies import NOT_HELD
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
+from multihost.wire.wait import stop_watching
 
 __all__ = ["Consumer", "ConsumerHold"]
 
@@ -289,6 +290,7 @@ class Consumer:
         """An exception ends a call: the next one takes what is in its hand, or the background
         thread requeues it.
         """
+        stop_watching(self.handle)  # a signal may have come when the call did that
         if hand.handed < math.inf:  # the caller has it
             return
         self.acks.leave(hand, self._is_free)
