@@ -11,14 +11,15 @@ from tests.support.waiting import wait_until
 __all__ = ["blocked", "forget_what_came_too_late", "nothing_left"]
 
 # What a killed process cannot take along goes by itself: the record of its last request within a
-# minute, that of its session, where nobody looked, within a day, tokens that nobody took within a
-# minute. The mark by which those who wait learn that a queue or a lock was deleted is there for a
-# second. What was said last to a host, or by one that was killed, expires within a minute.
+# minute, that of its session and its place in the ring, where nobody looked, within a day, tokens
+# that nobody took within a minute. The mark by which those who wait learn that a queue or a lock
+# was deleted is there for a second. What was said last to a host, or by one that was killed,
+# expires within a minute.
 TEMPORARY = re.compile(
     rb"\{[^{}]+:\d\d\}:"
     rb"(?:r:[^:]+|h:[^:]+:(?:req|res):[^:]+|[nuh]:.+:(?:tokens(?::\w+)?|items|free))"
 )
-SESSION = re.compile(rb"\{[^{}]+:\d\d\}:s:[^:]+")
+SESSION = re.compile(rb"\{[^{}]+:\d\d\}:(?:s:[^:]+|ring:.+)")
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 
 

@@ -36,6 +36,12 @@ def sid(manager: RedisManager) -> bytes:
 
 
 @pytest.fixture
+def server(fresh_server: Server) -> Server:
+    """Nobody else stands in the ring."""
+    return fresh_server
+
+
+@pytest.fixture
 def sibling(server: Server) -> Iterator[RedisManager]:
     """It has nothing to do with what the others want."""
     with RedisManager(server.url, lease=LEASE) as manager:
