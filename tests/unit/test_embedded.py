@@ -27,6 +27,7 @@ from multihost.errors import ServerMissing, ServerUnfit
 from tests.chaos.cpu_steal import waits, withheld_since
 from tests.support.directories import temporary_root
 from tests.support.procs import send_signal
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -458,17 +459,18 @@ def test_server_inherits_no_descriptors_of_its_owner(base: Path) -> None:
 
 
 def test_first_reply_arrives_soon(base: Path) -> None:
-    times = []
-    for _ in range(7):
+    def seconds() -> float:
         start, before = time.perf_counter(), waits(os.getpid())
         server = EmbeddedServer(lambda _address: PASSWORD)
         with Client(server) as client:
             assert client("PING") == b"+PONG"
         took = time.perf_counter() - start
         withheld = withheld_since(before, os.getpid()) + withheld_since({}, server.pid)
-        times.append(took - withheld)
         server.stop()
-    assert min(times) < 0.3  # the best one, of 0.05 s where nobody shares the cores
+        return took - withheld
+
+    # It is 0.05 s where nobody shares the cores; where somebody does, now and then.
+    wait_until(lambda: seconds() < 0.3, what="a start that waits for nothing")
 
 
 # Where it listens
