@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 from multihost.wire.link.channel import Channel
@@ -36,18 +38,27 @@ class Patience:
     ``attempt`` seconds all the same. No round trip.
     """
 
-    __slots__ = ("_attempt", "_channel", "_link", "_outer", "_replies", "_seconds", "_until")
+    __slots__ = (
+        "__weakref__",
+        "_attempt",
+        "_channel",
+        "_guard",
+        "_link",
+        "_outer",
+        "_replies",
+        "_seconds",
+    )
 
     def __init__(
         self, link: Link, seconds: float, *, replies: bool = True, attempt: float = SHORTEST
     ) -> None:
-        self._outer: tuple[float | None, float] | None = None  # first, for __del__()
-        self._channel: Channel | None = None
         self._link = link
-        self._until = 0.0
         self._seconds = seconds
         self._replies = replies
         self._attempt = attempt
+        self._outer: tuple[float | None, float] | None = None
+        self._channel: Channel | None = None
+        self._guard: weakref.ref[Patience] | None = None
 
     def __enter__(self) -> None:
         # What __exit__() puts right is noted before it is changed: a signal handler may raise.
@@ -56,7 +67,9 @@ class Patience:
         if outer[0] is not None and outer[0] < until:
             return
         try:
-            self._outer, self._until = outer, until
+            self._guard = guard = weakref.ref(self, partial(_restore, self._link, until, outer))
+            _guards.add(guard)
+            self._outer = outer
             self._link.set_patience(until, self._attempt)
             limit = max(self._seconds, self._attempt)
             if self._replies and limit < self._link.timeout:
@@ -72,10 +85,24 @@ class Patience:
             self._link.set_patience(*self._outer)
         if self._channel is not None:
             self._channel.limit(self._link.timeout)
-        self._channel = None
-        self._outer = None  # last, for __del__()
+        # Not referred to from here: what it calls would be called when this is destroyed.
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            _guards.discard(guard)
 
-    def __del__(self) -> None:
-        # The frame is gone: if this is not over a signal handler has raised when it was to end.
-        if getattr(self, "_outer", None) is not None and self._link.patience[0] == self._until:
-            self.__exit__()
+
+# Of those that are not over. CPython may raise what a signal handler does when __exit__() is
+# entered: then the frame goes, and what has begun in it is over all the same. No __del__(): what is
+# raised there is lost, and it would be executed behind each call.
+_guards: set[weakref.ref[Patience]] = set()
+
+
+def _restore(
+    link: Link, until: float, outer: tuple[float | None, float], guard: weakref.ref[Patience]
+) -> None:
+    _guards.discard(guard)
+    if link.patience[0] == until:
+        link.set_patience(*outer)
+        channel = link.current_channel()
+        if channel is not None:
+            channel.limit(link.timeout)
