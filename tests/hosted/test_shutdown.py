@@ -412,7 +412,7 @@ def pause(process):
 
 def test_client_suspended_for_longer_than_its_lease(url):
     with serving(url, lease=2.0) as manager:
-        results = manager.list()
+        results = manager.list(name="results")  # which has no lease
         child = fork.Process(target=pause_between, args=(url, results))
         child.start()
         wait_until(lambda: results[:] == [1])
@@ -429,6 +429,7 @@ def test_client_suspended_for_longer_than_its_lease(url):
             counter.add()
         assert send_signal(manager._process, signal.SIGCONT)
         assert manager.Counter(name="counter").add() in (3, 4)  # the lost call may be carried out
+        manager.delete("results")
 
 
 def test_exception_whose_pickling_exits(url):
