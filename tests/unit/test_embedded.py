@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from multihost import embedded
+from multihost import embedded, pipes
 from multihost.embedded import EmbeddedServer, find_server
 from multihost.errors import ServerMissing, ServerUnfit
 from tests.chaos.cpu_steal import waits, withheld_since
@@ -793,3 +793,29 @@ print(json.dumps(line), flush=True)
 """
     with Program(text, LISTENS="yes" if listens else "") as program:
         assert program.read() > 100
+
+
+@pytest.mark.parametrize("opened", range(4))
+def test_a_start_that_ends_between_its_pipes_closes_each_once(
+    opened: int, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is closed twice may be another's by then."""
+    ends: list[int] = []
+    closed: list[int] = []
+
+    def open_some(fds: list[int]) -> tuple[int, int]:
+        if len(ends) == 2 * opened:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        pair = pipes.open_pipe(fds)
+        ends.extend(pair)
+        return pair
+
+    def close(fd: int) -> None:
+        closed.append(fd)
+        pipes.close_pipe(fd)
+
+    monkeypatch.setattr(embedded.server, "open_pipe", open_some)
+    monkeypatch.setattr(embedded.server, "close_pipe", close)
+    with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+        EmbeddedServer(lambda _address: PASSWORD)
+    assert sorted(closed) == sorted(ends)

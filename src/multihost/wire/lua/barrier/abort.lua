@@ -7,7 +7,7 @@
 -- ARGV
 --   request     int    number of the request
 --   waiter      bytes  session and thread of the party; '' = none
---   generation  int    of the party
+--   generation  int    of the party; '' = in which it waits
 --   new         bytes  state from now on: 'broken', or '' for a reset
 -- RETURNS  BROKEN; OPEN if the generation of the party ended before that
 -- ERRORS   GONE
@@ -28,7 +28,10 @@ if not state[1] then
 end
 local arrived = tonumber(state[2])
 if waiter ~= '' then
-  if redis.call('HDEL', data, WAITER .. waiter) == 0 then return save_reply(reply_cache, request, BROKEN) end
+  local own = redis.call('HGET', data, WAITER .. waiter)
+  if not own then return save_reply(reply_cache, request, BROKEN) end
+  redis.call('HDEL', data, WAITER .. waiter)
+  if generation == '' then generation = own end
   if state[1] == generation then
     arrived = arrived - 1
   elseif state[3] ~= generation then
