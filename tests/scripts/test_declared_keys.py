@@ -193,7 +193,13 @@ def use_pools(url: str) -> None:
 
 def settle(url: str) -> None:
     with RedisManager(url) as manager:
-        lock, semaphore = manager.Lock(), manager.Semaphore(2)
+        lock, semaphore, plain = manager.Lock(), manager.Semaphore(2), manager.Queue()
+        plain.put_many(range(3))
+        plain.get()
+        plain.task_done()
+        again = manager.Queue(redeliver=True)
+        again.put(manager.list())
+        again.get()
         assert lock.acquire()
         assert semaphore.acquire()
         manager.runtime.session.settling.settle(0)
