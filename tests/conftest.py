@@ -20,6 +20,7 @@ from tests.conformance.counts import print_counts
 from tests.support import leaks
 from tests.support.faults import CuttingProxy
 from tests.support.hosts import Hosts
+from tests.support.ports import Port
 from tests.support.procs import interpreter_flags
 from tests.support.server import (
     URL_VARIABLE,
@@ -166,6 +167,13 @@ def start_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Serve
 def fresh_server(start_server: Callable[..., Server]) -> Server:
     """A server for one test alone, which may kill, fill or restart it."""
     return start_server(tcp=True)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port for a server on 127.0.0.1; no other test gets it meanwhile."""
+    with Port() as own:
+        yield own.number
 
 
 @pytest.fixture

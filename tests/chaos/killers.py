@@ -75,6 +75,14 @@ class ProcessGroup:
     def pids(self) -> list[int]:
         return [member.pid or 0 for member in self._members]
 
+    def suspend(self, numbers: Iterable[int]) -> None:
+        """SIGSTOP, to all of them in one moment. They do nothing any more."""
+        members = [self._members[number] for number in numbers]
+        for member in members:
+            send_signal(member, signal.SIGSTOP)
+        for member in members:
+            os.waitid(os.P_PID, member.pid or 0, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def kill(self, numbers: Iterable[int]) -> set[int]:
         """SIGKILL, to all of them in one moment; who they were. They are dead now."""
         members = [self._members[number] for number in numbers]

@@ -100,15 +100,19 @@ class Torment:
             self.condition.notify(WAITERS if everybody else 1)
             if when == "with the lock":
                 self.kill(numbers, 0.005)
+        has_returned = False
         if when == "after":
-            self.kill(numbers, 0.004)
+            self.stop.wait(self.chance.random() * 0.004)
+            self.group.suspend(numbers)
+            has_returned = self.has_returned(victims, notified)
+            self.kill(numbers, 0.0)
         self.group.replace(numbers)
         if everybody:
             self.expect(notified, set(pids) - victims, WAITERS, watch)
             self.settle()
-        elif when == "after" and self.had_returned(victims, notified):
+        elif has_returned:
             self.returned += 1
-            self.settle()  # it may have been killed before the server knew that it had returned
+            self.settle()  # it may be killed before the server knows that it has returned
         else:
             self.expect(notified, None, 1, watch)
 
@@ -118,23 +122,16 @@ class Torment:
         self.log.append_many([("kill", pids[number]) for number in numbers])
         self.group.kill(numbers)
 
-    def had_returned(self, victims: set[int], notified: str) -> bool:
-        """Whether one of them was killed behind the wait, with the lock: that was the one."""
+    def has_returned(self, suspended: set[int], notified: str) -> bool:
+        """Whether one of them is behind the wait, with the lock: that was the one."""
+        self.server.command("PING")  # what they had sent has been carried out then
         data = self.condition._lock._handle.keys
-        holder = None
-
-        def known() -> bool:
-            nonlocal holder
-            holder = self.server.command("HGET", data.data, "h")
-            # While it is passed on, and a living process is about to take it, it is nobody's.
-            return holder != b"" or self.server.command("EXISTS", data.tokens) == 1
-
-        wait_until(known, PATIENCE)
+        holder = self.server.command("HGET", data.data, "h") or b""
         if not holder:
             return False
         session = self.server.command("HGET", data.sessions + b":" + holder.partition(b".")[0], "p")
         woken = {e.pid for e in self.log.read(notified) if e.what == "woken"}
-        return int(session.split()[0]) in victims - woken
+        return int(session.split()[0]) in suspended - woken
 
     def settle(self) -> None:
         """Until the dead are forgotten: what notified them passes on to who is there."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ANYHOST, blocks
+from tests.support.ports import Port
 from tests.support.procs import ROOT, send_signal
 from tests.support.server import Server
 
@@ -44,13 +44,16 @@ def path(tmp_path: Path) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as own:
-        return int(own.getsockname()[1])
+@pytest.fixture
+def ports() -> Iterator[tuple[int, int]]:
+    with Port() as one, Port() as other:
+        yield one.number, other.number
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_does_what_it_says(name: str, server: Server, path: str, tmp_path: Path) -> None:
+def test_a_page_does_what_it_says(
+    name: str, server: Server, path: str, tmp_path: Path, ports: tuple[int, int]
+) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     environment = {
@@ -59,8 +62,8 @@ def test_a_page_does_what_it_says(name: str, server: Server, path: str, tmp_path
     environment |= {"PATH": path, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     command = [
         *(sys.executable, "-m", "tests.docs.pages", str(PAGES[name])),
-        *(f"{ANYHOST}={server.tcp_url}", f"6399={free_port()}"),
-        f"50000={free_port()}",
+        *(f"{ANYHOST}={server.tcp_url}", f"6399={ports[0]}"),
+        f"50000={ports[1]}",
     ]
     with subprocess.Popen(
         command,

@@ -20,6 +20,7 @@ import pytest
 import multihost
 from multihost import RedisManager
 from tests.support.faults import CuttingProxy, Rule
+from tests.support.interrupts import isolated
 from tests.support.procs import run_all
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -436,7 +437,7 @@ def test_a_signal_at_any_moment_leaves_nothing_that_nobody_knows_of(
                 act(thing)  # opens the connection that the last one lost
             interruption = Interruption(at)
             with contextlib.suppress(KeyboardInterrupt), interruption:
-                act(thing)
+                isolated(lambda: act(thing))
             if not interruption.place:
                 assert at > 60
                 break

@@ -382,11 +382,11 @@ def test_visitors_may_ask_for_the_proof_and_nothing_else(
 
 @pytest.mark.parametrize("kind", WHERE)
 def test_clients_that_come_early_wait_for_the_proof(
-    kind: str, base: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, port: int, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare = link_instance.Instance.prepare
     client: list[SyncManager] = []
-    server = SyncManager(("127.0.0.1", free_port()) if kind == "port" else str(base / "s"), KEY)
+    server = SyncManager(("127.0.0.1", port) if kind == "port" else str(base / "s"), KEY)
 
     def prepare_late(instance: link_instance.Instance, path: str) -> None:
         client.append(SyncManager(server.address, KEY))
@@ -401,11 +401,6 @@ def test_clients_that_come_early_wait_for_the_proof(
     with server:
         assert client[0].dict("d", a=1)["a"] == 1
         client[0].shutdown()
-
-
-def free_port() -> int:
-    with socket.create_server(HERE) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_a_server_that_cannot_be_prepared_is_stopped(

@@ -13,7 +13,7 @@ import pytest
 from multihost import RedisManager
 from tests.frameworks.conftest import need
 from tests.support.procs import ROOT, Script, is_alive, send_signal
-from tests.support.server import Server, free_port
+from tests.support.server import Server
 from tests.support.waiting import wait_until
 
 REQUESTS = 24
@@ -57,10 +57,9 @@ def _listens(port: int) -> bool:
 @pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
 @pytest.mark.parametrize("kind", WORKERS)
 def test_every_request_is_answered(
-    kind: str, preload: bool, fresh_server: Server, start: Callable[..., Script]
+    kind: str, preload: bool, port: int, fresh_server: Server, start: Callable[..., Script]
 ) -> None:
     need("gunicorn", *(["gevent"] if "gevent" in kind else []))
-    port = free_port()
     options = ["-w", "2", "-b", f"127.0.0.1:{port}", "--chdir", str(ROOT), *WORKERS[kind]]
     args = [*options, *(["--preload"] if preload else []), "tests.frameworks.web:app"]
     manager = RedisManager(fresh_server.url)

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from tests.support.procs import ROOT, spawn_script
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def test_programs_print_the_same():
+def test_programs_print_the_same(port):
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     said = []
     for module in ("multiprocessing", "multihost"):
-        args = [module, str(free_port())]
+        args = [module, str(port)]
         with spawn_script(
             ROOT / "tests" / "hosted" / "documented.py", {"PYTHONPATH": path}, args=args
         ) as program:
-            said.append(program.finish(timeout=30))
+            said.append(program.finish())
     assert said[0] == said[1]
     assert "-- own_proxies" in said[0]

@@ -23,6 +23,7 @@ from multihost import (
 )
 from multihost.wire.values import opcodes
 from tests.support.odd import OddServer, info
+from tests.support.ports import closed_address
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -63,16 +64,15 @@ REFUSED = ConnectionRefusedError
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    with closed_address() as (_, port):
+        yield port
 
 
-def test_no_server_at_the_address(free_port: int, tmp_path: Any) -> None:
+def test_no_server_at_the_address(closed_port: int, tmp_path: Any) -> None:
     for url, named, kind in (
-        (f"redis://:hush@127.0.0.1:{free_port}/3", f"redis://127.0.0.1:{free_port}/3", REFUSED),
-        (f"rediss://:hush@127.0.0.1:{free_port}", f"rediss://127.0.0.1:{free_port}/0", REFUSED),
+        (f"redis://:hush@127.0.0.1:{closed_port}/3", f"redis://127.0.0.1:{closed_port}/3", REFUSED),
+        (f"rediss://:hush@127.0.0.1:{closed_port}", f"rediss://127.0.0.1:{closed_port}/0", REFUSED),
         (f"unix://:hush@{tmp_path}/none.sock", f"unix://{tmp_path}/none.sock", FileNotFoundError),
         ("redis://:hush@no-such-host.invalid", "no-such-host.invalid", socket.gaierror),
         ("rediss://:hush@no-such-host.invalid", "no-such-host.invalid", socket.gaierror),

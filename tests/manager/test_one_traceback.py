@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from multihost.errors import (
 )
 from tests.manager.test_echo import _calls
 from tests.support.echo import EchoServer
+from tests.support.ports import closed_address
 from tests.support.procs import ROOT, spawn_script
 from tests.support.server import Server
 from tests.support.tls import TlsProxy
@@ -44,12 +44,6 @@ INTERNAL = re.compile(
 
 def said(error: BaseException, frames: int) -> str:
     """Return the traceback of an error, which is one."""
-    # CPython goes on handling an exception that a signal has interrupted: that is not part of it.
-    interrupted = sys.exc_info()[1]
-    each = error
-    while each.__context__ not in (None, interrupted):
-        each = each.__context__
-    each.__context__ = None
     text = "".join(traceback.format_exception(error))
     assert text.count("Traceback (most recent call last)") == 1, text
     ours = [
@@ -69,12 +63,6 @@ def refused(url: str, **options: Any) -> MultihostError | ValueError:
 
 
 # -- connecting
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -107,10 +95,11 @@ def test_no_server_there(
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         socket.socket(socket.AF_UNIX) as left,
+        closed_address() as (_, port),
     ):
         monkeypatch.chdir(path)  # the path of a socket is short
         left.bind("left")
-        names = {"port": free_port(), "path": path, "silent": silent.getsockname()[1]}
+        names = {"port": port, "path": path, "silent": silent.getsockname()[1]}
         error = refused(url.format(**names))
     assert type(error) is kind
     assert error.errno == number
@@ -162,6 +151,16 @@ def test_a_client_certificate_that_is_missing(fresh_server: Server) -> None:
     with TlsProxy(fresh_server.tcp_url, client_auth=True) as tls:
         url = re.sub(r"&ssl_certfile=[^&]*&ssl_keyfile=[^&]*", "", tls.url)
         assert "ssl_certfile" in said(refused(url), FRAMES_OF_CONNECTING)
+
+
+def test_an_error_that_the_caller_handles_is_not_the_reason(tls: TlsProxy) -> None:
+    try:
+        raise FileNotFoundError(errno.ENOENT, "the settings")
+    except FileNotFoundError:
+        error = refused(tls.bare_url)
+    assert type(error) is LinkError
+    assert "settings" not in str(error)
+    assert "?ssl_ca_certs=/path/to/ca.pem in the URL" in str(error)
 
 
 def test_tls_and_no_tls(tls: TlsProxy, fresh_server: Server) -> None:

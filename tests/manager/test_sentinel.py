@@ -14,9 +14,10 @@ import redis.sentinel
 from multihost import LinkError, RedisManager
 from multihost.wire.address import Address, parse_address
 from tests.manager.test_addresses import works
+from tests.support.ports import closed_address
 from tests.support.procs import spawn_script
 from tests.support.sentinel import SERVICE, Sentinel
-from tests.support.server import Server, free_port
+from tests.support.server import Server
 
 PASSWORD, SENTINEL_PASSWORD = "pa55w0rd", "s3ntin3l"
 
@@ -41,8 +42,10 @@ def client_of(*hosts: tuple[str, int], **options: Any) -> redis.Redis:
 
 @pytest.fixture
 def manager(sentinel: Sentinel) -> Iterator[RedisManager]:
-    gone = "127.0.0.1", free_port()
-    with RedisManager(client=client_of(gone, sentinel.host)) as own:
+    with (
+        closed_address() as gone,
+        RedisManager(client=client_of(gone, sentinel.host)) as own,
+    ):
         yield own
 
 
@@ -136,8 +139,8 @@ def test_without_passwords_any_program_can(fresh_server: Server) -> None:
 
 
 def test_what_no_master_can_be_found_by(sentinel: Sentinel) -> None:
-    nobody = "127.0.0.1", free_port()
-    with pytest.raises(LinkError, match="redis.sentinel://.*No master found.*do the Sentinels run"):
+    none_found = "redis.sentinel://.*No master found.*do the Sentinels run"
+    with closed_address() as nobody, pytest.raises(LinkError, match=none_found):
         RedisManager(client=client_of(nobody), timeout=1)
     asked = redis.sentinel.Sentinel([sentinel.host], sentinel_kwargs={"password": "wr0ng"})
     with pytest.raises(LinkError) as caught:

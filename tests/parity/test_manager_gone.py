@@ -22,6 +22,7 @@ import pytest
 import multihost
 from multihost import errors
 from tests.support.faults import CuttingProxy
+from tests.support.ports import closed_address
 from tests.support.procs import send_signal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -128,9 +129,7 @@ def killed_while_waiting(flavour: Flavour) -> list[BaseException]:
 
 
 def not_up_yet(flavour: Flavour) -> list[BaseException]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        address = taken.getsockname()
+    with closed_address() as address:
         manager = flavour.manager(address, authkey=KEY)
         return [raised(manager.connect), raised(manager.connect)]
 

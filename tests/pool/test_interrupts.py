@@ -15,6 +15,7 @@ import multihost
 from multihost import Executor, LinkLost
 from multihost.pool import Pool
 from tests.pool import work
+from tests.support.interrupts import isolated
 from tests.support.waiting import wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -169,7 +170,7 @@ class Interruption:
         sys._getframe().f_trace_opcodes = True  # Python 3.12 wants it before, in some frame
         sys.settrace(self)
         try:
-            call()
+            isolated(call)
         except work.Interrupted:
             pass
         finally:

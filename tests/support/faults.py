@@ -27,6 +27,7 @@ from typing import Protocol
 
 import hiredis
 
+from tests.support.ports import Port
 from tests.support.raw import CHUNK, Endpoint
 
 __all__ = ["SETUP", "CuttingProxy", "Frames", "Rule"]
@@ -38,7 +39,7 @@ SUBSCRIBING = frozenset(
     verb + b"SUBSCRIBE" for verb in (b"", b"UN", b"P", b"PUN", b"S", b"SUN")
 )  # answered by pushes, not by replies
 
-JOIN_SECONDS = 5.0
+JOIN_SECONDS = 40.0
 
 Match = bytes | str | Callable[[list[bytes]], bool] | None
 
@@ -167,12 +168,14 @@ class CuttingProxy:
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self._directory = ""
+        self._port: Port | None = None
         if unix:
             base = "/tmp" if os.path.isdir("/tmp") else None
             self._directory = tempfile.mkdtemp(prefix="mhp", dir=base)
             self.address: tuple[str, int] | str = os.path.join(self._directory, "s")
         else:
-            self.address = ("127.0.0.1", 0)
+            self._port = Port()  # also while connections are refused
+            self.address = ("127.0.0.1", self._port.number)
         self.accept()
 
     def __enter__(self) -> CuttingProxy:
@@ -246,7 +249,8 @@ class CuttingProxy:
 
     def refuse(self) -> None:
         """Refuse new connections, as a server that is down; open ones stay."""
-        listener, self._listener = self._listener, None
+        with self._lock:
+            listener, self._listener = self._listener, None
         if listener is not None:
             # Closing alone wakes no accept(), and a forked child may hold the socket too.
             with contextlib.suppress(OSError):
@@ -266,8 +270,6 @@ class CuttingProxy:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(self.address)
         listener.listen(128)
-        if not isinstance(self.address, str):
-            self.address = listener.getsockname()[:2]
         self._listener = listener
         self._spawn(self._serve, listener)
 
@@ -286,6 +288,8 @@ class CuttingProxy:
             thread.join(JOIN_SECONDS)
             assert not thread.is_alive(), f"{thread.name} hangs"
             self.cut_all()
+        if self._port is not None:
+            self._port.release()
         if self._directory:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -330,8 +334,15 @@ class CuttingProxy:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = _Connection(self, client, server)
             with self._lock:
-                self.accepted += 1
-                self._connections.add(connection)
+                # Refused meanwhile: whoever cuts all connections then would not find this one.
+                is_refused = self._listener is not listener
+                if not is_refused:
+                    self.accepted += 1
+                    self._connections.add(connection)
+            if is_refused:
+                client.close()
+                server.close()
+                return
             self._spawn(connection.carry_requests)
             self._spawn(connection.carry_replies)
 

@@ -17,7 +17,7 @@ import redis
 
 import multihost
 
-__all__ = ["Interrupted", "Outcome", "every_bytecode", "interrupt"]
+__all__ = ["Interrupted", "Outcome", "every_bytecode", "interrupt", "isolated"]
 
 SOURCES = tuple(
     os.path.dirname(module.__file__) + os.sep for module in (multihost, redis) if module.__file__
@@ -133,7 +133,7 @@ def interrupt(call: Callable[[], object], at: int) -> Outcome:
     enabled = gc.isenabled()
     gc.disable()  # finalizers execute bytecodes of their own
     try:
-        result = _counted(counter, lambda: next(_alone(call)))
+        result = _counted(counter, lambda: isolated(call))
         has_returned = True
     except Interrupted:
         pass
@@ -143,12 +143,17 @@ def interrupt(call: Callable[[], object], at: int) -> Outcome:
     return Outcome(counter.place, has_returned, result)
 
 
-def _alone(call: Callable[[], Any]) -> Iterator[Any]:
-    """Make a call in a generator, which has a stack of its own of exceptions that are handled: at
-    the end of a handler CPython looks for no signal, and one raised there would leave it unfinished
-    for all that this thread does later.
+def isolated(call: Callable[[], Any]) -> Any:
+    """Make a call which an exception may end at any bytecode, also at the begin or the end of a
+    handler. CPython looks for no signal there, and one raised there leaves the handler unfinished:
+    each later exception of this thread would have what it handles as its context. A generator has
+    a stack of its own of exceptions that are handled, which ends with it.
     """
-    yield call()
+
+    def alone() -> Iterator[Any]:
+        yield call()
+
+    return next(alone())
 
 
 def every_bytecode(step: int, act: Callable[[int], Outcome]) -> Iterator[Outcome]:

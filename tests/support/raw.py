@@ -81,7 +81,7 @@ class Endpoint:
 class RawClient:
     """One connection; ``call("GET", "k")`` returns the reply or raises ``hiredis.ReplyError``."""
 
-    def __init__(self, url: str, timeout: float | None = 10.0) -> None:
+    def __init__(self, url: str, timeout: float | None = 40.0) -> None:
         endpoint = Endpoint.parse(url)
         self._reader = hiredis.Reader()
         self.sock = endpoint.connect(timeout)

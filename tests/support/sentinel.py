@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.support.ports import Port
 from tests.support.raw import RawClient
-from tests.support.server import WATCHER, Server, free_port, server_program
+from tests.support.server import WATCHER, Server, server_program
 from tests.support.waiting import wait_until
 
 __all__ = ["SERVICE", "Sentinel"]
 
-SERVICE = "main.one"
+SERVICE = f"main.{secrets.token_hex(4)}"
+"""One in each process: a Sentinel of another worker's tests does not know it."""
+
+ATTEMPTS = 5
 
 
 class Sentinel:
@@ -25,8 +30,37 @@ class Sentinel:
 
     def __init__(self, server: Server, *, password: str = "") -> None:
         self.password = password
-        self.port = free_port()
         self._directory = tempfile.mkdtemp(prefix="mhs", dir="/tmp")
+        self._log = Path(self._directory, "log")
+        for attempt in range(ATTEMPTS):
+            self._port = Port()
+            self.port = self._port.number
+            self._start(server)
+            try:
+                wait_until(self._sees_the_master, what="the Sentinel sees the server")
+            except BaseException as error:
+                said = self._log.read_text()
+                self._stop()
+                # Somebody who reserves nothing may have taken the port since we looked.
+                if attempt + 1 < ATTEMPTS and "ddress already in use" in said:
+                    continue
+                shutil.rmtree(self._directory, ignore_errors=True)
+                error.add_note(said)
+                raise
+            return
+
+    def __enter__(self) -> Sentinel:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    @property
+    def host(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    def _start(self, server: Server) -> None:
         lines = [
             f"port {self.port}",
             "bind 127.0.0.1",
@@ -35,38 +69,31 @@ class Sentinel:
         ]
         if server.password:
             lines.append(f'sentinel auth-pass "{SERVICE}" {server.password}')
-        if password:
-            lines.append(f"requirepass {password}")
+        if self.password:
+            lines.append(f"requirepass {self.password}")
         conf = Path(self._directory, "conf")  # which it rewrites
         conf.touch(mode=0o600)
         conf.write_text("\n".join(lines) + "\n")
-        self._process = subprocess.Popen(
-            [server_program(), str(conf), "--sentinel"],
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [server_program(), str(conf), "--sentinel"],
+                stdout=log,
+                start_new_session=True,
+            )
         self._watcher = subprocess.Popen(  # ends it if we are killed
             ["sh", "-c", WATCHER, "sh", str(self._process.pid), self._directory],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        wait_until(self._sees_the_master, what="the Sentinel sees the server")
 
-    def __enter__(self) -> Sentinel:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
+    def _stop(self) -> None:
         assert self._watcher.stdin is not None
         self._watcher.kill()
         self._watcher.wait()
         self._watcher.stdin.close()
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
-
-    @property
-    def host(self) -> tuple[str, int]:
-        return "127.0.0.1", self.port
+        self._port.release()
 
     def _sees_the_master(self) -> bool:
         assert self._process.poll() is None, "the Sentinel ended"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import random
 import re
 import secrets
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -25,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import Port
 from tests.support.procs import send_signal
 from tests.support.raw import Endpoint, RawClient
 
@@ -32,22 +31,17 @@ __all__ = [
     "WATCHER",
     "ExternalServer",
     "Server",
-    "free_port",
     "server_program",
     "server_version",
 ]
 
 URL_VARIABLE = "MULTIHOST_TEST_URL"
 
-START_SECONDS = 10.0
-COMMAND_SECONDS = 10.0
+START_SECONDS = 40.0
+COMMAND_SECONDS = 40.0
 ADMIN = (
     "support"  # our own user: commands of the test layer work whatever the test does to the others
 )
-
-# Below the range from which the kernel draws ports for outgoing connections: there, a client that
-# retries while the server restarts could connect to itself.
-PORTS = range(20000, 32000)
 
 # The watcher holds the reading end of a pipe. When the last writer is gone it kills the server.
 WATCHER = 'read _; kill -9 "$1"; rm -rf "$2"'
@@ -185,6 +179,7 @@ class Server(_Commands):
         self.password = password
         self.host = host
         self.port = 0
+        self._port: Port | None = None
         self.log = ""
         self._tcp = tcp
         self._users = dict(users or {})
@@ -302,6 +297,8 @@ class Server(_Commands):
         if os.getpid() != self._owner:
             return
         self.kill()
+        if self._port is not None:
+            self._port.release()
         _running.discard(self)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -315,16 +312,19 @@ class Server(_Commands):
         attempts = 5 if self._tcp else 1
         for attempt in range(attempts):
             if self._tcp:
-                # On another host, where we cannot look, any port will do.
-                self.port = random.choice(PORTS) if self._prefix else free_port(self.host)
+                # On another host we cannot look.
+                self._port = Port(self.host, look=not self._prefix)
+                self.port = self._port.number
             self._write_configuration()
             try:
                 self._start()
             except RuntimeError:
-                # Between our look and the server's bind somebody else may have taken the port.
+                # Somebody who reserves nothing may have taken the port since.
                 if attempt + 1 == attempts or "ddress already in use" not in self.log:
                     raise
                 self.kill()
+                assert self._port is not None
+                self._port.release()
             else:
                 return
 
@@ -446,19 +446,6 @@ class ExternalServer(_Commands):
         if self._scheme != scheme:
             pytest.skip(f"needs a {scheme}:// address; {URL_VARIABLE} has another")
         return self.url
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port for a server, below those from which the kernel draws for clients."""
-    for _ in range(100):
-        port = random.choice(PORTS)
-        with socket.socket() as sock:
-            # As the server does: a port in TIME_WAIT is free.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                sock.bind((host, port))
-                return port
-    raise RuntimeError(f"no free port on {host}")
 
 
 def _quoted(value: str) -> str:

@@ -15,7 +15,7 @@ FIRST_STEP = 0.001
 LONGEST_STEP = 0.02
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 5.0, what: str = "") -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 30.0, what: str = "") -> T:
     """Return the first true answer of ``predicate``; after ``timeout`` s fail, naming ``what``."""
     deadline = time.monotonic() + timeout
     never = threading.Event()

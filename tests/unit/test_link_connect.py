@@ -15,6 +15,7 @@ from multihost.wire.address import Address, Credentials
 from multihost.wire.link.channel import ConnectionRefused
 from multihost.wire.link.connect import _handshake, connector_for
 from multihost.wire.link.socket import SocketChannel
+from tests.support.ports import closed_address
 
 PLAIN = Address("redis", "somewhere", 6379)
 
@@ -115,13 +116,11 @@ def test_a_failed_handshake_closes_the_socket(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["unix", "tcp"])
 def test_a_connection_that_is_refused_is_an_oserror(address: str, tmp_path: Path) -> None:
     """Of which the link makes a ConnectionBroken, and tries again."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
+    with closed_address() as (host, port):
         where = (
             Address("unix", path=str(tmp_path / "none"))
             if address == "unix"
-            else Address("redis", "127.0.0.1", port)
+            else Address("redis", host, port)
         )
         with pytest.raises(OSError):
             connector_for(where, Credentials())(5.0)

@@ -38,6 +38,16 @@ def test_nothing_is_no_leak(before: leaks.Snapshot, server: Server) -> None:
     assert leaks.check(before, server) == []
 
 
+def test_an_exception_that_is_still_handled_is_reported(
+    before: leaks.Snapshot, server: Server
+) -> None:
+    try:
+        raise ValueError("left over")
+    except ValueError:
+        found = leaks.find_leaks(before, server)
+    assert found == ["a context for all later exceptions: ValueError('left over')"]
+
+
 def test_a_thread_is_reported(before: leaks.Snapshot, server: Server) -> None:
     end = threading.Event()
     thread = threading.Thread(target=end.wait, name="left-over")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -99,41 +100,42 @@ class ClientChannel:
         return replies
 
     def _write(self, requests: bytes) -> None:
+        handled = sys.exception()
         try:
             self._connection.send_packed_command([requests])
             return
         except (self._errors.RedisError, OSError) as error:
-            broken = self._broken(error)
+            broken = self._broken(error, handled)
         except Exception as error:
             if not self._is_shut:
                 raise
-            broken = self._broken(error)
+            broken = self._broken(error, handled)
         raise broken  # outside, for the error of redis-py may have what the server said
 
     def limit(self, seconds: float) -> None:
         self._timeout = {"timeout": seconds}
 
     def _read(self, **how: Any) -> Reply:
-        how = self._timeout | how
+        how, handled = self._timeout | how, sys.exception()
         try:
             return self._plain(self._connection.read_response(disable_decoding=True, **how))
         except (self._errors.RedisError, OSError) as error:
             if isinstance(error, self._errors.ResponseError) or _code(error):
                 return self._plain(error)
-            broken = self._broken(error)
+            broken = self._broken(error, handled)
         except Exception as error:
             # Where its socket was redis-py finds nothing, and raises anything.
             if not (self._is_shut or isinstance(error, _UNREADABLE)):
                 raise
-            broken = self._broken(error)
+            broken = self._broken(error, handled)
         raise broken
 
-    def _broken(self, error: Exception) -> Exception:
+    def _broken(self, error: Exception, handled: BaseException | None) -> Exception:
         if isinstance(error, self._errors.TimeoutError):
             return ReplyTimeout("no answer within the timeout")
         if isinstance(error, MemoryError):
             return failure(error)
-        return _broken(error, self._redact)
+        return _broken(error, self._redact, handled)
 
     def fileno(self) -> int:
         sock = getattr(self._connection, "_sock", None)  # a fakeredis has none
@@ -160,12 +162,16 @@ class ClientChannel:
                 self._connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - no public name
 
 
-def _broken(error: Exception, redact: Redactor) -> ConnectionBroken:
-    """Return what an error of redis-py means; it hides that of the operating system."""
+def _broken(error: Exception, redact: Redactor, handled: BaseException | None) -> ConnectionBroken:
+    """Return what an error of redis-py means; it hides that of the operating system.
+
+    The caller may itself be handling an exception, with which all that happens here has nothing to
+    do, though it is the context of the first error: ``handled``.
+    """
     reason: BaseException | None = error
-    while reason is not None and not isinstance(reason, OSError):
+    while reason is not handled and reason is not None and not isinstance(reason, OSError):
         reason = reason.__cause__ or reason.__context__
-    if isinstance(reason, OSError):
+    if isinstance(reason, OSError) and reason is not handled:
         return ConnectionBroken.of(reason)
     return ConnectionBroken(printable(redact(str(error).rstrip(".") or type(error).__name__)))
 
@@ -234,6 +240,7 @@ def _pool_connector(pool: Any, address: Address, redact: Redactor) -> Callable[[
         if options.get("socket_timeout") is None or options["socket_timeout"] < timeout:
             options["socket_timeout"] = timeout
         connection = pool.connection_class(**options)
+        handled = sys.exception()
         broken: Exception
         try:
             connection.connect()
@@ -243,11 +250,11 @@ def _pool_connector(pool: Any, address: Address, redact: Redactor) -> Callable[[
             if isinstance(error, (AuthenticationError, AuthorizationError)):
                 reply = ReplyError(f"WRONGPASS {reply}")  # the same to us, whatever its code is
             if reply.refusal is None and not isinstance(error, ResponseError):
-                broken = _broken(error, redact)
+                broken = _broken(error, redact, handled)
             else:
                 broken = refused(reply, address)
         except _UNREADABLE as error:
-            broken = _broken(error, redact)
+            broken = _broken(error, redact, handled)
         raise broken  # outside, for the error of redis-py may have what the server said
 
     return open_
