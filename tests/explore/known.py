@@ -34,12 +34,6 @@ KNOWN: list[Known] = [
         ("barrier", 8202),
         "an arrival that the server forgot is not repeated",
     ),
-    Known(
-        ("queue done*",),
-        "gone back",
-        ("queue done+join", 8298),
-        "an acknowledgement that the server forgot is not repeated",
-    ),
 ]
 
 

@@ -269,7 +269,7 @@ def test_an_item_with_a_proxy_releases_it_again(server: Server, m: RedisManager)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_waits_go_on(server: Server, m: RedisManager, other: RedisManager, kind: str) -> None:
-    """Whoever waited for an item, for room or for the end of all tasks waits on, and only so long."""
+    """Whoever waited for an item, for room or for the end of all tasks waits on."""
     q, theirs = queue(m, kind, maxsize=1), queue(other, kind, maxsize=1)
     q.put(0)
     assert q.get() == 0
