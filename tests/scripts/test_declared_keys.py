@@ -20,6 +20,8 @@ from multihost.serving.host import Host
 from multihost.wire.identity import new_host
 from multihost.wire.keys import colocated_ident
 from multihost.wire.link import Link
+from multihost.wire.ops import barrier as barrier_ops
+from multihost.wire.ops import condition as condition_ops
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.queue.consumer import Consumer
@@ -200,11 +202,16 @@ def settle(url: str) -> None:
         again = manager.Queue(redeliver=True)
         again.put(manager.list())
         again.get()
+        barrier, condition = manager.Barrier(2), manager.Condition()
+        arrival = barrier_ops.arrive(barrier._handle)
+        condition_ops.enqueue(condition._handle)
         assert lock.acquire()
         assert semaphore.acquire()
         manager.runtime.session.settling.settle(0)
         lock.release()
         semaphore.release()
+        barrier_ops.abort(barrier._handle, arrival)
+        condition_ops.cancel(condition._handle)
 
 
 def hold_and_let_go(server: Server, url: str) -> None:

@@ -28,9 +28,11 @@ if not state[1] then
 end
 local arrived = tonumber(state[2])
 if waiter ~= '' then
-  if redis.call('HDEL', data, WAITER .. waiter) == 0 then return save_reply(reply_cache, request, BROKEN) end
-  if state[1] == generation then
-    arrived = arrived - 1
+  local is_known = redis.call('HDEL', data, WAITER .. waiter) == 1
+  if state[1] == generation then -- if it is not known the server has forgotten that it arrived
+    arrived = is_known and arrived - 1 or arrived
+  elseif not is_known then
+    return save_reply(reply_cache, request, BROKEN)
   elseif state[3] ~= generation then
     return save_reply(reply_cache, request, acknowledge(data, generation))
   end
