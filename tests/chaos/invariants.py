@@ -27,7 +27,7 @@ def nothing_left(server: Server, lease: float = 0.0) -> None:
     within that, and their sessions within a day. When all clients have gone nobody renews it:
     there is nothing to wait for.
     """
-    wait_until(lambda: not connected(server), 5.0, "all clients have gone")
+    wait_until(lambda: not connected(server), what="all clients have gone")
     keys = server.keys("{*}:*")
     ttls = server.commands(*(("PTTL", key) for key in keys)) if keys else []
     left = {key: ttl for key, ttl in zip(keys, ttls, strict=True) if ttl != -2}

@@ -18,11 +18,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, cast
 
 from tests.support.procs import ProcessFailed, kill9, send_signal
+from tests.support.waiting import PATIENCE
 
 __all__ = ["ProcessGroup", "StopSignal", "together"]
 
 FORK = multiprocessing.get_context("fork")
-SECONDS = 10.0
+SECONDS = PATIENCE
 
 T = TypeVar("T")
 

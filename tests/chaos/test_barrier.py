@@ -17,13 +17,13 @@ from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
 from tests.support.procs import run_all
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 GROUPS = 12
 PARTIES = 5
 KILLS = 17  # at least, in each group
 IN_ACTION = 2  # episodes at least, in each group with an action
 BOUND = 2.0  # seconds until the others hear that a party is dead
-PATIENCE = 40.0
 ROUNDS = 2000
 
 

@@ -13,13 +13,12 @@ from tests.chaos.history import BEGINNING, Entry, EventLog, is_after, seconds
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal, together
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 GROUPS = 12
 WAITERS = 5
 KILLS = 17  # at least, in each group
 BOUND = 2.0  # seconds until a notification has woken somebody who lives
-PATIENCE = 40.0
 
 
 def work(number: int, condition: Any, url: str, stop: StopSignal) -> None:

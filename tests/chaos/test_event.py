@@ -15,12 +15,11 @@ from tests.chaos.history import EventLog, seconds
 from tests.chaos.invariants import blocked, nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 WAITERS = 10
 KILLS = 200
 BOUND = 2.0
-PATIENCE = 40.0
 
 
 def work(number: int, event: Any, url: str) -> None:

@@ -17,11 +17,10 @@ from tests.chaos.killers import FORK, together
 from tests.hosted.hosted_classes import Our
 from tests.pool import work
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORKERS = 3
 ROUNDS = 2
-PATIENCE = 20.0
 COUNT = 10
 LEASE = 10.0
 

@@ -14,14 +14,13 @@ from multihost.managers import SyncManager
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 HOSTS = 2
 PROCESSES, THREADS = 3, 4
 KILLS = 5
 LEASE = 10.0
 BOUND = 8.0  # seconds in which each call ends: less than the lease
-PATIENCE = 20.0
 
 
 class Till:

@@ -18,7 +18,7 @@ from multihost.wire.wait import FIRST_BLOCK
 from tests.chaos.invariants import blocked, nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -33,7 +33,6 @@ IDLE_SECONDS = 10.0
 # turns at least. The checks of four processes and a pop in 20 s come to 0.4 commands and 0.3 turns.
 COMMANDS = 1.0
 TURNS = 3.0
-PATIENCE = 30.0
 
 
 class Order:

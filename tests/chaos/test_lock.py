@@ -15,6 +15,7 @@ from tests.chaos.history import BEGINNING, Entry, EventLog, seconds
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal, together
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 GROUPS = 12  # as many locks, so that nobody has to be patient for all
 WORKERS = 5
@@ -22,7 +23,6 @@ KILLS = 17  # at least, in each group
 HOLDERS = 2  # among them at least; who has the lock in the moment of the signal is chance
 MOST = 10 * KILLS
 BOUND = 2.0  # seconds until a killed holder's lock is free
-PATIENCE = 40.0  # seconds; who waits longer is not only late
 
 
 def work(number: int, lock: Any, url: str, stop: StopSignal) -> None:

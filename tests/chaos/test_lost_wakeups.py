@@ -20,10 +20,9 @@ from tests.chaos.history import EventLog, seconds
 from tests.chaos.invariants import blocked, nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 BOUND = 2.0
-PATIENCE = 40.0
 TIMES = 3
 
 

@@ -18,11 +18,10 @@ from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
 from tests.hosted.hosted_classes import Our, Remote
 from tests.pool import work
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 PROCESSES, CLIENTS = 8, 25
 ROUNDS = 3
-PATIENCE = 30.0
 LONG_LEASE = 10.0
 
 NATIVE, NAMED, HOSTED = 8_000, 1_000, 1_000

@@ -17,7 +17,7 @@ from tests.chaos.killers import FORK, ProcessGroup
 from tests.pool import work
 from tests.support.procs import is_alive, send_signal
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 NAME = "torn"
 TASKS = 10_000
@@ -50,7 +50,7 @@ def outcomes(pool: Any, count: int) -> Iterator[int | None]:
     results = pool.imap(work.double, range(count))
     while True:
         try:
-            yield results.next(30)
+            yield results.next(PATIENCE)
         except StopIteration:
             return
         except WorkerLost:
@@ -126,8 +126,8 @@ def test_every_result_comes_once_whoever_is_killed(attempts: int, fresh_server: 
             torment.seen.update(worker.pid for worker in pool.statistics().workers)
         for group in hosts, clients:
             group.kill([0])
-        wait_until(lambda: not any(map(is_alive, torment.seen)), 10, "all processes have ended")
+        wait_until(lambda: not any(map(is_alive, torment.seen)), what="all processes have ended")
         assert m.delete(NAME)
-    wait_until(lambda: not connected(fresh_server), 10)
+    wait_until(lambda: not connected(fresh_server))
     forget_what_came_too_late(fresh_server)
     nothing_left(fresh_server, LEASE)

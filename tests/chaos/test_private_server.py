@@ -17,10 +17,9 @@ from tests.chaos.killers import FORK, ProcessGroup
 from tests.hosted.hosted_classes import Our
 from tests.pool import work
 from tests.support.procs import is_alive, kill9
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 BOUND = 15.0  # seconds: less than the time for which a lost server is tried
-PATIENCE = 40.0
 
 
 def hammer(shared: Any) -> None:

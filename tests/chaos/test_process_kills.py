@@ -19,10 +19,9 @@ from tests.chaos.invariants import blocked, nothing_left
 from tests.chaos.killers import ProcessGroup, together
 from tests.support.procs import kill9
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 BOUND = 2.0
-PATIENCE = 40.0
 SLEEPER = "import signal; signal.pause()"
 
 

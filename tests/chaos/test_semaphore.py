@@ -15,6 +15,7 @@ from tests.chaos.history import BEGINNING, Entry, EventLog, seconds
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal, together
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 GROUPS = 12
 WORKERS = 6
@@ -23,7 +24,6 @@ KILLS = 17  # at least, in each group
 HOLDERS = 5  # among them at least; who has a permit in the moment of the signal is chance
 MOST = 10 * KILLS
 BOUND = 2.0  # seconds until the permit of a killed process is free
-PATIENCE = 40.0
 
 
 def work(number: int, semaphore: Any, url: str, stop: StopSignal) -> None:

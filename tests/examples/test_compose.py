@@ -6,8 +6,10 @@ Commands and server options are read from that file; containers, which need Dock
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -22,12 +24,13 @@ from multihost import RedisManager
 from tests.support.hosts import Hosts
 from tests.support.procs import ROOT, spawn_script
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
+FOLDER = ROOT / "examples" / "compose"
 PASSWORD = "a-password-of-the-tests"
-STEP = "2500"
+STEP = "100"
 TASKS = 24
 DONE = re.compile(r" *\d+ primes below +(\d+) by ([\w-]+)/\d+")
 SPACES = {"redis": "a", "driver": "a", "worker-a": "b", "worker-b": "c"}
@@ -58,7 +61,42 @@ def server(hosts: Hosts) -> Iterator[Server]:
         yield redis
 
 
-def start(hosts: Hosts, server: Server, service: str, *more: str) -> subprocess.Popen[str]:
+GATED = """
+import fcntl, importlib.util, os, pathlib, socket
+spec = importlib.util.spec_from_file_location("theirs", os.environ["WORK"])
+theirs = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(theirs)
+
+def primes_below(limit):
+    gate = pathlib.Path(__file__).with_name(socket.gethostname())
+    if limit > int(os.environ["STEP"]) and gate.exists():
+        with gate.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+    return theirs.primes_below(limit)
+"""
+"""The tasks of the example; all but the first one wait at the gate of their host, if it has one."""
+
+
+class Gate:
+    """Closed until it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __enter__(self) -> Gate:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.open()
+
+    def open(self) -> None:
+        self._file.close()
+
+
+def start(
+    hosts: Hosts, server: Server, service: str, folder: Path, *more: str
+) -> subprocess.Popen[str]:
     """What the container runs, where its host name is that of the service."""
     url: str = SERVICES[service]["environment"]["MULTIHOST_URL"]
     assert re.fullmatch(r"redis://:\$\{REDIS_PASSWORD:\?[^}]+\}@redis:6379/0", url)
@@ -66,45 +104,66 @@ def start(hosts: Hosts, server: Server, service: str, *more: str) -> subprocess.
     program, *args = SERVICES[service]["command"]
     command = [str(Path(sys.executable).parent / program), *args, *more]
     name = SERVICES[service]["hostname"]
+    env = {"PYTHONPATH": str(ROOT / "src"), "MULTIHOST_URL": url}
     return hosts.run(
         SPACES[service],
         ["unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh", *command],
-        cwd=ROOT / "examples" / "compose",
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "MULTIHOST_URL": url},
+        cwd=folder,
+        env={**os.environ, **env, "WORK": str(FOLDER / "work.py"), "STEP": STEP},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
 
 
-def test_two_hosts_work_and_one_is_cut_off_meanwhile(hosts: Hosts, server: Server) -> None:
-    workers = [start(hosts, server, name) for name in ("worker-a", "worker-b")]
-    driver = start(hosts, server, "driver", STEP)
-    assert driver.stdout is not None
-    lines: list[tuple[str, str]] = []
-
-    def read(count: int) -> None:
+def test_two_hosts_work_and_one_is_cut_off_meanwhile(
+    hosts: Hosts, server: Server, tmp_path: Path
+) -> None:
+    """Each of the four processes is in the middle of a task when one host is cut off; the other
+    host does all tasks but those two, which are done when the host is back.
+    """
+    shutil.copy(FOLDER / "driver.py", tmp_path)
+    (tmp_path / "work.py").write_text(GATED)
+    with (
+        Gate(tmp_path / "worker-a") as of_a,
+        Gate(tmp_path / "worker-b") as of_b,
+        RedisManager(server.url) as manager,
+        manager.Pool(0, name="primes", attempts=3) as pool,
+    ):
+        workers = [start(hosts, server, "worker-a", tmp_path)]
+        driver = start(hosts, server, "driver", tmp_path, STEP)
         assert driver.stdout is not None
-        for _ in range(count):
-            line = driver.stdout.readline()
-            found = DONE.fullmatch(line.rstrip())
-            assert found, line
-            lines.append((found[1], found[2]))
 
-    read(4)
-    hosts.cut("b")
-    before = len(lines)
-    while sum(host == "worker-b" for _, host in lines[before:]) < 4:
-        read(1)
-    hosts.heal("b")
-    read(TASKS - len(lines))
-    done = Counter(host for _, host in lines)
-    said = [line.rstrip() for line in driver.stdout]
-    assert said == [f"{host} did {tasks} of {TASKS} tasks" for host, tasks in sorted(done.items())]
-    assert len({limit for limit, _ in lines}) == TASKS
-    assert set(done) == {"worker-a", "worker-b"}
-    assert driver.wait(10) == 0
-    assert [worker.wait(20) for worker in workers] == [0, 0]
+        def read(count: int) -> Iterator[tuple[str, str]]:
+            for _ in range(count):
+                line = driver.stdout.readline()  # type: ignore[union-attr]
+                found = DONE.fullmatch(line.rstrip())
+                assert found, line
+                yield found[1], found[2]
+
+        def under_way() -> int:
+            return sum(worker.running for worker in pool.statistics().workers)
+
+        lines = list(read(1))
+        wait_until(lambda: under_way() == 2)
+        workers.append(start(hosts, server, "worker-b", tmp_path))
+        wait_until(lambda: under_way() == 4)
+        hosts.cut("b")
+        of_b.open()
+        lines += read(TASKS - 3)
+        assert {host for _, host in lines[1:]} == {"worker-b"}
+        hosts.heal("b")
+        of_a.open()
+        lines += read(2)
+        done = Counter(host for _, host in lines)
+        assert done == {"worker-a": 3, "worker-b": TASKS - 3}
+        said = [line.rstrip() for line in driver.stdout]
+        assert said == [
+            f"{host} did {tasks} of {TASKS} tasks" for host, tasks in sorted(done.items())
+        ]
+        assert len({limit for limit, _ in lines}) == TASKS
+        assert driver.wait(PATIENCE) == 0
+        assert [worker.wait(PATIENCE) for worker in workers] == [0, 0]
 
 
 WORKER = """
@@ -112,7 +171,7 @@ import sys
 sys.path[:0] = sys.argv[1:3]
 from multihost import RedisManager
 from multihost.pool import serve
-manager = RedisManager(sys.argv[3], lease=1.0, timeout=1.0)
+manager = RedisManager(sys.argv[3], lease=float(sys.argv[4]), timeout=10.0)
 print("ready", flush=True)
 serve(manager, "primes", 1, until_deleted=True)
 """
@@ -120,22 +179,26 @@ serve(manager, "primes", 1, until_deleted=True)
 
 def test_a_host_that_stays_away_loses_its_tasks_to_others(hosts: Hosts, server: Server) -> None:
     """For longer than its lease; when it is back nothing is done twice for the client."""
-    folder = str(ROOT / "examples" / "compose")
+    folder = str(FOLDER)
     args = [str(ROOT / "src"), folder, server.tcp_url]
     with contextlib.ExitStack() as stack:
         stack.enter_context(importing(folder))
         from work import primes_below
 
         manager = stack.enter_context(RedisManager(server.url))
-        pool = stack.enter_context(manager.Pool(0, name="primes", attempts=3))
-        far = stack.enter_context(spawn_script(WORKER, args=args, prefix=hosts.prefix("b")))
+        pool = stack.enter_context(manager.Pool(0, name="primes", attempts=100))
+        far = stack.enter_context(
+            spawn_script(WORKER, args=[*args, "1.0"], prefix=hosts.prefix("b"))
+        )
         assert far.line() == "ready"
-        wait_until(lambda: len(pool.statistics().workers) == 1, 20)
+        wait_until(lambda: len(pool.statistics().workers) == 1)
         hosts.cut("b")
         results = pool.map_async(primes_below, range(1000, 9000, 1000), chunksize=1)
-        near = stack.enter_context(spawn_script(WORKER, args=args, prefix=hosts.prefix("c")))
+        near = stack.enter_context(
+            spawn_script(WORKER, args=[*args, "300.0"], prefix=hosts.prefix("c"))
+        )
         assert near.line() == "ready"
-        assert [result[0] for result in results.get(30)] == list(range(1000, 9000, 1000))
+        assert [result[0] for result in results.get(PATIENCE)] == list(range(1000, 9000, 1000))
         hosts.heal("b")
         assert pool.apply(primes_below, (100,))[:2] == (100, 25)
         pool.delete()

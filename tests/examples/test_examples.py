@@ -16,6 +16,7 @@ import pytest
 
 from multihost import RedisManager
 from tests.support.procs import ROOT
+from tests.support.waiting import PATIENCE
 
 TEN = "".join(f"{i}={i * 2}\n" for i in range(10))
 NAMESPACE = "Namespace(x=10, y='hello')\n"
@@ -30,7 +31,7 @@ def run(*argv: str, **env: str) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **env},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -75,7 +76,7 @@ def test_two_programs_share_a_dict_by_its_name(url: str) -> None:
 def test_a_killed_worker_returns_what_it_took_from_the_pool() -> None:
     assert run("examples/resource_pool.py").splitlines() == [
         "3 of 5 workers have a machine, 0 are free",
-        "one was killed; its machine went to another one within two seconds",
+        "one was killed; its machine went to another one",
         "4 workers finished",
         "3 machines are free",
     ]
@@ -94,7 +95,7 @@ def test_processes_start_together() -> None:
     lines = run("examples/start_barrier.py").splitlines()
     assert lines[0::2] == ["all are here"] * 3
     for number, line in enumerate(lines[1::2], 1):
-        assert re.fullmatch(rf"round {number}: begun within (20 ms|0\.\d\d\d s)", line)
+        assert re.fullmatch(rf"round {number}: begun within (20 ms|\d+\.\d\d\d s)", line)
 
 
 def check_work(lines: list[str]) -> None:
@@ -127,7 +128,7 @@ def test_a_terminal_shows_a_progress_bar() -> None:
             while part := os.read(ours, 4096):
                 shown += part
         os.close(ours)
-        assert program.wait(30) == 0
+        assert program.wait(PATIENCE) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "100%" in text
     check_work([line for line in re.split(r"[\r\n]+", text) if " job" in line])
@@ -141,7 +142,7 @@ def test_a_work_queue_between_two_programs(url: str) -> None:
     ) as worker:
         lines = run("examples/work_queue.py", "fill", url).splitlines()
         worker.send_signal(signal.SIGINT)
-        assert worker.wait(10) == 0
+        assert worker.wait(PATIENCE) == 0
     assert len(lines) == 21
     assert lines[-1] == "20 jobs are done"
 
@@ -165,7 +166,7 @@ def test_a_pool_maps_with_the_workers_of_another_program(url: str) -> None:
         worker.send_signal(signal.SIGINT)
         assert worker.stdout is not None
         assert re.fullmatch(r"ended \d+ [1-9]\d* done", worker.stdout.read().splitlines()[-1])
-        assert worker.wait(10) == 0
+        assert worker.wait(PATIENCE) == 0
     with RedisManager(url) as manager:
         manager.delete("digests")
 

@@ -16,7 +16,6 @@ from packaging.requirements import Requirement
 from tests.support.procs import ROOT, kill9
 from tests.support.raw import RawClient
 from tests.support.server import server_program
-from tests.support.waiting import wait_until
 
 COMPOSE = (ROOT / "docker-compose.yml").read_text("utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
@@ -83,9 +82,10 @@ def test_the_password_stands_in_no_command_line(tmp_path: Path) -> None:
     program.chmod(0o755)
     words = [word.replace("$$", "$") for word in SERVICES["redis"]["command"]]
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": PASSWORD}
-    server = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    server = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, cwd=tmp_path, text=True)
     try:
-        wait_until(socket.exists)
+        assert server.stdout is not None
+        assert any("eady to accept connections" in line for line in server.stdout)
         with RawClient(f"unix://:{PASSWORD}@{socket}") as client:
             assert client.call("PING") == b"PONG"
             assert client.call("CONFIG", "GET", "maxmemory-policy")[1] == b"noeviction"
@@ -97,8 +97,8 @@ def test_the_password_stands_in_no_command_line(tmp_path: Path) -> None:
             client.call("PING")
         assert told.read_text() == "- --maxmemory-policy noeviction --appendonly yes\n"
     finally:
-        kill9(server.pid)
-        server.wait()
+        kill9(server)
+        server.stdout.close()
 
 
 # -- packages

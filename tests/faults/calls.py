@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.waiting import PATIENCE
+
 __all__ = ["Call", "late_after", "patient"]
 
-SECONDS = 10.0
+SECONDS = PATIENCE
 
 
 class Call(threading.Thread):

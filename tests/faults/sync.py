@@ -23,11 +23,11 @@ from multihost.proxies.barrier import BarrierProxy
 from multihost.proxies.event import EventProxy
 from multihost.wire.script import source
 from tests.faults.calls import late_after
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 __all__ = ["CASES", "TYPES", "Case", "Stage", "facts", "foreground", "script_of", "staging"]
 
-SECONDS = 5.0
+SECONDS = PATIENCE
 SOON = 0.05
 """A timeout that runs out."""
 

@@ -15,9 +15,9 @@ from tests.support.procs import Script, kill9, spawn_script
 from tests.support.server import Server
 from tests.support.sessions import connections
 from tests.support.slow import SlowLink
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-SECONDS = 20.0
+SECONDS = PATIENCE
 SOON = 2.0
 LOCKS = 100
 

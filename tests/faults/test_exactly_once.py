@@ -24,9 +24,9 @@ from multihost.wire.script import staged as staged_module
 from tests.faults import sync
 from tests.faults.cases import BULK, CASES, INTERLOPERS, Case, Scene, labels, shown
 from tests.support.faults import CuttingProxy, Rule
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-SECONDS = 5.0
+SECONDS = PATIENCE
 BY_NAME = {case.name: case for case in CASES}
 BULK_BY_NAME = {case.name: case for case in BULK}
 _namespaces = itertools.count()

@@ -19,9 +19,9 @@ from multihost.wire.ops import lock as lock_ops
 from tests.faults.calls import Call
 from tests.faults.sync import CASES, Case, Stage, facts, foreground, script_of, staging
 from tests.support.faults import CuttingProxy, Rule
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-SECONDS = 5.0
+SECONDS = PATIENCE
 BY_NAME = {case.name: case for case in CASES}
 
 # One of each kind, for what takes long or differs little.

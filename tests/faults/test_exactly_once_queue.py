@@ -21,9 +21,9 @@ from tests.faults.calls import late_after
 from tests.faults.sync import foreground
 from tests.faults.test_exactly_once_lock import deliver
 from tests.support.faults import CuttingProxy, Rule
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-SECONDS = 5.0
+SECONDS = PATIENCE
 SOON = 0.05
 _namespaces = itertools.count()
 

@@ -12,8 +12,9 @@ from multihost import RedisManager, ServerFull
 from tests.faults.sync import foreground
 from tests.support.faults import CuttingProxy
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
-SECONDS = 10.0
+SECONDS = PATIENCE
 
 STORING: dict[str, tuple[Callable[[RedisManager], Any], Callable[[Any], Any], Callable[[Any], Any]]]
 STORING = {

@@ -23,9 +23,9 @@ from tests.support.faults import CuttingProxy, Rule
 from tests.support.interrupts import isolated
 from tests.support.procs import run_all
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-SECONDS = 10.0
+SECONDS = PATIENCE
 SOURCES = os.path.dirname(multihost.__file__)
 THREADS, CALLS = 20, 200
 
@@ -441,7 +441,7 @@ def test_a_signal_at_any_moment_leaves_nothing_that_nobody_knows_of(
             if not interruption.place:
                 assert at > 60
                 break
-            wait_until(known, 2, interruption.place)
+            wait_until(known, what=interruption.place)
             for hold in list(session.holds.values()):
                 if hold.count:
                     thing.release()

@@ -35,7 +35,7 @@ def base(
     path = temporary_root(monkeypatch, tmp_path_factory, 0o777)
     yield path
     # What a killed watcher leaves behind may be cleaning up, too.
-    wait_until(lambda: shutil.rmtree(path, ignore_errors=True) or not path.exists(), 20)
+    wait_until(lambda: shutil.rmtree(path, ignore_errors=True) or not path.exists())
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_what_is_put_in_its_place_while_it_runs(
     moved = move_away(home_of(server), precious)
     if ending == "server killed":
         assert send_signal(server.pid, signal.SIGKILL)
-        wait_until(lambda: not os.listdir(moved), 20)
+        wait_until(lambda: not os.listdir(moved))
     elif ending == "watcher killed":
         assert send_signal(server.watcher_pid, signal.SIGKILL)
     server.stop()
@@ -217,7 +217,7 @@ def test_what_others_put_into_it_stays(ending: str, base: Path) -> None:
     above = server.watcher_pid
     if ending == "server killed":
         assert send_signal(server.pid, signal.SIGKILL)
-        wait_until(lambda: not os.path.exists(server.path), 20)
+        wait_until(lambda: not os.path.exists(server.path))
     elif ending == "watcher killed":
         assert send_signal(above, signal.SIGKILL)
     server.stop()
@@ -241,7 +241,7 @@ def test_what_others_put_at_its_path_stays(put: str, ending: str, base: Path) ->
         other = start(str(path))
     if ending == "server killed":
         assert send_signal(server.pid, signal.SIGKILL)
-        wait_until(lambda: not os.path.exists(home), 20)
+        wait_until(lambda: not os.path.exists(home))
     elif ending == "watcher killed":
         assert send_signal(server.watcher_pid, signal.SIGKILL)
     server.stop()

@@ -11,8 +11,9 @@ from multihost import RedisManager
 from tests.faults.sync import foreground
 from tests.support.faults import CuttingProxy
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
-SECONDS = 10.0
+SECONDS = PATIENCE
 ITEMS = 1000
 
 

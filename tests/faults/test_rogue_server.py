@@ -40,7 +40,7 @@ from tests.support.strangers import (
     run_as,
     running_as,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 KEY = b"an authkey of the tests, long"
 WHERE = ["path", "port"]
@@ -288,7 +288,7 @@ def test_answers_that_were_recorded_prove_nothing() -> None:
     thread.start()
     with pytest.raises(AuthenticationError):
         SyncManager(listener.getsockname(), KEY).connect()
-    thread.join(20)
+    thread.join(PATIENCE)
     listener.close()
     assert b"HELLO" not in b"".join(captured)
 
@@ -316,7 +316,7 @@ def test_a_port_does_not_prove_a_path(base: Path) -> None:
         thread.start()
         with pytest.raises(AuthenticationError):
             SyncManager(path, KEY).connect()
-        thread.join(20)
+        thread.join(PATIENCE)
         listener.close()
         assert b"HELLO" not in b"".join(said)
 
@@ -395,7 +395,7 @@ def test_clients_that_come_early_wait_for_the_proof(
         with RawClient(f"unix://:{instance.password}@{path}") as raw:
             wait_until(lambda: "blocked_clients:1" in raw.call("INFO", "clients").decode())
         prepare(instance, path)
-        thread.join(20)
+        thread.join(PATIENCE)
 
     monkeypatch.setattr(link_instance.Instance, "prepare", prepare_late)
     with server:
@@ -461,7 +461,7 @@ class Child:
     def __exit__(self, *exc: object) -> None:
         with contextlib.suppress(OSError):
             self.pipe.send(False)
-        self.process.join(20)
+        self.process.join(PATIENCE)
         self.process.close()
         self.pipe.close()
 
@@ -473,7 +473,7 @@ class Child:
 def kill_server(server: EmbeddedServer) -> str:
     """Kill it, wait until the watcher has cleaned up, and return the path of its socket."""
     kill9(server.pid)
-    wait_until(lambda: not os.path.exists(server._home.path), 20)
+    wait_until(lambda: not os.path.exists(server._home.path))
     return server.path
 
 
@@ -515,7 +515,7 @@ def test_another_user_takes_the_place_of_a_dead_owner(base: Path, flag: Path) ->
     path = address.removeprefix("unix://").partition("?")[0]
     kill9(pid)
     owner.join()
-    wait_until(lambda: not os.path.exists(os.path.dirname(path)), 20)
+    wait_until(lambda: not os.path.exists(os.path.dirname(path)))
     try:
         with running_as(NOBODY, rogue_server, path, evil_pickle(flag)) as rogue:
             rogue.recv()

@@ -17,9 +17,9 @@ from tests.faults.calls import Call, patient
 from tests.support.faults import CuttingProxy
 from tests.support.procs import kill9, send_signal
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-SECONDS = 10.0
+SECONDS = PATIENCE
 
 
 # -- restarts

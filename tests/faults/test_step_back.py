@@ -16,9 +16,9 @@ from multihost import LeaseLost, LinkError, RedisManager
 from multihost.wire.session.heartbeat import RETRY
 from tests.faults.calls import Call
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-SECONDS = 20.0
+SECONDS = PATIENCE
 
 
 @pytest.fixture

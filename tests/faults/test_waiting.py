@@ -16,9 +16,9 @@ from tests.faults.calls import Call, patient
 from tests.support.faults import CuttingProxy
 from tests.support.procs import ROOT, kill9, send_signal, spawn_script
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-SECONDS = 10.0
+SECONDS = PATIENCE
 PROMPT = 5.0  # seconds: less than the slices in which one waits
 """How soon a wait notices what it waits for, also on a busy machine."""
 
@@ -548,7 +548,7 @@ def test_a_signal_at_any_moment_of_an_acquire_leaves_no_hold(
         thing = getattr(m, typeid)("thing", *(() if typeid == "Lock" else (1,)))
         args = [typeid, "200", "20", "10000"]
         with spawn_script(RANDOM, {"URL": url, "ROOT": str(ROOT)}, args=args) as child:
-            interrupted, lost, held = map(int, child.line(60).split())
+            interrupted, lost, held = map(int, child.line(PATIENCE).split())
             assert interrupted >= 20
             assert (lost, held) == (0, 0)
             assert thing.acquire(timeout=2)

@@ -86,10 +86,10 @@ class Counter:
 
     def wait(self, door="door"):
         self.waiting.release()
-        return self.doors[door].wait(20)
+        return self.doors[door].wait(60)
 
     def await_waiter(self):
-        return self.waiting.acquire(timeout=20)
+        return self.waiting.acquire(timeout=60)
 
     def open(self, door="door"):
         self.doors[door].set()

@@ -17,6 +17,7 @@ from multihost.managers import BaseManager, SyncManager
 from multihost.wire.rpc import results
 from multihost.wire.rpc.client import HostDied
 from tests.hosted.hosted_classes import Our
+from tests.support.waiting import PATIENCE
 
 fork = multiprocessing.get_context("fork")
 AUTHKEY = b"abracadabra, abracadabra"
@@ -62,7 +63,7 @@ def test_proxies_travel_to_children(method):
         assert AUTHKEY not in pickle.dumps((counter, shared))
         child = multiprocessing.get_context(method).Process(target=use, args=(counter, shared))
         child.start()
-        child.join(20)
+        child.join(PATIENCE)
         assert shared.copy() == {"sum": 6}
 
 
@@ -117,7 +118,7 @@ def test_serve_forever_ends_when_asked(url):
         host = client._host
         with contextlib.suppress(HostDied):  # perhaps before it has answered
             results.request(client.runtime.session, host, "shutdown")
-        thread.join(10)
+        thread.join(PATIENCE)
     assert ended == [0]
 
 

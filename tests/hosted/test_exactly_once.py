@@ -14,6 +14,7 @@ from multihost.wire.rpc import objects
 from tests.hosted.callers import Caller
 from tests.hosted.hosted_classes import Our, Remote
 from tests.support.sessions import connections
+from tests.support.waiting import PATIENCE
 
 fork = multiprocessing.get_context("fork")
 CALLS = 3
@@ -47,7 +48,9 @@ def test_cut_connections(side, how, url, proxy):
                     assert counter.add() == expected, (fault, command)
                 # What is not answered has no reply to be lost.
                 if fault == "cut_before_request" or command == b"BLPOP":
-                    assert rule.done.wait(5)  # the proxy may be slower than who connects again
+                    assert rule.done.wait(
+                        PATIENCE
+                    )  # the proxy may be slower than who connects again
                 rule.disarm()
         assert manager._process.is_alive()
 
@@ -76,7 +79,7 @@ def test_named_object_is_created_once(fault, proxy):
         for script_is_known in (False, True):
             rule = getattr(proxy, fault)(lambda args: args[0].upper() in (b"EVALSHA", b"EVAL"))
             assert objects.create(handle, "Counter", "h:ours") is None, script_is_known
-            assert rule.done.wait(5)
+            assert rule.done.wait(PATIENCE)
             assert objects.create(handle, "Counter", "h:theirs") == "h:ours"
             objects.end(handle, "h:ours")
         assert objects.host_of(handle) is None
@@ -119,10 +122,10 @@ def test_late_request_is_not_executed_again(url, proxy):
         result = []
         caller = threading.Thread(target=lambda: result.append(counter.add()))
         caller.start()
-        assert rule.caught.wait(5)
+        assert rule.caught.wait(PATIENCE)
         assert client.Counter().add() == 1  # another conversation goes on
         release.set()
-        caller.join(10)
+        caller.join(PATIENCE)
         assert result == [2]
         assert counter.add() == 3
 
@@ -186,7 +189,7 @@ def test_server_that_loses_its_data(fresh_server):
         assert manager.Counter(5).add() == 6  # the process is known again
         with contextlib.suppress(HostLost, ObjectGone):  # until it looks whether the record is left
             counter.open()
-        caller.join(10)
+        caller.join(PATIENCE)
         assert not caller.is_alive()
         assert caller.error is None or isinstance(caller.error, (HostLost, ObjectGone))
 
@@ -203,6 +206,6 @@ def test_server_that_restarts_with_its_data(start_server):
             assert counter.add() == n
             assert client.Counter(name="counter").add(0) == n
         counter.open()
-        caller.join(10)
+        caller.join(PATIENCE)
         assert not caller.is_alive()
         assert caller.error is None

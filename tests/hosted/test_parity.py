@@ -13,6 +13,7 @@ from multiprocessing.managers import RemoteError
 import pytest
 
 from tests.hosted.hosted_classes import Adopting, Fragile, Our, Refused, Their, Unpicklable
+from tests.support.waiting import PATIENCE
 
 fork = multiprocessing.get_context("fork")
 
@@ -151,7 +152,7 @@ def test_blocking_methods(m):
     waits.start()
     assert not event.wait(0.01)
     event.set()
-    waits.join(10)
+    waits.join(PATIENCE)
     assert not waits.is_alive()
 
 
@@ -166,7 +167,7 @@ def test_blocked_call_does_not_block_others(m):
     for n in range(4):
         counter.open(n)
     for each in waits:
-        each.join(10)
+        each.join(PATIENCE)
 
 
 def test_proxies_as_arguments_and_results(m):
@@ -194,7 +195,7 @@ def test_in_other_processes(m):
     for method in ("fork", "spawn"):
         child = multiprocessing.get_context(method).Process(target=_use, args=parts)
         child.start()
-        child.join(20)
+        child.join(PATIENCE)
     assert list(parts[-1]) == [
         [1, 2, 1, 0, 3, "Counter(1)"],
         [2, 4, 2, 1, 3, "Counter(2)"],

@@ -18,7 +18,7 @@ from multihost.managers import RemoteError, SyncManager
 from tests.hosted.callers import Caller
 from tests.hosted.hosted_classes import Counter, Our, Remote
 from tests.support.procs import is_alive, kill9, send_signal, spawn_script
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 fork = multiprocessing.get_context("fork")
 
@@ -43,7 +43,7 @@ def test_calls_to_a_killed_host_raise_soon(url):
         killed = time.monotonic()
         kill9(manager._process)
         for caller in callers:
-            caller.join(10)
+            caller.join(PATIENCE)
             assert isinstance(caller.error, HostLost), caller.error
             assert "ended during the call" in str(caller.error)
             assert caller.ended - killed < 10, "less than a lease"
@@ -67,7 +67,7 @@ def test_host_that_exits_normally_notifies_clients(url):
             assert counter.await_waiter()
             begun = time.monotonic()
             manager.shutdown()
-            caller.join(5)
+            caller.join(PATIENCE)
             assert isinstance(caller.error, HostLost)
             assert caller.ended - begun < 5
             assert manager._process.exitcode == 0
@@ -115,7 +115,7 @@ def test_thread_of_the_host_ends_with_its_client(url):
         kill9(killed)
         copy.open()
         del copy
-        wait_until(lambda: len(talks()) == 2, timeout=8)
+        wait_until(lambda: len(talks()) == 2)
         other.shutdown()
         wait_until(lambda: len(talks()) == 1)
 
@@ -142,7 +142,7 @@ def test_object_without_references_is_deleted(url):
         box = manager.dict(counter=manager.Counter(3))
         assert box["counter"].add() == 4
         del box["counter"]
-        wait_until(lambda: numbers() == 0, timeout=8)
+        wait_until(lambda: numbers() == 0)
 
 
 def test_persistent_container_keeps_a_hosted_object(url):
@@ -175,7 +175,7 @@ def test_many_proxies(url):
         assert ask(manager, "number_of_objects") == 1000
         assert [each.add(0) for each in counters[::100]] == list(range(0, 1000, 100))
         del counters
-        wait_until(lambda: ask(manager, "number_of_objects") == 0, timeout=10)
+        wait_until(lambda: ask(manager, "number_of_objects") == 0)
 
 
 # -- names
@@ -322,7 +322,7 @@ def collect(manager, proxy):
     wait_until(lambda: key not in session.references)
     behind = threading.Event()
     session.heartbeat.call_soon(behind.set)
-    assert behind.wait(5)
+    assert behind.wait(PATIENCE)
 
 
 def test_host_ignores_sigint():
@@ -339,11 +339,11 @@ def test_killed_private_server():
     caller.start()
     assert counter.await_waiter()
     kill9(manager.runtime.embedded.pid)
-    caller.join(5)
+    caller.join(PATIENCE)
     assert isinstance(caller.error, LinkError)
     with pytest.raises(LinkError):
         counter.add()
-    manager._process.join(5)
+    manager._process.join(PATIENCE)
     assert manager._process.exitcode == 0
     manager.shutdown()
 
@@ -371,12 +371,12 @@ def test_fork_with_calls_in_flight(url):
             assert counter.await_waiter()
         child = fork.Process(target=in_child, args=(counter, results))
         child.start()
-        child.join(10)
+        child.join(PATIENCE)
         assert results[:] == [1]
         assert counter.add() == 2
         counter.open()
         for caller in callers:
-            caller.join(10)
+            caller.join(PATIENCE)
             assert caller.error is None
 
 
@@ -425,7 +425,7 @@ def test_client_suspended_for_longer_than_its_lease(url):
         count = link.execute(b"SCARD", clients)
         wait_until(lambda: link.execute(b"SCARD", clients) < count)  # it was taken for dead
         assert send_signal(child, signal.SIGCONT)
-        child.join(10)
+        child.join(PATIENCE)
         assert results[:] == [1, 2]
         counter = manager.Counter(name="counter")
         pause(manager._process)

@@ -12,6 +12,7 @@ import pytest
 import multihost.managers
 from tests.hosted import stdlib_proxies
 from tests.hosted.stdlib_proxies import Thing, register
+from tests.support.waiting import PATIENCE
 
 fork = multiprocessing.get_context("fork")
 
@@ -105,7 +106,7 @@ def test_in_other_processes(m, typeid, method):
     proxy, results = getattr(m, typeid)(), m.list()
     child = multiprocessing.get_context(method).Process(target=_use, args=(proxy, results))
     child.start()
-    child.join(20)
+    child.join(PATIENCE)
     assert (list(results), proxy.next()) == ([[1, "Thing 1"]], 2)
 
 
@@ -144,7 +145,7 @@ def test_a_result_that_is_an_object_in_a_forked_child(ours):
     proxy, results = ours.BySuper(), ours.list()
     child = fork.Process(target=_another, args=(proxy, results))
     child.start()
-    child.join(20)
+    child.join(PATIENCE)
     assert list(results) == [["BySuper", "Thing 1", "[0]"]]
 
 

@@ -29,7 +29,7 @@ from tests.lifetimes.keys import (
 )
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9, run_all, send_signal, spawn_script
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -127,7 +127,7 @@ def test_thousands_go_in_few_requests(patient: RedisManager, server: AnyServer) 
     assert session is not None
     proxies = [patient.Value("i", n) for n in range(2000)]
     go_on = threading.Event()
-    session.heartbeat.call_soon(lambda: go_on.wait(10.0))
+    session.heartbeat.call_soon(lambda: go_on.wait(PATIENCE))
     before = server.calls()
     del proxies
     gc.collect()
@@ -283,7 +283,7 @@ def test_what_a_forked_child_gave_away_outlives_it(m: RedisManager, server: AnyS
         given, kept = ours.recv()
         assert is_leased(server, ident(given), kept)
         ours.send("end")
-        child.join(5)
+        child.join(PATIENCE)
         assert child.exitcode == 0
         child.close()
     assert is_gone(server, kept)

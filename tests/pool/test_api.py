@@ -18,7 +18,7 @@ from multihost.pooling import messages
 from multihost.wire.ops.queue import send
 from tests.pool import work
 from tests.support.procs import run_all
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -103,7 +103,7 @@ def test_proxies_are_arguments_and_results(manager):
     for name in (None, "named"):
         with manager.Pool(1, name=name, context=FORK) as pool:
             asked = pool.map_async(work.length, [manager.list([1] * n) for n in range(5)], 1)
-            assert asked.get(10) == [0, 1, 2, 3, 4]
+            assert asked.get(PATIENCE) == [0, 1, 2, 3, 4]
             shared = pool.apply(work.new_list, (manager.list(), 5))
             assert shared[:] == [5]
     manager.delete("named")
@@ -129,7 +129,7 @@ def test_unpicklable_results(pool):
     with pytest.raises(MaybeEncodingError):
         pool.apply(work.unpicklable)
     with pytest.raises(TypeError) as caught:
-        pool.apply_async(work.fragile).get(10)
+        pool.apply_async(work.fragile).get(PATIENCE)
     assert "unpickled" in caught.value.__notes__[0]
     assert pool.apply(work.double, (2,)) == 4
 
@@ -139,7 +139,7 @@ def test_function_missing_in_workers(pool, monkeypatch):
     exec("def f(): return 1", vars(module))
     monkeypatch.setitem(sys.modules, "only_here", module)
     with pytest.raises(ModuleNotFoundError) as caught:
-        pool.apply_async(module.f).get(10)
+        pool.apply_async(module.f).get(PATIENCE)
     assert "worker unpickled the task" in caught.value.__notes__[0]
     assert "only_here" in caught.value.__cause__.tb
 
@@ -147,7 +147,7 @@ def test_function_missing_in_workers(pool, monkeypatch):
 def test_exception_of_a_callback_is_the_result(pool):
     result = pool.apply_async(work.double, (1,), callback=work.fail)
     with pytest.raises(KeyError):
-        result.get(10)
+        result.get(PATIENCE)
     assert pool.apply(work.double, (2,)) == 4
 
 
@@ -190,25 +190,25 @@ def test_slow_iterable_is_sent_task_by_task(pool):
 
     def numbers():
         yield 1
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
         yield 2
 
     results = pool.imap(work.double, numbers())
-    assert results.next(10) == 2
+    assert results.next(PATIENCE) == 2
     go_on.set()
-    assert results.next(10) == 4
+    assert results.next(PATIENCE) == 4
 
 
 def test_statistics(manager):
     began, go_on = manager.Queue(), manager.Event()
     with manager.Pool(1, name="counted", context=FORK) as pool:
         results = [pool.apply_async(work.say_and_wait, (began, go_on, n)) for n in range(3)]
-        pid = began.get(timeout=5)
+        pid = began.get(timeout=PATIENCE)
         found = pool.statistics()
         assert found[:3] == ("counted", 2, 1)
         assert [(w.pid, w.running) for w in found.workers] == [(pid, 1)]
         go_on.set()
-        assert [r.get(10) for r in results] == [0, 1, 2]
+        assert [r.get(PATIENCE) for r in results] == [0, 1, 2]
         wait_until(lambda: pool.statistics()[1:3] == (0, 0))
         assert "counted" in manager.names()
     manager.delete("counted")

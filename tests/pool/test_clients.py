@@ -11,7 +11,7 @@ from multihost import LinkError, Manager, ManagerClosed, ObjectGone, RedisManage
 from tests.chaos.invariants import forget_what_came_too_late
 from tests.pool import work
 from tests.support.procs import is_alive, kill9, spawn_script
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -40,7 +40,7 @@ def test_killed_client_leaves_no_workers_and_no_keys(fresh_server, method):
         client.kill()
         client.wait()
         wait_until(lambda: not any(map(is_alive, workers)))
-    wait_until(lambda: not _objects(fresh_server), timeout=10)
+    wait_until(lambda: not _objects(fresh_server))
 
 
 def test_killed_client_drops_its_tasks_and_the_pool_goes_on(fresh_server):
@@ -51,7 +51,7 @@ def test_killed_client_drops_its_tasks_and_the_pool_goes_on(fresh_server):
             client.kill()
             client.wait()
         with manager.Pool(1, name="ours", context=FORK) as pool:
-            assert pool.apply_async(work.double, (3,)).get(20) == 6
+            assert pool.apply_async(work.double, (3,)).get(PATIENCE) == 6
             wait_until(lambda: not any(map(is_alive, workers)))
             assert pool.statistics().waiting == 0
         manager.delete("ours")
@@ -66,35 +66,37 @@ def _objects(server):
 
 def test_clients_of_one_pool_get_their_own_results(manager, url):
     with (
-        RedisManager(url, lease=5) as other,
+        RedisManager(url, lease=PATIENCE) as other,
         manager.Pool(1, name="ours", context=FORK) as first,
         other.Pool(1, name="ours", context=FORK) as second,
     ):
         ones = first.map_async(work.pid, range(300), 1)
         twos = second.map_async(work.pid, range(300), 1)
         wait_until(lambda: len(first.statistics().workers) == 2)
-        assert {*ones.get(10), *twos.get(10)} <= {w.pid for w in first.statistics().workers}
+        assert {*ones.get(PATIENCE), *twos.get(PATIENCE)} <= {
+            w.pid for w in first.statistics().workers
+        }
         results = [
             pool.map_async(work.add, range(n, n + 2000), 7)
             for n in (0, 5000)
             for pool in (first, second)
         ]
-        assert [r.get(20)[0] for r in results] == [1, 1, 5001, 5001]
+        assert [r.get(PATIENCE)[0] for r in results] == [1, 1, 5001, 5001]
     manager.delete("ours")
 
 
 def test_terminate_finishes_tasks_of_other_clients(manager, url):
     began, go_on = manager.Queue(), manager.Event()
-    with RedisManager(url, lease=5) as other:
+    with RedisManager(url, lease=PATIENCE) as other:
         helper = other.Pool(1, name="ours", context=FORK)
         with manager.Pool(0, name="ours") as pool:
             result = pool.apply_async(work.say_and_wait, (began, go_on, 5))
-            worker = began.get(timeout=5)
+            worker = began.get(timeout=PATIENCE)
             helper.terminate_soon = threading.Thread(target=helper.terminate)
             helper.terminate_soon.start()
             wait_until(lambda: helper._state == "TERMINATE")
             go_on.set()
-            assert result.get(10) == 5
+            assert result.get(PATIENCE) == 5
             helper.terminate_soon.join()
             helper.join()
             assert not is_alive(worker)
@@ -107,7 +109,7 @@ def test_killed_private_server_fails_all_results():
     began, go_on = manager.Queue(), manager.Event()
     waits = pool.apply_async(work.say_and_wait, (began, go_on))
     more = pool.starmap_async(work.say_and_wait, [(began, go_on)] * 50, 1)
-    began.get(timeout=5)
+    began.get(timeout=PATIENCE)
     process_id = int(
         manager.runtime.session.link.execute_raw(b"INFO", b"server")
         .split(b"process_id:")[1]
@@ -116,7 +118,7 @@ def test_killed_private_server_fails_all_results():
     kill9(process_id)
     for result in (waits, more):
         with pytest.raises(LinkError):
-            result.get(10)
+            result.get(PATIENCE)
     with pytest.raises(LinkError):
         pool.apply(work.double, (1,))
     pool.terminate()
@@ -129,10 +131,10 @@ def test_manager_shutdown_ends_its_pool(url):
     began, go_on = manager.Queue(), manager.Event()
     pool = manager.Pool(1, context=FORK)
     result = pool.apply_async(work.say_and_wait, (began, go_on))
-    began.get(timeout=5)
+    began.get(timeout=PATIENCE)
     manager.shutdown()
     with pytest.raises(ManagerClosed):
-        result.get(5)
+        result.get(PATIENCE)
     wait_until(lambda: not pool._pool)
     with pytest.raises(ManagerClosed):
         pool.map(work.double, [1])
@@ -145,7 +147,7 @@ def test_pool_deleted_by_another_client(manager):
         assert pool.apply(work.double, (1,)) == 2
         pool.delete()
         with pytest.raises(ObjectGone):
-            pool.apply_async(work.double, (2,)).get(5)
+            pool.apply_async(work.double, (2,)).get(PATIENCE)
 
 
 def test_deleting_a_pool_fails_waiting_results(manager):
@@ -155,13 +157,13 @@ def test_deleting_a_pool_fails_waiting_results(manager):
         assert manager.delete("ours")
         for result in waits:
             with pytest.raises(ObjectGone, match="ours"):
-                result.get(5)
+                result.get(PATIENCE)
 
 
 @pytest.mark.parametrize("side", ["client", "worker"])
 def test_cut_connections_neither_lose_nor_repeat_tasks(manager, proxy, side):
     marks = manager.dict()
-    with RedisManager(proxy.url, lease=5) as behind:
+    with RedisManager(proxy.url, lease=PATIENCE) as behind:
         mine, theirs = (behind, manager) if side == "client" else (manager, behind)
         with (
             theirs.Pool(2, name="ours", context=FORK),
@@ -176,7 +178,7 @@ def test_cut_connections_neither_lose_nor_repeat_tasks(manager, proxy, side):
                 proxy.cut_mid_reply(b"EVALSHA", nth=9),
                 proxy.cut_before_request(b"EVALSHA", nth=15),
             ]
-            assert result.get(30) == list(range(600))
+            assert result.get(PATIENCE) == list(range(600))
             for rule in rules:
                 rule.disarm()
     manager.delete("ours")

@@ -17,9 +17,10 @@ from multihost import WorkerLost
 from tests.pool import work
 from tests.pool.conventions import KINDS, ROWS, cell
 from tests.support.procs import ROOT
+from tests.support.waiting import PATIENCE
 
 FORK = multiprocessing.get_context("fork")
-SECONDS = 20.0
+SECONDS = PATIENCE
 
 
 # -- what becomes of a task

@@ -13,7 +13,7 @@ import pytest
 from multihost import WorkerLost
 from tests.pool import work
 from tests.support.procs import kill9, send_signal
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -23,17 +23,17 @@ def test_killed_worker_loses_its_task_only(manager):
         lost = pool.apply_async(work.die)
         assert pool.map(work.double, range(20), 1) == list(range(0, 40, 2))
         with pytest.raises(WorkerLost, match="begun once"):
-            lost.get(10)
+            lost.get(PATIENCE)
         assert len(set(pool.map(work.pid, range(50), 1))) <= 2
 
 
 def test_attempts_rerun_the_task_of_a_killed_worker(manager):
     marks = manager.dict()
     with manager.Pool(1, context=FORK, attempts=2) as pool:
-        assert pool.apply_async(work.die_once, (marks, 5)).get(10) == 5
+        assert pool.apply_async(work.die_once, (marks, 5)).get(PATIENCE) == 5
         assert marks.copy() == {5: 2}
         with pytest.raises(WorkerLost, match="begun 2 times"):
-            pool.apply_async(work.die).get(10)
+            pool.apply_async(work.die).get(PATIENCE)
 
 
 def test_client_detects_the_death_of_the_last_worker(manager):
@@ -43,11 +43,11 @@ def test_client_detects_the_death_of_the_last_worker(manager):
         manager.Pool(0, name="lonely") as p,
     ):
         lost = p.apply_async(work.say_and_wait, (began, go_on))
-        worker = began.get(timeout=5)
+        worker = began.get(timeout=PATIENCE)
         others._supervisor.size = 0  # nobody replaces it
         kill9(worker)
         with pytest.raises(WorkerLost):
-            lost.get(10)
+            lost.get(PATIENCE)
         wait_until(lambda: not p.statistics().workers)
         assert p.statistics().waiting == 0
     manager.delete("lonely")
@@ -56,7 +56,7 @@ def test_client_detects_the_death_of_the_last_worker(manager):
 def test_failing_initializer_fails_the_pool(manager, capfd):
     with manager.Pool(1, work.refuse, context=FORK) as pool:
         with pytest.raises(WorkerLost, match="initializer"):
-            pool.apply_async(work.double, (1,)).get(10)
+            pool.apply_async(work.double, (1,)).get(PATIENCE)
         with pytest.raises(WorkerLost, match="initializer"):
             pool.apply(work.double, (1,))
     assert "no worker today" in capfd.readouterr().err
@@ -102,6 +102,6 @@ def test_killed_workers_give_each_result_once_or_lose_it(manager):
 def test_attempts_give_all_results_while_workers_are_killed(manager):
     killed = []
     with manager.Pool(3, context=FORK, attempts=50) as pool, killing(pool, 0.08, killed):
-        found = pool.map_async(work.double, range(10_000), 2).get(60)
+        found = pool.map_async(work.double, range(10_000), 2).get(PATIENCE)
     assert found == list(range(0, 20_000, 2))
     assert killed

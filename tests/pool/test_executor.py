@@ -13,7 +13,7 @@ import pytest
 import multihost
 from multihost import WorkerLost
 from tests.pool import work
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -43,7 +43,7 @@ def test_submit(make):
 
 def test_exceptions(make):
     future = make(1).submit(work.fail, "no")
-    error = future.exception(10)
+    error = future.exception(PATIENCE)
     assert type(error) is KeyError
     assert "raise KeyError(message)" in str(error.__cause__)
 
@@ -52,7 +52,7 @@ def test_callbacks(make):
     called = []
     future = make(1).submit(work.double, 2)
     future.add_done_callback(called.append)
-    assert future.result(10) == 4
+    assert future.result(PATIENCE) == 4
     wait_until(lambda: called == [future])
 
 
@@ -69,7 +69,7 @@ def test_map(make):
 
 def test_initializer_and_tasks_of_a_child(make):
     executor = make(1, initializer=work.remember, initargs=("key", 5))
-    assert executor.submit(work.recall, "key").result(10) == 5
+    assert executor.submit(work.recall, "key").result(PATIENCE) == 5
 
 
 def test_after_shutdown(make):
@@ -86,7 +86,7 @@ def test_shutdown_without_wait(make):
     executor = make(1)
     futures = [executor.submit(work.double, n) for n in range(30)]
     executor.shutdown(wait=False)
-    assert [future.result(10) for future in futures] == list(range(0, 60, 2))
+    assert [future.result(PATIENCE) for future in futures] == list(range(0, 60, 2))
 
 
 def test_cancelled_futures(make):
@@ -102,9 +102,9 @@ def test_cancelled_futures(make):
 
 def test_unpicklable_result(make):
     executor = make(1)
-    error = executor.submit(lambda: 1).exception(10)
+    error = executor.submit(lambda: 1).exception(PATIENCE)
     assert isinstance(error, (AttributeError, PicklingError))
-    assert executor.submit(work.double, 1).result(10) == 2
+    assert executor.submit(work.double, 1).result(PATIENCE) == 2
 
 
 def test_context_manager(make):
@@ -120,11 +120,11 @@ def test_invalid_sizes(make):
 
 def test_executor_survives_its_workers(manager):
     with multihost.Executor(1, FORK, manager=manager) as executor:
-        assert type(executor.submit(work.die).exception(10)) is WorkerLost
-        assert executor.submit(work.double, 1).result(10) == 2
+        assert type(executor.submit(work.die).exception(PATIENCE)) is WorkerLost
+        assert executor.submit(work.double, 1).result(PATIENCE) == 2
     marks = manager.dict()
     with multihost.Executor(1, FORK, manager=manager, attempts=2) as executor:
-        assert executor.submit(work.die_once, marks, 3).result(10) == 3
+        assert executor.submit(work.die_once, marks, 3).result(PATIENCE) == 3
 
 
 def test_named_executor(manager):

@@ -15,10 +15,10 @@ import pytest
 from multihost import Executor, LinkError, RedisManager
 from tests.pool import work
 from tests.support.procs import is_alive, kill9, spawn_script
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
-SECONDS = 20.0
+SECONDS = PATIENCE
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_broken_connection_does_not_change_what_is_cancelled(manager, proxy, g
     began, go_on = gate
     with (
         manager.Pool(1, name="shared", context=FORK),
-        RedisManager(proxy.url, lease=5) as behind,
+        RedisManager(proxy.url, lease=PATIENCE) as behind,
         Executor(0, manager=behind, name="shared") as executor,
     ):
         first = executor.submit(work.say_and_wait, began, go_on, 1)
@@ -336,7 +336,7 @@ if __name__ == "__main__":
     pids = manager.Queue()
     executor = Executor(1, multiprocessing.get_context(sys.argv[2]), manager=manager)
     executor.submit(work.have_a_child, pids)
-    print(pids.get(timeout=20), pids.get(timeout=20), flush=True)
+    print(pids.get(timeout=60), pids.get(timeout=60), flush=True)
     signal.pause()
 """
 

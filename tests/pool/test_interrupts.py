@@ -16,7 +16,7 @@ from multihost import Executor, LinkLost
 from multihost.pool import Pool
 from tests.pool import work
 from tests.support.interrupts import isolated
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -54,7 +54,7 @@ def ends(client):
 
     thread = threading.Thread(target=end, daemon=True)
     thread.start()
-    thread.join(20)
+    thread.join(PATIENCE)
     if thread.is_alive():
         faulthandler.dump_traceback(all_threads=True)
     assert not thread.is_alive(), "it does not end"
@@ -65,12 +65,12 @@ def ends(client):
 
 def test_result_whose_unpickling_exits(pool, executor):
     with pytest.raises(SystemExit):
-        pool.apply_async(work.ExitsWhenUnpickled).get(10)
+        pool.apply_async(work.ExitsWhenUnpickled).get(PATIENCE)
     with pytest.raises(SystemExit):
-        pool.map_async(work.new, [work.ExitsWhenUnpickled] * 3).get(10)
-    assert pool.apply_async(work.double, (1,)).get(10) == 2
-    assert isinstance(executor.submit(work.ExitsWhenUnpickled).exception(10), SystemExit)
-    assert executor.submit(work.double, 1).result(10) == 2
+        pool.map_async(work.new, [work.ExitsWhenUnpickled] * 3).get(PATIENCE)
+    assert pool.apply_async(work.double, (1,)).get(PATIENCE) == 2
+    assert isinstance(executor.submit(work.ExitsWhenUnpickled).exception(PATIENCE), SystemExit)
+    assert executor.submit(work.double, 1).result(PATIENCE) == 2
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
@@ -79,12 +79,12 @@ def test_callback_that_raises(pool, error):
         raise error
 
     with pytest.raises(error):
-        pool.apply_async(work.double, (1,), callback=callback).get(10)
+        pool.apply_async(work.double, (1,), callback=callback).get(PATIENCE)
     with pytest.raises(error):
-        pool.apply_async(work.fail, ("no",), error_callback=callback).get(10)
+        pool.apply_async(work.fail, ("no",), error_callback=callback).get(PATIENCE)
     with pytest.raises(error):
-        pool.map_async(work.double, [1, 2], callback=callback).get(10)
-    assert pool.apply_async(work.double, (1,)).get(10) == 2
+        pool.map_async(work.double, [1, 2], callback=callback).get(PATIENCE)
+    assert pool.apply_async(work.double, (1,)).get(PATIENCE) == 2
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
@@ -100,8 +100,8 @@ def test_callback_of_a_future_that_raises(shared, executor, caplog, error):
     later = [executor.submit(work.double, n) for n in range(20)]
     with caplog.at_level(logging.ERROR, "concurrent.futures"):
         gate.set()
-        assert future.result(10) is True
-        assert [each.result(10) for each in later] == list(range(0, 40, 2))
+        assert future.result(PATIENCE) is True
+        assert [each.result(PATIENCE) for each in later] == list(range(0, 40, 2))
         wait_until(lambda: called == [future])
     assert "exception calling callback" in caplog.text
 
@@ -110,15 +110,15 @@ def test_argument_whose_pickling_exits(pool, executor):
     with pytest.raises(SystemExit):
         pool.apply_async(work.double, (work.ExitsWhenPickled(),))
     with pytest.raises(SystemExit):
-        pool.map_async(work.double, [1, work.ExitsWhenPickled(), 3], 1).get(10)
+        pool.map_async(work.double, [1, work.ExitsWhenPickled(), 3], 1).get(PATIENCE)
     results = pool.imap(work.double, [1, work.ExitsWhenPickled(), 3])
-    assert results.next(10) == 2
+    assert results.next(PATIENCE) == 2
     with pytest.raises(SystemExit):
-        results.next(10)
-    assert results.next(10) == 6
+        results.next(PATIENCE)
+    assert results.next(PATIENCE) == 6
     with pytest.raises(SystemExit):
         executor.submit(work.double, work.ExitsWhenPickled())
-    assert executor.submit(work.double, 1).result(10) == 2
+    assert executor.submit(work.double, 1).result(PATIENCE) == 2
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
@@ -128,10 +128,10 @@ def test_iterable_that_raises(pool, error):
         raise error
 
     results = pool.imap(work.double, items())
-    assert results.next(10) == 2
+    assert results.next(PATIENCE) == 2
     with pytest.raises(error):
-        results.next(10)
-    assert pool.apply_async(work.double, (1,)).get(10) == 2
+        results.next(PATIENCE)
+    assert pool.apply_async(work.double, (1,)).get(PATIENCE) == 2
 
 
 # In the caller, at any moment
@@ -203,10 +203,10 @@ def test_a_pool_ends_after_a_call_was_interrupted_anywhere(shared, name):
         came = interruption.run(lambda pool=pool: CALLS[name](pool))
         try:
             try:
-                assert others.get(10) == list(range(0, 10, 2))
+                assert others.get(PATIENCE) == list(range(0, 10, 2))
             except LinkLost:  # it was under way with them
                 pass
-            assert pool.apply_async(work.double, (2,)).get(10) == 4
+            assert pool.apply_async(work.double, (2,)).get(PATIENCE) == 4
             ends(pool)
         except BaseException as error:
             error.add_note(f"interrupted at {interruption.where}")
@@ -236,10 +236,10 @@ def test_an_executor_ends_after_a_call_was_interrupted_anywhere(shared, name):
         try:
             for number, future in enumerate(others):
                 try:
-                    assert future.result(10) == 2 * number
+                    assert future.result(PATIENCE) == 2 * number
                 except LinkLost:  # it was under way with them
                     pass
-            assert executor.submit(work.double, 2).result(10) == 4
+            assert executor.submit(work.double, 2).result(PATIENCE) == 4
             ends(executor)
         except BaseException as error:
             error.add_note(f"interrupted at {interruption.where}")

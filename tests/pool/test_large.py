@@ -12,9 +12,10 @@ import pytest
 from multihost import Executor, PayloadTooLarge, RedisManager
 from tests.pool import work
 from tests.support.faults import CuttingProxy
+from tests.support.waiting import PATIENCE
 
 FORK = multiprocessing.get_context("fork")
-SECONDS = 20.0
+SECONDS = PATIENCE
 MB = 1 << 20
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.pool import work
 from tests.support.procs import spawn_script
+from tests.support.waiting import PATIENCE
 
 PROGRAM = """
 import logging, multiprocessing, sys
@@ -20,7 +21,7 @@ pool = manager.Pool(int(sys.argv[3]), name=sys.argv[2] or None,
                     context=multiprocessing.get_context("fork"))
 result = pool.apply_async(test_nesting.outer, (pool,))
 if sys.argv[3] == "2":
-    print(result.get(20), flush=True)
+    print(result.get(60), flush=True)
 input()
 pool.terminate()
 pool.join()
@@ -34,7 +35,7 @@ def outer(pool):
 @pytest.mark.parametrize("name", ["shared", ""])
 def test_a_task_that_waits_for_its_own_pool_says_so(url, manager, name):
     with spawn_script(PROGRAM, args=[url, name, "1"]) as program:
-        said = program.line(20)
+        said = program.line(PATIENCE)
         program.tell("end")
         assert program.finish() == ""
     assert "the task tests.pool.test_nesting.outer has sent tasks to the pool that runs it" in said
@@ -45,6 +46,6 @@ def test_a_task_that_waits_for_its_own_pool_says_so(url, manager, name):
 
 def test_a_task_for_whose_tasks_a_worker_is_free_says_nothing(url):
     with spawn_script(PROGRAM, args=[url, "", "2"]) as program:
-        assert program.line(20) == "4"
+        assert program.line(PATIENCE) == "4"
         program.tell("end")
         assert program.finish() == ""

@@ -10,7 +10,7 @@ from multihost import ObjectGone, RedisManager
 from tests.pool import work
 from tests.pool.test_workers import SERVE, wait_for
 from tests.support.procs import spawn_script
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -27,7 +27,7 @@ def test_server_restarts_with_its_data(start_server):
         asked = pool.map_async(work.mark, [(marks, x) for x in range(400)], 1)
         wait_until(lambda: len(marks) > 50)
         server.restart(empty=False)
-        assert asked.get(30) == list(range(400))
+        assert asked.get(PATIENCE) == list(range(400))
         assert set(marks.values()) == {1}
         wait_until(lambda: others < {worker.pid for worker in pool.statistics().workers})
         wait_until(lambda: others < set(pool.map(work.pid, range(50), 1)))
@@ -38,12 +38,12 @@ def test_server_restarts_without_its_data(start_server):
     with RedisManager(server.url) as manager, manager.Pool(1, name="ours", context=FORK) as pool:
         began, go_on = manager.Queue("began"), manager.Event("go on")
         waits = pool.apply_async(work.say_and_wait, (began, go_on))
-        began.get(timeout=10)
+        began.get(timeout=PATIENCE)
         server.restart()
         with pytest.raises(ObjectGone):
-            waits.get(20)
+            waits.get(PATIENCE)
         with pytest.raises(ObjectGone):
-            pool.apply_async(work.double, (1,)).get(20)
+            pool.apply_async(work.double, (1,)).get(PATIENCE)
 
 
 def test_external_workers_join_the_next_pool_after_a_restart(start_server):
@@ -55,4 +55,4 @@ def test_external_workers_join_the_next_pool_after_a_restart(start_server):
                 assert pool.apply(work.double, (1,)) == 2
                 server.restart()
             with manager.Pool(0, name="ours") as pool:
-                assert pool.apply_async(work.double, (2,)).get(20) == 4
+                assert pool.apply_async(work.double, (2,)).get(PATIENCE) == 4

@@ -15,7 +15,7 @@ from multihost.pooling import notices
 from multihost.pooling.failures import FailurePipe
 from tests.pool import work
 from tests.support.procs import is_alive, send_signal, spawn_script
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -65,7 +65,7 @@ def start_workers(manager):
     for workers, thread in started:
         if thread.is_alive():
             workers.stop()
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -81,7 +81,7 @@ def test_workers_join_and_leave_during_a_map(pool, url):
             assert not any(map(is_alive, workers))
         wait_until(lambda: not pool.statistics().workers)
     with spawn_script(SERVE, args=[url]) as script:
-        assert result.get(30) == list(range(1, 3001))
+        assert result.get(PATIENCE) == list(range(1, 3001))
         assert send_signal(script, signal.SIGTERM)
         done += int(script.finish().split()[-1])
     assert done == 3000  # each task once
@@ -91,23 +91,23 @@ def test_first_signal_finishes_tasks_second_kills(pool, url, manager):
     began, go_on = manager.Queue(), manager.Event()
     with spawn_script(SERVE, args=[url]) as script:
         results = [pool.apply_async(work.say_and_wait, (began, go_on, n)) for n in range(2)]
-        workers = [began.get(timeout=10) for _ in range(2)]
+        workers = [began.get(timeout=PATIENCE) for _ in range(2)]
         assert send_signal(script, signal.SIGTERM)
         wait_for(script, "stopping")
         assert all(map(is_alive, workers))
         go_on.set()
-        assert [r.get(10) for r in results] == [0, 1]
+        assert [r.get(PATIENCE) for r in results] == [0, 1]
         assert "done 2" in script.finish()
     go_on.clear()
     with spawn_script(SERVE, args=[url]) as script:
         lost = pool.apply_async(work.say_and_wait, (began, go_on))
-        began.get(timeout=10)
+        began.get(timeout=PATIENCE)
         assert send_signal(script, signal.SIGINT)
         wait_for(script, "stopping")
         assert send_signal(script, signal.SIGTERM)
         assert "lost" in script.finish()
         with pytest.raises(WorkerLost):
-            lost.get(10)
+            lost.get(PATIENCE)
 
 
 def test_orphaned_workers_finish_their_task(pool, url, manager):
@@ -115,13 +115,13 @@ def test_orphaned_workers_finish_their_task(pool, url, manager):
     with spawn_script(SERVE, args=[url]) as script:
         workers = wait_for(script, "started", "started")
         result = pool.apply_async(work.say_and_wait, (began, go_on, 7))
-        busy = began.get(timeout=10)
+        busy = began.get(timeout=PATIENCE)
         script.kill()
         script.wait()
         wait_until(lambda: not any(is_alive(pid) for pid in workers if pid != busy))
         assert is_alive(busy)
         go_on.set()
-        assert result.get(10) == 7
+        assert result.get(PATIENCE) == 7
         wait_until(lambda: not is_alive(busy))
 
 
@@ -156,7 +156,7 @@ def test_signal_to_a_starting_worker_does_not_stop_its_parent(pool, url, number)
         if number == signal.SIGTERM:
             assert script.line().split() == ["ended", worker]
             assert script.line().split()[0] == "started"
-        assert pool.apply_async(work.double, (3,)).get(10) == 6
+        assert pool.apply_async(work.double, (3,)).get(PATIENCE) == 6
         assert send_signal(script, signal.SIGTERM)
         wait_for(script, "stopping", "ended")
         script.finish()
@@ -174,8 +174,8 @@ def test_killed_worker_is_replaced_and_reported(manager, start_workers):
     workers, _ = start_workers(1, on_event=events.append)
     with manager.Pool(0, name="ours") as pool:
         with pytest.raises(WorkerLost):
-            pool.apply_async(work.die).get(10)
-        assert pool.apply_async(work.double, (4,)).get(10) == 8
+            pool.apply_async(work.die).get(PATIENCE)
+        assert pool.apply_async(work.double, (4,)).get(PATIENCE) == 8
         with pytest.raises(KeyError):
             pool.apply(work.fail, ("no",))
         wait_until(lambda: workers.progress == (3, 1, 1, 1))
@@ -199,7 +199,7 @@ def test_killed_worker_is_replaced_and_reported(manager, start_workers):
 def test_workers_start_before_the_pool_and_run_its_initializer(manager, start_workers):
     start_workers(2)
     with manager.Pool(0, work.remember, ("key", "value"), 3, name="ours") as pool:
-        found = pool.map_async(work.recall, ["key"] * 20, 1).get(20)
+        found = pool.map_async(work.recall, ["key"] * 20, 1).get(PATIENCE)
         assert found == ["value"] * 20
         assert len(set(pool.map(work.pid, range(20), 1))) >= 4  # each runs three tasks
         with pytest.raises(ValueError, match="another initializer"):
@@ -215,9 +215,9 @@ def test_workers_start_before_the_pool_and_run_its_initializer(manager, start_wo
 def test_until_deleted_ends_workers_with_the_pool(manager, start_workers):
     workers, thread = start_workers(2, until_deleted=True)
     with manager.Pool(0, name="ours") as pool:
-        assert pool.apply_async(work.double, (4,)).get(10) == 8
+        assert pool.apply_async(work.double, (4,)).get(PATIENCE) == 8
         pool.delete()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert workers.progress.done == 1
 
@@ -226,7 +226,7 @@ def test_workers_outlive_a_deleted_pool(manager, start_workers):
     start_workers(1)
     for n in range(2):
         with manager.Pool(0, name="ours") as pool:
-            assert pool.apply_async(work.double, (n,)).get(10) == 2 * n
+            assert pool.apply_async(work.double, (n,)).get(PATIENCE) == 2 * n
             pool.delete()
     manager.delete("ours")
 
@@ -259,7 +259,7 @@ def test_lost_server_ends_run_with_an_error(start_server):
         thread.start()
         wait_until(lambda: workers._counters.readiness(0))
         server.close()
-        thread.join(20)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         assert errors
 
@@ -337,12 +337,12 @@ def test_a_client_whose_pool_has_no_workers_says_so_once(
         assert "3 wait" in text
         assert "multihost worker --pool ours" in text
         start_workers(1)
-        assert [result.get(20) for result in results] == [0, 2, 4]
+        assert [result.get(PATIENCE) for result in results] == [0, 2, 4]
         began, go_on = manager.Queue(), manager.Event()
         busy = pool.apply_async(work.say_and_wait, (began, go_on, 5))
-        began.get(timeout=20)
+        began.get(timeout=PATIENCE)
         assert not threading.Event().wait(0.5)  # it is looked for, and there is a worker
         go_on.set()
-        assert busy.get(20) == 5
+        assert busy.get(PATIENCE) == 5
     assert len(said()) == 1
     manager.delete("ours")

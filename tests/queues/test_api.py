@@ -19,11 +19,11 @@ from multihost.managers import QueueStatistics
 from multihost.wire.ops.queue import quarantine, receive_list
 from multihost.wire.script import Script
 from tests.support.leaks import AnyServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 KINDS = ("Queue", "JoinableQueue", "LifoQueue", "PriorityQueue")
 ALL = (*KINDS, "SimpleQueue")
-SECONDS = 5.0
+SECONDS = PATIENCE
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from multihost import RedisManager
 from tests.support.procs import spawn_script
+from tests.support.waiting import PATIENCE
 
 PROGRAM = """
 import os, signal, sys
@@ -53,10 +54,10 @@ def test_what_a_program_has_under_way_when_it_ends(url, way):
         if way == "os._exit":  # nobody was told: others find out, soon
             found = set()
             while not found >= {1, 2, 3, "put"}:
-                found.add(items.get(timeout=10))
+                found.add(items.get(timeout=PATIENCE))
             # The item that get() returned comes back unless it was acknowledged in time.
             assert found <= {0, 1, 2, 3, "put"}
-            assert jobs.get(timeout=10) == "job"
+            assert jobs.get(timeout=PATIENCE) == "job"
         else:
             assert items.get_many(10) == [1, 2, 3, "put"]
             assert jobs.get_nowait() == "job"

@@ -17,11 +17,11 @@ from multihost.wire.ops.queue.consumer import Consumer
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9, send_signal
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 fork = multiprocessing.get_context("fork")
 
-SECONDS = 5.0
+SECONDS = PATIENCE
 SOON = 10.0  # seconds: less than a lease, by which alone nobody should have to find out
 """Seconds within which items of a killed process can be got while another one waits."""
 KINDS = ("Queue", "JoinableQueue", "LifoQueue", "PriorityQueue")

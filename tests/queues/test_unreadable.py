@@ -15,11 +15,11 @@ import pytest
 
 from multihost import BadPayload, RedisManager
 from tests.support.procs import spawn_script
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 KINDS = ("Queue", "JoinableQueue", "LifoQueue", "PriorityQueue")
 ALL = (*KINDS, "SimpleQueue")
-SECONDS = 5.0
+SECONDS = PATIENCE
 OPTIONS: list[dict[str, Any]] = [{}, {"redeliver": True}, {"redeliver": True, "max_deliveries": 3}]
 
 

@@ -29,6 +29,7 @@ import hiredis
 
 from tests.support.ports import Port
 from tests.support.raw import CHUNK, Endpoint
+from tests.support.waiting import PATIENCE
 
 __all__ = ["SETUP", "CuttingProxy", "Frames", "Rule"]
 
@@ -38,8 +39,6 @@ SETUP = frozenset({b"HELLO", b"AUTH", b"SELECT", b"CLIENT", b"SCRIPT", b"INFO"})
 SUBSCRIBING = frozenset(
     verb + b"SUBSCRIBE" for verb in (b"", b"UN", b"P", b"PUN", b"S", b"SUN")
 )  # answered by pushes, not by replies
-
-JOIN_SECONDS = 40.0
 
 Match = bytes | str | Callable[[list[bytes]], bool] | None
 
@@ -285,7 +284,7 @@ class CuttingProxy:
                 thread = self._threads.pop() if self._threads else None
             if thread is None:
                 break
-            thread.join(JOIN_SECONDS)
+            thread.join(PATIENCE)
             assert not thread.is_alive(), f"{thread.name} hangs"
             self.cut_all()
         if self._port is not None:

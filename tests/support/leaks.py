@@ -15,7 +15,7 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 from tests.support.server import ExternalServer, Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 __all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerless_keys"]
 
@@ -28,8 +28,7 @@ PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"
 ANY_NAMESPACE = "{*:[0-9][0-9]}:*"
 
-SECONDS = 20.0
-
+SECONDS = PATIENCE
 SESSION = "multihost-session"
 
 

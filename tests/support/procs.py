@@ -19,6 +19,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE
+
 __all__ = [
     "ROOT",
     "ProcessFailed",
@@ -33,7 +35,6 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 45.0  # of silence before a process is given up, less than pytest's own patience
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
@@ -48,7 +49,7 @@ def run_all(
     ctx: BaseContext,
     target: Callable[..., Any],
     argslist: Iterable[Sequence[Any]],
-    timeout: float = SECONDS,
+    timeout: float = PATIENCE,
 ) -> list[Any]:
     """Call ``target(*args)`` for each args, each in a process of its own, all let go at one moment.
 
@@ -108,7 +109,7 @@ def _run_one(
     barrier: Any, connection: Connection, target: Callable[..., Any], args: tuple[Any, ...]
 ) -> None:
     try:
-        barrier.wait(SECONDS)
+        barrier.wait(PATIENCE)
         connection.send((True, target(*args)))
     except BaseException:
         connection.send((False, traceback.format_exc()))
@@ -202,7 +203,7 @@ class Script:
     def pid(self) -> int:
         return self._process.pid
 
-    def line(self, timeout: float = SECONDS) -> str:
+    def line(self, timeout: float = PATIENCE) -> str:
         """Wait for the next line that it prints; it must flush."""
         deadline = time.monotonic() + timeout
         while b"\n" not in self._unread:
@@ -216,7 +217,7 @@ class Script:
         assert self._process.stdin is not None
         self._process.stdin.write(text.encode() + b"\n")
 
-    def finish(self, timeout: float = SECONDS, status: int = 0) -> str:
+    def finish(self, timeout: float = PATIENCE, status: int = 0) -> str:
         """Wait until it has ended with this status; return what it printed after the last
         ``line``.
         """
@@ -235,7 +236,7 @@ class Script:
     def kill(self) -> None:
         self._process.kill()
 
-    def wait(self, timeout: float = SECONDS) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for its end, whatever its status."""
         return self._process.wait(timeout)
 
@@ -313,7 +314,7 @@ def interpreters() -> dict[str, str]:
                     [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
                     capture_output=True,
                     text=True,
-                    timeout=SECONDS,
+                    timeout=PATIENCE,
                 )
             except OSError:
                 continue

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import hiredis
 
+from tests.support.waiting import PATIENCE
+
 __all__ = ["Endpoint", "RawClient"]
 
 CHUNK = 1 << 16
@@ -81,7 +83,7 @@ class Endpoint:
 class RawClient:
     """One connection; ``call("GET", "k")`` returns the reply or raises ``hiredis.ReplyError``."""
 
-    def __init__(self, url: str, timeout: float | None = 40.0) -> None:
+    def __init__(self, url: str, timeout: float | None = PATIENCE) -> None:
         endpoint = Endpoint.parse(url)
         self._reader = hiredis.Reader()
         self.sock = endpoint.connect(timeout)

@@ -26,6 +26,7 @@ import pytest
 from tests.support.ports import Port
 from tests.support.procs import send_signal
 from tests.support.raw import Endpoint, RawClient
+from tests.support.waiting import PATIENCE
 
 __all__ = [
     "WATCHER",
@@ -37,8 +38,6 @@ __all__ = [
 
 URL_VARIABLE = "MULTIHOST_TEST_URL"
 
-START_SECONDS = 40.0
-COMMAND_SECONDS = 40.0
 ADMIN = (
     "support"  # our own user: commands of the test layer work whatever the test does to the others
 )
@@ -75,7 +74,7 @@ class _Commands:
         self._control_owner = 0
         self._lock = threading.Lock()
 
-    def connect(self, db: int | None = None, timeout: float | None = COMMAND_SECONDS) -> RawClient:
+    def connect(self, db: int | None = None, timeout: float | None = PATIENCE) -> RawClient:
         """A new connection with full rights, for the caller to close."""
         endpoint = Endpoint.parse(self._admin_url)
         return RawClient((endpoint if db is None else replace(endpoint, db=db)).url, timeout)
@@ -370,7 +369,7 @@ class Server(_Commands):
         # Nobody reads the pipe all the time, and a server that cannot log stands still.
         with contextlib.suppress(AttributeError, OSError):
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 1 << 20)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while "eady to accept connections" not in self.log:
             readable, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
             chunk = os.read(fd, 1 << 16) if readable else b""

@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["wait_until"]
+__all__ = ["PATIENCE", "wait_until"]
 
 T = TypeVar("T")
+
+PATIENCE = 60.0
+"""Seconds that a machine may be busy with other things: what takes longer does not happen."""
 
 FIRST_STEP = 0.001
 LONGEST_STEP = 0.02
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 30.0, what: str = "") -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T:
     """Return the first true answer of ``predicate``; after ``timeout`` s fail, naming ``what``."""
     deadline = time.monotonic() + timeout
     never = threading.Event()

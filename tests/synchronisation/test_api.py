@@ -17,7 +17,7 @@ from multihost import LeaseLost, Manager, ObjectGone, RedisManager
 from multihost.managers import Holder, LockStatistics, SemaphoreStatistics
 from tests.lifetimes.keys import is_gone, is_kept
 from tests.support.leaks import AnyServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 CREATE: dict[str, Any] = {
     "Lock": lambda m, *name: m.Lock(*name),
@@ -259,7 +259,7 @@ def learns_of_the_end(typeid: str, proxy: Any, other: RedisManager, deleted: Any
     thread.start()
     assert wait_until(lambda: waiters(proxy) == 1)
     deleted()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert [type(error) for error in outcome] == [ObjectGone]
 
 
@@ -293,7 +293,7 @@ def test_who_waits_for_an_event_that_is_deleted_learns_it(
     started.wait()
     assert wait_until(lambda: server.info("clients")["blocked_clients"] == "1")
     event.delete()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert [type(error) for error in outcome] == [ObjectGone]
 
 

@@ -16,7 +16,7 @@ from multihost.wire.ops import kinds
 from multihost.wire.ops.queue import receive_list
 from multihost.wire.session import janitor
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 THREADS = 3
 
@@ -102,7 +102,7 @@ def delete_and_join(proxy: Any, waiters: list[Waiter]) -> None:
     started = time.monotonic()
     proxy.delete()
     for waiter in waiters:
-        waiter.join(10)
+        waiter.join(PATIENCE)
     assert [waiter.outcome for waiter in waiters] == [ObjectGone] * len(waiters)
     assert time.monotonic() - started < 5
 

@@ -13,6 +13,7 @@ from multihost import RedisManager
 from multihost.wire import wait
 from multihost.wire.session import janitor
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 fork = multiprocessing.get_context("fork")
 
@@ -49,7 +50,7 @@ def test_the_first_contention_on_a_server_without_scripts(
             for process in crowd:
                 process.start()
             for _ in crowd:
-                assert reader.poll(20), "somebody waits though the lock is free"
+                assert reader.poll(PATIENCE), "somebody waits though the lock is free"
                 reader.recv()
             for process in crowd:
                 process.join()
