@@ -186,6 +186,7 @@ def use_pools(url: str) -> None:
             assert item is not None
             pool_ops.reap_worker(handle, m.runtime.session.registration.sid)
             assert pool_ops.statistics(handle).waiting == 1
+            m.runtime.session.settling.settle(0)
             client.close()
             assert pool_ops.next_task(handle, places, None, more=True) is None
             object_ops.delete(handle)
@@ -310,7 +311,13 @@ def test_what_the_background_thread_does(
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with restricted_user(own_server, monkeypatch) as (limits, url):
         use_pools(url)
-        assert {"pool/next", "pool/part", "pool/reap", "pool/withdraw"} <= limits.seen
+        assert {
+            "pool/next",
+            "pool/part",
+            "pool/reap",
+            "pool/settle",
+            "pool/withdraw",
+        } <= limits.seen
 
 
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
