@@ -202,6 +202,8 @@ class Heartbeat:
                 self._pause, self._retry = RETRY[0], 0.0
                 self._beat = time.monotonic() + interval
             else:
+                if registration.is_unsettled:
+                    registration.let_pass()
                 self._beat = self._retry = time.monotonic() + self._pause
                 self._pause = min(2 * self._pause, RETRY[1])
         self._try(janitor.run)

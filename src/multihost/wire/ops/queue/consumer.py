@@ -170,7 +170,9 @@ class Consumer:
             # No call between these two, see Hand.
             hand.in_flight = in_flight = free[0]
             del free[0]
-            if in_flight.expirations == expirations:
+            # The session may be settling, and have found it among those that are free.
+            is_in_use = self.free_lists.get(connection) is free
+            if in_flight.expirations == expirations and is_in_use:
                 return in_flight
             self.abandon(hand)
         with self._lock:
