@@ -8,6 +8,8 @@ import pytest
 
 from multihost import RedisManager, WorkerLost
 from tests.pool import work
+from tests.pool.test_workers import SERVE, wait_for
+from tests.support.procs import spawn_script
 from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -109,3 +111,16 @@ def test_a_task_that_is_done_is_taken_back(server, manager):
         wait_until(lambda: pool.statistics().waiting == 1, PATIENCE)
         assert not waits.ready()
         pool.terminate()
+
+
+def test_workers_of_another_process_go_on(server, manager):
+    with (
+        manager.Pool(0, name="ours") as pool,
+        spawn_script(SERVE, args=[server.tcp_url]) as workers,
+    ):
+        wait_for(workers, "started", "started")
+        assert pool.map(work.double, range(10), 1) == list(range(0, 20, 2))
+        server.command("SAVE")
+        assert pool.map(work.double, range(10), 1) == list(range(0, 20, 2))
+        server.go_back()
+        assert pool.map_async(work.double, range(10), 1).get(PATIENCE) == list(range(0, 20, 2))

@@ -25,7 +25,8 @@ if not state[1] then
 end
 local tokens = data .. ':tokens:' .. generation
 if state[1] ~= generation and state[2] ~= generation and redis.call('EXISTS', tokens) == 0 then
-  redis.call('HDEL', data, WAITER) -- first, see lib/allow_oom
+  -- @include lib/allow_oom
+  allow_oom(data)
   redis.call('RPUSH', tokens, BROKEN)
   redis.call('PEXPIRE', tokens, TTL)
 end
