@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test strict fuzz interrupts damage model explore test-frameworks check format bench docs lock clean
+.PHONY: help demo test strict fuzz interrupts chaos damage model explore test-frameworks check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -51,7 +51,10 @@ fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inpu
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py tests/fuzz
 
 interrupts: $(VENV)/.dev ## an exception at every bytecode of the calls that take something, not only at a sample
-	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts
+	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts tests/pool/test_interrupts.py
+
+chaos: $(VENV)/.dev ## processes are killed by the hundred, not by the dozen
+	@MULTIHOST_CHAOS=1 $(BIN)/python -m pytest -n 2 --timeout 600 tests/chaos
 
 model: $(VENV)/.dev ## the rules of docs/holds.md, explored in larger configurations than the tests do
 	@$(BIN)/python -m tests.model $(MODEL)

@@ -39,7 +39,7 @@ def longest(key: bytes, lease: float) -> float:
     """For how many milliseconds a key may be there after the end of those who used it."""
     if SESSION.fullmatch(key):
         return DAY_MS
-    return MINUTE_MS if TEMPORARY.fullmatch(key) else lease * 1000
+    return max(MINUTE_MS * bool(TEMPORARY.fullmatch(key)), lease * 1000)
 
 
 def forget_what_came_too_late(server: Server) -> None:

@@ -107,6 +107,11 @@ class ProcessGroup:
                 self._members[number].close()
             self._members[number] = self._new(number)
 
+    def have_ended(self) -> bool:
+        """Whether all have ended by themselves; nobody is awaited."""
+        sentinels = [member.sentinel for member in self._members]
+        return len(wait(sentinels, 0)) == len(sentinels)
+
     def finish(self, seconds: float = SECONDS) -> None:
         """Wait until all have ended by themselves."""
         for member in self._members:
@@ -118,7 +123,7 @@ class ProcessGroup:
 
     @staticmethod
     def _status(member: BaseProcess) -> int | None:
-        member.join(1.0)
+        member.join(SECONDS)
         return member.exitcode
 
     def _new(self, number: int) -> BaseProcess:

@@ -15,16 +15,17 @@ from tests.chaos.cpu_steal import Gap, Watch, check_prompt
 from tests.chaos.history import EventLog, seconds
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
+from tests.chaos.sizes import LONG_LEASE, sample
 from tests.support.procs import run_all
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE
 
-GROUPS = 12
+GROUPS = sample(12, 6)
 PARTIES = 5
-KILLS = 17  # at least, in each group
+KILLS = sample(17, 8)  # at least, in each group
 IN_ACTION = 2  # episodes at least, in each group with an action
 BOUND = 2.0  # seconds until the others hear that a party is dead
-ROUNDS = 2000
+ROUNDS = sample(2000, 400)
 
 
 def work(number: int, barrier: Any, url: str, name: str) -> None:
@@ -179,14 +180,14 @@ class Torment:
 @pytest.mark.timeout(300)
 def test_a_barrier_breaks_when_a_party_is_killed(fresh_server: Server) -> None:
     url = fresh_server.url
-    with RedisManager(url) as m:
+    with RedisManager(url, lease=LONG_LEASE) as m:
         torments = [Torment(m.Barrier(PARTIES), fresh_server, f"{n}") for n in range(GROUPS // 2)]
         for n in range(GROUPS // 2):
             name = f"with an action {n}"
             barrier = m.Barrier(name, PARTIES, functools.partial(act, url, name))
             torments.append(Torment(barrier, fresh_server, name))
         together(lambda n: torments[n](), GROUPS)
-        assert sum(torment.kills for torment in torments) >= 200
+        assert sum(torment.kills for torment in torments) >= KILLS * GROUPS
         assert sum(torment.in_action for torment in torments) >= IN_ACTION * GROUPS // 2
         check_prompt([gap for torment in torments for gap in torment.gaps], BOUND)
         assert all(map(m.delete, m.names()))
@@ -206,10 +207,10 @@ def rounds(barrier: Any, url: str, parties: int) -> list[int]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("parties", [2, 5])
 def test_thousands_of_rounds(parties: int, fresh_server: Server) -> None:
-    with RedisManager(fresh_server.url) as m:
+    with RedisManager(fresh_server.url, lease=LONG_LEASE) as m:
         barrier = m.Barrier(parties)
         args = [(barrier, fresh_server.url, parties)] * parties
-        places = run_all(FORK, rounds, args, timeout=100)
+        places = run_all(FORK, rounds, args)
         for of_one_round in zip(*places, strict=True):
             assert sorted(of_one_round) == list(range(parties))
     nothing_left(fresh_server)

@@ -12,12 +12,13 @@ from tests.chaos.cpu_steal import Gap, Watch, check_prompt
 from tests.chaos.history import BEGINNING, Entry, EventLog, is_after, seconds
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal, together
+from tests.chaos.sizes import LONG_LEASE, sample
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
-GROUPS = 12
+GROUPS = sample(12, 6)
 WAITERS = 5
-KILLS = 17  # at least, in each group
+KILLS = sample(17, 8)  # at least, in each group
 BOUND = 2.0  # seconds until a notification has woken somebody who lives
 
 
@@ -162,7 +163,7 @@ class Torment:
 
 @pytest.mark.timeout(300)
 def test_no_notification_dies_with_a_waiter(fresh_server: Server) -> None:
-    with RedisManager(fresh_server.url) as m:
+    with RedisManager(fresh_server.url, lease=LONG_LEASE) as m:
         conditions = [
             m.Condition(),
             m.Condition("named"),
@@ -172,7 +173,7 @@ def test_no_notification_dies_with_a_waiter(fresh_server: Server) -> None:
             *(m.Condition() for _ in range(GROUPS - 5)),
         ]
         torments = together(lambda n: Torment(conditions[n], fresh_server)(), GROUPS)
-        assert sum(torment.kills for torment in torments) >= 200
+        assert sum(torment.kills for torment in torments) >= KILLS * GROUPS
         check_prompt([gap for torment in torments for gap in torment.gaps], BOUND)
         assert all(map(m.delete, m.names()))
     nothing_left(fresh_server)

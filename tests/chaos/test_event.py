@@ -12,13 +12,14 @@ from multihost import RedisManager
 from multihost.wire import wait
 from tests.chaos.cpu_steal import Gap, Watch, check_prompt
 from tests.chaos.history import EventLog, seconds
-from tests.chaos.invariants import blocked, nothing_left
+from tests.chaos.invariants import connected, nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal
+from tests.chaos.sizes import LONG_LEASE, sample
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 WAITERS = 10
-KILLS = 200
+KILLS = sample(200, 50)
 BOUND = 2.0
 
 
@@ -28,6 +29,17 @@ def work(number: int, event: Any, url: str) -> None:
         while log.next_order(number) == "wait":
             assert event.wait()
             log.append("woken")
+
+
+def all_wait(server: Server) -> None:
+    """Wait until each was seen in its wait: in short slices they are not all blocked at a time."""
+    seen: set[str] = set()
+
+    def have_been_seen() -> bool:
+        seen.update(row["id"] for row in connected(server) if "b" in row["flags"])
+        return len(seen) >= WAITERS
+
+    wait_until(have_been_seen)
 
 
 @pytest.mark.timeout(300)
@@ -41,14 +53,17 @@ def test_who_lives_is_woken(
     chance = random.Random()
     stop = StopSignal()
 
-    with RedisManager(fresh_server.url) as m, EventLog(fresh_server.url, "event") as log:
+    with (
+        RedisManager(fresh_server.url, lease=LONG_LEASE) as m,
+        EventLog(fresh_server.url, "event") as log,
+    ):
         event = m.Event("named" if slices else None)
         gaps = []
         with ProcessGroup(WAITERS, work, event, fresh_server.url) as group:
             while group.kills < KILLS:
                 for number in range(WAITERS):
                     log.send_order(number, "wait")
-                wait_until(lambda: blocked(fresh_server) == WAITERS, PATIENCE)
+                all_wait(fresh_server)
                 pids = group.pids
                 numbers = chance.sample(range(WAITERS), chance.randrange(1, 6))
                 victims = {pids[number] for number in numbers}

@@ -13,14 +13,13 @@ from multihost import HostLost, RedisManager
 from multihost.managers import SyncManager
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
+from tests.chaos.sizes import LONG_LEASE
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 HOSTS = 2
 PROCESSES, THREADS = 3, 4
 KILLS = 5
-LEASE = 10.0
-BOUND = 8.0  # seconds in which each call ends: less than the lease
 
 
 class Till:
@@ -49,10 +48,12 @@ for manager in (Serving, Remote):
 
 
 def be_host(_: int, url: str) -> None:
-    Serving(url, lease=LEASE).get_server().serve_forever()
+    Serving(url, lease=LONG_LEASE).get_server().serve_forever()
 
 
-def call_on(m: Remote, end: StopSignal) -> tuple[list[tuple[int, int]], int, float]:
+def call_on(
+    m: Remote, end: StopSignal, began: Any, all_lost: Any
+) -> tuple[list[tuple[int, int]], int, float]:
     """Call until stopped; what was counted, how many calls were lost, how long one took."""
     counted, lost, longest = [], 0, 0.0
     till: Any = None
@@ -62,23 +63,28 @@ def call_on(m: Remote, end: StopSignal) -> tuple[list[tuple[int, int]], int, flo
             if till is None:
                 till = m.Till(name="till")  # type: ignore[attr-defined]
             counted.append(till.add())
+            if len(counted) == 1:
+                began.release()
         except HostLost:
             lost += 1
+            with all_lost.get_lock():
+                all_lost.value += 1
             till = None  # as the error says: ask for the name again
         longest = max(longest, time.monotonic() - begin)
     return counted, lost, longest
 
 
-def be_caller(_: int, url: str, end: StopSignal, told: Any) -> None:
-    with Remote(url, lease=LEASE) as m:
-        for result in together(lambda _: call_on(m, end), THREADS):
+def be_caller(_: int, url: str, end: StopSignal, told: Any, began: Any, lost: Any) -> None:
+    with Remote(url, lease=LONG_LEASE) as m:
+        for result in together(lambda _: call_on(m, end, began, lost), THREADS):
             told.put(result)
 
 
 def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
     url = fresh_server.url
     chance, end, told = random.Random(), StopSignal(), FORK.SimpleQueue()
-    with ProcessGroup(HOSTS, be_host, url) as hosts, Remote(url, lease=LEASE) as m:
+    began, lost = FORK.Semaphore(0), FORK.Value("i", 0)
+    with ProcessGroup(HOSTS, be_host, url) as hosts, Remote(url, lease=LONG_LEASE) as m:
         ours: list[tuple[int, int]] = []
         refused = [0]
 
@@ -91,9 +97,11 @@ def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
                 return 0
             return ours[-1][0]
 
-        with ProcessGroup(PROCESSES, be_caller, url, end, told) as callers:
+        with ProcessGroup(PROCESSES, be_caller, url, end, told, began, lost) as callers:
+            for _ in range(PROCESSES * THREADS):
+                assert began.acquire(timeout=PATIENCE)
             victims = set()
-            while hosts.kills < KILLS:
+            while hosts.kills < KILLS or not lost.value:
                 pid = wait_until(lambda: {serving()} & {*hosts.pids}, PATIENCE, "taken over").pop()
                 end.wait(chance.uniform(0.0, 0.3))
                 number = hosts.pids.index(pid)
@@ -113,8 +121,8 @@ def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
     told.close()
     counted = [*ours, *(each for result in results for each in result[0])]
     assert len({*counted}) == len(counted)  # no answer came twice
-    assert 0 < sum(result[1] for result in results) < len(counted)
-    assert max(result[2] for result in results) <= BOUND
+    assert sum(result[1] for result in results) == lost.value > 0
+    assert max(result[2] for result in results) <= PATIENCE, "nobody found out by a lease"
     # What was counted and not told to anybody was said to be lost.
     highest: collections.Counter[int] = collections.Counter()
     for pid, number in counted:
@@ -123,4 +131,4 @@ def test_each_call_ends_in_time_whoever_is_killed(fresh_server: Server) -> None:
     assert 0 <= untold <= refused[0] + sum(result[1] for result in results)
     assert {*highest} <= victims | {last}
     assert last in highest
-    nothing_left(fresh_server, LEASE)
+    nothing_left(fresh_server, LONG_LEASE)

@@ -17,18 +17,19 @@ from multihost import RedisManager
 from multihost.wire.wait import FIRST_BLOCK
 from tests.chaos.invariants import blocked, nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal
+from tests.chaos.sizes import LONG_LEASE, sample
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
 
 PROCESSES = 8
-SECONDS = 10.0
+TURNS_EACH = sample(1000, 250)
 IN_ORDER = 0.75  # 0.98 on a quiet machine, 0.96 on a full one, 0.4 for those who try now and then
 
 WAITERS = 100
 PROCESSES_IDLE = 4
-IDLE_SECONDS = 10.0
+IDLE_SECONDS = sample(10, 4)
 # For each waiter and second. Somebody who polls ten times a second costs ten commands, and as many
 # turns at least. The checks of four processes and a pop in 20 s come to 0.4 commands and 0.3 turns.
 COMMANDS = 1.0
@@ -41,10 +42,16 @@ class Order:
     def __init__(self) -> None:
         self._count = FORK.RawValue("l")
         self._who = FORK.RawArray("b", 1_000_000)
+        self.ready = FORK.RawValue("l")
+        """How many have begun: those can have a turn."""
 
     def note(self, number: int) -> None:
         self._who[self._count.value] = number
         self._count.value += 1
+
+    @property
+    def turns(self) -> int:
+        return int(self._count.value)
 
     def between(self) -> list[int]:
         """Return for each turn how many turns one of the others had at most since the last turn of
@@ -64,9 +71,9 @@ class Order:
 
 
 def take_turns(number: int, lock: Any, order: Order, start: StopSignal, end: StopSignal) -> None:
-    lock.acquire()
-    lock.release()
-    start.wait(PATIENCE)
+    with lock:
+        order.ready.value += 1
+    start.wait(10 * PATIENCE)
     while not end.is_set():
         with lock:
             order.note(number)
@@ -78,11 +85,12 @@ def test_everybody_gets_a_turn(kind: str, fresh_server: Server) -> None:
     late, and misses some.
     """
     start, end, order = StopSignal(), StopSignal(), Order()
-    with RedisManager(fresh_server.url) as m:
+    with RedisManager(fresh_server.url, lease=LONG_LEASE) as m:
         lock = getattr(m, kind)()
         with ProcessGroup(PROCESSES, take_turns, lock, order, start, end) as group:
+            wait_until(lambda: order.ready.value == PROCESSES)
             start.set()
-            end.wait(SECONDS)
+            wait_until(lambda: order.turns >= TURNS_EACH * PROCESSES)
             end.set()
             group.finish()
         turns = order.between()

@@ -19,11 +19,12 @@ from tests.chaos.cpu_steal import Gap, Watch, check_prompt
 from tests.chaos.history import EventLog, seconds
 from tests.chaos.invariants import blocked, nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal
+from tests.chaos.sizes import LONG_LEASE, sample
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 BOUND = 2.0
-TIMES = 3
+TIMES = sample(3, 2)
 
 
 def hold(number: int, lock: Any, url: str) -> None:
@@ -133,7 +134,7 @@ def given_to_the_dead(server: Server, case: Case, polled: bool) -> list[Gap]:
     make, wait, turn = case
     gaps = []
     stop = StopSignal()
-    with RedisManager(server.url) as m, EventLog(server.url, "stray") as log:
+    with RedisManager(server.url, lease=LONG_LEASE) as m, EventLog(server.url, "stray") as log:
         shared = make(m)
         args = wait, shared, server.url
         for _ in range(TIMES):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 
 from multihost import RedisManager
 from multihost.pool import Pool
-from tests.chaos.cpu_steal import Gap, Watch
 from tests.chaos.invariants import connected, nothing_left
-from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
+from tests.chaos.killers import FORK, ProcessGroup, together
+from tests.chaos.sizes import LONG_LEASE, sample
 from tests.hosted.hosted_classes import Our, Remote
 from tests.pool import work
 from tests.support.server import Server
@@ -22,11 +21,9 @@ from tests.support.waiting import PATIENCE, wait_until
 
 PROCESSES, CLIENTS = 8, 25
 ROUNDS = 3
-LONG_LEASE = 10.0
 
-NATIVE, NAMED, HOSTED = 8_000, 1_000, 1_000
-LEASE = 5.0
-RENEWALS = 2
+NATIVE, NAMED, HOSTED = sample(8_000, 1_600), sample(1_000, 200), sample(1_000, 200)
+SHORT_MS = 60_000  # what times to live are cut to, until they are renewed
 BYTES = 20_000  # that a proxy may take here, with all that belongs to it
 
 
@@ -108,13 +105,10 @@ def usable(proxies: dict[str, list[Any]]) -> None:
         assert shared.add(0) == n
 
 
-@pytest.mark.timeout(180)
-def test_ten_thousand_proxies_live(fresh_server: Server) -> None:
+@pytest.mark.timeout(300)
+def test_thousands_of_proxies_live(fresh_server: Server) -> None:
     url = fresh_server.url
-    stop = StopSignal()
-    with Our(url, ctx=FORK, lease=LEASE) as m:
-        pids = [os.getpid(), m._process.pid]  # type: ignore[union-attr]
-        begin, watch = time.monotonic(), Watch(fresh_server.pid, pids)
+    with Our(url, ctx=FORK, lease=LONG_LEASE) as m:
         before = resident()
         make = (
             lambda n: m.Value("i", n),
@@ -128,41 +122,20 @@ def test_ten_thousand_proxies_live(fresh_server: Server) -> None:
             "hosted": [m.Counter(n) for n in range(HOSTED)],  # type: ignore[attr-defined]
         }
         assert resident() - before < BYTES * (NATIVE + NAMED + HOSTED)
-        making = Gap(time.monotonic() - begin, watch.withheld(pids))
         objects = fresh_server.keys("*}:u:*")
         usable(proxies)
-        # None of them is ever near its end.
-        renewed = renewals(m)
-        while len(renewed) < RENEWALS:
-            left = fresh_server.commands(*(("PTTL", key) for key in objects))
-            assert min(left) > 0.2 * LEASE * 1000, min(left)
-            stop.wait(0.2)
+        # All of them are renewed.
+        fresh_server.commands(*(("PEXPIRE", key, SHORT_MS) for key in objects))
+        m.runtime.session.references.renew()  # type: ignore[union-attr]
+        left = fresh_server.commands(*(("PTTL", key) for key in objects))
+        assert min(left) > SHORT_MS
         usable(proxies)
         assert {*fresh_server.keys("*}:u:*")} == {*objects}
         for shared in proxies["named"]:
             shared.delete()
         del shared
-        begin, watch = time.monotonic(), Watch(fresh_server.pid, pids)
         proxies.clear()
         gc.collect()
-        wait_until(lambda: not fresh_server.keys("*}:u:*"), PATIENCE)
-        ending = Gap(time.monotonic() - begin, watch.withheld(pids))
-    stop.close()
+        wait_until(lambda: not fresh_server.keys("*}:u:*"))
     nothing_left(fresh_server)
-    assert making.took - making.withheld <= 60.0
-    assert ending.took - ending.withheld <= 30.0
     assert not connected(fresh_server)
-
-
-def renewals(m: RedisManager) -> list[bool]:
-    """Grows whenever everything was renewed."""
-    session = m.runtime.session
-    assert session is not None
-    renew, done = session.references.renew, list[bool]()
-
-    def renew_and_tell() -> bool:
-        done.append(renew())
-        return done[-1]
-
-    session.references.renew = renew_and_tell  # type: ignore[method-assign]
-    return done

@@ -14,16 +14,17 @@ from multihost import RedisManager, WorkerLost
 from multihost.pool import Pool, serve
 from tests.chaos.invariants import connected, forget_what_came_too_late, nothing_left
 from tests.chaos.killers import FORK, ProcessGroup
+from tests.chaos.sizes import LONG_LEASE, sample
 from tests.pool import work
 from tests.support.procs import is_alive, send_signal
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 NAME = "torn"
-TASKS = 10_000
-LEASE = 10.0
+TASKS = sample(10_000, 3_000)
+LEASE = LONG_LEASE
 ATTEMPTS = 50
-MANY = 20  # kills at least, whoever is hit
+MANY = sample(20, 10)  # kills at least, whoever is hit
 EVERY = 0.05, 0.15  # seconds between two kills
 HIT = {"worker": 6, "host": 1, "client": 1}
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +10,11 @@ import pytest
 
 from multihost import LinkError
 from multihost.pool import Pool
-from tests.chaos.cpu_steal import waits, withheld_since
 from tests.chaos.killers import FORK, ProcessGroup
 from tests.hosted.hosted_classes import Our
 from tests.pool import work
 from tests.support.procs import is_alive, kill9
 from tests.support.waiting import PATIENCE, wait_until
-
-BOUND = 15.0  # seconds: less than the time for which a lost server is tried
 
 
 def hammer(shared: Any) -> None:
@@ -49,7 +44,7 @@ class Endings:
     """Threads with one call each, and how that ended."""
 
     def __init__(self, calls: dict[str, Callable[[], object]]) -> None:
-        self.found: dict[str, tuple[BaseException | None, float]] = {}
+        self.found: dict[str, BaseException | None] = {}
         self._threads = [
             threading.Thread(target=self._run, args=each, daemon=True) for each in calls.items()
         ]
@@ -62,28 +57,26 @@ class Endings:
             call()
         except BaseException as caught:
             error = caught
-        self.found[name] = error, time.monotonic()
+        self.found[name] = error
 
-    def check(self, begin: float, before: dict[str, float]) -> None:
-        """All within the bound, but for what the machine withheld since then."""
+    def check(self) -> None:
+        """All, and long before a lost server is given up."""
         for thread in self._threads:
             thread.join(PATIENCE)
         assert len(self.found) == len(self._threads)
-        withheld = withheld_since(before, os.getpid())
-        for name, (error, at) in self.found.items():
+        for name, error in self.found.items():
             assert isinstance(error, LinkError), (name, error)
-            assert at - begin - withheld < BOUND, (name, at - begin, withheld)
 
 
 def in_child(_: int, shared: dict[str, Any]) -> None:
     endings = Endings(begin_all(shared))
     while not endings.found:
         threading.Event().wait(0.05)
-    endings.check(time.monotonic(), waits(os.getpid()))
+    endings.check()
 
 
 def test_killed_private_server_ends_calls_pools_and_hosts() -> None:
-    manager = Our(ctx=FORK)
+    manager = Our(ctx=FORK, timeout=10 * PATIENCE, lease=10 * PATIENCE)
     manager.start()
     shared = {
         "dict": manager.dict(n=0),
@@ -111,9 +104,8 @@ def test_killed_private_server_ends_calls_pools_and_hosts() -> None:
             assert shared["hosted"].await_waiter()
         wait_until(lambda: shared["lock"].statistics().waiters == 3, PATIENCE)
         wait_until(lambda: shared["barrier"].n_waiting == 3, PATIENCE)
-        begin, before = time.monotonic(), waits(os.getpid())
         kill9(server)
-        endings.check(begin, before)
+        endings.check()
         group.finish(PATIENCE)
         for use in (
             manager.dict,
@@ -127,7 +119,6 @@ def test_killed_private_server_ends_calls_pools_and_hosts() -> None:
         pool.terminate()
         pool.join()
         manager.shutdown()
-        assert time.monotonic() - begin - withheld_since(before, os.getpid()) < BOUND
     wait_until(lambda: not any(map(is_alive, [host, server, *workers])), PATIENCE)
     with pytest.raises(LinkError, match="shut down"):
         shared["dict"].copy()

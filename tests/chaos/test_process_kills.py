@@ -13,15 +13,15 @@ import pytest
 
 from multihost import RedisManager
 from multihost.wire.script import Script, source
-from tests.chaos.cpu_steal import prompt
 from tests.chaos.history import EventLog
 from tests.chaos.invariants import blocked, nothing_left
 from tests.chaos.killers import ProcessGroup, together
+from tests.chaos.sizes import LONG_LEASE
 from tests.support.procs import kill9
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
-BOUND = 2.0
+BOUND = 2.0  # seconds in which something would happen that must not
 SLEEPER = "import signal; signal.pause()"
 
 
@@ -67,7 +67,10 @@ def all_free(kinds: list[Any]) -> bool:
 
 @pytest.mark.parametrize("way", ["fork", "program", "exit"])
 def test_nobody_keeps_alive_what_the_dead_held(way: str, fresh_server: Server) -> None:
-    with RedisManager(fresh_server.url) as m, EventLog(fresh_server.url, "death") as log:
+    with (
+        RedisManager(fresh_server.url, lease=LONG_LEASE) as m,
+        EventLog(fresh_server.url, "death") as log,
+    ):
         kinds = one_of_each(m)
         with ProcessGroup(len(kinds), hold, kinds, fresh_server.url, way) as group:
             wait_until(lambda: len(log.read()) == len(kinds), PATIENCE)
@@ -77,8 +80,7 @@ def test_nobody_keeps_alive_what_the_dead_held(way: str, fresh_server: Server) -
                     group.finish()
                 else:
                     group.kill(range(len(kinds)))
-                with prompt(fresh_server.pid, BOUND):
-                    assert all(together(lambda n: take(kinds[n]), len(kinds)))
+                assert all(together(lambda n: take(kinds[n]), len(kinds)))
             finally:
                 if way != "exit":
                     for pid in left:
@@ -88,21 +90,24 @@ def test_nobody_keeps_alive_what_the_dead_held(way: str, fresh_server: Server) -
 
 def test_who_only_looks_sees_it_too(fresh_server: Server) -> None:
     url = fresh_server.url
-    with RedisManager(url) as m, RedisManager(url) as observer, EventLog(url, "death") as log:
+    with (
+        RedisManager(url, lease=LONG_LEASE) as m,
+        RedisManager(url, lease=LONG_LEASE) as observer,
+        EventLog(url, "death") as log,
+    ):
         kinds = one_of_each(m, named=True)
         with ProcessGroup(len(kinds), hold, kinds, url, "killed") as group:
             wait_until(lambda: len(log.read()) == len(kinds), PATIENCE)
             seen = one_of_each(observer, named=True)
             assert all(each.locked() for each in seen)
             group.kill(range(len(kinds)))
-            with prompt(fresh_server.pid, BOUND):
-                wait_until(lambda: all_free(seen), PATIENCE)
+            wait_until(lambda: all_free(seen), PATIENCE)
         assert all(map(m.delete, m.names()))
     nothing_left(fresh_server)
 
 
 def test_a_dead_waiter_keeps_nothing_locked(fresh_server: Server) -> None:
-    with RedisManager(fresh_server.url) as m:
+    with RedisManager(fresh_server.url, lease=LONG_LEASE) as m:
         kinds = one_of_each(m)
         for held in kinds:
             assert held.acquire()
@@ -111,8 +116,7 @@ def test_a_dead_waiter_keeps_nothing_locked(fresh_server: Server) -> None:
             group.kill(range(len(kinds)))
         for held in kinds:
             held.release()
-        with prompt(fresh_server.pid, BOUND):
-            wait_until(lambda: all_free(kinds), PATIENCE)
+        wait_until(lambda: all_free(kinds), PATIENCE)
         for held in kinds:
             assert held.acquire(blocking=False)
             held.release()
@@ -121,7 +125,7 @@ def test_a_dead_waiter_keeps_nothing_locked(fresh_server: Server) -> None:
 
 def test_a_lock_is_had_although_what_said_so_expired(fresh_server: Server) -> None:
     """A minute after the only waiter was killed its token has expired."""
-    with RedisManager(fresh_server.url) as m:
+    with RedisManager(fresh_server.url, lease=LONG_LEASE) as m:
         lock = m.Lock()
         assert lock.acquire()
         with ProcessGroup(1, wait_for_it, [lock]) as group:
@@ -131,8 +135,7 @@ def test_a_lock_is_had_although_what_said_so_expired(fresh_server: Server) -> No
         (token,) = fresh_server.keys("*:tokens")
         assert fresh_server.command("DEL", token)
         # Each attempt may see only that the lock is on its way to somebody.
-        with prompt(fresh_server.pid, BOUND):
-            wait_until(lambda: lock.acquire(blocking=False), PATIENCE)
+        wait_until(lambda: lock.acquire(blocking=False), PATIENCE)
         lock.release()
     nothing_left(fresh_server)
 
@@ -149,28 +152,27 @@ def take_and_stay(number: int, semaphore: Any, url: str) -> None:
 
 def test_a_signal_that_was_taken_does_not_come_back(fresh_server: Server) -> None:
     url = fresh_server.url
-    with RedisManager(url) as m, EventLog(url, "death") as log:
+    with RedisManager(url, lease=LONG_LEASE) as m, EventLog(url, "death") as log:
         semaphore = m.Semaphore(0)
         with ProcessGroup(2, take_and_stay, semaphore, url) as group:
             semaphore.release(2)
             wait_until(lambda: len(log.read()) == 2, PATIENCE)
             group.kill([0, 1])
         assert not semaphore.acquire(timeout=BOUND)
-        assert semaphore.statistics()[2:] == (0, {}, 0)
+        wait_until(lambda: semaphore.statistics()[2:] == (0, {}, 0))
     nothing_left(fresh_server)
 
 
 def test_permits_do_not_come_back_beyond_the_initial_value(fresh_server: Server) -> None:
     url = fresh_server.url
-    with RedisManager(url) as m, EventLog(url, "death") as log:
+    with RedisManager(url, lease=LONG_LEASE) as m, EventLog(url, "death") as log:
         semaphore = m.Semaphore(2)
         with ProcessGroup(2, take_and_stay, semaphore, url) as group:
             wait_until(lambda: len(log.read()) == 2, PATIENCE)
             semaphore.release()  # as a signal: one more than has been taken by us
             assert semaphore.acquire(timeout=PATIENCE)
             group.kill([0, 1])
-            with prompt(fresh_server.pid, BOUND):
-                assert semaphore.acquire(timeout=PATIENCE)
+            assert semaphore.acquire(timeout=PATIENCE)
             assert not semaphore.acquire(timeout=BOUND)
         semaphore.release(2)
         assert semaphore.statistics().permits == 2

@@ -5,22 +5,26 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty
 from typing import Any
 
 import pytest
 
 from multihost import RedisManager
+from multihost.managers import QueueStatistics
 from tests.chaos.history import Entry, EventLog
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import ProcessGroup, StopSignal, together
+from tests.chaos.sizes import LONG_LEASE, sample
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 PRODUCERS, CONSUMERS = 3, 4
-KILLS = 36  # at least, for each queue
-BOUND = 2.0  # seconds until what a killed consumer had can be got
+KILLS = sample(36, 12)  # at least, for each queue
+ITEMS = 100  # at least, that somebody gets of each queue
 LIMIT = 3
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -79,10 +83,13 @@ def torment(q: Any, url: str, name: str) -> tuple[int, list[Entry]]:
         EventLog(url, name) as log,
         ProcessGroup(PRODUCERS + CONSUMERS, work, q, url, name, stop) as group,
     ):
-        last = "0-0"
-        while group.kills < KILLS:
+        last, got = "0-0", set[int]()
+        while group.kills < KILLS or len(got) <= ITEMS:
             # Not before there was a life to end.
-            last = log.wait(last, BOUND)[-1].id
+            entries = log.wait(last, PATIENCE)
+            assert entries, f"{name}: nobody did anything within {PATIENCE} s"
+            last = entries[-1].id
+            got.update(entry.token for entry in entries if entry.what == "got")
             stop.wait(0.05 * chance.random())
             victims = {*chance.sample(range(PRODUCERS + CONSUMERS), chance.choice([1, 2, 3]))}
             pids = group.pids
@@ -91,20 +98,25 @@ def torment(q: Any, url: str, name: str) -> tuple[int, list[Entry]]:
                 log.append("killed", pid=pids[victim])
             group.replace(victims)
         stop.set()
-        drain(q, log)
+        drain(q, log, group.have_ended)
         group.finish()
-        drain(q, log)
+        drain(q, log, lambda: not any(q.statistics()[i] for i in LEFT))
         stop.close()
         return group.kills, log.read()
 
 
-def drain(q: Any, log: EventLog) -> None:
+LEFT = [QueueStatistics._fields.index(each) for each in ("size", "in_flight", "waiters")]
+
+
+def drain(q: Any, log: EventLog, is_over: Callable[[], bool]) -> None:
     """Get what is left, also what a killed consumer had."""
-    while True:
+    begun = time.monotonic()
+    while not is_over():
+        assert time.monotonic() - begun < PATIENCE, q.statistics()
         try:
-            item = q.get(timeout=BOUND)
+            item = q.get(timeout=0.1)
         except Empty:
-            return
+            continue
         log.append("got", item)
         if q._settings.max_deliveries:
             q.task_done()
@@ -138,13 +150,13 @@ def check(entries: Sequence[Entry], letters: Sequence[int], again: bool) -> None
         if not again:
             # Who was killed in the moment of getting it may not have said so to the server.
             assert killed.issuperset(pids[:-1]), (item, pids, killed)
-    assert len(takers) > 100
+    assert len(takers) > ITEMS
 
 
 @pytest.mark.timeout(300)
 def test_every_item_is_accounted_for_whoever_is_killed(fresh_server: Server) -> None:
     url = fresh_server.url
-    with RedisManager(url) as m:
+    with RedisManager(url, lease=LONG_LEASE) as m:
         queues = {
             name: getattr(m, typeid)(name if number % 2 else None, **options)
             if number % 2
@@ -153,7 +165,7 @@ def test_every_item_is_accounted_for_whoever_is_killed(fresh_server: Server) -> 
         }
         names = list(queues)
         outcomes = together(lambda n: torment(queues[names[n]], url, names[n]), len(names))
-        assert sum(kills for kills, _ in outcomes) >= 200
+        assert sum(kills for kills, _ in outcomes) >= KILLS * len(KINDS)
         for name, (_, entries) in zip(names, outcomes, strict=True):
             q = queues[name]
             again = "again" in name or name == "letters"

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from click.shell_completion import BashComplete
 
 from multihost import RedisManager
-from multihost.cli import output, run
+from multihost.cli import commands, completion, output, run
 from multihost.inspection import Monitor, activity, opened
 from tests.hosted.hosted_classes import Our
 from tests.support.server import Server
@@ -150,8 +151,22 @@ def test_lines_are_those_of_a_table() -> None:
 # completion by a shell
 
 
+@pytest.fixture
+def offered(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """What is offered for the last of the words, however long the machine takes."""
+    monkeypatch.setattr(completion, "TIMEOUT", 30.0)
+    monkeypatch.setenv("MULTIHOST_URL", url)
+
+    def offered(words: str) -> list[str]:
+        *args, last = words.split(" ")
+        bash = BashComplete(commands, {}, "multihost", "_MULTIHOST_COMPLETE")
+        return [each.value for each in bash.get_completions(args, last)]
+
+    return offered
+
+
 def completed(words: str, url: str) -> list[str]:
-    """What bash would offer for the last of the words."""
+    """What bash gets from the program."""
     done = subprocess.run(
         [sys.executable, "-m", "multihost"],
         env=os.environ
@@ -163,23 +178,26 @@ def completed(words: str, url: str) -> list[str]:
         },
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=50,
         check=True,
     )
     assert not done.stderr
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
-def test_a_shell_completes_names(manager: RedisManager, url: str) -> None:
+def test_a_shell_completes_names(
+    manager: RedisManager, url: str, offered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("report-1", "report-2", "other", "report\nodd"):
         manager.dict(name)
     pool = manager.Pool(0, name="render")
-    assert completed("show rep", url) == ["report-1", "report-2"]
-    assert completed("rm oth", url) == ["other"]
-    assert completed("ls --type Prio", url) == ["PriorityQueue"]
-    assert completed("ls --after re", url) == ["render", "report-1", "report-2"]
-    assert completed("worker --pool r", url) == ["render"]
-    assert completed(f"show --url {url} oth", "redis://nowhere.invalid:1") == ["other"]
+    assert offered("show rep") == ["report-1", "report-2"]
+    assert offered("rm oth") == ["other"]
+    assert offered("ls --type Prio") == ["PriorityQueue"]
+    assert offered("ls --after re") == ["render", "report-1", "report-2"]
+    assert offered("worker --pool r") == ["render"]
+    monkeypatch.setenv("MULTIHOST_URL", "redis://nowhere.invalid:1")
+    assert offered(f"show --url {url} oth") == ["other"]
     pool.terminate()
     pool.join()
 

@@ -29,7 +29,7 @@ def program(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
-        timeout=30,
+        timeout=50,
         check=False,
     )
 
@@ -227,7 +227,7 @@ def test_a_pipe_that_is_closed(url: str) -> None:
 # -- a terminal
 
 
-def read_until(fd: int, mark: bytes, said: bytearray, seconds: float = 15.0) -> None:
+def read_until(fd: int, mark: bytes, said: bytearray, seconds: float = 40.0) -> None:
     while mark not in said:
         assert select.select([fd], [], [], seconds)[0], bytes(said)
         said += os.read(fd, 65536)
@@ -264,7 +264,7 @@ def test_top_is_live(how: str, url: str) -> None:
             else:
                 process.send_signal(signal.SIGINT)
             read_until(terminal, b"\x1b[?1049l", said)  # the screen is as it was
-            assert process.wait(10) == 0
+            assert process.wait(40) == 0
         finally:
             process.kill()
             process.wait()
@@ -281,7 +281,7 @@ def test_rm_asks(url: str) -> None:
                 read_until(terminal, b"delete?", said)
                 assert b"x: Value" in said
                 os.write(terminal, answer)
-                assert process.wait(10) == code
+                assert process.wait(40) == code
             finally:
                 process.kill()
                 process.wait()
@@ -301,7 +301,7 @@ def test_top_prints_a_line_for_each_look(url: str) -> None:
         looks: list[Any] = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)
         process.stdout.read()
-        assert process.wait(10) == 0
+        assert process.wait(40) == 0
     finally:
         process.kill()
         process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import itertools
 import multiprocessing
 import sys
@@ -12,6 +13,13 @@ import pytest
 from multihost import Manager
 from tests.conformance.known_differences import KNOWN_DIFFERENCES
 from tests.conformance.shared import Shared
+from tests.support.waiting import PATIENCE
+
+with contextlib.suppress(ImportError):
+    from test import support
+
+    # How long they wait for what has to come; before their modules are imported.
+    support.SHORT_TIMEOUT = max(support.SHORT_TIMEOUT, PATIENCE)
 
 HERE = "tests/conformance/"
 # For all fork servers that tests start: their children have what the tests between processes need.

@@ -46,9 +46,10 @@ class Children:
         multiprocessing.set_start_method(before, force=True)
 
     @pytest.fixture(autouse=True)
-    def managers(self, monkeypatch):
+    def managers(self, monkeypatch, port):
         monkeypatch.setattr(multiprocessing, "Manager", multihost.Manager)
         monkeypatch.setattr(multiprocessing.managers, "SyncManager", SyncManager)
+        monkeypatch.setattr(borrowed.socket_helper, "find_unused_port", lambda: port)
 
 
 for name in ("_TestMyManager", "_TestRemoteManager", "_TestManagerRestart", "TestInitializers"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 __all__ = ["MEGABYTES", "soon"]
 
-SECONDS = 10.0  # for a listing, of which most take 20 ms
+SECONDS = 40.0  # for a listing, of which most take 20 ms
 MEGABYTES = 150  # that all listings of a row of keys may take
 
 

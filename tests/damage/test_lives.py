@@ -22,12 +22,12 @@ from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys
 from multihost.wire.script import Script
 from tests.damage.harm import OTHER_TYPES, VALUES
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 fork = multiprocessing.get_context("fork")
 
 NAMESPACE = "multihost-lives"
-SOON = 20.0  # seconds; all of it takes milliseconds on a machine that is not busy
+SOON = PATIENCE  # seconds; all of it takes milliseconds on a machine that is not busy
 HARMS = [*VALUES.values(), b"ghost.1", b"u:0123456789012345678901 ghost x"]
 
 Command = tuple[str | bytes | int, ...]
@@ -74,7 +74,7 @@ def as_others(key: bytes, kind: str) -> Iterator[list[Command]]:
 
 @pytest.fixture
 def manager(url: str) -> Iterator[RedisManager]:
-    with RedisManager(url, namespace=NAMESPACE, lease=6) as manager:
+    with RedisManager(url, namespace=NAMESPACE, lease=60) as manager:
         yield manager
 
 
@@ -109,7 +109,7 @@ def harms_of_a_host(keys: Keys, hosts: bytes) -> Iterator[list[Command]]:
 
 def test_a_host_goes_on(server: Any, url: str) -> None:
     """The conversations that it has, and new ones, and new objects."""
-    with Serving(url, namespace=NAMESPACE, ctx=fork, lease=6) as host:
+    with Serving(url, namespace=NAMESPACE, ctx=fork, lease=60) as host:
         thing = host.Thing()
         pid = thing.pid()
         assert pid != os.getpid()
@@ -212,7 +212,7 @@ def test_consumers_go_on(server: Any, manager: RedisManager, typeid: str, redeli
 
 
 def hold_and_die(url: str, name: str) -> None:
-    manager = RedisManager(url, namespace=NAMESPACE, lease=6)
+    manager = RedisManager(url, namespace=NAMESPACE, lease=60)
     manager.Lock(name).acquire()
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -263,7 +263,7 @@ def test_a_condition_is_not_looked_through_for_ever(
             with contextlib.suppress(MultihostError):
                 call()
     assert server.command("PING") in (b"PONG", "PONG", "OK")
-    assert time.monotonic() - begun < SOON / 4, "the server was occupied"
+    assert time.monotonic() - begun < SOON / 2, "the server was occupied"
 
 
 SESSIONS = [*VALUES.values(), b"x 0123456789012345678901234567890123456789 1 host"]
@@ -296,7 +296,7 @@ def test_damaged_sessions_hide_no_death(server: Any, url: str, manager: RedisMan
 
 def test_unnamed_objects_stay_beside_a_damaged_one(server: Any, url: str) -> None:
     """They are renewed together, two hundred in a script."""
-    with RedisManager(url, namespace=NAMESPACE, lease=4) as manager:
+    with RedisManager(url, namespace=NAMESPACE, lease=600) as manager:
         lists = [manager.list([n]) for n in range(150)]
         inner = manager.dict()
         lists[0].append(inner)
@@ -309,8 +309,11 @@ def test_unnamed_objects_stay_beside_a_damaged_one(server: Any, url: str) -> Non
                 server.command("SET", keys.refs, value)
             server.command("PEXPIRE", keys.refs, 60_000)
         well = [each for each in lists if each not in ill]
-        assert all(server.command("PTTL", each._handle.keys.data) > 0 for each in well)
-        threading.Event().wait(6.0)  # longer than the lease
+        data = [each._handle.keys.data for each in well]
+        server.commands(*(("PEXPIRE", key, 300_000) for key in data))  # half of a lease
+        session = manager.runtime.session
+        session.heartbeat._try(session.references.renew)
+        assert min(server.commands(*(("PTTL", key) for key in data))) > 300_000
         assert all(len(each) >= 1 for each in well)
         inner["still"] = "there"
         for each in ill:

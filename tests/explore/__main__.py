@@ -17,8 +17,12 @@ from tests.explore.laboratory import Laboratory
 from tests.explore.scenarios import SCENARIOS
 from tests.explore.schedules import FAULTS, Schedule
 
-SLOW = {"half open", "cut off", "suspended past its lease"}
+SLOW = {"half open", "cut off"}
 """Faults that take seconds; the sample has few of them."""
+
+SHORT_LEASE = "suspended past its lease"
+"""Not in the sample: where the lease of one is to run out, so may those of others, on a machine
+that lets them stand still."""
 
 _laboratory: Laboratory | None = None
 
@@ -71,11 +75,12 @@ def explore(bound: int | None, unit: Unit) -> Result:
 
 def sample() -> Iterator[Unit]:
     """Yield a few schedules of each scenario, and the witness of each known failure."""
+    faults = [fault for fault in FAULTS[1:] if fault != SHORT_LEASE]
     for place, scenario in enumerate(SCENARIOS):
         yield Unit(scenario, "none", Schedule().number)
         if len(SCENARIOS[scenario].clients) > 1:
             yield Unit(scenario, "none", Schedule("AB").number)
-        for turn, fault in enumerate(FAULTS[1:]):
+        for turn, fault in enumerate(faults):
             often = 12 if fault in SLOW else 4
             if (place + turn) % often == 0 and not reason_of(scenario, fault):
                 point = (place + turn) // often % 3

@@ -94,7 +94,7 @@ def _run(theirs: socket.socket, url: str, letter: str, work: Work) -> None:
         def await_start() -> None:
             os.read(pipe, 1)
 
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             kept = work(url, report, await_start)
             report("done")
             os.read(pipe, 1)  # until the explorer has gone, or ends this process

@@ -16,15 +16,16 @@ __all__ = ["FAULTS", "Fault"]
 
 REPLY_SECONDS = 2.5  # how long a client waits for a reply: the gate, too, keeps others waiting
 LEASE = 1.5  # where it is to run out
+LONG = 300.0  # where it is not: who renews it takes a step more
 AWAY = 3.0  # seconds for which somebody is cut off: more than the grace, less than any lease
 
 
 class Fault:
     """None at all."""
 
-    settings: ClassVar[dict[str, Any]] = {}
+    settings: ClassVar[dict[str, Any]] = {"lease": LONG, "timeout": 30.0}
     """Of the managers."""
-    patience: ClassVar[float] = 8.0
+    patience: ClassVar[float] = 30.0
     """Who does nothing for so many seconds hangs."""
 
     def __init__(self, run: Run) -> None:
@@ -77,8 +78,8 @@ class Late(Fault):
 class HalfOpen(Fault):
     """The connection ends, and neither side is told."""
 
-    settings: ClassVar[dict[str, Any]] = {"timeout": 2 * REPLY_SECONDS}
-    patience: ClassVar[float] = MAX_BLOCK + BLOCK_GRACE + 2 * REPLY_SECONDS
+    settings: ClassVar[dict[str, Any]] = {"lease": LONG, "timeout": 2 * REPLY_SECONDS}
+    patience: ClassVar[float] = MAX_BLOCK + BLOCK_GRACE + 2 * REPLY_SECONDS + 30.0
 
     def befall(self, client: Client, wire: Wire) -> None:
         wire.is_silent = True

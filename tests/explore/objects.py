@@ -11,6 +11,12 @@ from tests.explore.histories import UNKNOWN, Call, Raised
 __all__ = ["Barrier", "Counter", "Dict", "Event", "List", "Lock", "Queue", "Semaphore"]
 
 LOST = Raised("LeaseLost")
+NOBODY = ""
+
+
+def _of_nobody(given: tuple[Any, ...]) -> list[Any]:
+    """Return what is under way of the dead."""
+    return [each for each in given if each[0] == NOBODY]
 
 
 def _fits(call: Call, *possible: Any) -> bool:
@@ -249,7 +255,11 @@ class List(_Object):
 
 
 class Queue(_Object):
-    """``(items, under way to whom, how many are not done)``; first in, first out."""
+    """``(items, under way to whom, how many are not done)``; first in, first out.
+
+    What the dead had is under way to :data:`NOBODY`: it comes back when somebody has looked, which
+    others may be served before.
+    """
 
     def __init__(self, *items: str, maxsize: int = 0) -> None:
         self._maxsize = maxsize
@@ -263,12 +273,17 @@ class Queue(_Object):
 
     def get(self, state: Any, call: Call) -> list[Any]:
         items, given, unfinished = state
-        if not items or not _fits(call, items[0]):
-            return []
         # What a consumer had before this one has been acknowledged, if this call has ended.
         others = [g for g in given if g[0] != call.client or call.result is UNKNOWN]
         is_told = call.result is not UNKNOWN
-        return [(items[1:], (*others, (call.client, items[0], is_told)), unfinished)]
+        found = []
+        if items and _fits(call, items[0]):
+            found.append((items[1:], (*others, (call.client, items[0], is_told)), unfinished))
+        for back in _of_nobody(given):
+            if _fits(call, back[1]):
+                left = [g for g in others if g is not back]
+                found.append((items, (*left, (call.client, back[1], is_told)), unfinished))
+        return found
 
     def task_done(self, state: Any, call: Call) -> list[Any]:
         items, given, unfinished = state
@@ -279,7 +294,15 @@ class Queue(_Object):
 
     def drain(self, state: Any, call: Call) -> list[Any]:
         """All that is left, by somebody who comes last."""
-        return [((), (), 0)] if _fits(call, state[0]) else []
+        items, given, _ = state
+        orders = {items}
+        for back in _of_nobody(given):
+            orders = {
+                (*order[:at], back[1], *order[at:])
+                for order in orders
+                for at in range(len(order) + 1)
+            }
+        return [((), (), 0)] if any(_fits(call, order) for order in orders) else []
 
     def dies(self, state: Any, call: Call) -> list[Any]:
         """What a consumer got last comes back, or not: nobody knows whether it heard of it."""
@@ -293,7 +316,7 @@ class Queue(_Object):
         mine = [g[1] for g in given if g[0] == call.client and (with_told or not g[2])]
         left = tuple(g for g in given if g[0] != call.client)
         return [
-            ((*back, *items), left, unfinished)
+            (items, (*left, *((NOBODY, each, True) for each in back)), unfinished)
             for count in range(len(mine) + 1)
             for back in itertools.combinations(mine, count)
         ]

@@ -6,10 +6,10 @@ in the specification of its object, by the same name.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +22,8 @@ from tests.explore.histories import Specification
 __all__ = ["SCENARIOS", "Scenario", "Step"]
 
 NAME = "explored"
-SECONDS = 12.0  # for what comes last, when all others have ended
+SECONDS = 30.0  # for what comes last, when all others have ended
+IN_FLIGHT = 10.0  # for items that somebody has, who may be dead
 
 Step = tuple[Any, ...]
 """Name and arguments of one call."""
@@ -105,13 +106,18 @@ def _await_announcement(things: Any) -> bool:
 
 
 def _drain(q: Any) -> tuple[Any, ...]:
-    """Return all that is left. What a killed consumer had comes back within moments, but nobody
-    can know whether there is anything: who asks waits for it, for as long as that may take.
+    """Return all that is left. What a killed consumer had comes back within moments: who asks waits
+    for it while something is in flight, and gives up if that is with somebody who lives.
     """
     found = []
-    with contextlib.suppress(queue.Empty):
-        while True:
-            found.append(q.get(timeout=3 if not found else 0.5))
+    deadline = time.monotonic() + IN_FLIGHT
+    while time.monotonic() < deadline:
+        try:
+            found.append(q.get(timeout=0.1))
+        except queue.Empty:
+            left = q.statistics()
+            if not (left.size or left.in_flight):
+                break
     return tuple(found)
 
 

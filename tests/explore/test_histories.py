@@ -104,6 +104,21 @@ def test_what_a_killed_consumer_was_given_comes_back_or_not():
         assert explain(calls, objects.Queue("p")) is None
 
 
+@pytest.mark.parametrize("left", [("q",), ("p", "q"), ("q", "p")])
+def test_what_a_killed_consumer_was_given_comes_back_whenever_somebody_looks(left):
+    calls = [
+        _call("A", "get", at=(1, None), result=UNKNOWN),
+        _event("A", "dies", 2),
+        _call("Z", "drain", at=(3, 4), result=left),
+    ]
+    assert explain(calls, objects.Queue("p", "q")) is None
+    calls[2:] = [
+        _call("B", "get", at=(3, 4), result=left[0]),
+        _call("Z", "drain", at=(5, 6), result=left[1:]),
+    ]
+    assert explain(calls, objects.Queue("p", "q")) is None
+
+
 def test_what_a_living_consumer_was_given_does_not_come_back():
     calls = [
         _call("A", "get", at=(1, 2), result="p"),

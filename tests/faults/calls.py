@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.support.waiting import PATIENCE
 
-__all__ = ["Call", "late_after", "patient"]
+__all__ = ["Call", "impatient", "late_after", "patient"]
 
-SECONDS = PATIENCE
+SECONDS = 2 * PATIENCE
 
 
 class Call(threading.Thread):
@@ -45,10 +46,11 @@ class Call(threading.Thread):
 
 def late_after(manager: Any, seconds: float) -> None:
     """When a reply is late; a connection may take as long as ever to be made, for it is no fault
-    that others use the machine.
+    that others use the machine. And as long as it takes a call is repeated, until one reply is not.
     """
     link = manager.runtime.session.link
     connector, usual = link._connector, link.timeout
+    link.reconnect_timeout = PATIENCE / 2
 
     def open_(_: float) -> Any:
         channel = connector(usual)
@@ -63,3 +65,17 @@ def late_after(manager: Any, seconds: float) -> None:
 def patient(manager: Any, seconds: float) -> None:
     """How long it looks for a lost server."""
     manager.runtime.session.link.reconnect_timeout = seconds
+
+
+@contextlib.contextmanager
+def impatient(manager: Any, late: float, seconds: float) -> Iterator[None]:
+    """Both, for a while: it connected, and goes on, with the patience that others need."""
+    link = manager.runtime.session.link
+    before = link._connector, link.timeout, link.reconnect_timeout
+    late_after(manager, late)
+    patient(manager, seconds)
+    try:
+        yield
+    finally:
+        link._connector, link.timeout, link.reconnect_timeout = before
+        link.disconnect_current()

@@ -358,7 +358,9 @@ def _dead_holder(stage: Stage) -> None:
 CASES = [
     Case("Lock acquire", _fresh("Lock"), _call("acquire"), True, _held_by_us),
     Case("Lock acquire not blocking", _fresh("Lock"), _call("acquire", False), True, _held_by_us),
-    Case("Lock acquire in time", _fresh("Lock"), _call("acquire", True, 5), True, _held_by_us),
+    Case(
+        "Lock acquire in time", _fresh("Lock"), _call("acquire", True, SECONDS), True, _held_by_us
+    ),
     Case("Lock acquire in turn", _theirs_held("Lock"), _in_turn, True, _held_by_us, (None,)),
     Case("Lock acquire of a dead holder", _dead_holder, _call("acquire", 0), True, _held_by_us),
     Case(

@@ -18,7 +18,8 @@ from tests.support.slow import SlowLink
 from tests.support.waiting import PATIENCE, wait_until
 
 SECONDS = PATIENCE
-SOON = 2.0
+LONG = 10 * PATIENCE
+"""A lease, or a grace, that lasts longer than anybody is patient."""
 LOCKS = 100
 
 HOLD = """
@@ -38,7 +39,7 @@ def alone(manager: RedisManager) -> None:
 
 @pytest.fixture(params=["with siblings", "alone"])
 def holder(request: pytest.FixtureRequest, proxy: CuttingProxy) -> Iterator[RedisManager]:
-    with RedisManager(proxy.url) as manager:
+    with RedisManager(proxy.url, grace=LONG) as manager:
         if request.param == "alone":
             alone(manager)
         yield manager
@@ -79,31 +80,44 @@ def test_who_comes_back_late_has_lost_nothing(
 def test_one_reset_of_a_process_with_many_locks(fresh_server: Server, round_trip: float) -> None:
     """The way back is one write, whatever the number of partitions."""
     path = fresh_server.url.removeprefix("unix://")
-    with SlowLink(path, round_trip / 2) as link, RedisManager(link.url) as far:
+    with SlowLink(path, 0.0) as link, RedisManager(link.url, grace=LONG) as far:
         alone(far)
         locks = [far.Lock(f"l{n}") for n in range(LOCKS)]
-        with RedisManager(fresh_server.url) as near:
+        with RedisManager(fresh_server.url, lease=LONG) as near:
             for lock in locks:
                 assert lock.acquire()
             calls = [Call(lambda n=n: near.Lock(f"l{n}").acquire()) for n in range(LOCKS)]
-            wait_until(lambda: len(near.runtime.session.janitor._watched) == LOCKS, 60.0)
+            wait_until(lambda: len(near.runtime.session.janitor._watched) == LOCKS)
+            link.delay = round_trip / 2
+            before = connections(fresh_server)
+            sent = link.sent
             link.reset()
-            calls[0].join(3.0)
+            far.runtime.session.heartbeat.wake()
+
+            def is_back() -> bool:
+                there = {row["id"].encode() for row in fresh_server.clients()}
+                now = connections(fresh_server)
+                return len(now) == len(before) and all(each & there for each in now)
+
+            wait_until(is_back)
+            assert link.sent - sent < LOCKS / 5, "it went back partition by partition"
+            calls[0].join(1.0)
             assert sum(not call.is_alive() for call in calls) == 0
+            link.delay = 0.0
             for lock in locks:
                 lock.release()
-            assert all(call.outcome(60.0) for call in calls)
+            assert all(call.outcome() for call in calls)
 
 
 def test_a_half_open_background_connection(fresh_server: Server) -> None:
     """The server has closed it, and the process does not hear of that; its others work."""
     path = fresh_server.url.removeprefix("unix://")
-    with SlowLink(path, 0.0) as link, RedisManager(link.url) as manager:
+    with SlowLink(path, 0.0) as link, RedisManager(link.url, grace=1.0) as manager:
         alone(manager)
         with RedisManager(fresh_server.url) as other:
             mine = manager.Lock("half")
             assert mine.acquire()
-            call = Call(lambda: other.Lock("half").acquire(timeout=7.0))
+            call = Call(lambda: other.Lock("half").acquire(timeout=3.0))
             wait_until(lambda: mine.statistics().waiters == 1, SECONDS)
             link.is_deaf = True
             own = manager.runtime.session.registration._channel
@@ -127,18 +141,20 @@ def test_a_server_that_is_away_for_longer_than_a_lease(
         lock, permits = m.Lock("x"), m.BoundedSemaphore("y", 1)
         assert lock.acquire()
         assert permits.acquire()
-        calls = [
-            Call(lambda: theirs.Lock("x").acquire(timeout=8.0)),
-            Call(lambda: theirs.BoundedSemaphore("y", 1).acquire(timeout=8.0)),
-        ]
+        calls = [Call(theirs.Lock("x").acquire), Call(theirs.BoundedSemaphore("y", 1).acquire)]
         wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
         server.kill()
         calls[0].join(3.0)
         server.restart(empty=False)
-        assert [call.outcome(SECONDS) for call in calls] == [False, False]
+        wait_until(lambda: sum("b" in row["flags"] for row in server.clients()) == 2)
+        calls[0].join(2.0)
+        assert all(call.is_alive() for call in calls)
         assert lock.fencing_token
         lock.release()
         permits.release()
+        assert [call.outcome() for call in calls] == [True, True]
+        theirs.Lock("x").release()
+        theirs.BoundedSemaphore("y", 1).release()
 
 
 def test_a_server_that_is_paused_for_longer_than_a_lease(fresh_server: Server) -> None:
@@ -149,12 +165,15 @@ def test_a_server_that_is_paused_for_longer_than_a_lease(fresh_server: Server) -
         alone(m)
         lock = m.Lock("x")
         assert lock.acquire()
-        call = Call(lambda: theirs.Lock("x").acquire(timeout=8.0))
+        call = Call(theirs.Lock("x").acquire)
         wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
         fresh_server.command("CLIENT", "PAUSE", 3000, "ALL")
-        assert call.outcome(SECONDS) is False
+        call.join(5.0)
+        assert call.is_alive()
         assert lock.fencing_token
         lock.release()
+        assert call.outcome() is True
+        theirs.Lock("x").release()
 
 
 def test_no_clock_of_the_server_ends_a_session(server: Server, other: RedisManager) -> None:
@@ -170,7 +189,7 @@ def test_no_clock_of_the_server_ends_a_session(server: Server, other: RedisManag
 
 
 @contextlib.contextmanager
-def held(url: str, lease: float = 30.0) -> Iterator[Script]:
+def held(url: str, lease: float = LONG) -> Iterator[Script]:
     with spawn_script(HOLD, args=[url, str(lease)]) as process:
         assert process.line() == "holds"
         yield process
@@ -192,14 +211,12 @@ def test_killed_at_a_restart_of_the_server(start_server: Callable[..., Server], 
         if when == "after":
             wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
             kill9(process)
-        begun = time.monotonic()
         assert call.outcome(SECONDS) is True
-        assert time.monotonic() - begun < SOON
         lock.release()
 
 
 def test_a_lone_process_is_dead_after_its_grace(server: Server, other: RedisManager) -> None:
-    with RedisManager(server.url, grace=1.0) as manager:
+    with RedisManager(server.url, grace=1.0, lease=LONG) as manager:
         alone(manager)
         lock = manager.Lock("grace")
         assert lock.acquire()
@@ -215,7 +232,7 @@ def test_a_lone_process_is_dead_after_its_grace(server: Server, other: RedisMana
         }:
             server.command("CLIENT", "KILL", "ID", connection)
         assert call.outcome() is True
-        assert 1.0 <= time.monotonic() - begun < 1.0 + SOON
+        assert 1.0 <= time.monotonic() - begun
         other.Lock("grace").release()
 
 

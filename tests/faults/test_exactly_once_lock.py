@@ -160,7 +160,7 @@ def test_what_arrives_late_is_without_effect(name: str, server: Any, proxy: Cutt
                 continue
             between = facts(stage)
             deliver(proxy, rule)
-            wait_until(lambda: facts(stage) == between, 1.5, f"{nth} {rule.args}")
+            wait_until(lambda: facts(stage) == between, SECONDS, f"{nth} {rule.args}")
 
 
 def deliver(proxy: CuttingProxy, rule: Rule) -> None:

@@ -249,9 +249,9 @@ class Relay:
 
 
 @pytest.mark.leaks_ok("the threads of a relay")
-def test_what_is_recorded_on_the_way_opens_no_other_and_no_later_server() -> None:
+def test_what_is_recorded_on_the_way_opens_no_other_and_no_later_server(port: int) -> None:
     """It opens that one server, while it runs: who can hear the network needs to be kept out."""
-    with SyncManager(HERE, KEY) as one, Relay(one.address) as relay:
+    with SyncManager(("127.0.0.1", port), KEY) as one, Relay(one.address) as relay:
         client = SyncManager(relay.address, KEY)
         client.connect()
         assert client.dict("d", a=1)["a"] == 1

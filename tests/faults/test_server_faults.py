@@ -5,15 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from multihost import LinkError, LinkLost, Manager, ObjectGone, RedisManager
+from multihost import LinkError, LinkLost, ObjectGone, RedisManager
 from multihost.errors import ConnectRefused
-from tests.faults.calls import Call, patient
+from multihost.managers import SyncManager
+from tests.faults.calls import Call, impatient, late_after, patient
 from tests.support.faults import CuttingProxy
 from tests.support.procs import kill9, send_signal
 from tests.support.server import Server
@@ -152,9 +152,10 @@ def test_a_pause_longer_than_the_timeout_does_not_double_a_call(
     server = start_server(tcp=True)
     with (
         CuttingProxy(server.tcp_url) as proxy,
-        RedisManager(proxy.url, timeout=0.3) as manager,
+        RedisManager(proxy.url) as manager,
         RedisManager(server.url) as other,
     ):
+        late_after(manager, 0.3)
         d, l, v = manager.dict("d", n=1), manager.list("l", [1, 2, 3]), manager.Value("i", 7)
         empty = manager.list("empty", [])
         for call, result in (
@@ -190,14 +191,12 @@ def test_a_pause_longer_than_the_timeout_does_not_double_a_call(
 
 def test_a_server_that_stays_paused(start_server: Callable[..., Server]) -> None:
     server = start_server()
-    with RedisManager(server.url, timeout=0.1) as manager:
+    with RedisManager(server.url, timeout=10 * PATIENCE) as manager:
         d = manager.dict("d", n=1)
-        patient(manager, 0.3)
-        server.pause()
-        started = time.monotonic()
-        with pytest.raises(LinkLost, match="outcome|unknown"):
-            d.increment("n")
-        assert time.monotonic() - started < 5
+        with impatient(manager, 0.1, 0.3):
+            server.pause()
+            with pytest.raises(LinkLost, match="outcome|unknown"):
+                d.increment("n")
         server.resume()
         assert d.increment("n") in (2, 3), "the lost call was executed or not, but not twice"
         assert d["n"] in (2, 3)
@@ -220,6 +219,7 @@ def test_a_server_that_does_not_come_back(proxy: CuttingProxy) -> None:
         # This one was certainly not executed.
         with pytest.raises(ConnectRefused, match="is it running"):
             d.increment("n")
+        patient(manager, PATIENCE / 2)
         proxy.accept()
         assert d["n"] == 3
         assert d.increment("n") == 4
@@ -287,11 +287,11 @@ def test_a_very_long_timeout_does_not_outlive_the_memory_of_a_request(
 
     server = start_server(tcp=True)
     monkeypatch.setattr(link, "REPLY_CACHE_SECONDS", 0.2)
-    with CuttingProxy(server.tcp_url) as proxy, RedisManager(proxy.url, timeout=0.3) as manager:
+    with CuttingProxy(server.tcp_url) as proxy, RedisManager(proxy.url) as manager:
         d = manager.dict("d", n=1)
         d.increment("n")
         rule = proxy.delay_reply(threading.Event())
-        with pytest.raises(LinkLost):
+        with impatient(manager, 0.15, 0.3), pytest.raises(LinkLost):
             d.increment("n")
         rule.event.set()
         assert d["n"] == 3
@@ -302,7 +302,7 @@ def test_a_very_long_timeout_does_not_outlive_the_memory_of_a_request(
 
 @pytest.mark.leaks_ok("its server was killed")
 def test_a_killed_embedded_server_is_an_error_at_once() -> None:
-    with Manager() as manager:
+    with SyncManager(timeout=10 * PATIENCE) as manager:
         d, l = manager.dict(n=1), manager.list([1])
         pid = manager.runtime.embedded.pid
         connected = threading.Barrier(2)
@@ -321,11 +321,10 @@ def test_a_killed_embedded_server_is_an_error_at_once() -> None:
         kill9(pid)
         with pytest.raises(LinkError):
             waiting.outcome()
-        started = time.monotonic()
+        # Nobody tries a server again that was killed.
         for call in (lambda: d["n"], lambda: d.update(n=1), l.pop, l.sort, manager.dict):
             with pytest.raises(LinkError, match="cannot reach|broke"):
                 call()
-        assert time.monotonic() - started < 10, "nobody tries a server again that was killed"
     with pytest.raises(LinkError):
         d.copy()
 

@@ -101,15 +101,23 @@ def test_what_was_not_undone_is_kept(server: Server, m: RedisManager, other: Red
     assert permits.acquire()
     token = lock.fencing_token
     server.command("SAVE")
-    call = Call(lambda: other.Lock("x").acquire(timeout=3.0))
+    theirs = other.Lock("x")
+
+    def acquire() -> int:
+        assert theirs.acquire()
+        return int(theirs.fencing_token)
+
+    call = Call(acquire)
+    wait_until(lambda: lock.statistics().waiters == 1)
     go_back(server, m)
-    assert call.outcome(SECONDS) is False
+    wait_until(lambda: lock.statistics().waiters == 1)
+    call.join(1.0)
+    assert call.is_alive()
     assert lock.fencing_token == token
     assert permits.fencing_token
     lock.release()
     permits.release()
-    assert other.Lock("x").acquire(timeout=SECONDS)
-    assert other.Lock("x").fencing_token > token
+    assert call.outcome() > token
 
 
 def test_nothing_is_taken_before_the_session_has_settled(

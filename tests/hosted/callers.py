@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 
 class Caller(threading.Thread):
@@ -13,11 +12,9 @@ class Caller(threading.Thread):
         super().__init__()
         self._method = method
         self.error = None
-        self.ended = 0.0
 
     def run(self):
         try:
             self._method()
         except Exception as error:
             self.error = error
-        self.ended = time.monotonic()

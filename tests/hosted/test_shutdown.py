@@ -9,7 +9,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 
 import pytest
 
@@ -21,6 +20,8 @@ from tests.support.procs import is_alive, kill9, send_signal, spawn_script
 from tests.support.waiting import PATIENCE, wait_until
 
 fork = multiprocessing.get_context("fork")
+LONG = 10 * PATIENCE
+"""A lease by which nobody finds out anything within a test."""
 
 
 @contextlib.contextmanager
@@ -34,42 +35,36 @@ def serving(url, **how):
 
 
 def test_calls_to_a_killed_host_raise_soon(url):
-    with serving(url) as manager, Remote(url) as other:
+    with serving(url, lease=LONG) as manager, Remote(url, lease=LONG) as other:
         counter, elsewhere = manager.Counter(), other.Counter()
         callers = [Caller(counter.wait), Caller(elsewhere.wait)]
         for caller in callers:
             caller.start()
         assert counter.await_waiter() and elsewhere.await_waiter()
-        killed = time.monotonic()
         kill9(manager._process)
         for caller in callers:
             caller.join(PATIENCE)
             assert isinstance(caller.error, HostLost), caller.error
             assert "ended during the call" in str(caller.error)
-            assert caller.ended - killed < 10, "less than a lease"
-        begun = time.monotonic()
         with pytest.raises(HostLost, match="create another one"):
             counter.add()
         with pytest.raises(HostLost, match="the process that this manager started"):
             manager.Counter()
         with pytest.raises(HostLost, match="no process serves 'Counter'"):
             other.Counter()
-        assert time.monotonic() - begun < 10, "less than a lease"
         assert "failed" in str(counter)
 
 
 def test_host_that_exits_normally_notifies_clients(url):
-    with Remote(url) as other:
-        with serving(url) as manager:
+    with Remote(url, lease=LONG) as other:
+        with serving(url, lease=LONG) as manager:
             counter = other.Counter()
             caller = Caller(counter.wait)
             caller.start()
             assert counter.await_waiter()
-            begun = time.monotonic()
             manager.shutdown()
             caller.join(PATIENCE)
             assert isinstance(caller.error, HostLost)
-            assert caller.ended - begun < 5
             assert manager._process.exitcode == 0
         with pytest.raises(HostLost):
             counter.add()
@@ -125,7 +120,7 @@ def call_and_linger(counter):
 
 
 def test_object_without_references_is_deleted(url):
-    with serving(url, lease=0.9) as manager, Remote(url, lease=0.9) as other:
+    with serving(url, lease=5.0) as manager, Remote(url, lease=5.0) as other:
         assert manager.Counter().add() == 1
         numbers = lambda: ask(manager, "number_of_objects")
         wait_until(lambda: numbers() == 0)
@@ -415,7 +410,7 @@ def pause(process):
 
 
 def test_client_suspended_for_longer_than_its_lease(url):
-    with serving(url, lease=0.9) as manager:
+    with serving(url, lease=2.0) as manager:
         results = manager.list()
         child = fork.Process(target=pause_between, args=(url, results))
         child.start()

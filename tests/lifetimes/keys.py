@@ -1,15 +1,26 @@
-"""What the server itself says of an object: no test here asks the code under test."""
+"""What the server itself says of an object: no test here asks the code under test.
+
+Nor does any wait for the end of a lease: a machine that is busy with other things may keep a
+process from its renewals for as long as a short one lasts. Leases are long here, and heartbeats
+come often. That a lease is renewed shows in a time to live that was cut short and is long again;
+one that nobody renews is ended by hand.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+from multihost import RedisManager
 from tests.support.leaks import AnyServer
+from tests.support.waiting import wait_until
 
-LEASE = 1.0
-MARGIN = 8.0  # what is renewed lives much longer
-"""What a busy machine may add to a lease."""
+LEASE = 120.0
+BEATS = 600  # in a lease: five in a second
+SHORT_MS = 60_000  # what a time to live is cut to, and longer than anybody is patient
+ENDING = range(SHORT_MS + 1)
+QUICK = f"from multihost.wire.session import heartbeat; heartbeat.BEATS_PER_LEASE = {BEATS}\n"
+"""What a program says for its heartbeats to come as often."""
 
 
 def ident(proxy: Any) -> str:
@@ -50,3 +61,52 @@ def is_leased(server: AnyServer, *idents: str) -> bool:
 
 def is_gone(server: AnyServer, *idents: str) -> bool:
     return not keys_of(server, *idents)
+
+
+def lasts(server: AnyServer, *idents: str, times: int = 2) -> None:
+    """Somebody renews the objects, again and again."""
+    for _ in range(times):
+        _cut_short(server, *idents)
+        wait_until(lambda: all(min(left(server, each), default=0) > SHORT_MS for each in idents))
+
+
+def run_out(server: AnyServer, m: RedisManager, *idents: str) -> None:
+    """Nobody renews the objects, though ``m`` renews its own: a lease later they are gone."""
+    wait_until(lambda: all(is_leased(server, each) or is_gone(server, each) for each in idents))
+    _cut_short(server, *idents)
+    _beat(server, m)
+    assert max(left(server, *idents), default=0) <= SHORT_MS, "somebody renews them"
+    end(server, *idents)
+
+
+def let_a_lease_pass(server: AnyServer, m: RedisManager) -> None:
+    """What ``m`` does not renew meanwhile is gone then."""
+    idents = unnamed_idents(server)
+    _cut_short(server, *idents)
+    _beat(server, m)
+    end(server, *(each for each in idents if max(left(server, each), default=-1) in ENDING))
+
+
+def end(server: AnyServer, *idents: str) -> None:
+    """Have the leases of the objects end."""
+    server.commands(*(("PEXPIRE", key, 1) for key in keys_of(server, *idents)), ("PING",))
+    wait_until(lambda: is_gone(server, *idents))
+
+
+def _beat(server: AnyServer, m: RedisManager) -> None:
+    """Wait until the manager has renewed all of its objects since now."""
+    witness = m.list()
+    lasts(server, ident(witness))
+
+
+def unnamed_idents(server: AnyServer) -> list[str]:
+    found = {key.partition(b"}:")[2] for key in unnamed(server)}
+    return sorted({":".join(each.decode().split(":")[:2]) for each in found})
+
+
+def _cut_short(server: AnyServer, *idents: str) -> None:
+    """Of what has a lease."""
+    keys = keys_of(server, *idents)
+    ttls = server.commands(*(("PTTL", key) for key in keys), ("PING",))
+    leased = [key for key, ttl in zip(keys, ttls, strict=False) if ttl > 0]
+    server.commands(*(("PEXPIRE", key, SHORT_MS) for key in leased), ("PING",))

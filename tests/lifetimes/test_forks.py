@@ -8,13 +8,16 @@ from tests.support.procs import spawn_script
 from tests.support.server import Server
 
 PROGRAM = """
-import multiprocessing, os, sys, threading, time
+import multiprocessing, os, sys, threading
 
 # Hooks run in reverse order: this is the last one before the fork.
 counts = []
 os.register_at_fork(before=lambda: counts.append(threading.active_count()))
 
 from multihost import Manager, RedisManager
+from multihost.wire.session import heartbeat
+
+heartbeat.BEATS_PER_LEASE = 300  # ten in a second
 
 def use(d, lock, queue):
     with lock:
@@ -23,11 +26,24 @@ def use(d, lock, queue):
 
 url = sys.argv[1]
 fork = multiprocessing.get_context("fork")
-with (RedisManager(url, lease=2.0) if url else Manager()) as m:
+with (RedisManager(url) if url else Manager()) as m:
     d, lock, queue, held = m.dict(n=0), m.Lock(), m.Queue(), m.Lock("held")
     held.acquire()
-    token, until, children = held.fencing_token, time.monotonic() + 5.0, 0
-    while time.monotonic() < until or children < 20:
+    session = m.runtime.session
+    renew, beat, renewed, beats = session.references.renew, session.registration.heartbeat, [], []
+
+    def renew_and_note():
+        renewed.append(renew())
+        return renewed[-1]
+
+    def beat_and_note():
+        beats.append(beat())
+        return beats[-1]
+
+    session.references.renew = renew_and_note
+    session.registration.heartbeat = beat_and_note
+    token, children = held.fencing_token, 0
+    while children < 20 or min(len(renewed), len(beats)) < 3:
         child = fork.Process(target=use, args=(d, lock, queue))
         child.start()
         child.join()

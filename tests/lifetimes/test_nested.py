@@ -7,7 +7,6 @@ import itertools
 import multiprocessing
 import pickle
 import random
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -19,12 +18,13 @@ from multihost.managers import DictProxy
 from multihost.wire.ops import ownership
 from tests.lifetimes.keys import (
     LEASE,
-    MARGIN,
     all_but_records,
     ident,
     is_gone,
     is_kept,
     is_leased,
+    let_a_lease_pass,
+    run_out,
     unnamed,
 )
 from tests.support.leaks import AnyServer
@@ -35,7 +35,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
-def m(url: str) -> Iterator[RedisManager]:
+def m(url: str, quick_heartbeats: None) -> Iterator[RedisManager]:
     with RedisManager(url, lease=LEASE) as manager:
         yield manager
 
@@ -45,12 +45,6 @@ def patient(url: str) -> Iterator[RedisManager]:
     """Whose objects do not go for want of renewal within a test."""
     with RedisManager(url, lease=60.0) as manager:
         yield manager
-
-
-def leases(count: float) -> None:
-    """Let that many leases pass."""
-    until = time.monotonic() + count * LEASE
-    wait_until(lambda: time.monotonic() > until, count * LEASE + 5)
 
 
 # In an unnamed container
@@ -75,7 +69,8 @@ def test_a_container_keeps_what_is_in_it_while_only_it_is_held(
     alone.append(alone)
     del other
     gc.collect()
-    leases(3)
+    for _ in range(2):
+        let_a_lease_pass(server, m)
     assert d["x"][:] == ["in a dict"]
     assert l[0]["deep"][0][:] == ["in a list"]
     assert ns.x[:] == ["in a namespace"]
@@ -88,7 +83,8 @@ def test_a_container_keeps_what_is_in_it_while_only_it_is_held(
     # And what nobody holds goes, however it is tied together.
     del d, l, ns, v, one, alone, level
     gc.collect()
-    wait_until(lambda: not unnamed(server), LEASE + 2 * MARGIN)
+    let_a_lease_pass(server, m)
+    wait_until(lambda: not unnamed(server))
 
 
 def test_what_was_taken_out_of_an_unnamed_container_goes(
@@ -99,10 +95,10 @@ def test_what_was_taken_out_of_an_unnamed_container_goes(
     name = ident(inner)
     del inner
     del outer["a"]
-    leases(1.5)
+    let_a_lease_pass(server, m)
     assert outer["b"][:] == []
     outer["b"] = None
-    wait_until(lambda: is_gone(server, name), LEASE + MARGIN)
+    run_out(server, m, name)
     assert outer.copy() == {"b": None}
 
 
@@ -117,7 +113,7 @@ def test_a_named_container_keeps_it_without_any_process(
         assert len(idents) == 9
         kill9(stores)
     assert is_kept(server, *idents)
-    leases(1.5)
+    let_a_lease_pass(server, m)
     assert is_kept(server, *idents)
     d = m.dict("d")
     assert d["x"][0]["y"].z == 7
@@ -128,14 +124,14 @@ def test_a_named_container_keeps_it_without_any_process(
     assert m.Value("O", None, name="v").value["me"]["me"]["deep"][:] == []
     for name in ("d", "l", "ns", "v"):
         m.delete(name)
-    wait_until(lambda: is_gone(server, *idents), LEASE + MARGIN)
-    assert all_but_records(server) == []
+    run_out(server, m, *idents)
+    wait_until(lambda: all_but_records(server) == [])
 
 
 STORES = """
 import os
 from multihost import RedisManager
-m = RedisManager(os.environ["URL"], lease=1.0)
+m = RedisManager(os.environ["URL"], lease=120.0)
 ns = m.Namespace(z=7)
 y = m.dict(y=ns)
 x = m.list([y])
@@ -445,11 +441,11 @@ def test_storing_and_removing_at_the_same_time_never_loses_it(
         assert is_kept(server, *idents)
     del child, deep
     gc.collect()
-    leases(1.5)
+    let_a_lease_pass(server, m)
     assert is_kept(server, *idents)
     for name in m.names():
         m.delete(name)
-    wait_until(lambda: is_gone(server, *idents), LEASE + MARGIN)
+    run_out(server, m, *idents)
 
 
 def store_for_ever(url: str, seed: int, connection: Any) -> None:
@@ -490,7 +486,7 @@ def test_kill_9_while_storing_loses_nothing_that_was_stored(
             child.join(chance.uniform(0.001, 0.03))
             kill9(child)
             child.close()
-    leases(1.5)
+    let_a_lease_pass(server, m)
     stored = [*m.dict("kills").values()]
     stored += [proxy for pair in m.list("killed") for proxy in pair]
     assert [proxy for proxy in stored if not is_kept(server, ident(proxy))] == []
@@ -549,7 +545,7 @@ def test_what_can_be_reached_from_a_name_is_kept_whatever_happened(
 ) -> None:
     for seed in range(5):
         children = [patient.dict(leaf=patient.list([n])) for n in range(4)]
-        run_all(FORK, shuffle, [(10 * seed + n, url, children, 60) for n in range(3)], timeout=30)
+        run_all(FORK, shuffle, [(10 * seed + n, url, children, 60) for n in range(3)])
         reached: set[str] = set()
         waiting = list(patient.dict("shuffled").values())
         while waiting:
@@ -577,5 +573,5 @@ def test_a_queue_of_the_same_name_lets_go_what_the_last_one_had(
     again.put(m.list([2]))
     assert len(again.get()) == 1  # lets something go
     gc.collect()  # what refused the first attempt to put refers to what was put
-    wait_until(lambda: is_gone(server, name), LEASE + 5)
+    run_out(server, m, name)
     again.delete()

@@ -96,7 +96,7 @@ def ways(port: int, tls: str) -> dict[str, Callable[[], Any]]:
     client: dict[str, Any] = {"host": "127.0.0.1", "port": port}
 
     def with_client(**options: Any) -> Callable[[], RedisManager]:
-        return lambda: RedisManager(client=redis.Redis(**client, **options), timeout=5)
+        return lambda: RedisManager(client=redis.Redis(**client, **options), timeout=20)
 
     return {
         "plain": lambda: RedisManager(plain),
@@ -204,7 +204,7 @@ def behind(request: pytest.FixtureRequest, fresh_server: Server) -> Iterator[tup
     with EchoServer(fresh_server.tcp_url) as server:
         options = "?protocol=3" if request.param == "redis-py" else ""
         url = f"redis://{USER}:{QUOTED}@127.0.0.1:{server.port}/0{options}"
-        manager = RedisManager(url, timeout=1)
+        manager = RedisManager(url, timeout=20)
         yield server, manager
         server.answer = None
         manager.runtime.session.link.reconnect_timeout = 0.0

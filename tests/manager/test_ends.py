@@ -106,17 +106,19 @@ from multihost import Manager
 
 def work(d, mine):
     # The parent ends: it does not wait for this process.
+    session = d._handle.session
     while True:
         try: len(d)
         except ConnectionError: break
-    time.sleep(1.0)  # its lease is due
+    for action in session.references.renew, session.registration.heartbeat, session.janitor.run:
+        session.heartbeat._try(action)  # as its thread does when the lease is due
 
 if __name__ == "__main__":
     from multihost import SyncManager
-    manager = SyncManager(lease=0.6)
+    manager = SyncManager()
     manager.start()
-    d = manager.dict()
-    child = multiprocessing.get_context("fork").Process(target=work, args=(d, 1))
+    d, lock = manager.dict(), manager.Lock()
+    child = multiprocessing.get_context("fork").Process(target=work, args=(d, lock))
     child.start()
 """
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from tests.objects.latch import ops
 from tests.objects.latch.kind import LATCH
 from tests.objects.latch.proxy import LatchProxy
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 LUA = Path(__file__).parent / "latch" / "lua"
 
@@ -133,12 +132,10 @@ def test_its_deletion_wakes_its_waiters(
             len(ask("show", proxy._token.ident[2:] if name else proxy._token.ident)["waiters"]) == 3
         )
     )
-    started = time.monotonic()
     proxy.delete()
     for waiter in waiters:
-        waiter.join(10)
+        waiter.join(PATIENCE)
         assert waiter.outcome is ObjectGone
-    assert time.monotonic() - started < 5
     assert ask("ls") == []
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from multihost import RedisManager
 from tests.support.procs import run_all
+from tests.support.waiting import PATIENCE
 
 PROCESSES = 4
 ROUNDS = 300
@@ -585,7 +586,7 @@ def test_race_between_forked_processes(race: type[Race], url: str) -> None:
 def run_them_all(number: int, races: list[Race], start: Any) -> list[Any]:
     results = []
     for race in races:
-        start.wait(10)
+        start.wait(PATIENCE)
         results.append(race.run(number))
     return results
 
@@ -597,7 +598,5 @@ def test_all_races_between_spawned_processes(url: str) -> None:
         races = [race(m, url) for race in plain]
         start = spawn.Barrier(PROCESSES)
         argslist = [(number, races, start) for number in range(PROCESSES)]
-        for race, *results in zip(
-            races, *run_all(spawn, run_them_all, argslist, timeout=40), strict=True
-        ):
+        for race, *results in zip(races, *run_all(spawn, run_them_all, argslist), strict=True):
             race.check(results)

@@ -227,7 +227,7 @@ def body_between_processes(m, t):
         put_some(source, [*range(20), None, None])
         t(run_all, ctx, double, [(source, target)] * 2)
         t(source.join)
-        t(lambda: sorted(target.get(timeout=5) for _ in range(20)))
+        t(lambda: sorted(target.get(timeout=60) for _ in range(20)))
 
 
 def body_pickles_and_copies(m, t):

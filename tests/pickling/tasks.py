@@ -81,7 +81,7 @@ def use_one(job: tuple[str, Any]) -> Any:
 
 
 def use_from_queue(inbox: Any, outbox: Any) -> None:
-    shared = inbox.get(timeout=10)
+    shared = inbox.get(timeout=60)
     outbox.put((use(shared), os.getpid()))
 
 
@@ -92,7 +92,7 @@ def use_from_bytes(data: bytes) -> tuple[list[Any], int]:
 def make_and_send(url: str, outbox: Any, go: Any) -> None:
     with RedisManager(url) as m:
         outbox.put(one_of_each(m))
-        go.wait(10)
+        go.wait(60)
 
 
 def read_nested(outer: Any) -> list[Any]:

@@ -29,6 +29,7 @@ from tests.pickling.tasks import (
 )
 from tests.support.procs import run_all
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 METHODS = ["fork", "spawn", "forkserver"]
 
@@ -64,8 +65,8 @@ def test_through_a_queue_a_pool_and_bytes(url: str, method: str) -> None:
         process = ctx.Process(target=use_from_queue, args=(inbox, outbox))
         process.start()
         inbox.put(shared)
-        used, by_queue = outbox.get(timeout=20)
-        process.join(10)
+        used, by_queue = outbox.get(timeout=PATIENCE)
+        process.join(PATIENCE)
         process.close()
         for each in (inbox, outbox):
             each.close()
@@ -95,10 +96,10 @@ def test_from_a_child_to_its_parent(url: str, method: str) -> None:
         outbox, go = ctx.Queue(), ctx.Event()
         process = ctx.Process(target=make_and_send, args=(url, outbox, go))
         process.start()
-        shared = outbox.get(timeout=20)
+        shared = outbox.get(timeout=PATIENCE)
         assert use(shared, "parent") == USED
         go.set()
-        process.join(10)
+        process.join(PATIENCE)
         assert process.exitcode == 0
         process.close()
         outbox.close()

@@ -41,7 +41,7 @@ def program(source: str, shared: Any, **env: str | None) -> str:
     data = pickle.dumps(shared).hex()
     everything = {"DATA": data, "ROOT": str(ROOT), "MULTIHOST_URL": None} | env
     with spawn_script(source, everything) as script:
-        return script.finish(30).strip()
+        return script.finish().strip()
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ import os, pickle, sys
 sys.path.insert(0, {str(ROOT)!r})
 from multihost import RedisManager
 from tests.pickling.tasks import one_of_each
-m = RedisManager(os.environ["URL"])
+m = RedisManager(os.environ["URL"], lease=300)
 shared = one_of_each(m)
 data = pickle.dumps(shared)
 del shared

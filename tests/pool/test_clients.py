@@ -22,7 +22,7 @@ from tests.chaos.invariants import forget_what_came_too_late
 from tests.pool import work
 
 multiprocessing.set_start_method(sys.argv[2])
-manager = RedisManager(sys.argv[1], lease=2)
+manager = RedisManager(sys.argv[1], lease=60)
 pool = manager.Pool(2, name=sys.argv[3] or None)
 print(*sorted(process.pid for process in pool._pool), flush=True)
 pool.map_async(work.double, range(100_000), 1)
@@ -40,11 +40,14 @@ def test_killed_client_leaves_no_workers_and_no_keys(fresh_server, method):
         client.kill()
         client.wait()
         wait_until(lambda: not any(map(is_alive, workers)))
-    wait_until(lambda: not _objects(fresh_server))
+    objects = _objects(fresh_server)
+    assert objects
+    ttls = fresh_server.commands(*(("PTTL", key) for key in objects))
+    assert all(ttl == -2 or 0 < ttl <= 60_000 for ttl in ttls), (objects, ttls)
 
 
 def test_killed_client_drops_its_tasks_and_the_pool_goes_on(fresh_server):
-    with RedisManager(fresh_server.url, lease=2) as manager:
+    with RedisManager(fresh_server.url) as manager:
         with spawn_script(CLIENT, args=[fresh_server.url, "fork", "ours"]) as client:
             workers = [int(pid) for pid in client.line().split()]
             assert client.line() == "at work"
@@ -53,7 +56,7 @@ def test_killed_client_drops_its_tasks_and_the_pool_goes_on(fresh_server):
         with manager.Pool(1, name="ours", context=FORK) as pool:
             assert pool.apply_async(work.double, (3,)).get(PATIENCE) == 6
             wait_until(lambda: not any(map(is_alive, workers)))
-            assert pool.statistics().waiting == 0
+            wait_until(lambda: pool.statistics().waiting == 0)
         manager.delete("ours")
     forget_what_came_too_late(fresh_server)
 

@@ -83,7 +83,7 @@ def test_what_becomes_of_a_task(kind, row, expected, manager):
         return made[0]
 
     try:
-        found = cell(kind, row, make, SECONDS)
+        found = cell(kind, row, make)
     finally:
         if kind == "Executor":
             made[0].shutdown()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from concurrent.futures import CancelledError, ProcessPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from pickle import PicklingError
@@ -16,10 +15,23 @@ from tests.pool import work
 from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
+GATE = FORK.Event()  # forked workers have it
+
+
+def wait_at_the_gate(_=None):
+    GATE.wait()
+
+
+@pytest.fixture
+def gate():
+    """A gate that is closed; who waits there is let through at the end."""
+    GATE.clear()
+    yield GATE
+    GATE.set()
 
 
 @pytest.fixture(params=["stdlib", "multihost"])
-def make(request, manager):
+def make(request, manager, gate):
     made = []
 
     def make(*args, **kwds):
@@ -30,6 +42,7 @@ def make(request, manager):
         return made[-1]
 
     yield make
+    gate.set()
     for executor in made:
         executor.shutdown()
 
@@ -64,7 +77,7 @@ def test_map(make):
     with pytest.raises(ValueError, match="chunksize"):
         executor.map(work.double, [1], chunksize=0)
     with pytest.raises(FutureTimeout):
-        list(executor.map(time.sleep, [0.5], timeout=0.01))
+        list(executor.map(wait_at_the_gate, [1], timeout=0.01))
 
 
 def test_initializer_and_tasks_of_a_child(make):
@@ -89,12 +102,15 @@ def test_shutdown_without_wait(make):
     assert [future.result(PATIENCE) for future in futures] == list(range(0, 60, 2))
 
 
-def test_cancelled_futures(make):
+def test_cancelled_futures(make, gate):
     executor = make(1)
-    futures = [executor.submit(time.sleep, 0.02) for _ in range(20)]
+    futures = [executor.submit(wait_at_the_gate) for _ in range(20)]
     wait_until(futures[0].running)
     assert futures[-1].cancel()
-    executor.shutdown(cancel_futures=True)
+    executor.shutdown(wait=False, cancel_futures=True)
+    wait_until(futures[-2].cancelled)
+    gate.set()
+    executor.shutdown()
     assert futures[0].result() is None
     with pytest.raises(CancelledError):
         futures[-2].result()

@@ -125,7 +125,7 @@ def test_a_task_whose_worker_died_is_begun(manager):
         assert not future.cancel()
         pool._supervisor.size = 1
         executor.kill_workers()
-        assert isinstance(future.exception(0), BrokenProcessPool)
+        assert isinstance(future.exception(SECONDS), BrokenProcessPool)
     manager.delete("shared")
 
 
@@ -184,7 +184,7 @@ def test_many_tasks_that_cannot_be_sent(executor):
     for future in futures:
         future.add_done_callback(called.append)
     assert all(future.exception(SECONDS) for future in futures)
-    assert len(called) == 2000
+    wait_until(lambda: len(called) == 2000)
     assert executor.submit(work.double, 1).result(SECONDS) == 2
 
 
@@ -202,7 +202,8 @@ def test_callbacks_may_wait_for_other_futures(executor):
 
     unsent = executor.submit(lambda: 1)
     unsent.add_done_callback(resubmit)
-    assert found[0] == 8
+    assert wait_until(lambda: found)[0] == 8
+    wait_until(lambda: len(found) == 2)
 
 
 def test_asyncio_cancels_what_is_not_begun(executor, gate):
@@ -288,7 +289,7 @@ def test_ended_workers(manager, gate, how):
     behind = [executor.submit(work.double, n) for n in range(20)]
     getattr(executor, how)()
     with pytest.raises(BrokenProcessPool, match=how):
-        busy.result(0)
+        busy.result(SECONDS)
     assert all(future.cancelled() for future in behind)
     wait_until(lambda: not is_alive(worker))
     with pytest.raises(RuntimeError, match="after shutdown"):
@@ -332,7 +333,7 @@ from multihost import Executor, RedisManager
 from tests.pool import work
 
 if __name__ == "__main__":
-    manager = RedisManager(sys.argv[1], lease=2)
+    manager = RedisManager(sys.argv[1])
     pids = manager.Queue()
     executor = Executor(1, multiprocessing.get_context(sys.argv[2]), manager=manager)
     executor.submit(work.have_a_child, pids)
@@ -353,17 +354,18 @@ def test_a_killed_program_leaves_no_process(fresh_server, method):
 
 
 IN_A_THREAD = """
-import multiprocessing, sys, threading
+import multiprocessing, sys, threading, time
 from multihost import RedisManager
 from multihost.pool import Workers
 
 manager = RedisManager(sys.argv[1])
 workers = Workers(manager, "ours", 2, context=multiprocessing.get_context("fork"))
-started = threading.Event()
 thread = threading.Thread(target=workers.run, daemon=True)
 thread.start()
 with manager.Pool(0, name="ours") as pool:
     assert pool.apply(abs, (-1,)) == 1
+while len(workers.pids) < 2:
+    time.sleep(0.01)
 print(*workers.pids, flush=True)
 """
 

@@ -6,6 +6,7 @@ import dis
 import faulthandler
 import logging
 import multiprocessing
+import os
 import sys
 import threading
 
@@ -19,6 +20,7 @@ from tests.support.interrupts import isolated
 from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
+STEP = 1 if os.environ.get("MULTIHOST_INTERRUPTS") else 3
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,7 @@ UNRAISABLE = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 def test_a_pool_ends_after_a_call_was_interrupted_anywhere(shared, name):
     moment, kept = 0, []  # multiprocessing's heap bears no interruption of its finalizers
     while True:
-        moment += 1
+        moment += STEP
         pool = Pool(0, manager=shared, name="shared")
         kept.append(pool)
         others = pool.map_async(work.double, range(5), 1)
@@ -227,7 +229,7 @@ FUTURES = {
 def test_an_executor_ends_after_a_call_was_interrupted_anywhere(shared, name):
     moment, kept = 0, []  # multiprocessing's heap bears no interruption of its finalizers
     while True:
-        moment += 1
+        moment += STEP
         executor = Executor(0, manager=shared, name="shared")
         kept.append(executor)
         others = [executor.submit(work.double, n) for n in range(6)]

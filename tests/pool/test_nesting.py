@@ -9,7 +9,7 @@ from tests.support.procs import spawn_script
 from tests.support.waiting import PATIENCE
 
 PROGRAM = """
-import logging, multiprocessing, sys
+import logging, multiprocessing, sys, time
 from multihost import RedisManager
 from multihost.pooling import notices
 from tests.pool import test_nesting, work
@@ -19,6 +19,8 @@ logging.basicConfig(format="%(message)s", stream=sys.stdout)
 manager = RedisManager(sys.argv[1])
 pool = manager.Pool(int(sys.argv[3]), name=sys.argv[2] or None,
                     context=multiprocessing.get_context("fork"))
+while len(pool.statistics().workers) < int(sys.argv[3]):
+    time.sleep(0.01)  # until all are there
 result = pool.apply_async(test_nesting.outer, (pool,))
 if sys.argv[3] == "2":
     print(result.get(60), flush=True)

@@ -330,14 +330,14 @@ def test_a_client_whose_pool_has_no_workers_says_so_once(
         return [r.getMessage() for r in caplog.records if r.name == notices.__name__]
 
     with manager.Pool(0, name="ours") as pool:
-        results = [pool.apply_async(work.double, (n,)) for n in range(3)]
+        results = pool.map_async(work.double, range(3), 1)  # sent together
         wait_until(said)
         [text] = said()
         assert "'ours'" in text
         assert "3 wait" in text
         assert "multihost worker --pool ours" in text
         start_workers(1)
-        assert [result.get(PATIENCE) for result in results] == [0, 2, 4]
+        assert results.get(PATIENCE) == [0, 2, 4]
         began, go_on = manager.Queue(), manager.Event()
         busy = pool.apply_async(work.say_and_wait, (began, go_on, 5))
         began.get(timeout=PATIENCE)

@@ -15,7 +15,7 @@ import os, signal, sys
 from multihost import RedisManager
 
 way, url = sys.argv[1:]
-manager = RedisManager(url, lease=5)
+manager = RedisManager(url, lease=600)
 items, jobs = manager.Queue("items"), manager.Queue("jobs", redeliver=True)
 if way == "forked child" and os.fork():
     os.wait()
@@ -45,7 +45,7 @@ STATUS = {
 
 @pytest.mark.parametrize("way", STATUS)
 def test_what_a_program_has_under_way_when_it_ends(url, way):
-    with RedisManager(url, lease=5) as manager:
+    with RedisManager(url, lease=600) as manager:
         items, jobs = manager.Queue("items"), manager.Queue("jobs", redeliver=True)
         items.put_many(range(4))
         jobs.put("job")

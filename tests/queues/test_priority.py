@@ -6,6 +6,7 @@ import dataclasses
 import heapq
 import math
 import random
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -224,9 +225,12 @@ def test_a_put_among_many_items_takes_few_round_trips(m: RedisManager) -> None:
     link = m.runtime.session.link
     exchanges = []
     real = link.exchange_many
-    link.exchange_many = lambda *args: exchanges.append(1) or real(*args)  # type: ignore[method-assign]
+    this = threading.get_ident()  # the background thread has its own
+    link.exchange_many = lambda *args: (  # type: ignore[method-assign]
+        exchanges.append(threading.get_ident() == this) or real(*args)  # type: ignore[func-returns-value]
+    )
     try:
         q.put("500000000")
     finally:
         del link.exchange_many
-    assert len(exchanges) <= 4
+    assert sum(exchanges) <= 4

@@ -21,6 +21,8 @@ class SlowLink:
         self.delay = delay
         self.is_deaf = False
         """Do not pass on that a connection has ended: the other end is half open then."""
+        self.sent = 0
+        """How many pieces have come from clients: many calls in one write are one piece."""
         self._path = path
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
@@ -76,6 +78,8 @@ class SlowLink:
                 data = source.recv(65536)
             except OSError:
                 data = b""
+            with self._lock:
+                self.sent += source.family == socket.AF_INET
             arrived.put((time.monotonic() + self.delay, data))
 
     def _send(self, target: socket.socket, arrived: queue.SimpleQueue[tuple[float, bytes]]) -> None:

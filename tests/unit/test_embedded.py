@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -283,9 +284,11 @@ def test_program_that_is_never_ready_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pid_file = tmp_path / "pid"
-    text = f"echo $$ >{pid_file}; cat >/dev/null; exec tail -f /dev/null"
+    text = f"echo $$ >{pid_file}; echo begun; cat >/dev/null; exec tail -f /dev/null"
     run_instead(monkeypatch, script(tmp_path / "idle", text))
-    monkeypatch.setattr(embedded.server, "READY_SECONDS", 0.5)
+    # Time is up when it has begun, and not before.
+    clock = SimpleNamespace(monotonic=lambda: 1000.0 * pid_file.exists())
+    monkeypatch.setattr(embedded.server, "time", clock)
     with pytest.raises(ServerUnfit, match="idle was not ready within"):
         EmbeddedServer(lambda _address: PASSWORD)
     assert not send_signal(int(pid_file.read_text()), 0)
@@ -521,6 +524,39 @@ def test_listen_on_a_port_in_use_raises(base: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         with pytest.raises(OSError, match="in use") as caught:
             EmbeddedServer(lambda _address: PASSWORD, listen=other.getsockname())
+        assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_a_port_that_somebody_takes_first_is_exchanged(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between this process, which looks for one, and the server, which listens."""
+    look, seen = embedded.server._free_port, []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def find(host: str, port: int) -> int:
+            assert port == 0
+            seen.append(look(host, port) if seen else other.getsockname()[1])
+            return seen[-1]
+
+        monkeypatch.setattr(embedded.server, "_free_port", find)
+        server = EmbeddedServer(lambda _address: PASSWORD, listen=("127.0.0.1", 0))
+        with Client(("127.0.0.1", seen[1])) as client:
+            assert client("PING") == b"+PONG"
+        assert server.alive()
+        server.stop()
+
+
+def test_a_given_port_that_somebody_takes_first_is_in_use(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()
+        look = embedded.server._free_port
+        looks = iter([lambda *_: taken[1], look])  # before and after that one has taken it
+        monkeypatch.setattr(embedded.server, "_free_port", lambda *where: next(looks)(*where))
+        with pytest.raises(OSError, match="in use") as caught:
+            EmbeddedServer(lambda _address: PASSWORD, listen=taken)
         assert caught.value.errno == errno.EADDRINUSE
 
 

@@ -7,6 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import connection
 from types import SimpleNamespace
 from typing import Any
 
@@ -155,7 +156,7 @@ def turn(session: Session) -> None:
     """Wait until the thread has done all that was due before."""
     done = threading.Event()
     session.heartbeat.call_soon(done.set)
-    assert done.wait(5.0)
+    assert done.wait(30.0)
 
 
 # -- starting and stopping
@@ -186,12 +187,12 @@ def test_stop_waits_for_the_action_under_way(session: Session) -> None:
 
     def action() -> None:
         begun.set()
-        go_on.wait(5.0)
+        go_on.wait(30.0)
         done.set()
 
     session.heartbeat.start()
     session.heartbeat.call_soon(action)
-    assert begun.wait(5.0)
+    assert begun.wait(30.0)
     threading.Timer(0.05, go_on.set).start()
     session.heartbeat.stop()
     assert done.is_set()
@@ -316,7 +317,8 @@ def test_lapsed_session_interrupts_waiters_and_loses_its_holds(session: Session)
     session.registration.expired = [KEYS.prefix]
     session.registration.is_requested = True
     session.heartbeat.start()
-    assert lost.checked.wait(5.0)
+    assert lost.checked.wait(30.0)
+    turn(session)  # has ended that one
     assert not kept.checked.is_set(), "it has not lapsed in its partition"
     assert session.link.calls == ["interrupt_blocked"]
 
@@ -371,11 +373,15 @@ def test_outage_is_logged_once_and_so_is_its_end(
 
 
 def test_failed_heartbeat_is_sent_again_before_the_next_is_due(session: Session) -> None:
-    session.registration.error = LinkLost("away")
+    def fail_once() -> list[bytes]:
+        session.registration.heartbeat = succeed  # type: ignore[method-assign]
+        succeed()
+        raise LinkLost("away")
+
+    succeed = session.registration.heartbeat
+    session.registration.heartbeat = fail_once  # type: ignore[method-assign]
     session.registration.is_requested = True
     session.heartbeat.start()
-    wait_until(lambda: session.registration.beats == 1)
-    session.registration.error = None
     wait_until(lambda: session.registration.beats == 2)
     turn(session)
     assert session.registration.beats == 2
@@ -413,7 +419,7 @@ def test_forked_child_starts_a_thread_of_its_own(session: Session) -> None:
     def works() -> bool:
         done = threading.Event()
         session.heartbeat.call_soon(done.set)
-        return done.wait(5.0)
+        return done.wait(30.0)
 
     session.heartbeat.start()
     assert fork(session, works)
@@ -438,16 +444,12 @@ def test_forked_child_without_need_has_no_thread_and_no_actions(session: Session
 
 
 def test_child_does_not_wake_its_parent(session: Session) -> None:
-    session.heartbeat.start()
-    turn(session)
-    before = session.janitor.runs
-
     def wake() -> bool:
         session.heartbeat.wake()
         return True
 
-    assert fork(session, wake)
-    assert session.janitor.runs == before
+    assert fork(session, wake)  # the thread does not run here: it would take what woke it
+    assert connection.wait([session.heartbeat._wakeup], 0) == []
 
 
 def test_thread_ends_before_a_fork_and_goes_on_after_it(session: Session) -> None:
@@ -477,7 +479,7 @@ def test_thread_that_is_busy_does_not_hold_up_a_fork(session: Session) -> None:
 
     session.heartbeat.call_soon(ask)
     session.heartbeat.start()
-    assert begun.wait(5.0)
+    assert begun.wait(30.0)
     session.heartbeat.park()
     session.heartbeat.before_fork()
     assert thread_count(session) == 1
@@ -491,7 +493,7 @@ def test_parked_thread_goes_on_in_a_child(session: Session) -> None:
     def works() -> bool:
         done = threading.Event()
         session.heartbeat.call_soon(done.set)
-        return done.wait(5.0)
+        return done.wait(30.0)
 
     session.heartbeat.start()
     session.heartbeat.park()

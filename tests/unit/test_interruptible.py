@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,15 +12,28 @@ from typing import Any
 import pytest
 
 from multihost.pooling.interruptible import InterruptibleCondition, InterruptibleEvent
+from tests.support.interrupts import interrupt as interrupt_at
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def interrupt() -> Iterator[Callable[[], None]]:
-    """A function after which the main thread is interrupted, a moment later."""
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.05) and None
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+def interrupt() -> Iterator[Callable[[Any], None]]:
+    """A function after which the main thread is interrupted as soon as it waits."""
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    threads = []
+
+    def start(waited_for: Any) -> None:
+        def send() -> None:
+            wait_until(lambda: waited_for._waiters)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+        threads.append(threading.Thread(target=send))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
+    signal.signal(signal.SIGUSR1, before)
 
 
 def test_an_event_forgets_those_whose_time_is_up() -> None:
@@ -32,27 +47,51 @@ def test_an_event_forgets_those_whose_time_is_up() -> None:
     assert not event._waiters
 
 
-def test_an_event_forgets_who_was_interrupted(interrupt: Callable[[], None]) -> None:
+def test_an_event_forgets_who_was_interrupted(interrupt: Callable[[Any], None]) -> None:
     event = InterruptibleEvent()
-    interrupt()
     with pytest.raises(KeyboardInterrupt):
+        interrupt(event)
         event.wait()
     assert not event._waiters
 
 
-def test_a_notification_is_not_for_who_was_interrupted(interrupt: Callable[[], None]) -> None:
+class Lock:
+    """Notes that somebody waits for it."""
+
+    is_waited_for = False
+
+    def acquire(self, *_: object) -> bool:
+        self.is_waited_for = True
+        return False
+
+
+@pytest.mark.parametrize("kind", [InterruptibleCondition, InterruptibleEvent])
+def test_an_interruption_before_the_wait_leaves_nothing(kind: type[Any]) -> None:
+    """At any bytecode."""
+    for at in itertools.count(1):
+        waited_for, lock = kind(), Lock()
+        waited_for._waiters.place = lambda lock=lock: lock
+        with waited_for if kind is InterruptibleCondition else contextlib.nullcontext():
+            outcome = interrupt_at(lambda waited_for=waited_for: waited_for.wait(0), at)
+            if lock.is_waited_for:
+                break
+        assert not waited_for._waiters, outcome.place
+        assert kind is InterruptibleEvent or not waited_for._is_owned(), outcome.place
+    assert at > 10
+
+
+def test_a_notification_is_not_for_who_was_interrupted(interrupt: Callable[[Any], None]) -> None:
     condition = InterruptibleCondition()
-    with condition:
-        interrupt()
-        with pytest.raises(KeyboardInterrupt):
-            condition.wait()
+    with condition, pytest.raises(KeyboardInterrupt):
+        interrupt(condition)
+        condition.wait()
     woken: list[Any] = []
     waiting = threading.Event()
 
     def wait() -> None:
         with condition:
             waiting.set()
-            woken.append(condition.wait(10))
+            woken.append(condition.wait(30))
 
     thread = threading.Thread(target=wait)
     thread.start()

@@ -23,7 +23,7 @@ PLAIN = Address("redis", "somewhere", 6379)
 class Peer:
     def __init__(self) -> None:
         self.socket, ours = socket.socketpair()
-        self.channel = SocketChannel(ours, 5.0)
+        self.channel = SocketChannel(ours, 30.0)
 
     def commands(self) -> list[list[bytes]]:
         reader = hiredis.Reader()
@@ -108,7 +108,7 @@ def test_a_failed_handshake_closes_the_socket(tmp_path: Path) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         with pytest.raises(errors.AccessDenied):
-            connector_for(Address("unix", path=path), Credentials())(5.0)
+            connector_for(Address("unix", path=path), Credentials())(30.0)
         thread.join()
     assert ended == [b""]
 
@@ -123,7 +123,7 @@ def test_a_connection_that_is_refused_is_an_oserror(address: str, tmp_path: Path
             else Address("redis", host, port)
         )
         with pytest.raises(OSError):
-            connector_for(where, Credentials())(5.0)
+            connector_for(where, Credentials())(30.0)
 
 
 def test_a_tcp_connection_is_kept_alive_and_does_not_wait_to_send() -> None:
@@ -139,7 +139,7 @@ def test_a_tcp_connection_is_kept_alive_and_does_not_wait_to_send() -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         address = Address("redis", *listener.getsockname())
-        channel = connector_for(address, Credentials())(5.0)
+        channel = connector_for(address, Credentials())(30.0)
         assert isinstance(channel, SocketChannel)
         sock = channel._socket
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -215,7 +215,7 @@ def test_a_waiter_connects_again_within_its_time() -> None:
     link = make_link(FakeChannel(), REFUSED, channel)
     connection = link.checkout()
     link.ensure_connected(connection)
-    link.reconnect(connection, ConnectionBroken(), 5.0)
+    link.reconnect(connection, ConnectionBroken(), 60.0)
     assert connection.channel is channel
     link = make_link(FakeChannel(), *[REFUSED] * 100_000)
     link.ensure_connected(connection := link.checkout())

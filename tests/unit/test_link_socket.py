@@ -19,7 +19,7 @@ from multihost.wire.replies import ReplyError
 if not hasattr(socket, "SOCK_SEQPACKET"):
     pytest.skip("needs sockets that keep borders", allow_module_level=True)
 
-SECONDS = 5.0
+SECONDS = 30.0
 SOON = 0.02
 
 

@@ -65,7 +65,7 @@ class Server:
 
     # As a link.
 
-    timeout = 10.0
+    timeout = 60.0
 
     def patience_ends(self, begun: float) -> float:
         return begun + self.timeout
@@ -333,11 +333,12 @@ def test_every_connection_renews(registration: SessionRegistration, server: Serv
     own = server.channel
     registration.valid_until = 0.0
     thread = threading.Thread(target=server.open)
+    before = time.monotonic()
     thread.start()
     thread.join()
     assert server.record(registration, ONE).beats == 2
     assert server.record(registration, ONE).connections == {own.client_id, b"9"}
-    assert registration.valid_until > time.monotonic() + 25
+    assert registration.valid_until >= before + 30
     server.channel = own
     assert not registration.is_behind
 
@@ -497,9 +498,10 @@ def test_another_run_closes_the_gate_until_it_is_settled(
     assert registration.is_unsettled
     assert registration.is_behind, "and again, if it cannot be settled now"
     assert registration.valid_until == 0.0
+    before = time.monotonic()
     settle(registration)
     assert not registration.is_unsettled
-    assert registration.valid_until > time.monotonic() + 25
+    assert registration.valid_until >= before + 30
     assert registration.expirations == 1, "what was asked for before counts as not heard"
 
 
@@ -552,5 +554,5 @@ def test_thread_does_not_wait_for_a_session_that_has_ended(
     registration.release_waiters()
     thread = threading.Thread(target=server.open)
     thread.start()
-    thread.join(5.0)
+    thread.join(30.0)
     assert not thread.is_alive()

@@ -28,8 +28,8 @@ class Link:
 
     def __init__(self) -> None:
         self.channel: Any = self
-        self.timeout = 10.0
-        self.reconnect_timeout = 10.0
+        self.timeout = 60.0
+        self.reconnect_timeout = 60.0
         self.is_lost = False
         self.is_closed = False
         self.is_away = False
@@ -104,7 +104,7 @@ class Link:
         return 0
 
     def _wait(self) -> None:
-        self.answering.wait(5.0)
+        self.answering.wait(30.0)
         if self.is_away:
             raise LinkLost("away")
 
@@ -168,9 +168,8 @@ def session(link: Link) -> Iterator[Session]:
 def test_ensure_registered_waits_for_the_key_once(session: Session, link: Link) -> None:
     link.answering.clear()
     threading.Timer(0.05, link.answering.set).start()
-    started = time.monotonic()
     session.ensure_registered(KEYS)
-    assert time.monotonic() - started >= 0.04
+    assert link.answering.is_set(), "it has waited"
     assert link.keys == {KEYS.prefix + b"s:" + session.registration.names[KEYS.prefix]}
     link.answering.clear()
     session.ensure_registered(KEYS)  # asks the server nothing
@@ -203,7 +202,7 @@ def test_ensure_registered_raises_why_there_is_no_key(session: Session, link: Li
     link.is_away, link.reconnect_timeout = True, 0.2
     with pytest.raises(LinkLost):
         session.ensure_registered(KEYS)
-    link.is_away = False
+    link.is_away, link.reconnect_timeout = False, 60.0
     session.ensure_registered(KEYS)
 
 
@@ -229,7 +228,7 @@ def test_close_ends_the_wait_for_a_registration(session: Session, link: Link) ->
     link.is_closed = True
     link.answering.set()
     session.close_now()
-    thread.join(5.0)
+    thread.join(30.0)
     assert len(errors) == 1
 
 
@@ -379,7 +378,7 @@ def test_threads_start_when_no_hook_holds_a_lock_any_more() -> None:
     taken: list[bool] = []
 
     def take() -> None:
-        taken.append(fork_lock.acquire(timeout=5.0))
+        taken.append(fork_lock.acquire(timeout=30.0))
         fork_lock.release()
 
     def start() -> None:

@@ -51,7 +51,7 @@ def test_process_that_lives_is_watched(siblings: Siblings, child: subprocess.Pop
     poll.register(fd, select.POLLIN)
     assert poll.poll(0) == []
     child.kill()
-    assert poll.poll(10_000), "it is readable as soon as it ended, and before anybody waited for it"
+    assert poll.poll(30_000), "it is readable as soon as it ended, and before anybody waited for it"
     assert siblings.has_ended(record(child.pid, start=1)) is True
 
 

@@ -16,7 +16,7 @@ from tests.support.server import Server
 from tests.support.tls import TlsProxy
 from tests.support.waiting import wait_until
 
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.support.server import Server
 CALL = """
 import socket, sys
 try:
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.3) as sock:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])) as sock:
         sock.sendall(b"PING\\r\\n")
         print(sock.recv(100).decode().strip())
 except OSError as error:
@@ -26,10 +26,10 @@ except OSError as error:
 """
 
 
-def call(hosts: Hosts, server: Server) -> str:
-    argv = [sys.executable, "-c", CALL, server.host, str(server.port)]
+def call(hosts: Hosts, server: Server, seconds: float = 30.0) -> str:
+    argv = [sys.executable, "-c", CALL, server.host, str(server.port), str(seconds)]
     process = hosts.run("b", argv, stdout=subprocess.PIPE, text=True)
-    output: str = process.communicate(timeout=10)[0]
+    output: str = process.communicate(timeout=45)[0]
     return output.strip()
 
 
@@ -39,7 +39,7 @@ def test_hosts_reach_each_other_until_one_is_cut_off(hosts: Hosts) -> None:
     ) as server:
         assert call(hosts, server) == "+PONG"
         hosts.cut("b")
-        assert call(hosts, server) == "TimeoutError"
+        assert call(hosts, server, 0.3) == "TimeoutError"
         hosts.heal("b")
         assert call(hosts, server) == "+PONG"
         # From here, which is neither host, there is no way but the socket.

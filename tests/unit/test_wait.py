@@ -160,10 +160,30 @@ def server() -> Server:
     return Server()
 
 
+class Clock:
+    """The time of a wait, which passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "time", made)
+    return made
+
+
 @pytest.fixture
 def handle(server: Server) -> Iterator[Any]:
     address = Address("redis", host="nowhere", port=1)
-    link = Link(address, Credentials(), reconnect_timeout=0.05, connector=server.open)
+    link = Link(address, Credentials(), reconnect_timeout=30.0, connector=server.open)
     yield Handle(link)
     link.close_now()
 
@@ -213,8 +233,14 @@ def test_wait_without_time_does_not_enqueue(handle: Any, server: Server, seconds
     assert server.names_sent == ["cancel"]
 
 
-def test_last_round_ends_by_the_clock_of_the_client(handle: Any, server: Server) -> None:
-    server.replies["BLPOP"] = [ReplyTimeout("silence")]
+def test_last_round_ends_by_the_clock_of_the_client(
+    handle: Any, server: Server, clock: Clock
+) -> None:
+    def fall_silent() -> None:
+        clock.now += 0.03
+        raise ReplyTimeout("silence")
+
+    server.replies["BLPOP"] = [fall_silent]
     assert wait_for(handle, 0.03) is None
     blocked = [float(args[2]) for name, _, args in server.log if name == "BLPOP"]
     assert all(0 < each < 0.03 for each in blocked), "over when the server gets the empty command"
@@ -275,6 +301,7 @@ def test_lost_server_is_an_error_and_the_cancel_is_deferred(handle: Any, server:
         server.refuses = True
         raise ConnectionBroken("cut")
 
+    handle.link.reconnect_timeout = 0.05
     server.replies["BLPOP"] = [cut]
     with pytest.raises(LinkError):
         wait_for(handle)
@@ -285,12 +312,12 @@ def test_lost_server_is_an_error_and_the_cancel_is_deferred(handle: Any, server:
     assert server.sent("cancel")[0] > server.sent("claim")[-1] if server.sent("claim") else True
 
 
+@pytest.mark.usefixtures("clock")
 def test_wait_with_a_timeout_reconnects_no_longer_than_that(handle: Any, server: Server) -> None:
     def cut() -> None:
         server.refuses = True
         raise ConnectionBroken("cut")
 
-    handle.link.reconnect_timeout = 60.0
     server.replies["BLPOP"] = [cut]
     with pytest.raises(LinkError):
         wait_for(handle, 0.05)
@@ -354,6 +381,7 @@ def test_transient_errors_are_retried(handle: Any, server: Server, code: str) ->
 
 
 def test_transient_errors_are_not_retried_for_ever(handle: Any, server: Server) -> None:
+    handle.link.reconnect_timeout = 0.05
     error = ReplyError("LOADING the data set")
     server.replies = {name: [error] for name in ("enqueue", "BLPOP", "claim", "cancel")}
     with pytest.raises(LinkError, match="LOADING"):
@@ -440,6 +468,7 @@ def test_run_or_undo_cancels_if_the_outcome_is_unknown(handle: Any, server: Serv
         server.refuses = True
         raise ConnectionBroken("cut")
 
+    handle.link.reconnect_timeout = 0.05
     server.replies["claim"] = [cut]
     with pytest.raises(LinkLost):
         run_or_undo(handle, (CLAIM, (b"waiter", b"session")), cancel)

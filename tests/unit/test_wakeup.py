@@ -18,7 +18,7 @@ import pytest
 
 from multihost.wire.session.wakeup import WakeupPipe
 
-SECONDS = 5.0
+SECONDS = 50.0  # without a wake-up; with one less than half of that
 
 
 @pytest.fixture

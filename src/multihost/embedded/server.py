@@ -50,6 +50,7 @@ __all__ = ["EmbeddedServer"]
 
 READY: Final = b"eady to accept connections"  # "now ready ..." up to 7.0, "Ready ..." since
 READY_SECONDS: Final = 30.0
+IN_USE: Final = b"ddress already in use"  # Redis and Valkey log strerror() of the C locale
 STOP_SECONDS: Final = 2.0
 RELEASE_SECONDS: Final = 0.5
 PID_LINE: Final = b"server pid "  # what the watcher writes to the log
@@ -99,6 +100,7 @@ class EmbeddedServer:
         program = find_server()
         for _ in range(NAMES):
             with contextlib.suppress(NameTaken):
+                self.pid = 0
                 self._start(program, password_for, listen, config)
                 return
         raise ServerUnfit(f"no name for a directory beside {self._home.path} is free")
@@ -257,6 +259,8 @@ class EmbeddedServer:
                 raise self._unfit(program, f"was not ready within {READY_SECONDS:.0f} seconds", log)
             piece = os.read(self._log, 65536)
             if not piece:
+                if IN_USE in log and not self.path:
+                    raise NameTaken(self.address)  # since this process has looked
                 raise self._unfit(program, "did not start", log)
             log += piece
             for line in log.splitlines(keepends=True):
@@ -314,7 +318,7 @@ def _free_port(host: str, port: int) -> int:
     """Return the port, or a free one for 0. Raises OSError if it is in use."""
     import socket  # slow, and only needed here
 
-    # The server accepts no port 0. If another program takes this one first, it does not start.
+    # The server accepts no port 0. Another program may take this one first: see NameTaken.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
         def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
         def release(self) -> None: ...
+        def _is_owned(self) -> bool: ...
         def __enter__(self) -> bool: ...
         def __exit__(self, *exc: object) -> None: ...
 
@@ -31,11 +32,11 @@ else:
 class _Waiters(deque[Any]):
     """Locks of the threads that wait."""
 
-    def join(self) -> Any:
-        """Return the lock to acquire once more: the next :meth:`wake` releases it."""
+    @staticmethod
+    def place() -> Any:
+        """Return a lock to append, and to acquire once more: a :meth:`wake` releases it."""
         lock = threading.Lock()
         lock.acquire()
-        self.append(lock)
         return lock
 
     def leave(self, lock: Any) -> None:
@@ -65,12 +66,14 @@ class InterruptibleCondition(RLock):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Release the lock, wait until notified or time is up, and take it again."""
-        lock = self._waiters.join()
+        lock = self._waiters.place()
         try:
+            self._waiters.append(lock)
             self.release()
             notified: bool = lock.acquire(True, -1 if timeout is None else max(timeout, 0))
         finally:
-            self.acquire()
+            if not self._is_owned():  # a signal may have come before it was released
+                self.acquire()
             self._waiters.leave(lock)
         return notified
 
@@ -99,8 +102,9 @@ class InterruptibleEvent:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set or time is up; return whether it is set."""
-        lock = self._waiters.join()
+        lock = self._waiters.place()
         try:
+            self._waiters.append(lock)
             if not self._is_set:  # else set() may have missed this one
                 lock.acquire(True, -1 if timeout is None else max(timeout, 0))
         finally:

@@ -1,0 +1,19 @@
+"""How much is done to what is tested: with the other tests a sample, all of it by ``make chaos``.
+
+And the lease of those whom nobody is to find out about by that: no test is as patient.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tests.support.waiting import PATIENCE
+
+__all__ = ["LONG_LEASE", "sample"]
+
+LONG_LEASE = 10 * PATIENCE
+
+
+def sample(everything: int, some: int) -> int:
+    """Return the one or the other."""
+    return everything if os.environ.get("MULTIHOST_CHAOS") else some
