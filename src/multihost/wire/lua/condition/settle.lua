@@ -3,7 +3,7 @@
 -- Of a notification that was claimed nothing is left to do. A waiter that the server does not know enqueues again.
 --
 -- KEYS
---   data             hash  GENERATION, WAITERS, NOTIFICATIONS, REACH, WAITER, NOTIFIED
+--   data             hash  GENERATION, OLDEST, WAITERS, NOTIFICATIONS, REACH, WAITER, NOTIFIED
 --   data:tokens:<g>  list  wake-up tokens of waiters
 -- ARGV
 --   sid         bytes  of the session, without the number of its name
