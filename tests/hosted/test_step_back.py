@@ -86,17 +86,22 @@ def test_a_request_that_comes_again_does_not_run_again(server, manager, client):
     assert send_signal(host, signal.SIGSTOP)
     try:
         caller.start()
-        wait_until(lambda: server.keys("*:req:*"), PATIENCE)
+        [key] = wait_until(lambda: server.keys("*:req:*"), PATIENCE)
         server.command("SAVE")
     finally:
         send_signal(host, signal.SIGCONT)
     caller.join(PATIENCE)
     assert calls == [3]
-    wait_until(lambda: not server.keys("*:req:*"), PATIENCE)
+    start, _, channel = key.rpartition(b":req:")
+
+    def is_closed():
+        return not server.command("SISMEMBER", start + b":channels", channel)
+
+    wait_until(is_closed, PATIENCE)
     server.go_back()
     assert counter.add() == 4
     assert theirs.add() == 5
-    wait_until(lambda: not server.keys("*:req:*"), PATIENCE)
+    wait_until(is_closed, PATIENCE)
     assert counter.add() == 6
 
 
