@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import redis
 import redis.sentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from multihost import LinkError, RedisManager
 from multihost.wire.address import Address, parse_address
@@ -18,25 +20,26 @@ from tests.support.ports import closed_address
 from tests.support.procs import spawn_script
 from tests.support.sentinel import SERVICE, Sentinel
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 PASSWORD, SENTINEL_PASSWORD = "pa55w0rd", "s3ntin3l"
 
 
-@pytest.fixture
-def master(start_server: Callable[..., Server]) -> Server:
-    return start_server(tcp=True, password=PASSWORD)
+@pytest.fixture(scope="module")
+def master() -> Iterator[Server]:
+    with Server(tcp=True, password=PASSWORD) as own:
+        yield own
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sentinel(master: Server) -> Iterator[Sentinel]:
     with Sentinel(master, password=SENTINEL_PASSWORD) as own:
         yield own
 
 
 def client_of(*hosts: tuple[str, int], **options: Any) -> redis.Redis:
-    asked = redis.sentinel.Sentinel(
-        list(hosts), sentinel_kwargs={"password": SENTINEL_PASSWORD, "socket_timeout": 5}
-    )
+    how = {"password": SENTINEL_PASSWORD, "socket_timeout": 30, "retry": Retry(NoBackoff(), 0)}
+    asked = redis.sentinel.Sentinel(list(hosts), sentinel_kwargs=how)
     return asked.master_for(SERVICE, password=PASSWORD, **options)
 
 
@@ -73,7 +76,7 @@ def test_a_proxy_finds_the_master_from_a_spawned_process(manager: RedisManager) 
     shared, queue = manager.dict(), manager.Queue()
     child = get_context("spawn").Process(target=visit, args=(shared, queue))
     child.start()
-    assert queue.get(timeout=30) == "from the child"
+    assert queue.get(timeout=PATIENCE) == "from the child"
     child.join()
     assert child.exitcode == 0
     assert shared.copy() == {"child": True}
@@ -176,7 +179,7 @@ def test_a_client_with_tls_and_a_password(start_server: Callable[..., Server]) -
             shared, queue = manager.dict(), manager.Queue()
             child = get_context("spawn").Process(target=visit, args=(shared, queue))
             child.start()
-            assert queue.get(timeout=30) == "from the child"
+            assert queue.get(timeout=PATIENCE) == "from the child"
             child.join()
             assert shared.copy() == {"child": True}
         client.close()

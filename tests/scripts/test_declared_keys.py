@@ -332,8 +332,12 @@ WORDS = collections.Counter(
 
 def likeness(name: str, script: str) -> float:
     """Return how much of a script's name is in that of a case: a rare word is much."""
-    common = set(re.findall(r"\w+", name.lower())) & set(re.split("[/_]", script))
-    return sum(1 / WORDS[word] for word in common)
+    words = tuple(re.findall(r"[^\W_]+", name.lower()))
+    return sum(1 / WORDS[word] for word in re.split("[/_]", script) if word.startswith(words))
+
+
+OTHERWISE_CALLED = ("circle stored meanwhile", "get_many with one that cannot be read")
+"""Cases with scripts whose names say something else."""
 
 
 def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,10 +364,11 @@ def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPat
                 for name, case in queues.CASES.items()
             },
         }
+        order = list(OTHERWISE_CALLED)
         while left and (missing := set(source.all_names()) - limits.seen):
-            name = max(left, key=lambda name: max(likeness(name, each) for each in missing))
             own_server.command("FLUSHALL")
-            left.pop(name)()
+            like = max(left, key=lambda name: max(likeness(name, each) for each in missing))
+            left.pop(order.pop() if order else like)()
         assert limits.seen == set(source.all_names())
 
 

@@ -57,6 +57,6 @@ def test_strict_options(method: str, where: str, url: str, tmp_path: object) -> 
         env={"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
     )
     assert (ended.stdout, ended.stderr) == ("done\n", "")
