@@ -203,7 +203,10 @@ def facts(stage: Stage) -> dict[str, Any]:
         for label, sid in sessions.items():
             thing = thing.replace(sid, label)
         thing = re.sub(rb"u:[\w-]{22}", b"<unnamed>", thing)
-        return re.sub(rb"(<\w+>)~\d+\.\d+\.[^.]*(\.\d{16})?$", rb"\1", thing)
+        thing = re.sub(
+            rb"\b\d{13}(\d{3})$", rb"<millisecond>\1", thing
+        )  # a generation of a barrier
+        return re.sub(rb"(<\w+>)~\d+\.\d+\.[^.]*(\.\d{16}|\.<millisecond>\d{3})?$", rb"\1", thing)
 
     found = {}
     for key in server.keys(f"{{{namespace}:*"):
@@ -214,10 +217,13 @@ def facts(stage: Stage) -> dict[str, Any]:
         kind = server.command("TYPE", key)
         if kind == b"hash":
             flat = server.command("HGETALL", key)
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            # What is a microsecond: fencing tokens, and when an event was set.
+            times = (b"n", b"b") if fields.get(b"t", b"")[:6] == b"Event " else (b"f",)
             content = sorted(
                 (plain(field), plain(value))
-                for field, value in zip(flat[::2], flat[1::2], strict=True)
-                if field != b"f" and (field, value) != (b"w", b"0")
+                for field, value in fields.items()
+                if field not in times and (field, value) != (b"w", b"0")
             )
         elif kind == b"list":
             content = server.command("LRANGE", key, 0, -1)
