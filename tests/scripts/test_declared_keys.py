@@ -260,7 +260,9 @@ def wait_for_the_dead(server: Server, url: str) -> None:
             hold_or_wait(manager.Lock(), h="ghost.0.MainThread.0000000000000001").acquire,
             hold_or_wait(manager.Semaphore(1), v="0", **{"p:ghost": "1"}).acquire,
         ]
-        barrier = hold_or_wait(manager.Barrier(3), c="1", **{"q:ghost.0.MainThread": "0"})
+        barrier = manager.Barrier(3)
+        generation = server.command("HGET", barrier._handle.keys.data, "g").decode()
+        hold_or_wait(barrier, c="1", **{"q:ghost.0.MainThread": generation})
         waits.append(lambda: pytest.raises(BrokenBarrierError, barrier.wait))
         condition = manager.Condition()
 

@@ -17,14 +17,14 @@
 
 -- @include lib/create
 -- @include lib/barrier_fields
+-- @include lib/first_fence
 -- @include lib/refs
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, parties, action = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local done = begin_create(reply_cache, request, names, name, {data}, must_count(action))
 if done then return done[1] end
-local now = redis.call('TIME')
-local generation = string.format('%.0f', now[1] * 1000000 + math.floor(now[2] / 1000) * 1000)
+local generation = string.sub(first_fencing_token(), 1, -4) .. '000'
 redis.call('HSET', data, PARTIES, parties, GENERATION, generation, ARRIVED, '0', STATE, '', ACTION, action)
 register(names, name, kind, lease, {data})
 if must_count(action) then references(data).add(action) end
