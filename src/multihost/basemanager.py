@@ -58,10 +58,11 @@ class BaseManager(managers.BaseManager):
     a private server of ``start()`` and ``get_server()`` listens; without an address only this user
     can reach it. ``authkey`` signs the values wherever there is an address. Who connects to a pair
     or a path, and who listens there, prove to each other that they have it. ``lease`` (seconds) is
-    how long unnamed objects outlive a killed holder, ``timeout`` (seconds) how long a call tries in
-    all while the server cannot be reached, is silent, or refuses for a while; see also
-    :meth:`timeout`. ``grace`` (seconds) is how long a process may be without any connection before
-    processes of other hosts may take it for dead; by default 5, or more where it is slow.
+    how long a process may be silent before it is taken for dead; unnamed objects outlive a killed
+    holder by that and a minute. ``timeout`` (seconds) is how long a call tries in all while the
+    server cannot be reached, is silent, or refuses for a while; see also :meth:`timeout`.
+    ``grace`` (seconds) is how long a process may be without any connection before processes of
+    other hosts may take it for dead; by default 5, or more where it is slow.
     """
 
     _registry: ClassVar[dict[str, Any]] = {}

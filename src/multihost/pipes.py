@@ -59,8 +59,11 @@ def move_up(fd: int) -> int:
 
 def open_pipe(fds: list[int]) -> tuple[int, int]:
     """Open a pipe and append its ends to ``fds``; both above the numbers that the shell gets."""
-    ends = []
-    for low in os.pipe():
-        ends.append(move_up(low))
-        fds.append(ends[-1])
-    return ends[0], ends[1]
+    lows = os.pipe()
+    try:
+        for low in lows:
+            fds.append(fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, FIRST_FD))  # noqa: PERF401 - one by one
+    finally:
+        for low in lows:
+            os.close(low)
+    return fds[-2], fds[-1]

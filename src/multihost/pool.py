@@ -70,8 +70,8 @@ class Pool(SharedPool):
     **If a worker dies**, its task is run again if it was started less than ``attempts`` times, else
     its result is :class:`~multihost.WorkerLost`: within a second if a client or worker of its host
     waits, else after its grace of 5 seconds. Local workers are replaced.
-    **If a client dies**, its local workers end, its tasks are dropped and their results expire one
-    lease later.
+    **If a client dies**, its local workers end, its tasks are dropped and their results expire a
+    lease and a minute later.
     **If the server is lost**, or refuses, for longer than the ``timeout`` of the manager, the tasks
     under way raise that LinkError; behind the outage the pool works again.
     **Differs from multiprocessing**: workers of a named pool run the tasks of all its clients, and

@@ -184,6 +184,18 @@ class Runtime:
             raise error.with_traceback(None) from None
 
     def _open(self, link: Link, before_close: Callable[[], object] | None = None) -> None:
+        try:
+            self._open_session(link, before_close)
+        except BaseException:
+            session, self._session = self._session, None
+            if session is not None:  # a signal came behind it
+                registry.unregister(session)
+                session.close_now()
+            link.close_now()
+            self.state = "initial"
+            raise
+
+    def _open_session(self, link: Link, before_close: Callable[[], object] | None) -> None:
         settings = self.settings
         registry.connect(link, settings.namespace)
         serializer = registry.serializer_of(settings.serializer)
@@ -239,9 +251,13 @@ class Runtime:
         server. Does nothing if it is not open.
         """
         if self.state == "started":
-            self.state = "shut down"
-            self._finalizer.cancel()  # in a forked child it would do nothing
-            _close(*self._ends, False)
+            try:
+                self.state = "shut down"
+                self._finalizer.cancel()  # in a forked child it would do nothing
+                _close(*self._ends, False)
+            except BaseException:
+                _close_now(*self._ends)
+                raise
 
 
 def _private(url: str, options: tuple[tuple[str, str], ...]) -> Address:
@@ -292,3 +308,13 @@ def _close(
         session.close_at_exit()
     else:
         session.close()
+
+
+def _close_now(
+    session: Session, server: EmbeddedServer | None, pid: int, _: Callable[[], object] | None
+) -> None:
+    """End what an interrupted :func:`_close` left: on the server it is left to expire."""
+    registry.unregister(session)
+    session.close_now()
+    if server is not None and os.getpid() == pid:
+        server.stop()

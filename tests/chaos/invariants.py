@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from multihost.wire.session.session import RESERVE
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -24,8 +25,8 @@ MINUTE_MS, DAY_MS = 60_000, 86_400_000
 
 def nothing_left(server: Server, lease: float = 0.0) -> None:
     """No client, and no key but those that expire within a minute; what the dead had a lease for,
-    within that, and their sessions within a day. When all clients have gone nobody renews it:
-    there is nothing to wait for.
+    within that and the reserve, and their sessions within a day. When all clients have gone nobody
+    renews it: there is nothing to wait for.
     """
     wait_until(lambda: not connected(server), what="all clients have gone")
     keys = server.keys("{*}:*")
@@ -39,7 +40,8 @@ def longest(key: bytes, lease: float) -> float:
     """For how many milliseconds a key may be there after the end of those who used it."""
     if SESSION.fullmatch(key):
         return DAY_MS
-    return max(MINUTE_MS * bool(TEMPORARY.fullmatch(key)), lease * 1000)
+    of_object = (lease + RESERVE) * 1000 if lease else 0.0
+    return max(MINUTE_MS * bool(TEMPORARY.fullmatch(key)), of_object)
 
 
 def forget_what_came_too_late(server: Server) -> None:

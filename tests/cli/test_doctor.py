@@ -200,8 +200,8 @@ def test_slow_and_wrong_clocks_are_told(sick: Server, monkeypatch: pytest.Monkey
 
 WIRE = Path(multihost.__file__).parent / "wire"
 ARGUMENTS = frozenset(
-    "AUTH COUNT HELLO ID IDLETIME LEFT LIST LOAD MATCH OK ON REPLY RIGHT SELECT SETNAME SKIP "
-    "USAGE".split()
+    "AUTH BYLEX COUNT HELLO ID IDLETIME KILL LEFT LIMIT LIST LOAD MATCH OK ON REPLY REV RIGHT "
+    "SELECT SETNAME SKIP USAGE".split()
 )
 
 

@@ -143,7 +143,7 @@ def test_unnamed_objects_have_their_exact_type(manager: RedisManager, ask: Any) 
     }
     for info in found.values():
         assert info["name"] is None
-        assert 0 < info["lease"] <= 30
+        assert 60 < info["lease"] <= 90
     assert {info["typeid"] for info in ask("ls", "--type", "dict", "--type", "Lock")} == {
         "dict",
         "Lock",

@@ -178,7 +178,7 @@ def completed(words: str, url: str) -> list[str]:
         },
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
     assert not done.stderr

@@ -18,6 +18,7 @@ import multihost
 from multihost import AccessDenied, LinkLost, ObjectGone, RedisManager, ServerFull, ServerUnfit
 from multihost.cli import commands, listing, run
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 SECRET = "s3cr3t@/?"
 QUOTED = "s3cr3t%40%2F%3F"
@@ -29,7 +30,7 @@ def program(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
-        timeout=50,
+        timeout=150,
         check=False,
     )
 
@@ -227,7 +228,7 @@ def test_a_pipe_that_is_closed(url: str) -> None:
 # -- a terminal
 
 
-def read_until(fd: int, mark: bytes, said: bytearray, seconds: float = 40.0) -> None:
+def read_until(fd: int, mark: bytes, said: bytearray, seconds: float = PATIENCE) -> None:
     while mark not in said:
         assert select.select([fd], [], [], seconds)[0], bytes(said)
         said += os.read(fd, 65536)
@@ -264,7 +265,7 @@ def test_top_is_live(how: str, url: str) -> None:
             else:
                 process.send_signal(signal.SIGINT)
             read_until(terminal, b"\x1b[?1049l", said)  # the screen is as it was
-            assert process.wait(40) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
             process.wait()
@@ -281,7 +282,7 @@ def test_rm_asks(url: str) -> None:
                 read_until(terminal, b"delete?", said)
                 assert b"x: Value" in said
                 os.write(terminal, answer)
-                assert process.wait(40) == code
+                assert process.wait(PATIENCE) == code
             finally:
                 process.kill()
                 process.wait()
@@ -301,7 +302,7 @@ def test_top_prints_a_line_for_each_look(url: str) -> None:
         looks: list[Any] = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)
         process.stdout.read()
-        assert process.wait(40) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()

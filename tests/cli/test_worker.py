@@ -20,6 +20,7 @@ from multihost.pool import Pool
 from tests.cli.test_program import in_terminal, read_until
 from tests.support.procs import ROOT, send_signal
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def hold_open(url: str) -> str:
     """A task that lasts until it is told to end."""
     with RedisManager(url) as m:
         m.Event("begun").set()
-        m.Event("end").wait(50)
+        m.Event("end").wait(PATIENCE)
     return "done"
 
 
@@ -58,14 +59,14 @@ def test_it_finishes_what_it_has_begun(url: str) -> None:
     ):
         assert pool.map(abs, [-1, -2]) == [1, 2]
         result = pool.apply_async(hold_open, (url,))
-        assert m.Event("begun").wait(40)
+        assert m.Event("begun").wait(PATIENCE)
         process.send_signal(signal.SIGTERM)
         events = [json.loads(process.stdout.readline())]
         while events[-1]["event"] != "stopping":
             events.append(json.loads(process.stdout.readline()))
         m.Event("end").set()
-        assert result.get(40) == "done"
-        out, err = process.communicate(timeout=40)
+        assert result.get(PATIENCE) == "done"
+        out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err) == (0, "")
         events += map(json.loads, out.splitlines())
         kinds = [event["event"] for event in events if event["event"] != "progress"]
@@ -84,13 +85,13 @@ def test_a_second_signal_ends_it_at_once(url: str) -> None:
     with RedisManager(url) as m, Pool(0, url=url, name="p") as pool:
         with worker(url) as process:
             pool.apply_async(hold_open, (url,))
-            assert m.Event("begun").wait(40)
+            assert m.Event("begun").wait(PATIENCE)
             process.send_signal(signal.SIGINT)
             while "stopping" not in (line := process.stderr.readline()):
                 assert line
             assert "0 done, 0 raised, 1 running" in line
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=40)
+            _, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 1
             assert "was lost" in err
             assert "0 done, 0 raised, 1 lost, 0 running" in err
@@ -142,7 +143,7 @@ def test_what_a_terminal_shows(url: str) -> None:
             with contextlib.suppress(OSError):  # until nobody has the other end open
                 while True:
                     said += os.read(terminal, 65536)
-            assert process.wait(40) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             send_signal(process, signal.SIGKILL, group=True)
             process.wait()

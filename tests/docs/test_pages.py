@@ -75,7 +75,7 @@ def test_a_page_does_what_it_says(
         start_new_session=True,
     ) as player:
         try:
-            said, _ = player.communicate(timeout=45)
+            said, _ = player.communicate(timeout=150)
         finally:
             send_signal(player, signal.SIGKILL, group=True)
     server.command("FLUSHALL")

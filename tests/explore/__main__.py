@@ -77,9 +77,8 @@ def sample() -> Iterator[Unit]:
     """Yield a few schedules of each scenario, and the witness of each known failure."""
     faults = [fault for fault in FAULTS[1:] if fault != SHORT_LEASE]
     for place, scenario in enumerate(SCENARIOS):
-        yield Unit(scenario, "none", Schedule().number)
-        if len(SCENARIOS[scenario].clients) > 1:
-            yield Unit(scenario, "none", Schedule("AB").number)
+        order = "AB" if len(SCENARIOS[scenario].clients) > 1 else ""
+        yield Unit(scenario, "none", Schedule(order).number)
         for turn, fault in enumerate(faults):
             often = 12 if fault in SLOW else 4
             if (place + turn) % often == 0 and not reason_of(scenario, fault):

@@ -185,7 +185,7 @@ def staging(
 
 def _is_private(key: bytes) -> bool:
     """The records of callers, and what sessions say of themselves."""
-    return key.partition(b"}:")[2][:2] in (b"r:", b"s:")
+    return key.partition(b"}:")[2].startswith((b"r:", b"s:", b"ring:"))
 
 
 def facts(stage: Stage) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,7 @@ import pytest
 
 from multihost import LeaseLost, RedisManager
 from tests.faults.calls import Call
+from tests.faults.sync import script_of
 from tests.support.faults import CuttingProxy
 from tests.support.procs import Script, kill9, spawn_script
 from tests.support.server import Server
@@ -21,6 +23,7 @@ SECONDS = PATIENCE
 LONG = 10 * PATIENCE
 """A lease, or a grace, that lasts longer than anybody is patient."""
 LOCKS = 100
+LEASE = 2.0
 
 HOLD = """
 import sys, time
@@ -32,9 +35,13 @@ time.sleep(1000)
 """
 
 
+def is_look(args: list[bytes]) -> bool:
+    return script_of(args) == "lock/reap"
+
+
 def alone(manager: RedisManager) -> None:
     """Have no other process of this host see the process of a manager: as if on another host."""
-    manager.runtime.session.registration._host = b""
+    manager.runtime.session.registration.host = b""
 
 
 @pytest.fixture(params=["with siblings", "alone"])
@@ -128,52 +135,71 @@ def test_a_half_open_background_connection(fresh_server: Server) -> None:
             mine.release()
 
 
-def test_a_server_that_is_away_for_longer_than_a_lease(
-    start_server: Callable[..., Server],
+def test_a_consumer_with_a_half_open_background_connection(fresh_server: Server) -> None:
+    """What is in flight to it is delivered to nobody else."""
+    path = fresh_server.url.removeprefix("unix://")
+    with SlowLink(path, 0.0) as link, RedisManager(link.url) as manager:
+        alone(manager)
+        with RedisManager(fresh_server.url) as other:
+            mine, theirs = (m.Queue("half", redeliver=True) for m in (manager, other))
+            theirs.put(1)
+            assert mine.get() == 1
+            call = Call(lambda: theirs.get(timeout=SECONDS))
+            janitor = other.runtime.session.janitor
+            [watched] = wait_until(lambda: list(janitor._watched.values()), SECONDS)
+            link.is_deaf = True
+            own = manager.runtime.session.registration._channel
+            assert own is not None
+            fresh_server.command("CLIENT", "KILL", "ID", own.client_id)
+            looks = watched.checks + 8
+            wait_until(lambda: watched.checks >= looks or not call.is_alive(), SECONDS)
+            assert call.is_alive(), "it was looked at again and again"
+            mine.task_done()
+            theirs.put(2)
+            assert call.outcome(SECONDS) == 2
+
+
+@pytest.mark.parametrize("way", ["away", "paused"])
+@pytest.mark.leaks_ok("the server was killed with its connections")
+def test_a_server_that_answers_nobody_for_longer_than_a_lease(
+    way: str, start_server: Callable[..., Server]
 ) -> None:
-    """It comes back with its data: nobody alive has lost anything."""
-    server = start_server(tcp=True, appendonly="yes", appendfsync="always")
+    """It is down, or stands still, and somebody else looks before the holder is back: nobody alive
+    has lost anything.
+    """
+    server = start_server(appendonly="yes", appendfsync="always")
     with (
-        RedisManager(server.tcp_url, lease=1.0, timeout=SECONDS) as m,
-        RedisManager(server.url, lease=1.0, timeout=SECONDS) as theirs,
-    ):
-        alone(m)
-        lock, permits = m.Lock("x"), m.BoundedSemaphore("y", 1)
-        assert lock.acquire()
-        assert permits.acquire()
-        calls = [Call(theirs.Lock("x").acquire), Call(theirs.BoundedSemaphore("y", 1).acquire)]
-        wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
-        server.kill()
-        calls[0].join(3.0)
-        server.restart(empty=False)
-        wait_until(lambda: sum("b" in row["flags"] for row in server.clients()) == 2)
-        calls[0].join(2.0)
-        assert all(call.is_alive() for call in calls)
-        assert lock.fencing_token
-        lock.release()
-        permits.release()
-        assert [call.outcome() for call in calls] == [True, True]
-        theirs.Lock("x").release()
-        theirs.BoundedSemaphore("y", 1).release()
-
-
-def test_a_server_that_is_paused_for_longer_than_a_lease(fresh_server: Server) -> None:
-    with (
-        RedisManager(fresh_server.url, lease=1.0, timeout=SECONDS) as m,
-        RedisManager(fresh_server.url, lease=1.0, timeout=SECONDS) as theirs,
+        CuttingProxy(server) as mine,
+        CuttingProxy(server) as theirs,
+        RedisManager(mine.url, lease=LEASE, timeout=SECONDS) as m,
+        RedisManager(theirs.url, lease=LEASE, timeout=SECONDS) as other,
     ):
         alone(m)
         lock = m.Lock("x")
         assert lock.acquire()
-        call = Call(theirs.Lock("x").acquire)
+        call = Call(lambda: other.Lock("x").acquire(timeout=SECONDS))
         wait_until(lambda: lock.statistics().waiters == 1, SECONDS)
-        fresh_server.command("CLIENT", "PAUSE", 3000, "ALL")
-        call.join(5.0)
-        assert call.is_alive()
+        mine.refuse()
+        mine.cut_all()
+        if way == "away":
+            server.kill()
+        else:
+            server.pause()
+        call.join(1.5 * LEASE)  # nobody gets it meanwhile
+        if way == "away":
+            server.restart(empty=False)
+        else:
+            server.resume()
+        # One look, and no second one before the holder is back.
+        second = theirs.hold_request(threading.Event(), is_look, nth=2)
+        wait_until(lambda: second.caught.is_set() or not call.is_alive(), SECONDS)
+        mine.accept()
         assert lock.fencing_token
+        assert call.is_alive()
+        second.event.set()
         lock.release()
-        assert call.outcome() is True
-        theirs.Lock("x").release()
+        assert call.outcome(SECONDS) is True
+        other.Lock("x").release()
 
 
 def test_no_clock_of_the_server_ends_a_session(server: Server, other: RedisManager) -> None:

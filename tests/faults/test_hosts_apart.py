@@ -82,7 +82,7 @@ def is_lost():
     except LeaseLost:
         return True
 
-m.runtime.session.link.reconnect_timeout = 60.0
+m.runtime.session.link.reconnect_timeout = 30.0
 aside("wanted", want)
 aside("condition", sleep)
 aside("event", event.wait)
@@ -241,7 +241,7 @@ CONSUMER = (
     START
     + """
 jobs, again = m.Queue("jobs"), m.JoinableQueue("again", redeliver=True)
-m.runtime.session.link.reconnect_timeout = 60.0
+m.runtime.session.link.reconnect_timeout = 30.0
 say("got", again.get)
 aside("waited", jobs.get)
 sys.stdin.readline()

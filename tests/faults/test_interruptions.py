@@ -205,7 +205,8 @@ def test_many_threads_at_once(server: Any) -> None:
 
 
 def test_the_connection_of_a_thread_ends_with_it(fresh_server: Server) -> None:
-    with RedisManager(fresh_server.url) as manager:
+    # No heartbeat comes, for which a connection would be opened.
+    with RedisManager(fresh_server.url, lease=10 * PATIENCE) as manager:
         d = manager.dict(n=0)
         d.increment("n")
         before = len(fresh_server.clients())

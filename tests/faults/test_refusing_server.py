@@ -22,11 +22,13 @@ from multihost import (
     AccessDenied,
     InternalError,
     LinkError,
+    LinkLost,
     MultihostError,
     RedisManager,
     ServerFull,
     ServerUnfit,
 )
+from multihost.errors import ConnectTimeout
 from multihost.wire.session import heartbeat
 from tests.faults.calls import late_after, patient
 from tests.hosted.hosted_classes import Our, Remote
@@ -192,7 +194,9 @@ def test_a_call_keeps_its_time(
         assert ended, f"it took {made.seconds:.1f} s: {made.result!r}"
         assert not isinstance(made.result, InternalError), made.result
         if isinstance(made.result, Exception):
-            assert isinstance(made.result, (*refusal.errors, queue.Full)), made.result
+            # A second may be too short for a machine that is busy with other things.
+            slow = (ConnectTimeout, LinkLost)
+            assert isinstance(made.result, (*refusal.errors, *slow, queue.Full)), made.result
         other.Lock("held").release()
         # All of it works again.
         with manager.Lock("held"), manager.Semaphore("after"):

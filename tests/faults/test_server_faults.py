@@ -193,10 +193,14 @@ def test_a_server_that_stays_paused(start_server: Callable[..., Server]) -> None
     server = start_server()
     with RedisManager(server.url, timeout=10 * PATIENCE) as manager:
         d = manager.dict("d", n=1)
-        with impatient(manager, 0.1, 0.3):
-            server.pause()
-            with pytest.raises(LinkLost, match="outcome|unknown"):
-                d.increment("n")
+        link = manager.runtime.session.link
+        usual = link.timeout, link.reconnect_timeout
+        server.pause()
+        link.timeout, link.reconnect_timeout = 0.1, 0.3
+        link.current_channel().limit(0.1)
+        with pytest.raises(LinkLost, match="outcome|unknown"):
+            d.increment("n")
+        link.timeout, link.reconnect_timeout = usual
         server.resume()
         assert d.increment("n") in (2, 3), "the lost call was executed or not, but not twice"
         assert d["n"] in (2, 3)

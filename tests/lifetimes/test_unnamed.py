@@ -15,6 +15,7 @@ import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.wire.keys import PARTITIONS
+from multihost.wire.session.session import RESERVE
 from tests.lifetimes.keys import (
     LEASE,
     QUICK,
@@ -31,6 +32,7 @@ from tests.lifetimes.keys import (
 )
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9, run_all, send_signal, spawn_script
+from tests.support.reserve import spend_reserve
 from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -68,7 +70,30 @@ def test_what_is_held_lasts_for_many_leases(m: RedisManager, server: AnyServer) 
     proxies = six(m)
     lasts(server, *map(ident, proxies), ident(proxies[1][0]))
     assert str(proxies[5]) == "array('i', [1])"
-    assert max(left(server, *map(ident, proxies))) <= LEASE * 1000
+    assert max(left(server, *map(ident, proxies))) <= (LEASE + RESERVE) * 1000
+
+
+def test_what_is_held_outlives_an_outage_of_a_minute(server: AnyServer, url: str) -> None:
+    """Nobody can renew it while the server is out of reach: it is there all the same."""
+    with RedisManager(url) as m:
+        held, queue = six(m), m.Queue()
+        queue.prefetch = 2
+        queue.put_many([1, 2, 3])
+        assert queue.get() == 1  # others are in flight
+        before = unnamed_ttls(server)
+        assert len(before) > len(held) + 3
+        assert min(before.values()) > 60_000
+        spend_reserve(server)  # the outage
+        assert unnamed_ttls(server).keys() == before.keys()
+        m.runtime.session.heartbeat.call_soon(m.runtime.session.references.renew)
+        wait_until(lambda: min(unnamed_ttls(server).values()) > 60_000, 20.0, "all is renewed")
+        assert queue.get_many(2) == [2, 3]
+
+
+def unnamed_ttls(server: AnyServer) -> dict[bytes, int]:
+    """How many milliseconds the server gives each key of an unnamed object."""
+    keys = server.keys("*}:u:*")
+    return dict(zip(keys, server.commands(*(("PTTL", key) for key in keys)), strict=True))
 
 
 def test_what_another_process_holds_lasts(m: RedisManager, server: AnyServer) -> None:

@@ -534,7 +534,7 @@ def proxies_are_references(m: RedisManager) -> None:
         facts = statistics(proxy) if statistics else proxy.statistics()
         assert facts.typeid == proxy._token.typeid
         assert (facts.name, facts.length > 0) == (None, True)
-        assert 0 < facts.lease <= 60
+        assert 60 < facts.lease <= 120
 
 
 @body

@@ -271,7 +271,7 @@ def test_a_proxy_goes_from_host_to_host(far: tuple[Hosts, Server]) -> None:
     hosts, server = far
     env: dict[str, str | None] = {"MULTIHOST_URL": server.tcp_url}
     with spawn_script(
-        MAKER.replace('os.environ["URL"]', ""), env, prefix=hosts.prefix("a")
+        MAKER.replace('os.environ["URL"]', "None"), env, prefix=hosts.prefix("a")
     ) as maker:
         data = maker.line()
         assert PASSWORD.encode() not in bytes.fromhex(data)

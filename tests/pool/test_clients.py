@@ -11,6 +11,7 @@ from multihost import LinkError, Manager, ManagerClosed, ObjectGone, RedisManage
 from tests.chaos.invariants import forget_what_came_too_late
 from tests.pool import work
 from tests.support.procs import is_alive, kill9, spawn_script
+from tests.support.reserve import spend_reserve
 from tests.support.waiting import PATIENCE, wait_until
 
 FORK = multiprocessing.get_context("fork")
@@ -63,6 +64,7 @@ def test_killed_client_drops_its_tasks_and_the_pool_goes_on(fresh_server):
 
 def _objects(server):
     """All keys of objects, but for what came too late."""
+    spend_reserve(server)
     forget_what_came_too_late(server)
     return [key for key in server.command("KEYS", "*") if b":u:" in key or b":n:" in key]
 

@@ -175,6 +175,10 @@ class Interruption:
             isolated(call)
         except work.Interrupted:
             pass
+        except RuntimeError as error:
+            # CPython's own Condition, in the wait of a future: its lock was not acquired again.
+            if not isinstance(error.__context__, work.Interrupted):
+                raise
         finally:
             sys.settrace(before)
         return self.where is not None

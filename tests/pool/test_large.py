@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.pool
 import re
-import time
 
 import pytest
 
@@ -21,9 +20,12 @@ MB = 1 << 20
 
 @pytest.fixture(params=["unix", "tcp"])
 def manager(request, start_server):
-    """On a server that takes values of a megabyte."""
+    """On a server that takes values of a megabyte. Who waits for a connection to come back, there
+    or in a worker, does so for longer than a test lasts.
+    """
     server = start_server(tcp=True, proto_max_bulk_len="1mb")
-    with RedisManager(server.url if request.param == "unix" else server.tcp_url) as manager:
+    url = server.url if request.param == "unix" else server.tcp_url
+    with RedisManager(url, timeout=10 * PATIENCE) as manager:
         yield manager
 
 
@@ -51,7 +53,6 @@ def test_a_chunk_that_is_too_large_comes_in_parts(manager):
 
 
 def test_one_result_that_is_too_large_is_an_error_and_no_loss(manager):
-    began = time.monotonic()
     with manager.Pool(1, context=FORK) as pool:
         with pytest.raises(multiprocessing.pool.MaybeEncodingError) as caught:
             pool.apply_async(work.text, (3 * MB,)).get(SECONDS)
@@ -67,15 +68,12 @@ def test_one_result_that_is_too_large_is_an_error_and_no_loss(manager):
         with pytest.raises(PayloadTooLarge):
             executor.submit(work.text, 3 * MB).result(SECONDS)
         assert executor.submit(work.double, 1).result(SECONDS) == 2
-    assert time.monotonic() - began < 15  # nobody has waited for a connection to come back
 
 
 def test_a_task_that_is_too_large_is_refused_at_once(manager):
     with manager.Pool(1, context=FORK) as pool:
-        began = time.monotonic()
         with pytest.raises(PayloadTooLarge, match="the task takes 3,"):
             pool.apply(len, ("x" * 3 * MB,))
-        assert time.monotonic() - began < 5
         assert pool.apply(len, ("x" * (MB - 1000),)) == MB - 1000
 
 

@@ -21,7 +21,7 @@ __all__ = ["SEED", "altered", "bounded", "cases", "piece", "scattered", "within_
 T = TypeVar("T")
 
 MEGABYTE = 1 << 20
-SECONDS = 2.0  # of one core: what is bounded takes milliseconds, what is not takes for ever
+SECONDS = 10.0  # of one core: what is bounded takes milliseconds, what is not takes for ever
 MEMORY = 100 * MEGABYTE
 LONGEST = 600_000
 

@@ -41,8 +41,9 @@ def _spared(code: CodeType, is_outermost: bool) -> frozenset[int]:
     """Return the offsets at which no program can be safe, and CPython looks for no signal.
 
     That is the return of the call itself, and of ``__enter__``: nothing of it is executed any more
-    then; the way from the end of a ``with`` to its ``__exit__``; and what does nothing, the mark of
-    a ``try`` in another one, which no handler covers.
+    then; the way from the end of a ``with`` to its ``__exit__``, with what is returned on the
+    stack, or with an exception; and what does nothing, the mark of a ``try`` in another one, which
+    no handler covers.
     """
     instructions = [each for each in dis.get_instructions(code) if each.opname != "CACHE"]
     spared = {each.offset for each in instructions if each.opname == "NOP"}
@@ -54,7 +55,24 @@ def _spared(code: CodeType, is_outermost: bool) -> frozenset[int]:
         none = [one for one in way[:3] if one.opname == "LOAD_CONST" and one.argval is None]
         if len(none) == 3 and any(one.opname == "CALL" for one in way[3:]):
             spared.update(one.offset for one in way)
+            # What is returned is put aside before: with a signal there a lock would stay locked.
+            before = instructions[index - 1]
+            spared.update({before.offset} if before.opname == "SWAP" else ())
+        elif instructions[index].opname == "WITH_EXCEPT_START":
+            spared.update(one.offset for one in instructions[index - 1 : index + 1])
     return frozenset(spared)
+
+
+def _is_in_finalizer() -> bool:
+    """Return whether what is executed is a finalizer: what is raised there ends it, and is logged;
+    nobody hears of it.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Counter:
@@ -74,6 +92,9 @@ class _Counter:
             return False
         self.left -= 1
         if self.left:
+            return False
+        if _is_in_finalizer():
+            self.left = 1
             return False
         self.place = f"bytecode {offset} of {code.co_qualname}, {where()}"
         return True

@@ -149,7 +149,7 @@ def test_tokens_rise_from_hold_to_hold_and_from_type_to_type(m: RedisManager) ->
             with held:
                 tokens.append(held.fencing_token)
         assert tokens == sorted(set(tokens))
-        assert abs(tokens[0] / 1e6 - time.time()) < 60, "microseconds of the server's clock"
+        assert abs(tokens[0] / 1e6 - time.time()) < 600, "microseconds of the server's clock"
 
 
 def test_tokens_rise_although_the_lock_was_lost(m: RedisManager) -> None:
@@ -192,7 +192,7 @@ def test_statistics(m: RedisManager, other: RedisManager) -> None:
         waiting = threading.Thread(target=other.Lock("lock").acquire)
         waiting.start()
         assert wait_until(lambda: lock.statistics().waiters == 1)
-        assert 0 <= lock.statistics().age < 10
+        assert 0 <= lock.statistics().age < 600
         assert lock.statistics().holder == lock.holder()
     waiting.join()
     condition, event, barrier = m.Condition("c"), m.Event("e"), m.Barrier("b", 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -99,12 +98,10 @@ class Waiter(threading.Thread):
 
 
 def delete_and_join(proxy: Any, waiters: list[Waiter]) -> None:
-    started = time.monotonic()
     proxy.delete()
     for waiter in waiters:
         waiter.join(PATIENCE)
     assert [waiter.outcome for waiter in waiters] == [ObjectGone] * len(waiters)
-    assert time.monotonic() - started < 5
 
 
 def are_blocked(server: Any, count: int) -> None:

@@ -77,7 +77,12 @@ class StubLink:
         self.pipelines: list[list[Any]] = []
         self.executed: list[tuple[bytes, ...]] = []
         self.error: BaseException | None = None
+        self.disconnects = 0
+        self.is_fenced = False
         self.reply: Any = 1
+
+    def fence_broken(self) -> bool:
+        return self.is_fenced
 
     def peek(self) -> PinnedConnection:
         return self.connection
@@ -103,7 +108,7 @@ class StubLink:
 
 class StubSession:
     lease = 30.0
-    lease_ms = b"30000"
+    ttl_ms = b"30000"
     codec = SimpleNamespace(of=lambda _: None)
 
     def __init__(self) -> None:

@@ -21,12 +21,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from multihost import embedded
+from multihost import embedded, pipes
 from multihost.embedded import EmbeddedServer, find_server
 from multihost.errors import ServerMissing, ServerUnfit
 from tests.chaos.cpu_steal import waits, withheld_since
 from tests.support.directories import temporary_root
 from tests.support.procs import send_signal
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -458,17 +459,18 @@ def test_server_inherits_no_descriptors_of_its_owner(base: Path) -> None:
 
 
 def test_first_reply_arrives_soon(base: Path) -> None:
-    times = []
-    for _ in range(7):
+    def seconds() -> float:
         start, before = time.perf_counter(), waits(os.getpid())
         server = EmbeddedServer(lambda _address: PASSWORD)
         with Client(server) as client:
             assert client("PING") == b"+PONG"
         took = time.perf_counter() - start
         withheld = withheld_since(before, os.getpid()) + withheld_since({}, server.pid)
-        times.append(took - withheld)
         server.stop()
-    assert min(times) < 0.3  # the best one, of 0.05 s where nobody shares the cores
+        return took - withheld
+
+    # It is 0.05 s where nobody shares the cores; where somebody does, now and then.
+    wait_until(lambda: seconds() < 0.3, what="a start that waits for nothing")
 
 
 # Where it listens
@@ -791,3 +793,29 @@ print(json.dumps(line), flush=True)
 """
     with Program(text, LISTENS="yes" if listens else "") as program:
         assert program.read() > 100
+
+
+@pytest.mark.parametrize("opened", range(4))
+def test_a_start_that_ends_between_its_pipes_closes_each_once(
+    opened: int, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is closed twice may be another's by then."""
+    ends: list[int] = []
+    closed: list[int] = []
+
+    def open_some(fds: list[int]) -> tuple[int, int]:
+        if len(ends) == 2 * opened:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        pair = pipes.open_pipe(fds)
+        ends.extend(pair)
+        return pair
+
+    def close(fd: int) -> None:
+        closed.append(fd)
+        pipes.close_pipe(fd)
+
+    monkeypatch.setattr(embedded.server, "open_pipe", open_some)
+    monkeypatch.setattr(embedded.server, "close_pipe", close)
+    with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+        EmbeddedServer(lambda _address: PASSWORD)
+    assert sorted(closed) == sorted(ends)

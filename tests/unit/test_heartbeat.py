@@ -132,6 +132,9 @@ class Session:
         self.registration = Registration()
         self.janitor = Janitor()
         self.siblings = SimpleNamespace(fds=set(), forget_ended=lambda: None)
+        self.ring = SimpleNamespace(
+            siblings=SimpleNamespace(fds=set()), stand=lambda: None, bury_ended=lambda: False
+        )
         self.holds: dict[object, Any] = {}
         self.threads_before = {*threading.enumerate()}
         self.heartbeat = Heartbeat(self)  # type: ignore[arg-type]

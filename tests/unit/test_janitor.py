@@ -88,6 +88,10 @@ class Link:
         self.deleted: list[bytes] = []
         self.buried: list[tuple[bytes, bytes]] = []
         self.records: dict[bytes, list[bytes]] = {}
+        self.is_fenced = False
+
+    def fence_broken(self) -> bool:
+        return self.is_fenced
 
     def current_channel(self) -> Any:
         return self.channel
@@ -118,10 +122,12 @@ class Room:
     def __init__(self) -> None:
         self.clock, self.link, self.reap, self.siblings = Clock(), Link(), Reap(), Siblings()
         self.wakes = 0
+        self.is_vouched = False
         self.janitor = Janitor(
             self.link,  # type: ignore[arg-type]
             Registration(),  # type: ignore[arg-type]
             self.siblings,  # type: ignore[arg-type]
+            lambda *_: self.is_vouched,
             self._wake,
         )
 
@@ -365,6 +371,16 @@ def test_repeated_action_ends_when_no_request_can_arrive_late(room: Room) -> Non
     assert action.calls in (3, 4)
     room.run(2 * LATE_REQUEST_WINDOW)
     assert action.calls == pytest.approx(LATE_REQUEST_WINDOW / LOOK_INTERVAL, rel=0.1)
+
+
+def test_repeated_action_ends_when_what_broke_is_closed(room: Room) -> None:
+    action = Action()
+    room.janitor.repeat_until_settled(action)
+    room.run(1.0)
+    assert action.calls in (3, 4)
+    room.link.is_fenced = True
+    room.run(1.0)
+    assert action.calls in (4, 5)
 
 
 def test_deferred_action_does_not_wait_for_the_next_check(room: Room) -> None:

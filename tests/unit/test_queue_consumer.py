@@ -108,6 +108,20 @@ def test_a_quarantined_list_is_emptied_for_a_minute_and_used_again(
     assert consumer.take_list(Hand()) is second
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_list_is_used_again_when_what_broke_is_closed(
+    is_late: bool, session: StubSession, consumer: Consumer
+) -> None:
+    """Not if a call was interrupted: its connection may be open yet."""
+    in_flight = consumer.take_list(Hand())
+    in_flight.is_late = is_late
+    consumer.quarantine(in_flight)
+    session.link.is_fenced = True
+    session.janitor.run_deferred()
+    assert len(session.link.pipelines) == 1, "it is emptied behind the fence"
+    assert (consumer.take_list(Hand()) is in_flight) is is_late
+
+
 def test_a_queue_that_was_created_again_is_told_of_all_lists(
     consumer: Consumer, ran: Calls
 ) -> None:

@@ -9,7 +9,7 @@ from multihost.wire.ops.queue import pending_acks as module
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import InFlightList
-from multihost.wire.ops.queue.pending_acks import ACK_DELAY, PendingAcks
+from multihost.wire.ops.queue.pending_acks import ACK_DELAY, FIRST_DELAY, QUIET, PendingAcks
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
 from tests.unit.queue_stubs import Clock, StubSession, handle_of
 
@@ -40,6 +40,12 @@ class Stage:
         hand.handed = self.clock.now
         return in_flight
 
+    def be_busy(self) -> None:
+        """Let there have been a request a moment ago."""
+        self.receive(0)
+        self.take_last()
+        self.wait(FIRST_DELAY)
+
     def take_last(self, connection: bytes = NAME) -> InFlightList | None:
         hand = Hand()
         found = self.acks.take_last(connection, hand)
@@ -68,7 +74,29 @@ def test_the_next_request_of_the_connection_acknowledges(stage: Stage) -> None:
     assert stage.session.janitor.timers == []
 
 
+def test_one_that_comes_alone_is_acknowledged_at_once(stage: Stage) -> None:
+    """Not where requests are near: the next one does it for nothing."""
+    for number, seconds in enumerate((FIRST_DELAY, ACK_DELAY, FIRST_DELAY)):
+        in_flight = stage.receive(number)
+        assert [each for each, _ in stage.session.janitor.timers] == [seconds]
+        stage.wait(seconds)
+        assert stage.session.link.pipelines[number] == [(b"DEL", in_flight.key)]
+        assert stage.session.janitor.timers == []
+        stage.clock.now += number * 2 * QUIET
+
+
+def test_a_call_that_has_not_returned_at_once_is_waited_for(stage: Stage) -> None:
+    in_flight, hand = stage.expect(1)
+    stage.wait(FIRST_DELAY)
+    assert stage.session.link.pipelines == []
+    assert [seconds for seconds, _ in stage.session.janitor.timers] == [ACK_DELAY]
+    hand.handed = stage.clock.now
+    stage.wait(ACK_DELAY)
+    assert stage.session.link.pipelines == [[(b"DEL", in_flight.key)]]
+
+
 def test_a_timer_acknowledges_what_no_request_did(stage: Stage) -> None:
+    stage.be_busy()
     first, second = stage.receive(1), stage.receive(2)
     assert [seconds for seconds, _ in stage.session.janitor.timers] == [ACK_DELAY]
     stage.wait(ACK_DELAY)
@@ -108,6 +136,7 @@ def test_an_acknowledgement_in_doubt_is_sent_again(recycled: bool, stage: Stage)
 
 
 def test_the_timer_goes_on_while_there_are_younger_ones(stage: Stage) -> None:
+    stage.be_busy()
     stage.receive(1)
     stage.clock.now += ACK_DELAY / 2
     second = stage.receive(2)

@@ -36,7 +36,7 @@ class Channel:
 
     def __init__(self, server: Server, client_id: bytes) -> None:
         self.server = server
-        self.client_id = client_id
+        self.client_id, self.run = client_id, b""
 
     def fileno(self) -> int:
         return 99
@@ -72,6 +72,10 @@ class Server:
 
     def current_channel(self) -> Any:
         return self.channel
+
+    def note_run(self, run: bytes) -> None:
+        if self.channel is not None:
+            self.channel.run = run
 
     def client_ids(self) -> list[bytes]:
         return [*self.others, *([self.channel.client_id] if self.channel else [])]

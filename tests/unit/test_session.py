@@ -40,7 +40,7 @@ class Link:
 
     # As a channel.
 
-    client_id = b"7"
+    client_id, run = b"7", b""
 
     def fileno(self) -> int:
         return -1
@@ -73,6 +73,9 @@ class Link:
 
     def checkin(self, connection: Any) -> None:
         assert connection is self
+
+    def note_run(self, run: bytes) -> None:
+        self.run = run
 
     def client_ids(self) -> list[bytes]:
         return [self.client_id]

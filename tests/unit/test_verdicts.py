@@ -61,11 +61,17 @@ class Looker:
 
     def __init__(self) -> None:
         self.clock, self.siblings, self.link = Clock(), Siblings(), Link()
-        self.verdicts = Verdicts(self.link, self.siblings)  # type: ignore[arg-type]
+        self.asked: list[tuple[bytes, ...]] = []
+        self.is_vouched = False
+        self.verdicts = Verdicts(self.link, self.siblings, self._vouch)  # type: ignore[arg-type]
         self.record = SessionRecord(
             1, RUN, frozenset({b"5", b"6"}), b"host", 1, 0, GRACE, LEASE, "h"
         )
         self.server = RUN
+
+    def _vouch(self, *question: bytes) -> bool:
+        self.asked.append(question)
+        return self.is_vouched
 
     def look(self) -> Evidence | None:
         sent = self.clock.now
@@ -106,6 +112,17 @@ def test_connections_are_no_evidence_against_a_process_that_is_seen(looker: Look
 
 
 # -- its connections
+
+
+def test_connections_are_no_evidence_while_a_sibling_vouches(looker: Looker) -> None:
+    """That is asked for at the end of each grace, and not at each look."""
+    looker.is_vouched = True
+    assert looker.looks(4 * (GRACE + LOOK_INTERVAL)) is None
+    assert set(looker.asked) == {(b"x", b"host", RUN)}
+    assert 3 <= len(looker.asked) <= 4
+    looker.is_vouched = False
+    assert looker.looks(2 * LOOK_INTERVAL) is None, "another grace begins"
+    assert looker.looks(GRACE + LOOK_INTERVAL) is Evidence.DISCONNECTED
 
 
 def test_one_connection_is_enough(looker: Looker) -> None:

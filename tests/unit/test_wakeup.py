@@ -165,7 +165,7 @@ def test_an_interrupted_wake_does_not_suppress_later_ones(
 
 def test_close_is_repeatable_and_wake_after_it_writes_nothing() -> None:
     pipe = WakeupPipe()
-    ends = pipe._out, pipe._in
+    ends = pipe._out.fileno(), pipe._in.fileno()
     pipe.close()
     assert pipe.fileno() == -1
     with socket.socket() as taken:  # it may have got one of the numbers

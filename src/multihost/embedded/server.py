@@ -242,7 +242,8 @@ class EmbeddedServer:
                 self._home.make()
                 os.write(self._owner_pipe, b"made\n")
             finally:
-                for fd in others:
+                # stop() closes ours, if there is an error, or a signal handler raises.
+                for fd in set(others) - {self._owner_pipe, self._log, self._liveness}:
                     close_pipe(fd)
 
     def _await_ready(self, program: str) -> None:

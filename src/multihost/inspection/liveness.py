@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from multihost.inspection.participants import SessionKey, key_of, stored_sessions
-from multihost.wire.link import Link
+from multihost.wire.link import Link, run_id
 from multihost.wire.replies import ReplyError
 from multihost.wire.session import Session
 from multihost.wire.session.record import SessionRecord
-from multihost.wire.session.registration import run_id
 from multihost.wire.session.siblings import Siblings
 from multihost.wire.session.verdicts import bury, listed_connections
 

@@ -17,13 +17,14 @@ _PLAIN = """
 BLMOVE BLPOP BRPOPLPUSH DEL EVAL EVALSHA EXEC EXISTS GET GETRANGE HDEL HEXISTS HGET HGETALL
 HINCRBY HKEYS HLEN HMGET HSET HSETNX LINDEX LLEN LMOVE LPOS LPUSH LRANGE LREM LTRIM MULTI PEXPIRE
 PING PTTL RPUSH SADD SCARD SCRIPT SMEMBERS SMISMEMBER SPOP SREM STRLEN TIME UNLINK UNWATCH WATCH
-ZCARD ZCOUNT ZRANGE
+ZADD ZCARD ZCOUNT ZRANGE ZREM
 """
 PLAIN = frozenset(_PLAIN.split())
 """The commands that are sent without a script. tests/cli checks that they are complete."""
 
 OPTIONAL = {
     "CLIENT ID": "a killed process is noticed at the end of its lease only",
+    "CLIENT KILL": "a late request of a broken connection is made good for, not prevented",
     "CLIENT LIST": "a killed process is noticed at the end of its lease only",
     "CLIENT REPLY": "each wait costs a little more",
     "INFO": "nothing warns of a server that is too old, or may evict objects",
@@ -51,7 +52,7 @@ SET k v / SETRANGE k 0 v / SISMEMBER k v / SMEMBERS k / SMISMEMBER k v / SPOP k 
 SREM k v / STRLEN k / TIME / TYPE k / UNLINK k / UNWATCH / ZADD k 1 v
 ZCARD k / ZCOUNT k 0 1 / ZRANGE k 0 1
 ZRANK k v / ZREM k v / ZREMRANGEBYRANK k 0 1 / ZREVRANGE k 0 1 / ZREVRANGEBYSCORE k 1 0
-ZSCORE k v / CLIENT ID / CLIENT LIST / CLIENT REPLY ON
+ZSCORE k v / CLIENT ID / CLIENT KILL ID 1 / CLIENT LIST / CLIENT REPLY ON
 """
 _SAMPLE_CALLS = {
     words[0] if words[0] != "CLIENT" else " ".join(words[:2]): words

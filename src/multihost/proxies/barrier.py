@@ -6,12 +6,14 @@ import contextlib
 from threading import BrokenBarrierError
 from typing import Any, NamedTuple
 
+from multihost.errors import MultihostError
 from multihost.proxies import stdlib_types
 from multihost.proxies.acquirer import seconds_to_wait
 from multihost.proxies.native import NativeProxy
 from multihost.wire.link import bounded
 from multihost.wire.ops import barrier as ops
 from multihost.wire.replies import ACT, WAIT
+from multihost.wire.session import Handle
 
 __all__ = ["BarrierProxy", "BarrierStatistics"]
 
@@ -56,6 +58,14 @@ class BarrierProxy(NativeProxy, stdlib_types.BarrierProxy):
             default = self._token.parameters.split(" ")[1]
             timeout = None if default == "None" else float(default)
         timeout = seconds_to_wait(timeout)
+        try:
+            return self._wait(handle, timeout)
+        except BaseException as error:
+            if not isinstance(error, (BrokenBarrierError, MultihostError)):  # a signal, perhaps
+                ops.leave(handle)
+            raise
+
+    def _wait(self, handle: Handle, timeout: float | None) -> int:
         passed = True
         with contextlib.nullcontext() if timeout is None else bounded(handle.link, True, timeout):
             arrival = ops.arrive(handle)

@@ -100,8 +100,8 @@ class BaseProxy(stdlib_types.BaseProxy):
 
     **Cost**: a call is one round trip to the server and one from there to the process.
     **If a holder dies** its proxies no longer count: an unnamed object without other holders is
-    deleted one lease later. **If the host dies** calls raise :class:`~multihost.HostLost`, blocked
-    ones within about two seconds.
+    deleted a lease and a minute later. **If the host dies** calls raise
+    :class:`~multihost.HostLost`, blocked ones within about two seconds.
     **Differs from multiprocessing**: an exception carries its remote traceback as a note.
     """
 

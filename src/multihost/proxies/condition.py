@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, TypeVar
 
-from multihost.errors import LinkError, MultihostError
+from multihost.errors import LinkError
 from multihost.proxies import stdlib_types
 from multihost.proxies.acquirer import AcquirerProxy, seconds_to_wait
 from multihost.proxies.base import Token, handle_of, token_of
@@ -17,7 +17,7 @@ from multihost.proxies.native import NativeProxy
 from multihost.wire.identity import escape, unescape
 from multihost.wire.link import bounded
 from multihost.wire.ops import condition as ops
-from multihost.wire.session import Handle
+from multihost.wire.session import Handle, Hold
 
 __all__ = ["ConditionProxy", "ConditionStatistics", "lock_of_condition"]
 
@@ -117,29 +117,41 @@ class ConditionProxy(NativeProxy, AcquirerProxy, stdlib_types.ConditionProxy):
         if not self._lock._is_owned():
             raise RuntimeError("cannot wait on un-acquired lock")
         timeout = seconds_to_wait(timeout)
-        handle = self._handle
+        handle, hold = self._handle, self._hold_of(handle_of(self._lock))
+        count = 1 if hold is None else hold.count
+        is_confirming = False
         try:
             generation = ops.enqueue(handle)
-            count = self._lock._release_save()
-        except BaseException as error:
-            if not isinstance(error, LinkError):  # then it is on its way
-                ops.cancel(handle)
-            raise
-        try:
+            self._lock._release_save()
             if timeout is None:
                 notified = ops.wait_for_notification(handle, generation, None)
             else:
                 with bounded(handle.link, True, timeout):
                     notified = ops.wait_for_notification(handle, generation, timeout)
-        except BaseException as error:
-            if not isinstance(error, MultihostError):  # a signal, perhaps before it began
-                ops.cancel(handle)
-            raise
-        finally:
             self._lock._acquire_restore(count)
-        if notified:
-            ops.confirm_reacquired(handle)
-        return notified
+            if notified:
+                is_confirming = True
+                ops.confirm_reacquired(handle)
+            return notified
+        except BaseException as error:
+            try:
+                if not isinstance(error, LinkError):  # then it is on its way
+                    ops.cancel(handle)
+            finally:
+                self._reacquire(hold, count)
+            if is_confirming and not isinstance(error, LinkError):
+                ops.notify(handle, 1)  # nobody has the notification any more
+            raise
+
+    def _reacquire(self, before: Hold | None, count: int) -> None:
+        """Have the lock behind a wait that was interrupted, perhaps before it released what it had
+        ``before``, or when it had acquired it again.
+        """
+        hold = self._hold_of(handle_of(self._lock))
+        if hold is not None and (hold is before or hold.is_of_this_thread()):
+            hold.count = count
+        else:
+            self._lock._acquire_restore(count)
 
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
         """Wait until ``predicate()``, called in this process, is true; return its last result."""

@@ -167,10 +167,20 @@ class LockProxy(_LockBase):
             timeout = checked_timeout(blocking, timeout)
             blocking = blocking and timeout != 0
         handle = self._handle
-        if blocking and timeout is None:
-            return ops.acquire(handle, handle.keys.ident) is not None
-        with bounded(handle.link, blocking, timeout):
-            return ops.acquire(handle, handle.keys.ident, blocking, timeout) is not None
+        try:
+            if blocking and timeout is None:
+                hold = ops.acquire(handle, handle.keys.ident)
+            else:
+                with bounded(handle.link, blocking, timeout):
+                    hold = ops.acquire(handle, handle.keys.ident, blocking, timeout)
+            if hold is None:
+                return False
+            # The last thing, see Hold.
+            hold.handed = True
+            return True
+        except BaseException:
+            ops.leave(handle, handle.keys.ident)
+            raise
 
     def release(self) -> None:
         """Release the lock, whichever process holds it. 1 round trip.
@@ -224,15 +234,25 @@ class RLockProxy(_LockBase):
         session = handle.session
         key = handle.keys.ident, session.identity.key
         hold = session.holds.get(key)
-        if hold is None:
+        if hold is not None:
+            if hold.lost:
+                raise hold.lease_lost("lock/acquire")
+            hold.count += 1
+            return True
+        try:
             if blocking and timeout is None:
-                return ops.acquire(handle, key) is not None
-            with bounded(handle.link, blocking, timeout):
-                return ops.acquire(handle, key, blocking, timeout) is not None
-        if hold.lost:
-            raise hold.lease_lost("lock/acquire")
-        hold.count += 1
-        return True
+                acquired = ops.acquire(handle, key)
+            else:
+                with bounded(handle.link, blocking, timeout):
+                    acquired = ops.acquire(handle, key, blocking, timeout)
+            if acquired is None:
+                return False
+            # The last thing, see Hold.
+            acquired.handed = True
+            return True
+        except BaseException:
+            ops.leave(handle, key)
+            raise
 
     def release(self) -> None:
         """Undo one ``acquire()``; the last one releases the lock, in 1 round trip.

@@ -17,7 +17,7 @@ class NativeProxy(BaseProxy):
     """A reference to an object on the server: every method is a call to the server.
 
     **If a holder dies** its proxies no longer count: an unnamed object without other holders is
-    deleted one lease later.
+    deleted a lease and a minute later.
     **Differs from multiprocessing**: no server process holds the object, so it does not end with
     one.
     """

@@ -57,11 +57,19 @@ class SemaphoreProxy(NativeProxy, AcquirerProxy):
                 raise ValueError("can't specify timeout for non-blocking acquire")
             timeout = seconds_to_wait(timeout)
             blocking = timeout != 0
-        handle = self._handle
-        if blocking and timeout is None:
-            return ops.acquire(handle, self._account())
-        with bounded(handle.link, bool(blocking), timeout):
-            return ops.acquire(handle, self._account(), bool(blocking), timeout)
+        handle, account, grant = self._handle, self._account(), ops.Grant()
+        try:
+            if blocking and timeout is None:
+                acquired = ops.acquire(handle, account, grant)
+            else:
+                with bounded(handle.link, bool(blocking), timeout):
+                    acquired = ops.acquire(handle, account, grant, bool(blocking), timeout)
+            # The last thing, see Grant.
+            grant.handed = True
+            return acquired
+        except BaseException:
+            ops.leave(handle, account, grant)
+            raise
 
     def release(self, n: int = 1) -> None:
         """Release ``n`` permits, or add new ones. 1 round trip.

@@ -7,6 +7,7 @@ ident, one of 64. Scripts are given ``data``, the key of an object, and derive t
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ __all__ = [
     "partition",
     "pattern",
     "prefix",
+    "ring",
 ]
 
 PROTOCOL = 3
@@ -55,6 +57,16 @@ LAYOUT = (
         "{namespace:NN}:s:<session>",
         "hash",
         "record of a process that holds or waits for something here; its TTL is for garbage only",
+    ),
+    (
+        "{namespace:00}:ring:<host>",
+        "zset",
+        "ids of the sessions of a host, each of which watches the next few",
+    ),
+    (
+        "{namespace:00}:ring:<host>:entries",
+        "hash",
+        "session → its process, connections, whom it watches, and its records",
     ),
     (
         "{namespace:NN}:r:<connection>",
@@ -128,6 +140,11 @@ def names(namespace: str, number: int) -> bytes:
 def hosts(namespace: str) -> bytes:
     """Return the hash of the hosts in a namespace: host -> the types it serves."""
     return prefix(namespace, 0) + b"hosts"
+
+
+def ring(namespace: str, host: bytes) -> bytes:
+    """Return the sorted set of the sessions of a host: their ids."""
+    return prefix(namespace, 0) + b"ring:" + hashlib.sha256(host).hexdigest()[:16].encode()
 
 
 def pattern(namespace: str) -> bytes:

@@ -164,13 +164,12 @@ def wait(
             waiting.end(cancel)
         elif on_result is not None:
             on_result(reply)
+        stop_watching(handle)
     except BaseException:
+        stop_watching(handle)
         waiting.link.disconnect(waiting.connection)  # ends the pop, and the claim behind it
         waiting.end(cancel)
         raise
-    finally:
-        if reap is not None:
-            stop_watching(handle)
     if reply is not None:
         waiting.link.checkin(waiting.connection)
     return reply
@@ -511,6 +510,7 @@ class _Wait:
     def end(self, cancel: Callable[[bytes], Call] | None) -> None:
         """Give the connection back, after the thread is no waiter any more."""
         if cancel is None:
+            self.link.withdraw(self.connection)  # if a signal came behind this
             self.link.checkin(self.connection)
         else:
             _send_cancel(self.handle, self.connection, cancel(self._before))

@@ -2,6 +2,7 @@
 
 from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
 from multihost.wire.link.connect import check_url, connector_for
+from multihost.wire.link.fence import run_id
 from multihost.wire.link.instance import Instance
 from multihost.wire.link.link import REPLY_SKIP, Link
 from multihost.wire.link.patience import Patience, bounded
@@ -32,5 +33,6 @@ __all__ = [
     "pack",
     "pack_all",
     "pack_args",
+    "run_id",
     "watch_and_execute",
 ]

@@ -93,6 +93,9 @@ class Channel(Protocol):
     client_id: bytes
     """The number that the server gave the connection; empty if it is not known."""
 
+    run: bytes
+    """Run id of the server that gave that; empty if it is not known."""
+
     def exchange(self, request: bytes) -> Reply:
         """Send a packed command; return its reply, or the last one of those that have a reply."""
 

@@ -246,6 +246,21 @@ class Link(OpenedConnections):
         finally:
             self.checkin(connection)
 
+    def fence_broken(self) -> bool:
+        """Have the server close the connections that broke; return whether nothing can arrive any
+        more that was sent over them until now. 1 round trip, none if none broke.
+        """
+        if self.fence.is_closed:
+            return True
+        connection = self.checkout()
+        try:
+            self.fence.close(self.ensure_connected(connection))
+        except ConnectionBroken:
+            self.disconnect(connection)
+        finally:
+            self.checkin(connection)
+        return self.fence.is_closed
+
     def _disconnect_blocked(self, connection: PinnedConnection, error: ConnectionBroken) -> None:
         self.disconnect(connection)
         if not isinstance(error, ReplyTimeout):  # that is how most waits end whose time is over

@@ -94,6 +94,7 @@ class OpenedConnections(PinnedConnections):
             connection.channel = channel = self._connector(limit)
             if self.on_open is not None:
                 self.on_open(channel)
+            self.fence.close(channel)
         except OSError as error:
             if isinstance(error, LinkError):
                 raise

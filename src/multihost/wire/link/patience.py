@@ -36,17 +36,18 @@ class Patience:
     ``attempt`` seconds all the same. No round trip.
     """
 
-    __slots__ = ("_attempt", "_channel", "_link", "_outer", "_replies", "_seconds")
+    __slots__ = ("_attempt", "_channel", "_link", "_outer", "_replies", "_seconds", "_until")
 
     def __init__(
         self, link: Link, seconds: float, *, replies: bool = True, attempt: float = SHORTEST
     ) -> None:
+        self._outer: tuple[float | None, float] | None = None  # first, for __del__()
+        self._channel: Channel | None = None
         self._link = link
+        self._until = 0.0
         self._seconds = seconds
         self._replies = replies
         self._attempt = attempt
-        self._outer: tuple[float | None, float] | None = None
-        self._channel: Channel | None = None
 
     def __enter__(self) -> None:
         # What __exit__() puts right is noted before it is changed: a signal handler may raise.
@@ -55,7 +56,7 @@ class Patience:
         if outer[0] is not None and outer[0] < until:
             return
         try:
-            self._outer = outer
+            self._outer, self._until = outer, until
             self._link.set_patience(until, self._attempt)
             limit = max(self._seconds, self._attempt)
             if self._replies and limit < self._link.timeout:
@@ -71,3 +72,10 @@ class Patience:
             self._link.set_patience(*self._outer)
         if self._channel is not None:
             self._channel.limit(self._link.timeout)
+        self._channel = None
+        self._outer = None  # last, for __del__()
+
+    def __del__(self) -> None:
+        # The frame is gone: if this is not over a signal handler has raised when it was to end.
+        if getattr(self, "_outer", None) is not None and self._link.patience[0] == self._until:
+            self.__exit__()

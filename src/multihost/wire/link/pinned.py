@@ -20,6 +20,7 @@ import weakref
 
 from multihost.patching import per_thread
 from multihost.wire.link.channel import Channel
+from multihost.wire.link.fence import Fence
 from multihost.wire.link.resp import pack_args
 
 __all__ = ["SHORTEST", "PinnedConnection", "PinnedConnections"]
@@ -72,13 +73,13 @@ class PinnedConnection:
         link: weakref.ref[PinnedConnections] | None = None,
         sequence: int = 0,
     ) -> None:
-        self._link = link
         self.name: bytes = name
         self.sequence: int = sequence
         self.reserved: bool = False
         self.channel: Channel | None = None
         self.reply_keys: dict[bytes, None] = reply_keys  # those of all connections of the process
         self.packed_reply_keys: _PackedReplyKeys = _PackedReplyKeys(name, reply_keys)
+        self._link = link  # last: a signal handler may raise, and __del__ sees that it is no more
 
     def reply_key(self, partition: bytes) -> bytes:
         """Return the key of the last request of this connection in a partition, and its reply."""
@@ -88,6 +89,8 @@ class PinnedConnection:
 
     def __del__(self) -> None:
         # Nothing refers to it: its thread was interrupted while it was checked out.
+        if not hasattr(self, "_link"):  # or made
+            return
         link = None if self._link is None else self._link()
         if link is not None:
             link.replace_dropped(self)
@@ -104,10 +107,12 @@ class _ThreadConnections(list[PinnedConnection]):
         self._link = weakref.ref(link)
 
     def __del__(self) -> None:
+        if not hasattr(self, "_link"):  # who made it was interrupted
+            return
         link = self._link()
         for connection in self:
             if link is not None:
-                link.recycle(connection)
+                link.recycle(connection, is_idle=True)
             elif connection.channel is not None:
                 connection.channel.close()
 
@@ -131,6 +136,7 @@ class PinnedConnections:
         """Create the state that a forked child must not share with its parent."""
         self._reply_keys: dict[bytes, None] = {}  # first: those of the parent have another one
         self._name = os.urandom(9).hex().encode()
+        self.fence: Fence = Fence()
         self._lock = threading.RLock()  # a signal handler may make a call, too
         self._numbers = itertools.count()
         # Weak: whoever checked one out has the only reference to it.
@@ -180,22 +186,33 @@ class PinnedConnections:
         """
         return sum(connection.sequence for connection in self._threads.free)
 
-    @staticmethod
-    def disconnect(connection: PinnedConnection) -> None:
-        """Close the channel of a connection; the next exchange opens another one."""
-        channel, connection.channel = connection.channel, None
+    def note_run(self, run: bytes) -> None:
+        """The run of the server is known now: open connections are of that, too."""
+        for connection in list(self._connections):
+            channel = connection.channel
+            if channel is not None and not channel.run:
+                channel.run = run
+
+    def disconnect(self, connection: PinnedConnection, *, is_idle: bool = False) -> None:
+        """Close the channel of a connection; the next exchange opens another one. Unless it is idle
+        there may be a request under way.
+        """
+        channel = connection.channel
         if channel is not None:
+            if not is_idle:
+                self.fence.add(channel)
+            connection.channel = None
             channel.close()
 
     def disconnect_current(self) -> None:
         """Close the channel that this thread's next exchange would use."""
         free = self._threads.free
         if free:
-            self.disconnect(free[-1])
+            self.disconnect(free[-1], is_idle=True)
 
-    def recycle(self, connection: PinnedConnection) -> None:
+    def recycle(self, connection: PinnedConnection, *, is_idle: bool = False) -> None:
         """Close the channel of a connection, and let the next thread have its name and number."""
-        self.disconnect(connection)
+        self.disconnect(connection, is_idle=is_idle)
         # One that was inherited by a fork has the name of the parent's: it is not used again.
         if connection.reply_keys is self._reply_keys and not connection.reserved:
             self._idle.append(connection)

@@ -67,6 +67,7 @@ class SocketChannel:
         "_timeout",
         "client_id",
         "loaded_scripts",
+        "run",
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class SocketChannel:
         self._timeout = timeout
         self.loaded_scripts: set[object] = set()
         self.client_id: bytes = b""
+        self.run: bytes = b""
         reader = hiredis.Reader(
             replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED
         )

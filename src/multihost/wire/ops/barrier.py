@@ -28,6 +28,7 @@ __all__ = [
     "abort",
     "create",
     "finish_action",
+    "leave",
     "packed_action",
     "state",
     "wait_for_others",
@@ -250,6 +251,14 @@ def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False
         if arrival is not None:
             _Parties.of(handle).end(arrival, answer)
     return bool(answer == OPEN)
+
+
+def leave(handle: Handle) -> None:
+    """Break the barrier, if this thread has arrived and was not let pass: nobody knows of that. 1
+    round trip.
+    """
+    waiter = handle.session.identity.waiter_id(handle.keys.prefix)
+    run_to_completion(handle, (_abort, (waiter, b"", BROKEN)))
 
 
 def state(handle: Handle) -> tuple[int, bool]:

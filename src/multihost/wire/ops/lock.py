@@ -39,6 +39,7 @@ __all__ = [
     "force_release",
     "holder",
     "is_locked",
+    "leave",
     "release",
     "waiters",
 ]
@@ -127,7 +128,8 @@ def create(handle: Handle, typeid: str) -> bool:
 def acquire(
     handle: Handle, owner: Hashable, blocking: bool = True, seconds: float | None = None
 ) -> LockHold | None:
-    """Acquire the lock for ``owner``; return None if that was not possible in time.
+    """Acquire the lock for ``owner``; return None if that was not possible in time. The hold is in
+    the hand of the call: who returns it to a caller says so, and who does not calls :func:`leave`.
 
     1 round trip for a free lock, 2 and the wait for another one. If this process had to wait last
     time it joins the waiters immediately.
@@ -147,6 +149,22 @@ def acquire(
         hold.count = 0
 
 
+def leave(handle: Handle, owner: Hashable) -> None:
+    """An exception ends ``acquire()``: release what its caller does not know of, as soon as the
+    background thread can. No round trip.
+    """
+    hold = handle.session.holds.get(owner)
+    if hold is not None and not hold.handed and hold.is_of_this_thread():
+        _abandon(hold, owner)
+
+
+def _abandon(hold: Hold, owner: Hashable) -> None:
+    """This process holds it no more; the server hears of it later."""
+    hold.handle.session.holds.pop(owner, None)
+    hold.count = 0
+    hold.handle.session.janitor.defer(lambda: _release.run_idempotent(hold.handle, hold.id))
+
+
 def _acquire(
     handle: Handle, owner: Hashable, blocking: bool, seconds: float | None
 ) -> LockHold | None:
@@ -164,11 +182,12 @@ def _acquire(
             session.ensure_registered(handle.keys)
             token = int(fence)
             use.granted(token)
-            hold = session.holds[owner] = LockHold(handle, id_, token, expirations)
+            # First where leave() finds it.
+            session.holds[owner] = hold = LockHold(handle, id_, token, expirations)
     except BaseException as error:
         known = isinstance(error, MultihostError) and not isinstance(error, LinkError)
         if not known or handle.link.disconnects != disconnects:
-            session.janitor.repeat_until_settled(lambda: _cleanup_attempt(handle, hold, id_))
+            session.janitor.repeat_until_settled(lambda: _cleanup_attempt(handle, None, id_))
         raise
     if hold is None:
         session.janitor.watch_briefly(handle.keys, _reap)
@@ -262,9 +281,7 @@ def release(hold: Hold, owner: Hashable) -> bool:
         answer = _release.run_idempotent(handle, hold.id)
         hold.count = 0
     except BaseException:
-        holds.pop(owner, None)  # this thread does not hold it any more, whatever came between
-        hold.count = 0
-        handle.session.janitor.defer(lambda: _release.run_idempotent(handle, hold.id))
+        _abandon(hold, owner)  # this thread does not hold it any more, whatever came between
         raise
     if answer == OK:
         return True

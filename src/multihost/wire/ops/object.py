@@ -71,7 +71,7 @@ def attach(
         handle,
         handle.keys.name or b"",
         kind,
-        handle.session.lease_ms,
+        handle.session.ttl_ms,
         *content,
     )
     if answer[:1] != EXISTS:

@@ -184,7 +184,7 @@ def _remove_owner(session: Session, ident: str, owner: str, epoch: bytes) -> Non
     pending = [(ident, owner, epoch)]
     while pending:
         ident, owner, epoch = pending.pop()
-        answer = _disown.run_once(session.handle(ident), owner.encode(), epoch, session.lease_ms)
+        answer = _disown.run_once(session.handle(ident), owner.encode(), epoch, session.ttl_ms)
         if answer == OWNED:
             pending += _break_cycle(session, ident)
         else:
@@ -208,7 +208,7 @@ def _break_cycle(session: Session, ident: str) -> list[tuple[str, str, bytes]]:
     persistent: list[str] = []
     for each, owners in cycle.items():
         flat = [part for pair in owners.items() for part in pair]
-        answer = _release.run_once(session.handle(each), session.lease_ms, *flat)
+        answer = _release.run_once(session.handle(each), session.ttl_ms, *flat)
         if answer == OWNED:
             persistent.append(each)
         else:
@@ -297,7 +297,7 @@ def give_lease(session: Session, ident: str) -> bool:
     for child, owner, epoch in _break_cycle(session, ident):
         _remove_owner(session, child, owner, epoch)
     if not owners:  # removed by other programs
-        for child, owner, epoch in _contents(ident, _release.run_once(handle, session.lease_ms)):
+        for child, owner, epoch in _contents(ident, _release.run_once(handle, session.ttl_ms)):
             _remove_owner(session, child, owner, epoch)
     return bool(session.link.execute(b"PTTL", handle.keys.data) != -1)
 

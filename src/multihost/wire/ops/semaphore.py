@@ -21,12 +21,14 @@ from multihost.wire.session.record import SessionRecord, stored_records
 from multihost.wire.wait import Call, SessionLapsed, run_or_undo, run_to_completion, token_pop, wait
 
 __all__ = [
+    "Grant",
     "HeldPermits",
     "acquire",
     "create",
     "free_and_initial",
     "free_permits",
     "held_permits",
+    "leave",
     "release",
     "state",
 ]
@@ -45,6 +47,21 @@ _reap = Script("semaphore/reap")
 _settle = Script("semaphore/settle")
 
 
+class Grant:
+    """What one ``acquire()`` has, and its caller does not know of yet.
+
+    The call stores ``handed`` as the last thing that it does: a signal handler may raise at any
+    bytecode, but behind a store CPython looks for no signal before the return.
+    """
+
+    # Defaults instead of an __init__: each acquire() makes one.
+    handed: bool = False
+    is_counted: bool = False
+    """It is among the permits that this process holds."""
+    is_undone: bool = False
+    """A request is on its way that gives it back."""
+
+
 class HeldPermits(Hold):
     """The permits that this process holds of one semaphore."""
 
@@ -57,6 +74,30 @@ class HeldPermits(Hold):
         self.count = 0
         self.bounded: bool = bounded
         self.lock: threading.Lock = threading.Lock()
+
+    def granted(self, grant: Grant, fence: int) -> None:
+        """Count a permit. Each of these changes is made, or not, for nobody else makes one
+        meanwhile, and without a call, so that no signal handler of this thread waits for the lock.
+        """
+        registration = self.handle.session.registration
+        with self.lock:
+            before = self.count
+            try:
+                if not before:
+                    self.expirations, self.lost = registration.expirations, False
+                self.fence = fence
+                self.count = before + 1
+                grant.is_counted = True
+            except BaseException:
+                grant.is_counted = self.count != before
+                raise
+
+    def drop(self, grant: Grant) -> None:
+        """Do not count a permit any more."""
+        with self.lock:
+            if grant.is_counted:
+                self.count -= 1
+                grant.is_counted = False
 
     def is_valid(self) -> bool:
         held = self.handle.link.execute(b"HGET", self.handle.keys.data, PERMITS_OF + self.id)
@@ -111,10 +152,16 @@ def held_permits(handle: Handle, bounded: bool) -> HeldPermits:
 
 
 def acquire(
-    handle: Handle, account: HeldPermits, blocking: bool = True, seconds: float | None = None
+    handle: Handle,
+    account: HeldPermits,
+    grant: Grant,
+    blocking: bool = True,
+    seconds: float | None = None,
 ) -> bool:
     """Acquire a permit; return whether there was one in time. 1 round trip, 2 and the wait if none
     is free.
+
+    Who returns it to a caller says so in ``grant``, and who does not calls :func:`leave`.
     """
     session = handle.session
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -123,64 +170,58 @@ def acquire(
         expirations = session.registration.expirations
         left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
         try:
-            if not _acquire_counted(handle, account, blocking, left):
+            if not _acquire_counted(handle, account, grant, blocking, left):
                 return False
         except SessionLapsed:
+            grant.is_undone = False
             continue
-        try:
-            # It may have been granted long ago: find out whether the session expired since.
-            session.ensure_registered(handle.keys)
-            if session.registration.expirations == expirations or account.is_valid():
-                return True
-        except BaseException:
-            with contextlib.suppress(MultihostError):
-                release(handle, account, 1)
-            raise
+        # It may have been granted long ago: find out whether the session expired since.
+        session.ensure_registered(handle.keys)
+        if session.registration.expirations == expirations or account.is_valid():
+            return True
         # This process was suspended, or cut off, while it was granted: others declared it dead.
-        with account.lock:
-            account.count -= 1
+        account.drop(grant)
+
+
+def leave(handle: Handle, account: HeldPermits, grant: Grant) -> None:
+    """An exception ends ``acquire()``: give back what its caller does not know of. 1 round trip, if
+    there is something.
+    """
+    if grant.handed or not grant.is_counted:
+        return
+    if grant.is_undone:
+        account.drop(grant)
+        return
+    with contextlib.suppress(MultihostError):
+        release(handle, account, 1)
 
 
 def _acquire_counted(
-    handle: Handle, account: HeldPermits, blocking: bool, seconds: float | None
+    handle: Handle, account: HeldPermits, grant: Grant, blocking: bool, seconds: float | None
 ) -> bool:
     session = handle.session
     args = (session.identity.waiter_id(handle.keys.prefix), account.id)
-    counted = cancelled = False
 
     def count(fence: bytes | None) -> None:
-        nonlocal counted
-        if fence is None:
-            return
-        with account.lock:
-            if not account.count:
-                account.expirations, account.lost = session.registration.expirations, False
-            account.fence = int(fence)
-            account.count, counted = account.count + 1, True  # no signal can come between
+        if fence is not None:
+            account.granted(grant, int(fence))
 
     def cancel(since: bytes) -> Call:
-        nonlocal cancelled
-        cancelled = True
+        grant.is_undone = True
         return (_cancel, (*args, since))
 
-    try:
-        fence = run_or_undo(handle, (_acquire, (account.id, b"%d" % bool(blocking))), cancel, count)
-        if fence is None and blocking:
-            fence = wait(
-                handle,
-                seconds,
-                (_enqueue, args),
-                token_pop(handle.keys.tokens),
-                (_claim, args),
-                cancel,
-                _reap,
-                count,
-            )
-    except BaseException:
-        if counted and cancelled:  # a signal came after it was counted, and it was given back
-            with account.lock:
-                account.count -= 1
-        raise
+    fence = run_or_undo(handle, (_acquire, (account.id, b"%d" % bool(blocking))), cancel, count)
+    if fence is None and blocking:
+        fence = wait(
+            handle,
+            seconds,
+            (_enqueue, args),
+            token_pop(handle.keys.tokens),
+            (_claim, args),
+            cancel,
+            _reap,
+            count,
+        )
     if fence is None:
         session.janitor.watch_briefly(handle.keys, _reap)
         return False
@@ -199,7 +240,13 @@ def release(handle: Handle, account: HeldPermits, amount: int) -> bool:
         nonlocal is_counted
         if answer in (OK, None) and not is_counted:
             with account.lock:
-                account.count, is_counted = max(account.count - own, 0), True
+                before = account.count
+                try:
+                    account.count = before - own if before > own else 0
+                    is_counted = True
+                except BaseException:
+                    is_counted = account.count != before
+                    raise
 
     def give_back(own: int) -> bytes:
         args = (account.id, b"%d" % amount, b"%d" % own, b"%d" % account.bounded)

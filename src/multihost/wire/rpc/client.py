@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from multihost.errors import BadPayload, LinkLost
 from multihost.patching import per_thread
@@ -25,9 +26,8 @@ from multihost.wire.rpc.frames import (
 )
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle, RpcClient, Session
-from multihost.wire.session.janitor import WatchedObject
 from multihost.wire.values.signing import Conversation
-from multihost.wire.wait import Outage, start_watching
+from multihost.wire.wait import Outage, start_watching, stop_watching
 
 __all__ = ["HostClient", "HostDied", "HostNotFound", "host_client"]
 
@@ -57,7 +57,9 @@ class HostClient:
         self._numbers = itertools.count()
         self._local = per_thread(_ThreadChannels)
         self._waiting: set[RpcChannel] = set()
-        self.channels: set[RpcChannel] = set()
+        # Weak: one that a call has belongs to its frames, and closes itself if nothing refers to
+        # it, for the call was interrupted or its thread has ended.
+        self.channels: weakref.WeakSet[RpcChannel] = weakref.WeakSet()
         self.deaths: int = 0  # how often the host was found dead
 
     def call(self, payload: bytes) -> bytes:
@@ -80,9 +82,10 @@ class HostClient:
         try:
             reply = channel.request(payload)
         except (HostNotFound, HostDied):
-            self.channels.discard(channel)
+            channel.forget()
             raise
         except BaseException:
+            self.stop_waiting(channel)  # a signal may have come when it did that
             channel.close()
             raise
         free.append(channel)
@@ -97,17 +100,15 @@ class HostClient:
         name = self.session.registration.names[self.handle.keys.prefix]
         return b"%b.%d" % (name, next(self._numbers))
 
-    def start_waiting(self, channel: RpcChannel) -> WatchedObject:
+    def start_waiting(self, channel: RpcChannel) -> None:
         """Have the janitor check whether the host is alive, while a call waits for it."""
         self._waiting.add(channel)
-        watched = start_watching(self.handle, _reap)
-        watched.on_deleted.add(self._notify_waiters)
-        return watched
+        start_watching(self.handle, _reap).on_deleted.add(self._notify_waiters)
 
-    def stop_waiting(self, channel: RpcChannel, watched: WatchedObject) -> None:
-        """Undo :meth:`start_waiting`."""
+    def stop_waiting(self, channel: RpcChannel) -> None:
+        """Undo :meth:`start_waiting`, as far as it came."""
         self._waiting.discard(channel)
-        watched.waiters.discard(threading.get_ident())
+        stop_watching(self.handle)
 
     def _notify_waiters(self) -> None:
         """Wake the calls that wait for the host, which is dead."""
@@ -132,28 +133,22 @@ class HostClient:
         commands: list[Sequence[bytes]] = []
         for channel in list(self.channels):
             commands += channel.close_commands()
-        self.channels.clear()
+            channel.forget()
         if commands:
             transaction(self.session.link, *commands)
 
 
-class _FreeChannels(list["RpcChannel"]):
-    """The free channels of one thread to a host. Dies with the thread, and closes them."""
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        for channel in self:
-            channel.close()
-
-
 class _ThreadChannels:
+    """The free channels of one thread to a host."""
+
     def __init__(self) -> None:
-        self.free = _FreeChannels()
+        self.free: list[RpcChannel] = []
 
 
 class RpcChannel(Endpoint[bytes]):
     """The channel of one thread to one host."""
+
+    _is_open = False  # the host knows of it, or will
 
     def __init__(self, host: HostClient) -> None:
         session, keys = host.session, host.handle.keys
@@ -167,7 +162,9 @@ class RpcChannel(Endpoint[bytes]):
         self.expirations: int = session.registration.expirations
         self.deaths: int = host.deaths
         self._signing: Conversation | None = None
+        self._is_open = True
         if not self._open():
+            self.forget()
             raise HostNotFound
         host.channels.add(self)
         self._greet(session)
@@ -188,7 +185,7 @@ class RpcChannel(Endpoint[bytes]):
             if not nonce:
                 raise BadPayload("the host did not accept how this process signs: was it altered?")
         except HostDied:  # but no call was sent to it
-            self._host.channels.discard(self)
+            self.forget()
             raise HostNotFound from None
         except BaseException:
             self.close()
@@ -215,11 +212,11 @@ class RpcChannel(Endpoint[bytes]):
     ) -> bytes:
         if type(received) is list and received[1][:HEAD] == frame[:HEAD]:
             return received[1][HEAD:]  # type: ignore[no-any-return]
-        watched = self._host.start_waiting(self)
         try:
+            self._host.start_waiting(self)
             return self._wait_for_reply(connection, frame, received)
         finally:
-            self._host.stop_waiting(self, watched)
+            self._host.stop_waiting(self)
 
     def _wait_for_reply(self, connection: PinnedConnection, frame: bytes, received: Reply) -> bytes:
         """Wait for as long as it takes, and check that the host is alive."""
@@ -291,15 +288,23 @@ class RpcChannel(Endpoint[bytes]):
             self._link.withdraw(connection)
             connection.reserved = False
 
-    def close(self) -> None:
-        """Close the channel. Finalizers call this in any thread: the background thread sends it."""
-        session = self._host.session
-        self._host.channels.discard(self)
-        if session.registration is self._registration and not session.link.is_closed:
-            session.heartbeat.call_soon(self._send_close)
+    def __del__(self) -> None:
+        self.close()
 
-    def _send_close(self) -> None:
-        transaction(self._link, *self.close_commands())
+    def forget(self) -> None:
+        """There is no host that would have to know that it is closed."""
+        self._is_open = False
+        self._host.channels.discard(self)
+
+    def close(self) -> None:
+        """Close the channel; repeatable. In any thread: the background thread sends it."""
+        if not self._is_open:
+            return
+        self.forget()
+        session = self._host.session
+        if session.registration is self._registration and not session.link.is_closed:
+            # Not a method: it would keep this alive, which may be about to be destroyed.
+            session.heartbeat.call_soon(partial(transaction, self._link, *self.close_commands()))
 
     def close_commands(self) -> list[Sequence[bytes]]:
         """Return the commands that close the channel."""

@@ -56,12 +56,12 @@ def register(handle: Handle, typeids: Iterable[str]) -> bytes:
     transaction(
         handle.link,
         (b"HSET", keys.data, b"s", name),
-        (b"PEXPIRE", keys.data, session.lease_ms),
+        (b"PEXPIRE", keys.data, session.ttl_ms),
     )
     transaction(
         handle.link,
         (b"HSET", key_names.hosts(session.namespace), keys.ident.encode(), listed),
-        (b"PEXPIRE", key_names.hosts(session.namespace), session.lease_ms),
+        (b"PEXPIRE", key_names.hosts(session.namespace), session.ttl_ms),
     )
     return name
 
@@ -71,7 +71,7 @@ def renew(handle: Handle) -> None:
     keys, session = handle.keys, handle.session
     handle.link.pipeline(
         [
-            (b"PEXPIRE", key, session.lease_ms)
+            (b"PEXPIRE", key, session.ttl_ms)
             for key in (keys.data, keys.channels, keys.released, key_names.hosts(session.namespace))
         ]
     )
@@ -196,7 +196,7 @@ def restore(handle: Handle, typeids: Iterable[str], channels: Iterable[bytes]) -
         transaction(
             handle.link,
             (b"SADD", keys.channels, *found),
-            (b"PEXPIRE", keys.channels, handle.session.lease_ms),
+            (b"PEXPIRE", keys.channels, handle.session.ttl_ms),
         )
 
 

@@ -40,7 +40,7 @@ class Handle:
 class Hold(ABC):
     """What this process alone holds while its session lives: a lock, permits, items in flight."""
 
-    __slots__ = ("count", "expirations", "fence", "handle", "id", "lost")
+    __slots__ = ("count", "expirations", "fence", "handed", "handle", "id", "lost")
 
     def __init__(self, handle: Handle, id_: bytes, fence: int, expirations: int) -> None:
         self.handle: Handle = handle
@@ -49,6 +49,10 @@ class Hold(ABC):
         self.count: int = 1
         self.expirations: int = expirations  # of the session, read before the hold was acquired
         self.lost: bool = False
+        # Who asked for it knows that it is held. The call stores that as the last thing that it
+        # does: a signal handler may raise at any bytecode, but behind a store CPython looks for no
+        # signal before the return.
+        self.handed: bool = False
 
     @abstractmethod
     def is_valid(self) -> bool:
@@ -60,6 +64,11 @@ class Hold(ABC):
         """
         names = self.handle.session.registration.names
         return session_of(self.id) != names[self.handle.keys.prefix]
+
+    def is_of_this_thread(self) -> bool:
+        """Return whether this thread acquired it."""
+        identity, prefix = self.handle.session.identity, self.handle.keys.prefix
+        return self.id.startswith(identity.waiter_id(prefix))
 
     @abstractmethod
     def release_at_exit(self) -> None:

@@ -137,6 +137,12 @@ class Heartbeat:
     # the thread
 
     def _serve(self) -> None:
+        with self._lock:
+            thread = threading.current_thread()
+            if self._thread is None:  # a signal handler has raised in who started it
+                self._thread = thread
+            if self._thread is not thread:
+                return
         try:
             self._run()
         except BaseException as error:  # noqa: BLE001 - whatever it is
@@ -178,7 +184,7 @@ class Heartbeat:
         elif registration.is_behind:
             due = min(due, self._retry)
         connection = registration.fileno
-        watched = frozenset({connection, *session.siblings.fds} - {-1})
+        watched = frozenset({connection, *session.siblings.fds, *session.ring.siblings.fds} - {-1})
         ready = self._wakeup.wait(due - time.monotonic(), watched)
         if self._stopping or self._parking.is_set():
             return
@@ -189,6 +195,7 @@ class Heartbeat:
         if connection in ready:
             link.disconnect_current()  # what is sent next connects again
         if ready - {connection}:
+            self._try(session.ring.bury_ended)
             session.siblings.forget_ended()
             janitor.look_now()
         interval = session.lease / BEATS_PER_LEASE
@@ -201,6 +208,7 @@ class Heartbeat:
             if self._try(self._send):
                 self._pause, self._retry = RETRY[0], 0.0
                 self._beat = time.monotonic() + interval
+                self._try(session.ring.stand)
             else:
                 if registration.is_unsettled:
                     registration.let_pass()

@@ -108,6 +108,7 @@ class Janitor:
         link: Link,
         registration: SessionRegistration,
         siblings: Siblings,
+        is_vouched: Callable[[bytes, bytes, bytes], bool],
         wake: Callable[[], None],
     ) -> None:
         self.link = link
@@ -117,7 +118,7 @@ class Janitor:
         self._watched: dict[tuple[bytes, str], WatchedObject] = {}
         self._deferred: list[_Deferred] = []
         self._timers: list[_Timer] = []
-        self._verdicts = Verdicts(link, siblings)
+        self._verdicts = Verdicts(link, siblings, is_vouched)
         self.due: float = math.inf  # when run() has something to do, by the monotonic clock
 
     # any thread
@@ -160,7 +161,9 @@ class Janitor:
         self._add(action, once=True)
 
     def repeat_until_settled(self, action: Callable[[], object]) -> None:
-        """Call ``action`` again and again until no request of a broken connection can arrive."""
+        """Call ``action`` again and again until no request can arrive of connections that broke:
+        the server has closed them, or a minute is over.
+        """
         self._add(action, once=False)
 
     def _add(self, action: Callable[[], object], once: bool) -> None:
@@ -241,8 +244,10 @@ class Janitor:
         for each in deferred:
             done = False
             try:
+                # In this order: nothing can arrive behind the action then.
+                is_closed = not each.once and self.link.fence_broken()
                 each.action()
-                done = each.once
+                done = each.once or is_closed
             except MultihostError as error:
                 log(logger, logging.DEBUG, "at %s, later: %s", self.link.address, error)
             except BaseException as error:  # noqa: BLE001 - not expected; the other actions go on

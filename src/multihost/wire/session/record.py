@@ -16,7 +16,7 @@ from multihost.wire.link import Command, Link
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.stored import number
 
-__all__ = ["UNKNOWN", "SessionRecord", "stored_record", "stored_records"]
+__all__ = ["LARGEST_PID", "UNKNOWN", "SessionRecord", "stored_record", "stored_records"]
 
 LONGEST = 1000  # bytes of a field
 LARGEST_PID = 2**31 - 1  # what the kernel can be asked for

@@ -65,13 +65,13 @@ class References:
         self,
         link: Link,
         namespace: str,
-        lease_ms: bytes,
+        ttl_ms: bytes,
         start: Callable[[], None],
         wake: Callable[[], None],
     ) -> None:
         self._link = link
         self._namespace = namespace
-        self._lease_ms = lease_ms
+        self._ttl_ms = ttl_ms
         self._start = start
         self._wake = wake
         self._lock = threading.Lock()
@@ -179,7 +179,7 @@ class References:
         while due:
             contained: set[str] = set()
             for chunk in _by_partition(due.values()):
-                for found in self._run_on_each(_renew, chunk, self._lease_ms):
+                for found in self._run_on_each(_renew, chunk, self._ttl_ms):
                     contained.update(
                         ident.decode() for ident in found if _CONTAINED.fullmatch(ident)
                     )

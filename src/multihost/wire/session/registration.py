@@ -29,12 +29,13 @@ from multihost.wire.link import (
     Link,
     Reply,
     pack_all,
+    run_id,
 )
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session.process import host_identity, start_of
 
-__all__ = ["LEAST_GRACE", "SessionRegistration", "ThreadIdentity", "run_id"]
+__all__ = ["LEAST_GRACE", "SessionRegistration", "ThreadIdentity"]
 
 LEAST_GRACE = 5.0  # seconds in which a living process is back after a break, unless it is slow
 ROUND_TRIPS = 8  # of a slow one
@@ -57,12 +58,6 @@ class RegistrationRequest:
         self.prefix: bytes = prefix
         self.answered: threading.Event = threading.Event()
         self.error: BaseException | None = None
-
-
-def run_id(facts: bytes | ReplyError) -> bytes:
-    """Return the run id of a server in its ``INFO server``, empty if that was refused."""
-    lines = [] if isinstance(facts, ReplyError) else bytes(facts).splitlines()
-    return next((line[7:] for line in lines if line.startswith(b"run_id:")), b"")
 
 
 class ThreadIdentity:
@@ -149,8 +144,8 @@ class SessionRegistration:
         self._settled.set()
         self._requested: list[RegistrationRequest] = []
         self._has_ended = False  # the background thread
-        self._host = host_identity()
-        self._process = b"%d %d" % (os.getpid(), start_of(os.getpid()))
+        self.host: bytes = host_identity()
+        self.process: bytes = b"%d %d" % (os.getpid(), start_of(os.getpid()))
 
     # any thread
 
@@ -199,7 +194,7 @@ class SessionRegistration:
         """
         is_own = threading.get_ident() == self._thread
         renewals = self._renewals()
-        if not renewals and not is_own:
+        if not (renewals or is_own or self.server):
             return
         if not channel.client_id:
             number = channel.exchange_many(pack_all([(b"CLIENT", b"ID")]), 1)[0]
@@ -208,7 +203,8 @@ class SessionRegistration:
         sent = time.monotonic()
         *replies, facts = channel.exchange_many(pack_all(commands), len(commands))
         self._round_trip = max(self._round_trip, time.monotonic() - sent)
-        self._note_run(run_id(facts))
+        channel.run = run_id(facts)
+        self._note_run(channel.run)
         self._note(renewals, replies, sent)
         if is_own:
             self._channel = channel
@@ -232,6 +228,8 @@ class SessionRegistration:
         with self._lock:
             if run and self.server and run != self.server and self.session_keys:
                 self._close_gate()
+            if run and not self.server:
+                self._link.note_run(run)
             self.server = run
         if self.is_unsettled:
             self._wake()
@@ -260,11 +258,11 @@ class SessionRegistration:
             ]
 
     def _renew_commands(self, renewals: Sequence[Renewal]) -> list[Command]:
-        connections, grace = self._connections(), b"%d" % (self.grace * 1000)
+        connections, grace = self.connections(), b"%d" % (self.grace * 1000)
         args = self.server, connections, grace
         return _renew.commands([((key,), args) for _, key, _ in renewals])
 
-    def _connections(self) -> bytes:
+    def connections(self) -> bytes:
         """Return the client ids of the connections that prove that this process lives."""
         ids = self._link.client_ids()
         if not ids or not all(ids) or not self.server:
@@ -401,9 +399,9 @@ class SessionRegistration:
             return
         args = (
             self.server,
-            self._connections(),
-            self._host,
-            self._process,
+            self.connections(),
+            self.host,
+            self.process,
             b"%d" % (self.grace * 1000),
             self._lease_ms,
             socket.gethostname().encode(),

@@ -28,6 +28,7 @@ from multihost.wire.session.heartbeat import Heartbeat
 from multihost.wire.session.janitor import Janitor
 from multihost.wire.session.references import ObjectReference, References
 from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
+from multihost.wire.session.ring import Ring
 from multihost.wire.session.settling import Settling
 from multihost.wire.session.siblings import Siblings
 from multihost.wire.values.codec import Codec
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["RpcClient", "Session"]
 
 logger: logging.Logger = logging.getLogger(__name__)
+
+# Seconds beyond the lease for which an unnamed object is there that nobody renews: the server may
+# be out of reach meanwhile, or restart.
+RESERVE = 60.0
 
 
 class RpcClient(Protocol):
@@ -69,10 +74,11 @@ class Session:
         self.namespace: str = origin.namespace
         self.lease: float = origin.lease
         self.lease_ms: bytes = b"%d" % max(1, round(origin.lease * 1000))
+        self.ttl_ms: bytes = b"%d" % round((origin.lease + RESERVE) * 1000)  # of unnamed objects
         self.server: tuple[str, str, int, str, int, str] = (*link.address.server, origin.namespace)
         self.heartbeat: Heartbeat = Heartbeat(self)
         self.references: References = References(
-            link, self.namespace, self.lease_ms, self.heartbeat.start, self.heartbeat.wake
+            link, self.namespace, self.ttl_ms, self.heartbeat.start, self.heartbeat.wake
         )
         codec.home = self
         self._reset()
@@ -95,8 +101,13 @@ class Session:
         self.link.on_open = self.registration.renew_over
         self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration)
         self.settling: Settling = Settling(self.link, self.registration, self.holds)
+        self.ring: Ring = Ring(self.link, self.registration, self.namespace)
         self.janitor: Janitor = Janitor(
-            self.link, self.registration, self.siblings, self.heartbeat.wake
+            self.link,
+            self.registration,
+            self.siblings,
+            self.ring.is_vouched,
+            self.heartbeat.wake,
         )
 
     def handle(self, ident: str) -> Handle:
@@ -175,6 +186,7 @@ class Session:
             self.references.drop(created)
             for client in list(self.rpc_clients.values()):
                 client.close_channels()
+            self.ring.leave()
             self.registration.unregister()
         except MultihostError as error:
             address = self.link.address
@@ -195,6 +207,7 @@ class Session:
         self.heartbeat.stop()
         self.registration.release_waiters()
         self.siblings.close()
+        self.ring.siblings.close()
 
     # forking, see ForkAware
 
@@ -216,6 +229,7 @@ class Session:
     def after_patch(self) -> None:
         """Begin another session, as a forked child, but with the objects that this one created."""
         self.siblings.close()
+        self.ring.siblings.close()
         self._reset()
         self.references.after_patch()
         self.heartbeat.after_fork_in_child()
@@ -223,6 +237,7 @@ class Session:
     def after_fork_in_child(self) -> None:
         """Begin another session: the child has the same proxies, but holds nothing."""
         self.siblings.close()
+        self.ring.siblings.close()
         self._reset()
         self.references.after_fork_in_child()
         self.heartbeat.after_fork_in_child()  # last: its thread uses the others

@@ -3,7 +3,8 @@
 1. Its process has ended, and this one saw it (:mod:`multihost.wire.session.siblings`). A session of
    this host whose process lives is not doubted because of its connections.
 2. All its connections have ended, and it was not back within its grace: its counter, which every
-   way back raises, is what it was. Those of an earlier run of the server have ended with that.
+   way back raises, is what it was. Those of an earlier run of the server have ended with that. Not
+   while another session of its host vouches for it (:mod:`multihost.wire.session.ring`).
 3. It sent no heartbeat for a lease, as measured by who looks: the time between two looks over one
    connection, so that the server answered, and never more of it than two looks are apart. No pause
    of either side counts, nor an outage, nor a jump of any clock.
@@ -18,9 +19,10 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 
+from multihost.wire.identity import sid_of
 from multihost.wire.link import Channel, Command, Link, Reply
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
@@ -72,8 +74,14 @@ def listed_connections(link: Link, ids: Iterable[bytes]) -> set[bytes] | None:
 class Verdicts:
     """What a session has seen of others, and its judgement. For its background thread."""
 
-    def __init__(self, link: Link, siblings: Siblings) -> None:
+    def __init__(
+        self,
+        link: Link,
+        siblings: Siblings,
+        is_vouched: Callable[[bytes, bytes, bytes], bool],
+    ) -> None:
         self._link = link
+        self._is_vouched = is_vouched
         self._siblings = siblings
         self._may_list = True
         self._channel: Channel | None = None
@@ -173,5 +181,9 @@ class Verdicts:
             elif seen.missing is None:
                 seen.missing = self._answered
             elif self._answered - seen.missing >= record.grace:
-                dead.append(key)
+                sid = sid_of(key.rpartition(b":")[2])
+                if self._is_vouched(sid, record.host, server) or not self.is_current():
+                    seen.missing = self._answered  # until the grace of that is over, too
+                else:
+                    dead.append(key)
         return dead

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 
 __all__ = ["WakeupPipe", "WakeupSender"]
 
@@ -28,9 +28,10 @@ class WakeupPipe:
     __slots__ = ("__weakref__", "_in", "_out", "_pending", "_poll", "_sender", "_watched")
 
     def __init__(self) -> None:
-        self._out, self._in = os.pipe()
-        os.set_blocking(self._in, False)
-        os.set_blocking(self._out, False)
+        # Objects, not numbers: they are closed, if a signal handler raises before there is a pipe.
+        self._out, self._in = Pipe(duplex=False)
+        os.set_blocking(self._in.fileno(), False)
+        os.set_blocking(self._out.fileno(), False)
         self._pending = False  # a wake-up was written, or will be, and is not yet read
         self._sender: WakeupSender | None = None
         self._poll = select.poll()
@@ -39,19 +40,19 @@ class WakeupPipe:
 
     def fileno(self) -> int:
         """Return the descriptor that is readable after a wake-up; -1 if the pipe is closed."""
-        return self._out
+        return -1 if self._out.closed else self._out.fileno()
 
     def wake(self) -> None:
         """End the wait, or the next one. Takes no lock and never blocks; no-op if closed."""
         if not self._pending:
             self._pending = True
             with contextlib.suppress(OSError):  # closed meanwhile, or full
-                os.write(self._in, b".")
+                os.write(self._in.fileno(), b".")
 
     def sender(self) -> WakeupSender:
         """Return what wakes this thread from other processes; always the same object."""
         if self._sender is None:
-            self._sender = WakeupSender(self._in)
+            self._sender = WakeupSender(self._in.fileno())
         return self._sender
 
     def wait(self, seconds: float, fds: frozenset[int] = frozenset()) -> set[int]:
@@ -73,7 +74,7 @@ class WakeupPipe:
     def drain(self) -> None:
         """Read all wake-ups that were written."""
         with contextlib.suppress(OSError):  # empty, or closed by a finalizer in this thread
-            os.read(self._out, _READ_SIZE)
+            os.read(self._out.fileno(), _READ_SIZE)
         # In this order. With the flag reset first, a byte written in between would be read with the
         # flag left set, and no wake-up would be written any more. What a wake-up that this order
         # skips is for was set before it, and is checked after this.
@@ -82,9 +83,8 @@ class WakeupPipe:
     def close(self) -> None:
         """Close both ends; repeatable."""
         self._pending = True  # other files may get the numbers of the pipe: write nothing any more
-        ends, self._in, self._out = {self._in, self._out} - {-1}, -1, -1
-        for fd in ends:
-            os.close(fd)
+        self._in.close()
+        self._out.close()
         if self._sender is not None:
             self._sender.close()
 

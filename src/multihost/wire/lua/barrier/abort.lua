@@ -7,7 +7,7 @@
 -- ARGV
 --   request     int    number of the request
 --   waiter      bytes  session and thread of the party; '' = none
---   generation  int    of the party
+--   generation  int    of the party; '' = in which it waits
 --   new         bytes  state from now on: 'broken', or '' for a reset
 -- RETURNS  BROKEN; OPEN if the generation of the party ended before that
 -- ERRORS   GONE
@@ -28,10 +28,12 @@ if not state[1] then
 end
 local arrived = tonumber(state[2])
 if waiter ~= '' then
-  local is_known = redis.call('HDEL', data, WAITER .. waiter) == 1
-  if state[1] == generation then -- if it is not known the server has forgotten that it arrived
-    arrived = is_known and arrived - 1 or arrived
-  elseif not is_known then
+  local own = redis.call('HGET', data, WAITER .. waiter)
+  if own then redis.call('HDEL', data, WAITER .. waiter) end
+  if generation == '' then generation = own end
+  if state[1] == generation then -- if it is not its own, the server has forgotten that it arrived
+    if own then arrived = arrived - 1 end
+  elseif not own then
     return save_reply(reply_cache, request, BROKEN)
   elseif state[3] ~= generation then
     return save_reply(reply_cache, request, acknowledge(data, generation))

@@ -26,6 +26,7 @@ from multihost.wire.ops.queue.unfinished import DoneCalls, UnfinishedItem, Unfin
 from multihost.wire.replies import NOT_HELD
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
+from multihost.wire.wait import stop_watching
 
 __all__ = ["Consumer", "ConsumerHold"]
 
@@ -123,8 +124,8 @@ class Consumer:
         )  # ``last``: of the item that this thread received last
         # Of in-flight lists of an unnamed queue, in milliseconds: a lease, which those who hold the
         # queue renew along with it. Items that may be delivered again inherit that of the queue.
-        self.ttl: bytes | None = None if settings.max_deliveries else handle.session.lease_ms
-        self.acks: PendingAcks = PendingAcks(handle, self.recycle)
+        self.ttl: bytes | None = None if settings.max_deliveries else handle.session.ttl_ms
+        self.acks: PendingAcks = PendingAcks(handle, self.recycle_doubtful)
         self.quarantined: Quarantine = Quarantine(handle, self.recycle)
         self.unfinished: UnfinishedItems = UnfinishedItems()
         self.done_calls: DoneCalls = DoneCalls()
@@ -231,15 +232,15 @@ class Consumer:
             hand.in_flight = None
 
     def recycle_doubtful(self, in_flight: InFlightList) -> None:
-        """Recycle a list that was emptied, once no request can arrive any more that fills it."""
+        """Recycle a list that was emptied, once no request can arrive that fills or empties it."""
         if in_flight.is_late:
             self.quarantine(in_flight)
         else:
             self.recycle(in_flight)
 
     def quarantine(self, in_flight: InFlightList) -> None:
-        """Do not use a list for a minute, and requeue what may be in it, or may still arrive: a
-        command of which this process does not know the outcome.
+        """Do not use a list while a command may still arrive of which this process does not know
+        the outcome, and requeue what is in it, or comes.
         """
         in_flight.is_undecided = True
         self.quarantined.add(in_flight)
@@ -341,6 +342,7 @@ class Consumer:
         """An exception ends a call: the next one takes what is in its hand, or the background
         thread requeues it.
         """
+        stop_watching(self.handle)  # a signal may have come when the call did that
         if hand.handed < math.inf:  # the caller has it
             return
         self.acks.leave(hand, self._is_free)

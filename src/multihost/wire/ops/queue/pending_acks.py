@@ -1,4 +1,4 @@
-"""Acknowledgements that are sent with the next request, or a few milliseconds later."""
+"""Acknowledgements that are sent with the next request, or a moment later."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.verdicts import LOOK_INTERVAL
 
-__all__ = ["ACK_DELAY", "PendingAcks"]
+__all__ = ["ACK_DELAY", "FIRST_DELAY", "PendingAcks"]
 
 ACK_DELAY = 0.005  # seconds after which an acknowledgement does not wait for the next request
+# The same where no request was near: nothing is saved by waiting. The call has returned by then.
+FIRST_DELAY = 0.001
+QUIET = 4 * ACK_DELAY  # without a request for so long none is near
 BUSY_CHECK = 2.0  # seconds between two checks of a queue that is never empty: nobody waits for it
 
 _ack_linked = Script("queue/ack_linked")
@@ -32,17 +35,19 @@ class PendingAcks:
 
     __slots__ = (
         "_check_due",
+        "_delay",
         "_doubtful",
         "_handle",
         "_is_scheduled",
         "_last",
         "_recycle",
+        "_scheduled",
         "received",
     )
 
     def __init__(self, handle: Handle, recycle: Callable[[InFlightList], None]) -> None:
         self._handle = handle
-        self._recycle = recycle  # is called with each list that is empty on the server
+        self._recycle = recycle  # is called with each list that was acknowledged
         # By which call the last item of each list was received; it may not have returned yet.
         self.received: dict[InFlightList, Hand] = {}
         self._last: dict[bytes, InFlightList] = {}  # by connection, of a single item
@@ -50,6 +55,8 @@ class PendingAcks:
         # is at it.
         self._doubtful: set[InFlightList] = set()
         self._is_scheduled = False
+        self._scheduled = 0.0  # when it was, last
+        self._delay = ACK_DELAY  # of the next flush
         self._check_due = 0.0
 
     def check_others(self) -> None:
@@ -74,7 +81,10 @@ class PendingAcks:
     def schedule(self) -> None:
         """Have the background thread acknowledge while there is something to expect."""
         self._is_scheduled = True
-        self._handle.session.janitor.call_every(ACK_DELAY, self._flush_later)
+        now = time.monotonic()
+        self._delay = FIRST_DELAY if now - self._scheduled > QUIET else ACK_DELAY
+        self._scheduled = now
+        self._handle.session.janitor.call_every(self._delay, self._flush_later)
 
     def take_last(self, connection: bytes, hand: Hand) -> InFlightList | None:
         """Return the list that this connection received last, if it is still to be acknowledged:
@@ -103,6 +113,7 @@ class PendingAcks:
         acknowledged once more.
         """
         if hand.previous is not None:
+            hand.previous.is_late = True
             self.received[hand.previous] = ANY_CALL
             hand.previous = None
             self.schedule()
@@ -131,9 +142,12 @@ class PendingAcks:
     def _flush_later(self) -> bool:
         """Flush; return True while there is more to do."""
         self.check_others()
-        self.flush(ACK_DELAY)
+        self.flush(self._delay if self._delay == ACK_DELAY else 0.0)
         self._is_scheduled = False  # in this order: what is received now schedules it again
         if not (self.received or self._doubtful):
+            return False
+        if self._delay != ACK_DELAY:
+            self.schedule()
             return False
         self._is_scheduled = True
         return True
@@ -147,6 +161,7 @@ class PendingAcks:
             self.received.setdefault(in_flight, ANY_CALL)
         due = self._take_due(time.monotonic() - age)
         kept = {in_flight: in_flight.kept() for in_flight in due}
+        disconnects = self._handle.link.disconnects
         try:
             self._send(kept)
         except BaseException:
@@ -155,6 +170,8 @@ class PendingAcks:
         for in_flight, count in kept.items():
             if not count:
                 in_flight.batch = None
+                # A first attempt that arrives later must not find the next item.
+                in_flight.is_late |= self._handle.link.disconnects != disconnects
                 self._recycle(in_flight)
                 self._doubtful.discard(in_flight)
             elif in_flight.is_in_hand:

@@ -21,16 +21,18 @@ _requeue = Script("queue/requeue")
 class _Stay:
     """How long a list stays, and when it is emptied."""
 
-    __slots__ = ("due", "pause", "until")
+    __slots__ = ("by_fence", "due", "pause", "until")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, by_fence: bool) -> None:
+        self.by_fence: bool = by_fence  # it ends when the connections that broke are closed
         self.due: float = now
         self.pause: float = PAUSE
         self.until: float = now + LATE_REQUEST_WINDOW
 
 
 class Quarantine:
-    """Lists of one consumer that the background thread empties until no request can arrive.
+    """Lists of one consumer that the background thread empties until no request can arrive: the
+    server has closed the connections that broke, or a minute is over.
 
     All that is due goes in one pipeline.
     """
@@ -44,8 +46,10 @@ class Quarantine:
         self._is_scheduled = False
 
     def add(self, in_flight: InFlightList) -> None:
-        """Empty a list soon, and again and again for a minute."""
-        self._lists[in_flight] = _Stay(time.monotonic())
+        """Empty a list soon, and again and again while a request may arrive. One that is not late
+        was left by an interrupted call, whose connection may be open yet.
+        """
+        self._lists[in_flight] = _Stay(time.monotonic(), in_flight.is_late)
         janitor = self._handle.session.janitor
         janitor.defer(self._empty)
         if not self._is_scheduled:
@@ -59,13 +63,17 @@ class Quarantine:
         return self._is_scheduled
 
     def _empty(self) -> None:
-        """Empty the lists that are due, and recycle those whose time is over. 1 round trip."""
+        """Empty the lists that are due, and recycle those whose time is over. 1 round trip, and one
+        if connections broke.
+        """
         now = time.monotonic()
         due = [(each, stay) for each, stay in list(self._lists.items()) if stay.due <= now]
+        # In this order: what had broken when the lists were taken is closed before they are empty.
+        is_closed = bool(due) and self._handle.link.fence_broken()
         requeue_all(self._handle, [in_flight.name for in_flight, _ in due])
         for in_flight, stay in due:
             stay.due, stay.pause = min(now + stay.pause, stay.until), 2 * stay.pause
-            if now >= stay.until:
+            if now >= stay.until or (is_closed and stay.by_fence):
                 self._lists.pop(in_flight, None)
                 in_flight.is_late = False
                 self._recycle(in_flight)

@@ -89,7 +89,7 @@ def receive(
     has_waited = False
     try:
         if blocking:
-            start_watching(handle, reap_script)
+            start_watching(consumer.handle, reap_script)
         while True:
             handle.session.ensure_registered(handle.keys)
             expirations = registration.expirations
@@ -124,7 +124,7 @@ def receive(
                 outage = None
     finally:
         if blocking:
-            stop_watching(handle)
+            stop_watching(consumer.handle)
 
 
 def _recover_items(

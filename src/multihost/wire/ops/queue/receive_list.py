@@ -54,8 +54,8 @@ def receive_available(
     try:
         replies = channel.exchange_many(request, count)
     except BaseException as error:
-        in_flight.is_late = True
         link.disconnect(connection)
+        in_flight.is_late = True
         link.checkin(connection)
         if isinstance(error, ConnectionBroken):
             consumer.doubt(hand)
@@ -120,8 +120,8 @@ def receive_from_list(
             link.checkin(connection)
         return None
     except BaseException:
-        in_flight.is_late = True
         link.disconnect(connection)
+        in_flight.is_late = True
         link.checkin(connection)
         raise
     link.checkin(connection)
