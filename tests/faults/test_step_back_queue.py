@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multihost import LeaseLost, RedisManager
-from multihost.wire.ops.queue import pending_acks
+from multihost.wire.ops.queue.pending_acks import PendingAcks
 from tests.faults.calls import Call
 from tests.faults.test_step_back import SECONDS, go_back
 from tests.support.server import Server
@@ -99,7 +99,7 @@ def test_an_item_that_was_acknowledged_does_not_come_again(
     kind: str,
 ) -> None:
     q, theirs = queue(m, kind), queue(other, kind)
-    monkeypatch.setattr(pending_acks, "ACK_DELAY", 1e6)
+    monkeypatch.setattr(PendingAcks, "flush", lambda self, age: None)
     q.put("x")
     q.put("y")
     first = q.get()

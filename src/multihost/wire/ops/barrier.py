@@ -258,6 +258,10 @@ def leave(handle: Handle) -> None:
     round trip.
     """
     waiter = handle.session.identity.waiter_id(handle.keys.prefix)
+    parties = _Parties.of(handle)
+    arrival = parties.arrivals.get(waiter)
+    if arrival is not None:
+        parties.end(arrival, BROKEN)
     run_to_completion(handle, (_abort, (waiter, b"", BROKEN)))
 
 
