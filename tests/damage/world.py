@@ -148,7 +148,7 @@ class World:
             case "barrier":
                 self._fields(data, c="1", g="1", x="0", a="", **{"l:0": "1", f"q:{who}": "1"})
             case "queue":
-                self._fields(data, w="1", j="1", u="4", **{f"q:{who}": "1"})
+                self._fields(data, w="1", j="1", u="4", **{f"q:{who}": "1", f"d:{sid}": "1"})
                 if typeid == "PriorityQueue":
                     self._fields(data, gw="1", **{f"g:{who}": "1"})
                 item = self.session.codec.dump("in flight")

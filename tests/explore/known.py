@@ -28,18 +28,6 @@ KNOWN: list[Known] = [
         None,  # the numbers of schedules count requests, of which there are others now
         "a grant that others saw before the server forgot it: the checker knows no such order",
     ),
-    Known(
-        ("barrier",),
-        "gone back",
-        ("barrier", 8202),
-        "an arrival that the server forgot is not repeated",
-    ),
-    Known(
-        ("queue done*",),
-        "gone back",
-        ("queue done+join", 8298),
-        "an acknowledgement that the server forgot is not repeated",
-    ),
 ]
 
 

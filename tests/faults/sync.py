@@ -214,7 +214,9 @@ def facts(stage: Stage) -> dict[str, Any]:
             thing = thing.replace(sid, label)
         thing = re.sub(rb"u:[\w-]{22}", b"<unnamed>", thing)
         thing = re.sub(rb"((?:held|-):<\w+>)~\d+\.\d+$", rb"\1", thing)
-        return re.sub(rb"(<\w+>)~\d+\.\d+\.[^.]*(\.\d{16})?$", rb"\1", thing)
+        # A generation of a barrier.
+        thing = re.sub(rb"\b\d{13}(\d{3})$", rb"<millisecond>\1", thing)
+        return re.sub(rb"(<\w+>)~\d+\.\d+\.[^.]*(\.\d{16}|\.<millisecond>\d{3})?$", rb"\1", thing)
 
     found: dict[str, Any] = {}
     for key in server.keys(f"{{{namespace}:*"):
@@ -225,21 +227,24 @@ def facts(stage: Stage) -> dict[str, Any]:
         kind = server.command("TYPE", key)
         if kind == b"hash":
             flat = server.command("HGETALL", key)
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            # What is a microsecond: fencing tokens, and when an event was set.
+            times = (b"n", b"b") if fields.get(b"t", b"")[:6] == b"Event " else (b"f",)
             content = sorted(
                 (plain(field), plain(value))
-                for field, value in zip(flat[::2], flat[1::2], strict=True)
-                if field != b"f"
+                for field, value in fields.items()
+                if field not in times
                 and field[:2] not in HINTS
                 and (field, value) != (b"w", b"0")
                 and (field[:2], value) != (b"q:", b"")  # told late that it waits, or does not
             )
         elif kind == b"list":
             content = server.command("LRANGE", key, 0, -1)
+            if b":held:" in tail:  # it does not matter how many places have it
+                content = found.get(plain(tail).decode(), ([], ""))[0] + content
         else:
             assert kind == b"none", "it was taken just now"
             continue
-            if b":held:" in tail:  # it does not matter how many places have it
-                content = found.get(plain(tail).decode(), ([], ""))[0] + content
         if content or tail.endswith(NAME.encode()):
             found[plain(tail).decode()] = (content, lease)
     return found

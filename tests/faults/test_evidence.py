@@ -36,7 +36,7 @@ time.sleep(1000)
 
 
 def is_look(args: list[bytes]) -> bool:
-    return script_of(args) == "lock/reap"
+    return script_of(args) == "hold/reap"
 
 
 def alone(manager: RedisManager) -> None:

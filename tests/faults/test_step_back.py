@@ -270,6 +270,32 @@ def test_a_server_that_lets_nobody_settle_is_not_asked_without_a_pause(
     lock.release()
 
 
+def test_others_read_while_a_server_lets_nobody_settle(start_server: Callable[..., Server]) -> None:
+    """It came back and refuses writes, for as long as it takes somebody to see to that: only what
+    is taken has to wait.
+    """
+    refusing = {"min-replicas-to-write": "1"}
+    accept = "CONFIG", "SET", "min-replicas-to-write", "0"
+    server = start_server(tcp=True, **refusing)
+    server.command(*accept)
+    with RedisManager(server.tcp_url, timeout=4.0) as m:
+        lock, shared = m.Lock("x"), m.dict(name="d")
+        shared["a"] = 1
+        with lock:
+            pass
+        server.command("SAVE")
+        server.go_back()
+        assert shared["a"] == 1
+        assert Call(lambda: shared["a"]).outcome(SECONDS) == 1, "over another connection"
+        with pytest.raises(LinkError, match="replica"):
+            shared["a"] = 2
+        with pytest.raises(LinkError):
+            lock.acquire(timeout=0.1)
+        server.command(*accept)
+        assert lock.acquire(timeout=SECONDS)
+        lock.release()
+
+
 def test_one_that_is_damaged_holds_up_no_other(server: Server, m: RedisManager) -> None:
     """The gate opens although the script of one object fails."""
     ill, well = m.Lock("ill"), m.Lock("well")

@@ -23,6 +23,8 @@ from multihost.serving.host import Host
 from multihost.wire.identity import new_host
 from multihost.wire.keys import colocated_ident
 from multihost.wire.link import Link
+from multihost.wire.ops import barrier as barrier_ops
+from multihost.wire.ops import condition as condition_ops
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as pool_ops
 from multihost.wire.ops.queue.consumer import Consumer
@@ -190,6 +192,7 @@ def use_pools(url: str) -> None:
             assert item is not None
             pool_ops.reap_worker(handle, m.runtime.session.registration.sid)
             assert pool_ops.statistics(handle).waiting == 1
+            m.runtime.session.settling.settle(0)
             client.close()
             assert pool_ops.next_task(handle, places, None, more=True) is None
             object_ops.delete(handle)
@@ -199,12 +202,23 @@ def use_pools(url: str) -> None:
 
 def settle(url: str) -> None:
     with RedisManager(url) as manager:
-        lock, semaphore = manager.Lock(), manager.Semaphore(2)
+        lock, semaphore, plain = manager.Lock(), manager.Semaphore(2), manager.Queue()
+        plain.put_many(range(3))
+        plain.get()
+        plain.task_done()
+        again = manager.Queue(redeliver=True)
+        again.put(manager.list())
+        again.get()
+        barrier, condition = manager.Barrier(2), manager.Condition()
+        arrival = barrier_ops.arrive(barrier._handle)
+        condition_ops.enqueue(condition._handle)
         assert lock.acquire()
         assert semaphore.acquire()
         manager.runtime.session.settling.settle(0)
         lock.release()
         semaphore.release()
+        barrier_ops.abort(barrier._handle, arrival)
+        condition_ops.cancel(condition._handle)
 
 
 def hold_and_let_go(server: Server, url: str) -> None:
@@ -266,7 +280,9 @@ def wait_for_the_dead(server: Server, url: str) -> None:
             hold_or_wait(manager.Lock()).acquire,
             hold_or_wait(manager.Semaphore(1)).acquire,
         ]
-        barrier = hold_or_wait(manager.Barrier(3), c="1", **{"q:ghost.0.MainThread": "0"})
+        barrier = manager.Barrier(3)
+        generation = server.command("HGET", barrier._handle.keys.data, "g").decode()
+        hold_or_wait(barrier, c="1", **{"q:ghost.0.MainThread": generation})
         waits.append(lambda: pytest.raises(BrokenBarrierError, barrier.wait))
         condition = manager.Condition()
 
@@ -322,7 +338,13 @@ def test_what_the_background_thread_does(
 def test_so_do_pools(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with restricted_user(own_server, monkeypatch) as (limits, url):
         use_pools(url)
-        assert {"pool/next", "pool/part", "pool/reap", "pool/withdraw"} <= limits.seen
+        assert {
+            "pool/next",
+            "pool/part",
+            "pool/reap",
+            "pool/settle",
+            "pool/withdraw",
+        } <= limits.seen
 
 
 WORDS = collections.Counter(

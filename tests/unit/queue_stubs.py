@@ -27,6 +27,7 @@ class Clock:
 
 class StubRegistration:
     sid = b"me"
+    server = b"run"
 
     def __init__(self) -> None:
         self.expirations = 0
@@ -39,6 +40,8 @@ class StubRegistration:
 
 class StubJanitor:
     """Keeps timers and deferred actions, which a test runs when it likes."""
+
+    server = b"run"
 
     def __init__(self) -> None:
         self.timers: list[tuple[float, Callable[[], bool]]] = []
@@ -66,6 +69,8 @@ class StubJanitor:
 
 class StubLink:
     """Answers pipelines, and keeps what they contained."""
+
+    server = b"run"
 
     def __init__(self) -> None:
         self.connection = PinnedConnection(b"r:1", {})
@@ -111,6 +116,8 @@ class StubSession:
         self.registration = StubRegistration()
         self.janitor = StubJanitor()
         self.holds: dict[Hashable, Hold] = {}
+        self.settling = SimpleNamespace(users={})
+        self.identity = SimpleNamespace(key=1)
         self.registered: list[Keys] = []
 
     def ensure_registered(self, keys: Keys) -> None:

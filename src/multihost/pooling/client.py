@@ -7,7 +7,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import util
 from typing import Any
 
@@ -20,7 +20,7 @@ from multihost.errors import (
     ObjectGone,
 )
 from multihost.pooling import stdlib
-from multihost.pooling.messages import Part, Result, Task
+from multihost.pooling.messages import Part, Result, Task, forgotten
 from multihost.pooling.outbox import Number, Outbox
 from multihost.pooling.reference import PoolReference
 from multihost.proxies.base import Token
@@ -34,7 +34,8 @@ from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
 from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive import receive
-from multihost.wire.session import Handle
+from multihost.wire.script import Script
+from multihost.wire.session import Handle, Hold
 from multihost.wire.stored import report_damage
 from multihost.wire.values.codec import Codec
 from multihost.wire.values.signing import Purpose
@@ -78,6 +79,7 @@ class Client:
         # For the thread that sends: to do this first. Its methods cannot be interrupted half way.
         self._requests: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._watchers: set[int] = set()
+        session.settling.add(self._settling_key, self)
 
     # tasks
 
@@ -156,8 +158,13 @@ class Client:
                 raise self.failure
             self._watch()
             values = [packed for _, packed in tasks]
+            registration = self.handle.session.registration
             batch += tasks
+            expirations = registration.expirations
             send.put(self.handle, values, True, None)
+            if registration.expirations != expirations:
+                # The session has settled meanwhile, and did not ask for these.
+                self._requests.put(self._settle)
         except Exception:
             batch[:] = tasks
             raise
@@ -316,6 +323,35 @@ class Client:
         for number in numbers:
             self._finish(number, (False, error))
 
+    # settling, see multihost.wire.session.settling
+
+    @property
+    def _settling_key(self) -> tuple[str, str]:
+        return "client of a pool", self.ident
+
+    def is_idle(self, _: Sequence[Hold], /) -> bool:
+        """Return False: it is kept until it is closed."""
+        return False
+
+    def settle_call(self, _: Sequence[Hold], /) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """Return what finds the tasks that the server has forgotten."""
+        return ops.settle_call(self.handle, self.ident, self.outbox.sent_numbers)
+
+    def settled(self, reply: Any) -> int:
+        """Fail those tasks soon; return how many there are."""
+        lost = ops.lost_tasks(self.handle, reply)
+        if lost:  # not here: the session does not wait for callbacks
+            self._requests.put(functools.partial(self._fail_forgotten, lost))
+        return len(lost)
+
+    def _settle(self) -> None:
+        script, _, args = self.settle_call(())
+        self.settled(script.run_idempotent(self.handle, *args))
+
+    def _fail_forgotten(self, numbers: list[Number]) -> None:
+        for number in numbers:
+            self._finish(number, (False, forgotten()))
+
     # closing
 
     def fail(self, error: BaseException) -> None:
@@ -330,6 +366,7 @@ class Client:
     def close(self) -> None:
         """Delete the queue of results: workers drop the tasks, and the threads end."""
         self.outbox.close()
+        self.handle.session.settling.users.pop(self._settling_key, None)
         watched = self.handle.watched
         if watched is not None:
             watched.waiters.difference_update(self._watchers)

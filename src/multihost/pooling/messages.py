@@ -140,6 +140,14 @@ def lost(begun: int, attempts: int) -> errors.WorkerLost:
     )
 
 
+def forgotten() -> errors.WorkerLost:
+    """Return the exception for a task that the server does not know any more."""
+    return errors.WorkerLost(
+        "the server went back behind this task: it was restarted, or replaced, without what it had "
+        "acknowledged last. The task may have begun, and what it brings is dropped: send it again"
+    )
+
+
 def with_traceback(error: BaseException) -> Any:
     """Return the exception in a form that is pickled with its traceback, as in multiprocessing."""
     return ExceptionWithTraceback(error, error.__traceback__)

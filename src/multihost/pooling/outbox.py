@@ -58,6 +58,13 @@ class Outbox:
         with self._lock:
             return list(self._sizes)
 
+    @property
+    def sent_numbers(self) -> list[Number]:
+        """The numbers of the tasks that are sent and not done."""
+        with self._lock:
+            unsent = {number for number, _ in self._unsent}
+            return [number for number in self._sizes if number not in unsent]
+
     def add(self, number: Number, packed: bytes, when_full: Callable[[], object]) -> bool:
         """Accept a task as soon as there is room for it; return False if none is accepted."""
         size = len(packed)

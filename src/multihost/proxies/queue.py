@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 from queue import Empty, Full
@@ -95,6 +96,7 @@ class _QueueBase(NativeProxy, Generic[T]):
                 consumer.acks.expect(in_flight, hand)
             else:
                 consumer.expect(hand, (delivery,))
+            consumer.received_count = next(consumer.receipts)
             # The last thing, see Hand: behind this CPython looks for no signal before the return.
             hand.handed = time.monotonic()
             return item
@@ -279,6 +281,7 @@ class QueueProxy(_QueueBase[T]):
                 items, deliveries = set_aside(self, consumer, hand, deliveries, error, "get_many")
             consumer.deliveries.last = max(delivery.delivery_count for delivery in deliveries)
             consumer.expect(hand, deliveries)
+            consumer.received_count = max(itertools.islice(consumer.receipts, len(items)))
             hand.handed = time.monotonic()  # the last thing, as in get()
             return items
         except BaseException:

@@ -7,16 +7,17 @@ A barrier counts the parties that arrive, in generations. The outcome of a gener
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from multihost.wire.identity import label
+from multihost.wire.link import Reply
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript
-from multihost.wire.replies import BROKEN, OPEN, altered, stored_number
+from multihost.wire.replies import ACT, BROKEN, OPEN, WAIT, altered, stored_number
 from multihost.wire.script import Script
-from multihost.wire.session import Handle
+from multihost.wire.session import Handle, Hold
 from multihost.wire.values.signing import Purpose
 from multihost.wire.wait import SessionLapsed, broadcast_pop, run_or_undo, run_to_completion, wait
 
@@ -47,19 +48,83 @@ _claim = Script("barrier/claim")
 _finish_action = Script("barrier/finish_action")
 _abort = Script("barrier/abort")
 _reap = Script("barrier/reap")
+_settle = Script("barrier/settle")
 
 
-class Arrival(NamedTuple):
+class Arrival:
     """A party at a barrier."""
 
-    generation: bytes
-    position: int
-    """Order of arrival, as ``Barrier.wait`` returns it."""
-    role: bytes
-    """``wait`` for the others, ``pass`` with them, or ``act`` before them."""
-    action: bytes
-    waiter: bytes
-    """The id under which it arrived."""
+    __slots__ = ("action", "generation", "position", "role", "waiter")
+
+    def __init__(self, answer: bytes, waiter: bytes) -> None:
+        generation, position, role, action = (*answer.split(b",", 3), b"")[:4]
+        self.generation: bytes = generation
+        self.position: int = int(position)
+        """Order of arrival, as ``Barrier.wait`` returns it."""
+        self.role: bytes = role
+        """``wait`` for the others, ``pass`` with them, or ``act`` before them."""
+        self.action: bytes = action
+        self.waiter: bytes = waiter
+        """The id under which it arrived."""
+
+
+class _Parties:
+    """The threads of this process that have arrived, and what they know of how generations ended:
+    a server that went back may not.
+    """
+
+    def __init__(self, handle: Handle) -> None:
+        self.arrivals: dict[bytes, Arrival] = {}  # by waiter; of those that wait, or act
+        self._ended, self._outcome = -1, b""  # the last generation, and how it ended
+        self._asked: list[Arrival] = []
+        self._handle = handle
+
+    @classmethod
+    def of(cls, handle: Handle) -> _Parties:
+        """Return those of a barrier. No round trip."""
+        settling, key = handle.session.settling, ("barrier", handle.keys.ident)
+        found = settling.users.get(key) or settling.add(key, cls(handle))
+        assert isinstance(found, _Parties)
+        return found
+
+    @property
+    def ident(self) -> str:
+        return self._handle.keys.ident
+
+    def is_idle(self, _: Sequence[Hold], /) -> bool:
+        return not self.arrivals
+
+    def settle_call(self, _: Sequence[Hold], /) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """See :mod:`multihost.wire.session.settling`."""
+        return _settle, [self._handle.keys.data], self.settle_args()
+
+    def settle_args(self) -> list[bytes]:
+        """Return the arguments of ``barrier/settle``."""
+        arrivals = list(self.arrivals.values())
+        self._asked = [each for each in arrivals if each.role == WAIT]
+        # The generation of one that acts is complete.
+        acting = [each for each in arrivals if each.role == ACT]
+        ended = max([self._ended, *[int(each.generation) for each in acting]])
+        actor = next((each.waiter for each in acting if int(each.generation) == ended), b"")
+        sid = self._handle.session.registration.sid
+        args = [sid, b"%d" % ended, self._outcome, actor]
+        for each in self._asked:
+            args += (each.waiter, each.generation)
+        return args
+
+    def settled(self, reply: Reply) -> int:
+        """Those that arrived again have other positions."""
+        for arrival, position in zip(self._asked, reply or (), strict=False):
+            if position >= 0:
+                arrival.position = position
+        return 0
+
+    def end(self, arrival: Arrival, outcome: bytes) -> bool:
+        """A party leaves, of a generation with that outcome; return whether it is let pass."""
+        if int(arrival.generation) >= self._ended:
+            self._outcome, self._ended = outcome, int(arrival.generation)
+        self.arrivals.pop(arrival.waiter, None)
+        return outcome == OPEN
 
 
 def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -> str | None:
@@ -117,6 +182,7 @@ def arrive(handle: Handle) -> Arrival | None:
     session = handle.session
     session.ensure_registered(handle.keys)
     waiter = session.identity.waiter_id(handle.keys.prefix)
+    parties, expirations = _Parties.of(handle), session.registration.expirations
     answer: bytes = run_or_undo(
         handle,
         (_arrive, (waiter,)),
@@ -124,8 +190,15 @@ def arrive(handle: Handle) -> Arrival | None:
     )
     if answer == BROKEN:
         return None
-    generation, position, role, action = (*answer.split(b",", 3), b"")[:4]
-    return Arrival(generation, int(position), role, action, waiter)
+    arrival = Arrival(answer, waiter)
+    if arrival.role not in (WAIT, ACT):
+        parties.end(arrival, OPEN)
+        return arrival
+    parties.arrivals[waiter] = arrival
+    if session.registration.expirations != expirations:
+        # The session has settled meanwhile, and did not know of this.
+        parties.settled(_settle.run_idempotent(handle, *parties.settle_args()))
+    return arrival
 
 
 def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> bool:
@@ -137,7 +210,7 @@ def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> 
         outcome = wait(
             handle,
             seconds,
-            (_check, ()),
+            (_check, (arrival.generation,)),
             broadcast_pop(b"%b:%b" % (handle.keys.tokens, arrival.generation)),
             (_claim, args),
             None,
@@ -150,7 +223,7 @@ def wait_for_others(handle: Handle, arrival: Arrival, seconds: float | None) -> 
         raise
     if outcome is None:
         return abort(handle, arrival)
-    return bool(outcome == OPEN)
+    return _Parties.of(handle).end(arrival, outcome)
 
 
 def finish_action(handle: Handle, arrival: Arrival) -> bool:
@@ -158,7 +231,12 @@ def finish_action(handle: Handle, arrival: Arrival) -> bool:
     round trip.
     """
     args = (arrival.waiter, arrival.generation)
-    return bool(run_to_completion(handle, (_finish_action, args)) == OPEN)
+    parties, outcome = _Parties.of(handle), BROKEN
+    try:
+        outcome = run_to_completion(handle, (_finish_action, args))
+    finally:
+        passes = parties.end(arrival, outcome)
+    return passes
 
 
 def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False) -> bool:
@@ -166,7 +244,12 @@ def abort(handle: Handle, arrival: Arrival | None = None, *, reset: bool = False
     let pass before. 1 round trip.
     """
     waiter, generation = (arrival.waiter, arrival.generation) if arrival else (b"", b"")
-    answer = run_to_completion(handle, (_abort, (waiter, generation, b"" if reset else BROKEN)))
+    answer = BROKEN
+    try:
+        answer = run_to_completion(handle, (_abort, (waiter, generation, b"" if reset else BROKEN)))
+    finally:
+        if arrival is not None:
+            _Parties.of(handle).end(arrival, answer)
     return bool(answer == OPEN)
 
 
@@ -175,6 +258,10 @@ def leave(handle: Handle) -> None:
     round trip.
     """
     waiter = handle.session.identity.waiter_id(handle.keys.prefix)
+    parties = _Parties.of(handle)
+    arrival = parties.arrivals.get(waiter)
+    if arrival is not None:
+        parties.end(arrival, BROKEN)
     run_to_completion(handle, (_abort, (waiter, b"", BROKEN)))
 
 

@@ -6,11 +6,14 @@ to the next one (see ``lua/condition/enqueue.lua``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from multihost.wire.link import Reply
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.ops.ownership import StoringScript
 from multihost.wire.script import Script
-from multihost.wire.session import Handle
+from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import run_or_undo, run_to_completion, token_pop, wait, wait_by_name
 
 __all__ = [
@@ -34,6 +37,41 @@ _claim = Script("condition/claim")
 _cancel = Script("condition/cancel")
 _notify = Script("condition/notify")
 _reap = Script("condition/reap")
+_settle = Script("condition/settle")
+
+
+class _Waiters:
+    """The threads of this process that wait for a notification, or were notified and have not
+    reacquired the lock.
+    """
+
+    def __init__(self, handle: Handle) -> None:
+        self.fields: set[bytes] = set()
+        """What the server should have of them."""
+        self._handle = handle
+
+    @classmethod
+    def of(cls, handle: Handle) -> _Waiters:
+        """Return those of a condition. No round trip."""
+        settling, key = handle.session.settling, ("condition", handle.keys.ident)
+        found = settling.users.get(key) or settling.add(key, cls(handle))
+        assert isinstance(found, _Waiters)
+        return found
+
+    @property
+    def ident(self) -> str:
+        return self._handle.keys.ident
+
+    def is_idle(self, _: Sequence[Hold], /) -> bool:
+        return not self.fields
+
+    def settle_call(self, _: Sequence[Hold], /) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """See :mod:`multihost.wire.session.settling`."""
+        sid = self._handle.session.registration.sid
+        return _settle, [self._handle.keys.data], [sid, *list(self.fields)]
+
+    def settled(self, _: Reply) -> int:
+        return 0
 
 
 def create(handle: Handle, lock: str, reference: bytes) -> str | None:
@@ -50,13 +88,16 @@ def enqueue(handle: Handle) -> bytes:
     session = handle.session
     session.ensure_registered(handle.keys)
     waiter = session.identity.waiter_id(handle.keys.prefix)
+    _Waiters.of(handle).fields.add(WAITER + waiter)
     generation: bytes = run_or_undo(handle, (_enqueue, (waiter,)), lambda _: (_cancel, (waiter,)))
     return generation
 
 
 def cancel(handle: Handle) -> None:
     """Leave the waiters. 1 round trip."""
-    run_to_completion(handle, (_cancel, (handle.session.identity.waiter_id(handle.keys.prefix),)))
+    waiter = handle.session.identity.waiter_id(handle.keys.prefix)
+    _Waiters.of(handle).fields.difference_update((WAITER + waiter, NOTIFIED + waiter))
+    run_to_completion(handle, (_cancel, (waiter,)))
 
 
 def wait_for_notification(handle: Handle, generation: bytes, seconds: float | None) -> bool:
@@ -65,10 +106,12 @@ def wait_for_notification(handle: Handle, generation: bytes, seconds: float | No
     Of a process that is declared dead meanwhile it is one that comes afterwards.
     """
     joined = handle.session.identity.waiter_id(handle.keys.prefix)
+    fields = _Waiters.of(handle).fields
 
     def attempt(waiter: bytes, left: float | None) -> bool:
         nonlocal joined, generation
         if waiter != joined:
+            fields.discard(WAITER + joined)
             joined, generation = waiter, enqueue(handle)
         notification = wait(
             handle,
@@ -79,18 +122,23 @@ def wait_for_notification(handle: Handle, generation: bytes, seconds: float | No
             lambda _: (_cancel, (waiter,)),
             _reap,
         )
+        if notification is not None:
+            fields.add(NOTIFIED + waiter)
         return notification is not None
 
-    return wait_by_name(handle, seconds, attempt)
+    try:
+        return wait_by_name(handle, seconds, attempt)
+    finally:
+        fields.discard(WAITER + joined)
 
 
 def confirm_reacquired(handle: Handle) -> None:
     """Confirm the notification, after this thread has reacquired the lock. If the process died
     before, the notification would be for another waiter. 1 round trip.
     """
-    handle.link.execute(
-        b"HDEL", handle.keys.data, NOTIFIED + handle.session.identity.waiter_id(handle.keys.prefix)
-    )
+    field = NOTIFIED + handle.session.identity.waiter_id(handle.keys.prefix)
+    handle.link.execute(b"HDEL", handle.keys.data, field)
+    _Waiters.of(handle).fields.discard(field)
 
 
 def waiting_count(handle: Handle) -> int:

@@ -1,11 +1,14 @@
 """Operations of an event.
 
-An event is a hash with its state, and a count of how often it was set, so that no waiter misses one
-that is cleared immediately. When it is set there is a wake-up token in ``data:tokens:<count>`` for
-those that wait since it had been set so many times; each takes it by a pop that pushes it back.
+An event is a hash with its state, and a number that grows when it is set, so that no waiter misses
+one that is cleared immediately. When it is set there is a wake-up token in ``data:tokens:<number>``
+for those that wait since it had that number; each takes it by a pop that pushes it back. A server
+that went back has a smaller number than a waiter knows, which begins anew.
 """
 
 from __future__ import annotations
+
+import time
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
@@ -50,19 +53,19 @@ def is_set(handle: Handle) -> bool:
 
 def wait_until_set(handle: Handle, seconds: float | None) -> bool:
     """Return whether the event was set in time. 1 round trip if it is set, else 2 and the wait."""
-    answer: bytes = _poll.run_idempotent(handle, b"")
-    if answer == SET:
-        return True
-    if seconds is not None and seconds <= 0:
-        return False
-    count = answer[1:]
-    tokens = b"%b:%b" % (handle.keys.tokens, count)
-    found = wait(
-        handle,
-        seconds,
-        (_enqueue, (count,)),
-        broadcast_pop(tokens),
-        (_poll, (count,)),
-        by_name=False,
-    )
-    return found is not None
+    deadline = None if seconds is None else time.monotonic() + seconds
+    answer: bytes | None = _poll.run_idempotent(handle, b"")
+    while answer is not None and answer != SET:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return False
+        number = answer[1:]
+        answer = wait(
+            handle,
+            left,
+            (_enqueue, (number,)),
+            broadcast_pop(b"%b:%b" % (handle.keys.tokens, number)),
+            (_poll, (number,)),
+            by_name=False,
+        )
+    return answer is not None

@@ -9,7 +9,7 @@ worker that others declared dead meanwhile. A result ends with the number of its
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from multihost.errors import BadPayload, PayloadTooLarge
@@ -25,7 +25,7 @@ from multihost.wire.ops.queue.in_flight import Delivery, InFlightList
 from multihost.wire.ops.queue.quarantine import requeue
 from multihost.wire.ops.queue.receive import receive
 from multihost.wire.ops.queue.settings import FIFO, QueueSettings
-from multihost.wire.replies import ReplyError, pairs
+from multihost.wire.replies import OK, ReplyError, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.record import SessionRecord
@@ -54,7 +54,9 @@ __all__ = [
     "create_results",
     "next_task",
     "get_or_set_settings",
+    "lost_tasks",
     "return_task",
+    "settle_call",
     "statistics",
     "wait_for_task",
     "watch",
@@ -74,6 +76,7 @@ _next = Script("pool/next")
 _reap = Script("pool/reap")
 _part = Script("pool/part")
 _withdraw = Script("pool/withdraw")
+_settle = Script("pool/settle")
 
 
 class TaskTrailer(NamedTuple):
@@ -277,6 +280,28 @@ def withdraw(handle: Handle, trailer: TaskTrailer, *, take: bool) -> bool:
         return False
     without_flag(handle, answer)
     return True
+
+
+def settle_call(
+    handle: Handle, client: str, numbers: Iterable[tuple[int, int]]
+) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+    """Return the script by which a client settles, with its keys and arguments: the numbers of the
+    tasks whose results it waits for. See :func:`lost_tasks`.
+    """
+    packed = [b"%018d%018d" % number for number in numbers]
+    return _settle, [handle.keys.data, handle.keys.clients], [client.encode(), *packed]
+
+
+def lost_tasks(handle: Handle, reply: Sequence[bytes] | None) -> list[tuple[int, int]]:
+    """Return the numbers of the tasks that the server does not know any more, by the reply. No
+    round trip.
+    """
+    if reply is None:
+        return []
+    code, *lost = reply
+    if code != OK:
+        handle.session.heartbeat.call_soon(lambda: without_flag(handle, code))
+    return [(int(number[:18]), int(number[18:])) for number in lost]
 
 
 def reap_worker(handle: Handle, sid: bytes) -> None:

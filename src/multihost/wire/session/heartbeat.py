@@ -210,6 +210,8 @@ class Heartbeat:
                 self._beat = time.monotonic() + interval
                 self._try(session.ring.stand)
             else:
+                if registration.is_unsettled:
+                    registration.let_pass()
                 self._beat = self._retry = time.monotonic() + self._pause
                 self._pause = min(2 * self._pause, RETRY[1])
         self._try(janitor.run)

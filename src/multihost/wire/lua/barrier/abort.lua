@@ -29,11 +29,12 @@ end
 local arrived = tonumber(state[2])
 if waiter ~= '' then
   local own = redis.call('HGET', data, WAITER .. waiter)
-  if not own then return save_reply(reply_cache, request, BROKEN) end
-  redis.call('HDEL', data, WAITER .. waiter)
+  if own then redis.call('HDEL', data, WAITER .. waiter) end
   if generation == '' then generation = own end
-  if state[1] == generation then
-    arrived = arrived - 1
+  if state[1] == generation then -- if it is not its own, the server has forgotten that it arrived
+    if own then arrived = arrived - 1 end
+  elseif not own then
+    return save_reply(reply_cache, request, BROKEN)
   elseif state[3] ~= generation then
     return save_reply(reply_cache, request, acknowledge(data, generation))
   end

@@ -17,13 +17,15 @@
 
 -- @include lib/create
 -- @include lib/barrier_fields
+-- @include lib/first_fence
 -- @include lib/refs
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, parties, action = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local done = begin_create(reply_cache, request, names, name, {data}, must_count(action))
 if done then return done[1] end
-redis.call('HSET', data, PARTIES, parties, GENERATION, '0', ARRIVED, '0', STATE, '', ACTION, action)
+local generation = string.sub(first_fencing_token(), 1, -4) .. '000'
+redis.call('HSET', data, PARTIES, parties, GENERATION, generation, ARRIVED, '0', STATE, '', ACTION, action)
 register(names, name, kind, lease, {data})
 if must_count(action) then references(data).add(action) end
 return save_reply(reply_cache, request, OK)

@@ -1,4 +1,4 @@
--- condition/await_notification: enqueue a waiter again that goes on waiting.
+-- condition/await_notification: enqueue a waiter again that goes on waiting, also one that the server has forgotten.
 --
 -- A BLPOP of data:tokens:<g> and condition/claim follow.
 --
@@ -26,9 +26,10 @@ if not state[1] then
   -- @include lib/save_error
   return redis.error_reply(object_gone('condition'))
 end
-if not state[3] then -- it was declared dead, and removed
+if not state[3] then -- it was declared dead, and removed, or the server has gone back
   redis.call('HSET', data, WAITER .. waiter, generation)
   redis.call('HINCRBY', data, WAITERS .. generation, '1')
+  if tonumber(generation) > tonumber(state[1]) then redis.call('HSET', data, GENERATION, generation) end
 end
 local missing = tonumber(state[2] or 0) - redis.call('LLEN', data .. ':tokens:' .. generation)
 if missing > 0 then

@@ -1,9 +1,8 @@
 -- event/clear: reset an event.
 --
 -- KEYS
---   reply_cache              string  last request of the connection and its reply
---   data                     hash    STATE, TIMES_SET
---   data:tokens:<times_set>  list    one token, which goes round among the waiters since then
+--   reply_cache  string  last request of the connection and its reply
+--   data         hash    STATE
 -- ARGV
 --   request  int  number of the request
 -- RETURNS  OK
@@ -16,15 +15,13 @@ local request = ARGV[1]
 
 local done = cached_reply(reply_cache, request)
 if done then return done[1] end
-local state = redis.call('HMGET', data, STATE, TIMES_SET)
-local set, times = state[1], state[2]
+local set = redis.call('HGET', data, STATE)
 if not set then
   -- @include lib/save_error
   return save_error(reply_cache, request, object_gone('event'))
 end
-if set == '1' then
-  -- The token of this time stays, for waiters that are about to block; the one before is not used any more.
-  redis.call('DEL', data .. ':tokens:' .. (times - 2)) -- first, see lib/allow_oom
+if set == '1' then -- its token stays, for waiters that are about to block
+  redis.call('HDEL', data, STATE) -- first, see lib/allow_oom
   redis.call('HSET', data, STATE, '0')
 end
 return save_reply(reply_cache, request, OK)

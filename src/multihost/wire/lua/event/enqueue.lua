@@ -7,10 +7,10 @@
 --   data                     hash  STATE, TIMES_SET
 --   data:tokens:<times_set>  list  one token for the waiters since then, once the event was set
 -- ARGV
---   known_times  bytes  how often it had been set
+--   known_times  bytes  its number when the wait began
 -- RETURNS  OK
 -- ERRORS   GONE
--- WAKES    the waiter itself, if the event was set
+-- WAKES    the waiter itself, if the event was set, or the server has gone back
 
 -- @include lib/codes
 -- @include lib/event_fields

@@ -1,7 +1,7 @@
 -- lib/barrier_fields: the fields of a barrier.
 
 local PARTIES = 'n' -- how many parties wait for each other
-local GENERATION = 'g' -- the generation that is filling
+local GENERATION = 'g' -- the generation that is filling, from the millisecond of the creation, times 1000, on
 local ARRIVED = 'c' -- how many parties of it have arrived
 local STATE = 's' -- '' or 'broken'
 local ACTION = 'a' -- the encoded callable; '' = none

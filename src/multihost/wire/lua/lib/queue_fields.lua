@@ -10,6 +10,7 @@ local PUTTERS = 'w' -- how many wait for room
 local PUTTER = 'q:' -- <session>.<thread> of one of them -> '1'
 local GETTERS = 'gw' -- how many wait for an item of a priority queue
 local GETTER = 'g:' -- <session>.<thread> of one of them -> '1'
+local DONE = 'd:' -- <session> -> how often it called task_done() for items that are not delivered again
 local KIND = 'k' -- NUMBERS, TUPLES or OTHERS: kind of the items of a priority queue
 local LAST_NUMBER = 'i' -- number of the item that was put last into a priority queue
 

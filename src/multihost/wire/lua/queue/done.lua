@@ -2,13 +2,14 @@
 --
 -- KEYS
 --   reply_cache                string  last request of the connection and its reply
---   data                       hash    ORDER, UNFINISHED, JOINED
+--   data                       hash    ORDER, UNFINISHED, JOINED, DONE
 --   data:inflight:<in_flight>  list    the item, if it would be delivered again
 --   data:refs                  hash    references to unnamed objects
 --   data:tokens:join           list    one token for processes in join(), while nothing is unfinished
 -- ARGV
 --   request    int    number of the request
 --   in_flight  bytes  name of the in-flight list; '' = the item is in none
+--   session    bytes  name of the session that counts such calls, see queue/settle; '' = none
 -- RETURNS  OK or DISOWN; NOT_HELD; nil if nothing is unfinished
 -- ERRORS   GONE
 -- WAKES    processes in join(), if nothing is unfinished any more
@@ -18,7 +19,7 @@
 -- @include lib/count_done
 -- @include lib/allow_oom
 local reply_cache, data = KEYS[1], KEYS[2]
-local request, in_flight = ARGV[1], ARGV[2]
+local request, in_flight, session = ARGV[1], ARGV[2], ARGV[3]
 
 allow_oom(data)
 local done = cached_reply(reply_cache, request)
@@ -42,6 +43,8 @@ if in_flight ~= '' then
 elseif tonumber(state[1]) <= 0 then
   -- @include lib/save_error
   return save_nil(reply_cache, request)
+elseif session ~= '' then
+  redis.call('HINCRBY', data, DONE .. session, '1')
 end
 if tonumber(state[1]) > 0 then count_done(data, state[1], 1, state[2]) end
 return save_reply(reply_cache, request, code)

@@ -2,7 +2,7 @@
 --
 -- KEYS
 --   data                       hash    MAXSIZE, ORDER, DELIVERIES, UNFINISHED, SHUT_DOWN, JOINED, PUTTERS, PUTTER,
---                                      GETTERS, GETTER, KIND
+--                                      GETTERS, GETTER, KIND, DONE
 --   data:items                 any     the items
 --   data:refs                  hash    CONSUMER, BURIED
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
@@ -50,21 +50,21 @@ for i = 1, #refs, 2 do
 end
 if dead > 0 then count_done(data, state[4], dead, state[6]) end
 local putters, getters = tonumber(state[7]) or 0, tonumber(state[8]) or 0
-if check_waiters == '1' and (state[7] or state[8]) then
+if check_waiters == '1' then
   putters, getters = 0, 0
   for _, field in ipairs(redis.call('HKEYS', data)) do
     local kind = string.sub(field, 1, 2)
-    if kind == PUTTER or kind == GETTER then
+    if kind == PUTTER or kind == GETTER or kind == DONE then
       if not seen.info(string.sub(field, 3)) then
         redis.call('HDEL', data, field)
       elseif kind == PUTTER then
         putters = putters + 1
-      else
+      elseif kind == GETTER then
         getters = getters + 1
       end
     end
   end
-  redis.call('HSET', data, PUTTERS, putters, GETTERS, getters)
+  if state[7] or state[8] then redis.call('HSET', data, PUTTERS, putters, GETTERS, getters) end
 end
 local size = size_of(data, order, state[5])
 if putters > 0 and not state[5] then wake_for_permits(data, state[2] - size, putters) end

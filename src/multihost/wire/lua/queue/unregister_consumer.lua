@@ -1,7 +1,7 @@
 -- queue/unregister_consumer: requeue what a session that exits had taken and not finished. Idempotent.
 --
 -- KEYS
---   data                       hash  ORDER, DELIVERIES, UNFINISHED, SHUT_DOWN, JOINED, GETTERS, KIND
+--   data                       hash  ORDER, DELIVERIES, UNFINISHED, SHUT_DOWN, JOINED, GETTERS, KIND, DONE
 --   data:items                 any   the items
 --   data:refs                  hash  CONSUMER
 --   data:inflight:<in_flight>  list  items that a consumer has in flight
@@ -24,6 +24,7 @@ local data = KEYS[1]
 local session, lists = ARGV[1], ARGV[2]
 
 redis.call('HDEL', data .. ':refs', CONSUMER .. session)
+redis.call('HDEL', data, DONE .. session)
 local state = redis.call('HMGET', data, ORDER, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN)
 local returned, dead = 0, 0
 for n = tonumber(lists), 1, -1 do

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from multihost.wire.identity import session_of
+from multihost.wire.link import Reply
 from multihost.wire.ops.queue.hand import ANY_CALL, Hand
 from multihost.wire.ops.queue.in_flight import (
     GONE,
@@ -20,7 +21,8 @@ from multihost.wire.ops.queue.in_flight import (
 from multihost.wire.ops.queue.pending_acks import PendingAcks
 from multihost.wire.ops.queue.quarantine import Quarantine, requeue
 from multihost.wire.ops.queue.settings import PRIORITY, QueueSettings
-from multihost.wire.ops.queue.unfinished import UnfinishedItem, UnfinishedItems
+from multihost.wire.ops.queue.settlement import settle_args, settled
+from multihost.wire.ops.queue.unfinished import DoneCalls, UnfinishedItem, UnfinishedItems
 from multihost.wire.replies import NOT_HELD
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
@@ -32,6 +34,7 @@ MOST_LISTS = 1_000_000  # of a consumer, see lua/lib/lists_of
 
 _register_consumer = Script("queue/register_consumer")
 _unregister_consumer = Script("queue/unregister_consumer")
+_settle = Script("queue/settle")
 
 # Seconds for which the next call may take what an interrupted one left, before it is requeued.
 LEFT = 0.1
@@ -57,6 +60,20 @@ class ConsumerHold(Hold):
         # forgets the lists: they are registered again with the next new one.
         return self.expirations == self.handle.session.registration.expirations
 
+    @property
+    def ident(self) -> str:
+        return self.handle.keys.ident
+
+    def is_idle(self, _: Sequence[Hold], /) -> bool:
+        return False  # it is kept in any case
+
+    def settle_call(self, _: Sequence[Hold], /) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
+        """See :mod:`multihost.wire.session.settling`."""
+        return _settle, [self.handle.keys.data], settle_args(self.consumer)
+
+    def settled(self, reply: Reply) -> int:
+        return settled(self.consumer, reply)
+
     def release_at_exit(self) -> None:
         self.consumer.close()
 
@@ -65,20 +82,26 @@ class Consumer:
     """The in-flight lists of this process at one queue."""
 
     __slots__ = (
-        "_list_count",
         "_lock",
-        "_registered_count",
+        "acknowledges",
         "acks",
         "deliveries",
+        "done_calls",
         "doubtful",
         "free_lists",
         "handle",
         "hold",
         "is_fifo_without_prefetch",
         "last_get_blocked",
+        "list_count",
+        "lists",
         "prefetch",
         "prefetched",
         "quarantined",
+        "receipts",
+        "received_count",
+        "registered_count",
+        "run",
         "settings",
         "ttl",
         "unfinished",
@@ -105,15 +128,26 @@ class Consumer:
         self.acks: PendingAcks = PendingAcks(handle, self.recycle_doubtful)
         self.quarantined: Quarantine = Quarantine(handle, self.recycle)
         self.unfinished: UnfinishedItems = UnfinishedItems()
+        self.done_calls: DoneCalls = DoneCalls()
+        self.acknowledges: bool = True  # what is finished; else what was done is done again
+        self.received_count: int = 0  # how many items callers got
+        self.receipts: itertools.count[int] = itertools.count(1)  # atomic, as += is not
+        self.lists: dict[int, InFlightList] = {}  # all in use, by number
+        self.list_count: int = 0  # how many there were under the present name of the session
+        self.registered_count: int = 0  # how many the queue was told of
+        self.run: bytes = b""  # that of the server, as of the last time that it was told
         self._lock = threading.Lock()
-        self._list_count = self._registered_count = 0
 
     @classmethod
     def of(cls, handle: Handle, settings: QueueSettings) -> Consumer:
         """Return the consumer of this process. No round trip."""
         holds = handle.session.holds
         key = "consumer", handle.keys.ident
-        hold = holds.get(key) or holds.setdefault(key, cls(handle, settings).hold)
+        hold = holds.get(key)
+        if hold is None:
+            hold = holds.setdefault(key, cls(handle, settings).hold)
+            assert isinstance(hold, ConsumerHold)
+            handle.session.settling.users[key] = hold
         assert isinstance(hold, ConsumerHold)
         return hold.consumer
 
@@ -122,7 +156,7 @@ class Consumer:
         self.acks.flush(0.0)
         for item in self.prefetched:
             requeue(self.handle, item.in_flight.name, delivered=False)
-        _unregister_consumer.run_idempotent(self.handle, self.hold.id, b"%d" % self._list_count)
+        _unregister_consumer.run_idempotent(self.handle, self.hold.id, b"%d" % self.list_count)
 
     # in-flight lists
 
@@ -137,18 +171,22 @@ class Consumer:
             # No call between these two, see Hand.
             hand.in_flight = in_flight = free[0]
             del free[0]
-            if in_flight.expirations == expirations:
+            # The session may be settling, and have found it among those that are free.
+            is_in_use = self.free_lists.get(connection) is free
+            if in_flight.expirations == expirations and is_in_use:
                 return in_flight
-            hand.in_flight = None
+            self.abandon(hand)
         with self._lock:
             if expirations != self.hold.expirations:  # the queue has forgotten the lists
                 registration = self.handle.session.registration
-                self.hold.id = registration.names[self.handle.keys.prefix]
-                self.hold.expirations, self._registered_count = expirations, 0
-            self._list_count = number = self._list_count + 1
-            if number > self._registered_count:
+                name = registration.names[self.handle.keys.prefix]
+                if name != self.hold.id:
+                    self.hold.id, self.lists = name, {}
+                self.hold.expirations, self.registered_count = expirations, 0
+            self.list_count = number = self.list_count + 1
+            if number > self.registered_count:
                 self._register()
-        hand.in_flight = in_flight = InFlightList(
+        hand.in_flight = in_flight = self.lists[number] = InFlightList(
             self.handle,
             self.settings,
             self.hold.id,
@@ -160,9 +198,10 @@ class Consumer:
         return in_flight
 
     def _register(self) -> None:
-        wanted = max(min(2 * self._list_count, MOST_LISTS), self._list_count, 4)
+        wanted = max(min(2 * self.list_count, MOST_LISTS), self.list_count, 4)
+        run = self.handle.session.registration.server
         _register_consumer.run_idempotent(self.handle, self.hold.id, b"%d" % wanted)
-        self._registered_count = wanted
+        self.registered_count, self.run = wanted, run
 
     def register(self) -> None:
         """Tell the queue of the lists, which it does not know: it was deleted, and perhaps created
@@ -172,10 +211,19 @@ class Consumer:
         """
         with self._lock:
             self._register()
+        self.done_calls.name = b""
 
     def recycle(self, in_flight: InFlightList) -> None:
         """Keep a list that is empty on the server for the next call."""
         self.free_lists.setdefault(in_flight.connection, []).append(in_flight)
+
+    def abandon(self, hand: Hand) -> None:
+        """Use the list in a hand no more: the queue may have forgotten it, and others own what was
+        in it.
+        """
+        if hand.in_flight is not None:
+            self.lists.pop(hand.in_flight.number, None)
+            hand.in_flight = None
 
     def let_go(self, hand: Hand) -> None:
         """Recycle the list in a hand."""
@@ -194,11 +242,12 @@ class Consumer:
         """Do not use a list while a command may still arrive of which this process does not know
         the outcome, and requeue what is in it, or comes.
         """
+        in_flight.is_undecided = True
         self.quarantined.add(in_flight)
 
     def requeue_all(self) -> None:
         """Requeue what is in any list, as not delivered. 1 round trip each."""
-        for number in range(1, self._list_count + 1):
+        for number in range(1, self.list_count + 1):
             requeue(self.handle, b"%b.%d" % (self.hold.id, number), delivered=False)
 
     def decrement(self, in_flight: InFlightList, count: int) -> bool:
@@ -229,6 +278,8 @@ class Consumer:
         """Leave the doubtful lists in a hand to the next call, or the background thread."""
         left = [*hand.doubtful]
         hand.doubtful = left
+        for in_flight in left:
+            in_flight.is_undecided = True
         if left:
             with contextlib.suppress(IndexError):  # none is left
                 self.doubtful.extendleft(iter(left.pop, None))
@@ -239,7 +290,7 @@ class Consumer:
         acknowledged: a connection broke, or the server refused a part.
         """
         if hand.in_flight is not None:
-            hand.in_flight.is_late = True
+            hand.in_flight.is_late = hand.in_flight.is_undecided = True
             hand.doubtful = [hand.in_flight, *hand.doubtful]
             hand.in_flight = None
         self.acks.doubt(hand)
@@ -265,6 +316,7 @@ class Consumer:
     def drop(self, hand: Hand, deliveries: Sequence[Delivery]) -> None:
         """Items in a hand, of one list, are dead letters now."""
         in_flight = deliveries[0].in_flight
+        in_flight.is_undecided = True
         hand.prefetched = [item for item in hand.prefetched if item not in deliveries]
         if self.settings.max_deliveries:
             if self.decrement(in_flight, len(deliveries)):

@@ -60,6 +60,7 @@ class InFlightList:
         "handle",
         "has_proxies",
         "is_late",
+        "is_undecided",
         "key",
         "move_command",
         "name",
@@ -93,6 +94,7 @@ class InFlightList:
         self.batch: list[Hand | None] | None = None
         self.has_proxies: bool = False  # then a script acknowledges
         self.is_late: bool = False  # a request that broke off may still arrive, and fill it
+        self.is_undecided: bool = False  # items that were in it went back to the queue, or may have
         self.ack_command: bytes = pack((b"DEL", self.key))
         move = keys.items, self.key, *ENDS.get(settings.order, ())
         # After an expiration, or of a queue that was created again, the queue does not know this
@@ -150,6 +152,11 @@ class InFlightList:
         self.unacked = size = len(deliveries)
         self.batch = [WAITING] * size if size > 1 or self.has_proxies else None
         return deliveries
+
+    @property
+    def number(self) -> int:
+        """Its number among those of the consumer."""
+        return int(self.name.rpartition(b".")[2])
 
     @property
     def is_in_hand(self) -> bool:

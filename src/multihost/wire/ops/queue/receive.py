@@ -113,7 +113,7 @@ def receive(
                     in_flight, expirations
                 ):
                     return in_flight.deliveries(items)
-                hand.in_flight = None  # others own what was in it, and the list
+                consumer.abandon(hand)
             elif (items is not None and not blocking) or (
                 deadline is not None and time.monotonic() >= deadline
             ):

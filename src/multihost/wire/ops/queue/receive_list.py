@@ -78,7 +78,7 @@ def receive_available(
         consumer.doubt(hand)
         return None
     if not consumer.is_unexpired(expirations) and not consumer.still_owns(in_flight, expirations):
-        hand.in_flight = None
+        consumer.abandon(hand)
         return None
     if consumer.settings.maxsize and type(replies[2]) is bytes and replies[2] != b"0":
         _notify_putters.run_idempotent(handle)

@@ -27,14 +27,23 @@ def done(handle: Handle, consumer: Consumer) -> bool:
     Raises LeaseLost if others declared this process dead meanwhile and requeued the item.
     """
     if not consumer.settings.max_deliveries:
-        return _done.run_once(handle, b"") is not None
+        name = consumer.hold.id if consumer.registered_count else b""
+        received = consumer.received_count
+        if _done.run_once(handle, b"", name) is None:
+            return consumer.done_calls.forgive()
+        calls = consumer.done_calls
+        if name != calls.name:
+            calls.begin(name)
+        calls.received.append(received)
+        calls.total = next(calls.numbers)
+        return True
     taken: list[UnfinishedItem] = []
     try:
         consumer.unfinished.take_oldest(taken)
         if not taken:
             return False
         answer: bytes = run_to_completion(
-            handle, (_done, (taken[0][0].name,)), functools.partial(consumer.settle, taken)
+            handle, (_done, (taken[0][0].name, b"")), functools.partial(consumer.settle, taken)
         )
     except BaseException:
         consumer.unfinished.put_back(taken)
