@@ -98,7 +98,7 @@ def test_a_late_settling_gives_back_nothing(proxy: CuttingProxy, fresh_server: S
     """What it would give back was acquired since."""
 
     def is_settling(args: list[bytes]) -> bool:
-        return script_of(args) == "lock/settle"
+        return script_of(args) == "hold/settle"
 
     with RedisManager(proxy.url) as manager:
         lock = manager.Lock("x")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
-from multihost.wire.places import Place
+from multihost.wire.places import Place, Places
 from tests.faults.calls import Call
 from tests.support.leaks import AnyServer
 from tests.support.waiting import PATIENCE, wait_until
@@ -46,6 +46,27 @@ def elements(server: AnyServer, held: Any) -> int:
 def registered(server: AnyServer, held: Any, kind: bytes = b"f:") -> list[bytes]:
     """The sessions that may use places, or, with ``x:``, that are known to be dead."""
     return [f for f in server.command("HKEYS", held._handle.keys.refs) if f[:2] == kind]
+
+
+def test_threads_that_begin_at_once_share_the_places(
+    m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would number its own from one, and take what the other one holds for its own."""
+    locks = [m.Lock("x"), m.Lock("x")]
+    init, calls, made = Places.__init__, list[Call](), list[Places]()
+
+    def slowly(self: Places, *args: Any) -> None:
+        init(self, *args)
+        made.append(self)
+        if not calls:
+            calls.append(Call(lambda: locks[1].acquire(timeout=PATIENCE)))
+            calls[0].join(0.3)  # it waits for us; else it would have made some by then
+
+    monkeypatch.setattr(Places, "__init__", slowly)
+    assert locks[0].acquire()
+    locks[0].release()
+    assert calls[0].outcome() is True
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("kind", MAKE)

@@ -59,7 +59,7 @@ def record(connection: bytes, beats: int = 1) -> list[bytes]:
 class Reap:
     """Stands for a script that finds holders and waiters."""
 
-    name = "lock/reap"
+    name = "hold/reap"
 
     def __init__(self) -> None:
         self.calls: list[tuple[bytes, bytes]] = []

@@ -389,11 +389,13 @@ def places_of(handle: Handle, has_holder: bool = True) -> Places:
     session = handle.session
     name = session.registration.names[handle.keys.prefix]
     if type(places) is not Places or places.name != name:
-        known = session.places.get(handle.keys.ident)
-        if type(known) is not Places or known.name != name:
-            known = session.places[handle.keys.ident] = Places(handle, name, has_holder)
-            session.settling.add(known.key, known)
-            if handle.keys.name is None:
-                session.references.note_moving(handle.keys)
+        # Two threads must not both make some: each would number its places from one.
+        with session.places_lock:
+            known = session.places.get(handle.keys.ident)
+            if type(known) is not Places or known.name != name:
+                known = session.places[handle.keys.ident] = Places(handle, name, has_holder)
+                session.settling.replace(known.key, known)
+                if handle.keys.name is None:
+                    session.references.note_moving(handle.keys)
         handle.places = places = known
     return places

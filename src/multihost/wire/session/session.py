@@ -108,6 +108,7 @@ class Session:
         self.holds: dict[Hashable, Hold] = {}
         # ident of a lock or a semaphore -> where this process holds its elements
         self.places: weakref.WeakValueDictionary[str, HeldPlaces] = weakref.WeakValueDictionary()
+        self.places_lock: threading.Lock = threading.Lock()  # while those of an object are made
         self.rpc_clients: dict[str, RpcClient] = {}
         self.siblings: Siblings = Siblings()
         self.registration: SessionRegistration = SessionRegistration(

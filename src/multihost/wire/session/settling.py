@@ -71,11 +71,19 @@ class Settling:
         self._holds = holds
         self._room = MAX_IDLE
 
-    def add(self, key: Hashable, user: SettlingUser) -> None:
+    def add(self, key: Hashable, user: SettlingUser) -> SettlingUser:
+        """Remember an object; return what is remembered of it already, if anything is."""
+        self._make_room()
+        return self.users.setdefault(key, user)
+
+    def replace(self, key: Hashable, user: SettlingUser) -> None:
         """Remember an object, in place of what was remembered under that key."""
+        self._make_room()
+        self.users[key] = user
+
+    def _make_room(self) -> None:
         if len(self.users) >= self._room:
             self._forget_idle()
-        self.users[key] = user
 
     def _forget_idle(self) -> None:
         holds = self._holds_by_ident()
