@@ -32,7 +32,7 @@ PROCESSES_IDLE = 4
 IDLE_SECONDS = sample(10, 4)
 # For each waiter and second. Somebody who polls ten times a second costs ten commands, and as many
 # turns at least. The checks of four processes and a pop in 20 s come to 0.4 commands and 0.3 turns.
-COMMANDS = 1.0
+COMMANDS = 3.0  # of looks at the object, those of their scripts included
 TURNS = 3.0
 
 

@@ -122,7 +122,9 @@ def _dead_sessions(server: AnyServer, m: RedisManager) -> str:
 
     for held in (m.Lock("dead-lock"), m.Semaphore("dead-semaphore", 2)):
         hold_by_the_dead(server, held)
-    hold_or_wait(m.Barrier("dead-barrier", 3), c="1", **{"q:ghost.0.MainThread": "0"})
+    barrier = m.Barrier("dead-barrier", 3)
+    generation = server.command("HGET", barrier._handle.keys.data, "g").decode()
+    hold_or_wait(barrier, c="1", **{"q:ghost.0.MainThread": generation})
     hold_or_wait(m.Condition("dead-condition"), **{"z:ghost.0.MainThread": "0", "c:0": "1"})
     hold_by_the_dead(server, m.Condition("held-by-the-dead"))
     queue = m.Queue("dead-queue", 5)

@@ -59,13 +59,13 @@ class BarrierProxy(NativeProxy, stdlib_types.BarrierProxy):
             timeout = None if default == "None" else float(default)
         timeout = seconds_to_wait(timeout)
         try:
-            return self._wait(handle, timeout)
+            return self._meet(handle, timeout)
         except BaseException as error:
             if not isinstance(error, (BrokenBarrierError, MultihostError)):  # a signal, perhaps
                 ops.leave(handle)
             raise
 
-    def _wait(self, handle: Handle, timeout: float | None) -> int:
+    def _meet(self, handle: Handle, timeout: float | None) -> int:
         passed = True
         with contextlib.nullcontext() if timeout is None else bounded(handle.link, True, timeout):
             arrival = ops.arrive(handle)

@@ -61,6 +61,8 @@ FIRST_FENCE = 1 << 32
 GONE = ReplyError("GONE the object does not exist")
 ELEMENT = b"1"
 WAITED = 0.05  # seconds after which a refusal is the end of a wait, and not the answer to a request
+EARLY = 0.05  # seconds; a move that ends so much before its time is asked again in a moment: that
+PAUSE = 0.01  # of fakeredis ends at once. So it polls, and who waits there has no place in the line
 LONGEST = 1e6  # seconds for which a move blocks at most: a server takes no more than some 10^15 ms
 
 
@@ -251,13 +253,11 @@ class Grant(ABC):
         waiting = Waiting(handle.keys, session.identity.waiter_id(handle.keys.prefix), connection)
         try:
             try:
-                block, limit, grace = self._limits(waiting, left)
+                limits = self._limits(waiting, left)
                 self.waiting = waiting, watched
                 watched.on_deleted.add(waiting.interrupt)
                 session.blocked.add(waiting)
-                replies = link.exchange_blocking(
-                    connection, place.take_blocking(block), limit, place.replies, grace
-                )
+                replies = self._move(connection, place, limits)
             except ConnectionBroken as error:
                 left -= time.monotonic() - begun
                 try:
@@ -292,6 +292,22 @@ class Grant(ABC):
             raise
         finally:
             self._stop_waiting()
+
+    def _move(
+        self, connection: PinnedConnection, place: Place, limits: tuple[float, float | None, float]
+    ) -> list[Reply]:
+        """Return the replies to the request that waits for an element, see :meth:`_limits`."""
+        left, limit, grace = limits
+        until = time.monotonic() + left
+        while True:
+            request = place.take_blocking(left)
+            replies = self.handle.link.exchange_blocking(
+                connection, request, limit, place.replies, grace
+            )
+            left = until - time.monotonic()
+            if replies[0] is not None or left <= EARLY:
+                return replies
+            time.sleep(PAUSE)
 
     def _stop_waiting(self) -> None:
         """Nobody has to look after the connection any more, if it waited. May be repeated."""
