@@ -18,6 +18,7 @@ import pytest
 
 from multihost import Empty, MultihostError, RedisManager
 from multihost.managers import SyncManager
+from multihost.serving import host as serving_host
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys
 from multihost.wire.script import Script
@@ -107,8 +108,9 @@ def harms_of_a_host(keys: Keys, hosts: bytes) -> Iterator[list[Command]]:
         yield [("HSET", keys.data, "s", value)]
 
 
-def test_a_host_goes_on(server: Any, url: str) -> None:
+def test_a_host_goes_on(server: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The conversations that it has, and new ones, and new objects."""
+    monkeypatch.setattr(serving_host, "SWEEPS_PER_LEASE", 120)  # it is forked
     with Serving(url, namespace=NAMESPACE, ctx=fork, lease=60) as host:
         thing = host.Thing()
         pid = thing.pid()

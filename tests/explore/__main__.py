@@ -80,7 +80,7 @@ def sample() -> Iterator[Unit]:
         order = "AB" if len(SCENARIOS[scenario].clients) > 1 else ""
         yield Unit(scenario, "none", Schedule(order).number)
         for turn, fault in enumerate(faults):
-            often = 12 if fault in SLOW else 4
+            often = 20 if fault in SLOW else 6
             if (place + turn) % often == 0 and not reason_of(scenario, fault):
                 point = (place + turn) // often % 3
                 yield Unit(scenario, fault, Schedule("", fault, point).number)

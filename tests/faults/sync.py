@@ -85,6 +85,8 @@ def foreground(args: list[bytes]) -> bool:
         return False
     if name:
         return name not in BACKGROUND and not name.startswith("session/")
+    if any(b":ring:" in key for key in args[1:2]):  # what sessions say to those of their host
+        return False
     return args[0] not in (b"TIME", b"INFO")
 
 

@@ -23,6 +23,7 @@ __all__ = ["Host", "register_host"]
 logger: logging.Logger = logging.getLogger(__name__)
 
 CHANNEL = re.compile(rb"[\w-]{1,64}(?:~[0-9]{1,9})?\.[0-9]{1,18}")
+SWEEPS_PER_LEASE = 3
 MAX_CLOSED = 10_000  # closed channels that are remembered, since a late poll may return them
 
 
@@ -132,7 +133,7 @@ class Host:
         self._session.link.back_off()  # somebody may alter them again and again
 
     def _poll_loop(self) -> None:
-        every = min(self._session.lease / 3, 20.0)
+        every = min(self._session.lease / SWEEPS_PER_LEASE, 20.0)
         sweep = time.monotonic() + every
         while not self._is_stopped:
             found = ops.poll(self._handle, max(sweep - time.monotonic(), 0.0))
