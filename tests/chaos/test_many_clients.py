@@ -32,7 +32,7 @@ BYTES = 20_000  # that a proxy may take here, with all that belongs to it
 
 def be_client(number: int, url: str) -> None:
     """One of many with a manager of its own."""
-    with Remote(url, lease=LONG_LEASE) as m:
+    with Remote(url, lease=LONG_LEASE, timeout=PATIENCE) as m:
         total, turn = m.dict("total"), m.Lock("turn")
         queue, counter = m.Queue("queue"), m.Counter("counter")  # type: ignore[attr-defined]
         with Pool(0, manager=m, name="pool") as pool:
