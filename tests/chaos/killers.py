@@ -134,14 +134,18 @@ class ProcessGroup:
 
 
 def together(work: Callable[[int], T], count: int) -> list[T]:
-    """Run ``work(0)`` ... ``work(count - 1)``, each in a thread; what they returned."""
-    results: list[T | BaseException | None] = [None] * count
+    """Run ``work(0)`` ... ``work(count - 1)``, each in a thread; what they returned.
+
+    Raises what was raised first: the others fail because that one is missing.
+    """
+    results: list[T | None] = [None] * count
+    errors: list[BaseException] = []
 
     def run(number: int) -> None:
         try:
             results[number] = work(number)
         except BaseException as error:
-            results[number] = error
+            errors.append(error)
 
     # No pool of concurrent.futures: a process that is forked by a thread of one cannot end.
     threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
@@ -149,7 +153,6 @@ def together(work: Callable[[int], T], count: int) -> list[T]:
         thread.start()
     for thread in threads:
         thread.join()
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    if errors:
+        raise errors[0]
     return cast("list[T]", results)

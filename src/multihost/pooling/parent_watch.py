@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from multihost.weak import WeakMembers
 
 __all__ = ["ParentWatch"]
 
@@ -58,11 +59,11 @@ class ParentWatch:
         threading.Thread(target=watch, name="multihost-parent-watch", daemon=True).start()
 
 
-_watches: weakref.WeakSet[ParentWatch] = weakref.WeakSet()
+_watches: WeakMembers[ParentWatch] = WeakMembers()
 
 
 def _after_fork_in_child() -> None:
-    for each in list(_watches):
+    for each in _watches:
         each.close()
 
 

@@ -14,11 +14,11 @@ import os
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError, LinkLost, ManagerClosed
 from multihost.patching import on_patch
+from multihost.weak import WeakMembers
 from multihost.wire.address import Address, Credentials
 from multihost.wire.keys import REPLY_CACHE_SECONDS
 from multihost.wire.link.channel import (
@@ -463,13 +463,13 @@ class Link(OpenedConnections):
             f"the manager of {self.address} was shut down: its objects cannot be used any more"
         )
         self._closing.set()
-        for connection in list(self._connections):
+        for connection in self._connections:
             if connection not in spared and (channel := connection.channel) is not None:
                 channel.shutdown()
 
     def after_fork_in_child(self) -> None:
         """Close this end of the parent's connections, and start with none."""
-        for connection in list(self._connections):
+        for connection in self._connections:
             self.disconnect(connection)
         closed = self._closed
         self._reset()
@@ -484,11 +484,11 @@ def _repeated(replies: list[Reply]) -> list[Reply]:
     return replies
 
 
-_links: weakref.WeakSet[Link] = weakref.WeakSet()
+_links: WeakMembers[Link] = WeakMembers()
 
 
 def _after_fork_in_child() -> None:
-    for link in list(_links):
+    for link in _links:
         link.after_fork_in_child()
 
 

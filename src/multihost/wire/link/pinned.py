@@ -19,6 +19,7 @@ import threading
 import weakref
 
 from multihost.patching import per_thread
+from multihost.weak import WeakMembers
 from multihost.wire.link.channel import Channel
 from multihost.wire.link.fence import Fence
 from multihost.wire.link.resp import pack_args
@@ -143,7 +144,7 @@ class PinnedConnections:
         self._lock = threading.RLock()  # a signal handler may make a call, too
         self._numbers = itertools.count()
         # Weak: whoever checked one out has the only reference to it.
-        self._connections: weakref.WeakSet[PinnedConnection] = weakref.WeakSet()
+        self._connections: WeakMembers[PinnedConnection] = WeakMembers()
         self._idle: list[PinnedConnection] = []
         self._threads = per_thread(_PerThread, self)
 
@@ -180,7 +181,7 @@ class PinnedConnections:
 
     def client_ids(self) -> list[bytes]:
         """Return the number that the server gave each open connection, empty where not known."""
-        channels = [connection.channel for connection in list(self._connections)]
+        channels = [connection.channel for connection in self._connections]
         return [channel.client_id for channel in channels if channel is not None]
 
     def requests_sent(self) -> int:
@@ -191,7 +192,7 @@ class PinnedConnections:
 
     def note_run(self, run: bytes) -> None:
         """The run of the server is known now: open connections are of that, too."""
-        for connection in list(self._connections):
+        for connection in self._connections:
             channel = connection.channel
             if channel is not None and not channel.run:
                 channel.run = run

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from multihost.errors import BadPayload, LinkLost
 from multihost.patching import per_thread
+from multihost.weak import WeakMembers
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.rpc.frames import (
@@ -59,7 +59,7 @@ class HostClient:
         self._waiting: set[RpcChannel] = set()
         # Weak: one that a call has belongs to its frames, and closes itself if nothing refers to
         # it, for the call was interrupted or its thread has ended.
-        self.channels: weakref.WeakSet[RpcChannel] = weakref.WeakSet()
+        self.channels: WeakMembers[RpcChannel] = WeakMembers()
         self.deaths: int = 0  # how often the host was found dead
 
     def call(self, payload: bytes) -> bytes:
@@ -131,7 +131,7 @@ class HostClient:
     def close_channels(self) -> None:
         """Close every channel of this process, which ends. 1 round trip."""
         commands: list[Sequence[bytes]] = []
-        for channel in list(self.channels):
+        for channel in self.channels:
             commands += channel.close_commands()
             channel.forget()
         if commands:

@@ -9,12 +9,12 @@ import os
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import multihost.pipes  # noqa: F401 - its hooks come first
 from multihost.patching import is_patched, on_patch
+from multihost.weak import WeakMembers
 
 __all__ = ["ForkAware", "join", "start_after_fork", "track"]
 
@@ -42,7 +42,7 @@ class ForkAware(Protocol):
         """Replace what was made for threads."""
 
 
-_tracked: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_tracked: WeakMembers[ForkAware] = WeakMembers()
 _forking: list[ForkAware] = []
 _one_fork = threading.Lock()  # threads that fork take turns: _forking is of one of them
 
@@ -169,14 +169,14 @@ _start_later = False  # gevent has hooks that come between, and find no thread i
 
 
 def _before_patch() -> None:
-    for each in list(_tracked):
+    for each in _tracked:
         each.before_patch()
 
 
 def _after_patch() -> None:
     global _one_fork, _start_later
     _one_fork = threading.Lock()
-    for each in list(_tracked):
+    for each in _tracked:
         each.after_patch()
     _start_all()
     if not _start_later:

@@ -227,7 +227,9 @@ class Session:
 
     def _leave_places(self) -> None:
         """Release what lies at places. 1 round trip for each 200 objects."""
-        calls = [places.leave_call() for places in list(self.places.values())]
+        # Of references, since another thread may add one: values() would raise then.
+        found = [each for ref in self.places.valuerefs() if (each := ref()) is not None]
+        calls = [places.leave_call() for places in found]
         for start in range(0, len(calls), LEFT_PER_CALL):
             commands: list[Command] = []
             for script, keys, args in calls[start : start + LEFT_PER_CALL]:
