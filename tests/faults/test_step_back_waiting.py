@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from threading import BrokenBarrierError
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,26 @@ def test_an_arrival_that_was_undone(server: Server, m: RedisManager, other: Redi
     meet(mine, theirs)
 
 
+def go_back_and_arrive_first(
+    server: Server, m: RedisManager, theirs: Any, monkeypatch: pytest.MonkeyPatch
+) -> list[Call]:
+    """Let the server go back, and another party arrive there before this session settles; return
+    its call.
+    """
+    late: list[Call] = []
+    settle = m.runtime.session.settling.settle
+
+    def slowly(lapsed: int) -> None:
+        if not late:
+            late.append(Call(theirs.wait))
+        wait_until(lambda: server.command("HGET", theirs._handle.keys.data, "c") == b"1", SECONDS)
+        settle(lapsed)
+
+    monkeypatch.setattr(m.runtime.session.settling, "settle", slowly)
+    go_back(server, m)
+    return late
+
+
 def test_an_arrival_that_was_undone_and_is_the_last_one(
     server: Server, m: RedisManager, other: RedisManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,17 +105,7 @@ def test_an_arrival_that_was_undone_and_is_the_last_one(
     meet(mine, theirs)
     server.command("SAVE")
     call = waiting(mine.wait, server)
-    late: list[Call] = []
-    settle = m.runtime.session.settling.settle
-
-    def slowly(lapsed: int) -> None:
-        if not late:
-            late.append(Call(theirs.wait))
-        wait_until(lambda: server.command("HGET", mine._handle.keys.data, "c") == b"1", SECONDS)
-        settle(lapsed)
-
-    monkeypatch.setattr(m.runtime.session.settling, "settle", slowly)
-    go_back(server, m)
+    late = go_back_and_arrive_first(server, m, theirs, monkeypatch)
     assert sorted([call.outcome(SECONDS), late[0].outcome(SECONDS)]) == [0, 1]
     meet(mine, theirs)
 
@@ -180,17 +191,7 @@ def test_an_action_that_nobody_would_run_breaks_the_barrier(
     meet(mine, theirs)
     server.command("SAVE")
     call = waiting(mine.wait, server)
-    late: list[Call] = []
-    settle = m.runtime.session.settling.settle
-
-    def slowly(lapsed: int) -> None:
-        if not late:
-            late.append(Call(theirs.wait))
-        wait_until(lambda: server.command("HGET", mine._handle.keys.data, "c") == b"1", SECONDS)
-        settle(lapsed)
-
-    monkeypatch.setattr(m.runtime.session.settling, "settle", slowly)
-    go_back(server, m)
+    late = go_back_and_arrive_first(server, m, theirs, monkeypatch)
     for each in (call, *late):
         with pytest.raises(BrokenBarrierError):
             each.outcome(SECONDS)

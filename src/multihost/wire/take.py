@@ -307,7 +307,9 @@ class Grant(ABC):
             left = until - time.monotonic()
             if replies[0] is not None or left <= EARLY:
                 return replies
-            time.sleep(PAUSE)
+            time.sleep(
+                PAUSE
+            )  # only where moves do not block, see EARLY: nothing else would wake us
 
     def _stop_waiting(self) -> None:
         """Nobody has to look after the connection any more, if it waited. May be repeated."""
