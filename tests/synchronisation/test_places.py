@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
 from multihost.wire.places import Place, Places
+from multihost.wire.take import give_back
 from tests.faults.calls import Call
 from tests.support.leaks import AnyServer
 from tests.support.waiting import PATIENCE, wait_until
@@ -211,6 +213,43 @@ def test_permits_lost_are_told_once_each(url: str) -> None:
             permits.release(3)
             assert sleeper.call("acquire", True, PATIENCE) is True
             assert sleeper.call("release") is None
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_release_that_takes_long_holds_nobody_up(
+    moved: bool, url: str, server: AnyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session lapses meanwhile, and what the background thread does then is done; of two
+    permits, one that is released is not lost.
+    """
+    done = threading.Event()
+    with RedisManager(url) as m:
+        permits = m.BoundedSemaphore("x", 2)
+        assert permits.acquire() and permits.acquire()
+        session, account = m.runtime.session, permits._account()
+        places = [place for place in account.places.all() if place.count]
+
+        def slowly(place: Place, operation: str, count: int = 1) -> int:
+            server.command("DEL", *session.registration.session_keys.values())
+            if moved:
+                server.command("DEL", *(each.key for each in places))
+            session.registration.doubt()
+            session.ensure_registered(permits._handle.keys)
+            session.heartbeat.call_soon(done.set)
+            assert done.wait(PATIENCE), "it waits for the release"
+            return give_back(place, operation, count)
+
+        monkeypatch.setattr("multihost.wire.ops.semaphore.give_back", slowly)
+        if moved:
+            with pytest.raises(LeaseLost):
+                permits.release()
+        else:
+            permits.release()
+        assert (account.count, account.missing) == (1, 1)
+        monkeypatch.undo()
+        with pytest.raises(LeaseLost):
+            permits.release()
+        assert (account.count, account.missing) == (0, 0)
 
 
 def test_a_deleted_lock_that_is_made_again_is_another_one(

@@ -96,6 +96,7 @@ class Place:
         "hold",
         "is_doubtful",
         "key",
+        "lost",
         "name",
         "number",
         "places",
@@ -111,6 +112,7 @@ class Place:
         self.name: bytes = b"%b.%d" % (places.name, number)
         self.key: bytes = keys.held(self.name)
         self.count: int = 0  # elements there, as far as this process knows
+        self.lost: int = 0  # how many it has ever lost there, of a semaphore
         self.seen: int = 0  # of those that were, how many it knows to have been released by others
         self.hold: Holding | None = None  # what is held here, of a lock
         self.is_doubtful: bool = False  # nothing is taken to it
