@@ -58,6 +58,7 @@ from multihost.wire.link import (
     ReplyTimeout,
     pack,
     pack_args,
+    stood_still,
 )
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
@@ -343,7 +344,8 @@ class Outage:
     def __init__(self, link: Link, has_waited: bool = False) -> None:
         self.error: ReplyError | None = None
         self._link = link
-        self._ends = 0.0
+        self._begun = 0.0
+        self._tried = 0.0  # when it was tried again last
         self.has_waited: bool = has_waited
 
     def end(self) -> None:
@@ -356,11 +358,14 @@ class Outage:
             return False
         now = time.monotonic()
         if self.error is None:
-            self._ends = self._link.patience_ends(now)
+            self._begun = self._tried = now
+        self._begun += stood_still(self._tried, self._link.timeout)
         self.error = error
-        if now >= self._ends:
+        if now >= self._link.patience_ends(self._begun):
             return False
         self._link.back_off()
+        self._begun += stood_still(now, 0.0)
+        self._tried = time.monotonic()
         return True
 
 

@@ -30,6 +30,7 @@ from multihost.wire.link.channel import (
 )
 from multihost.wire.link.connect import connector_for
 from multihost.wire.link.opening import OpenedConnections
+from multihost.wire.link.patience import stood_still
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.resp import Command, pack, pack_all
@@ -371,7 +372,8 @@ class Link(OpenedConnections):
                 # Read again in each turn: a process that exits sets the patience to zero.
                 ends = min(given, self.patience_ends(begun))
                 # One more attempt in any case: perhaps only that one connection is dead.
-                limit = min(self.timeout, max(ends - time.monotonic(), self._threads.attempt))
+                tried = time.monotonic()
+                limit = min(self.timeout, max(ends - tried, self._threads.attempt))
                 try:
                     channel = self._open(connection, limit)
                     sent = True
@@ -383,12 +385,15 @@ class Link(OpenedConnections):
                     return replies
                 except ConnectionBroken as error:
                     cause = error
+                begun += stood_still(tried, 2 * limit)  # to connect, and for the reply
                 ends = min(given, self.patience_ends(begun))
                 if time.monotonic() + pause > ends:
                     if isinstance(cause, ReplyTimeout) and self._threads.until is not None:
                         self._note_lost(begun, cause)
                     raise self._give_up(cause, time.monotonic() - begun, sent) from None
+                tried = time.monotonic()
                 self._closing.wait(pause * (0.5 + _random() / 2))
+                begun += stood_still(tried, pause)
                 pause = min(2 * pause, longest)
         except BaseException:
             if keep:
@@ -411,12 +416,15 @@ class Link(OpenedConnections):
         pause, longest = BACKOFF
         self.disconnects += 1  # a part may have been executed: as behind a break
         connection.repeats += 1
-        while time.monotonic() + pause < self.patience_ends(begun):
+        while (paused := time.monotonic()) + pause < self.patience_ends(begun):
             self._closing.wait(pause)
+            begun += stood_still(paused, pause)
             pause = min(2 * pause, longest)
             if error.has_moved:
                 self.disconnect(connection)
+            sent = time.monotonic()
             replies = _repeated(self._send_many(connection, requests, len(replies)))
+            begun += stood_still(sent, self.timeout)
             found = next((r for r in replies if type(r) is ReplyError and r.is_transient), None)
             if found is None:
                 break
