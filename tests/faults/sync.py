@@ -48,7 +48,7 @@ NAME = "x"
 MEANT = (EventProxy, BarrierProxy)
 """Types whose tokens say something; those of the others are hints."""
 POPS = ("blpop", "blmove", "brpoplpush")
-HINTS = (b"f:", b"x:", b"h:")
+HINTS = (b"f:", b"x:", b"h:", b"@:")
 """Fields that say who had what, and how many places a session may use."""
 _namespaces = itertools.count()
 

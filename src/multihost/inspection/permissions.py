@@ -30,14 +30,13 @@ OPTIONAL = {
     "INFO": "nothing warns of a server that is too old, or may evict objects",
     "MEMORY": "the memory of objects is not known",
     "SCAN": "multihost ls, gc and top do not find unnamed objects",
-    "HSCAN": "multihost ls, gc and top do not work",
     "SSCAN": "multihost show does not show the members of a set",
     "TYPE": "multihost ls, show, gc and top do not work",
     "OBJECT": "multihost gc leaves containers that were never finished",
 }
 """The commands that multihost can do without, and what is missing then."""
 
-OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "HSCAN", "OBJECT", "SCAN", "SSCAN", "TYPE"])
+OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "OBJECT", "SCAN", "SSCAN", "TYPE"])
 """The commands that only the inspection needs."""
 
 # A valid call of each command on a key "k": only permissions can refuse it.

@@ -130,7 +130,7 @@ class Grant(ABC):
         now = time.monotonic()
         if now - places.looked >= LOOK_INTERVAL:
             places.looked = now
-            reap.run_idempotent(handle, b"", b"0")
+            reap.run_idempotent(handle, b"", b"0", b"")
             if self._take_free():
                 return True
         handle.session.janitor.watch_briefly(handle.keys, reap)
