@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
-from multihost.wire.places import Place, Places
+from multihost.wire.places import RELEASED, Place, Places
 from multihost.wire.take import give_back
 from tests.faults.calls import Call
+from tests.support.faults import CuttingProxy
 from tests.support.leaks import AnyServer
+from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 from tests.synchronisation.test_holder_crash import child
 
@@ -55,13 +57,19 @@ def test_threads_that_begin_at_once_share_the_places(
 ) -> None:
     """Each would number its own from one, and take what the other one holds for its own."""
     locks = [m.Lock("x"), m.Lock("x")]
+
+    def take_and_release(lock: Any) -> bool:  # either may be the first
+        taken = lock.acquire(timeout=PATIENCE)
+        lock.release()
+        return bool(taken)
+
     init, calls, made = Places.__init__, list[Call](), list[Places]()
 
     def slowly(self: Places, *args: Any) -> None:
         init(self, *args)
         made.append(self)
         if not calls:
-            calls.append(Call(lambda: locks[1].acquire(timeout=PATIENCE)))
+            calls.append(Call(lambda: take_and_release(locks[1])))
             calls[0].join(0.3)  # it waits for us; else it would have made some by then
 
     monkeypatch.setattr(Places, "__init__", slowly)
@@ -250,6 +258,39 @@ def test_a_release_that_takes_long_holds_nobody_up(
         with pytest.raises(LeaseLost):
             permits.release()
         assert (account.count, account.missing) == (0, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_release_of_some_whose_reply_is_lost(
+    count: int, proxy: CuttingProxy, server: Server
+) -> None:
+    """It is not sent again: that would give back others, which lie at the same place."""
+    with RedisManager(proxy.url) as m, RedisManager(server.url) as other:
+        permits, theirs = m.BoundedSemaphore("x", 4), other.BoundedSemaphore("x", 4)
+        for _ in range(3):
+            assert permits.acquire()
+        rule = proxy.cut_after_reply("LMOVE")
+        permits.release(count)
+        assert rule.done.is_set()
+        assert theirs.statistics().permits == 1 + count
+        for _ in range(3 - count):
+            permits.release()
+        assert theirs.statistics().permits == 4
+        with pytest.raises(ValueError, match="released too many times"):
+            permits.release()
+
+
+def test_what_others_released_before_it_was_known_is_not_released_again(
+    m: RedisManager, other: RedisManager, server: AnyServer
+) -> None:
+    """Others released an element that a call took which was interrupted: the next one is held."""
+    permits, theirs = m.Semaphore("x", 1), other.Semaphore("x", 1)
+    assert permits.acquire()
+    [place] = [each for each in permits._account().places.all() if each.count]
+    server.command("RPUSH", place.key, "1")  # what the call took
+    theirs.release(2)
+    place.places.abandon(place)
+    assert int(server.command("HGET", place.places.keys.data, RELEASED + place.name)) == 1
 
 
 def test_a_deleted_lock_that_is_made_again_is_another_one(

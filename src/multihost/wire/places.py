@@ -21,6 +21,7 @@ nobody would look after the hold, and the element goes back.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -288,19 +289,22 @@ class Places(Handle):
         """Take nothing to a place for a while, and give back what lies there, or arrives, and is
         not known: now, or as soon as the server can be reached. Up to 1 round trip.
         """
-        self._doubt(place)
+        # What the caller wanted is over: it does not go on for a silent server, nor hear of it.
+        with contextlib.suppress(MultihostError), Patience(self.link, 0.0, replies=False):
+            self.recover(place)
+
+    def recover(self, place: Place) -> None:
+        """The same, and raise what hinders it. 1 round trip."""
 
         def recover() -> None:
             _recover.run_idempotent(self, *place.known())
 
+        self._doubt(place)
         try:
-            # What the caller wanted is over: it does not go on for a silent server.
-            with Patience(self.link, 0.0, replies=False):
-                recover()
-        except BaseException as error:
+            recover()
+        except BaseException:
             self.session.janitor.defer(recover)
-            if not isinstance(error, MultihostError):
-                raise
+            raise
 
     def _doubt(self, place: Place) -> None:
         place.is_doubtful = True
@@ -324,6 +328,8 @@ class Places(Handle):
                 _, place = self._doubtful.popleft()
                 if all(place is not each for _, each in self._doubtful):
                     place.is_doubtful = False
+                    if not place.count:
+                        place.seen = 0
                     if place.hold is None:
                         self._idle.append(place)
             doubtful = {

@@ -423,6 +423,8 @@ def give_back(place: Place, operation: str, count: int = 1) -> int:
     places = place.places
     link = places.link
     left = place.count - count
+    if left:
+        return _give_back_some(place, count, left)
     try:
         connection = link.checkout()
         repeats = connection.repeats
@@ -440,6 +442,32 @@ def give_back(place: Place, operation: str, count: int = 1) -> int:
         ensure_exists(places, operation)
         return count
     return count - replies.count(None)
+
+
+def _give_back_some(place: Place, count: int, left: int) -> int:
+    """The same, where others stay: if the outcome is not known the request is not sent again, which
+    would move those, but what lies there beyond them is given back. 2 round trips then.
+    """
+    places, link = place.places, place.places.link
+    connection = link.checkout()
+    try:
+        requests = place.give_back * count
+        replies = link.exchange_blocking(connection, requests, None, count)
+        link.checkin(connection)
+        place.count = left
+        if len(replies) == count and ReplyError not in map(type, replies):
+            return count - replies.count(None)
+    except ConnectionBroken:
+        link.checkin(connection)
+        place.count = left
+    except BaseException:
+        link.withdraw(connection)
+        link.recycle(connection)
+        place.count = left
+        places.abandon(place)
+        raise
+    places.recover(place)
+    return count
 
 
 def released_by_others(place: Place, missing: int, operation: str) -> bool:
