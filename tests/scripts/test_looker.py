@@ -40,7 +40,9 @@ def m(server: Server) -> Iterator[RedisManager]:
         yield manager
 
 
-def look(script: str, handle: Handle, looker: bytes, state: bytes = b"", prune: bytes = b"0") -> Any:
+def look(
+    script: str, handle: Handle, looker: bytes, state: bytes = b"", prune: bytes = b"0"
+) -> Any:
     return Script(script).run_idempotent(handle, state, prune, looker)
 
 
@@ -61,9 +63,7 @@ def test_one_looks_and_the_others_are_told(script: str, m: RedisManager, server:
 
 @pytest.mark.parametrize("script", MAKE)
 @pytest.mark.parametrize("seconds", [-3600, -1, 1, 3600])
-def test_another_one_takes_over(
-    script: str, seconds: int, m: RedisManager, server: Server
-) -> None:
+def test_another_one_takes_over(script: str, seconds: int, m: RedisManager, server: Server) -> None:
     """Who looked has stopped, or the clock of the server has jumped."""
     handle = MAKE[script](m)._handle
     look(script, handle, b"first")
