@@ -129,6 +129,33 @@ def test_lists_are_used_again_behind_breaks(two: tuple[Any, Any], proxy: Cutting
     assert consumer.list_count < 10
 
 
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+@pytest.mark.parametrize("user", [None, "limited"])
+def test_places_are_used_again_behind_breaks(kind: str, user: str | None) -> None:
+    """At once where the server closes what broke; else a late request may still find them."""
+    with Server(tcp=True, users=USER) as server, CuttingProxy(server) as proxy:
+        url = proxy.url if user is None else proxy.url.replace("://", f"://{user}:x@")
+        with RedisManager(url) as manager:
+            held = manager.Lock("x") if kind == "Lock" else manager.Semaphore("x", 2)
+            for _ in range(3):
+                proxy.cut_after_reply("LMOVE")
+                assert held.acquire()
+                held.release()
+            places = held._handle.places
+            doubtful = [place for place in places.all() if place.is_doubtful]
+            assert doubtful
+            if user is None:
+                wait_until(lambda: not any(place.is_doubtful for place in places.all()))
+                assert {id(each) for each in places._idle} == {id(each) for each in places.all()}
+            else:
+                again = threading.Event()
+                manager.runtime.session.janitor.call_every(1.0, lambda: bool(again.set()))
+                assert again.wait(SECONDS)
+                assert all(place.is_doubtful for place in doubtful)
+            assert held.acquire()
+            held.release()
+
+
 def test_without_the_right_a_late_move_is_made_good_for(
     proxy: CuttingProxy, start_server: Callable[..., Server]
 ) -> None:

@@ -172,7 +172,7 @@ class Grant(ABC):
                     if token > 0 and self._keep(place, token, expirations):
                         return True
                 # What an earlier attempt took, or takes later, is nobody's.
-                place.places.abandon(place)
+                place.places.abandon(place, broke=True)
             except BaseException:
                 if self.place is None and place.count <= held:
                     place.places.abandon(place)
@@ -265,7 +265,7 @@ class Grant(ABC):
                         link.reconnect(connection, error, min(link.reconnect_timeout, left))
                 finally:
                     link.checkin(connection)
-                place.places.abandon(place)
+                place.places.abandon(place, broke=True)
                 return None
             link.checkin(connection)
             if type(replies[0]) is ReplyError:
@@ -281,7 +281,7 @@ class Grant(ABC):
             if token > 0 and self._keep(place, token, expirations):
                 place.places.contended = token != last + 1  # others have got, or wanted, one since
                 return True
-            place.places.abandon(place)
+            place.places.abandon(place, broke=True)
             return None
         except BaseException:
             if self.place is None and place.count <= held:
@@ -435,7 +435,7 @@ def give_back(place: Place, operation: str, count: int = 1) -> int:
         places.abandon(place)
         raise
     if connection.repeats != repeats or ReplyError in map(type, replies):
-        places.abandon(place)
+        places.abandon(place, broke=True)
         error = replies[-1]
         if type(error) is ReplyError and not _is_full(error):  # which accepts a script
             raise to_exception(error, operation, places.ident)
