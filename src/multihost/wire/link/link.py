@@ -191,6 +191,8 @@ class Link(OpenedConnections):
         try:
             replies = channel.block(requests, seconds, count, grace)
         except ConnectionBroken as error:
+            if grace and isinstance(error, ReplyTimeout):
+                error.waited = grace  # the rest was the wait itself
             self._disconnect_blocked(connection, error)
             raise
         finally:
