@@ -31,9 +31,9 @@ from multihost.wire.link.channel import (
 from multihost.wire.link.connect import connector_for
 from multihost.wire.link.opening import OpenedConnections
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
-from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.resp import Command, pack, pack_all
 from multihost.wire.link.unreachable import unreachable
+from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError, command_error
 
 __all__ = ["REPLY_SKIP", "Link"]

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from multihost.patching import on_patch
+from multihost.wire.redaction import as_logged
 
 __all__ = ["MOST_WAITING", "log"]
 
@@ -81,7 +82,8 @@ def log(
 ) -> None:
     """Log from another thread, behind what was logged before."""
     if logger.isEnabledFor(level):
-        _writer.add(lambda: logger.log(level, text, *args, exc_info=exc_info))
+        error = None if exc_info is None else as_logged(exc_info)
+        _writer.add(lambda: logger.log(level, text, *args, exc_info=error))
 
 
 _writer = _Writer()
