@@ -409,8 +409,8 @@ class _Wait:
                     self._load_scripts()
                     continue
             except ConnectionBroken as error:
-                if isinstance(error, ReplyTimeout) and self._left() <= 0:
-                    break
+                # Also when time is up: a server that does not answer has not said that there was
+                # nothing to be had.
                 timeout = self.link.reconnect_timeout
                 if self._deadline is not None:
                     timeout = min(timeout, max(self._left(), 0.0))

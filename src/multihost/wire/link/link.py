@@ -32,9 +32,9 @@ from multihost.wire.link.connect import connector_for
 from multihost.wire.link.opening import OpenedConnections
 from multihost.wire.link.patience import stood_still
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
-from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.resp import Command, pack, pack_all
 from multihost.wire.link.unreachable import unreachable
+from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError, command_error
 
 __all__ = ["REPLY_SKIP", "Link"]
@@ -192,6 +192,8 @@ class Link(OpenedConnections):
         try:
             replies = channel.block(requests, seconds, count, grace)
         except ConnectionBroken as error:
+            if grace and isinstance(error, ReplyTimeout):
+                error.waited = grace  # the rest was the wait itself
             self._disconnect_blocked(connection, error)
             raise
         finally:
