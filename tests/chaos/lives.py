@@ -13,6 +13,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from threading import BrokenBarrierError
 from typing import Any, NamedTuple
 
@@ -63,10 +64,14 @@ def open_manager(url: str, **settings: Any) -> Any:
     """Return a manager. A connection that ends while it is opened is an error of the address, as
     far as the manager can know: who has just called it sees that. We know better.
     """
+    return _opened(lambda: Remote(url, **settings))
+
+
+def _opened(open_it: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return Remote(url, **settings)
+            return open_it()
         except LinkError:
             if time.monotonic() > deadline:
                 raise
@@ -277,7 +282,7 @@ def count(shared: Any, life: Life) -> None:
 def call(m: Any, life: Life) -> None:
     """The first two serve an object, the others call it."""
     if life.number < 2:
-        server = Serving(life.url, **life.settings).get_server()
+        server = _opened(lambda: Serving(life.url, **life.settings).get_server())
         threading.Thread(target=_end_with, args=(life.stop,), daemon=True).start()
         server.serve_forever()
     till: Any = None
