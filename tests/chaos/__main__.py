@@ -31,7 +31,7 @@ def main() -> int:
         seed = f"{options.seed}.{number}"
         directory = Path(tempfile.mkdtemp(prefix="multihost-chaos-"))
         seconds = min(options.round, max(left, 1.0))
-        figures = Round(way, seed, directory, options.scale).run(seconds)
+        figures = Round(way, seed, directory, options.kinds, options.scale).run(seconds)
         print(f"{seed} ({way.name}): {figures}", flush=True)
         for problem in figures.wrong[:MOST]:
             first, *rest = problem.strip().splitlines()
@@ -53,6 +53,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--round", type=float, default=30.0, help="seconds of each round")
     parser.add_argument("--scale", type=float, default=1.0, help="how often all goes wrong")
+    parser.add_argument("--kinds", type=int, default=5, help="kinds of objects in a round")
     names = sorted({way.name for way in WAYS})
     parser.add_argument("--way", default="", help=f"only rounds of these: {', '.join(names)}")
     return parser.parse_args()

@@ -183,8 +183,9 @@ def _be_alone() -> None:
 class Round:
     """Objects of all kinds, processes that use them, and a server."""
 
-    def __init__(self, way: Way, seed: str, directory: Path, scale: float = 1.0) -> None:
-        self.way, self.seed, self._directory, self._scale = way, seed, directory, scale
+    def __init__(self, way: Way, seed: str, directory: Path, most: int, scale: float) -> None:
+        """Of at most so many kinds."""
+        self.way, self.seed, self._scale = way, seed, scale
         self.chance = random.Random(seed)
         self.figures = Figures()
         self.stop, self.last_stop = StopSignal(), StopSignal()
@@ -192,7 +193,9 @@ class Round:
         # What it has answered it has written, unless the machine goes down.
         self.server = Server(appendonly="no" if way.steps_back else "yes", appendfsync="no")
         self.relay = Relay(self.server.socket, f"{self.server.directory}/relay", seed)
-        self.groups = [Group(self, kind, directory) for kind in filter(way.includes, KINDS)]
+        kinds = [kind for kind in KINDS if way.includes(kind)]
+        kinds = self.chance.sample(kinds, min(most, len(kinds)))
+        self.groups = [Group(self, kind, directory) for kind in kinds]
         self._mortal = [group for group in self.groups if not group.kind.is_spared]
         self._stopped: list[tuple[float, int]] = []
 
@@ -204,6 +207,7 @@ class Round:
     def run(self, seconds: float) -> Figures:
         """Let things go wrong for so long."""
         try:
+            self._warm_up()
             self._aside(self._make)
             self._torment(time.monotonic() + seconds)
             self._end()
@@ -232,6 +236,13 @@ class Round:
             status = 0
         finally:
             os._exit(status)
+
+    def _warm_up(self) -> None:
+        """What this process has imported and read, those need not that it forks."""
+        with open_manager(self.server.url) as m:
+            for group in self.groups:
+                group.kind.make(m)
+        self.server.command("FLUSHALL")
 
     def _aside(self, work: object, *args: object) -> None:
         """Have it done in a process that ends: this one uses nothing that it tests."""
@@ -268,6 +279,8 @@ class Round:
             act()
 
     def _kill(self) -> None:
+        if not self._mortal:
+            return
         group = self.chance.choice(self._mortal)
         count = self.chance.choice([1, 1, 2, 3])
         group.kill(self.chance.sample(range(group.kind.size), min(count, group.kind.size)))
@@ -295,9 +308,9 @@ class Round:
         self._suspend("stopped for long", 2 * self.way.lease)
 
     def _suspend(self, what: str, seconds: float) -> None:
-        group = self.chance.choice(self._mortal)
-        pid = self.chance.choice([*group.pids.values()] or [0])
-        if pid:
+        found = [(group, pid) for group in self._mortal for pid in group.pids.values()]
+        if found:
+            group, pid = self.chance.choice(found)
             group.journal.note(what, pid=pid)
             os.kill(pid, signal.SIGSTOP)
             self._stopped.append((time.monotonic() + seconds, pid))

@@ -31,7 +31,7 @@ __all__ = ["PARTIES", "PERMITS", "Life", "Remote", "open_manager"]
 PERMITS = 3
 PARTIES = 4
 WAIT = 0.5  # seconds that somebody waits who may wait in vain
-PAUSE = 0.02
+PAUSE = 0.05
 TASKS = 100
 
 
@@ -253,6 +253,7 @@ def set_and_wait(event: Any, life: Life) -> None:
                 with contextlib.suppress(LinkError):
                     woken = event.wait(life.chance.random() * WAIT)
             life.note("woken" if woken else "in vain")
+            life.pause()
 
 
 def meet(barrier: Any, life: Life) -> None:
