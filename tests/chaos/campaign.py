@@ -100,6 +100,7 @@ class Figures:
 
 
 PR_SET_PDEATHSIG = 1
+SERVER_SECONDS = 30.0  # for which a call waits for a server: no outage lasts so long
 
 
 class Group:
@@ -189,7 +190,7 @@ class Round:
         self.chance = random.Random(seed)
         self.figures = Figures()
         self.stop, self.last_stop = StopSignal(), StopSignal()
-        self.settings = {"lease": way.lease}
+        self.settings = {"lease": way.lease, "timeout": SERVER_SECONDS}
         # What it has answered it has written, unless the machine goes down.
         self.server = Server(appendonly="no" if way.steps_back else "yes", appendfsync="no")
         self.relay = Relay(self.server.socket, f"{self.server.directory}/relay", seed)

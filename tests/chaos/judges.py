@@ -236,7 +236,6 @@ def met(parties: int) -> Judge:
                 most = {pid: max(before, there) for pid, before in most.items()}
             elif line.what == "kill":
                 doubts += 1
-                most.pop(line.pid, None)
                 if line.pid in inside:
                     inside[line.pid] = line.at + NOTICED
             elif line.what == "going back":
