@@ -280,6 +280,13 @@ class Places(Handle):
         """Return for how many places to register: twice as many as are used."""
         return max(2 * self._count, 2)
 
+    def give_back(self, place: Place, left: int) -> int:
+        """Give back what lies at a place beyond so many elements; return how many that were. It may
+        be sent again, as a move out of a place where others lie may not. 1 round trip.
+        """
+        given: int = _recover.run_idempotent(self, place.name, b"%d" % left, b"%d" % place.seen)
+        return given
+
     # places of which it is not known what lies there
 
     def abandon(self, place: Place) -> None:
@@ -322,6 +329,8 @@ class Places(Handle):
                 _, place = self._doubtful.popleft()
                 if all(place is not each for _, each in self._doubtful):
                     place.is_doubtful = False
+                    if not place.count:
+                        place.seen = 0  # recovery has forgotten what others released
                     if place.hold is None:
                         self._idle.append(place)
             doubtful = {

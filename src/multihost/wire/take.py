@@ -423,6 +423,8 @@ def give_back(place: Place, operation: str, count: int = 1) -> int:
     places = place.places
     link = places.link
     left = place.count - count
+    if left > 0:
+        return _give_back_some(place, left, operation)
     try:
         connection = link.checkout()
         repeats = connection.repeats
@@ -440,6 +442,28 @@ def give_back(place: Place, operation: str, count: int = 1) -> int:
         ensure_exists(places, operation)
         return count
     return count - replies.count(None)
+
+
+def _give_back_some(place: Place, left: int, operation: str) -> int:
+    """Give back all but so many elements of a place, as :func:`give_back`: a move that may have
+    been executed is not sent again, for it would find another one.
+    """
+    places = place.places
+    count = place.count - left
+    connection = places.link.peek()
+    repeats = connection.repeats
+    try:
+        given = places.give_back(place, left)
+        place.count = left
+    except BaseException:
+        place.count = left
+        places.abandon(place)
+        raise
+    if connection.repeats != repeats:
+        places.abandon(place)
+        ensure_exists(places, operation)
+        return count
+    return min(given, count)
 
 
 def released_by_others(place: Place, missing: int, operation: str) -> bool:

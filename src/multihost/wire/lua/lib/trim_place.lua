@@ -3,13 +3,17 @@
 -- @include lib/hold_fields
 -- @include lib/give_back
 -- Give back what lies at a place beyond the elements that its session knows of. Others may have released some of them;
--- seen is how many of these it knows of. Return how many are missing.
+-- seen is how many of these it knows of. Return how many are missing, and how many went back.
 local function trim_place(data, place, count, seen)
   local released = (tonumber(redis.call('HGET', data, RELEASED .. place)) or 0) - tonumber(seen)
-  local wanted = math.max(tonumber(count) - math.max(released, 0), 0)
+  if released > tonumber(count) then -- some of which it never knew
+    redis.call('HINCRBY', data, RELEASED .. place, count - released)
+    released = tonumber(count)
+  end
+  local wanted = tonumber(count) - math.max(released, 0)
   local key = data .. ':held:' .. place
   redis.call('LREM', key, '0', '') -- the mark of an object that was deleted
   local there = redis.call('LLEN', key)
   if there > wanted then give_back(data, key, there - wanted) end
-  return math.max(wanted - there, 0)
+  return math.max(wanted - there, 0), math.max(there - wanted, 0)
 end
