@@ -270,7 +270,8 @@ class Round:
             self._step_back: self.way.steps_back,
         }
         rates = {act: rate * self._scale for act, rate in acts.items() if rate}
-        while (now := time.monotonic()) < until:
+        counts = self.figures.counts
+        while (now := time.monotonic()) < until or not (counts["kills"] and counts["cuts"]):
             for group in self.groups:
                 group.reap()
                 group.fill()

@@ -313,6 +313,7 @@ def test_what_others_released_is_forgotten_with_a_place(
     assert permits.acquire()
     permits.release()
     monkeypatch.setattr("multihost.wire.places.LATE_REQUEST_WINDOW", 0.0)
+    monkeypatch.setattr(m.runtime.session.janitor, "call_every", lambda *_: None)
     places = permits._account().places
     [place] = [each for each in places.all() if each.thread]
     places.abandon(place)
