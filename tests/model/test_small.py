@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model import permits, queues
+from tests.model import barriers, permits, queues
 from tests.model.small import explore
 
 MUTANTS = [
@@ -17,11 +17,17 @@ MUTANTS = [
     (queues.Queues, queues.UNDER_WAY, queues.LOST, 5),
     (queues.Queues, queues.NOT_KEPT, queues.TWICE, 7),
     (queues.Queues, queues.NOT_GIVEN_BACK, queues.LOST, 4),
+    (barriers.Barriers, barriers.FORGOTTEN, barriers.HANGS, 4),
+    (barriers.Barriers, barriers.OF_OTHERS, barriers.TOO_MANY, 10),
+    (barriers.Barriers, barriers.STILL_COUNTED, barriers.TOO_MANY, 9),
+    (barriers.Barriers, barriers.LET_PASS, barriers.TOO_MANY, 9),
 ]
 
 
 @pytest.mark.parametrize(
-    ("model", "states"), [(permits.Permits, 15_000), (queues.Queues, 31_000)], ids=str
+    ("model", "states"),
+    [(permits.Permits, 15_000), (queues.Queues, 31_000), (barriers.Barriers, 26_000)],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_no_state_is_wrong(model, states):
     found = explore(model())
@@ -36,4 +42,5 @@ def test_without_a_rule_something_is_wrong(model, rule, wrong, steps):
 
 
 def test_every_rule_is_left_out_once():
-    assert sorted((*permits.RULES, *queues.RULES)) == sorted(rule for _, rule, _, _ in MUTANTS)
+    rules = *permits.RULES, *queues.RULES, *barriers.RULES
+    assert sorted(rules) == sorted(rule for _, rule, _, _ in MUTANTS)
