@@ -42,6 +42,7 @@ SOME = [
     "Semaphore acquire",
     "Semaphore acquire in turn",
     "Semaphore acquire too late",
+    "Semaphore release one",
     "Semaphore release for one",
     "Condition wait",
     "Condition wait too late",

@@ -166,7 +166,8 @@ class PermitGrant(Grant):
 
     operation = "semaphore/acquire"
     has_holder = False
-    kept: bool = False
+    kept: int = 0
+    """How many lie at the place with the permit, if that has been counted."""
 
     def __init__(self, account: HeldPermits) -> None:
         self.handle = account.handle
@@ -180,14 +181,16 @@ class PermitGrant(Grant):
     def keep(self, place: Place, token: int) -> None:
         account = self.account
         account.fence = token
-        place.count, self.kept = place.count + 1, True
+        self.kept = place.count + 1
+        place.count = self.kept  # what is done is told from what was noted, see drop()
         if place.count >= CROWDED:
             account.is_crowded = True
         place.places.checkin(place)
 
     def drop(self, place: Place) -> None:
-        if self.kept:
-            place.count, self.kept = max(place.count - 1, 0), False
+        kept, self.kept = self.kept, 0
+        if 0 < kept <= place.count:
+            place.count -= 1
 
 
 def create(handle: Handle, typeid: str, value: int, explicit: bool) -> bool:
