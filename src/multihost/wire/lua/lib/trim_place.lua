@@ -6,11 +6,7 @@
 -- seen is how many of these it knows of. Return how many are missing, and how many went back.
 local function trim_place(data, place, count, seen)
   local released = (tonumber(redis.call('HGET', data, RELEASED .. place)) or 0) - tonumber(seen)
-  if released > tonumber(count) then -- some of which it never knew
-    redis.call('HINCRBY', data, RELEASED .. place, count - released)
-    released = tonumber(count)
-  end
-  local wanted = tonumber(count) - math.max(released, 0)
+  local wanted = math.max(tonumber(count) - math.max(released, 0), 0)
   local key = data .. ':held:' .. place
   redis.call('LREM', key, '0', '') -- the mark of an object that was deleted
   local there = redis.call('LLEN', key)
