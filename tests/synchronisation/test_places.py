@@ -368,23 +368,6 @@ def test_a_late_take_comes_back(m: RedisManager, server: AnyServer) -> None:
     assert elements(server, lock) == 1
 
 
-def test_what_others_released_and_nobody_knew_of_is_no_release_of_the_next(
-    m: RedisManager, other: RedisManager, server: AnyServer
-) -> None:
-    """A take that broke off had moved a second permit, and others released both: of one that this
-    process knew. A later one at that place is not released by that.
-    """
-    permits, theirs = m.BoundedSemaphore("x", 2), other.BoundedSemaphore("x", 2)
-    assert permits.acquire()
-    keys = permits._handle.keys
-    [place] = [each for each in permits._account().places.all() if each.count]
-    server.command("LMOVE", keys.free, place.key, "LEFT", "RIGHT")
-    theirs.release(2)
-    assert server.command("HGET", keys.data, b"-:" + place.name) == b"2"
-    place.places.abandon(place)
-    assert server.command("HGET", keys.data, b"-:" + place.name) == b"1"
-
-
 def test_what_others_released_is_forgotten_with_a_place(
     m: RedisManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
