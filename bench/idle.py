@@ -80,8 +80,7 @@ def consumers(url: str, kind: str, count: int) -> Iterator[None]:
                 process.start()
                 theirs.close()
                 team.append((process, ours))
-            for _, pipe in team:
-                pipe.recv()
+                ours.recv()  # one after the other: to begin takes more than to wait
             yield
         finally:
             for process, _ in team:

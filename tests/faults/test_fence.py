@@ -129,6 +129,40 @@ def test_lists_are_used_again_behind_breaks(two: tuple[Any, Any], proxy: Cutting
     assert consumer.list_count < 10
 
 
+def test_without_the_right_nothing_is_taken_while_a_settling_may_arrive(
+    start_server: Callable[..., Server],
+) -> None:
+    """What it would give back was acquired since, otherwise. Others read meanwhile."""
+    server = start_server(users=USER)
+    moment = threading.Event()
+    with (
+        CuttingProxy(server.url_for("limited", "x")) as proxy,
+        RedisManager(proxy.url, timeout=1.0) as manager,
+    ):
+        lock, shared = manager.Lock("x"), manager.dict("d")
+        with lock:
+            shared["a"] = 1
+        session = manager.runtime.session
+        registration, settling = session.registration, session.settling
+        rule = proxy.hold_request(
+            moment, lambda args: script_of(args) == "hold/settle", hang_up=True
+        )
+        registration._close_gate()
+        registration._wake()
+        assert rule.caught.wait(SECONDS)
+        wait_until(lambda: settling._late_until)
+        with pytest.raises(LinkError):
+            lock.acquire()
+        assert registration.is_unsettled
+        assert shared["a"] == 1
+        deliver(proxy, rule)
+        settling._late_until = 1.0  # a minute later
+        wait_until(lambda: not registration.is_unsettled)
+        assert lock.acquire()
+        assert lock.locked()
+        lock.release()
+
+
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
 @pytest.mark.parametrize("user", [None, "limited"])
 def test_places_are_used_again_behind_breaks(kind: str, user: str | None) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
+from multihost.wire.giving import give_back
 from multihost.wire.places import RELEASED, Place, Places
-from multihost.wire.take import give_back
 from tests.faults.calls import Call
 from tests.support.faults import CuttingProxy
 from tests.support.leaks import AnyServer

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from multihost.wire.link import ConnectionBroken, ReplyTimeout
-from multihost.wire.link import link as link_module
+from multihost.wire.link import ConnectionBroken, ReplyTimeout, repeating
 from multihost.wire.replies import ReplyError
 from multihost.wire.session.registration import RegistrationRequest, SessionRegistration
 from multihost.wire.wait import Outage
@@ -138,7 +137,7 @@ def test_of_a_thread_that_waits_for_the_session_to_settle(suspend: Suspend) -> N
 
 
 def test_patience_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "BACKOFF", (0.0, 0.0))
+    monkeypatch.setattr(repeating, "BACKOFF", (0.0, 0.0))
     gone = [ConnectionRefusedError()] * 100_000
     link = make_link(FakeChannel(ReplyTimeout()), *gone, timeout=0.01, reconnect_timeout=0.05)
     with pytest.raises(Exception, match="broke and did not come back"):

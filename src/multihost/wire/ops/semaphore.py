@@ -12,6 +12,14 @@ import threading
 from collections.abc import Sequence
 
 from multihost.errors import LeaseLost
+from multihost.wire.completion import run_to_completion
+from multihost.wire.giving import (
+    ensure_exists,
+    give_back,
+    is_there,
+    object_gone,
+    released_by_others,
+)
 from multihost.wire.identity import session_of
 from multihost.wire.ops import object as any_object
 from multihost.wire.places import TALLY, TYPE, WAITER, Place, Places, places_of
@@ -19,16 +27,7 @@ from multihost.wire.replies import NOT_HELD, OK, pairs, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.record import SessionRecord, stored_records
-from multihost.wire.take import (
-    Grant,
-    ensure_exists,
-    give_back,
-    is_there,
-    object_gone,
-    reap,
-    released_by_others,
-)
-from multihost.wire.wait import run_to_completion
+from multihost.wire.take import Grant, reap
 
 __all__ = [
     "HeldPermits",

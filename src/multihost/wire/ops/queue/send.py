@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from multihost.wire.completion import Call
 from multihost.wire.ops.ownership import has_proxies, retain
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.replies import MustRetain
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED, first_byte
-from multihost.wire.wait import Call, token_pop, wait, wait_by_name
+from multihost.wire.wait import token_pop, wait, wait_by_name
 
 __all__ = ["put", "wait_for_room"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from multihost.wire.completion import run_to_completion
 from multihost.wire.ops.ownership import without_flag
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
@@ -11,7 +12,7 @@ from multihost.wire.ops.queue.unfinished import UnfinishedItem
 from multihost.wire.replies import NOT_HELD, OK
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import broadcast_pop, run_to_completion, wait
+from multihost.wire.wait import broadcast_pop, wait
 
 __all__ = ["done", "join"]
 
