@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from multihost import RedisManager
+from tests.lifetimes.keys import let_go_long_ago
 from tests.support.server import ExternalServer, Server
+from tests.support.waiting import wait_until
 
 __all__ = [
     "DEAD_SESSION",
@@ -52,11 +54,12 @@ def _orphaned_keys(server: AnyServer, m: RedisManager) -> str:
     return "gone-dict"
 
 
-def let_a_lease_pass(server: AnyServer) -> None:
-    """Nobody has held anything without a lease, nor let go of it, for a long time."""
-    for key in (*server.keys("*}:held"), *server.keys("*}:cut")):
-        for member in server.command("ZRANGE", key, 0, -1):
-            server.command("ZADD", key, 1, member)
+def _forget(m: RedisManager, *proxies: Any) -> None:
+    """Their process does not hold them any more."""
+    references = m.runtime.session.references
+    for proxy in proxies:
+        references.decref(proxy._token.ident)
+    wait_until(lambda: not any(proxy._token.ident in references for proxy in proxies))
 
 
 def _let_go(server: AnyServer, m: RedisManager) -> str:
@@ -66,17 +69,20 @@ def _let_go(server: AnyServer, m: RedisManager) -> str:
     b = m.list([a, m.list([1])])
     a.append(b)
     del d["a"]
-    let_a_lease_pass(server)
+    _forget(m, a, b)
+    del a, b
+    let_go_long_ago(server)
     return ""
 
 
 def _lost(server: AnyServer, m: RedisManager) -> str:
     """What contained it was removed by another program."""
     d = m.dict("lost-keeper")
-    d["x"] = m.list([1])
+    d["x"] = inner = m.list([1])
+    _forget(m, inner)
     server.command("HDEL", d._handle.keys.names, "lost-keeper")
     lose(server, d, "data", "index", "contains")
-    let_a_lease_pass(server)
+    let_go_long_ago(server)
     return ""
 
 

@@ -14,7 +14,8 @@ from multihost import RedisManager
 from multihost.cli import run
 from multihost.inspection import GARBAGE_KINDS, find_garbage, opened, remove
 from multihost.wire.session import Session
-from tests.cli.garbage_samples import SAMPLES, let_a_lease_pass, lose
+from tests.cli.garbage_samples import SAMPLES, lose
+from tests.lifetimes.keys import let_go_long_ago
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -196,7 +197,7 @@ def test_what_is_stored_again_before_it_is_collected(
     d = manager.dict("keeper")
     d["x"] = inner = manager.list([1])
     del d["x"]
-    let_a_lease_pass(server)
+    let_go_long_ago(server)
     garbage = late(session, "unreachable")
     assert garbage
     d["y"] = inner

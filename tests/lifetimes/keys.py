@@ -125,6 +125,13 @@ def end(server: AnyServer, *idents: str) -> None:
     assert is_gone(server, *idents)
 
 
+def let_go_long_ago(server: AnyServer) -> None:
+    """Nobody has held anything without a lease, nor let go of it, for a long time."""
+    for key in (*server.keys("*}:held"), *server.keys("*}:cut")):
+        names = server.command("ZRANGE", key, 0, -1)
+        server.commands(*(("ZADD", key, LAPSED_MS, each) for each in names), ("PING",))
+
+
 def collect(server: AnyServer) -> None:
     """Have a process collect that holds nothing."""
     with opened(server.url) as session:

@@ -30,7 +30,6 @@ __all__ = [
     "collector",
     "colocated_ident",
     "hosts",
-    "ident_of",
     "leases",
     "names",
     "part",
@@ -165,7 +164,9 @@ IN_FLIGHT = "inflight:"
 """Start of the suffix of an in-flight list, before its name."""
 _IN_FLIGHT = IN_FLIGHT.encode()
 LET_GO = "u:cut-"
-"""Start of the ident of what a container let go that was very much: it has no data."""
+"""Start of the ident of what a container let go that was very much: it has no data. Its partition
+follows, that of the container.
+"""
 HELD = "held:"
 """Start of the suffix of a place, before its name."""
 _HELD = HELD.encode()
@@ -240,12 +241,6 @@ def part(namespace: str, key: bytes) -> Part | None:
         return Part(int(found[2]), "", tail)
     name, _, suffix = tail[2:].partition(":")
     return Part(int(found[2]), tail[:2] + unescape(name, ":"), suffix)
-
-
-def ident_of(tail: bytes) -> str:
-    """Return the ident of an object, by its data key without the partition."""
-    text = tail.decode("utf-8", "surrogatepass")
-    return text[:2] + unescape(text[2:], ":")
 
 
 def colocated_ident(ident: str) -> str:

@@ -36,6 +36,7 @@ PATIENCE = 0.25  # seconds for which a collection looks for a lost server
 SWEPT_AT_ONCE = 25  # objects that one script removes
 PAUSE = 20  # times as long as a collection took, at least, until the next one
 TURNS_PER_LEASE = 3
+TURNS_UNASKED = 20  # of a process, of which it uses one without a reason
 FEW = 2000  # objects without a lease, among which a process looks for its own when it ends
 
 _turn = Script("collect/turn")
@@ -96,6 +97,7 @@ class Collector:
         self._partitions = Partitions(link, namespace, self._stopping)
         self._thread: threading.Thread | None = None
         self._paused = False
+        self._turns = 0
         self._made = time.monotonic()
         self.removed: int = 0
         """Objects that this process has removed."""
@@ -104,7 +106,7 @@ class Collector:
 
     def take_turn(self) -> None:
         """Note the lease of this process; collect in another thread if it is the turn of this one
-        to look, and there is a reason. 1 round trip, and 16 if it is.
+        to look, and there is a reason. 1 round trip, 3 if it is its turn.
         """
         thread = self._thread
         if self._stopping.is_set() or (thread is not None and thread.is_alive()):
@@ -134,12 +136,18 @@ class Collector:
         return 1000 * up >= self._partitions.longest_ms
 
     def _is_needed(self) -> bool:
+        """Return whether there is a reason; now and then also if there is none, but something to
+        look at: what is forgotten by mistake must not stay for ever.
+        """
+        self._turns += 1
         try:
             self._partitions.pin()
             reasons = self._reasons()
         except Outdated:
             return False
-        return bool(reasons.objects or reasons.lists)
+        if self._turns % TURNS_UNASKED == 0:
+            return bool(reasons.kept or reasons.lists)
+        return reasons.objects > 0
 
     def _collect_aside(self) -> None:
         try:
@@ -208,7 +216,7 @@ class Collector:
 
     def _reasons(self) -> _Reasons:
         grace = b"%d" % self._partitions.longest_ms
-        found = self._partitions.run_everywhere(_reason, grace)
+        found = self._partitions.run_everywhere(_reason, grace, at_once=len(EVERYWHERE))
         return _Reasons(
             max(max(epoch, highest) for epoch, _, highest, *_ in found),
             sum(kept for _, _, _, kept, *_ in found),
@@ -217,7 +225,7 @@ class Collector:
         )
 
     def survey(self) -> Survey:
-        """Return what there may be to collect. Changes nothing. 18 round trips."""
+        """Return what there may be to collect. Changes nothing. 3 round trips."""
         self._partitions.pin()
         leases = self._link.execute(b"ZRANGE", self._leases, b"0", b"-1")
         self._partitions.longest_ms = max(map(int, [*leases, self._ttl_ms]))

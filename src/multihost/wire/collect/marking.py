@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from multihost.wire.collect.objects import is_ident
-from multihost.wire.keys import PARTITIONS, partition
+from multihost.wire.keys import LET_GO, PARTITIONS, partition
 
 __all__ = ["Graph", "Marking"]
 
@@ -56,7 +56,7 @@ class Marking:
         """Have objects marked in the next round; what is no ident was not written by multihost."""
         for ident in idents:
             if is_ident(ident):
-                self._marks[partition(ident.decode())][ident] = None
+                self._marks[_partition_of(ident)][ident] = None
 
     def finish(self) -> None:
         """Mark until a round through all partitions finds nothing grey."""
@@ -89,3 +89,12 @@ class Marking:
                 self._black[number].append(ident)
                 grey.add(number)
         return grey
+
+
+def _partition_of(ident: bytes) -> int:
+    """Return where an unnamed object is."""
+    text = ident.decode()
+    number = text.removeprefix(LET_GO)[:2]
+    if number != text[:2] and number.isdecimal():
+        return int(number) % PARTITIONS
+    return partition(text)

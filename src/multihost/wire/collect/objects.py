@@ -29,12 +29,14 @@ def by_partition(objects: Iterable[Keys]) -> Iterable[list[Keys]]:
             yield group[start : start + PER_CALL]
 
 
-def contents(link: Link, keys: Keys) -> list[bytes]:
-    """Return what an object contains, however much that is. 1 round trip for each 500 objects."""
+def contents(link: Link, data: bytes) -> list[bytes]:
+    """Return what the object of a key contains, however much that is. 1 round trip for each 500
+    objects.
+    """
     found: list[bytes] = []
     cursor = b"0"
     while True:
-        cursor, *piece = _contents.run_readonly(link, [keys.data], cursor)
+        cursor, *piece = _contents.run_readonly(link, [data], cursor)
         found += piece
         if cursor == b"0":
             return found

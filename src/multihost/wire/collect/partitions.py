@@ -12,7 +12,6 @@ from typing import Any
 
 from multihost.wire import keys as key_names
 from multihost.wire.collect.objects import contents
-from multihost.wire.keys import Keys
 from multihost.wire.link import Channel, Link
 from multihost.wire.script import Script
 
@@ -56,22 +55,29 @@ class Partitions:
         self._link.execute(b"PING")
         self._channel = self._link.current_channel()
 
-    def run(self, script: Script, calls: Sequence[tuple[int, Sequence[bytes]]]) -> list[Any]:
+    def run(
+        self,
+        script: Script,
+        calls: Sequence[tuple[int, Sequence[bytes]]],
+        *,
+        at_once: int = AT_ONCE,
+    ) -> list[Any]:
         """Run a script in several partitions; return the replies. 1 round trip for each four."""
         replies: list[Any] = []
-        for start in range(0, len(calls), AT_ONCE):
+        for start in range(0, len(calls), at_once):
             if self._stopping.is_set():
                 raise Outdated
-            batch = [([self._names[n]], args) for n, args in calls[start : start + AT_ONCE]]
+            batch = [([self._names[n]], args) for n, args in calls[start : start + at_once]]
             replies += script.run_many(self._link, batch)
             self._check_channel()
         return replies
 
-    def run_everywhere(self, script: Script, *args: bytes) -> list[Any]:
+    def run_everywhere(self, script: Script, *args: bytes, at_once: int = AT_ONCE) -> list[Any]:
         """Run a script in all partitions; return the replies. Raises Outdated for a reply of
         nil.
         """
-        return _present(self.run(script, [(number, args) for number in EVERYWHERE]))
+        calls = [(number, args) for number in EVERYWHERE]
+        return _present(self.run(script, calls, at_once=at_once))
 
     def _check_channel(self) -> None:
         if self._channel is None or self._link.current_channel() is not self._channel:
@@ -109,7 +115,7 @@ class Partitions:
             further = []
             for (number, _), (cursor, *told) in zip(waiting, answers, strict=True):
                 for entry in told:
-                    yield from self.told(entry)
+                    yield from self.told(number, entry)
                 if cursor != b"0":
                     further.append((number, cursor))
             waiting = further
@@ -150,19 +156,18 @@ class Partitions:
             for number, black, marks in calls
         ]
         return [
-            [(entry[0], self.told(entry)) for entry in answer]
+            [(entry[0], self.told(number, entry)) for entry in answer]
             for (number, _, _), answer in zip(calls, _present(self.run(_step, packed)), strict=True)
         ]
 
-    def told(self, entry: list[bytes]) -> list[bytes]:
+    def told(self, number: int, entry: list[bytes]) -> list[bytes]:
         """Return the contents of an object that a script told of: itself, and they."""
         ident, *found = entry
         if found != [MANY]:
             return found
         if self._stopping.is_set():
             raise Outdated
-        keys = Keys(self._namespace, key_names.ident_of(ident))
-        found = contents(self._link, keys)
+        found = contents(self._link, key_names.prefix(self._namespace, number) + ident)
         self._check_channel()
         return found
 

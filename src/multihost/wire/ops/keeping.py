@@ -83,6 +83,7 @@ def keep(handle: Handle, values: Sequence[bytes], want: int) -> list[bytes]:
 
 def _keep_all(session: Session, direct: Iterable[str], want: int) -> dict[str, int]:
     """Keep objects and all that they contain; return the epoch of each."""
+    session.has_kept = True
     epochs: dict[str, int] = {}
     partial: list[str] = []
     level = list(direct)
@@ -97,10 +98,9 @@ def _keep_all(session: Session, direct: Iterable[str], want: int) -> dict[str, i
                 epochs[keys.ident] = epoch
                 if contained:
                     partial.append(keys.ident)
-                    told = contents(session.link, keys) if contained == [MANY] else contained
+                    told = contents(session.link, keys.data) if contained == [MANY] else contained
                     below.update((each.decode(), None) for each in told if is_ident(each))
         level = [ident for ident in below if ident not in epochs]
-    session.has_kept = True
     if partial:
         for _ in _run(session, _whole, partial, b"%d" % min(epochs.values())):
             pass

@@ -275,7 +275,8 @@ class References:
         """Yield the contents that a script told; of what contains very much it tells only that."""
         for each in found:
             if each[:1] == b"+":
-                yield from contents(self._link, Keys(self._namespace, each[1:].decode()))
+                keys = Keys(self._namespace, each[1:].decode())
+                yield from contents(self._link, keys.data)
             else:
                 yield each
 

@@ -5,7 +5,8 @@
 -- @include lib/clock
 -- @include lib/epoch_fields
 local function let_go_much(partition, contains)
-  local rest = 'u:cut-' .. digits(now()) .. '-' .. digits(redis.call('ZCARD', partition .. 'kept'))
+  local number = string.sub(partition, -4, -3)
+  local rest = 'u:cut-' .. number .. '-' .. digits(now()) .. '-' .. digits(redis.call('ZCARD', partition .. 'kept'))
   while redis.call('EXISTS', partition .. rest .. ':contains') == 1 do rest = rest .. '-' end
   redis.call('RENAME', contains, partition .. rest .. ':contains')
   local epoch = redis.call('HGET', partition .. 'epoch', EPOCH) or 0
