@@ -203,7 +203,7 @@ def test_a_collector_killed_between_two_partitions_refuses_nobody(
     number = partition("n:d")
     later = int(server.command("HGET", epoch_key(m, number), "e")) + 1000
     names = key_names.names(m.runtime.session.namespace, number)
-    BEGIN.run_readonly(m.runtime.session.link, [names], b"%d" % later)
+    BEGIN.run_readonly(m.runtime.session.link, [names], b"%d" % later, b"0")
     d["x"] = inner
     assert colour(server, ident(inner)) >= 2 * later
     assert collector_of(m).collect() == (0, True), "and the next one goes above it"
@@ -301,7 +301,7 @@ def test_a_collection_that_was_overtaken_sweeps_no_further(
 
     def overtaken(self: Collector, args: Any) -> None:
         names = key_names.names(m.runtime.session.namespace, 30)
-        BEGIN.run_readonly(m.runtime.session.link, [names], b"9" * 15)
+        BEGIN.run_readonly(m.runtime.session.link, [names], b"9" * 15, b"0")
         sweep(self, args)
 
     monkeypatch.setattr(Collector, "_sweep_all", overtaken)
@@ -416,7 +416,7 @@ INFO = "uptime_in_seconds:{}\r\naof_enabled:{}\r\nrdb_last_load_keys_loaded:{}\r
         (INFO.format(3, 0, 0), True),
         (INFO.format(3, 0, 17), False),
         (INFO.format(3, 1, 0), False),
-        (INFO.format(700, 1, 17), True),
+        (INFO.format(900, 1, 17), True),
         ("uptime_in_seconds:3\r\n", False),
     ],
 )

@@ -104,6 +104,12 @@ class _Reading:
         self.taken: dict[bytes, int] = {}  # the length of each place, or in-flight list
         self.memory: int | None = None
 
+    def take_fields(self, stored: Mapping[bytes, bytes]) -> None:
+        """Take what a hash holds, but for what is of no interest."""
+        internal = {field.encode() for field in self.kind.internal}
+        others = [(field, value) for field, value in stored.items() if field not in internal]
+        self.fields = dict(self.damage.fields(others))
+
     @property
     def has_places(self) -> bool:
         """Whether sessions may have places at it, or in-flight lists."""
@@ -256,10 +262,7 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
         if each.has_places:
             each.refs = pairs(next(replies))
         if kind.is_stateful:
-            stored = pairs(next(replies)).items()
-            internal = {field.encode() for field in kind.internal}
-            others = [(field, value) for field, value in stored if field not in internal]
-            each.fields = dict(each.damage.fields(others))
+            each.take_fields(pairs(next(replies)))
         if kind.length is not None:
             each.size = int(next(replies))
         if kind.consumers:

@@ -13,6 +13,7 @@ that its process sends: the next collection begins with a new epoch.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -98,6 +99,8 @@ class Collector:
         self._thread: threading.Thread | None = None
         self._paused = False
         self._turns = 0
+        self._run: bytes | None = None  # of the server, and since when this process has seen it
+        self._run_since = -math.inf
         self._made = time.monotonic()
         self.removed: int = 0
         """Objects that this process has removed."""
@@ -132,6 +135,12 @@ class Collector:
             facts = {}
         if facts.get(b"aof_enabled") == b"0" and facts.get(b"rdb_last_load_keys_loaded") == b"0":
             return True  # it began with nothing
+        run, now = facts.get(b"run_id"), time.monotonic()
+        if run != self._run:
+            # Another server, or a replica in its place, for as long as this process can tell.
+            self._run, self._run_since = run, now if self._run else -math.inf
+        if 1000 * (now - self._run_since) < self._partitions.longest_ms:
+            return False
         up = int(facts.get(b"uptime_in_seconds", time.monotonic() - self._made))
         return 1000 * up >= self._partitions.longest_ms
 
@@ -248,7 +257,7 @@ class Collector:
             marking.finish()
             if all(partitions.run_everywhere(_settle, packed)):
                 break
-            partitions.run_everywhere(_begin, packed)  # something was marked since: go on
+            partitions.run_everywhere(_begin, packed, b"1")  # something was marked since: go on
         trims = [
             (packed, b"%d" % SWEPT_AT_ONCE, b"%d" % ms, b"%d" % (ms - longest)) for ms in begun
         ]
@@ -259,10 +268,7 @@ class Collector:
         """Begin a new epoch everywhere; return it, and the time of each partition."""
         seconds, _ = self._link.execute(b"TIME")
         epoch = 1 + max(highest, int(seconds) * 1000)
-        answers = self._partitions.run_everywhere(_begin, b"%d" % epoch)
-        if any(latest != epoch for latest, _ in answers):
-            raise Outdated
-        return epoch, [ms for _, ms in answers]
+        return epoch, self._partitions.run_everywhere(_begin, b"%d" % epoch, b"0")
 
     def _sweep_all(self, args: Sequence[Sequence[bytes]]) -> None:
         """Remove what is white, in one partition after another: where another collection has begun

@@ -28,6 +28,7 @@ _keep = Script("object/keep")
 _whole = Script("object/whole")
 
 _CUT = CUT[0]
+LOST = b"-"  # in place of contents: the object is about to be removed
 MANY = b"+"  # in place of contents: there are very many
 GONE = ReplyError("GONE")
 
@@ -91,9 +92,11 @@ def _keep_all(session: Session, direct: Iterable[str], want: int) -> dict[str, i
         below: dict[str, None] = {}
         for chunk, (epoch, *found) in _run(session, _keep, level, b"%d" % want, session.ttl_ms):
             for keys, contained in zip(chunk, found, strict=True):
+                # What is lost below comes from a process that was paused for longer than its lease:
+                # the container is not whole, and must not become it.
+                if contained == LOST or (contained is None and keys.ident in direct):
+                    raise to_exception(GONE, "store a proxy of it", keys.ident)
                 if contained is None:
-                    if keys.ident in direct:
-                        raise to_exception(GONE, "store a proxy of it", keys.ident)
                     continue  # a container may refer to what was deleted
                 epochs[keys.ident] = epoch
                 if contained:

@@ -88,7 +88,9 @@ class Session:
         self.namespace: str = origin.namespace
         self.lease: float = origin.lease
         self.lease_ms: bytes = b"%d" % max(1, round(origin.lease * 1000))
-        self.ttl_ms: bytes = b"%d" % round((origin.lease + RESERVE) * 1000)  # of unnamed objects
+        self.ttl_ms: bytes = b"%d" % round(
+            1000 * (origin.lease + max(RESERVE, origin.lease / 3))
+        )  # of unnamed objects: no renewal comes later
         self.server: tuple[str, str, int, str, int, str] = (*link.address.server, origin.namespace)
         self.heartbeat: Heartbeat = Heartbeat(self)
         self.references: References = References(

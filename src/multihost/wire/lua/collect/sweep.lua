@@ -49,7 +49,10 @@ local function trim(key, before)
   if #old > 0 then redis.call('ZREM', key, unpack(old, 1, #old)) end
   return #old
 end
-if trim(partition .. 'held', held) + trim(partition .. 'cut', cut) >= 500 then return {#found, 1} end
+-- Not where the clock has gone back: what was noted since then is not of the time before.
+if now() >= tonumber(held) and trim(partition .. 'held', held) + trim(partition .. 'cut', cut) >= 500 then
+  return {#found, 1}
+end
 redis.call('HDEL', partition .. 'epoch', '-') -- see lib/allow_oom
 redis.call('HSET', partition .. 'epoch', SWEPT, epoch)
 if redis.call('EXISTS', partition .. 'kept', partition .. 'held', partition .. 'cut') == 0 then

@@ -2,7 +2,7 @@
 --
 -- It becomes the contents of an object of its own, without data, which was let go: the collector finds it there.
 
--- @include lib/clock
+-- @include lib/cut
 -- @include lib/epoch_fields
 local function let_go_much(partition, contains)
   local number = string.sub(partition, -4, -3)
@@ -11,5 +11,5 @@ local function let_go_much(partition, contains)
   redis.call('RENAME', contains, partition .. rest .. ':contains')
   local epoch = redis.call('HGET', partition .. 'epoch', EPOCH) or 0
   redis.call('ZADD', partition .. 'kept', digits(2 * epoch), rest)
-  redis.call('ZADD', partition .. 'cut', digits(now()), rest)
+  note_cut(partition, rest)
 end

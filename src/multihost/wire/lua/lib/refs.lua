@@ -8,7 +8,6 @@
 -- @include lib/partition
 -- @include lib/stamps
 local MANY = 1000 -- what a container lets go at once is entered one by one, unless it is more
-
 -- Few containers hold proxies: the functions are made when one does.
 local function references(data)
   local contains, partition = data .. ':contains', partition_of(data)
@@ -17,7 +16,9 @@ local function references(data)
 
   local function let_go(contained)
     redis.call('HDEL', contains, contained)
-    if persistent then redis.call('ZADD', partition .. 'cut', digits(now()), contained) end
+    if not persistent then return end
+    -- @include lib/cut
+    note_cut(partition, contained)
   end
 
   local function count(value, change)
@@ -34,7 +35,6 @@ local function references(data)
   end
 
   local self = {code = OK, count = count}
-
   -- Return true if the value is refused: what it refers to has to be kept first.
   function self.must_keep(value)
     return persistent and is_linked(value) and is_stale(partition, value)

@@ -22,8 +22,8 @@
 -- ARGV
 --   want   int  an epoch that the caller was told
 --   lease  int  milliseconds
--- RETURNS  the epoch; then of each object nil if it does not exist, or is as good as removed, else a list: what it
---          contains that may have a lease; or '+' if the client has to ask (object/contents)
+-- RETURNS  the epoch; then of each object nil if it does not exist, '-' if it is as good as removed, else a list: what
+--          it contains that may have a lease; or '+' if the client has to ask (object/contents)
 -- ERRORS   none
 
 -- @include lib/keys
@@ -39,8 +39,10 @@ local stamp, time = math.max(epoch, tonumber(want)), now()
 local answer = {stamp}
 for _, data in ipairs(KEYS) do
   local ident, ttl = string.sub(data, #partition + 1), redis.call('PTTL', data)
-  if ttl == -2 or is_lost(partition, ident, epoch, settled) then
+  if ttl == -2 then
     answer[#answer + 1] = false
+  elseif is_lost(partition, ident, epoch, settled) then
+    answer[#answer + 1] = '-'
   else
     local has_contents = redis.call('EXISTS', data .. ':contains') == 1
     mark(partition, ident, stamp, false)
