@@ -242,18 +242,7 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
     commands: list[Command] = []
     whose: list[_Reading] = []
     for each in found:
-        keys, kind = each.keys, each.kind
-        commands += [(b"PTTL", keys.data), (b"HKEYS", keys.contains)]
-        if each.has_places:
-            commands.append((b"HGETALL", keys.refs))
-        if kind.is_stateful:
-            commands.append((b"HGETALL", keys.data))
-        if kind.length is not None:
-            commands.append((kind.length.command, getattr(keys, kind.length.key)))
-        if kind.consumers:
-            commands.append((b"LLEN", keys.dead))
-        if kind.elements:
-            commands.append((b"LLEN", keys.free))
+        commands += _commands_for(each)
         whose += [each] * (len(commands) - len(whose))
     replies = iter(_tolerant(link, commands, whose))
     for each in found:
@@ -269,6 +258,23 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
             each.dead_letters = int(next(replies))
         if kind.elements:
             each.fields[kinds.FREE] = str(next(replies))
+
+
+def _commands_for(each: _Reading) -> Iterator[Command]:
+    """Yield the commands for the state of an object."""
+    keys, kind = each.keys, each.kind
+    yield (b"PTTL", keys.data)
+    yield (b"HKEYS", keys.contains)
+    if each.has_places:
+        yield (b"HGETALL", keys.refs)
+    if kind.is_stateful:
+        yield (b"HGETALL", keys.data)
+    if kind.length is not None:
+        yield (kind.length.command, getattr(keys, kind.length.key))
+    if kind.consumers:
+        yield (b"LLEN", keys.dead)
+    if kind.elements:
+        yield (b"LLEN", keys.free)
 
 
 def _count_taken(link: Link, found: Sequence[_Reading]) -> None:
