@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import hashlib
 import itertools
 import re
 import threading
@@ -22,13 +20,12 @@ from multihost import ObjectGone, RedisManager
 from multihost.proxies.barrier import BarrierProxy
 from multihost.proxies.event import EventProxy
 from multihost.wire.places import places_of
-from multihost.wire.script import source
 from multihost.wire.session.blocked import BlockedThreads
 from tests.cli.garbage_samples import hold_by_the_dead
 from tests.faults.calls import late_after
 from tests.support.waiting import PATIENCE, wait_until
 
-__all__ = ["CASES", "TYPES", "Case", "Stage", "facts", "foreground", "script_of", "staging"]
+__all__ = ["CASES", "TYPES", "Case", "Stage", "facts", "staging"]
 
 SECONDS = PATIENCE
 SOON = 0.05
@@ -51,43 +48,6 @@ POPS = ("blpop", "blmove", "brpoplpush")
 HINTS = (b"f:", b"x:", b"h:")
 """Fields that say who had what, and how many places a session may use."""
 _namespaces = itertools.count()
-
-
-# -- which requests are whose
-
-
-@functools.cache
-def _digests() -> dict[bytes, str]:
-    names = source.all_names()
-    return {
-        hashlib.sha1(source.expand(name).code.encode()).hexdigest().encode(): name for name in names
-    }
-
-
-def script_of(args: list[bytes]) -> str:
-    """The name of the script that a request runs, or nothing."""
-    if args[0] == b"EVALSHA":
-        return _digests().get(args[1], "")
-    if args[0] == b"EVAL":
-        return _digests().get(hashlib.sha1(args[1]).hexdigest().encode(), "")
-    return ""
-
-
-BACKGROUND = frozenset(
-    {"hold/announce", "hold/reap", "condition/reap", "barrier/reap", "object/renew", "object/drop"}
-)
-
-
-def foreground(args: list[bytes]) -> bool:
-    """Whether a request is one of the operation itself, not of the background thread."""
-    name = script_of(args)
-    if args[0] == b"CLIENT":
-        return False
-    if name:
-        return name not in BACKGROUND and not name.startswith("session/")
-    if any(b":ring:" in key for key in args[1:2]):  # what sessions say to those of their host
-        return False
-    return args[0] not in (b"TIME", b"INFO")
 
 
 # -- stages
@@ -197,7 +157,9 @@ def staging(
 
 def _is_private(key: bytes) -> bool:
     """The records of callers, and what sessions say of themselves."""
-    return key.partition(b"}:")[2].startswith((b"r:", b"s:", b"ring:"))
+    return key.partition(b"}:")[2].startswith(
+        (b"r:", b"s:", b"ring:", b"epoch", b"leases", b"collector", b"lists")
+    )
 
 
 def facts(stage: Stage) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import pytest
 
 from multihost import LeaseLost, RedisManager
 from tests.faults.calls import Call
-from tests.faults.sync import script_of
 from tests.support.faults import CuttingProxy
 from tests.support.procs import Script, kill9, spawn_script
+from tests.support.requests import script_of
 from tests.support.server import Server
 from tests.support.sessions import connections
 from tests.support.slow import SlowLink

@@ -21,8 +21,9 @@ from multihost.wire import wait as wait_module
 from multihost.wire.places import places_of
 from multihost.wire.session import blocked
 from tests.faults.calls import Call
-from tests.faults.sync import CASES, Case, Stage, facts, foreground, script_of, staging
+from tests.faults.sync import CASES, Case, Stage, facts, staging
 from tests.support.faults import CuttingProxy, Rule
+from tests.support.requests import foreground, script_of
 from tests.support.waiting import PATIENCE, wait_until
 
 SECONDS = PATIENCE

@@ -18,9 +18,9 @@ from multihost import BadPayload, RedisManager, ShutDown
 from multihost.wire import wait as wait_module
 from multihost.wire.ops.queue import receive_list
 from tests.faults.calls import late_after
-from tests.faults.sync import foreground
 from tests.faults.test_exactly_once_lock import deliver
 from tests.support.faults import CuttingProxy, Rule
+from tests.support.requests import foreground
 from tests.support.waiting import PATIENCE, wait_until
 
 SECONDS = PATIENCE

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from multihost import LinkError, RedisManager
-from tests.faults.sync import foreground, script_of
 from tests.support.faults import CuttingProxy, Rule
+from tests.support.requests import foreground, script_of
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 

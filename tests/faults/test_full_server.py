@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager, ServerFull
-from tests.faults.sync import foreground
 from tests.support.faults import CuttingProxy
+from tests.support.requests import foreground
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE
 

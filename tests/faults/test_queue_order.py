@@ -8,8 +8,8 @@ from queue import Empty
 import pytest
 
 from multihost import RedisManager
-from tests.faults.sync import foreground
 from tests.support.faults import CuttingProxy
+from tests.support.requests import foreground
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE
 

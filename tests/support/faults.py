@@ -8,8 +8,9 @@
 A rule fires once (``times``), at the ``nth`` matching request from now on; then the proxy is
 transparent again. Of several rules the one armed first goes first: two plain rules break two
 attempts in a row.
-Without ``match``, set-up commands are let through: see ``SETUP``. A request without a reply (after
-``CLIENT REPLY SKIP``) is none for the faults of replies.
+Without ``match``, set-up commands are let through, see ``SETUP``, and so is what a session sends in
+the background, which comes when it likes. A request without a reply (after ``CLIENT REPLY SKIP``)
+is none for the faults of replies.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import hiredis
 
 from tests.support.ports import Port
 from tests.support.raw import CHUNK, Endpoint
+from tests.support.requests import foreground
 from tests.support.waiting import PATIENCE
 
 __all__ = ["SETUP", "CuttingProxy", "Frames", "Rule"]
@@ -143,7 +145,7 @@ class Rule:
             return name == self._match
         if name in SETUP:
             return False
-        return self._match is None or self._match(args)
+        return (self._match or foreground)(args)
 
 
 class CuttingProxy:
