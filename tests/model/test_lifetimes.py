@@ -1,4 +1,4 @@
-"""The rules of docs/lifetimes.md: nothing is wrong with all of them, and something without any one."""
+"""The rules of docs/lifetimes.md: nothing is wrong with all of them, and something without any."""
 
 from __future__ import annotations
 

@@ -40,10 +40,16 @@ SMALL = [
     ),
 ]
 
-ALL = "ops=1 ticks=2 looks=2 collectors=2 naps=1 symmetry=1"
-WIDE = f"names=2 unnamed=3 {ALL}"
+WIDE = "names=2 unnamed=3 collectors=2 symmetry=1 ops=1 ticks=2 looks=2"
+WALKS = "names=2 unnamed=4 clients=3 collectors=2 ops=8 ticks=6 looks=4 naps=2 pieces=1"
+TANGLED = (
+    "start=Aa.ab.bc.0b.1d start=0a.ab.1c.cd.2b start=Ab.ba.cd.dc.0d.1a.2c start=+d.dc.cb.ba.0d.1b"
+)
 LARGE = [
-    Configuration("a cycle in a name", f"{WIDE} start=Ab.bc.ca.0b.1c", 1_000_000),
+    Configuration("a cycle in a name", f"{WIDE} naps=1 start=Ab.bc.ca.0b.1c", 9_000_000),
+    Configuration("what two hold, two looks", f"{WIDE} start=0a.ab.1b.Bc", 3_500_000),
+    Configuration("walks", f"walks=300000 mail=2 backs=1 outages=1 {WALKS} {TANGLED}", 0),
+    Configuration("walks with crashes", f"walks=300000 crashes=1 lose=3 {WALKS} {TANGLED}", 0),
 ]
 
 REMOVED = "S1: something reachable was removed"

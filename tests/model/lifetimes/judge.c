@@ -113,8 +113,10 @@ Wrong quiet_end(const State *from) {
     memset(s->look, 0, sizeof s->look);
     memset(s->mail, 0, sizeof s->mail);
     for (int k = 0; k < LAPSED; k++) pass_time(s, false);
+    /* Where the clock went back reasons may be lost: now and then a look needs none. */
+    bool needs_reason = config.reasons && !config.backs;
     int rounds = 0;
-    for (; rounds < 4 && (is_reason(&s->server) || !(config.reasons || rounds)); rounds++) {
+    for (; rounds < 4 && (is_reason(&s->server) || !(needs_reason || rounds)); rounds++) {
         if (!whole_look(s)) return RESTLESS;
         if (s->wrong) return s->wrong;
         pass_time(s, false);

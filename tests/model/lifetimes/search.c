@@ -221,13 +221,13 @@ static int choose(const Move *moves, int count, const int *weights) {
     return i;
 }
 
-static Wrong walk(long number) {
+static Wrong walk(void) {
     static const int speeds[] = {1, 4, 16, 64, 200};
     int weights[] = {2, 40, 40, 20, speeds[below(5)], 1, 10};
     Move moves[MOVES];
-    State s = make_start(below(start_count));
-    uint32_t before = (uint32_t)start_count;
-    origin_count = 0;
+    uint32_t here = (uint32_t)below(start_count);
+    State s = make_start((int)here);
+    origin_count = (size_t)start_count;
     for (;;) {
         int count = find_moves(&s, moves);
         if (!count) return RIGHT;
@@ -236,19 +236,20 @@ static Wrong walk(long number) {
         if (!make_move(&t, move)) continue;
         transitions++;
         s = t;
-        (void)before;
+        here = note_origin(here, move);
         Wrong wrong = s.wrong ? s.wrong : below(20) ? RIGHT : end_of(&s);
         if (!wrong) continue;
-        printf("%s, in walk %ld\n", wrong_names[wrong], number);
+        show_way(here, wrong);
         return wrong;
     }
 }
 
 static Wrong walks(void) {
     Wrong wrong = RIGHT;
+    for (int i = 0; i < start_count; i++) note_origin(0, (Move){0});
     chance = 0x2545F4914F6CDD1Du ^ (uint64_t)config.seed << 32;
     long i = 0;
-    for (; i < config.walks && !wrong; i++) wrong = walk(i);
+    for (; i < config.walks && !wrong; i++) wrong = walk();
     printf("%ld walks, %ld transitions, %.1f s: %s\n", i, transitions,
            (double)clock() / CLOCKS_PER_SEC, wrong_names[wrong]);
     return wrong;

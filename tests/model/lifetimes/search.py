@@ -13,5 +13,5 @@ HERE = Path(__file__).parent
 
 
 def search(settings: str, leave_out: str = "", limit: int = 20_000_000) -> Found:
-    """Explore a configuration breadth first or, with ``walks``, at random; perhaps without rules."""
+    """Explore a configuration breadth first; or, with ``walks``, at random."""
     return run(program(HERE, "lifetimes"), f"limit={limit} {settings}", leave_out)
