@@ -11,7 +11,7 @@ BENCH_ARGS ?=
 # Inputs of a fuzzer
 FUZZ ?= 30000
 
-# One configuration of the model: make model MODEL="fence=0 takes=2"
+# One of the models, or one configuration of it: make model MODEL="holds fence=0 takes=2"
 MODEL ?=
 # For the random histories: how long, and from which seed
 CHAOS ?= --seconds 600 --seed 1
@@ -59,7 +59,7 @@ chaos: $(VENV)/.dev ## processes are killed by the thousand, for minutes; CHAOS=
 	@MULTIHOST_CHAOS=1 $(BIN)/python -m pytest -n 2 --timeout 600 tests/chaos tests/faults/test_queue_order.py
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
-model: $(VENV)/.dev ## the rules of docs/holds.md, explored in larger configurations than the tests do
+model: $(VENV)/.dev ## the rules of docs/holds.md and docs/lifetimes.md, in larger configurations than the tests explore
 	@$(BIN)/python -m tests.model $(MODEL)
 
 explore: $(VENV)/.dev ## every order of the requests of two clients, with a fault at each; hours. EXPLORE="lock --bound 1" for less

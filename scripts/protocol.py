@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 
 from multihost.wire import keys, replies
-from multihost.wire.replies import MustRetain, ReplyError, to_exception
+from multihost.wire.replies import MustKeep, ReplyError, to_exception
 from multihost.wire.script.header import check
 from multihost.wire.script.source import all_names, expand
 
@@ -95,8 +95,8 @@ def errors(contracts: Iterable[str]) -> Iterator[tuple[str, str]]:
     for code in sorted(codes):
         error = to_exception(ReplyError(code), "", "")
         what = f"`{type(error).__name__}`"
-        if isinstance(error, MustRetain):
-            what = "none: the client lets the container own the value first, and repeats"
+        if isinstance(error, MustKeep):
+            what = "none: the client keeps what the value refers to, and repeats"
         yield f"`{code}`", what
     yield "any other", "`InternalError`"
 

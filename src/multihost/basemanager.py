@@ -19,7 +19,7 @@ from multihost.proxies.stdlib_types import State
 from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, run_initializer, start_process
 from multihost.wire.address import ListenAddress
-from multihost.wire.identity import check_name, check_namespace, named, new_unnamed
+from multihost.wire.identity import check_name, check_namespace, named
 from multihost.wire.link import Patience
 from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
@@ -406,7 +406,7 @@ class BaseManager(managers.BaseManager):
         ``create`` may return the parameters of an object that exists.
         """
         session = self.runtime.session
-        ident = new_unnamed() if name is None else named(check_name(name))
+        ident = session.references.new_ident() if name is None else named(check_name(name))
         handle = session.handle(ident)
         existing = create(handle)
         if isinstance(existing, str):

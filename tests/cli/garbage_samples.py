@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 from multihost import RedisManager
-from multihost.wire.ops import ownership
+from tests.lifetimes.keys import let_go_long_ago
 from tests.support.server import ExternalServer, Server
+from tests.support.waiting import wait_until
 
 __all__ = [
     "DEAD_SESSION",
     "SAMPLES",
-    "begin_creation",
     "hold_by_the_dead",
-    "remove_without_disowning",
     "lose",
-    "make_idle",
 ]
 
 AnyServer = Server | ExternalServer
@@ -30,31 +27,12 @@ def lose(server: AnyServer, proxy: Any, *parts: str) -> None:
     server.command("DEL", *[getattr(keys, part) for part in parts])
 
 
-def begin_creation(manager: RedisManager, name: str, inner: Any) -> Any:
-    """A container was about to be made, and whoever makes it was killed."""
-    handle = manager.runtime.session.handle("n:" + name)
-    ownership.retain(handle, [handle.codec.dump(inner)])
-    return handle
-
-
-def remove_without_disowning(action: Any) -> None:
-    """Whoever removes something is killed before he disowns it."""
-    with mock.patch.object(ownership, "_disown_dropped"):
-        action()
-
-
 def hold_by_the_dead(server: AnyServer, held: Any, session: str = DEAD_SESSION) -> None:
     """A session that is no more holds a lock, or a permit."""
     keys = held._handle.keys
     server.command("HSET", keys.refs, f"f:{session}", 4)
     place = keys.held(f"{session}.1".encode())
     assert server.command("LMOVE", keys.free, place, "LEFT", "RIGHT") == b"1"
-
-
-def make_idle(server: AnyServer, key: bytes, seconds: int = 7200) -> None:
-    """As if nobody had touched the key for so long."""
-    packed = server.command("DUMP", key)
-    server.command("RESTORE", key, 0, packed, "REPLACE", "IDLETIME", seconds)
 
 
 # -- each kind; what is returned is what must be well afterwards
@@ -76,42 +54,36 @@ def _orphaned_keys(server: AnyServer, m: RedisManager) -> str:
     return "gone-dict"
 
 
-def _abandoned_creation(server: AnyServer, m: RedisManager) -> str:
-    handle = begin_creation(m, "never-made", m.list([1]))
-    make_idle(server, handle.keys.refs)
-    return "never-made"
+def _forget(m: RedisManager, *proxies: Any) -> None:
+    """Their process does not hold them any more."""
+    references = m.runtime.session.references
+    for proxy in proxies:
+        references.decref(proxy._token.ident)
+    wait_until(lambda: not any(proxy._token.ident in references for proxy in proxies))
 
 
-def _pending_release(server: AnyServer, m: RedisManager) -> str:
+def _let_go(server: AnyServer, m: RedisManager) -> str:
+    """A circle, and what is in it."""
     d = m.dict("keeper")
-    d["x"] = m.list([1])
-    remove_without_disowning(lambda: d.pop("x"))
-    return "keeper"
-
-
-def _unreachable(server: AnyServer, m: RedisManager) -> str:
-    d = m.dict("lost-owner")
-    d["x"] = inner = m.list([1])
-    server.command("HDEL", d._handle.keys.names, "lost-owner")
-    lose(server, d, "data", "index", "refs")
-    return inner._token.ident
-
-
-def _without_owners(server: AnyServer, m: RedisManager) -> str:
-    d = m.dict("other-owner")
-    d["x"] = inner = m.list([2])
-    lose(server, inner, "owners")
-    return inner._token.ident
-
-
-def _in_a_cycle(server: AnyServer, m: RedisManager) -> str:
-    d = m.dict("of-a-circle")
     d["a"] = a = m.list()
-    b = m.list([a])
+    b = m.list([a, m.list([1])])
     a.append(b)
-    with mock.patch.object(ownership, "_break_cycle", return_value=[]):
-        d.delete()
-    return a._token.ident
+    del d["a"]
+    _forget(m, a, b)
+    del a, b
+    let_go_long_ago(server)
+    return ""
+
+
+def _lost(server: AnyServer, m: RedisManager) -> str:
+    """What contained it was removed by another program."""
+    d = m.dict("lost-keeper")
+    d["x"] = inner = m.list([1])
+    _forget(m, inner)
+    server.command("HDEL", d._handle.keys.names, "lost-keeper")
+    lose(server, d, "data", "index", "contains")
+    let_go_long_ago(server)
+    return ""
 
 
 def _dead_sessions(server: AnyServer, m: RedisManager) -> str:
@@ -144,9 +116,7 @@ def _orphaned_items(server: AnyServer, m: RedisManager) -> str:
 SAMPLES = {
     "orphaned name": [_orphaned_name],
     "orphaned keys": [_orphaned_keys],
-    "abandoned creation": [_abandoned_creation],
-    "pending release": [_pending_release],
-    "unreachable": [_unreachable, _without_owners, _in_a_cycle],
+    "unreachable": [_let_go, _lost],
     "dead session": [_dead_sessions],
     "orphaned items": [_orphaned_items],
 }

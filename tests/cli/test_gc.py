@@ -13,10 +13,9 @@ import pytest
 from multihost import RedisManager
 from multihost.cli import run
 from multihost.inspection import GARBAGE_KINDS, find_garbage, opened, remove
-from multihost.proxies.base import Token
-from multihost.proxies.list import ListProxy
 from multihost.wire.session import Session
-from tests.cli.garbage_samples import SAMPLES, begin_creation, lose, remove_without_disowning
+from tests.cli.garbage_samples import SAMPLES, lose
+from tests.lifetimes.keys import let_go_long_ago
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
@@ -74,14 +73,13 @@ def test_a_kind(kind: str, server: Server, manager: RedisManager, session: Sessi
 
 
 def test_what_came_of_it(server: Server, manager: RedisManager, session: Session) -> None:
-    idents = {kind: [leave(server, manager) for leave in SAMPLES[kind]] for kind in SAMPLES}
+    for kind in SAMPLES:
+        for leave in SAMPLES[kind]:
+            leave(server, manager)
     collect(session)
     assert "gone-value" not in manager.names()
     left = [key for key in server.keys() if b"gone" in key or b"never" in key]
     assert all(server.command("PTTL", key) != -1 for key in left), "but what expires"
-    for ident in idents["unreachable"]:
-        lease = server.command("PTTL", session.handle(ident).keys.data)
-        assert 3600_000 < lease <= 3660_000, "an hour, and the reserve"
     assert manager.Lock("dead-lock").acquire(False)
     assert manager.Semaphore("dead-semaphore", 2).statistics().permits == 2
     assert manager.Condition("held-by-the-dead").acquire(False)
@@ -193,43 +191,29 @@ def test_a_name_that_was_made_again(
     assert list(manager.dict("gone-dict")) == ["b"]
 
 
-def test_a_container_that_is_being_made(manager: RedisManager, session: Session) -> None:
-    inner = manager.list([1])
-    handle = begin_creation(manager, "soon", inner)
-    assert not found(session)
-    assert not list(remove(session, late(session, "unreachable")))
-    manager.dict("soon", {"x": inner})
-    del inner
-    collect(session)
-    assert manager.dict("soon")["x"][:] == [1]
-    assert handle.link.execute(b"PTTL", handle.keys.refs) == -1
-
-
-def test_an_object_that_found_another_owner(
+def test_what_is_stored_again_before_it_is_collected(
     server: Server, manager: RedisManager, session: Session
 ) -> None:
-    for leave in SAMPLES["unreachable"]:
-        ident = leave(server, manager)
-        garbage = [each for each in late(session, "unreachable") if each.ident == ident]
-        # Whoever still has a proxy stores it, also under the name of the owner that was lost.
-        name = "lost-owner" if leave is SAMPLES["unreachable"][0] else f"finder of {leave.__name__}"
-        proxy = manager.runtime.session.handle(ident)
-        inner = ListProxy(proxy, Token("list", ident, "", manager.runtime.session.origin))
-        manager.dict(name)["x"] = inner
-        list(remove(session, garbage))
-        collect(session)
-        assert server.command("PTTL", proxy.keys.data) == -1, leave.__name__
-        assert len(manager.dict(name)["x"]) == 1
-
-
-def test_what_was_let_go_and_taken_in_again(manager: RedisManager, session: Session) -> None:
     d = manager.dict("keeper")
     d["x"] = inner = manager.list([1])
-    remove_without_disowning(lambda: d.pop("x"))
-    garbage = late(session, "pending release")
+    del d["x"]
+    let_go_long_ago(server)
+    garbage = late(session, "unreachable")
+    assert garbage
     d["y"] = inner
+    del inner
     list(remove(session, garbage))
-    assert session.link.execute(b"PTTL", inner._handle.keys.data) == -1
+    assert d["y"][:] == [1]
+    assert not server.keys("*}:partial")
+
+
+def test_what_was_let_go_a_moment_ago_stays(manager: RedisManager, session: Session) -> None:
+    d = manager.dict("keeper")
+    d["x"] = manager.list([1])
+    taken = d.pop("x")
+    list(remove(session, late(session, "unreachable")))
+    assert session.collector.collect().removed == 0
+    assert taken[:] == [1]
 
 
 def test_a_session_that_came_back(server: Server, manager: RedisManager, session: Session) -> None:

@@ -133,7 +133,8 @@ def test_listings(world: World, listings: Listings, row: str) -> None:
 # what is harmed, how, and how that place is called
 MARKS: list[tuple[str, str, tuple[str | bytes, ...], str]] = [
     ("dict", "data", ("RPUSH", "KEY", "x"), "its type"),
-    ("dict", "refs", ("SET", "KEY", "x"), "refs"),
+    ("dict", "contains", ("SET", "KEY", "x"), "contains"),
+    ("dict", "contains", ("HSET", "KEY", "x", "1"), "an object that it contains"),
     ("list", "names", ("HSET", "KEY", "ill list", "x"), "the entry of its name"),
     ("Array", "names", ("HSET", "KEY", "ill Array", "2 pickle Array long"), "its parameters"),
     ("Lock", "data", ("HSET", "KEY", "f", b"\xff"), "field 'f'"),
@@ -145,7 +146,6 @@ MARKS: list[tuple[str, str, tuple[str | bytes, ...], str]] = [
     ("Semaphore", "data", ("HSET", "KEY", "k:ill-session", "many"), "field 'k:ill-session'"),
     ("Queue", "data", ("HSET", "KEY", "u", "9" * 400), "field 'u'"),
     ("Queue", "refs", ("HSET", "KEY", "f:ill-session", "999999999"), "its in-flight lists"),
-    ("Queue", "refs", ("HSET", "KEY", "n:x", "1"), "an object that it contains"),
     ("JoinableQueue", "dead", ("SET", "KEY", "x"), "dead"),
     ("LifoQueue", "items", ("SET", "KEY", "x"), "items"),
     ("Pool", "session", ("SET", "KEY", "x"), "session 'ill-session'"),
@@ -196,7 +196,7 @@ def test_keys_that_no_object_has(world: World, listings: Listings) -> None:
 def test_gc_goes_on_behind_what_it_cannot_remove(world: World, listings: Listings) -> None:
     """``ill`` objects are damaged where a removal looks, and something else is garbage."""
     server = world.server
-    inner = [k for k in world.keys() if k.endswith(b":owners")]
+    inner = [k for k in world.keys() if k.endswith(b":contains")]
     for key in inner[:1]:
         server.commands(("DEL", key), ("SET", key, "x"))
     for typeid in ("Queue", "Lock", "Barrier", "Condition", "Semaphore"):

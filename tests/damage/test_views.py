@@ -45,6 +45,7 @@ ROWS = [
     "{namespace:NN}:n:<name>",
     "data:index",
     "data:refs",
+    "data:contains",
     "data:items",
     "data:dead",
     "data:inflight:<session>.<n>",

@@ -118,7 +118,6 @@ class World:
                 proxy.update({"a": 1, 2.0: "b", "c": "text"})
                 proxy[2] = self.manager.list([1])
                 proxy.pop("c")
-                self._fields(proxy._handle.keys.refs, d="1")
             case "list":
                 proxy.extend([1, "two", self.manager.dict(a=1)])
             case "set":

@@ -19,7 +19,6 @@ from multihost.proxies.list import ListProxy
 from multihost.proxies.namespace import NamespaceProxy
 from multihost.proxies.set import SetProxy
 from multihost.proxies.value import ValueProxy
-from multihost.wire.ops import ownership
 
 __all__ = ["BULK", "CASES", "INTERLOPERS", "Case", "Scene", "labels", "shown"]
 
@@ -567,28 +566,10 @@ def _circle(scene: Scene) -> None:
     scene.other = scene.manager.dict("other")
 
 
-def _stored_meanwhile(scene: Scene) -> None:
-    """While the circle is being let go, somebody else takes it in."""
-    original = ownership._cycle
-
-    def circle(session: Any, ident: str) -> Any:
-        found = original(session, ident)
-        ownership._cycle = original
-        scene.other["q"] = scene.inner[1]
-        return found
-
-    ownership._cycle = circle
-    try:
-        del scene.main["p"]
-    finally:
-        ownership._cycle = original
-
-
 CASES += [
     Case("circle let go", _circle, _call("__delitem__", "p"), None, {}),
     Case("circle cleared", _circle, _call("clear"), None, {}),
     Case("circle deleted", _circle, _call("delete"), None, None),
-    Case("circle stored meanwhile", _circle, _stored_meanwhile, None, {}),
     Case(
         "holding dict setitem of what was deleted",
         _gone_inside(_named_dict),

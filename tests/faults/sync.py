@@ -157,7 +157,9 @@ def staging(
 
 def _is_private(key: bytes) -> bool:
     """The records of callers, and what sessions say of themselves."""
-    return key.partition(b"}:")[2].startswith((b"r:", b"s:", b"ring:"))
+    return key.partition(b"}:")[2].startswith(
+        (b"r:", b"s:", b"ring:", b"epoch", b"leases", b"collector", b"lists")
+    )
 
 
 def facts(stage: Stage) -> dict[str, Any]:

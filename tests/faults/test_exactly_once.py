@@ -6,6 +6,7 @@ what it leaves on the server must be the same to the byte.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import gc
 import itertools
@@ -83,8 +84,14 @@ def staged(case: Case, url: str, server: Any) -> Iterator[Scene]:
         yield scene()
 
 
+PASSING = re.compile(rb"r:|(kept|cut|tops|partial|held|epoch|lists|leases|collector)$")
+"""Keys that differ from run to run."""
+
+
 def left(server: Any, scene: Scene) -> dict[str, Any]:
-    """Everything in the scene's namespace but the records, with labels in place of identities."""
+    """Everything in the scene's namespace but the records, and when something was held or cut, with
+    labels in place of identities.
+    """
     namespace = scene.manager.runtime.settings.namespace
     renamed = {proxy._token.ident.encode(): label for label, proxy in labels(scene).items()}
     renamed[namespace.encode()] = "multihost-......"  # as long as a namespace: pickles count
@@ -98,7 +105,13 @@ def left(server: Any, scene: Scene) -> dict[str, Any]:
         return [plain(item) for item in thing] if isinstance(thing, list) else thing
 
     tails = {key: key.partition(b"}:")[2] for key in server.keys(f"{{{namespace}:*")}
-    keys = [key for key, tail in tails.items() if not tail.startswith(b"r:")]
+    noted = collections.defaultdict(list)  # of all partitions, which identities choose
+    for key, tail in tails.items():
+        if tail in (b"kept", b"cut"):
+            noted[tail] += plain(server.command("ZRANGE", key, 0, -1))
+        elif tail in (b"tops", b"partial"):
+            noted[tail] += plain(server.command("SMEMBERS", key))
+    keys = [key for key, tail in tails.items() if not PASSING.match(tail)]
     if not keys:
         return {}
     types = server.commands(*(("TYPE", key) for key in keys))
@@ -108,7 +121,7 @@ def left(server: Any, scene: Scene) -> dict[str, Any]:
     ]
     contents = server.commands(*commands)
     ttls = server.commands(*(("PTTL", key) for key in keys))
-    found = {}
+    found: dict[str, Any] = {tail.decode(): sorted(some) for tail, some in noted.items()}
     for kind, key, content, ttl in zip(types, keys, contents, ttls, strict=True):
         content = plain(content)
         if kind == b"hash":

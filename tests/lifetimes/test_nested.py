@@ -9,13 +9,11 @@ import pickle
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.managers import DictProxy
-from multihost.wire.ops import ownership
 from tests.lifetimes.keys import (
     LEASE,
     all_but_records,
@@ -563,12 +561,10 @@ def test_what_can_be_reached_from_a_name_is_kept_whatever_happened(
 def test_a_queue_of_the_same_name_lets_go_what_the_last_one_had(
     m: RedisManager, server: AnyServer
 ) -> None:
-    """Whoever deleted that was killed before he disowned what was in it."""
     q, inner = m.Queue("q"), m.list([1])
     q.put(inner)
     name = ident(inner)
-    with mock.patch.object(ownership, "_disown_dropped"):
-        q.delete()
+    q.delete()
     del inner
     again = m.Queue("q")
     again.put(m.list([2]))

@@ -1,4 +1,4 @@
-"""Compiles the model once for each state of its source."""
+"""Compiles a model once for each state of its source."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 
 __all__ = ["program"]
 
-HERE = Path(__file__).parent
-CACHE = HERE.parents[1] / "build" / "model"
+CACHE = Path(__file__).parents[2] / "build" / "model"
 FLAGS = ["-O2", "-std=c11"]
 
 
@@ -28,18 +27,18 @@ def compiler() -> list[str]:
     raise RuntimeError("no C compiler: run make .venv/.compiler")
 
 
-def program() -> Path:
-    """Return the compiled model."""
-    sources = sorted(HERE.glob("*.c"))
+def program(directory: Path, name: str) -> Path:
+    """Return the compiled model whose sources are in a directory."""
+    sources = sorted(directory.glob("*.c"))
     digest = hashlib.sha256()
-    for path in [*sorted(HERE.glob("*.h")), *sources]:
+    for path in [*sorted(directory.glob("*.h")), *sources]:
         digest.update(path.read_bytes())
-    found = CACHE / f"holds-{digest.hexdigest()[:16]}"
+    found = CACHE / f"{name}-{digest.hexdigest()[:16]}"
     if not found.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         # Several processes may do so at once: each puts a whole program there.
-        with tempfile.TemporaryDirectory(dir=CACHE) as directory:
-            made = Path(directory, "holds")
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            made = Path(scratch, name)
             subprocess.run([*compiler(), *FLAGS, "-o", made, *sources], check=True)
             made.replace(found)
     return found

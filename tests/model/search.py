@@ -1,17 +1,18 @@
-"""Runs the model on one configuration."""
+"""Runs a model on one configuration."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.model.build import program
 from tests.model.configurations import SMALLEST
 
-__all__ = ["Found", "search"]
+__all__ = ["Found", "run", "search"]
 
-LAST = re.compile(r"^(\d+) states, .*, ([\d.]+) s( \(limit\))?: (.*)$")
+LAST = re.compile(r"^(\d+) \w+, .*, ([\d.]+) s( \(limit\))?: (.*)$")
 WAY = re.compile(r"^.*, after (\d+) steps$")
 
 
@@ -27,12 +28,18 @@ class Found(NamedTuple):
 
 
 def search(settings: str, leave_out: str = "", limit: int = 20_000_000) -> Found:
-    """Explore a configuration breadth first, perhaps with rules left out."""
+    """Explore a configuration of what is held breadth first, perhaps with rules left out."""
     # Of two settings of one thing the second counts.
-    arguments = [*SMALLEST.split(), f"limit={limit}", *settings.split()]
+    made = program(Path(__file__).parent, "holds")
+    return run(made, f"{SMALLEST} limit={limit} {settings}", leave_out)
+
+
+def run(made: Path, settings: str, leave_out: str) -> Found:
+    """Return what a program that ``build`` made finds with these settings."""
+    arguments = settings.split()
     if leave_out:
         arguments.append(f"leave_out={leave_out}")
-    done = subprocess.run([program(), *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([made, *arguments], capture_output=True, text=True, check=False)
     *way, line = done.stdout.splitlines() or [""]
     last = LAST.match(line)
     if last is None:

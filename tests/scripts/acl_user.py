@@ -28,7 +28,8 @@ AROUND = "+evalsha +eval +multi +exec +watch +unwatch +lrange +get +auth +ping".
 
 CALL = re.compile(r"\bp?call\(([^,()]+)")  # a command, or one of two: x and 'ONE' or 'OTHER'
 COMMAND = re.compile(r"'([A-Z]{2,})'")
-DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions|clients)((?::\w+)*)(:<\w+>)?")
+DERIVED = re.compile(r"(data(?:\.\.\.)?|sessions|clients|partition)((?::\w+)*)(:<\w+>)?")
+PARTITION = re.compile(rb"\{[^}]*\}")
 
 
 @functools.cache
@@ -126,6 +127,7 @@ class Limits:
         else:
             assert len(keys) == len(listed), (name, keys, listed)
             of = {entry: [key] for key, entry in zip(keys, listed, strict=True)}
+        of["partition"] = [partition_of(key) for key in keys[:1]]
         allowed = list(keys)
         for entry in header.keys:
             if ":" in entry:
@@ -138,6 +140,13 @@ class Limits:
         commands = [f"+{command.lower()}" for command in sorted(set(called))]
         patterns = [b"~" + key for key in allowed]
         return name, [*patterns, *AROUND, *commands]
+
+
+def partition_of(key: bytes) -> bytes:
+    """What the keys of its partition start with, but for a colon."""
+    found = PARTITION.match(key)
+    assert found, key
+    return found[0]
 
 
 def commands_in(args: list[bytes]) -> list[str]:

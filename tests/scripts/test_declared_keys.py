@@ -319,8 +319,7 @@ def test_what_gc_does(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> No
         collect_garbage(own_server, url)
         assert {
             "object/sweep",
-            "object/record_dead_owner",
-            "object/drop_stale_intent",
+            "collect/sweep",
             "queue/requeue_orphaned",
         } <= limits.seen
 

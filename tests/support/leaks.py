@@ -22,7 +22,7 @@ __all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerle
 AnyServer = Server | ExternalServer
 
 KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
-PARTS = rb"index|originals|refs|owners|items|dead|free|held:[^:]+|inflight:[^:]+"
+PARTS = rb"index|originals|refs|contains|items|dead|free|held:[^:]+|inflight:[^:]+"
 OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:%b))?" % PARTS, re.DOTALL)
 PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"
@@ -115,30 +115,42 @@ def _is_owned(server: AnyServer, db: int, key: bytes) -> bool:
     if not parts:
         return False
     namespace, tail = parts.groups()
-    if tail == b"names":
+    if tail in (b"names", b"epoch", b"cut"):  # what a namespace has that was used
         return True
+    reached = _reached(server, db, namespace)
+    if (members := _members(server, db, key, tail)) is not None:
+        return members <= reached
     part = OF_OBJECT.fullmatch(tail)
-    if part is None:
-        return False
-    ident = part[1].replace(b"%3A", b":").replace(b"%25", b"%")
-    return _reaches_a_name(server, db, namespace, ident)
+    return part is not None and part[1] in reached
 
 
-def _reaches_a_name(server: AnyServer, db: int, namespace: bytes, ident: bytes) -> bool:
-    """From owner to owner: objects that only keep each other alive are a leak."""
-    seen: set[bytes] = set()
-    waiting = [ident]
+def _members(server: AnyServer, db: int, key: bytes, tail: bytes) -> set[bytes] | None:
+    """The objects that the collector knows of in a partition; None for other keys."""
+    if tail in (b"kept", b"held"):
+        return set(server.command("ZRANGE", key, 0, -1, db=db))
+    if tail in (b"tops", b"partial"):
+        return set(server.command("SMEMBERS", key, db=db))
+    if tail == b"lists":
+        return {field.rpartition(b" ")[0] for field in server.command("HKEYS", key, db=db)}
+    return None
+
+
+def _reached(server: AnyServer, db: int, namespace: bytes) -> set[bytes]:
+    """What has a name, and what that contains: objects that only contain each other are a leak."""
+    waiting = [
+        (number, b"n:" + name.replace(b"%", b"%25").replace(b":", b"%3A"))
+        for number in range(PARTITIONS)
+        for name in server.command("HKEYS", b"{%b:%02d}:names" % (namespace, number), db=db)
+    ]
+    reached: set[bytes] = set()
     while waiting:
-        ident = waiting.pop()
-        seen.add(ident)
-        prefix = b"{%b:%02d}:" % (namespace, zlib.crc32(ident) % PARTITIONS)
-        if ident.startswith(b"n:"):
-            if server.command("HEXISTS", prefix + b"names", ident[2:], db=db):
-                return True
-        else:
-            owners = server.command("HKEYS", prefix + ident + b":owners", db=db)
-            waiting += set(owners) - seen
-    return False
+        number, ident = waiting.pop()
+        if ident not in reached:
+            reached.add(ident)
+            contains = b"{%b:%02d}:%b:contains" % (namespace, number, ident)
+            found = server.command("HKEYS", contains, db=db)
+            waiting += [(zlib.crc32(each) % PARTITIONS, each) for each in found]
+    return reached
 
 
 def _children() -> set[int]:

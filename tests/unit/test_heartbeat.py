@@ -63,9 +63,18 @@ class References:
         self.are_any = True
         self.error: Exception | None = None
 
+    fetched_due = math.inf
+
+    @property
+    def due(self) -> float:
+        return 0.0 if self.has_collected else self.fetched_due
+
     @property
     def has_collected(self) -> bool:
         return self.collected > 0
+
+    def renew_fetched(self) -> None:
+        self.fetched_due = math.inf
 
     def release_collected(self) -> None:
         self.collected -= 1
@@ -75,9 +84,6 @@ class References:
         if self.error is not None:
             raise self.error
         return self.are_any
-
-    def forget_expired(self) -> None:
-        pass
 
 
 class Registration:
@@ -135,6 +141,7 @@ class Session:
         self.ring = SimpleNamespace(
             siblings=SimpleNamespace(fds=set()), stand=lambda: None, bury_ended=lambda: False
         )
+        self.collector = SimpleNamespace(take_turn=lambda: None)
         self.holds: dict[object, Any] = {}
         self.threads_before = {*threading.enumerate()}
         self.heartbeat = Heartbeat(self)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from multihost.wire.keys import Keys
 
 def test_the_layout_is_fixed() -> None:
     """Programs of two releases meet here: these bytes change only with PROTOCOL."""
-    assert keys.PROTOCOL == 3
+    assert keys.PROTOCOL == 4
     assert keys.PARTITIONS == 64
     named = Keys("multihost", "n:results")
     assert named.names == b"{multihost:07}:names"
@@ -22,7 +22,7 @@ def test_the_layout_is_fixed() -> None:
         b"{multihost:07}:n:results:index",
         b"{multihost:07}:n:results:originals",
         b"{multihost:07}:n:results:refs",
-        b"{multihost:07}:n:results:owners",
+        b"{multihost:07}:n:results:contains",
         b"{multihost:07}:n:results:free",
     )
     assert named.held(b"session.1") == b"{multihost:07}:n:results:held:session.1"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from multihost.errors import LinkLost
+from multihost.wire.collect.objects import PER_CALL
 from multihost.wire.keys import Keys
 from multihost.wire.session import references as module
 from multihost.wire.session.references import References
@@ -39,10 +43,9 @@ class Server:
         self.renewed.append(set(keys))
         return [ident for key in keys for ident in self.objects.get(key, [])]
 
-    def _drop(self, *keys: bytes) -> None:
+    def _drop(self, *keys: bytes) -> list[bytes]:
         self.dropped += keys
-        for key in keys:
-            self.objects.pop(key, None)
+        return [ident for key in keys for ident in self.objects.pop(key, [])]
 
     # The methods of a link.
 
@@ -50,11 +53,6 @@ class Server:
         assert name == b"EVALSHA"
         self._request()
         return self.scripts[sha](*args[: int(count)])
-
-    def pipeline(self, commands: Sequence[tuple[bytes, ...]]) -> list[int]:
-        self._request()
-        assert {name for name, _ in commands} == {b"EXISTS"}
-        return [int(key in self.objects) for _, key in commands]
 
     def _request(self) -> None:
         if self.is_away:
@@ -233,7 +231,7 @@ def test_renewal_takes_few_requests(counters: Counters, server: Server) -> None:
         counters.create(str(number))
     assert counters.references.renew()
     assert sum(map(len, server.renewed)) == 10_000
-    assert max(map(len, server.renewed)) <= module.RENEWED_PER_CALL
+    assert max(map(len, server.renewed)) <= PER_CALL
     assert server.requests <= 2 * 64, "of at most so many objects of one of 64 partitions"
 
 
@@ -242,48 +240,97 @@ def test_renewal_without_objects_sends_nothing(counters: Counters, server: Serve
     assert server.requests == 0
 
 
-# -- created objects that others may have
+# -- what came from elsewhere, and what goes there
 
 
-def test_expired_objects_are_forgotten(counters: Counters, server: Server) -> None:
-    server.add("alive", "live here")
-    for name in ("alive", "expired", "live here"):
-        counters.create(name)
-        counters.references.mark_shared(f"u:{name}")
-    counters.collect("alive", "expired")
-    counters.references.forget_expired()
-    idents = {each.keys.ident for each in counters.references.take_created()}
-    assert idents == {"u:alive", "u:live here"}
+def test_what_was_fetched_is_renewed_soon(counters: Counters, server: Server) -> None:
+    """Whoever sent it may not hold it any more."""
+    counters.create("own")
+    assert counters.references.due == math.inf
+    before = time.monotonic()
+    for name in ("a", "b", "a"):
+        counters.references.incref(keys_of(name))
+    assert before < counters.references.due <= time.monotonic() + module.GATHERED
+    assert counters.woken == 1, "once for all that are gathered"
+    counters.references.renew_fetched()
+    assert set().union(*server.renewed) == {keys_of("a").data, keys_of("b").data}
+    assert counters.references.due == math.inf
 
 
-def test_all_created_objects_are_checked_in_turn(
-    counters: Counters, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "CHECKED_PER_TURN", 2)
-    names = [f"x{number}" for number in range(6)]
-    server.add(*names[:5])
-    for name in names:
-        counters.create(name)
-        counters.references.mark_shared(f"u:{name}")
-    counters.collect(*names)
-    for _ in range(3):
-        counters.references.forget_expired()
-    idents = [each.keys.ident for each in counters.references.take_created()]
-    assert sorted(idents) == [f"u:{name}" for name in names[:5]]
-    assert server.requests == 3
-
-
-def test_failed_check_forgets_nothing(counters: Counters, server: Server) -> None:
-    counters.create("x")
-    counters.references.mark_shared("u:x")
-    counters.collect("x")
+def test_what_could_not_be_renewed_is_tried_again(counters: Counters, server: Server) -> None:
+    counters.references.incref(keys_of("a"))
     server.is_away = True
     with pytest.raises(LinkLost):
-        counters.references.forget_expired()
-    assert len(counters.references.take_created()) == 1
+        counters.references.renew_fetched()
+    server.is_away = False
+    counters.references.renew_fetched()
+    assert server.renewed == [{keys_of("a").data}]
+
+
+def test_what_was_fetched_and_forgotten_is_not_renewed(counters: Counters, server: Server) -> None:
+    counters.references.incref(keys_of("a"))
+    counters.collect("a")
+    counters.references.renew_fetched()
+    assert server.requests == 0
+
+
+def test_what_is_sent_begins_a_lease(
+    counters: Counters, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add("a", contains="b")
+    server.add("b")
+    counters.create("new")
+    counters.references.send("u:new")
+    assert server.requests == 0, "it was made just now"
+    counters.references.incref(keys_of("a"))
+    counters.references.send("u:a")
+    assert server.renewed == [{keys_of("a").data}, {keys_of("b").data}], "and what it contains"
+    counters.references.send("u:a")
+    assert len(server.renewed) == 2
+    monkeypatch.setattr(module, "FRESH", 0.0)
+    counters.references.send("u:a")
+    assert len(server.renewed) == 4
+
+
+def test_what_is_sent_without_a_server_is_renewed_by_the_thread(
+    counters: Counters, server: Server
+) -> None:
+    counters.references.incref(keys_of("a"))
+    server.is_away = True
+    counters.references.send("u:a")
+    assert counters.references.due == 0.0
+    server.is_away = False
+    counters.references.renew_fetched()
+    assert server.renewed == [{keys_of("a").data}]
 
 
 # -- the end
+
+
+def test_close_deletes_what_it_made_with_what_it_made_inside(
+    counters: Counters, server: Server
+) -> None:
+    references = counters.references
+    outer, inner = Keys("ns", references.new_ident()), Keys("ns", references.new_ident())
+    server.objects = {
+        outer.data: [inner.ident.encode(), b"u:theirs"],
+        inner.data: [outer.ident.encode()],
+        keys_of("theirs").data: [],
+    }
+    references.add_created(outer)
+    references.drop(references.take_created(), deep=True)
+    assert set(server.objects) == {keys_of("theirs").data}
+
+
+def test_what_is_given_away_takes_no_memory(counters: Counters, server: Server) -> None:
+    """A producer makes objects, and puts them into a queue, for ever."""
+    for number in range(100):
+        counters.create(str(number))
+        counters.references.mark_shared(f"u:{number}")
+        counters.collect(str(number))
+    assert counters.references.take_created() == []
+    kept = [each for each in vars(counters.references).values() if isinstance(each, (dict, deque))]
+    assert sum(map(len, kept)) == 0
 
 
 def test_close_takes_all_created_objects_and_exit_only_exclusive_ones(server: Server) -> None:
@@ -298,7 +345,7 @@ def test_close_takes_all_created_objects_and_exit_only_exclusive_ones(server: Se
         counters.collect("shared and collected")
         references = counters.references
         taken = references.take_exclusive() if at_exit else references.take_created()
-        expected = {"exclusive"} if at_exit else {"exclusive", "shared", "shared and collected"}
+        expected = {"exclusive"} if at_exit else {"exclusive", "shared"}
         assert {each.keys.ident for each in taken} == {f"u:{name}" for name in expected}
         assert "u:exclusive" not in references
         assert references.take_created() == []
@@ -316,7 +363,7 @@ def test_parent_deletes_nothing_that_a_forked_child_may_have(
     after = counters.create("after")
     counters.collect("before", "after")
     assert server.dropped == [after.data]
-    assert [each.keys for each in counters.references.take_created()] == [before]
+    assert before.ident not in counters.references
 
 
 def test_forked_child_renews_and_deletes_nothing_of_its_parent(

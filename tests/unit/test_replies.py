@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from multihost import errors
-from multihost.wire.replies import MustRetain, ReplyError, to_exception
+from multihost.wire.replies import MustKeep, ReplyError, to_exception
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ from multihost.wire.replies import MustRetain, ReplyError, to_exception
         ("WRONGTYPE Operation against a key", errors.BadPayload, ValueError),
         ("MISCONF Redis is configured to save", errors.ServerUnfit, ConnectionError),
         ("ERR something new", errors.InternalError, RuntimeError),
-        ("RETAIN what the value refers to must be kept first", MustRetain, Exception),
+        ("KEEP 17", MustKeep, Exception),
     ],
 )
 def test_each_code_has_its_exception(reply: str, kind: type, also: type) -> None:
@@ -56,7 +56,7 @@ def test_each_code_has_its_exception(reply: str, kind: type, also: type) -> None
     assert isinstance(error, errors.MultihostError)
     if kind is errors.InternalError:
         assert str(error).endswith(" (in dict/set)"), "it is to be reported"
-    if kind is not MustRetain:
+    if kind is not MustKeep:
         assert str(error).startswith("the dict 'results': ")
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from multihost.errors import ObjectGone
 from multihost.wire import ops
-from multihost.wire.ops import ownership
-from multihost.wire.ops.ownership import StoringScript
-from multihost.wire.replies import ReplyError
+from multihost.wire.ops import keeping
+from multihost.wire.ops.keeping import StoringScript
+from multihost.wire.replies import MustKeep, ReplyError
 from tests.unit.queue_stubs import StubSession, handle_of
 
 ENTRIES = [b"2", b"f", b"F", b"g", b"G", b"f", b"<1>", b"g", b"<2>", b"h", b"<3>"]
@@ -57,31 +57,35 @@ def test_every_storing_script_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("name", ARGS)
-def test_the_values_are_sent_again_as_counted_references(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_values_are_sent_again_with_stamps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once more with later ones, if a collection has begun meanwhile."""
     sent: list[Sequence[bytes]] = []
 
-    def retain(_: object, values: Sequence[bytes]) -> list[bytes]:
-        return [b"counted " + value for value in values]
+    def keep(_: object, values: Sequence[bytes], epoch: int) -> list[bytes]:
+        return [b"kept in %d " % epoch + value for value in values]
 
     def run_once(_: object, *args: bytes) -> bytes:
         sent.append(args)
+        if len(sent) < 3:
+            raise MustKeep(7 + len(sent))
         return b"."
 
-    monkeypatch.setattr(ownership, "retain", retain)
-    monkeypatch.setattr(SCRIPTS[name], "run_once", run_once)
+    monkeypatch.setattr(keeping, "keep", keep)
+    monkeypatch.setattr(SCRIPTS[name]._again, "run_once", run_once)
     args = ARGS[name]
-    reply = SCRIPTS[name].handle_error(handle_of(StubSession()), args, ReplyError("RETAIN first"))
+    reply = SCRIPTS[name].handle_error(handle_of(StubSession()), args, ReplyError("KEEP 7"))
     assert reply == b"."
-    assert sent == [tuple(b"counted " + arg if arg[:1] == b"<" else arg for arg in args)]
+    assert sent == [
+        tuple(b"kept in %d " % epoch + arg if arg[:1] == b"<" else arg for arg in args)
+        for epoch in (7, 8, 9)
+    ]
 
 
 def test_other_errors_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    def retain(*_: Any) -> None:
+    def keep(*_: Any) -> None:
         raise AssertionError("called")
 
-    monkeypatch.setattr(ownership, "retain", retain)
+    monkeypatch.setattr(keeping, "keep", keep)
     with pytest.raises(ObjectGone, match="the value 'q'"):
         SCRIPTS["value/set"].handle_error(
             handle_of(StubSession()), [b"<1>"], ReplyError("GONE the object does not exist")

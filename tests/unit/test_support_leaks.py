@@ -102,7 +102,7 @@ def key(tail: str) -> str:
     """The key of an object or of the names beside it, in its partition."""
     kind, _, ident = tail.partition(":")
     number = zlib.crc32(ident.encode()) % 64
-    suffix = {"data": ident, "owners": f"{ident}:owners", "names": "names"}[kind]
+    suffix = {"data": ident, "contains": f"{ident}:contains", "names": "names"}[kind]
     return f"{{ns:{number:02}}}:{suffix}"
 
 
@@ -117,13 +117,18 @@ def key(tail: str) -> str:
         pytest.param(["SET data:u:x v"], ["data:u:x"], id="unnamed"),
         pytest.param(["SET data:u:x v EX 30"], [], id="leased"),
         pytest.param(
-            ["HSET names:n:d d dict", "HSET owners:u:x u:y 1", "HSET owners:u:y n:d 1"],
+            [
+                "HSET names:n:d d dict",
+                "HSET contains:n:d u:y 1",
+                "HSET contains:u:y u:x 1",
+                "SET data:u:x v",
+            ],
             [],
             id="contained",
         ),
         pytest.param(
-            ["HSET owners:u:x u:y 1", "HSET owners:u:y u:x 1"],
-            ["owners:u:x", "owners:u:y"],
+            ["HSET contains:u:x u:y 1", "HSET contains:u:y u:x 1"],
+            ["contains:u:x", "contains:u:y"],
             id="contained-in-each-other-only",
         ),
     ],
@@ -132,7 +137,7 @@ def test_keys_without_owner_or_ttl_are_reported(
     before: leaks.Snapshot, server: Server, commands: list[str], leaking: list[str]
 ) -> None:
     def in_full(word: str) -> str:
-        return key(word) if word.startswith(("data:", "names:", "owners:")) else word
+        return key(word) if word.startswith(("data:", "names:", "contains:")) else word
 
     for command in commands:
         verb, target, *rest = command.split()

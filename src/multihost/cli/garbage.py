@@ -6,12 +6,12 @@ import click
 
 from multihost.cli import output
 from multihost.cli.options import Target, as_json, server
-from multihost.inspection import GARBAGE_KINDS, HOUR, find_garbage, remove
+from multihost.inspection import GARBAGE_KINDS, find_garbage, remove
 
 __all__ = ["gc"]
 
 COLUMNS = ("name", "kind", "detail", "removed")
-ROUNDS = 3  # what is released may release others
+ROUNDS = 3  # what is removed may leave others
 
 
 @click.command(
@@ -20,25 +20,19 @@ ROUNDS = 3  # what is released may release others
 )
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed: the default.")
 @click.option("--yes", is_flag=True, help="Remove it.")
-@click.option(
-    "--lease",
-    default=HOUR,
-    show_default=True,
-    type=click.FloatRange(min=1),
-    metavar="SECONDS",
-    help="For unreachable objects; at least the longest RedisManager(lease=) in use.",
-)
 @as_json
 @server
-def gc(target: Target, dry_run: bool, yes: bool, lease: float, as_json: bool) -> None:
+def gc(target: Target, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Find what no client can reach or use any more, and remove it with --yes.
 
     Objects in use are never removed: each script checks again in the same step in which it removes.
+    Of unnamed objects the collector of the namespace is asked; what a container let go less than
+    the longest lease ago stays until then.
     """
     if dry_run and yes:
         raise click.UsageError("pass --dry-run or --yes, not both")
     rows = []
-    with target.open(lease) as session:
+    with target.open() as session:
         for _ in range(ROUNDS if yes else 1):
             found = find_garbage(session)
             done = list(remove(session, found)) if yes else [(each, False) for each in found]

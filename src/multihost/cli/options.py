@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from multihost.errors import LinkError
-from multihost.inspection import HOUR, opened
+from multihost.inspection import opened
 from multihost.managers import RedisManager
 from multihost.wire.address import SCHEMES
 from multihost.wire.link import check_url
@@ -36,9 +36,9 @@ class Target(NamedTuple):
     def __repr__(self) -> str:
         return "Target(...)"
 
-    def open(self, lease: float = HOUR) -> AbstractContextManager[Session]:
-        """Return a session at it; ``lease`` (seconds) is given to unreachable objects."""
-        return opened(self.url, self.namespace, authkey=self.authkey, lease=lease)
+    def open(self) -> AbstractContextManager[Session]:
+        """Return a session at it."""
+        return opened(self.url, self.namespace, authkey=self.authkey)
 
     def manager(self) -> RedisManager:
         """Return a manager of it."""

@@ -7,7 +7,7 @@ remove something say so.
 from __future__ import annotations
 
 from multihost.inspection.activity import Activity, Monitor
-from multihost.inspection.connect import HOUR, opened, server_time
+from multihost.inspection.connect import opened, server_time
 from multihost.inspection.contents import preview
 from multihost.inspection.findings import Finding
 from multihost.inspection.garbage import KINDS as GARBAGE_KINDS
@@ -18,7 +18,6 @@ from multihost.inspection.records import ObjectInfo, Participant, QueueInfo
 
 __all__ = [
     "GARBAGE_KINDS",
-    "HOUR",
     "Activity",
     "Finding",
     "Garbage",

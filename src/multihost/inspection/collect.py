@@ -8,21 +8,18 @@ from typing import Any
 from multihost.inspection.liveness import Liveness
 from multihost.wire.keys import HELD, IN_FLIGHT, Keys, partition
 from multihost.wire.link import Command
-from multihost.wire.replies import ReplyError, command_error, pairs
+from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.session import Session
-from multihost.wire.stored import number, report_damage
+from multihost.wire.stored import report_damage
 
 __all__ = [
     "in_flight_of_the_dead",
     "leases",
     "orphaned_parts",
-    "owners",
-    "pending_releases",
-    "seconds_untouched",
 ]
 
 BATCH = 1000
-PARTS = ("index", "originals", "owners", "items", "dead", "free")
+PARTS = ("index", "originals", "contains", "items", "dead", "free")
 
 
 def leases(session: Session, idents: Iterable[str]) -> dict[str, int | None]:
@@ -40,39 +37,6 @@ def orphaned_parts(session: Session, ident: str, suffixes: set[str]) -> list[str
     data = _keys(session, ident).data
     left = _ask(session, [(b"PTTL", b"%b:%b" % (data, part.encode())) for part in parts])
     return [part for part, ttl in zip(parts, left, strict=True) if ttl == -1]
-
-
-def seconds_untouched(session: Session, ident: str) -> int | None:
-    """Return for how many seconds no client touched the references of an object; None if the server
-    does not report that, or they have a lease. 1 round trip, which does not touch them.
-    """
-    refs = _keys(session, ident).refs
-    seconds, left = session.link.pipeline_raw([(b"OBJECT", b"IDLETIME", refs), (b"PTTL", refs)])
-    if isinstance(seconds, ReplyError) or seconds is None or left != -1:
-        return None
-    return int(seconds)
-
-
-def owners(session: Session, idents: Sequence[str]) -> dict[str, list[str]]:
-    """Return the owners of each object. 1 round trip for each thousand."""
-    replies = _ask(session, [(b"HKEYS", _keys(session, ident).owners) for ident in idents])
-    return {
-        ident: [owner.decode("utf-8", "replace") for owner in found]
-        for ident, found in zip(idents, replies, strict=True)
-    }
-
-
-def pending_releases(session: Session, idents: Sequence[str]) -> dict[str, int]:
-    """Return how many objects each container has to disown. 1 round trip for each thousand."""
-    replies = _ask(session, [(b"HGETALL", _keys(session, ident).refs) for ident in idents])
-    counts = {
-        ident: sum(
-            f[:2] == b"n:" and (left := number(count)) is not None and left <= 0
-            for f, count in pairs(refs).items()
-        )
-        for ident, refs in zip(idents, replies, strict=True)
-    }
-    return {ident: count for ident, count in counts.items() if count}
 
 
 def in_flight_of_the_dead(session: Session, ident: str, in_flight: Sequence[str]) -> list[str]:

@@ -12,10 +12,10 @@ from multihost.wire.link import Link
 from multihost.wire.session import Session, registry
 from multihost.wire.values.signed import codec_for
 
-__all__ = ["HOUR", "opened", "server_time"]
+__all__ = ["opened", "server_time"]
 
 TIMEOUT = 10.0
-HOUR = 3600.0
+LEASE = 30.0  # seconds; nothing is held
 
 
 @contextlib.contextmanager
@@ -24,12 +24,11 @@ def opened(
     namespace: str = "multihost",
     *,
     authkey: bytes = b"",
-    lease: float = HOUR,
     timeout: float = TIMEOUT,
 ) -> Iterator[Session]:
     """Yield a session at a server, however unfit that is, for the functions of this package.
 
-    ``lease`` (seconds) is given to what :func:`remove` keeps. ``authkey`` is the one that values
+    ``authkey`` is the one that values
     are signed with, or the one of the process that owns a private server. Does not wait for an
     unreachable server. Raises LinkError, AccessDenied, and ValueError for an invalid URL.
     """
@@ -41,7 +40,7 @@ def opened(
         credentials = Credentials(name, password, stretched(authkey), secrets)
     link = Link(address, credentials, timeout=timeout, reconnect_timeout=0.0)
     codec = codec_for(credentials.authkey, None, check_namespace(namespace))
-    origin = registry.Origin(str(address), namespace, lease, timeout, codec.ident, "pickle")
+    origin = registry.Origin(str(address), namespace, LEASE, timeout, codec.ident, "pickle")
     session = Session(link, codec, origin)
     try:
         link.execute(b"PING")

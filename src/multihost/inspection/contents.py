@@ -86,7 +86,7 @@ def _shown(codec: Codec, stored: bytes | None, place: bytes | None) -> str:
         return "?"
     try:
         data = codec.unsealed_field(stored) if place is None else codec.unsealed(stored, place)
-        if stored[:1] in (b"@", b"#"):
+        if stored[:1] == b"@":
             return f"<refers to {', '.join(codec.links(stored))}>"
         return repr(_plain(data))
     except ValueError:

@@ -15,9 +15,9 @@ from multihost.inspection import collect, scan
 from multihost.inspection.liveness import Liveness
 from multihost.inspection.reading import read_objects
 from multihost.inspection.records import Participant
-from multihost.wire.identity import is_unnamed, label, name_of, named
-from multihost.wire.keys import HELD, IN_FLIGHT, partition
-from multihost.wire.ops import kinds, ownership
+from multihost.wire.identity import label, name_of, named
+from multihost.wire.keys import HELD, IN_FLIGHT, LET_GO, partition
+from multihost.wire.ops import kinds
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops.queue import admin as queue_admin
 from multihost.wire.session import Session
@@ -27,14 +27,11 @@ __all__ = ["KINDS", "Garbage", "find_garbage", "remove"]
 logger: logging.Logger = logging.getLogger(__name__)
 
 DAMAGED = (BadPayload, InternalError)  # what another program altered on the server
-ABANDONED = 3600  # seconds; no client takes so long to create a container
 
 KINDS = {
     "orphaned name": "a name whose object does not exist: the next use of it creates a new one",
     "orphaned keys": "keys of an object that does not exist: one of that name begins without them",
-    "abandoned creation": f"a container whose creation began {ABANDONED // 3600} h ago or earlier",
-    "pending release": "objects that a container released, when its process was killed",
-    "unreachable": "an object without a lease that no name leads to: gets one, which proxies renew",
+    "unreachable": "objects without a lease to which neither a name nor a process leads",
     "dead session": "what a dead process holds or waits for: passes to others, as always",
     "orphaned items": "items in flight at a dead consumer, and unknown to the queue: requeued",
 }
@@ -48,7 +45,7 @@ class Garbage:
     ``kind``
         one of :data:`KINDS`.
     ``ident``
-        the object: ``n:<name>`` or ``u:<22 characters>``.
+        the object: ``n:<name>`` or ``u:<22 characters>``; empty for what the collector will find.
     ``detail``
         what was found, for people.
     ``extra``
@@ -76,7 +73,7 @@ def find_garbage(session: Session) -> list[Garbage]:
     parts: dict[str, set[str]] = defaultdict(set)  # the suffixes of the keys of each object
     for page in scan.parts(link, namespace):
         for part in page:
-            if part.ident:
+            if part.ident and not part.ident.startswith(LET_GO):
                 parts[part.ident].add(part.suffix)
     for name in entries:
         parts[named(name)].add("")  # it may have been created meanwhile
@@ -85,9 +82,7 @@ def find_garbage(session: Session) -> list[Garbage]:
     garbage: list[Garbage] = []
     for ident in sorted(parts.keys() - existing):
         garbage += _orphaned(session, ident, parts[ident], entries)
-    persistent = {ident for ident in existing if leases[ident] == -1}
-    garbage += _unreachable(session, existing, persistent)
-    garbage += _pending(session, {ident for ident in persistent if "refs" in parts[ident]})
+    garbage += _unreachable(session)
     garbage += _of_dead_sessions(session, sorted(existing), parts)
     return garbage
 
@@ -121,10 +116,6 @@ def _orphaned(
     left = sorted(collect.orphaned_parts(session, ident, suffixes))
     if left:
         yield Garbage("orphaned keys", ident, ", ".join(left), tuple(left))
-    if "refs" in suffixes:
-        seconds = collect.seconds_untouched(session, ident)
-        if seconds is not None and seconds >= ABANDONED:
-            yield Garbage("abandoned creation", ident, f"not touched for {seconds // 3600} h")
 
 
 def _remove_name(session: Session, garbage: Garbage) -> bool:
@@ -137,40 +128,14 @@ def _remove_keys(session: Session, garbage: Garbage) -> bool:
     return object_ops.sweep(session.handle(garbage.ident), b"", lists) > 0
 
 
-# -- objects that no name leads to
+# -- objects that nothing leads to
 
 
-def _unreachable(session: Session, existing: set[str], persistent: set[str]) -> Iterator[Garbage]:
-    """Yield objects without a lease that neither a name nor an object with a lease leads to."""
-    unnamed = sorted(ident for ident in persistent if is_unnamed(ident))
-    owners = collect.owners(session, unnamed)
-    owned: dict[str, list[str]] = defaultdict(list)
-    for ident, theirs in owners.items():
-        for owner in theirs:
-            owned[owner].append(ident)
-    reached: set[str] = set()
-    waiting = [ident for ident in existing if not is_unnamed(ident) or ident not in persistent]
-    while waiting:
-        for ident in owned.get(waiting.pop(), ()):
-            if ident not in reached:
-                reached.add(ident)
-                waiting.append(ident)
-    for ident in unnamed:
-        if ident not in reached and _is_unreachable(session, ident):
-            yield Garbage("unreachable", ident, f"owners: {', '.join(owners[ident]) or 'none'}")
-
-
-def _is_unreachable(session: Session, ident: str) -> bool:
-    try:
-        return ownership.is_unreachable(session, ident)
-    except DAMAGED as error:  # then it stays
-        logger.warning("%s", error)
-        return False
-
-
-def _pending(session: Session, containers: set[str]) -> Iterator[Garbage]:
-    for ident, count in collect.pending_releases(session, sorted(containers)).items():
-        yield Garbage("pending release", ident, f"{count} objects")
+def _unreachable(session: Session) -> Iterator[Garbage]:
+    survey = session.collector.survey()
+    if survey.reasons:
+        detail = f"{survey.kept} objects without a lease, {survey.reasons} reasons to look"
+        yield Garbage("unreachable", "", detail)
 
 
 # -- what dead sessions hold
@@ -227,11 +192,7 @@ def _requeue(session: Session, garbage: Garbage) -> bool:
 _REMOVERS: Mapping[str, Callable[[Session, Garbage], bool]] = {
     "orphaned name": _remove_name,
     "orphaned keys": _remove_keys,
-    "abandoned creation": lambda session, each: ownership.drop_stale_intent(
-        session.handle(each.ident), ABANDONED
-    ),
-    "pending release": lambda session, each: ownership.disown_pending(session.handle(each.ident)),
-    "unreachable": lambda session, each: ownership.give_lease(session, each.ident),
+    "unreachable": lambda session, _: session.collector.collect().removed > 0,
     "dead session": _reap,
     "orphaned items": _requeue,
 }

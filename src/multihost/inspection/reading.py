@@ -37,7 +37,7 @@ from multihost.wire.stored import MOST_LISTS, number
 __all__ = ["read_objects", "types"]
 
 LONGEST = 1000  # bytes of the type of an object
-CONTAINED = re.compile(rb"n:u:[\w-]{22}")
+CONTAINED = re.compile(rb"u:[\w-]{22}")
 HOST_IDENT = re.compile(rb"h:[\w-]{22}")
 BATCH = 200  # objects that are read together
 WINDOW = 5000  # whose participants are judged together: that may take a second
@@ -100,8 +100,20 @@ class _Reading:
         self.size, self.lease_ms, self.dead_letters = 0, -1, 0
         self.fields: dict[str, str] = {}
         self.refs: dict[bytes, bytes] = {}
+        self.contents: list[bytes] = []
         self.taken: dict[bytes, int] = {}  # the length of each place, or in-flight list
         self.memory: int | None = None
+
+    def take_fields(self, stored: Mapping[bytes, bytes]) -> None:
+        """Take what a hash holds, but for what is of no interest."""
+        internal = {field.encode() for field in self.kind.internal}
+        others = [(field, value) for field, value in stored.items() if field not in internal]
+        self.fields = dict(self.damage.fields(others))
+
+    @property
+    def has_places(self) -> bool:
+        """Whether sessions may have places at it, or in-flight lists."""
+        return bool(self.kind.consumers or self.kind.elements)
 
     def holders(self) -> list[Identified]:
         return holders(self.kind, self.fields, self.refs, self.taken, self.damage)
@@ -167,12 +179,11 @@ class _Reading:
         return replace(found, damage=self.damage.places)  # which were found while it was made
 
     def contained(self) -> Iterator[str]:
-        for field in self.refs:
-            if field[:2] == b"n:":
-                if CONTAINED.fullmatch(field):
-                    yield field[2:].decode()
-                else:
-                    self.damage.add("an object that it contains")
+        for ident in self.contents:
+            if CONTAINED.fullmatch(ident):
+                yield ident.decode()
+            else:
+                self.damage.add("an object that it contains")
 
     def length(self) -> int | None:
         if self.kind.length is None:
@@ -231,32 +242,39 @@ def _read_state(link: Link, found: Sequence[_Reading]) -> None:
     commands: list[Command] = []
     whose: list[_Reading] = []
     for each in found:
-        keys, kind = each.keys, each.kind
-        commands += [(b"PTTL", keys.data), (b"HGETALL", keys.refs)]
-        if kind.is_stateful:
-            commands.append((b"HGETALL", keys.data))
-        if kind.length is not None:
-            commands.append((kind.length.command, getattr(keys, kind.length.key)))
-        if kind.consumers:
-            commands.append((b"LLEN", keys.dead))
-        if kind.elements:
-            commands.append((b"LLEN", keys.free))
+        commands += _commands_for(each)
         whose += [each] * (len(commands) - len(whose))
     replies = iter(_tolerant(link, commands, whose))
     for each in found:
         kind = each.kind
-        each.lease_ms, each.refs = int(next(replies)), pairs(next(replies))
+        each.lease_ms, each.contents = int(next(replies)), list(next(replies))
+        if each.has_places:
+            each.refs = pairs(next(replies))
         if kind.is_stateful:
-            stored = pairs(next(replies)).items()
-            internal = {field.encode() for field in kind.internal}
-            others = [(field, value) for field, value in stored if field not in internal]
-            each.fields = dict(each.damage.fields(others))
+            each.take_fields(pairs(next(replies)))
         if kind.length is not None:
             each.size = int(next(replies))
         if kind.consumers:
             each.dead_letters = int(next(replies))
         if kind.elements:
             each.fields[kinds.FREE] = str(next(replies))
+
+
+def _commands_for(each: _Reading) -> Iterator[Command]:
+    """Yield the commands for the state of an object."""
+    keys, kind = each.keys, each.kind
+    yield (b"PTTL", keys.data)
+    yield (b"HKEYS", keys.contains)
+    if each.has_places:
+        yield (b"HGETALL", keys.refs)
+    if kind.is_stateful:
+        yield (b"HGETALL", keys.data)
+    if kind.length is not None:
+        yield (kind.length.command, getattr(keys, kind.length.key))
+    if kind.consumers:
+        yield (b"LLEN", keys.dead)
+    if kind.elements:
+        yield (b"LLEN", keys.free)
 
 
 def _count_taken(link: Link, found: Sequence[_Reading]) -> None:
@@ -279,7 +297,7 @@ def _measure_memory(link: Link, found: Sequence[_Reading]) -> None:
         each.memory = (each.memory or 0) + (reply or 0)
 
 
-_EMPTY: Mapping[bytes, Any] = {b"HGETALL": {}, b"HMGET": (None, None, None)}
+_EMPTY: Mapping[bytes, Any] = {b"HGETALL": {}, b"HKEYS": [], b"HMGET": (None, None, None)}
 
 
 def _tolerant(link: Link, commands: Sequence[Command], whose: Sequence[_Reading]) -> list[Any]:

@@ -32,7 +32,7 @@ from multihost.pooling.supervisor import WorkerSupervisor
 from multihost.pooling.worker_loop import WorkerConfig
 from multihost.runtime import RuntimeOwner
 from multihost.weak import WeakMembers
-from multihost.wire.identity import label, new_unnamed
+from multihost.wire.identity import label
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
 from multihost.wire.ops.pool import PoolStatistics
@@ -61,7 +61,9 @@ class SharedPool(Pool):
         options.check()
         name, size, setup = options.name, options.size, options.setup
         session = session_of(manager)
-        reference = PoolReference(session, new_unnamed() if name is None else ident_of(name))
+        reference = PoolReference(
+            session, session.references.new_ident() if name is None else ident_of(name)
+        )
         handle = reference.handle()
         ops.create(handle)
         if name is None:

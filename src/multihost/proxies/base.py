@@ -251,6 +251,8 @@ class BaseProxy(stdlib_types.BaseProxy):
             session.references.mark_shared(token.ident)
         if pickled(token.ident, unnamed, session.server):
             return (token._replace(origin=None),)
+        if unnamed:
+            session.references.send(token.ident)
         inherited = registry.inherited_credentials(session)
         return (token, inherited) if inherited else (token,)
 

@@ -38,6 +38,7 @@ __all__ = [
     "name_of",
     "named",
     "new_host",
+    "new_maker",
     "new_unnamed",
     "session_name",
     "session_of",
@@ -87,9 +88,14 @@ def named(name: str) -> str:
     return NAMED + name
 
 
-def new_unnamed() -> str:
-    """Return the ident of a new unnamed object."""
-    return UNNAMED + secrets.token_urlsafe(16)
+def new_maker() -> str:
+    """Return what the idents of all unnamed objects start with that one session makes."""
+    return UNNAMED + secrets.token_urlsafe(6)
+
+
+def new_unnamed(maker: str = "") -> str:
+    """Return the ident of a new unnamed object, of this maker if there is one."""
+    return (maker or new_maker()) + secrets.token_urlsafe(10)
 
 
 def new_host() -> str:

@@ -20,14 +20,17 @@ __all__ = [
     "HELD",
     "IN_FLIGHT",
     "LAYOUT",
+    "LET_GO",
     "PARTITIONS",
     "PROTOCOL",
     "REPLY_CACHE_MS",
     "REPLY_CACHE_SECONDS",
     "Keys",
     "Part",
+    "collector",
     "colocated_ident",
     "hosts",
+    "leases",
     "names",
     "part",
     "partition",
@@ -36,7 +39,7 @@ __all__ = [
     "ring",
 ]
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Number of the data layout. A change of it needs a note for users and an upgrade test."""
 
 PARTITIONS = 64
@@ -79,11 +82,40 @@ LAYOUT = (
         "list",
         "arguments that are sent in parts; they expire after a minute",
     ),
+    (
+        "{namespace:NN}:kept",
+        "zset",
+        "unnamed object without a lease → its colour: twice an epoch, and one more if it is black",
+    ),
+    ("{namespace:NN}:held", "zset", "such an object → when the last lease of its holders ends"),
+    (
+        "{namespace:NN}:cut",
+        "zset",
+        "unnamed object → when a container without a lease last let go of it",
+    ),
+    (
+        "{namespace:NN}:partial",
+        "set",
+        "objects without a lease of which some contents may have one",
+    ),
+    ("{namespace:NN}:tops", "set", "named objects that contain unnamed ones"),
+    ("{namespace:NN}:epoch", "hash", "the epochs of the collector; without objects they expire"),
+    (
+        "{namespace:NN}:lists",
+        "hash",
+        "`<object> <session>` → how many places, or in-flight lists, the session has there",
+    ),
+    ("{namespace:00}:collector", "string", "the session whose turn it is to collect"),
+    (
+        "{namespace:00}:leases",
+        "zset",
+        "length of a lease → until when there may be a process with such a one",
+    ),
     ("{namespace:NN}:n:<name>", "by type", "a named object: `data` below"),
     (
         "{namespace:NN}:u:<22 characters>",
         "by type",
-        "an unnamed object: `data` below; it has a TTL unless it has a persistent owner",
+        "an unnamed object: `data` below; it has a TTL until something without one contains it",
     ),
     ("{namespace:NN}:h:<22 characters>", "hash", "a host process: `data` below"),
     ("data:index", "zset", "the keys of a dict, by the number of their insertion"),
@@ -92,12 +124,8 @@ LAYOUT = (
         "hash",
         "canonical field → the key or member that was stored first, where its bytes differ",
     ),
-    (
-        "data:refs",
-        "hash",
-        "the unnamed objects that it contains; the sessions that have places, or in-flight lists",
-    ),
-    ("data:owners", "hash", "persistent container that contains it → the epoch of that"),
+    ("data:refs", "hash", "the sessions that have places, or in-flight lists"),
+    ("data:contains", "hash", "unnamed object → how many values in it refer to that"),
     ("data:items", "list or zset", "the items of a queue; a zset if it is sorted by priority"),
     ("data:dead", "list", "the dead letters of a queue"),
     (
@@ -135,6 +163,10 @@ LAYOUT = (
 IN_FLIGHT = "inflight:"
 """Start of the suffix of an in-flight list, before its name."""
 _IN_FLIGHT = IN_FLIGHT.encode()
+LET_GO = "u:cut-"
+"""Start of the ident of what a container let go that was very much: it has no data. Its partition
+follows, that of the container.
+"""
 HELD = "held:"
 """Start of the suffix of a place, before its name."""
 _HELD = HELD.encode()
@@ -158,6 +190,16 @@ def names(namespace: str, number: int) -> bytes:
 def hosts(namespace: str) -> bytes:
     """Return the hash of the hosts in a namespace: host -> the types it serves."""
     return prefix(namespace, 0) + b"hosts"
+
+
+def collector(namespace: str) -> bytes:
+    """Return the string that says which session may collect."""
+    return prefix(namespace, 0) + b"collector"
+
+
+def leases(namespace: str) -> bytes:
+    """Return the sorted set of the leases that processes have."""
+    return prefix(namespace, 0) + b"leases"
 
 
 def ring(namespace: str, host: bytes) -> bytes:
@@ -251,8 +293,8 @@ class Keys:
         return self.data + b":refs"
 
     @property
-    def owners(self) -> bytes:
-        return self.data + b":owners"
+    def contains(self) -> bytes:
+        return self.data + b":contains"
 
     @property
     def items(self) -> bytes:
@@ -313,4 +355,4 @@ class Keys:
     @property
     def all(self) -> tuple[bytes, ...]:
         """Every key that an object other than a queue may have."""
-        return self.data, self.index, self.originals, self.refs, self.owners, self.free
+        return self.data, self.index, self.originals, self.refs, self.contains, self.free

@@ -16,24 +16,21 @@ __all__ = [
     "BROKEN",
     "CHANGED",
     "COMPARE",
-    "CONTENTS",
-    "DISOWN",
+    "CUT",
     "EMPTY",
     "EXCEEDED",
     "EXISTS",
-    "NOT_CREATED",
     "NOT_HELD",
     "NO_SPACE",
     "OK",
     "OPEN",
-    "OWNED",
     "PASS",
     "SET",
     "TOO_LONG",
     "UNSET",
     "WAIT",
     "WRONG_SIZE",
-    "MustRetain",
+    "MustKeep",
     "ReplyError",
     "altered",
     "command_error",
@@ -47,17 +44,11 @@ __all__ = [
 
 OK = b"."
 """Done. What the operation returns follows."""
-DISOWN = b"!"
-"""Done, and objects left a persistent container: the client disowns them. What the operation
-returns follows."""
+CUT = b"!"
+"""Done, and a container without a lease let go of objects, which are left to the collector. What
+the operation returns follows."""
 EXISTS = b"="
 """Nothing was stored: there is an object of that name, or a value of that key, which follows."""
-CONTENTS = b","
-"""An epoch, and the objects contained that it concerns, follow, separated by commas."""
-NOT_CREATED = b"*"
-"""Counted for a container that does not exist yet. The epoch follows."""
-OWNED = b"&"
-"""Not released: it has other owners."""
 NOT_HELD = b"?"
 """Nothing was changed: the session does not hold, or no longer, what it gives back."""
 EXCEEDED = b">"
@@ -156,8 +147,14 @@ class ReplyError(Exception):
         return refusal is not None and refusal.has_moved
 
 
-class MustRetain(MultihostError):
-    """The container must own the objects that the value contains first; nothing was changed."""
+class MustKeep(MultihostError):
+    """What the value refers to has to be kept first, in this epoch or a later one; nothing was
+    changed.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(epoch)
+        self.epoch: int = epoch
 
 
 def to_exception(
@@ -176,8 +173,9 @@ def to_exception(
             )
         case "SHUTDOWN":
             return ShutDown(f"{what} was shut down: it takes no more items, and has none left")
-        case "RETAIN":
-            return MustRetain()
+        case "KEEP":
+            epoch = number(error.core.partition(" ")[2].encode())
+            return MustKeep(epoch or 0)
     text = printable(SCRIPT_FRAME.sub("", error.core))
     refusal = error.refusal
     if refusal is not None:

@@ -14,8 +14,8 @@ from multihost.wire.completion import run_or_undo, run_to_completion
 from multihost.wire.identity import label
 from multihost.wire.link import Reply
 from multihost.wire.ops import object as any_object
+from multihost.wire.ops.keeping import StoringScript
 from multihost.wire.ops.object import object_gone
-from multihost.wire.ops.ownership import StoringScript
 from multihost.wire.replies import ACT, BROKEN, OPEN, WAIT, altered, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold

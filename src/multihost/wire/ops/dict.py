@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multihost.wire.ops import object as any_object
+from multihost.wire.ops.keeping import StoringScript, has_proxies, without_flag
 from multihost.wire.ops.object import object_gone
-from multihost.wire.ops.ownership import StoringScript, has_proxies, without_flag
 from multihost.wire.replies import EXISTS, OK, pairs
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
@@ -159,7 +159,7 @@ def put_back(handle: Handle, field: bytes, original: bytes, value: bytes) -> Non
     """Put a removed entry back, as the last one, unless there is another of its key. 1 round trip,
     more if the value contains proxies.
     """
-    setdefault(handle, field, handle.codec.uncounted(value), original)
+    setdefault(handle, field, value, original)
 
 
 def setdefault(handle: Handle, field: bytes, value: bytes, original: bytes) -> bytes | None:

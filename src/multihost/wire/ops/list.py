@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from multihost.wire.ops import object as any_object
+from multihost.wire.ops.keeping import StoringScript, has_proxies, without_flag
 from multihost.wire.ops.object import exists, object_gone
-from multihost.wire.ops.ownership import StoringScript, has_proxies, without_flag
 from multihost.wire.replies import EMPTY, TOO_LONG, WRONG_SIZE
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
@@ -115,7 +115,6 @@ def pop(handle: Handle, index: int) -> bytes | None:
 
 def put_back(handle: Handle, index: int, value: bytes) -> None:
     """Put a removed element back to its index. 1 round trip, more if it contains proxies."""
-    value = handle.codec.uncounted(value)
     if index == -1:
         extend(handle, (value,))
     else:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from multihost.errors import BadPayload
 from multihost.wire.ops import object as any_object
+from multihost.wire.ops.keeping import StoringScript, without_flag
 from multihost.wire.ops.object import object_gone
-from multihost.wire.ops.ownership import StoringScript, without_flag
 from multihost.wire.refusals import ALTERED
 from multihost.wire.replies import OK, pairs
 from multihost.wire.script import Script

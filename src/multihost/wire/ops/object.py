@@ -8,7 +8,7 @@ from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
 from multihost.wire.ops import kinds
-from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.keeping import without_flag
 from multihost.wire.replies import EXISTS, ReplyError, altered, pairs, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
@@ -139,9 +139,7 @@ def exists(handle: Handle, operation: str) -> None:
 
 
 def delete(handle: Handle) -> bool:
-    """Delete the object and its name; return whether it existed. 1 round trip, more if it owned
-    others.
-    """
+    """Delete the object and its name; return whether it existed. 1 round trip."""
     answer = _delete.run_once(handle, handle.keys.name or b"")
     if answer is None:
         return False

@@ -16,7 +16,7 @@ from multihost.errors import BadPayload, PayloadTooLarge
 from multihost.wire.identity import name_of, sid_of
 from multihost.wire.keys import colocated_ident
 from multihost.wire.ops import object as any_object
-from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.keeping import without_flag
 from multihost.wire.ops.queue import admin
 from multihost.wire.ops.queue.constants import LISTS_OF
 from multihost.wire.ops.queue.consumer import Consumer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from multihost.wire.ops import object as any_object
+from multihost.wire.ops.keeping import StoringScript, without_flag
 from multihost.wire.ops.object import object_gone
-from multihost.wire.ops.ownership import StoringScript, without_flag
 from multihost.wire.replies import OK
 from multihost.wire.script import Script
 from multihost.wire.session import Handle

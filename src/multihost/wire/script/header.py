@@ -5,7 +5,8 @@ reports. :func:`parse` compares it with the bindings below it (``local data = KE
 :class:`~multihost.wire.script.Script` with each call.
 
 A name with ``...`` stands for any number of keys or arguments. A name with a colon
-(``data:index``) is a key that the script derives from another one: it is not passed.
+(``data:index``, ``partition:kept``) is a key that the script derives from another one: it is not
+passed.
 """
 
 from __future__ import annotations
@@ -153,7 +154,13 @@ def _check_bindings(header: Header, body: list[str]) -> None:
 
 
 def _check_derived(header: Header, code: str) -> None:
-    """Check that each key derived from another one is in the header, as ``data:suffix``."""
+    """Check that each key derived from another one is in the header, as ``data:suffix``, and each
+    of its partition as ``partition:suffix``.
+    """
+    of_any = not any(entry.startswith("data") for entry in header.keys)  # of the partition
     for suffix in re.findall(r"data \.\. '(:\w+)'", code):
-        if not any(entry.endswith(suffix) for entry in header.keys):
+        if not any(entry.endswith(suffix) or (of_any and ":u:" in entry) for entry in header.keys):
             raise BadScript(f"it uses data{suffix}, which the header does not name")
+    for suffix in re.findall(r"partition \.\. '(\w+)'", code):
+        if f"partition:{suffix}" not in header.keys:
+            raise BadScript(f"it uses partition:{suffix}, which the header does not name")

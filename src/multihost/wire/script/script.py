@@ -146,6 +146,28 @@ class Script:
             subject = keys[0].decode("utf-8", "replace") if keys else "the server"
             raise self.to_exception(error, subject) from None
 
+    def run_many(
+        self, link: Link, calls: Sequence[tuple[Sequence[bytes], Sequence[bytes]]]
+    ) -> list[Reply]:
+        """Run an idempotent script with each of these keys and arguments; return the replies. 1
+        round trip.
+        """
+        commands: list[Command] = []
+        for keys, args in calls:
+            self.header.check_keys(len(keys))
+            self.header.check_args(len(args))
+            commands.append((b"EVALSHA", self.sha, b"%d" % len(keys), *keys, *args))
+        replies = link.pipeline_raw(commands) if commands else []
+        unknown = [n for n, reply in enumerate(replies) if _is_unknown(reply)]
+        if unknown:
+            again = link.pipeline_raw(self.commands([calls[n] for n in unknown]))
+            for n, reply in zip(unknown, again, strict=True):
+                replies[n] = reply
+        for reply, (keys, _) in zip(replies, calls, strict=True):
+            if isinstance(reply, ReplyError):
+                raise self.to_exception(reply, keys[0].decode("utf-8", "replace")) from None
+        return replies
+
     def commands(self, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]) -> list[Command]:
         """Return commands for calls of an idempotent script with these keys and arguments, for one
         write. The first one brings the source along: the server knows it then.
@@ -304,6 +326,11 @@ class Script:
         if args <= MAX_CACHED_ARGS:
             target.command_prefixes[self, args] = prefix
         return prefix
+
+
+def _is_unknown(reply: Reply) -> bool:
+    """Return True if the server does not know the script."""
+    return isinstance(reply, ReplyError) and reply.code == "NOSCRIPT"
 
 
 class _WatchedCall:

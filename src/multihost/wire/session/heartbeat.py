@@ -178,7 +178,7 @@ class Heartbeat:
         session, link = self._session, self._session.link
         references, janitor = session.references, session.janitor
         registration = session.registration
-        due = 0.0 if references.has_collected else min(self._renewal, self._beat, janitor.due)
+        due = min(self._renewal, self._beat, janitor.due, references.due)
         if registration.is_requested:
             due = 0.0  # whoever waits for it has a pause of its own between two requests
         elif registration.is_behind:
@@ -215,9 +215,17 @@ class Heartbeat:
                 self._beat = self._retry = time.monotonic() + self._pause
                 self._pause = min(2 * self._pause, RETRY[1])
         self._try(janitor.run)
+        self._renew_objects(interval)
+
+    def _renew_objects(self, interval: float) -> None:
+        """Renew unnamed objects, if it is time, and collect those that nobody refers to."""
+        references = self._session.references
         if time.monotonic() >= self._renewal:
             self._renewal = time.monotonic() + interval
             self._try(self._renew)
+            self._try(self._session.collector.take_turn)
+        elif time.monotonic() >= references.fetched_due and not self._try(references.renew_fetched):
+            references.fetched_due = time.monotonic() + self._pause
 
     def _send(self) -> None:
         """Send a heartbeat, and give up what the session held where it had lapsed."""
@@ -235,10 +243,8 @@ class Heartbeat:
             session.link.interrupt_blocked()
 
     def _renew(self) -> None:
-        references = self._session.references
-        if references.renew():
+        if self._session.references.renew():
             self._end_outage()
-        references.forget_expired()
 
     def _try(self, action: Callable[[], object]) -> bool:
         """Return whether the action succeeded; log the first failure of an outage.

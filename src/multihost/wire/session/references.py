@@ -3,7 +3,8 @@
 An unnamed object has a lease: its keys expire ``lease`` seconds after the last process with a proxy
 of it renewed them. Each such process renews every third of a lease, and with an object everything
 that it contains. So a killed process leaves nothing behind, and no other process has to notice its
-death. A named object has no lease, and neither has what it contains.
+death. A named object has no lease, and neither has what it contains: that is *kept*, and renewing
+it says until when somebody holds it (:mod:`multihost.wire.collect`).
 
 The last proxy may be collected long before the lease ends. Then the object is deleted at once if no
 other process can have a proxy of it: if this process created it, and neither pickled a proxy nor
@@ -12,13 +13,16 @@ forked since.
 
 from __future__ import annotations
 
-import re
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from multihost.errors import BadPayload, InternalError
+from multihost.errors import BadPayload, InternalError, MultihostError
+from multihost.wire.collect import by_partition, contents, is_ident
+from multihost.wire.identity import new_maker, new_unnamed
 from multihost.wire.keys import Keys
 from multihost.wire.link import Link
 from multihost.wire.script import Script
@@ -26,10 +30,9 @@ from multihost.wire.stored import report_damage
 
 __all__ = ["References", "ReleaseRemote"]
 
-_CONTAINED = re.compile(rb"u:[\w-]{1,64}")
-RENEWED_PER_CALL = 200
 RELEASED_PER_TURN = 1000
-CHECKED_PER_TURN = 500
+GATHERED = 0.05  # seconds in which fetched objects are gathered before they are renewed
+FRESH = 30.0  # seconds for which a renewal is good enough for a proxy that is sent to others
 
 _renew = Script("object/renew")
 _drop = Script("object/drop")
@@ -41,13 +44,15 @@ ReleaseRemote = Callable[[Sequence[tuple[str, int]]], object]
 class ObjectReference:
     """What this process knows of one unnamed object."""
 
-    __slots__ = ("count", "exclusive", "forks", "keys", "release", "version")
+    __slots__ = ("count", "created", "exclusive", "forks", "keys", "release", "renewed", "version")
 
-    def __init__(self, keys: Keys, exclusive: bool, forks: int) -> None:
+    def __init__(self, keys: Keys, created: bool, forks: int) -> None:
         self.keys: Keys = keys
         self.count: int = 0  # proxies in this process
-        self.exclusive: bool = exclusive  # no other process can have a proxy of it ...
+        self.created: bool = created  # by this process, which deletes it in the end
+        self.exclusive: bool = created  # no other process can have a proxy of it ...
         self.forks: int = forks  # ... but one that was forked since
+        self.renewed: float = time.monotonic() if created else -math.inf  # when, by this process
         # Of an object in the memory of a host: with which number the host last sent a reference to
         # this process, and what releases that one and all before it.
         self.version: int = 0
@@ -76,11 +81,13 @@ class References:
         self._wake = wake
         self._lock = threading.Lock()
         self._forks = 0
+        self.maker: str = new_maker()
+        """What the idents of the objects start with that this process creates."""
         self._live: dict[str, ObjectReference] = {}  # with a proxy, or about to get one
-        # Those that this process has to delete in the end, also if they are not live any more:
-        # another process may have a proxy of them.
-        self._created: dict[str, ObjectReference] = {}
         self._collected: deque[str] = deque()  # an ident for each collected proxy, not yet counted
+        # Those that came from elsewhere and were not renewed since, and when they will be.
+        self._fetched: dict[str, Keys] = {}
+        self.fetched_due: float = math.inf
         # Those with keys that come and go, and have no lease between that and the next renewal.
         self._moving: dict[str, Keys] = {}
 
@@ -88,6 +95,14 @@ class References:
         return ident in self._live
 
     # any thread
+
+    def new_ident(self) -> str:
+        """Return the ident of an unnamed object that this process is about to create."""
+        return new_unnamed(self.maker)
+
+    def is_ours(self, ident: bytes) -> bool:
+        """Return whether this process created the object, by its ident."""
+        return ident.startswith(self.maker.encode())
 
     def keys_of(self, ident: str) -> Keys | None:
         """Return the keys of an object that this process refers to: they need not be made again."""
@@ -97,26 +112,29 @@ class References:
     def add_created(self, keys: Keys) -> None:
         """Record an object that this process created; no other process can know of it yet."""
         with self._lock:
-            self._live[keys.ident] = self._created[keys.ident] = ObjectReference(
-                keys, True, self._forks
-            )
+            self._live[keys.ident] = ObjectReference(keys, True, self._forks)
 
     def add_remote(self, keys: Keys, version: int, release: ReleaseRemote) -> None:
         """Record a reference that a host sent to this process; ``release`` takes it back."""
         with self._lock:
             reference = self._live.get(keys.ident)
             if reference is None:
-                reference = ObjectReference(keys, True, self._forks)
-                self._live[keys.ident] = self._created[keys.ident] = reference
+                reference = self._live[keys.ident] = ObjectReference(keys, True, self._forks)
             reference.release = release
             reference.version = max(reference.version, version)
 
     def incref(self, keys: Keys) -> None:
-        """Count a new proxy in this process: the object is renewed from now on."""
+        """Count a new proxy in this process: the object is renewed from now on, and at once if it
+        came from elsewhere.
+        """
         with self._lock:
             reference = self._live.get(keys.ident)
             if reference is None:
                 reference = self._live[keys.ident] = ObjectReference(keys, False, self._forks)
+                self._fetched[keys.ident] = keys
+                if self.fetched_due == math.inf:
+                    self.fetched_due = time.monotonic() + GATHERED
+                    self._wake()
             reference.count += 1
             self._start()
 
@@ -136,11 +154,32 @@ class References:
             if reference is not None:
                 reference.exclusive = False
 
+    def send(self, ident: str) -> None:
+        """Have the lease of an object begin of which a proxy is on its way to another process. No
+        round trip, unless this process has not renewed it for a while.
+        """
+        reference = self._live.get(ident)
+        if reference is None or time.monotonic() < reference.renewed + FRESH:
+            return
+        try:
+            self._renew_all({ident: reference.keys})
+        except MultihostError:
+            # Whoever receives it cannot reach the server, either; the background thread renews.
+            with self._lock:
+                self.fetched_due = 0.0
+                self._fetched[ident] = reference.keys
+            self._wake()
+
     def note_moving(self, keys: Keys) -> None:
         """Record that an object has keys that come and go: it is renewed once more in the end."""
         self._moving[keys.ident] = keys
 
     # the background thread
+
+    @property
+    def due(self) -> float:
+        """When there is something to do but for the renewals of all, by the monotonic clock."""
+        return 0.0 if self._collected else self.fetched_due
 
     @property
     def has_collected(self) -> bool:
@@ -164,7 +203,7 @@ class References:
         """
         found = list(self._moving if idents is None else idents)
         moving = [self._moving[ident] for ident in found if ident in self._moving]
-        for chunk in _by_partition(moving):
+        for chunk in by_partition(moving):
             self._run_on_each(_renew, chunk, self._ttl_ms)
             for keys in chunk:
                 self._moving.pop(keys.ident, None)
@@ -179,10 +218,9 @@ class References:
             if reference.count > 0:
                 return None
             del self._live[ident]
-            if not self._is_exclusive(reference):
-                return None  # the others renew it, and it expires when they end
-            self._created.pop(ident, None)
-            return reference
+            self._fetched.pop(ident, None)
+            # The others renew it, and it expires when they end.
+            return reference if self._is_exclusive(reference) else None
 
     def _is_exclusive(self, reference: ObjectReference) -> bool:
         return reference.exclusive and reference.forks == self._forks
@@ -192,21 +230,60 @@ class References:
         there are any. For each level of nesting 1 round trip for each 200 objects of a partition.
         """
         with self._lock:
+            self._fetched.clear()
+            self.fetched_due = math.inf
             due = {ident: reference.keys for ident, reference in self._live.items()}
+        return self._renew_all(due)
+
+    def renew_fetched(self) -> None:
+        """Give objects that came from elsewhere a lease: whoever sent them may not hold them any
+        more. As :meth:`renew`.
+        """
+        with self._lock:
+            fetched, self._fetched = self._fetched, {}
+            self.fetched_due = math.inf
+        try:
+            self._renew_all(fetched)
+        except MultihostError:
+            with self._lock:  # they stay due
+                self._fetched = fetched | self._fetched
+            raise
+
+    def _renew_all(self, due: dict[str, Keys]) -> bool:
+        """Give objects, and everything that they contain, another lease."""
+        direct = list(due)
+        begun = time.monotonic()
         seen = set(due)
         while due:
-            contained: set[str] = set()
-            for chunk in _by_partition(due.values()):
+            below: list[bytes] = []
+            for chunk in by_partition(due.values()):
                 for found in self._run_on_each(_renew, chunk, self._ttl_ms):
-                    contained.update(
-                        ident.decode() for ident in found if _CONTAINED.fullmatch(ident)
-                    )
-            due = {ident: Keys(self._namespace, ident) for ident in contained - seen}
-            seen |= contained
+                    below += self._told(found)
+            due = {
+                each.decode(): Keys(self._namespace, each.decode())
+                for each in below
+                if is_ident(each) and each.decode() not in seen
+            }
+            seen.update(due)
+        for ident in direct:
+            reference = self._live.get(ident)
+            if reference is not None:
+                reference.renewed = begun
         return bool(seen)
 
-    def drop(self, references: Iterable[ObjectReference]) -> None:
-        """Delete objects; of those in the memory of a host, release the references."""
+    def _told(self, found: Iterable[bytes]) -> Iterable[bytes]:
+        """Yield the contents that a script told; of what contains very much it tells only that."""
+        for each in found:
+            if each[:1] == b"+":
+                keys = Keys(self._namespace, each[1:].decode())
+                yield from contents(self._link, keys.data)
+            else:
+                yield each
+
+    def drop(self, references: Iterable[ObjectReference], *, deep: bool = False) -> None:
+        """Delete objects that have a lease; of those in the memory of a host, release the
+        references. With ``deep`` also what they contained, and this process created.
+        """
         ours: list[Keys] = []
         remote: dict[ReleaseRemote, list[tuple[str, int]]] = {}
         for each in references:
@@ -216,50 +293,41 @@ class References:
                 remote.setdefault(each.release, []).append((each.keys.ident, each.version))
         for release, versions in remote.items():
             release(versions)
-        for chunk in _by_partition(ours):
-            self._run_on_each(_drop, chunk)
+        while ours:
+            below: dict[str, Keys] = {}
+            for chunk in by_partition(ours):
+                for found in self._run_on_each(_drop, chunk):
+                    below.update(
+                        (each.decode(), Keys(self._namespace, each.decode()))
+                        for each in found
+                        if is_ident(each) and self.is_ours(each)
+                    )
+            ours = list(below.values()) if deep else []
 
     def _run_on_each(self, script: Script, chunk: Sequence[Keys], *args: bytes) -> list[Any]:
         """Run a script on the objects, and return its replies: one, unless one of the objects was
         altered by another program. That one is left out then.
         """
         try:
-            return [script.run_readonly(self._link, [keys.data for keys in chunk], *args)]
+            reply = script.run_readonly(self._link, [keys.data for keys in chunk], *args)
+            return [] if reply is None else [reply]
         except (BadPayload, InternalError) as error:
             if len(chunk) == 1:
                 report_damage(f"at {self._link.address}", str(error))
                 return []
         return [reply for keys in chunk for reply in self._run_on_each(script, [keys], *args)]
 
-    def forget_expired(self) -> None:
-        """Forget created objects that are not live here and have expired. 1 round trip.
-
-        Not all of them in one go: those that are checked get to the end of the line.
-        """
-        with self._lock:
-            candidates = [each for ident, each in self._created.items() if ident not in self._live]
-        candidates = candidates[:CHECKED_PER_TURN]
-        if not candidates:
-            return
-        alive = self._link.pipeline([(b"EXISTS", each.keys.data) for each in candidates])
-        with self._lock:
-            for each, exists in zip(candidates, alive, strict=True):
-                del self._created[each.keys.ident]
-                if exists:
-                    self._created[each.keys.ident] = each
-
     # the end, when the background thread has stopped
 
     def take_created(self) -> list[ObjectReference]:
-        """Forget every object; return all that this process has to delete."""
-        return self._forget(list(self._created.values()))
+        """Forget every object; return those that this process has created."""
+        return self._forget([each for each in self._live.values() if each.created])
 
     def take_exclusive(self) -> list[ObjectReference]:
         """Forget every object; return those that no other process can have a proxy of."""
         return self._forget([each for each in self._live.values() if self._is_exclusive(each)])
 
     def _forget(self, references: list[ObjectReference]) -> list[ObjectReference]:
-        self._created.clear()
         self._live.clear()
         return references
 
@@ -278,17 +346,13 @@ class References:
 
     def after_fork_in_child(self) -> None:
         """Keep what is live and what was collected, for the child has the same proxies as the
-        parent; it created none of the objects.
+        parent; it created none of the objects, and renews them at once.
         """
         self._lock = threading.Lock()
-        self._created = {}
-
-
-def _by_partition(objects: Iterable[Keys]) -> Iterable[list[Keys]]:
-    """Yield the objects in groups that one script may touch."""
-    groups: dict[bytes, list[Keys]] = {}
-    for keys in objects:
-        groups.setdefault(keys.prefix, []).append(keys)
-    for group in groups.values():
-        for start in range(0, len(group), RENEWED_PER_CALL):
-            yield group[start : start + RENEWED_PER_CALL]
+        self.maker = new_maker()
+        for reference in self._live.values():
+            reference.created = reference.exclusive = False
+            reference.renewed = -math.inf
+            self._fetched[reference.keys.ident] = reference.keys
+        if self._fetched:
+            self.fetched_due = time.monotonic() + GATHERED

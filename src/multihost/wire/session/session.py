@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from multihost.errors import AccessDenied, LinkError, MultihostError, ServerUnfit
 from multihost.patching import per_thread
+from multihost.wire.collect import Collector
 from multihost.wire.keys import Keys
 from multihost.wire.link import Command, Link, stood_still
 from multihost.wire.script import Script
 from multihost.wire.session import fork
 from multihost.wire.session.blocked import BlockedThreads
 from multihost.wire.session.handle import Handle, Hold
-from multihost.wire.session.heartbeat import Heartbeat
+from multihost.wire.session.heartbeat import PARK_SECONDS, Heartbeat
 from multihost.wire.session.janitor import Janitor
 from multihost.wire.session.references import ObjectReference, References
 from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
@@ -87,7 +88,9 @@ class Session:
         self.namespace: str = origin.namespace
         self.lease: float = origin.lease
         self.lease_ms: bytes = b"%d" % max(1, round(origin.lease * 1000))
-        self.ttl_ms: bytes = b"%d" % round((origin.lease + RESERVE) * 1000)  # of unnamed objects
+        self.ttl_ms: bytes = b"%d" % round(
+            1000 * (origin.lease + max(RESERVE, origin.lease / 3))
+        )  # of unnamed objects: no renewal comes later
         self.server: tuple[str, str, int, str, int, str] = (*link.address.server, origin.namespace)
         self.heartbeat: Heartbeat = Heartbeat(self)
         self.references: References = References(
@@ -126,6 +129,9 @@ class Session:
             self.heartbeat.wake,
         )
         self.blocked: BlockedThreads = BlockedThreads(self.link, self.janitor)
+        self.collector: Collector = Collector(self.link, self.namespace, self.lease, self.ttl_ms)
+        self.has_kept: bool = False  # objects have lost their lease by this process ...
+        self.has_cut: bool = False  # ... or a container without one let go of some
 
     def handle(self, ident: str) -> Handle:
         """Return a new handle of an object."""
@@ -185,23 +191,23 @@ class Session:
         """Delete the unnamed objects that this process created, release what it holds, stop the
         background thread and close the link.
         """
-        self._close(self.references.take_created)
+        self._close(self.references.take_created, deep=True)
 
     def close_at_exit(self) -> None:
         """The same when the process ends, but leave objects that other processes may refer to."""
-        self._close(self.references.take_exclusive)
+        self._close(self.references.take_exclusive, deep=False)
 
-    def _close(self, take: Callable[[], list[ObjectReference]]) -> None:
+    def _close(self, take: Callable[[], list[ObjectReference]], *, deep: bool) -> None:
         if self.link.is_closed:
             return
         try:
-            self._end(take)
+            self._end(take, deep=deep)
         except BaseException:
             with contextlib.suppress(MultihostError):
                 self.references.renew_moving()  # what is left expires
             raise
 
-    def _end(self, take: Callable[[], list[ObjectReference]]) -> None:
+    def _end(self, take: Callable[[], list[ObjectReference]], *, deep: bool) -> None:
         self.link.stop_retrying()  # to look for a lost server would delay the end of the process
         self._stop()
         self.link.refuse_others()  # who waits for what is deleted now must not miss it
@@ -211,8 +217,10 @@ class Session:
             for hold in holds:
                 hold.release_at_exit()
             self._leave_places()
-            self.references.drop(created)
+            self.references.drop(created, deep=deep)
             self.references.renew_moving()
+            if deep and (self.has_kept or self.has_cut) and not self.link.address.is_embedded:
+                self.collector.collect_last(self.references.maker)
             for client in list(self.rpc_clients.values()):
                 client.close_channels()
             self.ring.leave()
@@ -245,6 +253,7 @@ class Session:
 
     def _stop(self) -> None:
         self.heartbeat.stop()
+        self.collector.stop()
         self.registration.release_waiters()
         self.siblings.close()
         self.ring.siblings.close()
@@ -254,17 +263,22 @@ class Session:
     def before_fork(self) -> None:
         """Acquire the locks, in the order of :meth:`References.incref`."""
         self.heartbeat.park()
+        if (thread := self.collector.pause()) is not None:
+            fork.join(thread, PARK_SECONDS)
         self.references.before_fork()
         self.heartbeat.before_fork()
 
     def after_fork_in_parent(self) -> None:
         """Release the locks."""
         self.references.after_fork_in_parent()
+        self.collector.resume()
         self.heartbeat.after_fork_in_parent()  # last, as in the child
 
     def before_patch(self) -> None:
-        """End the background thread."""
+        """End the background threads."""
         self.heartbeat.park(threading.TIMEOUT_MAX)
+        if (thread := self.collector.pause()) is not None:
+            thread.join()
 
     def after_patch(self) -> None:
         """Begin another session, as a forked child, but with the objects that this one created."""

@@ -6,7 +6,7 @@ The first byte of a stored value is its form:
 digit, ``-`` a plain ``int`` of at most 64 bits as decimal text, so that the server can add to it
 ``0x80``     a whole pickle
 ``@``        ``@<ident>,<ident>;`` in front of a value that contains proxies of unnamed objects
-``#``        the same, when the references were counted before the value was stored
+``#``        the same with an epoch as its first part, the stamp: so it is sent, never stored
 ``S``        the signed form, in a manager with an ``authkey``: :mod:`multihost.wire.values.signing`
 ``=``        the output of a ``serializer=``
 other        one opcode of a pickle with its argument: ``str``, ``bytes``, ``float``, ``bool``, None
@@ -37,7 +37,6 @@ from multihost.wire.values.plain import read_key, read_keys
 from multihost.wire.values.signing import OVERHEAD, Conversation, Purpose
 
 __all__ = [
-    "COUNTED",
     "DAMAGED",
     "LINKED",
     "Codec",
@@ -52,7 +51,6 @@ PICKLE = 0x80
 SIGNED = 0x53
 SERIALIZED = 0x3D
 LINKED = 0x40
-COUNTED = 0x23
 DIGITS = frozenset(b"-0123456789")
 
 pickle_value = functools.partial(pickle.dumps, protocol=5)
@@ -287,7 +285,7 @@ class Codec:
         """Return a value without its links and signature, unread. Raises BadPayload if this codec
         has a key and did not sign it; without one it cannot tell.
         """
-        if stored[:1] in (b"@", b"#"):
+        if stored[:1] == b"@":
             stored = stored[stored.index(b";") + 1 :]
         return self.unsealed_field(stored)
 
@@ -305,18 +303,11 @@ class Codec:
         return LINKED in set(map(first_byte, stored))
 
     @staticmethod
-    def counted(stored: bytes) -> bytes:
-        """Return a value with proxies as one whose references were counted before it is stored."""
-        return b"#" + stored[1:]
-
-    @staticmethod
-    def uncounted(stored: bytes) -> bytes:
-        """Return a value as one whose references are counted when it is stored, if it has any:
-        damaged bytes name no objects.
+    def stamped(stored: bytes, epoch: int) -> bytes:
+        """Return a value with proxies as one to be sent: what it refers to was kept in that
+        epoch.
         """
-        if stored[:1] not in (b"@", b"#"):
-            return stored
-        return (b"@" if b";" in stored else b"#") + stored[1:]
+        return b"#%d,%b" % (epoch, stored[1:])
 
     @staticmethod
     def links(stored: bytes) -> list[str]:
@@ -349,7 +340,7 @@ class Codec:
             return int(stored)
         if head in PLAIN:
             return self._unpickle(HEADER + stored + b".")
-        if head in (LINKED, COUNTED):
+        if head == LINKED:
             return self.load(stored[stored.index(b";") + 1 :])
         if head == SIGNED:
             raise BadPayload(
@@ -377,7 +368,7 @@ class Codec:
         return data
 
     def _deserialized(self, stored: bytes, head: int, serializer: Serializer) -> Any:
-        if head in (LINKED, COUNTED):
+        if head == LINKED:
             stored = stored[stored.index(b";") + 1 :]
         if stored[0] == SERIALIZED:
             try:

@@ -161,7 +161,7 @@ class SignedCodec(Codec):
         """Return a value without its links and signature, unread. Raises BadPayload if it was not
         signed for this place.
         """
-        if stored[:1] not in (b"@", b"#"):
+        if stored[:1] != b"@":
             return self._values.verified(stored, place)
         links, end, signed = stored[1:].partition(b";")
         return self._linked.verified(signed, links + end + place)

@@ -5,14 +5,18 @@
 --   names                      hash    names of the partition
 --   data                       hash    GENERATION, FENCE
 --   data:free                  list    the element of its own lock
---   data:refs                  hash    the reference to the lock, if that is an unnamed object
+--   data:refs                  hash    any
+--   data:contains              hash    the lock, if that is an unnamed object
 --   data:index                 any     remains of another object of that name, as all that follow
 --   data:originals             any
---   data:owners                any
 --   data:items                 any
 --   data:dead                  any
 --   data:inflight:<in_flight>  any
 --   data:held:<place>          any
+--   partition:epoch            hash    the epochs of the partition
+--   partition:cut              zset    when a container without a lease let go of an object
+--   partition:tops             set     named objects that contain unnamed ones
+--   partition:kept             zset    objects without a lease
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
@@ -20,21 +24,22 @@
 --   lease    int    milliseconds, for an unnamed object
 --   lock     bytes  '' = its own, else the reference to another object
 -- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
--- ERRORS   RETAIN
+-- ERRORS   KEEP
 
 -- @include lib/create
 -- @include lib/clear_remains
 -- @include lib/condition_fields
 -- @include lib/first_fence
--- @include lib/refs
+-- @include lib/linked_content
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, lock = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = begin_create(reply_cache, request, names, name, {data}, must_count(lock))
+local content = {lock}
+local done = begin_create(reply_cache, request, names, name, {data}, take_content(data, name, content, 1, 1))
 if done then return done[1] end
 if name ~= '' then clear_remains(data) end
 redis.call('HSET', data, GENERATION, '0', FENCE, first_fencing_token())
 redis.call('RPUSH', data .. ':free', '1')
 register(names, name, kind, lease, {data, data .. ':free'})
-if must_count(lock) then references(data).add(lock) end
+count_content(data, content, 1, 1)
 return save_reply(reply_cache, request, OK)

@@ -1,14 +1,19 @@
 -- dict/clear: remove every entry.
 --
 -- KEYS
---   reply_cache     string  last request of the connection and its reply
---   data            hash    COUNTER; field -> encoded value
---   data:index      zset    field by number of its insertion
---   data:originals  hash    field -> original key, where it is not the field
---   data:refs       hash    references to unnamed objects
+--   reply_cache         string  last request of the connection and its reply
+--   data                hash    COUNTER; field -> encoded value
+--   data:index          zset    field by number of its insertion
+--   data:originals      hash    field -> original key, where it is not the field
+--   data:contains       hash    how often it contains unnamed objects
+--   partition:epoch     hash    the epochs of the partition
+--   partition:cut       zset    when a container without a lease let go of an object
+--   partition:tops      set     named objects that contain unnamed ones
+--   partition:kept      zset    objects without a lease
+--   partition:u:<data>  any     what it let go of, if that is very much
 -- ARGV
 --   request  int  number of the request
--- RETURNS  OK or DISOWN
+-- RETURNS  OK or CUT
 -- ERRORS   GONE
 
 -- @include lib/reply_cache

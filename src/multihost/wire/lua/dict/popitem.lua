@@ -1,14 +1,18 @@
 -- dict/popitem: remove the entry that was inserted last.
 --
 -- KEYS
---   reply_cache     string  last request of the connection and its reply
---   data            hash    COUNTER; field -> encoded value
---   data:index      zset    field by number of its insertion
---   data:originals  hash    field -> original key, where it is not the field
---   data:refs       hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             hash    COUNTER; field -> encoded value
+--   data:index       zset    field by number of its insertion
+--   data:originals   hash    field -> original key, where it is not the field
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int  number of the request
--- RETURNS  OK or DISOWN, length of the field and of the original key, each with a space behind it, the field, the
+-- RETURNS  OK or CUT, length of the field and of the original key, each with a space behind it, the field, the
 --          original key, the value; nil if the dict is empty
 -- ERRORS   GONE
 

@@ -1,23 +1,26 @@
 -- dict/setdefault: return the value of a key; store one if there is none.
 --
 -- KEYS
---   reply_cache     string  last request of the connection and its reply
---   data            hash    COUNTER; field -> encoded value
---   data:index      zset    field by number of its insertion
---   data:originals  hash    field -> original key, where it is not the field
---   data:refs       hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             hash    COUNTER; field -> encoded value
+--   data:index       zset    field by number of its insertion
+--   data:originals   hash    field -> original key, where it is not the field
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request   int    number of the request
 --   field     bytes  canonical key
 --   value     bytes  encoded value
 --   original  bytes  the original key; '' = the field is it
 -- RETURNS  OK if it was stored; EXISTS and the value that exists
--- ERRORS   GONE RETAIN
+-- ERRORS   GONE KEEP
 
 -- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/dict_index
--- @include lib/errors
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, field, value, original = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -30,12 +33,13 @@ if redis.call('EXISTS', data) == 0 then
   return save_error(reply_cache, request, object_gone('dict'))
 end
 local links = nil
-if must_count(value) then
+if is_linked(value) then
   links = references(data)
-  if links.must_retain(value) then
+  if links.must_keep(value) then
     -- @include lib/save_error
-    return save_error(reply_cache, request, MUST_RETAIN)
+    return save_error(reply_cache, request, links.refusal())
   end
+  value = stored_form(value)
 end
 redis.call('HSET', data, field, value)
 add_to_index(data, field, original)

@@ -9,6 +9,7 @@
 --   data:held:<place>  list    what a session holds
 --   sessions           prefix  of the session keys
 --   sessions:<id>      hash    record of one, while it is alive
+--   partition:lists    hash    the sessions that have places, or in-flight lists
 -- ARGV
 --   session  bytes  of the holder
 --   places   int    how many

@@ -5,6 +5,7 @@
 --   data:free          list  the elements that are free
 --   data:refs          hash  CONSUMER, BURIED
 --   data:held:<place>  list  what the session holds
+--   partition:lists    hash  the sessions that have places, or in-flight lists
 -- ARGV
 --   session  bytes  session that exits
 --   back     int    1 = its elements come back; 0 = they stay taken, as permits that were used as signals
@@ -14,6 +15,7 @@
 -- WAKES    as many waiters as elements come back
 
 -- @include lib/places
+-- @include lib/note_lists
 -- @include lib/give_back
 -- @include lib/set_free
 -- @include lib/forget_place
@@ -37,6 +39,7 @@ for _, place in ipairs(used_places(data, places)) do
 end
 for _, place in ipairs(places) do forget_place(data, place) end
 redis.call('HDEL', refs, CONSUMER .. session)
+forget_list(data, session)
 if is_late == '1' then set_tombstone(data, session, #places) end
 if held == 0 or back == '0' then return false end
 if redis.call('HEXISTS', data, INITIAL_VALUE) == 1 then

@@ -8,6 +8,7 @@
 --   data:free          list  the elements that are free
 --   data:refs          hash  CONSUMER, BURIED
 --   data:held:<place>  list  what a session holds
+--   partition:lists    hash  the sessions that have places, or in-flight lists
 -- ARGV
 --   session    bytes  its name
 --   places     int    how many places it may use; 0 = it has lapsed, or does not use any

@@ -1,10 +1,8 @@
 -- hosted/end: remove an object that its host does not have any more. Idempotent.
 --
 -- KEYS
---   names        hash  names of the partition
---   data         hash  HOST
---   data:refs    hash  references to unnamed objects, of which it has none
---   data:owners  hash  owner -> epoch
+--   names  hash  names of the partition
+--   data   hash  HOST
 -- ARGV
 --   name  bytes  '' = unnamed
 --   host  bytes  ident of the host that had the object
@@ -17,6 +15,6 @@ local name, host = ARGV[1], ARGV[2]
 
 local current = redis.pcall('HGET', data, HOST)
 if current ~= host then return 0 end
-redis.call('UNLINK', data, data .. ':refs', data .. ':owners')
+redis.call('UNLINK', data)
 if name ~= '' then redis.call('HDEL', names, name) end
 return 1

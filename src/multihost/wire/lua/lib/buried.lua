@@ -4,6 +4,7 @@
 -- @include lib/refs_fields
 -- @include lib/live_sessions
 -- @include lib/lists_of
+-- @include lib/note_lists
 -- @include lib/owners_in_use
 -- Return those of these sessions that are alive, and those of them that have items; in pairs of field and value.
 local function living_consumers(data, refs, seen)
@@ -39,6 +40,7 @@ local function lists_of_dead(data, field, value, seen)
     redis.call('HSET', data .. ':refs', BURIED .. session, lists .. ' ' .. now)
   elseif math.abs(now - (tonumber(since) or 0)) > 60 then
     redis.call('HDEL', data .. ':refs', field)
+    forget_list(data, session)
   end
   return lists
 end

@@ -1,11 +1,8 @@
 -- lib/codes: what a reply starts with. wire/replies.py has the same codes, with their meanings.
 
 local OK = '.'
-local DISOWN = '!'
+local CUT = '!'
 local EXISTS = '='
-local CONTENTS = ','
-local NOT_CREATED = '*'
-local OWNED = '&'
 local NOT_HELD = '?'
 local EXCEEDED = '>'
 local WRONG_SIZE = '#'

@@ -5,17 +5,16 @@
 -- @include lib/reply_cache
 -- @include lib/errors
 -- @include lib/save_error
--- @include lib/stored
 -- @include lib/object_fields
--- Return the reply in a list if the request was executed before, if an object of that name exists, or if it must own
--- first what its content refers to (must_retain, see lib/refs). Else return nil: what another object of that name left
+-- Return the reply in a list if the request was executed before, if an object of that name exists, or if what the
+-- content refers to must be kept first (refusal, see lib/refs). Else return nil: what another object of that name left
 -- in keys, the data first, has been removed.
-local function begin_create(reply_cache, request, names, name, keys, must_retain)
+local function begin_create(reply_cache, request, names, name, keys, refusal)
   local done = cached_reply(reply_cache, request)
   if done or name == '' then return done end
   local kind = redis.call('HGET', names, name)
   if kind and redis.call('EXISTS', keys[1]) == 1 then return {save_reply(reply_cache, request, EXISTS .. kind)} end
-  if must_retain then return {save_error(reply_cache, request, MUST_RETAIN)} end
+  if refusal then return {save_error(reply_cache, request, refusal)} end
   if redis.call('EXISTS', unpack(keys)) > 0 then redis.call('UNLINK', unpack(keys)) end
   return nil
 end
@@ -30,12 +29,4 @@ local function register(names, name, kind, lease, keys)
     return
   end
   for _, key in ipairs(keys) do redis.call('PEXPIRE', key, lease) end
-end
-
--- Return true if references of args[first], args[first + step] ... have yet to be counted.
-local function any_must_count(args, first, step)
-  for i = first, #args, step do
-    if must_count(args[i]) then return true end
-  end
-  return false
 end

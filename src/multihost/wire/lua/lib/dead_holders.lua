@@ -11,6 +11,7 @@
 -- @include lib/set_free
 -- @include lib/forget_place
 -- @include lib/former_places
+-- @include lib/note_lists
 local function dead_holders(data, sessions, initial)
   local seen = live_sessions(sessions)
   initial = tonumber(initial) or 1
@@ -41,7 +42,10 @@ local function dead_holders(data, sessions, initial)
         for _, place in ipairs(places_of(session, refs[i + 1])) do former[#former + 1] = place end
         if idle then
           free_counted(session)
-          if is_weathered(refs[i + 1], 3600) then redis.call('HDEL', data .. ':refs', refs[i]) end
+          if is_weathered(refs[i + 1], 3600) then
+            redis.call('HDEL', data .. ':refs', refs[i])
+            forget_list(data, session)
+          end
         end
       elseif kind == CONSUMER then
         names[#names + 1] = session

@@ -1,18 +1,18 @@
 -- lib/insert_sorted: put an item into a priority queue. For kind, score and place see queue/put_ranked, lib/sort_space.
 
 -- @include lib/codes
--- @include lib/errors
 -- @include lib/save_error
 -- @include lib/queue_fields
 -- @include lib/stored
 -- @include lib/inherit_ttl
 -- @include lib/wake
--- Return the reply: OK, or the error MUST_RETAIN.
+-- Return the reply: OK, or the error KEEP.
 local function insert_sorted(reply_cache, request, data, kind, score, place, value)
-  if must_count(value) then
+  if is_linked(value) then
     -- @include lib/refs
     local links = references(data)
-    if links.must_retain(value) then return save_error(reply_cache, request, MUST_RETAIN) end
+    if links.must_keep(value) then return save_error(reply_cache, request, links.refusal()) end
+    value = stored_form(value)
     links.add(value)
   end
   local items = data .. ':items'

@@ -1,75 +1,79 @@
--- lib/refs: which unnamed objects a container holds, and how often.
+-- lib/refs: which unnamed objects a container holds, and how often: data:contains.
 --
--- data:refs counts the references, and notes the epochs in which the container took objects in (lib/refs_fields). A
--- container without a lease (named, or owned by one that is) must own an object before it takes it in: it refuses a
--- value whose references are not counted (lib/stored) with RETAIN; the client prepares that (object/prepare_adopt) and
--- sends the value as counted. What was removed from it stays in refs with count 0 until the client has disowned it.
+-- A container without a lease, named or kept, takes in only what has lost its lease before (object/keep) in the epoch
+-- of its own partition, or a later one: the value brings that epoch along, its stamp. Else it refuses the value with
+-- KEEP. What such a container lets go counts as contained for one more lease: it is entered in partition:cut.
 
 -- @include lib/codes
--- @include lib/refs_fields
--- @include lib/stored
+-- @include lib/partition
+-- @include lib/stamps
+local MANY = 1000 -- what a container lets go at once is entered one by one, unless it is more
 -- Few containers hold proxies: the functions are made when one does.
 local function references(data)
-  local refs = data .. ':refs'
+  local contains, partition = data .. ':contains', partition_of(data)
   local persistent = redis.call('PTTL', data) == -1
+  local ident = string.sub(data, #partition + 1)
 
-  -- Return true if a count has fallen to 0.
+  local function let_go(contained)
+    redis.call('HDEL', contains, contained)
+    if not persistent then return end
+    -- @include lib/cut
+    note_cut(partition, contained)
+  end
+
   local function count(value, change)
-    local unused = false
     local stop = string.find(value, ';', 2, true)
     if not stop then return false end -- not written by multihost
-    for ident in string.gmatch(string.sub(value, 2, stop - 1), '[^,]+') do
-      if redis.call('HINCRBY', refs, COUNT .. ident, change) <= 0 then
-        unused = true
-        if not persistent then redis.call('HDEL', refs, COUNT .. ident, EPOCH .. ident) end
+    local unused = false
+    for contained in string.gmatch(string.sub(value, 2, stop - 1), '[^,]+') do
+      if redis.call('HINCRBY', contains, contained, change) <= 0 then
+        let_go(contained)
+        unused = persistent
       end
     end
     return unused
   end
 
-  local self = {code = OK}
-
-  function self.must_retain(value)
-    return persistent and must_count(value)
+  local self = {code = OK, count = count}
+  -- Return true if the value is refused: what it refers to has to be kept first.
+  function self.must_keep(value)
+    return persistent and is_linked(value) and is_stale(partition, value)
   end
 
-  -- Count the references of a stored value, unless that was done before.
+  function self.refusal()
+    return keep_first(partition)
+  end
+
+  -- Count the references of a value that is stored now.
   function self.add(value)
-    if not must_count(value) then return end
+    if not is_linked(value) then return end
     count(value, 1)
-    if not persistent then redis.call('PEXPIRE', refs, math.max(redis.call('PTTL', data), 1)) end
+    if not persistent then
+      redis.call('PEXPIRE', contains, math.max(redis.call('PTTL', data), 1))
+    elseif string.sub(ident, 1, 2) == 'n:' then
+      redis.call('SADD', partition .. 'tops', ident)
+    end
   end
 
-  -- Stop counting the references of a removed value. Return DISOWN if the client has an object to disown, else OK.
+  -- Stop counting the references of a removed value. Return CUT if that left objects to the collector, else OK.
   function self.remove(value)
-    if value and is_linked(value) and count(value, -1) and persistent then self.code = DISOWN end
+    if value and is_linked(value) and count(value, -1) then self.code = CUT end
     return self.code
   end
 
   function self.remove_all()
-    if not persistent then
-      redis.call('UNLINK', refs)
-      return self.code
-    end
     -- @include lib/allow_oom
-    allow_oom(refs)
-    for _, field in ipairs(redis.call('HKEYS', refs)) do
-      local kind = string.sub(field, 1, 2)
-      if kind == COUNT then
-        redis.call('HSET', refs, field, 0)
-        self.code = DISOWN
-      elseif kind == CONSUMER or kind == BURIED then
-        redis.call('HDEL', refs, field) -- its places are deleted
-      end
+    allow_oom(contains)
+    local size = persistent and redis.call('HLEN', contains) or 0
+    if size > 0 then self.code = CUT end
+    if size > MANY then
+      -- @include lib/let_go_much
+      let_go_much(partition, contains)
+    elseif size > 0 then
+      for _, contained in ipairs(redis.call('HKEYS', contains)) do let_go(contained) end
     end
+    redis.call('UNLINK', contains)
     return self.code
-  end
-
-  -- Count every reference so many times more.
-  function self.multiply(elements, times)
-    for _, value in ipairs(elements) do
-      if is_linked(value) then count(value, times) end
-    end
   end
 
   return self

@@ -26,14 +26,14 @@ end
 
 -- Put a result into that queue.
 local function put_result(client, value)
-  if string.byte(value) == UNCOUNTED then
+  if string.byte(value) == LINKED then
     -- @include lib/refs
     references(client).add(value)
   end
   if redis.call('RPUSH', client .. ':items', value) == 1 then inherit_ttl(client, client .. ':items') end
 end
 
--- Count a task that has left the pool. Return DISOWN if the client has an object to disown, else OK.
+-- Count a task that has left the pool. Return CUT if the client has an object to disown, else OK.
 local function release_task(data, item)
   redis.call('HINCRBY', data, UNFINISHED, '-1')
   local count, value = 0, item
@@ -41,8 +41,7 @@ local function release_task(data, item)
     -- @include lib/delivery
     count, value = delivery_count(item)
   end
-  local head = string.byte(value)
-  if head ~= UNCOUNTED and head ~= COUNTED then return OK end
+  if string.byte(value) ~= LINKED then return OK end
   -- @include lib/refs
   return references(data).remove(value)
 end

@@ -1,15 +1,19 @@
 -- list/delete_slice: remove the elements of an extended slice. O(list).
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         list    '', then the elements
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             list    '', then the elements
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int  number of the request
 --   start    int  as in a slice, '' = None
 --   stop     int  as in a slice, '' = None
 --   step     int  not 0
--- RETURNS  OK or DISOWN
+-- RETURNS  OK or CUT
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
@@ -30,8 +34,8 @@ end
 local first, _, stride, size = bounds(length, start, stop, step)
 if size == 0 then return save_reply(reply_cache, request, OK) end
 local old = {}
-local referring = redis.call('EXISTS', data .. ':refs') == 1
-allow_oom(data .. ':refs')
+local referring = redis.call('EXISTS', data .. ':contains') == 1
+allow_oom(data .. ':contains')
 for i = 0, size - 1 do
   local at = first + i * stride + 1
   if referring then old[#old + 1] = redis.call('LINDEX', data, at) end

@@ -1,20 +1,23 @@
 -- list/insert: put an element before an index. O(distance from the head).
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         list    '', then the elements
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             list    '', then the elements
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int    number of the request
 --   index    int    as list.insert takes it
 --   value    bytes  encoded value
 -- RETURNS  OK
--- ERRORS   GONE RETAIN
+-- ERRORS   GONE KEEP
 
 -- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/tombstone
--- @include lib/errors
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, index, value = ARGV[1], ARGV[2], ARGV[3]
 
@@ -26,12 +29,13 @@ if length < 0 then
   return save_error(reply_cache, request, object_gone('list'))
 end
 local links = nil
-if must_count(value) then
+if is_linked(value) then
   links = references(data)
-  if links.must_retain(value) then
+  if links.must_keep(value) then
     -- @include lib/save_error
-    return save_error(reply_cache, request, MUST_RETAIN)
+    return save_error(reply_cache, request, links.refusal())
   end
+  value = stored_form(value)
 end
 index = tonumber(index)
 if index < 0 then index = math.max(index + length, 0) end

@@ -1,13 +1,18 @@
 -- list/multiply: repeat the elements. O(new list), chunks of 1000.
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         list    '', then the elements
---   data:refs    hash    references to unnamed objects
+--   reply_cache         string  last request of the connection and its reply
+--   data                list    '', then the elements
+--   data:contains       hash    how often it contains unnamed objects
+--   partition:epoch     hash    the epochs of the partition
+--   partition:cut       zset    when a container without a lease let go of an object
+--   partition:tops      set     named objects that contain unnamed ones
+--   partition:kept      zset    objects without a lease
+--   partition:u:<data>  any     what it let go of, if that is very much
 -- ARGV
 --   request  int  number of the request
 --   times    int  0 or less removes all
--- RETURNS  OK or DISOWN; TOO_LONG
+-- RETURNS  OK or CUT; TOO_LONG
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
@@ -32,6 +37,11 @@ elseif times > 1 then
   if #elements == 0 then times = 1 end
   if #elements * times > 4294967295 then return TOO_LONG end
   for _ = 2, times do push(data, elements, 1) end
-  if redis.call('EXISTS', data .. ':refs') == 1 then references(data).multiply(elements, times - 1) end
+  if redis.call('EXISTS', data .. ':contains') == 1 then
+    local links = references(data)
+    for _, value in ipairs(elements) do
+      if is_linked(value) then links.count(value, times - 1) end
+    end
+  end
 end
 return save_reply(reply_cache, request, code)

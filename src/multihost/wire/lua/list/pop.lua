@@ -1,13 +1,17 @@
 -- list/pop: remove one element and return it. O(distance from the nearer end).
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         list    '', then the elements
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             list    '', then the elements
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int  number of the request
 --   index    int  may be negative
--- RETURNS  OK or DISOWN, and the value; EMPTY; nil if the index is out of range
+-- RETURNS  OK or CUT, and the value; EMPTY; nil if the index is out of range
 -- ERRORS   GONE
 
 -- @include lib/reply_cache
@@ -37,7 +41,7 @@ else
   value = redis.call('LINDEX', data, at)
   -- @include lib/allow_oom
   -- @include lib/tombstone
-  allow_oom(data .. ':refs')
+  allow_oom(data .. ':contains')
   redis.call('LSET', data, at, TOMBSTONE)
   redis.call('LREM', data, at * 2 > length and -1 or 1, TOMBSTONE)
 end

@@ -1,15 +1,19 @@
 -- list/set: replace one element. O(distance from the nearer end).
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         list    '', then the elements
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             list    '', then the elements
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int    number of the request
 --   index    int    may be negative
 --   value    bytes  encoded value
--- RETURNS  OK or DISOWN; nil if the index is out of range
--- ERRORS   GONE RETAIN
+-- RETURNS  OK or CUT; nil if the index is out of range
+-- ERRORS   GONE KEEP
 
 -- @include lib/reserve_reply
 -- @include lib/stored_bytes
@@ -30,18 +34,19 @@ if at < 0 or at >= length then
   return save_nil(reply_cache, request)
 end
 at = at + 1
-if string.byte(value) ~= UNCOUNTED and redis.call('EXISTS', data .. ':refs') == 0 then
+local head = string.byte(value)
+if head ~= LINKED and head ~= STAMPED and redis.call('EXISTS', data .. ':contains') == 0 then
   redis.call('LSET', data, at, value)
   return OK
 end
 -- @include lib/overwrite_reply
--- @include lib/errors
 -- @include lib/refs
 local links = references(data)
-if links.must_retain(value) then
+if links.must_keep(value) then
   -- @include lib/save_error
-  return save_error(reply_cache, request, MUST_RETAIN)
+  return save_error(reply_cache, request, links.refusal())
 end
+value = stored_form(value)
 local old = redis.call('LINDEX', data, at)
 redis.call('LSET', data, at, value)
 links.add(value)

@@ -1,23 +1,26 @@
 -- list/splice: replace the elements from start to stop by others. O(elements behind start), chunks of 1000.
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         list    '', then the elements
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             list    '', then the elements
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request      int    number of the request
 --   start        int    as in a slice, '' = None
 --   stop         int    as in a slice, '' = None
 --   linked       int    1 = an element contains proxies
 --   elements...  bytes  encoded values
--- RETURNS  OK or DISOWN
--- ERRORS   GONE RETAIN
+-- RETURNS  OK or CUT
+-- ERRORS   GONE KEEP
 
 -- @include lib/reply_cache
 -- @include lib/refs
 -- @include lib/list
 -- @include lib/slice
--- @include lib/errors
 local reply_cache, data = KEYS[1], KEYS[2]
 local request, start, stop, linked = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -31,14 +34,15 @@ end
 local first, last = bounds(length, start, stop, '')
 last = math.max(first, last)
 local links, old = nil, {}
-if linked == '1' or redis.call('EXISTS', data .. ':refs') == 1 then
+if linked == '1' or redis.call('EXISTS', data .. ':contains') == 1 then
   links = references(data)
   for i = 5, #ARGV do
-    if links.must_retain(ARGV[i]) then
+    if links.must_keep(ARGV[i]) then
       -- @include lib/save_error
-      return save_error(reply_cache, request, MUST_RETAIN)
+      return save_error(reply_cache, request, links.refusal())
     end
   end
+  store_forms(5, 1)
   if last > first then old = redis.call('LRANGE', data, first + 1, last) end
 end
 local tail = redis.call('LRANGE', data, last + 1, -1)

@@ -1,10 +1,14 @@
 -- namespace/create: create a namespace with its first attributes, or attach to the one of that name.
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   names        hash    names of the partition
---   data         hash    attribute -> encoded value, '' -> ''
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   names            hash    names of the partition
+--   data             hash    attribute -> encoded value, '' -> ''
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request        int    number of the request
 --   name           bytes  '' = unnamed
@@ -12,19 +16,18 @@
 --   lease          int    milliseconds, for an unnamed object
 --   attributes...  bytes  name and value of each, fewer than 4000
 -- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
--- ERRORS   RETAIN
+-- ERRORS   KEEP
 
 -- @include lib/create
--- @include lib/refs
+-- @include lib/linked_content
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local done = begin_create(reply_cache, request, names, name, {data}, any_must_count(ARGV, 6, 2))
+local refusal = take_content(data, name, ARGV, 6, 2)
+local done = begin_create(reply_cache, request, names, name, {data, data .. ':contains'}, refusal)
 if done then return done[1] end
 redis.call('HSET', data, '', '')
 register(names, name, kind, lease, {data})
-for i = 5, #ARGV, 2 do
-  redis.call('HSET', data, ARGV[i], ARGV[i + 1])
-  if must_count(ARGV[i + 1]) then references(data).add(ARGV[i + 1]) end
-end
+for i = 5, #ARGV, 2 do redis.call('HSET', data, ARGV[i], ARGV[i + 1]) end
+count_content(data, ARGV, 6, 2)
 return save_reply(reply_cache, request, OK)

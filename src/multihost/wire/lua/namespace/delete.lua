@@ -1,13 +1,17 @@
 -- namespace/delete: remove one attribute.
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         hash    attribute -> encoded value, '' -> ''
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             hash    attribute -> encoded value, '' -> ''
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int    number of the request
 --   field    bytes  the attribute
--- RETURNS  OK or DISOWN; nil if there is no such attribute
+-- RETURNS  OK or CUT; nil if there is no such attribute
 -- ERRORS   GONE
 
 -- @include lib/reply_cache

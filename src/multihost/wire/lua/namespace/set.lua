@@ -1,15 +1,19 @@
 -- namespace/set: set one attribute.
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         hash    attribute -> encoded value, '' -> ''
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             hash    attribute -> encoded value, '' -> ''
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int    number of the request
 --   field    bytes  the attribute
 --   value    bytes  encoded value
--- RETURNS  OK or DISOWN
--- ERRORS   GONE RETAIN
+-- RETURNS  OK or CUT
+-- ERRORS   GONE KEEP
 
 -- @include lib/reserve_reply
 -- @include lib/stored_bytes
@@ -18,23 +22,24 @@ local request, field, value = ARGV[1], ARGV[2], ARGV[3]
 
 local done = reserve_reply(reply_cache, request)
 if done then return done[1] end
-local state = redis.call('EXISTS', data, data, data .. ':refs')
+local state = redis.call('EXISTS', data, data, data .. ':contains')
 if state < 2 then
   -- @include lib/save_error
   return save_error(reply_cache, request, object_gone('namespace'))
 end
-if state == 2 and string.byte(value) ~= UNCOUNTED then
+local head = string.byte(value)
+if state == 2 and head ~= LINKED and head ~= STAMPED then
   redis.call('HSET', data, field, value)
   return OK
 end
 -- @include lib/overwrite_reply
--- @include lib/errors
 -- @include lib/refs
 local links = references(data)
-if links.must_retain(value) then
+if links.must_keep(value) then
   -- @include lib/save_error
-  return save_error(reply_cache, request, MUST_RETAIN)
+  return save_error(reply_cache, request, links.refusal())
 end
+value = stored_form(value)
 local old = redis.call('HGET', data, field)
 redis.call('HSET', data, field, value)
 links.add(value)

@@ -1,24 +1,34 @@
--- object/drop: remove unnamed objects that have no owner. Idempotent. O(objects), at most 200 a call.
+-- object/drop: remove unnamed objects that have a lease. Idempotent. O(objects), at most 200 a call, of one partition.
 --
 -- KEYS
 --   data...                       any   the objects
 --   data...:index                 zset  their order
 --   data...:originals             hash  their original keys or members
---   data...:refs                  hash  references to unnamed objects
---   data...:owners                hash  owner -> epoch
+--   data...:refs                  hash  the sessions that have places
+--   data...:contains              hash  how often they contain unnamed objects
 --   data...:items                 any   items of a queue
 --   data...:dead                  list  dead letters of a queue
 --   data...:inflight:<in_flight>  list  items that a consumer has in flight
 --   data...:free                  list  free elements of a lock or a semaphore
 --   data...:held:<place>          list  what a session holds
+--   partition:lists               hash  the sessions that have places at unnamed objects
 -- ARGV
--- RETURNS  nothing
+-- RETURNS  idents of what they contained; of one that contained very much nothing
 -- ERRORS   none
 
 -- @include lib/keys
+-- @include lib/partition
+-- @include lib/contents
+-- @include lib/note_lists
+local partition = partition_of(KEYS[1])
+local answer = {}
 for _, data in ipairs(KEYS) do
   if redis.call('PTTL', data) >= 0 then
-    for _, key in ipairs(keys_of(data)) do redis.call('UNLINK', key) end
+    local contained = few_contents(partition, string.sub(data, #partition + 1)) or {}
+    for _, ident in ipairs(contained) do answer[#answer + 1] = ident end
+    local keys, refs = keys_of(data)
+    for _, key in ipairs(keys) do redis.call('UNLINK', key) end
+    forget_lists(data, refs)
   end
 end
-return false
+return answer

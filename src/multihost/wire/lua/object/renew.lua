@@ -1,38 +1,56 @@
--- object/renew: renew the leases of objects that have one. Idempotent. O(objects), at most 200 a call.
+-- object/renew: hold objects for another lease. Idempotent. O(objects), at most 200 a call, all of one partition.
 --
 -- KEYS
 --   data...                       any   the objects
 --   data...:index                 zset  their order
 --   data...:originals             hash  their original keys or members
---   data...:refs                  hash  references to unnamed objects
---   data...:owners                hash  owner -> epoch
+--   data...:refs                  hash  the sessions that have places
+--   data...:contains              hash  how often they contain unnamed objects
 --   data...:items                 any   items of a queue
 --   data...:dead                  list  dead letters of a queue
 --   data...:inflight:<in_flight>  list  items that a consumer has in flight
 --   data...:free                  list  free elements of a lock or a semaphore
 --   data...:held:<place>          list  what a session holds
+--   partition:kept                zset  the colour of those without a lease: white ones become grey
+--   partition:held                zset  until when those are held
+--   partition:partial             set   those of which some contents may have a lease
+--   partition:epoch               hash  EPOCH, SETTLED
 -- ARGV
 --   lease  int  milliseconds
--- RETURNS  idents of the unnamed objects that those with a lease contain
+-- RETURNS  idents of what they contain that may have a lease; of one that contains very much its own, behind a '+'
 -- ERRORS   none
 
--- @include lib/refs_fields
 -- @include lib/keys
+-- @include lib/partition
+-- @include lib/colours
+-- @include lib/contents
 local lease = ARGV[1]
 
-local contained = {}
+local partition = partition_of(KEYS[1])
+local epoch, settled, until_then
+local answer = {}
 for _, data in ipairs(KEYS) do
-  local ttl = redis.call('PTTL', data)
+  local ttl, ident, below = redis.call('PTTL', data), string.sub(data, #partition + 1), false
   if ttl >= 0 then
-    local keys, refs = keys_of(data)
-    for _, key in ipairs(keys) do redis.call('PEXPIRE', key, lease) end
-    for i = 1, #refs, 2 do
-      if string.sub(refs[i], 1, 2) == COUNT then contained[#contained + 1] = string.sub(refs[i], 3) end
+    below = true
+    for _, key in ipairs((keys_of(data))) do redis.call('PEXPIRE', key, math.max(ttl, tonumber(lease))) end
+  elseif ttl == -1 then
+    if not epoch then
+      epoch, settled = epoch_of(partition)
+      until_then = digits(now() + lease)
+      redis.call('ZREM', partition .. 'held', '') -- see lib/allow_oom
     end
-  elseif ttl == -1 then -- something persistent contains it: what its consumers have in flight stays as well
-    for _, key in ipairs((keys_of(data))) do
+    if redis.call('ZSCORE', partition .. 'kept', ident) and not is_lost(partition, ident, epoch, settled) then
+      redis.call('ZADD', partition .. 'held', 'GT', until_then, ident)
+      mark(partition, ident, epoch, true)
+      below = redis.call('SISMEMBER', partition .. 'partial', ident) == 1
+    end
+    for _, key in ipairs((keys_of(data))) do -- what its consumers have in flight stays as well
       if string.find(key, ':inflight:', 1, true) then redis.call('PERSIST', key) end
     end
   end
+  if below then
+    for _, contained in ipairs(few_contents(partition, ident) or {'+' .. ident}) do answer[#answer + 1] = contained end
+  end
 end
-return contained
+return answer

@@ -8,7 +8,6 @@
 --   data                       any     the object
 --   data:index                 zset    its order
 --   data:originals             hash    its original keys or members
---   data:owners                hash    owner -> epoch
 --   data:items                 any     items of a queue
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
@@ -16,6 +15,7 @@
 --   data:held:<place>          list    what a session holds
 --   sessions                   prefix  of the session keys
 --   sessions:<id>              hash    record of one, while it is alive
+--   data:contains              hash    how often it contains unnamed objects
 -- ARGV
 --   name      bytes  '' = unnamed
 --   kind      bytes  entry of the name; '' = leave the names alone
@@ -34,7 +34,7 @@ local function remove(key)
 end
 remove(data .. ':index')
 remove(data .. ':originals')
-remove(data .. ':owners')
+remove(data .. ':contains')
 remove(data .. ':items')
 remove(data .. ':dead')
 remove(data .. ':free')

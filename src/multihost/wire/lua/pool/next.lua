@@ -6,16 +6,20 @@
 -- KEYS
 --   data                       hash    UNFINISHED
 --   clients                    prefix  of the clients
---   clients:<id>               any     result queue of a client, with :items and :refs
+--   clients:<id>               any     result queue of a client, with :items and :contains
 --   data:items                 list    tasks
 --   data:inflight:<in_flight>  list    the task of the worker
---   data:refs                  hash    references to unnamed objects
+--   data:contains              hash    how often it contains unnamed objects
+--   partition:epoch            hash    the epochs of the partition
+--   partition:cut              zset    when a container without a lease let go of an object
+--   partition:tops             set     named objects that contain unnamed ones
+--   partition:kept             zset    objects without a lease
 -- ARGV
 --   in_flight  bytes  name of the in-flight list of the worker
 --   done       bytes  the last 64 bytes of the finished task; '' = none
 --   result     bytes  of that task
 --   more       int    1 = take another one
--- RETURNS  OK or DISOWN, and the task if there is one
+-- RETURNS  OK or CUT, and the task if there is one
 -- ERRORS   GONE
 -- WAKES    the client
 
@@ -54,7 +58,7 @@ for _ = 1, 1000 do -- skip so many of closed clients, at most
   end
   redis.call('DEL', in_flight_key)
   -- An empty item is the end marker of a deleted pool of that name.
-  if item ~= '' and release_task(data, item) == DISOWN then code = DISOWN end
+  if item ~= '' and release_task(data, item) == CUT then code = CUT end
   if client then put_result(client, LOST .. starts .. string.sub(item, -36)) end
 end
 return {code}

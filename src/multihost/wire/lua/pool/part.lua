@@ -4,9 +4,13 @@
 --   reply_cache                string  last request of the connection and its reply
 --   data                       hash    UNFINISHED
 --   clients                    prefix  of the clients
---   clients:<id>               any     result queue of a client, with :items and :refs
+--   clients:<id>               any     result queue of a client, with :items and :contains
 --   data:inflight:<in_flight>  list    the task of the worker
---   data:refs                  hash    references to unnamed objects
+--   data:contains              hash    how often it contains unnamed objects
+--   partition:epoch            hash    the epochs of the partition
+--   partition:cut              zset    when a container without a lease let go of an object
+--   partition:tops             set     named objects that contain unnamed ones
+--   partition:kept             zset    objects without a lease
 -- ARGV
 --   request    int    number of the request
 --   in_flight  bytes  name of the in-flight list of the worker

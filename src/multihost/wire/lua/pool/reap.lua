@@ -7,11 +7,17 @@
 --   sessions                   prefix  of the session keys
 --   clients                    prefix  of the clients
 --   sessions:<id>              hash    record of one, while it is alive
---   clients:<id>               any     result queue of a client, with :items and :refs
+--   clients:<id>               any     result queue of a client, with :items and :contains
 --   data:items                 list    tasks
 --   data:refs                  hash    CONSUMER, BURIED
 --   data:inflight:<in_flight>  list    the task of a worker
 --   data:dead                  list    NOT USED: no task becomes a dead letter
+--   data:contains              hash    how often it contains unnamed objects
+--   partition:lists            hash    the sessions that have places, or in-flight lists
+--   partition:epoch            hash    the epochs of the partition
+--   partition:cut              zset    when a container without a lease let go of an object
+--   partition:tops             set     named objects that contain unnamed ones
+--   partition:kept             zset    objects without a lease
 -- ARGV
 --   previous       bytes  state that the previous reap of this process found
 --   check_waiters  int    1 = check for dead workers without a task, too

@@ -5,14 +5,19 @@
 -- KEYS
 --   data                       hash    UNFINISHED
 --   clients                    prefix  of the clients
---   clients:<id>               any     result queue of the client, with :items, :refs and :inflight:<in_flight>
+--   clients:<id>               any     result queue of the client, with :items and the like
 --   data:items                 list    tasks
 --   data:inflight:<in_flight>  list    the task of a worker
---   data:refs                  hash    CONSUMER, BURIED, references to unnamed objects
+--   data:refs                  hash    CONSUMER, BURIED
+--   data:contains              hash    how often it contains unnamed objects
+--   partition:epoch            hash    the epochs of the partition
+--   partition:cut              zset    when a container without a lease let go of an object
+--   partition:tops             set     named objects that contain unnamed ones
+--   partition:kept             zset    objects without a lease
 -- ARGV
 --   client      bytes  22 of it
 --   numbers...  bytes  of the tasks whose results it waits for
--- RETURNS  OK or DISOWN, then the numbers of those that are lost; nil if there is no pool, or no such client
+-- RETURNS  OK or CUT, then the numbers of those that are lost; nil if there is no pool, or no such client
 -- ERRORS   none
 
 -- @include lib/task
@@ -37,7 +42,7 @@ for first = 0, redis.call('LLEN', items) - 1, 100 do -- in pages: tasks may be l
 end
 for _, item in ipairs(finished) do
   redis.call('LREM', items, 1, item)
-  if release_task(data, item) == DISOWN then answer[1] = DISOWN end
+  if release_task(data, item) == CUT then answer[1] = CUT end
 end
 local lists = in_flight_lists(results)
 lists[#lists + 1] = results .. ':items'

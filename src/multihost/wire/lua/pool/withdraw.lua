@@ -1,15 +1,19 @@
 -- pool/withdraw: take back a task that no worker has received yet, or find out whether it is one. O(waiting tasks).
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   data         hash    UNFINISHED
---   data:items   list    tasks
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   data             hash    UNFINISHED
+--   data:items       list    tasks
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int    number of the request
 --   trailer  bytes  the last 64 bytes of the task
 --   take     int    1 = take it out of the pool
--- RETURNS  OK or DISOWN; nil if the task does not wait, or a worker that died had begun it
+-- RETURNS  OK or CUT; nil if the task does not wait, or a worker that died had begun it
 -- ERRORS   GONE
 
 -- @include lib/reply_cache

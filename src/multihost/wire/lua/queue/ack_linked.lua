@@ -4,12 +4,16 @@
 --   reply_cache                string  last request of the connection and its reply
 --   data                       hash    ORDER
 --   data:inflight:<in_flight>  list    the items
---   data:refs                  hash    references to unnamed objects
+--   data:contains              hash    how often it contains unnamed objects
+--   partition:epoch            hash    the epochs of the partition
+--   partition:cut              zset    when a container without a lease let go of an object
+--   partition:tops             set     named objects that contain unnamed ones
+--   partition:kept             zset    objects without a lease
 -- ARGV
 --   request    int    number of the request
 --   in_flight  bytes  name of the in-flight list: <session>.<n>
 --   left       int    how many are still to be acknowledged, the last ones of the list
--- RETURNS  OK or DISOWN
+-- RETURNS  OK or CUT
 -- ERRORS   none
 
 -- @include lib/reply_cache

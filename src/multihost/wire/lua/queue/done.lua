@@ -4,13 +4,17 @@
 --   reply_cache                string  last request of the connection and its reply
 --   data                       hash    ORDER, CREATED, UNFINISHED, JOINED, DONE
 --   data:inflight:<in_flight>  list    the item, if it would be delivered again
---   data:refs                  hash    references to unnamed objects
+--   data:contains              hash    how often it contains unnamed objects
 --   data:tokens:join           list    one token for processes in join(), while nothing is unfinished
+--   partition:epoch            hash    the epochs of the partition
+--   partition:cut              zset    when a container without a lease let go of an object
+--   partition:tops             set     named objects that contain unnamed ones
+--   partition:kept             zset    objects without a lease
 -- ARGV
 --   request    int    number of the request
 --   in_flight  bytes  name of the in-flight list; '' = the item is in none
 --   session    bytes  name of the session that counts such calls, see queue/settle; '' = none
--- RETURNS  OK or DISOWN, for an item in no list OK and CREATED; NOT_HELD; nil if nothing is unfinished
+-- RETURNS  OK or CUT, for an item in no list OK and CREATED; NOT_HELD; nil if nothing is unfinished
 -- ERRORS   GONE
 -- WAKES    processes in join(), if nothing is unfinished any more
 

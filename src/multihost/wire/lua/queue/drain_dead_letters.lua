@@ -5,13 +5,17 @@
 --   data              hash    ORDER, UNFINISHED, SHUT_DOWN, JOINED, GETTERS, KIND
 --   data:items        any     the items
 --   data:dead         list    dead letters
---   data:refs         hash    references to unnamed objects
+--   data:contains     hash    how often it contains unnamed objects
 --   data:tokens:get   list    wake-up tokens of getters of a priority queue
 --   data:tokens:join  list    one token for processes in join(), while nothing is unfinished
+--   partition:epoch   hash    the epochs of the partition
+--   partition:cut     zset    when a container without a lease let go of an object
+--   partition:tops    set     named objects that contain unnamed ones
+--   partition:kept    zset    objects without a lease
 -- ARGV
 --   request  int  number of the request
 --   requeue  int  1 = they go back into the queue
--- RETURNS  OK or DISOWN, and how many there were
+-- RETURNS  OK or CUT, and how many there were
 -- ERRORS   GONE SHUTDOWN
 -- WAKES    one consumer for each
 

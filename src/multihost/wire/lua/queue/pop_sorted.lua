@@ -9,6 +9,7 @@
 --   data:inflight:<in_flight>  list  the items with their ranks, see lib/rank
 --   data:tokens                list  wake-up tokens of putters
 --   data:tokens:get            list  wake-up tokens of getters of a priority queue
+--   partition:lists            hash  the sessions that have places, or in-flight lists
 -- ARGV
 --   in_flight  bytes  name of the in-flight list: <session>.<n>
 --   count      int    at most so many
@@ -21,6 +22,7 @@
 -- @include lib/refs_fields
 -- @include lib/inherit_ttl
 -- @include lib/wake
+-- @include lib/note_lists
 -- @include lib/allow_oom
 -- @include lib/errors
 local data = KEYS[1]
@@ -38,6 +40,7 @@ if #had > 0 then return had end -- the reply to the first attempt was lost
 local session, number = string.match(in_flight, '^(.*)%.(%d+)$')
 if tonumber(redis.call('HGET', data .. ':refs', CONSUMER .. session) or 0) < tonumber(number) then
   redis.call('HSET', data .. ':refs', CONSUMER .. session, number) -- the queue was deleted, and created again
+  note_lists(data, session, number)
   inherit_ttl(data, data .. ':refs')
 end
 local found = redis.call('ZRANGE', items, 0, count - 1, 'WITHSCORES')

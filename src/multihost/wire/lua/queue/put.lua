@@ -4,9 +4,13 @@
 --   reply_cache       string  last request of the connection and its reply
 --   data              hash    MAXSIZE, UNFINISHED, SHUT_DOWN, JOINED, PUTTERS, PUTTER
 --   data:items        list    the items
---   data:refs         hash    references to unnamed objects
+--   data:contains     hash    how often it contains unnamed objects
 --   data:tokens       list    wake-up tokens of putters
 --   data:tokens:join  list    one token for processes in join(), while nothing is unfinished
+--   partition:epoch   hash    the epochs of the partition
+--   partition:cut     zset    when a container without a lease let go of an object
+--   partition:tops    set     named objects that contain unnamed ones
+--   partition:kept    zset    objects without a lease
 -- ARGV
 --   request         int    number of the request
 --   behind_waiters  int    1 = not before waiters
@@ -14,7 +18,7 @@
 --   linked          int    1 = an item contains proxies
 --   items...        bytes  encoded values
 -- RETURNS  OK; nil if there is no room
--- ERRORS   GONE RETAIN SHUTDOWN
+-- ERRORS   GONE KEEP SHUTDOWN
 -- WAKES    one consumer for each item; other putters, if there is more room
 
 -- @include lib/reserve_reply
@@ -33,13 +37,13 @@ if state[1] ~= '0' or state[2] then
   if refusal then return refusal[1] end
 end
 if linked == '1' then
-  -- @include lib/errors
   -- @include lib/refs
   -- @include lib/save_error
   local links = references(data)
   for i = 5, #ARGV do
-    if links.must_retain(ARGV[i]) then return save_error(reply_cache, request, MUST_RETAIN) end
+    if links.must_keep(ARGV[i]) then return save_error(reply_cache, request, links.refusal()) end
   end
+  store_forms(5, 1)
   for i = 5, #ARGV do links.add(ARGV[i]) end
 end
 local length

@@ -4,9 +4,13 @@
 --   reply_cache       string  last request of the connection and its reply
 --   data              hash    MAXSIZE, UNFINISHED, SHUT_DOWN, JOINED, PUTTERS, GETTERS, KIND, LAST_NUMBER
 --   data:items        zset    the items
---   data:refs         hash    references to unnamed objects
+--   data:contains     hash    how often it contains unnamed objects
 --   data:tokens:get   list    wake-up tokens of getters of a priority queue
 --   data:tokens:join  list    one token for processes in join(), while nothing is unfinished
+--   partition:epoch   hash    the epochs of the partition
+--   partition:cut     zset    when a container without a lease let go of an object
+--   partition:tops    set     named objects that contain unnamed ones
+--   partition:kept    zset    objects without a lease
 -- ARGV
 --   request         int    number of the request
 --   behind_waiters  int    1 = not before waiters
@@ -16,7 +20,7 @@
 --   behind          bytes
 --   value           bytes  encoded
 -- RETURNS  OK; nil if there is no room; CHANGED; NO_SPACE
--- ERRORS   GONE RETAIN SHUTDOWN
+-- ERRORS   GONE KEEP SHUTDOWN
 -- WAKES    one consumer
 
 -- @include lib/reserve_reply

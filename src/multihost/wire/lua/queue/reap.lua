@@ -12,6 +12,7 @@
 --   data:tokens:join           list    one token for processes in join(), while nothing is unfinished
 --   sessions                   prefix  of the session keys
 --   sessions:<id>              hash    record of one, while it is alive
+--   partition:lists            hash    the sessions that have places, or in-flight lists
 -- ARGV
 --   previous       bytes  state that the previous reap of this process found
 --   check_waiters  int    1 = check for dead waiters, and consumers without items, too

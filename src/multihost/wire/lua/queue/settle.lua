@@ -7,11 +7,17 @@
 -- KEYS
 --   data                       hash  ORDER, CREATED, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN, KIND, DONE
 --   data:items                 any   the items
---   data:refs                  hash  CONSUMER, references to unnamed objects
+--   data:refs                  hash  CONSUMER
 --   data:inflight:<in_flight>  list  items that a consumer has in flight
 --   data:dead                  list  dead letters
 --   data:tokens:get            list  wake-up tokens of getters of a priority queue
 --   data:tokens:join           list  one token for processes in join(), while nothing is unfinished
+--   data:contains              hash  how often it contains unnamed objects
+--   partition:epoch            hash  the epochs of the partition
+--   partition:cut              zset  when a container without a lease let go of an object
+--   partition:tops             set   named objects that contain unnamed ones
+--   partition:kept             zset  objects without a lease
+--   partition:lists            hash  the sessions that have places, or in-flight lists
 -- ARGV
 --   session  bytes  name of the session
 --   known    int    how many in-flight lists the queue was told of
@@ -21,7 +27,7 @@
 --   got      bytes  for the last of these calls, how many items it had received before: numbers and commas
 --   kept...  int    number of an in-flight list, and how many items are not done, the last ones; -1 = what there is.
 --                   Lists that are not named are put back
--- RETURNS  OK or DISOWN, and how many items are lost; nil if there is no queue
+-- RETURNS  OK or CUT, and how many items are lost; nil if there is no queue
 -- ERRORS   none
 -- WAKES    consumers; processes in join(), if nothing is unfinished any more
 
@@ -34,6 +40,7 @@
 -- @include lib/count_done
 -- @include lib/size
 -- @include lib/wake
+-- @include lib/note_lists
 -- @include lib/allow_oom
 local data = KEYS[1]
 local session, known, lists, created, done, got = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -45,6 +52,7 @@ if not order then return false end
 allow_oom(data)
 if tonumber(known) > (tonumber(redis.call('HGET', data .. ':refs', CONSUMER .. session)) or 0) then
   redis.call('HSET', data .. ':refs', CONSUMER .. session, known)
+  note_lists(data, session, known)
   inherit_ttl(data, data .. ':refs')
 end
 local kept = {}
@@ -59,7 +67,7 @@ for n = tonumber(lists), 1, -1 do
     lost = lost + math.max(keep - length, 0)
     local finished, answer = finish_items(data, list, length - keep, order, state[6])
     again = again + finished
-    if answer == DISOWN then code = DISOWN end
+    if answer == CUT then code = CUT end
   end
 end
 if limit == 0 and created == (state[8] or '') then

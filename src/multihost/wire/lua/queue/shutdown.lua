@@ -4,14 +4,18 @@
 --   reply_cache       string  last request of the connection and its reply
 --   data              hash    ORDER, UNFINISHED, SHUT_DOWN, JOINED, PUTTERS, GETTERS
 --   data:items        any     the items
---   data:refs         hash    references to unnamed objects
+--   data:contains     hash    how often it contains unnamed objects
 --   data:tokens       list    wake-up tokens of putters
 --   data:tokens:get   list    wake-up tokens of getters of a priority queue
 --   data:tokens:join  list    one token for processes in join(), while nothing is unfinished
+--   partition:epoch   hash    the epochs of the partition
+--   partition:cut     zset    when a container without a lease let go of an object
+--   partition:tops    set     named objects that contain unnamed ones
+--   partition:kept    zset    objects without a lease
 -- ARGV
 --   request    int  number of the request
 --   immediate  int  1 = the items are dropped
--- RETURNS  OK or DISOWN
+-- RETURNS  OK or CUT
 -- ERRORS   GONE
 -- WAKES    all waiters
 
@@ -40,7 +44,7 @@ end
 local links = references(data)
 if immediate == '1' then
   local size = size_of(data, order, state[3])
-  if redis.call('EXISTS', data .. ':refs') == 1 then
+  if redis.call('EXISTS', data .. ':contains') == 1 then
     local all = order == PRIORITY and redis.call('ZRANGE', items, 0, -1) or redis.call('LRANGE', items, 0, -1)
     for _, item in ipairs(all) do
       if order == PRIORITY then item = string.sub(item, 33) end

@@ -6,6 +6,7 @@
 --   data:refs                  hash  CONSUMER
 --   data:inflight:<in_flight>  list  items that a consumer has in flight
 --   data:dead                  list  dead letters
+--   partition:lists            hash  the sessions that have in-flight lists
 --   data:tokens:get            list  wake-up tokens of getters of a priority queue
 --   data:tokens:join           list  one token for processes in join(), while nothing is unfinished
 -- ARGV
@@ -20,10 +21,12 @@
 -- @include lib/requeue
 -- @include lib/count_done
 -- @include lib/wake
+-- @include lib/note_lists
 local data = KEYS[1]
 local session, lists = ARGV[1], ARGV[2]
 
 redis.call('HDEL', data .. ':refs', CONSUMER .. session)
+forget_list(data, session)
 redis.call('HDEL', data, DONE .. session)
 local state = redis.call('HMGET', data, ORDER, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN)
 local returned, dead = 0, 0

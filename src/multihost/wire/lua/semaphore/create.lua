@@ -8,11 +8,11 @@
 --   data:index                 any     remains of another object of that name, as all that follow
 --   data:originals             any
 --   data:refs                  any
---   data:owners                any
 --   data:items                 any
 --   data:dead                  any
 --   data:inflight:<in_flight>  any
 --   data:held:<place>          any
+--   data:contains              hash    how often it contains unnamed objects
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed

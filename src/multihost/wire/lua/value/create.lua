@@ -1,10 +1,14 @@
 -- value/create: create a value, or attach to the one of that name.
 --
 -- KEYS
---   reply_cache  string  last request of the connection and its reply
---   names        hash    names of the partition
---   data         hash    VALUE
---   data:refs    hash    references to unnamed objects
+--   reply_cache      string  last request of the connection and its reply
+--   names            hash    names of the partition
+--   data             hash    VALUE
+--   data:contains    hash    how often it contains unnamed objects
+--   partition:epoch  hash    the epochs of the partition
+--   partition:cut    zset    when a container without a lease let go of an object
+--   partition:tops   set     named objects that contain unnamed ones
+--   partition:kept   zset    objects without a lease
 -- ARGV
 --   request  int    number of the request
 --   name     bytes  '' = unnamed
@@ -12,17 +16,19 @@
 --   lease    int    milliseconds, for an unnamed object
 --   value    bytes  encoded value
 -- RETURNS  OK if it was created; EXISTS and the kind of the one that exists
--- ERRORS   RETAIN
+-- ERRORS   KEEP
 
 -- @include lib/create
 -- @include lib/value_fields
--- @include lib/refs
+-- @include lib/linked_content
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease, value = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
-local done = begin_create(reply_cache, request, names, name, {data}, must_count(value))
+local content = {value}
+local refusal = take_content(data, name, content, 1, 1)
+local done = begin_create(reply_cache, request, names, name, {data, data .. ':contains'}, refusal)
 if done then return done[1] end
-redis.call('HSET', data, VALUE, value)
+redis.call('HSET', data, VALUE, content[1])
 register(names, name, kind, lease, {data})
-if must_count(value) then references(data).add(value) end
+count_content(data, content, 1, 1)
 return save_reply(reply_cache, request, OK)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from multihost.wire.identity import label, name_of
 from multihost.wire.ops import object as any_object
+from multihost.wire.ops.keeping import without_flag
 from multihost.wire.ops.object import object_gone
-from multihost.wire.ops.ownership import without_flag
 from multihost.wire.ops.queue.constants import (
     GETTERS,
     MAXSIZE,

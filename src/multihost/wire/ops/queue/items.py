@@ -17,7 +17,7 @@ __all__ = [
 
 RANK_SIZE = 32  # digits
 DELIVERED = ord("*")  # first byte of an item that was delivered before
-WITH_PROXIES = b"@#"  # first byte of a value that contains proxies: either
+WITH_PROXIES = b"@"  # first byte of a value that contains proxies
 FIRST_BYTES = bytes((DELIVERED, *WITH_PROXIES))  # of items that are more than a value
 
 

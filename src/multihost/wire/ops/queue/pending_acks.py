@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from multihost.wire.link import Command
-from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.keeping import without_flag
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.hand import ANY_CALL, Hand
 from multihost.wire.ops.queue.in_flight import WAITING, InFlightList
@@ -191,7 +191,7 @@ class PendingAcks:
         commands: list[Command] = []
         for in_flight, count in kept.items():
             if in_flight.has_proxies:
-                # The queue does not own any more what they refer to.
+                # The queue does not contain any more what they refer to.
                 answer = _ack_linked.run_once(self._handle, in_flight.name, b"%d" % count)
                 without_flag(self._handle, answer)
             elif count:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from multihost.wire.ops.ownership import retain
+from multihost.wire.ops.keeping import keep
 from multihost.wire.ops.queue.constants import KIND
 from multihost.wire.ops.queue.items import RANK_SIZE, split_delivery_count
 from multihost.wire.ops.queue.send import wait_for_room
-from multihost.wire.replies import CHANGED, COMPARE, NO_SPACE, OK, MustRetain
+from multihost.wire.replies import CHANGED, COMPARE, NO_SPACE, OK, MustKeep
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -54,13 +54,13 @@ def put(handle: Handle, item: object, value: bytes, blocking: bool, seconds: flo
         blocking = False
     behind_waiters = b"%d" % blocking
     kind, score = _kind_and_score(item)
+    sent = value
     while True:
         try:
-            if _try_put(handle, item, value, behind_waiters, kind, score):
+            if _try_put(handle, item, sent, behind_waiters, kind, score):
                 return True
-        except MustRetain:
-            # Not by a StoringScript: once retained, the value stays so however often it is sent.
-            (value,) = retain(handle, (value,))
+        except MustKeep as refusal:
+            (sent,) = keep(handle, (value,), refusal.epoch)
             continue
         left = None if deadline is None else deadline - time.monotonic()
         if not blocking or not wait_for_room(handle, left):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from multihost.wire.completion import Call
-from multihost.wire.ops.ownership import has_proxies, retain
+from multihost.wire.ops.keeping import has_proxies, keep
 from multihost.wire.ops.queue.constants import reap_script
-from multihost.wire.replies import MustRetain
+from multihost.wire.replies import MustKeep
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED, first_byte
@@ -46,9 +48,31 @@ def put(handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float 
         return _wait_for_room(
             handle, seconds, lambda waiter: (_put, (b"0", waiter, linked, *values)), values
         )
-    except MustRetain:
-        # Not by a StoringScript: once retained, the values stay so however often they are sent.
-        return put(handle, retain(handle, values), blocking, seconds)
+    except MustKeep as refusal:
+        return _put_stamped(handle, values, blocking, seconds, refusal.epoch)
+
+
+def _put_stamped(
+    handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float | None, epoch: int
+) -> bool:
+    """Put items with proxies, in a container without a lease: keep first what they refer to."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    behind_waiters = b"1" if blocking else b"0"
+    while True:
+        stamped = keep(handle, values, epoch)
+        left = None if deadline is None else deadline - time.monotonic()
+        try:
+            if _put.run_once(handle, behind_waiters, b"", b"1", *stamped) is not None:
+                return True
+            if not blocking:
+                return False
+            return _wait_for_room(handle, left, partial(_put_call, stamped), stamped)
+        except MustKeep as refusal:  # a collection has begun meanwhile
+            epoch = refusal.epoch
+
+
+def _put_call(values: Sequence[bytes], waiter: bytes) -> Call:
+    return _put, (b"0", waiter, b"1", *values)
 
 
 def wait_for_room(handle: Handle, seconds: float | None) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from multihost.wire.link import Reply
-from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.keeping import without_flag
 from multihost.wire.replies import OK
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from multihost.wire.completion import run_to_completion
-from multihost.wire.ops.ownership import without_flag
+from multihost.wire.ops.keeping import without_flag
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.unfinished import UnfinishedItem

@@ -1,0 +1,42 @@
+"""Unnamed objects in groups, and what they contain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from multihost.wire.keys import Keys
+from multihost.wire.link import Link
+from multihost.wire.script import Script
+
+__all__ = ["by_partition", "contents", "is_ident"]
+
+_contents = Script("object/contents")
+
+PER_CALL = 200  # objects
+
+is_ident: Callable[[bytes], object] = re.compile(rb"u:[\w-]{1,64}").fullmatch
+"""Whether bytes are the ident of an unnamed object: other programs may leave others."""
+
+
+def by_partition(objects: Iterable[Keys]) -> Iterable[list[Keys]]:
+    """Yield the objects in groups that one script may touch."""
+    groups: dict[bytes, list[Keys]] = {}
+    for keys in objects:
+        groups.setdefault(keys.prefix, []).append(keys)
+    for group in groups.values():
+        for start in range(0, len(group), PER_CALL):
+            yield group[start : start + PER_CALL]
+
+
+def contents(link: Link, data: bytes) -> list[bytes]:
+    """Return what the object of a key contains, however much that is. 1 round trip for each 500
+    objects.
+    """
+    found: list[bytes] = []
+    cursor = b"0"
+    while True:
+        cursor, *piece = _contents.run_readonly(link, [data], cursor)
+        found += piece
+        if cursor == b"0":
+            return found
