@@ -159,6 +159,7 @@ def _is_private(key: bytes) -> bool:
     """The records of callers, and what sessions say of themselves."""
     return key.partition(b"}:")[2].startswith(
         (b"r:", b"s:", b"ring:", b"epoch", b"leases", b"collector", b"lists")
+        + (b"kept", b"held", b"cut", b"tops", b"partial")
     )
 
 

@@ -357,7 +357,7 @@ def likeness(name: str, script: str) -> float:
     return sum(1 / WORDS[word] for word in re.split("[/_]", script) if word.startswith(words))
 
 
-OTHERWISE_CALLED = ("circle stored meanwhile", "get_many with one that cannot be read")
+OTHERWISE_CALLED = ("get_many with one that cannot be read",)
 """Cases with scripts whose names say something else."""
 
 
