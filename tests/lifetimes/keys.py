@@ -115,6 +115,7 @@ def end(server: AnyServer, *idents: str) -> None:
     """Have the leases of the objects end, and of those without one the time for which they count as
     contained.
     """
+    _say_nobody_holds(server, *idents)
     keys = keys_of(server, *idents)
     ttls = server.commands(*(("PTTL", key) for key in keys), ("PING",))
     leased = [key for key, ttl in zip(keys, ttls, strict=False) if ttl >= 0]
@@ -160,10 +161,15 @@ def unnamed_idents(server: AnyServer) -> list[str]:
 
 
 def _cut_short(server: AnyServer, *idents: str) -> None:
-    """Of what has a lease; of what has none, say that nobody holds it, nor let go of it lately."""
-    for key in (*server.keys("*}:held"), *server.keys("*}:cut")):
-        server.commands(*(("ZADD", key, "XX", LAPSED_MS, each) for each in idents), ("PING",))
+    """Of what has a lease; of what has none, say that nobody holds it."""
+    _say_nobody_holds(server, *idents)
     keys = keys_of(server, *idents)
     ttls = server.commands(*(("PTTL", key) for key in keys), ("PING",))
     leased = [key for key, ttl in zip(keys, ttls, strict=False) if ttl > 0]
     server.commands(*(("PEXPIRE", key, SHORT_MS) for key in leased), ("PING",))
+
+
+def _say_nobody_holds(server: AnyServer, *idents: str) -> None:
+    """Nor let go of it lately: of what has no lease."""
+    for key in (*server.keys("*}:held"), *server.keys("*}:cut")):
+        server.commands(*(("ZADD", key, "XX", LAPSED_MS, each) for each in idents), ("PING",))

@@ -115,7 +115,7 @@ def _is_owned(server: AnyServer, db: int, key: bytes) -> bool:
     if not parts:
         return False
     namespace, tail = parts.groups()
-    if tail in (b"names", b"epoch", b"cut"):  # what a namespace has that was used
+    if tail in (b"names", b"epoch", b"cut", b"lists"):  # what a namespace has that was used
         return True
     reached = _reached(server, db, namespace)
     if (members := _members(server, db, key, tail)) is not None:
@@ -130,8 +130,6 @@ def _members(server: AnyServer, db: int, key: bytes, tail: bytes) -> set[bytes] 
         return set(server.command("ZRANGE", key, 0, -1, db=db))
     if tail in (b"tops", b"partial"):
         return set(server.command("SMEMBERS", key, db=db))
-    if tail == b"lists":
-        return {field.rpartition(b" ")[0] for field in server.command("HKEYS", key, db=db)}
     return None
 
 

@@ -30,13 +30,11 @@ OPTIONAL = {
     "INFO": "nothing warns of a server that is too old, or may evict objects",
     "MEMORY": "the memory of objects is not known",
     "SCAN": "multihost ls, gc and top do not find unnamed objects",
-    "SSCAN": "multihost show does not show the members of a set",
     "TYPE": "multihost ls, show, gc and top do not work",
-    "OBJECT": "multihost gc leaves containers that were never finished",
 }
 """The commands that multihost can do without, and what is missing then."""
 
-OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "OBJECT", "SCAN", "SSCAN", "TYPE"])
+OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "SCAN", "TYPE"])
 """The commands that only the inspection needs."""
 
 # A valid call of each command on a key "k": only permissions can refuse it.
@@ -45,13 +43,14 @@ BLMOVE k k LEFT LEFT 1 / BLPOP k 1 / BRPOPLPUSH k k 1 / DEL k / EVAL 0 0 / EVALS
 GET k / GETRANGE k 0 0 / HDEL k f / HEXISTS k f / HGET k f / HGETALL k / HINCRBY k f 1 / HKEYS k
 HLEN k / HMGET k f / HSET k f v / HSETNX k f v / INFO / LINDEX k 0 / LINSERT k BEFORE a b / LLEN k
 LMOVE k k LEFT LEFT / LPOP k / LPOS k v / LPUSH k v / LRANGE k 0 0 / LREM k 0 v / LSET k 0 v
-LTRIM k 0 0 / MEMORY USAGE k / OBJECT IDLETIME k / PERSIST k / PEXPIRE k 1 / PING / PTTL k / RPOP k
+LTRIM k 0 0 / MEMORY USAGE k / PERSIST k / PEXPIRE k 1 / PING / PTTL k / RPOP k
 RPUSH k v / RPUSHX k v / SADD k v / SCAN 0 / HSCAN k 0 / SSCAN k 0 / SCARD k / SCRIPT LOAD 0
 SET k v / SETRANGE k 0 v / SISMEMBER k v / SMEMBERS k / SMISMEMBER k v / SPOP k / SRANDMEMBER k
 SREM k v / STRLEN k / TIME / TYPE k / UNLINK k / UNWATCH / ZADD k 1 v
 ZCARD k / ZCOUNT k 0 1 / ZRANGE k 0 1
 ZRANK k v / ZREM k v / ZREMRANGEBYRANK k 0 1 / ZREVRANGE k 0 1 / ZREVRANGEBYSCORE k 1 0
-ZSCORE k v / CLIENT ID / CLIENT KILL ID 1 / CLIENT LIST / CLIENT REPLY ON
+ZSCORE k v / RENAME k k / ZSCAN k 0 / ZRANGEBYSCORE k 0 1 / ZREMRANGEBYSCORE k 0 1
+CLIENT ID / CLIENT KILL ID 1 / CLIENT LIST / CLIENT REPLY ON
 """
 _SAMPLE_CALLS = {
     words[0] if words[0] != "CLIENT" else " ".join(words[:2]): words

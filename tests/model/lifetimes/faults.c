@@ -59,6 +59,12 @@ bool may_tick(const State *s, int fates) {
     return naps <= s->naps;
 }
 
+/* What was renewed for a message that is not sent yet was renewed too long ago. */
+static void renew_again(Op *op) {
+    if (op->kind == SEND && !left_out[NO_RENEWAL_ON_SEND])
+        *op = (Op){.kind = SEND, .object = op->object, .visit = bit(op->object)};
+}
+
 void tick(State *s, int fates) {
     s->ticks--;
     s->has_saved = s->unsaved = 0;
@@ -71,8 +77,7 @@ void tick(State *s, int fates) {
         }
         x->due = x->holds;
         x->below = x->seen = 0;
-        if (x->op.kind == SEND && !left_out[NO_RENEWAL_ON_SEND])
-            x->op = (Op){.kind = SEND, .object = x->op.object, .visit = bit(x->op.object)};
+        renew_again(&x->op);
     }
     pass_time(s, false);
 }
@@ -117,6 +122,7 @@ static void connections_end(State *s) {
     for (int c = 0; c < config.clients; c++) {
         Client *x = &s->client[c];
         if (!left_out[NOT_RENEWED_AGAIN]) x->due = x->holds;
+        renew_again(&x->op);
         if (x->op.kind != STORE || left_out[NOT_KEPT_AGAIN]) continue;
         int request = x->op.stamp || x->op.request != TRY ? KEEP : TRY;
         x->op = (Op){.kind = STORE, .container = x->op.container, .object = x->op.object,

@@ -34,7 +34,6 @@ local want, lease = ARGV[1], ARGV[2]
 
 local partition = partition_of(KEYS[1])
 local epoch, settled = epoch_of(partition)
-redis.call('ZREM', partition .. 'held', '') -- see lib/allow_oom
 local stamp, time = math.max(epoch, tonumber(want)), now()
 local answer = {stamp}
 for _, data in ipairs(KEYS) do
