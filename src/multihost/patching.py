@@ -20,18 +20,22 @@ _before: list[Callable[[], object]] = []
 _after: list[Callable[[], object]] = []
 
 
-def on_patch(after: Callable[[], object], before: Callable[[], object] | None = None) -> None:
+def on_patch(
+    after: Callable[[], object] | None = None, before: Callable[[], object] | None = None
+) -> None:
     """Call ``before()`` while threads are still those of the system, ``after()`` when they are
-    greenlets. What is registered first comes first.
+    greenlets. What is registered last stands on what was there: it ends first, and begins last.
+    What ``before()`` raises is raised where the library was to be patched, and it is not.
     """
-    _after.append(after)
+    if after is not None:
+        _after.append(after)
     if before is not None:
         _before.append(before)
 
 
 def before_patch() -> None:
     """The standard library is about to be patched."""
-    for each in _before:
+    for each in reversed(_before):
         each()
 
 

@@ -131,6 +131,8 @@ class World:
     def _participants(self, typeid: str, keys: Keys, sid: str) -> None:
         who, since = f"{sid}.7.who", f"who.{1_700_000_000_000_000:016d}"
         server, data, kind = self.server, keys.data, kinds.of(typeid)
+        for script in kind.reap:
+            self._fields(data, **{f"@:{script.partition('/')[0]}": f"1700000000000 1 {sid}"})
         match kind.family:
             case "lock":
                 self._fields(data, f="9", u="3", **{f"q:{who}": "", f"h:{sid}.1": since})

@@ -45,7 +45,7 @@ NAME = "x"
 MEANT = (EventProxy, BarrierProxy)
 """Types whose tokens say something; those of the others are hints."""
 POPS = ("blpop", "blmove", "brpoplpush")
-HINTS = (b"f:", b"x:", b"h:")
+HINTS = (b"f:", b"x:", b"h:", b"@:")
 """Fields that say who had what, and how many places a session may use."""
 _namespaces = itertools.count()
 
@@ -461,8 +461,19 @@ def _both_got_it(free: int) -> Callable[[Stage], None]:
     return then
 
 
+def _ours_held_twice(typeid: str) -> Callable[[Stage], None]:
+    """Both permits, at one place."""
+
+    def make(stage: Stage) -> None:
+        _ours_held(typeid)(stage)
+        assert stage.ours.acquire(timeout=SECONDS)
+
+    return make
+
+
 for _type in ("Semaphore", "BoundedSemaphore"):
     CASES += [
+        Case(f"{_type} release one", _ours_held_twice(_type), _call("release"), None, _taken(1)),
         Case(f"{_type} acquire", _fresh(_type), _call("acquire"), True, _taken(1)),
         Case(f"{_type} release", _ours_held(_type), _call("release"), None, _left(2)),
     ]

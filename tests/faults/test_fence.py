@@ -129,6 +129,67 @@ def test_lists_are_used_again_behind_breaks(two: tuple[Any, Any], proxy: Cutting
     assert consumer.list_count < 10
 
 
+def test_without_the_right_nothing_is_taken_while_a_settling_may_arrive(
+    start_server: Callable[..., Server],
+) -> None:
+    """What it would give back was acquired since, otherwise. Others read meanwhile."""
+    server = start_server(users=USER)
+    moment = threading.Event()
+    with (
+        CuttingProxy(server.url_for("limited", "x")) as proxy,
+        RedisManager(proxy.url, timeout=1.0) as manager,
+    ):
+        lock, shared = manager.Lock("x"), manager.dict("d")
+        with lock:
+            shared["a"] = 1
+        session = manager.runtime.session
+        registration, settling = session.registration, session.settling
+        rule = proxy.hold_request(
+            moment, lambda args: script_of(args) == "hold/settle", hang_up=True
+        )
+        registration._close_gate()
+        registration._wake()
+        assert rule.caught.wait(SECONDS)
+        wait_until(lambda: settling._late_until)
+        with pytest.raises(LinkError):
+            lock.acquire()
+        assert registration.is_unsettled
+        assert shared["a"] == 1
+        deliver(proxy, rule)
+        settling._late_until = 1.0  # a minute later
+        wait_until(lambda: not registration.is_unsettled)
+        assert lock.acquire()
+        assert lock.locked()
+        lock.release()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+@pytest.mark.parametrize("user", [None, "limited"])
+def test_places_are_used_again_behind_breaks(kind: str, user: str | None) -> None:
+    """At once where the server closes what broke; else a late request may still find them."""
+    with Server(tcp=True, users=USER) as server, CuttingProxy(server) as proxy:
+        url = proxy.url if user is None else proxy.url.replace("://", f"://{user}:x@")
+        with RedisManager(url) as manager:
+            held = manager.Lock("x") if kind == "Lock" else manager.Semaphore("x", 2)
+            for _ in range(3):
+                proxy.cut_after_reply("LMOVE")
+                assert held.acquire()
+                held.release()
+            places = held._handle.places
+            doubtful = [place for place in places.all() if place.is_doubtful]
+            assert doubtful
+            if user is None:
+                wait_until(lambda: not any(place.is_doubtful for place in places.all()))
+                assert {id(each) for each in places._idle} == {id(each) for each in places.all()}
+            else:
+                again = threading.Event()
+                manager.runtime.session.janitor.call_every(1.0, lambda: bool(again.set()))
+                assert again.wait(SECONDS)
+                assert all(place.is_doubtful for place in doubtful)
+            assert held.acquire()
+            held.release()
+
+
 def test_without_the_right_a_late_move_is_made_good_for(
     proxy: CuttingProxy, start_server: Callable[..., Server]
 ) -> None:

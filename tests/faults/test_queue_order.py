@@ -8,13 +8,14 @@ from queue import Empty
 import pytest
 
 from multihost import RedisManager
+from tests.chaos.sizes import sample
 from tests.support.faults import CuttingProxy
 from tests.support.requests import foreground
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE
 
 SECONDS = PATIENCE
-ITEMS = 1000
+ITEMS = sample(10_000, 1000)
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -112,3 +112,25 @@ def test_each_watches_a_few(server: Server) -> None:
     for manager in managers:
         manager.shutdown()
     assert server.keys("*ring*") == [], "nothing is left of those that ended in order"
+
+
+def test_an_entry_is_stored_when_it_changes(
+    fresh_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with each heartbeat; but now and then, for it may have been removed."""
+
+    def stored() -> int:
+        stats = fresh_server.command("INFO", "commandstats").decode()
+        return int(stats.partition("cmdstat_zadd:calls=")[2].partition(",")[0] or 0)
+
+    with RedisManager(fresh_server.url, lease=1000.0) as m:
+        assert m.Lock("x").acquire()
+        ring = m.runtime.session.ring
+        ring.stand()
+        before = stored()
+        for _ in range(3):
+            ring.stand()
+        assert before and stored() == before
+        monkeypatch.setattr("multihost.wire.session.ring.AGAIN", 0.0)
+        ring.stand()
+        assert stored() > before

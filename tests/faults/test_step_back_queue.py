@@ -213,6 +213,31 @@ def test_tasks_of_several_processes(server: Server, m: RedisManager, other: Redi
     joining.outcome(SECONDS)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_queue_that_was_deleted_and_created_again(
+    server: Server, m: RedisManager, other: RedisManager, kind: str
+) -> None:
+    """What was done in the one before counts for nothing in this one."""
+    q = queue(m, kind)
+    for number in range(3):
+        q.put(number)
+        q.get()
+        q.task_done()
+    q.delete()
+    theirs = queue(other, kind)
+    theirs.put(1)
+    theirs.put(2)
+    assert {q.get(), q.get()} == {1, 2}
+    q.task_done()
+    acknowledged(q)
+    server.command("SAVE")
+    go_back(server, m)
+    assert q.statistics().unfinished == 1
+    joining = Call(theirs.join)
+    q.task_done()
+    joining.outcome(SECONDS)
+
+
 def test_an_item_that_two_have_is_done_twice(
     server: Server, m: RedisManager, other: RedisManager
 ) -> None:

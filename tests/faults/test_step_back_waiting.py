@@ -151,6 +151,38 @@ def test_who_comes_new_is_not_let_pass_by_those_that_passed(
     assert not mine.broken
 
 
+def test_who_was_forgotten_does_not_pass_with_others(
+    server: Server, m: RedisManager, other: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two others have met in the generation for which it waits, before its session has settled, and
+    one of them has not heard of it yet: both pass, and it does not.
+    """
+    mine, theirs = m.Barrier("b", 2), other.Barrier("b", 2)
+    meet(mine, theirs)
+    server.command("SAVE")
+    call = waiting(mine.wait, server)
+    may_settle = threading.Event()
+    settling = m.runtime.session.settling
+    settle = settling.settle
+
+    def when_it_may(lapsed: int) -> None:
+        assert may_settle.wait(SECONDS)
+        settle(lapsed)
+
+    monkeypatch.setattr(settling, "settle", when_it_may)
+    with RedisManager(server.url, timeout=SECONDS) as manager:
+        server.go_back()
+        arrival = ops.arrive(theirs._handle)
+        assert arrival is not None
+        assert manager.Barrier("b", 2).wait(timeout=SECONDS) == 1
+        may_settle.set()
+        with pytest.raises(BrokenBarrierError):
+            call.outcome(SECONDS)
+        assert ops.wait_for_others(theirs._handle, arrival, SECONDS)
+    assert not mine.broken
+    meet(mine, theirs)
+
+
 def test_a_break_that_was_undone(server: Server, m: RedisManager, other: RedisManager) -> None:
     """It stays broken, and nobody waits for the one that left."""
     mine, theirs = m.Barrier("b", 2), other.Barrier("b", 2)

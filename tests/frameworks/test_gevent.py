@@ -13,7 +13,7 @@ from tests.support.server import Server
 PATCH = "from gevent import monkey; monkey.patch_all()\n"
 MAKE = """
 import os, sys, time
-from multihost import RedisManager
+from multihost import Empty, RedisManager
 manager = RedisManager(sys.argv[1], timeout=0.5)
 manager.runtime.session.link.reconnect_timeout = 0.2
 lock, permits, counts = manager.Lock(), manager.Semaphore(2), manager.dict()
@@ -69,8 +69,11 @@ if pid:
 """
     leave = """
 if not pid:
-    sys.stderr.flush()
-    os._exit(0)
+    try:
+        box.get_nowait()  # tells the server that the item before has arrived
+    except Empty:
+        sys.stderr.flush()
+        os._exit(0)
 """
     _run(begin + USE + "counts.clear()\n" + fork + USE + leave + END, url)
 
@@ -78,8 +81,9 @@ if not pid:
 @ORDERS
 def test_a_silent_server_is_given_up(begin: str, fresh_server: Server) -> None:
     lost = """
-import signal
+import logging, signal
 from multihost import LinkLost
+logging.getLogger("multihost").setLevel(logging.ERROR)  # it warns that leases are not renewed
 counts["n"] = 1
 os.kill(int(sys.argv[2]), signal.SIGSTOP)
 try:
@@ -110,6 +114,11 @@ server = Manager(address=sys.argv[1]).get_server()
 print("serves", flush=True)
 server.serve_forever()
 """
+IMPORT = """
+import sys
+from operator import neg
+from multihost import Executor, Pool
+"""
 CALL = """
 import gevent
 from multihost.managers import BaseManager
@@ -133,15 +142,71 @@ with Pool(0, url=sys.argv[1], name="p") as pool:
 """
 
 
-def test_other_processes_serve_greenlets(fresh_server: Server) -> None:
+@pytest.mark.parametrize("begin", [PATCH + IMPORT, IMPORT + PATCH], ids=["first", "last"])
+def test_other_processes_serve_greenlets(begin: str, fresh_server: Server) -> None:
     need("gevent", "click")
     url = fresh_server.url
-    imports = "import sys\nfrom operator import neg\nfrom multihost import Executor, Pool"
     worker = "import sys; from multihost.__main__ import main; sys.exit(main())"
     args = ["worker", "--pool", "p", "--processes", "2", "--url", url]
     with spawn_script(worker, args=args) as workers, spawn_script(HOST, args=[url]) as host:
         assert host.line() == "serves"
-        _run(PATCH + imports + CALL, url)
+        _run(begin + CALL, url)
         assert send_signal(workers, signal.SIGTERM)
         workers.finish()
         host.kill()
+
+
+POOLS = """
+import os, sys
+from operator import neg
+from multihost import Executor, Manager, Pool
+
+def use():
+    import gevent
+    calls = [gevent.spawn(pool.apply, neg, (i,)) for i in range(5)]
+    calls += [gevent.spawn(executor.submit(neg, i).result) for i in range(5)]
+    gevent.joinall(calls, timeout=40)
+    assert [each.value for each in calls] == [-i for i in range(5)] * 2
+    assert list(executor.map(neg, range(3))) == pool.map(neg, range(3)) == [0, -1, -2]
+
+def end():
+    executor.shutdown()
+    pool.close()
+    pool.join()
+"""
+START = """
+executor, pool = Executor(2), Pool(2)
+"""
+
+
+def test_pools_of_a_child_that_is_patched() -> None:
+    fork = """
+pid = os.fork()
+if not pid:
+    from gevent import monkey; monkey.patch_all()
+    use()
+    end()
+    sys.stderr.flush()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert pool.map(neg, range(3)) == list(executor.map(neg, range(3))) == [0, -1, -2]
+end()
+"""
+    _run(POOLS + START + fork)
+
+
+@pytest.mark.parametrize("kind", ["executor", "pool"])
+def test_a_pool_that_runs_refuses_the_patch(kind: str) -> None:
+    refused = f"""
+del {"pool" if kind == "executor" else "executor"}
+import gc; gc.collect()
+from gevent import monkey
+try:
+    monkey.patch_all()
+except RuntimeError as error:
+    assert "Pool" in str(error) and "patch_all() first" in str(error), error
+    assert not monkey.is_module_patched("threading")
+    print("refused")
+assert {kind}.{"submit(neg, 1).result()" if kind == "executor" else "apply(neg, (1,))"} == -1
+"""
+    assert _run(POOLS + START + refused) == "refused\n"

@@ -17,9 +17,9 @@ from multihost import RedisManager
 from multihost.errors import PayloadTooLarge
 from multihost.wire.link import socket as socket_module
 from multihost.wire.link.channel import Channel, ConnectionBroken
-from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.redispy import ClientChannel
 from multihost.wire.link.socket import SocketChannel
+from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError
 from tests.objects.bodies import BODIES
 from tests.support.hostile import SEED, altered, bounded, cases, scattered

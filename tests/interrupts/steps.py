@@ -39,13 +39,14 @@ def explore(
     before: Callable[[], None] = lambda: None,
     meanwhile: Callable[[threading.Event], None] | None = None,
     at_once: Callable[[], None] = lambda: None,
+    last: int = 0,
 ) -> None:
     """Interrupt a call of ``mine`` at each bytecode, and look ``after`` each.
 
     ``before`` prepares it. ``meanwhile`` is what another thread does during the call; the event
-    says that this has ended, and that ``at_once`` was done behind it. Each failure names its
-    bytecode. With all bytecodes they are told together: ``renew`` is called behind one, for what
-    is broken stays so.
+    says that this has ended, and that ``at_once`` was done behind it. Of the ``last`` bytecodes,
+    where a call hands over, each is tried. Each failure names its bytecode. With all bytecodes they
+    are told together: ``renew`` is called behind one, for what is broken stays so.
     """
     failures: list[str] = []
 
@@ -69,6 +70,9 @@ def explore(
 
     act(0)  # never interrupted: scripts are read at the first call
     count = sum(1 for _ in every_bytecode(WIDE_STEP, act))
+    if not ALL and last:
+        end = (count - 2) * WIDE_STEP + 1  # there are as many at least
+        count += sum(1 for _ in every_bytecode(1, act, max(end - last, 1)))
     print(f"{count} bytecodes", flush=True)
     assert not failures, "\n".join(failures)
 

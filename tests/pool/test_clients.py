@@ -92,6 +92,34 @@ def test_clients_of_one_pool_get_their_own_results(manager, url):
     manager.delete("ours")
 
 
+FORKED = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from operator import neg
+from multihost import Executor, RedisManager
+
+manager = RedisManager(sys.argv[1])
+executor, pool = Executor(2, manager=manager), manager.Pool(2)
+assert executor.submit(neg, 1).result() == -1
+pid = os.fork()
+with ThreadPoolExecutor(8) as threads:  # all of them find that the process is another
+    assert list(threads.map(lambda n: pool.apply(neg, (n,)), range(8))) == [-n for n in range(8)]
+assert executor.submit(neg, 1).result() == -1
+assert list(executor.map(neg, range(3))) == [0, -1, -2]
+if pid:
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    executor.shutdown()
+    pool.close()
+    pool.join()
+    manager.shutdown()
+"""
+
+
+def test_forked_child_uses_the_pools_of_its_parent(url):
+    with spawn_script(FORKED, args=[url]) as program:
+        program.finish()
+
+
 def test_terminate_finishes_tasks_of_other_clients(manager, url):
     began, go_on = manager.Queue(), manager.Event()
     with RedisManager(url, lease=PATIENCE) as other:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dis
 import faulthandler
+import functools
 import logging
 import multiprocessing
+import operator
 import os
 import sys
 import threading
@@ -150,38 +152,82 @@ class Interruption:
         self.last = {}
         self.where = None
 
-    def __call__(self, frame, event, _):
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "return":
-            self.last[frame.f_back] = None
-        if event == "opcode":
-            before, now = self.last.get(frame), dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            self.last[frame] = now
-            if before and (before.startswith("CALL") or before in ("RESUME", "JUMP_BACKWARD")):
-                self.count += 1
-                if self.count == self.moment:
-                    code = frame.f_code
-                    self.where = f"{code.co_filename}:{frame.f_lineno} {code.co_name}"
-                    sys.settrace(None)
-                    raise work.Interrupted
-        return self
+    def executes(self, frame, opname):
+        """Raise if the moment has come, before this instruction of a frame."""
+        before = self.last.get(frame)
+        self.last[frame] = opname
+        if before and (before.startswith("CALL") or before in ("RESUME", "JUMP_BACKWARD")):
+            self.count += 1
+            if self.count == self.moment:
+                code = frame.f_code
+                self.where = f"{code.co_filename}:{frame.f_lineno} {code.co_name}"
+                raise work.Interrupted
+
+    def leaves(self, frame):
+        """Note that a frame is left: it was no function of C that its caller called."""
+        self.last[frame.f_back] = None
 
     def run(self, call):
         """Call, and return whether the moment came."""
-        before = sys.gettrace()
-        sys._getframe().f_trace_opcodes = True  # Python 3.12 wants it before, in some frame
-        sys.settrace(self)
+        run = _traced if sys.version_info < (3, 12) else _monitored
         try:
-            isolated(call)
+            run(self, functools.partial(isolated, call))
         except work.Interrupted:
             pass
         except RuntimeError as error:
             # CPython's own Condition, in the wait of a future: its lock was not acquired again.
             if not isinstance(error.__context__, work.Interrupted):
                 raise
-        finally:
-            sys.settrace(before)
         return self.where is not None
+
+
+def _traced(interruption, call):
+    def trace(frame, event, _):
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "return":
+            interruption.leaves(frame)
+        elif event == "opcode" and interruption.where is None:
+            interruption.executes(frame, dis.opname[frame.f_code.co_code[frame.f_lasti]])
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+
+
+def _monitored(interruption, call):
+    """As above. Since 3.12 a trace function misses some of what it has just begun to trace."""
+    monitoring, thread = sys.monitoring, threading.get_ident()
+    tool, events = monitoring.DEBUGGER_ID, monitoring.events
+
+    def is_counted(code):
+        is_here = threading.get_ident() == thread and code is not _monitored.__code__
+        return is_here and interruption.where is None
+
+    def executed(code, offset):
+        if is_counted(code):
+            interruption.executes(sys._getframe(1), dis.opname[code.co_code[offset]])
+
+    def left(code, *_):
+        if is_counted(code):
+            interruption.leaves(sys._getframe(1))
+
+    watched = {events.INSTRUCTION: executed}
+    watched |= dict.fromkeys((events.PY_RETURN, events.PY_YIELD, events.PY_UNWIND), left)
+    monitoring.use_tool_id(tool, __name__)
+    try:
+        for event, callback in watched.items():
+            monitoring.register_callback(tool, event, callback)
+        monitoring.set_events(tool, functools.reduce(operator.or_, watched))
+        call()
+    finally:
+        monitoring.set_events(tool, 0)
+        for event in watched:
+            monitoring.register_callback(tool, event, None)
+        monitoring.free_tool_id(tool)
 
 
 CALLS = {

@@ -177,9 +177,8 @@ def isolated(call: Callable[[], Any]) -> Any:
     return next(alone())
 
 
-def every_bytecode(step: int, act: Callable[[int], Outcome]) -> Iterator[Outcome]:
+def every_bytecode(step: int, act: Callable[[int], Outcome], at: int = 1) -> Iterator[Outcome]:
     """Call ``act(n)`` for each ``step``-th bytecode, until it is interrupted no more."""
-    at = 1
     while True:
         outcome = act(at)
         yield outcome

@@ -129,7 +129,7 @@ def test_who_only_asks_gets_it_too(m: RedisManager) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "BoundedSemaphore", "Condition"])
-def test_what_a_process_held_is_free_at_once_if_it_ends_in_order(
+def test_what_a_process_held_is_free_immediately_if_it_exits_normally(
     kind: str, m: RedisManager
 ) -> None:
     held = MAKE[kind](m)
@@ -192,7 +192,7 @@ def test_a_program_that_ends_frees_what_it_held(m: RedisManager, url: str) -> No
     lock.release()
 
 
-def test_permits_used_as_signals_stay_taken_after_an_orderly_end(m: RedisManager) -> None:
+def test_permits_used_as_signals_stay_taken_after_a_normal_exit(m: RedisManager) -> None:
     signals = m.Semaphore("x", 0)
     signals.release(3)
     with child(signals) as consumer:
@@ -239,7 +239,7 @@ def test_a_child_holds_nothing_of_its_parents(m: RedisManager) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "BoundedSemaphore"])
-def test_who_slept_past_its_lease_learns_what_it_lost(
+def test_a_process_suspended_past_its_lease_learns_what_it_lost(
     kind: str, m: RedisManager, short: RedisManager
 ) -> None:
     held = MAKE[kind](m)
@@ -261,7 +261,7 @@ def test_who_slept_past_its_lease_learns_what_it_lost(
 
 
 @pytest.mark.parametrize("kind", ["Lock", "BoundedSemaphore"])
-def test_the_first_call_after_a_sleep_is_a_release(
+def test_the_first_call_of_a_suspended_process_is_a_release(
     kind: str, m: RedisManager, short: RedisManager
 ) -> None:
     held, theirs = MAKE[kind](m), MAKE[kind](short)
@@ -277,7 +277,7 @@ def test_the_first_call_after_a_sleep_is_a_release(
             held.release()
 
 
-def test_who_slept_for_less_than_its_lease_keeps_what_it_had(m: RedisManager) -> None:
+def test_a_process_suspended_for_less_than_its_lease_keeps_what_it_had(m: RedisManager) -> None:
     lock = m.Lock("x")
     with child(lock) as sleeper:
         assert sleeper.call("acquire")
@@ -305,7 +305,7 @@ def blocked(server: AnyServer, proxy: Any, count: int) -> set[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
-def test_who_slept_while_it_waited_gets_its_turn(
+def test_a_suspended_waiter_gets_its_turn(
     kind: str, m: RedisManager, short: RedisManager, server: AnyServer
 ) -> None:
     held = MAKE[kind](m)
@@ -325,7 +325,7 @@ def test_who_slept_while_it_waited_gets_its_turn(
         assert sleeper.call("release") is None
 
 
-def test_who_slept_while_it_waited_is_notified_later(
+def test_a_suspended_waiter_is_notified_later(
     m: RedisManager, short: RedisManager, server: AnyServer
 ) -> None:
     condition = m.Condition("x")
@@ -350,7 +350,7 @@ def test_who_slept_while_it_waited_is_notified_later(
         assert sleeper.call("release") is None
 
 
-def test_a_party_that_sleeps_past_its_lease_breaks_the_barrier(
+def test_a_party_suspended_past_its_lease_breaks_the_barrier(
     m: RedisManager, short: RedisManager
 ) -> None:
     barrier = m.Barrier("x", 3)

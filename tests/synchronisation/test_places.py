@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from multihost import LeaseLost, ObjectGone, RedisManager
-from multihost.wire.places import Place, Places
+from multihost.wire.giving import give_back
+from multihost.wire.places import RELEASED, Place, Places
 from tests.faults.calls import Call
+from tests.support.faults import CuttingProxy
 from tests.support.leaks import AnyServer
+from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 from tests.synchronisation.test_holder_crash import child
 
@@ -53,13 +57,19 @@ def test_threads_that_begin_at_once_share_the_places(
 ) -> None:
     """Each would number its own from one, and take what the other one holds for its own."""
     locks = [m.Lock("x"), m.Lock("x")]
+
+    def take_and_release(lock: Any) -> bool:  # either may be the first
+        taken = lock.acquire(timeout=PATIENCE)
+        lock.release()
+        return bool(taken)
+
     init, calls, made = Places.__init__, list[Call](), list[Places]()
 
     def slowly(self: Places, *args: Any) -> None:
         init(self, *args)
         made.append(self)
         if not calls:
-            calls.append(Call(lambda: locks[1].acquire(timeout=PATIENCE)))
+            calls.append(Call(lambda: take_and_release(locks[1])))
             calls[0].join(0.3)  # it waits for us; else it would have made some by then
 
     monkeypatch.setattr(Places, "__init__", slowly)
@@ -213,6 +223,76 @@ def test_permits_lost_are_told_once_each(url: str) -> None:
             assert sleeper.call("release") is None
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_release_that_takes_long_holds_nobody_up(
+    moved: bool, url: str, server: AnyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session lapses meanwhile, and what the background thread does then is done; of two
+    permits, one that is released is not lost.
+    """
+    done = threading.Event()
+    with RedisManager(url) as m:
+        permits = m.BoundedSemaphore("x", 2)
+        assert permits.acquire() and permits.acquire()
+        session, account = m.runtime.session, permits._account()
+        places = [place for place in account.places.all() if place.count]
+
+        def slowly(place: Place, operation: str, count: int = 1) -> int:
+            server.command("DEL", *session.registration.session_keys.values())
+            if moved:
+                server.command("DEL", *(each.key for each in places))
+            session.registration.doubt()
+            session.ensure_registered(permits._handle.keys)
+            session.heartbeat.call_soon(done.set)
+            assert done.wait(PATIENCE), "it waits for the release"
+            return give_back(place, operation, count)
+
+        monkeypatch.setattr("multihost.wire.ops.semaphore.give_back", slowly)
+        if moved:
+            with pytest.raises(LeaseLost):
+                permits.release()
+        else:
+            permits.release()
+        assert (account.count, account.missing) == (1, 1)
+        monkeypatch.undo()
+        with pytest.raises(LeaseLost):
+            permits.release()
+        assert (account.count, account.missing) == (0, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_release_of_some_whose_reply_is_lost(
+    count: int, proxy: CuttingProxy, server: Server
+) -> None:
+    """It is not sent again: that would give back others, which lie at the same place."""
+    with RedisManager(proxy.url) as m, RedisManager(server.url) as other:
+        permits, theirs = m.BoundedSemaphore("x", 4), other.BoundedSemaphore("x", 4)
+        for _ in range(3):
+            assert permits.acquire()
+        rule = proxy.cut_after_reply("LMOVE")
+        permits.release(count)
+        assert rule.done.is_set()
+        assert theirs.statistics().permits == 1 + count
+        for _ in range(3 - count):
+            permits.release()
+        assert theirs.statistics().permits == 4
+        with pytest.raises(ValueError, match="released too many times"):
+            permits.release()
+
+
+def test_what_others_released_before_it_was_known_is_not_released_again(
+    m: RedisManager, other: RedisManager, server: AnyServer
+) -> None:
+    """Others released an element that a call took which was interrupted: the next one is held."""
+    permits, theirs = m.Semaphore("x", 1), other.Semaphore("x", 1)
+    assert permits.acquire()
+    [place] = [each for each in permits._account().places.all() if each.count]
+    server.command("RPUSH", place.key, "1")  # what the call took
+    theirs.release(2)
+    place.places.abandon(place)
+    assert int(server.command("HGET", place.places.keys.data, RELEASED + place.name)) == 1
+
+
 def test_a_deleted_lock_that_is_made_again_is_another_one(
     m: RedisManager, other: RedisManager
 ) -> None:
@@ -286,6 +366,23 @@ def test_a_late_take_comes_back(m: RedisManager, server: AnyServer) -> None:
     assert place.hold is None, "nothing is taken to it for a while"
     lock.release()
     assert elements(server, lock) == 1
+
+
+def test_what_others_released_is_forgotten_with_a_place(
+    m: RedisManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On both sides, before the place is used again."""
+    permits = m.BoundedSemaphore("x", 1)
+    assert permits.acquire()
+    permits.release()
+    monkeypatch.setattr("multihost.wire.places.UNUSED", -1.0)
+    monkeypatch.setattr(m.runtime.session.janitor, "call_every", lambda *_: None)
+    places = permits._account().places
+    [place] = [each for each in places.all() if each.thread]
+    places.abandon(place)
+    place.seen = 1  # it was told since that others had released the one that was there
+    places._recover()
+    assert (place.is_doubtful, place.seen) == (False, 0)
 
 
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore"])

@@ -17,6 +17,7 @@ from multihost.wire.session.janitor import (
     LATE_REQUEST_WINDOW,
     LINGER,
     LOOK_INTERVAL,
+    MOST,
     PRUNE,
     SHARE,
     Janitor,
@@ -63,16 +64,21 @@ class Reap:
 
     def __init__(self) -> None:
         self.calls: list[tuple[bytes, bytes]] = []
+        self.lookers: list[bytes] = []
         self.waiters = 1
+        self.others_look = False
         self.is_deleted = False
         self.error: Exception | None = None
 
-    def run_idempotent(self, subject: Any, previous: bytes, prune: bytes) -> Any:
+    def run_idempotent(self, subject: Any, previous: bytes, prune: bytes, looker: bytes) -> Any:
         self.calls.append((previous, prune))
+        self.lookers.append(looker)
         if self.error is not None:
             raise self.error
         if self.is_deleted:
             return None
+        if self.others_look and looker:
+            return self.waiters
         found = b"found %d" % len(self.calls)
         flat = [each for pair in subject.link.records.items() for each in pair]
         return [self.waiters, found, *flat]
@@ -194,29 +200,59 @@ def test_one_check_of_some_prunes_dead_waiters(room: Room) -> None:
     assert pruning == [0, PRUNE, 2 * PRUNE, 3 * PRUNE]
 
 
-def test_many_waiting_processes_check_less_often_each(room: Room) -> None:
+def test_who_looks_does_so_as_often_however_many_wait(room: Room) -> None:
     room.add_waiters(1000)
     room.watch()
-    assert room.run(10 * LOOK_INTERVAL) == 1
-    assert room.janitor.due > room.clock.now + 10
+    assert room.run(10 * LOOK_INTERVAL) in (9, 10)
+    assert set(room.reap.lookers) == {Registration.sid}
+
+
+def test_where_another_one_looks_many_ask_less_often_each(room: Room) -> None:
+    room.reap.waiters, room.reap.others_look = 100, True
+    room.watch()
+    assert room.run(LOOK_INTERVAL) == 1
+    assert room.janitor.due > room.clock.now + SHARE * 100 / 2
     room.reap.waiters = 2  # the others are served
-    room.run(2 * SHARE * 1000)
+    room.run(SHARE * 100)
     assert room.run(10 * LOOK_INTERVAL) in (9, 10, 11)
+    room.reap.waiters = 10**9
+    room.run(LOOK_INTERVAL)
+    assert room.janitor.due <= room.clock.now + 2 * MOST
 
 
-def test_many_threads_of_one_process_check_as_often_as_one(room: Room) -> None:
-    room.reap.waiters = 1000
+def test_who_takes_over_looks_often(room: Room) -> None:
+    room.reap.waiters, room.reap.others_look = 100, True
     room.watch()
-    assert room.run(10 * LOOK_INTERVAL) in (9, 10)
+    room.run(SHARE * 100)
+    room.reap.others_look = False
+    room.run(2 * SHARE * 100)
+    assert room.run(10 * LOOK_INTERVAL) in (9, 10, 11)
+    first = room.reap.calls.index((b"", b"1"))
+    assert first == 0, "its first look prunes, whatever it asked before"
 
 
-def test_dead_waiters_do_not_make_the_living_check_less_often(room: Room) -> None:
-    room.add_waiters(1000)
-    room.link.connections.clear()
-    room.link.records[b"alive~1"] = record(b"7777")
-    room.link.connections.add(b"7777")
+def test_who_sees_a_death_looks_whoever_else_does(room: Room) -> None:
+    room.reap.waiters, room.reap.others_look = 100, True
     room.watch()
-    assert room.run(10 * LOOK_INTERVAL) in (9, 10)
+    room.run(LOOK_INTERVAL)
+    room.janitor.look_now()
+    assert room.run() == 1
+    assert room.reap.lookers[-1] == b""
+    room.run(2 * SHARE * 100)
+    assert room.reap.lookers[-1] == Registration.sid, "once"
+
+
+def test_time_in_which_others_look_counts(room: Room) -> None:
+    """Who takes over goes on with what it has seen before."""
+    room.link.records = {b"dead~1": record(b"5")}
+    room.watch()
+    room.run(2 * LOOK_INTERVAL)
+    room.reap.others_look = True
+    room.run(GRACE)
+    assert room.link.buried == []
+    room.reap.others_look = False
+    room.run(2 * LOOK_INTERVAL)
+    assert room.link.buried
 
 
 def test_thread_that_joins_at_the_last_moment_is_served(room: Room) -> None:
@@ -384,7 +420,7 @@ def test_repeated_action_ends_when_what_broke_is_closed(room: Room) -> None:
 
 
 def test_deferred_action_does_not_wait_for_the_next_check(room: Room) -> None:
-    room.add_waiters(1000)
+    room.reap.waiters, room.reap.others_look = 1000, True
     room.watch()
     room.run(LOOK_INTERVAL)
     assert room.janitor.due > room.clock.now + 10

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from multihost import errors
-from multihost.wire.link import ConnectionBroken, ReplyTimeout, pack
-from multihost.wire.link import link as link_module
+from multihost.wire.link import ConnectionBroken, ReplyTimeout, pack, repeating
 from multihost.wire.replies import ReplyError
 from tests.unit.fake_channel import FakeChannel, make_link
 
@@ -17,7 +16,7 @@ REFUSED = ConnectionRefusedError("refused")
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "BACKOFF", (0.0, 0.0))
+    monkeypatch.setattr(repeating, "BACKOFF", (0.0, 0.0))
 
 
 # -- after a break

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from urllib.parse import quote, quote_plus
 
 import pytest
 
-from multihost.wire.link.redaction import NOT_SHOWN, Redactor
+from multihost.wire.redaction import NOT_SHOWN, Redactor, as_logged, redacted
+from multihost.wire.stored import report_damage
 
 PASSWORD = "h\u00fcsh/h+ush 50%\r\n'x"
 redact = Redactor([PASSWORD, "", "xyz"])
@@ -61,3 +63,41 @@ def test_what_has_no_secret_is_as_it_was() -> None:
     ):
         assert redact(said) == said
         assert Redactor()(said) == said
+
+
+def unexpected(said: bytes) -> ValueError:
+    try:
+        int(said)
+    except ValueError as error:
+        return error
+    raise AssertionError(said)
+
+
+def test_what_python_quotes_of_a_server_is_not_logged() -> None:
+    error = unexpected(f"42 {PASSWORD}".encode())
+    logged = as_logged(error)
+    assert NOT_SHOWN in str(logged)
+    assert "in unexpected" in str(logged), "and where it was"
+    assert PASSWORD[:4] not in str(logged)
+    harmless = unexpected(b"not a number")
+    assert as_logged(harmless) is harmless
+
+
+def test_what_an_exception_came_from_is_not_logged_either() -> None:
+    error = RuntimeError("not expected")
+    error.__cause__ = unexpected(PASSWORD.encode())
+    assert PASSWORD[:4] not in str(as_logged(error))
+
+
+def test_what_was_left_out_as_damaged_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        report_damage("a key", f"damaged by {PASSWORD}".encode())
+    assert NOT_SHOWN in caplog.text
+    assert PASSWORD[:4] not in caplog.text
+
+
+def test_any_server_of_the_process_may_have_said_it() -> None:
+    other = Redactor(["another secret"])
+    assert redacted(f"{PASSWORD} is known, and another secret") == NOT_SHOWN
+    del other
+    assert redacted("another secret") == "another secret"

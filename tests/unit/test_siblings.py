@@ -15,6 +15,7 @@ from multihost.wire.session import siblings as module
 from multihost.wire.session.process import host_identity, start_of
 from multihost.wire.session.record import SessionRecord
 from multihost.wire.session.siblings import MAX_WATCHED, Siblings
+from tests.support.interrupts import Outcome, every_bytecode, interrupt
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="needs Linux with descriptors of processes"
@@ -132,3 +133,20 @@ def test_start_is_read_behind_any_name(tmp_path: Path) -> None:
         process.communicate(b"\n")
     assert first > start_of(1)
     assert start_of(process.pid) == 0
+
+
+def test_who_is_interrupted_closes_all(child: subprocess.Popen[bytes]) -> None:
+    """A signal handler raises at any bytecode, and what is not closed then is at the second
+    attempt; nothing is closed twice.
+    """
+    fds = len(os.listdir("/proc/self/fd"))
+
+    def act(at: int) -> Outcome:
+        siblings = Siblings()
+        assert siblings.has_ended(record(child.pid)) is False
+        outcome = interrupt(siblings.close, at)
+        siblings.close()
+        assert len(os.listdir("/proc/self/fd")) == fds, outcome
+        return outcome
+
+    assert sum(1 for _ in every_bytecode(1, act)) > 20

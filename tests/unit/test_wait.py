@@ -13,19 +13,12 @@ import pytest
 from multihost.errors import InternalError, LinkError, LinkLost, ObjectGone, ServerFull
 from multihost.wire import wait as module
 from multihost.wire.address import Address, Credentials
+from multihost.wire.completion import run_or_undo, run_to_completion
 from multihost.wire.keys import Keys
 from multihost.wire.link import ConnectionBroken, Link, ReplyTimeout
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
-from multihost.wire.wait import (
-    BLOCK_GRACE,
-    MAX_BLOCK,
-    WAKE_GRACE,
-    run_or_undo,
-    run_to_completion,
-    token_pop,
-    wait,
-)
+from multihost.wire.wait import BLOCK_GRACE, MAX_BLOCK, WAKE_GRACE, token_pop, wait
 
 ENQUEUE, CLAIM, CANCEL = (Script(f"condition/{name}") for name in ("enqueue", "claim", "cancel"))
 KEYS = Keys("ns", "n:x")

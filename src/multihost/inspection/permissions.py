@@ -34,7 +34,7 @@ OPTIONAL = {
 }
 """The commands that multihost can do without, and what is missing then."""
 
-OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "HSCAN", "SCAN", "SSCAN", "TYPE"])
+OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "SCAN", "TYPE"])
 """The commands that only the inspection needs."""
 
 # A valid call of each command on a key "k": only permissions can refuse it.

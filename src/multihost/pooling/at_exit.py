@@ -15,6 +15,8 @@ import weakref
 from multiprocessing import parent_process, util
 from typing import Any, Protocol
 
+from multihost.patching import on_patch
+
 __all__ = ["Finishing", "check_not_exiting", "finish_at_exit"]
 
 BEFORE_POOLS = 20  # exitpriority; that of a pool, whose finalizer drops its tasks, is smaller
@@ -81,5 +83,6 @@ if parent_process() is not None:
     _add_finalizer()
 util.register_after_fork(_add_finalizer, _add_finalizer)  # in children yet to come
 os.register_at_fork(after_in_child=_after_fork_in_child)
+on_patch(_after_fork_in_child)  # none has work then, see shared_pool
 _threading: Any = threading
 _threading._register_atexit(_finish_all)  # noqa: SLF001 - as concurrent.futures does

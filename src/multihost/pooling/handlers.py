@@ -19,7 +19,7 @@ from multihost.pooling.client import Client
 from multihost.pooling.notices import WorkerNotice
 from multihost.pooling.parent_watch import ParentWatch
 from multihost.pooling.reference import PoolReference
-from multihost.pooling.stdlib import RUN, TERMINATE, HandlerThread
+from multihost.pooling.stdlib import RUN, TERMINATE, handler_thread, set_state, state_of
 from multihost.pooling.supervisor import WorkerSupervisor
 from multihost.pooling.worker_loop import POOL_DELETED
 from multihost.runtime import RuntimeOwner
@@ -71,7 +71,7 @@ class PoolParts(NamedTuple):
     are_fed: threading.Event  # all maps that were made before the pool was closed are in the client
     notifier: Notifier
     parent_watch: ParentWatch
-    threads: list[HandlerThread]  # in the order of start_threads
+    threads: list[threading.Thread]  # in the order of start_threads
     manager: RuntimeOwner | None  # of which this pool alone makes use: it is closed with the pool
 
     def close(self) -> None:
@@ -84,37 +84,31 @@ def start_threads(parts: PoolParts) -> None:
     """Start all threads."""
     for target in (handle_workers, handle_tasks, handle_results, send_tasks):
         name = f"multihost-pool-{target.__name__}"
-        parts.threads.append(HandlerThread(target=target, args=(parts,), name=name, daemon=True))
+        parts.threads.append(handler_thread(target, (parts,), name))
     for thread in parts.threads:
         thread.start()
 
 
-def _this_thread() -> HandlerThread:
-    thread = threading.current_thread()
-    assert isinstance(thread, HandlerThread)
-    return thread
-
-
 def handle_workers(parts: PoolParts) -> None:
     """Replace workers that have ended, until the pool ends."""
-    thread = _this_thread()
+    thread = threading.current_thread()
     try:
         _supervise(parts, thread)
     except BaseException as error:  # noqa: BLE001 - without workers all tasks would wait
         parts.client.fail(error)
     parts.tasks.put(None)
-    if thread.state != TERMINATE:
+    if state_of(thread) != TERMINATE:
         _leave(parts)
         parts.supervisor.join()
     util.debug("worker handler exiting")
 
 
-def _supervise(parts: PoolParts, thread: HandlerThread) -> None:
+def _supervise(parts: PoolParts, thread: threading.Thread) -> None:
     supervisor, notifier, client = parts.supervisor, parts.notifier, parts.client
     notice = None if supervisor.size else WorkerNotice(client)  # others have the workers
     is_closing = False
-    while thread.state != TERMINATE:
-        if thread.state != RUN:
+    while state_of(thread) != TERMINATE:
+        if state_of(thread) != RUN:
             # Not: until no result is incomplete. Ctrl-C may have left one whose tasks nobody sends.
             if not is_closing:
                 is_closing = True
@@ -162,14 +156,14 @@ def delete_pool(reference: PoolReference) -> None:
 
 def handle_tasks(parts: PoolParts) -> None:
     """Send the tasks that maps consist of."""
-    thread = _this_thread()
+    thread = threading.current_thread()
     client = parts.client
 
     def post_all(sequence: Iterable[Any], set_length: Callable[[int], object] | None) -> bool:
         """Return False if the pool ends. A function, so that nothing is referred to after it."""
         count = 0
         for task in sequence:
-            if thread.state != RUN or not client.post(task):
+            if state_of(thread) != RUN or not client.post(task):
                 return False
             count = task[1] + 1
             if set_length is not None and client.failure is not None:
@@ -201,7 +195,7 @@ def handle_results(parts: PoolParts) -> None:
     client.receive_results()
     if client.failure is not None:
         parts.notifier.wake()
-    elif _this_thread().state != TERMINATE:
+    elif state_of(threading.current_thread()) != TERMINATE:
         # What a thread submitted while another one closed the pool: it is too late.
         for result in list(parts.cache.values()):
             stdlib.fail(result, ValueError("Pool not running"))
@@ -220,7 +214,7 @@ def terminate(parts: PoolParts) -> None:
     """End now, whatever is in flight."""
     workers, *others = parts.threads
     for thread in parts.threads:
-        thread.state = TERMINATE
+        set_state(thread, TERMINATE)
     parts.notifier.wake()
     current = threading.current_thread()
     if current is not workers:

@@ -12,6 +12,7 @@ from multiprocessing.pool import AsyncResult, Pool
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from multihost.patching import on_patch
 from multihost.pooling import stdlib
 from multihost.pooling.client import Client, chunks_for
 from multihost.pooling.counters import TaskCounters
@@ -30,6 +31,7 @@ from multihost.pooling.stdlib import CLOSE, INIT, RUN, TERMINATE
 from multihost.pooling.supervisor import WorkerSupervisor
 from multihost.pooling.worker_loop import WorkerConfig
 from multihost.runtime import RuntimeOwner
+from multihost.weak import WeakMembers
 from multihost.wire.identity import label
 from multihost.wire.ops import object as object_ops
 from multihost.wire.ops import pool as ops
@@ -70,6 +72,7 @@ class SharedPool(Pool):
         else:
             _publish_setup(session, reference.ident, setup)
         self._context = options.context or multiprocessing.get_context()
+        self._pid = os.getpid()
         self._open(
             reference,
             size,
@@ -102,7 +105,6 @@ class SharedPool(Pool):
         manager: RuntimeOwner | None = None,
     ) -> None:
         """Make what a client has, and start nothing yet."""
-        self._pid = os.getpid()
         self._reference = reference
         self._initializer, self._initargs, self._maxtasksperchild = None, (), None
         self._ctx = self._context
@@ -140,6 +142,7 @@ class SharedPool(Pool):
             parts.close()
             raise
         start_threads(parts)
+        _started.add(self)
         self._worker_handler, self._task_handler, self._result_handler, _ = parts.threads
         self._terminate = util.Finalize(self, terminate, args=(parts,), exitpriority=15)
         self._state = RUN
@@ -147,12 +150,15 @@ class SharedPool(Pool):
     def _attach(self, reference: PoolReference, pickler: str, attempts: int) -> None:
         """Become another client of a pool that exists, without workers."""
         self._context = multiprocessing.get_context()
+        self._pid = os.getpid()
         self._open(reference, 0, pickler, attempts)
         self._start()
 
     def _check_running(self) -> None:
         if self._pid != os.getpid():
-            self._after_fork()
+            with _attaching:  # threads of a forked child may come at the same time
+                if self._pid != os.getpid():
+                    self._after_fork()
         super()._check_running()  # type: ignore[misc]
         if self._client.failure is not None:
             raise self._client.failure
@@ -164,6 +170,7 @@ class SharedPool(Pool):
         self._open(self._reference, 0, client.pickler, client.attempts)
         if state == RUN:
             self._start()
+        self._pid = os.getpid()
 
     # tasks
 
@@ -220,8 +227,9 @@ class SharedPool(Pool):
         return result
 
     def worker_count(self) -> int:
-        # How many workers there are; of a named pool, on all hosts.
-        if self._reference.name is None:
+        # How many workers there are; of a named pool, on all hosts. In a forked child they are
+        # those of its parent.
+        if self._processes and self._reference.name is None:
             return self._processes
         return max(len(self.statistics().workers), self._processes, 1)
 
@@ -303,6 +311,11 @@ class SharedPool(Pool):
         elif self._state == RUN:
             raise ValueError("Pool is still running")
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether it has threads in this process."""
+        return self._pid == os.getpid() and any(each.is_alive() for each in self._parts.threads)
+
     def __repr__(self) -> str:
         reference: PoolReference | None = getattr(self, "_reference", None)
         if reference is None:  # its constructor has raised
@@ -331,3 +344,26 @@ def _publish_setup(session: Session, ident: str, setup: tuple[Any, ...]) -> None
             f"the pool {label(ident)!r} was made with another initializer, other initargs or "
             "another maxtasksperchild: attach with the same, or without, or delete it first"
         )
+
+
+_attaching = threading.Lock()
+_started: WeakMembers[SharedPool] = WeakMembers()
+
+
+def _new_lock() -> None:
+    global _attaching
+    _attaching = threading.Lock()
+
+
+def _before_patch() -> None:
+    for each in _started:
+        if each.runs_here:
+            raise RuntimeError(
+                f"{each!r} was started before gevent patched the standard library: its threads "
+                "cannot become greenlets; call monkey.patch_all() first, and start pools and "
+                "executors then"
+            )
+
+
+on_patch(_new_lock, _before_patch)
+os.register_at_fork(after_in_child=_new_lock)

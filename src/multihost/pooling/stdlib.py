@@ -6,6 +6,7 @@ Only this module uses private names of that one on objects other than a pool its
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from multiprocessing import pool
 from typing import Any
 
@@ -19,15 +20,17 @@ __all__ = [
     "TERMINATE",
     "ApplyResult",
     "ExceptionWithTraceback",
-    "HandlerThread",
     "MaybeEncodingError",
     "RemoteTraceback",
     "fail",
+    "handler_thread",
     "is_for_caller",
     "job_of",
     "make_interruptible",
     "reraise",
     "set_outcome",
+    "set_state",
+    "state_of",
 ]
 
 _pool: Any = pool
@@ -43,25 +46,32 @@ reraise = _pool._helper_reraises_exception
 """The function of a task whose arguments could not be computed: it raises its argument."""
 
 
-class HandlerThread(threading.Thread):
-    """A thread of a pool, whose ``state`` follows the pool's: ``Pool.close()`` sets it."""
+def handler_thread(
+    target: Callable[..., object], args: tuple[object, ...], name: str
+) -> threading.Thread:
+    """Return a thread of a pool, not started. It has a state, that of the pool."""
+    # Not of a class of its own: gevent replaces threading.Thread, and one that derives from what
+    # was there before would never be seen to end.
+    thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+    set_state(thread, RUN)
+    return thread
 
-    _state: str = RUN
 
-    @property
-    def state(self) -> str:
-        return self._state
+def state_of(thread: threading.Thread) -> str | None:
+    """Return the state of a thread of a pool, which ``Pool.close()`` sets; None for any other."""
+    return getattr(thread, "_state", None)
 
-    @state.setter
-    def state(self, state: str) -> None:
-        self._state = state
+
+def set_state(thread: threading.Thread, state: str) -> None:
+    """Say to a thread of a pool what to do."""
+    thread._state = state  # type: ignore[attr-defined]
 
 
 def is_for_caller(error: BaseException) -> bool:
     """Return True for an exception that ends a program, such as that of Ctrl-C, in a thread of the
     user: it raises that. In a thread of the pool, on which others wait, it is a result.
     """
-    is_ours = isinstance(threading.current_thread(), HandlerThread)
+    is_ours = state_of(threading.current_thread()) is not None
     return not isinstance(error, Exception) and not is_ours
 
 

@@ -139,18 +139,11 @@ class _LockBase(NativeProxy, AcquirerProxy):
         return f"<{state} {self._typeid_} {self._label}>"
 
 
-def _acquire(grant: ops.LockGrant, blocking: bool, timeout: float | None) -> bool:
-    try:
-        if blocking and timeout is None:
-            acquired = grant.take()
-        else:
-            with bounded(grant.handle.link, blocking, timeout):
-                acquired = grant.take(blocking, timeout)
-        grant.handed = True  # the last thing, see Grant
-        return acquired
-    except BaseException:
-        grant.leave()
-        raise
+def _take(grant: ops.LockGrant, blocking: bool, timeout: float | None) -> bool:
+    if blocking and timeout is None:
+        return grant.take()
+    with bounded(grant.handle.link, blocking, timeout):
+        return grant.take(blocking, timeout)
 
 
 class LockProxy(_LockBase):
@@ -187,7 +180,14 @@ class LockProxy(_LockBase):
             timeout = checked_timeout(blocking, timeout)
             blocking = blocking and timeout != 0
         handle = self._handle
-        return _acquire(ops.LockGrant(handle, handle.keys.ident), blocking, timeout)
+        grant = ops.LockGrant(handle, handle.keys.ident)
+        try:
+            acquired = _take(grant, blocking, timeout)
+            grant.handed = True  # the last thing, see Grant
+            return acquired
+        except BaseException:
+            grant.leave()
+            raise
 
     def release(self) -> None:
         """Release the lock, whichever process holds it. 1 round trip.
@@ -242,7 +242,14 @@ class RLockProxy(_LockBase):
         key = handle.keys.ident, session.identity.key
         hold = session.holds.get(key)
         if hold is None:
-            return _acquire(ops.LockGrant(handle, key), blocking, timeout)
+            grant = ops.LockGrant(handle, key)
+            try:
+                acquired = _take(grant, blocking, timeout)
+                grant.handed = True  # the last thing, see Grant
+                return acquired
+            except BaseException:
+                grant.leave()
+                raise
         if hold.lost:
             raise hold.lease_lost("lock/acquire")
         hold.count += 1

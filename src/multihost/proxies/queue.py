@@ -73,8 +73,9 @@ class _QueueBase(NativeProxy, Generic[T]):
         """Take the next item. 1 round trip, and the wait.
 
         Raises :class:`queue.Empty` if there is none, with ``block`` not within ``timeout`` seconds
-        (None: for ever); ShutDown, ObjectGone, ValueError for a negative timeout. An item that this
-        process cannot unpickle becomes a dead letter, and the error of the unpickler is raised.
+        (None: for ever), and LinkError if the server does not say so; ShutDown, ObjectGone,
+        ValueError for a negative timeout. An item that this process cannot unpickle becomes a dead
+        letter, and the error of the unpickler is raised.
         """
         handle, consumer, hand = self._handle, self._consumer(), Hand()
         try:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.serving.objects import Natives, ObjectTable, Registered
 from multihost.wire.identity import session_of, sid_of
+from multihost.wire.redaction import as_logged
 from multihost.wire.rpc import hosts as ops
 from multihost.wire.rpc.client import host_client
 from multihost.wire.rpc.server import server_channel
@@ -117,9 +118,10 @@ class Host:
                 if link.is_closed or not link.reconnect_timeout:
                     self._stopped.set()
                     return
-            except BaseException:
+            except BaseException as error:
                 # Not expected. Nobody would be served any more: callers are to hear of it.
-                logger.exception("the host of %s ends", ", ".join(self._registry))
+                names = ", ".join(self._registry)
+                logger.error("the host of %s ends", names, exc_info=as_logged(error))
                 self._stopped.set()
                 return
 
@@ -186,8 +188,8 @@ class Host:
         except MultihostError as error:
             if not self._is_stopped:
                 self._report("cannot reply to a client: %s", error)
-        except BaseException:
-            logger.exception("cannot reply to a client")  # not expected
+        except BaseException as error:
+            logger.error("cannot reply to a client", exc_info=as_logged(error))
             end = self._reject  # it waits
         finally:
             self._remember(channel)

@@ -9,9 +9,10 @@ server serves in the order of arrival, and what it served it has registered in t
     release: LMOVE                    data:held:<session>.<n> -> data:free
 
 A place is used by one thread at a time, and by one request at a time. If that is interrupted, or
-its connection breaks, nobody knows what lies at the place, or may still arrive there. So for a
-minute what lies there beyond what this process knows of goes back, and nothing is taken to it until
-no request for that can arrive any more (:meth:`Places.abandon`).
+its connection breaks, nobody knows what lies at the place, or may still arrive there. So what lies
+there beyond what this process knows of goes back, and nothing is taken to it until no request for
+that can arrive any more: the server has closed what broke (:mod:`multihost.wire.link.fence`), or
+two minutes are over (:meth:`Places.abandon`).
 
 Before a session uses a place it is registered at the object, in ``data:refs``: so others look there
 when it is dead (``lua/lib/dead_holders.lua``). Whoever takes something asks in the same write,
@@ -21,9 +22,9 @@ nobody would look after the hold, and the element goes back.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import Protocol
@@ -60,6 +61,7 @@ RELEASED = b"-:"  # before a place: how many elements of it others have released
 REGISTERED = b"f:"  # of data:refs, before the name of a session
 
 RECOVER_INTERVAL = 0.3  # seconds between two times that doubtful places are looked through
+UNUSED = 2 * LATE_REQUEST_WINDOW  # seconds for which one is not used, where nothing is fenced
 
 
 class Holding(Protocol):
@@ -96,6 +98,7 @@ class Place:
         "hold",
         "is_doubtful",
         "key",
+        "lost",
         "name",
         "number",
         "places",
@@ -111,6 +114,7 @@ class Place:
         self.name: bytes = b"%b.%d" % (places.name, number)
         self.key: bytes = keys.held(self.name)
         self.count: int = 0  # elements there, as far as this process knows
+        self.lost: int = 0  # how many it has ever lost there, of a semaphore
         self.seen: int = 0  # of those that were, how many it knows to have been released by others
         self.hold: Holding | None = None  # what is held here, of a lock
         self.is_doubtful: bool = False  # nothing is taken to it
@@ -207,7 +211,8 @@ class Places(Handle):
         self._asked: list[Place] = []
         self._count = 0
         self.registered: int = 0  # places that may be used, as far as this process knows
-        self._doubtful: deque[tuple[float, Place]] = deque()  # since when, which
+        # since when, which, and whether it was a connection that broke
+        self._doubtful: list[tuple[float, Place, bool]] = []
 
     # places
 
@@ -282,25 +287,31 @@ class Places(Handle):
 
     # places of which it is not known what lies there
 
-    def abandon(self, place: Place) -> None:
+    def abandon(self, place: Place, *, broke: bool = False) -> None:
         """Take nothing to a place for a while, and give back what lies there, or arrives, and is
         not known: now, or as soon as the server can be reached. Up to 1 round trip.
+
+        ``broke``: what is under way was sent over a connection that broke, and was closed here. The
+        connection of a call that was interrupted may be open yet.
         """
-        self._doubt(place)
+        # What the caller wanted is over: it does not go on for a silent server, nor hear of it.
+        with contextlib.suppress(MultihostError), Patience(self.link, 0.0, replies=False):
+            self.recover(place, broke=broke)
+
+    def recover(self, place: Place, *, broke: bool = True) -> None:
+        """The same, and raise what hinders it. 1 round trip."""
 
         def recover() -> None:
             _recover.run_idempotent(self, *place.known())
 
+        self._doubt(place, broke)
         try:
-            # What the caller wanted is over: it does not go on for a silent server.
-            with Patience(self.link, 0.0, replies=False):
-                recover()
-        except BaseException as error:
+            recover()
+        except BaseException:
             self.session.janitor.defer(recover)
-            if not isinstance(error, MultihostError):
-                raise
+            raise
 
-    def _doubt(self, place: Place) -> None:
+    def _doubt(self, place: Place, broke: bool) -> None:
         place.is_doubtful = True
         if not place.count:
             place.seen = 0  # recovery forgets what others released
@@ -308,30 +319,35 @@ class Places(Handle):
             if place in self._idle:
                 self._idle.remove(place)
             is_first = not self._doubtful
-            self._doubtful.append((time.monotonic(), place))
+            self._doubtful.append((time.monotonic(), place, broke))
         if is_first:
             self.session.janitor.call_every(RECOVER_INTERVAL, self._recover)
 
     def _recover(self) -> bool:
-        """Give back what has arrived at doubtful places; return whether there are some left. 1
-        round trip.
+        """Give back what has arrived at doubtful places, and let those be used again at which
+        nothing can arrive any more; return whether there are some left. 1 round trip, and one if
+        connections broke.
         """
         now = time.monotonic()
         with self._lock:
-            while self._doubtful and now - self._doubtful[0][0] > 2 * LATE_REQUEST_WINDOW:
-                _, place = self._doubtful.popleft()
-                if all(place is not each for _, each in self._doubtful):
-                    place.is_doubtful = False
-                    if place.hold is None:
-                        self._idle.append(place)
-            doubtful = {
-                p: None for since, p in self._doubtful if now - since <= LATE_REQUEST_WINDOW
-            }
-            is_over = not self._doubtful
-        if doubtful:
-            known = [each for place in doubtful for each in place.known()]
+            doubts = list(self._doubtful)
+        # In this order: what had broken when these were noted is closed before they are emptied.
+        is_closed = any(broke for _, _, broke in doubts) and self.link.fence_broken()
+        over = {doubt for doubt in doubts if (doubt[2] and is_closed) or now - doubt[0] > UNUSED}
+        due = {d[1]: None for d in doubts if d in over or now - d[0] <= LATE_REQUEST_WINDOW}
+        if due:
+            known = [each for place in due for each in place.known()]
             _recover.run_idempotent(self, *known)
-        return not is_over
+        with self._lock:
+            self._doubtful = [each for each in self._doubtful if each not in over]
+            left = {place for _, place, _ in self._doubtful}
+            for place in {place for _, place, _ in over} - left:
+                place.is_doubtful = False
+                if not place.count:
+                    place.seen = 0
+                if place.hold is None:
+                    self._idle.append(place)
+            return bool(self._doubtful)
 
     @property
     def key(self) -> tuple[str, str]:

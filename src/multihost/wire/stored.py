@@ -7,6 +7,7 @@ import re
 import threading
 
 from multihost.wire.printable import printable
+from multihost.wire.redaction import redacted
 
 __all__ = ["MOST_LISTS", "number", "report_damage"]
 
@@ -29,7 +30,7 @@ def number(stored: bytes | None) -> int | None:
 
 def report_damage(where: str, what: bytes | str) -> None:
     """Log, once in a process, that something was left out that cannot be read."""
-    text = f"{printable(where)}: left out what cannot be read: {printable(what, 200)!r}"
+    text = f"{printable(where)}: left out what cannot be read: {redacted(printable(what, 200))!r}"
     with _lock:
         if text in _reported:
             return

@@ -1,4 +1,4 @@
-"""Taking elements, waiting for them, and giving them back: how locks and semaphores are held.
+"""Taking elements, and waiting for them: how locks and permits are acquired.
 
 What is free is taken at once, by plain commands. Otherwise this thread is blocked in the move on
 the server, for as long as it wants to wait: a move that ended and was sent again would go to the
@@ -24,9 +24,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from multihost.wire.giving import is_full, is_there, object_gone
 from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, pack
-from multihost.wire.places import RELEASED, TYPE, Place, places_of
-from multihost.wire.replies import ReplyError, stored_number, to_exception
+from multihost.wire.places import Place, places_of
+from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.blocked import Waiting
@@ -42,15 +43,7 @@ from multihost.wire.wait import (
     stop_watching,
 )
 
-__all__ = [
-    "Grant",
-    "ensure_exists",
-    "give_back",
-    "is_there",
-    "object_gone",
-    "reap",
-    "released_by_others",
-]
+__all__ = ["Grant", "reap"]
 
 reap = Script("hold/reap")
 _take = Script("hold/take")
@@ -58,7 +51,6 @@ _take = Script("hold/take")
 # A fencing token is at least the microsecond in which the object was created: a smaller one says
 # that there was none.
 FIRST_FENCE = 1 << 32
-GONE = ReplyError("GONE the object does not exist")
 ELEMENT = b"1"
 WAITED = 0.05  # seconds after which a refusal is the end of a wait, and not the answer to a request
 EARLY = 0.05  # seconds; a move that ends so much before its time is asked again in a moment: that
@@ -130,7 +122,7 @@ class Grant(ABC):
         now = time.monotonic()
         if now - places.looked >= LOOK_INTERVAL:
             places.looked = now
-            reap.run_idempotent(handle, b"", b"0")
+            reap.run_idempotent(handle, b"", b"0", b"")
             if self._take_free():
                 return True
         handle.session.janitor.watch_briefly(handle.keys, reap)
@@ -163,7 +155,7 @@ class Grant(ABC):
                 else:
                     replies = link.exchange_many(connection, place.take(), place.replies)
                 if connection.repeats == repeats:
-                    if _is_full(replies[0]) or (self.has_waited and _is_full(replies[1])):
+                    if type(replies[0]) is ReplyError or self.has_waited:
                         replies = self._take_from_full(place, replies)
                     token = self._token(place, replies)
                     if not token:
@@ -172,7 +164,7 @@ class Grant(ABC):
                     if token > 0 and self._keep(place, token, expirations):
                         return True
                 # What an earlier attempt took, or takes later, is nobody's.
-                place.places.abandon(place)
+                place.places.abandon(place, broke=True)
             except BaseException:
                 if self.place is None and place.count <= held:
                     place.places.abandon(place)
@@ -213,7 +205,7 @@ class Grant(ABC):
                 outcome = self._wait_once(deadline - now, watched)
             except ReplyError as error:
                 self.has_waited = self.has_waited or time.monotonic() - now > WAITED
-                if _is_full(error) and self._take_free():
+                if is_full(error) and self._take_free():
                     return True
                 outage = outage or Outage(handle.link, self.has_waited)
                 if not outage.back_off(error):
@@ -265,12 +257,12 @@ class Grant(ABC):
                         link.reconnect(connection, error, min(link.reconnect_timeout, left))
                 finally:
                     link.checkin(connection)
-                place.places.abandon(place)
+                place.places.abandon(place, broke=True)
                 return None
             link.checkin(connection)
             if type(replies[0]) is ReplyError:
                 raise replies[0]
-            if replies[0] is not None and _is_full(replies[1]):  # the server is full since
+            if replies[0] is not None and is_full(replies[1]):  # the server is full since
                 self.has_waited = True
                 replies = self._take_from_full(place, replies)
             last = place.places.last_token
@@ -281,7 +273,7 @@ class Grant(ABC):
             if token > 0 and self._keep(place, token, expirations):
                 place.places.contended = token != last + 1  # others have got, or wanted, one since
                 return True
-            place.places.abandon(place)
+            place.places.abandon(place, broke=True)
             return None
         except BaseException:
             if self.place is None and place.count <= held:
@@ -370,89 +362,14 @@ class Grant(ABC):
         return token  # another program has altered the element: it is one all the same
 
     def _take_from_full(self, place: Place, replies: list[Reply]) -> list[Reply]:
-        """Return what a full server, which has refused the commands, answers to a script. 1 round
-        trip.
+        """Return the replies, or what a full server that has refused the commands answers to a
+        script. 1 round trip then.
         """
+        if not (is_full(replies[0]) or (self.has_waited and is_full(replies[1]))):
+            return replies
         if self.has_waited:
             answers: list[Reply] = _take.run_idempotent(self.handle, *place.take_by_script())
             return answers
         if self.handle.link.execute(b"EXISTS", self.handle.keys.free):
             return replies
         return [None, *replies[1:]]
-
-
-def _is_full(reply: Reply) -> bool:
-    return type(reply) is ReplyError and reply.code == "OOM"
-
-
-def object_gone(handle: Handle, operation: str) -> Exception:
-    """Return the error for an object that does not exist."""
-    return to_exception(GONE, operation, handle.keys.ident)
-
-
-def ensure_exists(handle: Handle, operation: str) -> None:
-    """Raise ObjectGone unless the object exists. 1 round trip."""
-    if not handle.link.execute(b"HEXISTS", handle.keys.data, TYPE):
-        raise object_gone(handle, operation)
-
-
-def is_there(place: Place) -> bool:
-    """Return whether all elements lie at a place of which this process knows, or were released by
-    others. 1 round trip.
-    """
-    keys = place.places.keys
-    there, released = place.places.link.pipeline(
-        [(b"LLEN", place.key), (b"HGET", keys.data, RELEASED + place.name)]
-    )
-    return int(there) + _by_others(place, released) >= place.count
-
-
-def _by_others(place: Place, released: bytes | None) -> int:
-    """Return how many of the elements at a place others have released, beside those that are known
-    to have been.
-    """
-    ident, what = place.places.ident, "how much others released"
-    return max(stored_number("release", ident, released, what) - place.seen, 0)
-
-
-def give_back(place: Place, operation: str, count: int = 1) -> int:
-    """Give back elements of a place; return how many of them were there. 1 round trip.
-
-    They are given back whatever comes between. The place can be used again if they were all.
-    """
-    places = place.places
-    link = places.link
-    left = place.count - count
-    try:
-        connection = link.checkout()
-        repeats = connection.repeats
-        replies = link.exchange_many(connection, place.give_back * count, count)
-        place.count = left
-    except BaseException:
-        place.count = left
-        places.abandon(place)
-        raise
-    if connection.repeats != repeats or ReplyError in map(type, replies):
-        places.abandon(place)
-        error = replies[-1]
-        if type(error) is ReplyError and not _is_full(error):  # which accepts a script
-            raise to_exception(error, operation, places.ident)
-        ensure_exists(places, operation)
-        return count
-    return count - replies.count(None)
-
-
-def released_by_others(place: Place, missing: int, operation: str) -> bool:
-    """Return whether others have released elements that are missing at a place, where this process
-    believed them; else they were lost. 1 round trip.
-
-    Raises ObjectGone.
-    """
-    places = place.places
-    exists, released = places.link.execute(b"HMGET", places.keys.data, TYPE, RELEASED + place.name)
-    if exists is None:
-        raise object_gone(places, operation)
-    if _by_others(place, released) < missing:
-        return False
-    place.seen += missing
-    return True

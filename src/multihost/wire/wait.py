@@ -44,20 +44,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
-from multihost.errors import LinkError
+from multihost.wire.completion import Call, send_cancel
 from multihost.wire.link import (
-    SHORTEST,
     ConnectionBroken,
     Link,
-    Patience,
     PinnedConnection,
     Reply,
-    ReplyTimeout,
     pack,
     pack_args,
+    stood_still,
 )
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
@@ -70,12 +68,9 @@ __all__ = [
     "MAX_BLOCK",
     "WAKE_GRACE",
     "BlockingPop",
-    "Call",
     "Outage",
     "SessionLapsed",
     "broadcast_pop",
-    "run_or_undo",
-    "run_to_completion",
     "short_block",
     "start_watching",
     "stop_watching",
@@ -91,12 +86,6 @@ FIRST_BLOCK = 2.0  # the same for a wait that is expected to be short
 BLOCK_GRACE = 2.0  # seconds that a server may be late with the end of a pop
 WAKE_GRACE = 0.5  # the same if it is sent an empty command then
 CLOCK_TICK = 0.004  # seconds that it may be early: it counts in milliseconds, and so do we
-
-
-Call = tuple[Script, Sequence[bytes]]
-"""A script and its arguments."""
-
-ResultCallback = Callable[[Reply], None]
 
 
 class BlockingPop:
@@ -207,129 +196,6 @@ def stop_watching(handle: Handle) -> None:
         handle.watched.waiters.discard(threading.get_ident())
 
 
-def run_or_undo(
-    handle: Handle,
-    step: Call,
-    cancel: Callable[[bytes], Call],
-) -> Reply:
-    """Run a script once. If its outcome stays unknown, because the server was lost or the thread
-    was interrupted, undo it by ``cancel``, which is called with the number of the request before
-    this one. 1 round trip.
-    """
-    connection = handle.link.checkout()
-    before = b"%012d" % connection.sequence
-    return _exchange(
-        handle,
-        connection,
-        step,
-        lambda: _send_cancel(handle, connection, cancel(before)),
-        None,
-    )
-
-
-def run_to_completion(handle: Handle, step: Call, on_result: ResultCallback | None = None) -> Reply:
-    """Run a script once, also if this thread is interrupted while it waits for the reply.
-
-    ``on_result`` is called with the reply; with None if the script will have run, and its reply is
-    unknown. 1 round trip.
-    """
-    return _exchange(handle, handle.link.checkout(), step, None, on_result)
-
-
-def _exchange(
-    handle: Handle,
-    connection: PinnedConnection,
-    step: Call,
-    undo: Callable[[], None] | None,
-    on_result: ResultCallback | None,
-) -> Reply:
-    """Run a script; if its outcome stays unknown undo it, or send the same request again."""
-    connection.reserved = True  # whatever fails, the next number is for what makes good for it
-    script, args = step
-    request, on_noscript = script.pack_request(handle, connection, args)
-    try:
-        reply = handle.link.exchange(connection, request, on_noscript)
-        if on_result is not None:
-            on_result(reply)
-    except ReplyError as error:
-        connection.reserved = False
-        raise script.to_exception(error, handle.keys.ident) from None
-    except BaseException:
-        if undo is None:
-            _send_or_defer(handle, connection, script, request, on_noscript)
-            if on_result is not None:
-                on_result(None)
-        else:
-            undo()
-        raise
-    connection.reserved = False
-    return reply
-
-
-def _send_cancel(handle: Handle, connection: PinnedConnection, cancel: Call) -> None:
-    """Undo what earlier requests of a connection did, or would do when they arrive late.
-
-    The number of this one is larger: after it the server refuses them. If the server cannot be
-    reached the janitor sends it later.
-    """
-    connection.reserved = True
-    script, args = cancel
-    request, on_noscript = script.pack_request(handle, connection, args)
-    _send_or_defer(handle, connection, script, request, on_noscript)
-
-
-def _send_or_defer(
-    handle: Handle,
-    connection: PinnedConnection,
-    script: Script,
-    request: bytes,
-    on_noscript: Callable[[], bytes] | None,
-) -> None:
-    """Send a request of a reserved connection, now or by the janitor."""
-    link = handle.link
-    link.withdraw(connection)
-
-    def settle(reply: Reply) -> None:
-        connection.reserved = False
-        if type(reply) is ReplyError:
-            raise script.to_exception(reply, handle.keys.ident)
-
-    def send() -> None:
-        try:
-            reply = link.exchange(connection, request, on_noscript)
-        except ReplyError as error:
-            reply = error
-        # This is the background thread, which has one of its own: it would keep each of them open.
-        link.withdraw(connection)
-        connection.reserved = False
-        link.recycle(connection)
-        settle(reply)
-
-    # The wait is over: it does not go on for a silent server.
-    with Patience(link, 0.0, replies=False):
-        # Twice: the first attempt may be the one that finds the connection broken.
-        for _ in range(2):
-            try:
-                reply = link.try_once(connection, request, SHORTEST)
-                if (
-                    on_noscript is not None
-                    and type(reply) is ReplyError
-                    and reply.code == "NOSCRIPT"
-                ):
-                    reply = link.try_once(connection, on_noscript(), SHORTEST)
-            except ReplyTimeout:
-                break
-            except (ConnectionBroken, LinkError):
-                continue
-            if type(reply) is ReplyError and reply.is_transient:
-                break
-            link.checkin(connection)
-            settle(reply)
-            return
-    # The connection is not checked in: nothing else may get a number before this is sent.
-    handle.session.janitor.defer(send)
-
-
 class SessionLapsed(Exception):
     """This process was declared dead while it waited, and is not among the waiters any more."""
 
@@ -343,7 +209,8 @@ class Outage:
     def __init__(self, link: Link, has_waited: bool = False) -> None:
         self.error: ReplyError | None = None
         self._link = link
-        self._ends = 0.0
+        self._begun = 0.0
+        self._tried = 0.0  # when it was tried again last
         self.has_waited: bool = has_waited
 
     def end(self) -> None:
@@ -356,11 +223,14 @@ class Outage:
             return False
         now = time.monotonic()
         if self.error is None:
-            self._ends = self._link.patience_ends(now)
+            self._begun = self._tried = now
+        self._begun += stood_still(self._tried, self._link.timeout)
         self.error = error
-        if now >= self._ends:
+        if now >= self._link.patience_ends(self._begun):
             return False
         self._link.back_off()
+        self._begun += stood_still(now, 0.0)
+        self._tried = time.monotonic()
         return True
 
 
@@ -404,8 +274,8 @@ class _Wait:
                     self._load_scripts()
                     continue
             except ConnectionBroken as error:
-                if isinstance(error, ReplyTimeout) and self._left() <= 0:
-                    break
+                # Also when time is up: a server that does not answer has not said that there was
+                # nothing to be had.
                 timeout = self.link.reconnect_timeout
                 if self._deadline is not None:
                     timeout = min(timeout, max(self._left(), 0.0))
@@ -500,4 +370,4 @@ class _Wait:
             self.link.withdraw(self.connection)  # if a signal came behind this
             self.link.checkin(self.connection)
         else:
-            _send_cancel(self.handle, self.connection, cancel(self._before))
+            send_cancel(self.handle, self.connection, cancel(self._before))

@@ -5,10 +5,11 @@ A latch is a hash: ``n`` is how often it is still to be counted down, ``q:<waite
 
 from __future__ import annotations
 
+from multihost.wire.completion import run_to_completion
 from multihost.wire.ops import object as any_object
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import run_to_completion, token_pop, wait
+from multihost.wire.wait import token_pop, wait
 
 __all__ = ["count_down", "create", "wait_until_open"]
 

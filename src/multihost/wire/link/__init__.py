@@ -5,7 +5,7 @@ from multihost.wire.link.connect import check_url, connector_for
 from multihost.wire.link.fence import run_id
 from multihost.wire.link.instance import Instance
 from multihost.wire.link.link import REPLY_SKIP, Link
-from multihost.wire.link.patience import Patience, bounded
+from multihost.wire.link.patience import Patience, bounded, stood_still
 from multihost.wire.link.peer import has_ended, note_end
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redispy import from_client
@@ -34,5 +34,6 @@ __all__ = [
     "pack_all",
     "pack_args",
     "run_id",
+    "stood_still",
     "watch_and_execute",
 ]

@@ -10,10 +10,10 @@ from multihost.wire.address import EMBEDDED, SENTINEL_SCHEMES, Address, Credenti
 from multihost.wire.link.channel import Channel, refused
 from multihost.wire.link.peer import connect_to_private
 from multihost.wire.link.proof import Proof, proof_for
-from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.redispy import client_connector
 from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.socket import SocketChannel
+from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError
 
 __all__ = ["check_url", "connector_for", "open_private"]

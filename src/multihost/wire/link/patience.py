@@ -1,6 +1,8 @@
 """How long a thread waits for a server that cannot be reached, is silent, or refuses for a while.
 
-That is the patience of the link, unless the thread is in a call that has to end sooner.
+That is the patience of the link, unless the thread is in a call that has to end sooner. Time in
+which this process was suspended, or got no core, does not count: what it waited for came meanwhile,
+or could not come because it did not ask.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from multihost.wire.link.pinned import SHORTEST
 if TYPE_CHECKING:
     from multihost.wire.link.link import Link
 
-__all__ = ["Patience", "bounded"]
+__all__ = ["Patience", "bounded", "stood_still"]
+
+LEAST_STANDSTILL = 1.0  # seconds; less is the work of a busy machine
 
 
 def bounded(link: Link, blocking: bool, seconds: float | None) -> Patience:
@@ -30,6 +34,14 @@ def bounded(link: Link, blocking: bool, seconds: float | None) -> Patience:
     elif seconds is None:
         seconds = math.inf
     return Patience(link, seconds, replies=blocking)
+
+
+def stood_still(begun: float, limit: float) -> float:
+    """Return how many seconds do not count since something began that ends by itself after
+    ``limit`` seconds: all, if it took so much longer that this process cannot have run meanwhile.
+    """
+    seconds = time.monotonic() - begun
+    return seconds if seconds - limit > LEAST_STANDSTILL else 0.0
 
 
 class Patience:

@@ -24,7 +24,6 @@ from multihost.wire.link.channel import (
     refused,
 )
 from multihost.wire.link.options import check_options, explain_file, warn_if_unverified
-from multihost.wire.link.redaction import Redactor
 from multihost.wire.link.sentinel import (
     is_sentinel_pool,
     sentinel_address,
@@ -33,6 +32,7 @@ from multihost.wire.link.sentinel import (
     text_options,
 )
 from multihost.wire.printable import printable
+from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError
 
 __all__ = ["ClientChannel", "FromClient", "client_connector", "from_client"]

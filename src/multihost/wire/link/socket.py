@@ -115,8 +115,13 @@ class SocketChannel:
         replies: list[Reply] = []
         try:
             self._send(requests)
+            data = self._receive(65536)
+            if not data:
+                raise ConnectionBroken("the server closed the connection")
+            self._feed(data)
+            gets = self._gets
             for _ in range(count):
-                reply = self._gets()
+                reply = gets()
                 replies.append(self._read_rest() if reply is _UNFINISHED else reply)
             return replies
         except BlockingIOError:

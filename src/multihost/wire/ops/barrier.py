@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from multihost.wire.completion import run_or_undo, run_to_completion
 from multihost.wire.identity import label
 from multihost.wire.link import Reply
 from multihost.wire.ops import object as any_object
@@ -19,7 +20,7 @@ from multihost.wire.replies import ACT, BROKEN, OPEN, WAIT, altered, stored_numb
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.values.signing import Purpose
-from multihost.wire.wait import SessionLapsed, broadcast_pop, run_or_undo, run_to_completion, wait
+from multihost.wire.wait import SessionLapsed, broadcast_pop, wait
 
 __all__ = [
     "Arrival",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from multihost.wire.completion import run_or_undo, run_to_completion
 from multihost.wire.link import Reply
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.keeping import StoringScript
 from multihost.wire.ops.object import object_gone
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
-from multihost.wire.wait import run_or_undo, run_to_completion, token_pop, wait, wait_by_name
+from multihost.wire.wait import token_pop, wait, wait_by_name
 
 __all__ = [
     "create",

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 
+from multihost.wire.completion import run_to_completion
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import SET
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import broadcast_pop, run_to_completion, wait
+from multihost.wire.wait import broadcast_pop, wait
 
 __all__ = ["clear", "create", "is_set", "put", "wait_until_set"]
 

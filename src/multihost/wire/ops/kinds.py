@@ -38,6 +38,7 @@ TYPE = b"t"
 """The field of a hash that holds the type of the object."""
 
 THOROUGHLY = b"1"  # for a script that reaps: check waiters, too, not only holders
+IN_ANY_CASE = b""  # whoever looks after it just now
 
 Fields = Mapping[str, str]
 Layout = Literal["", "array", "attributes", "dict", "items", "list", "set", "value"]
@@ -313,7 +314,7 @@ def reap(kind: Kind, handle: Handle) -> None:
     round trip for each script of the row.
     """
     for name in kind.reap:
-        Script(name).run_idempotent(handle, b"", THOROUGHLY)
+        Script(name).run_idempotent(handle, b"", THOROUGHLY, IN_ANY_CASE)
 
 
 def of_data(data: str, mark: bytes | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from multihost.wire.giving import give_back, is_there, object_gone, released_by_others
 from multihost.wire.identity import ParsedId, session_of, unpack
 from multihost.wire.ops import object as any_object
 from multihost.wire.places import FENCE, HOLDER, TYPE, WAITER, Place
@@ -16,14 +17,7 @@ from multihost.wire.replies import altered, pairs, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.record import SessionRecord, stored_record
-from multihost.wire.take import (
-    Grant,
-    give_back,
-    is_there,
-    object_gone,
-    reap,
-    released_by_others,
-)
+from multihost.wire.take import Grant, reap
 
 __all__ = [
     "LockGrant",

@@ -317,7 +317,7 @@ def reap_worker(handle: Handle, sid: bytes) -> None:
     handle.session.janitor.watch_briefly(keys, _reap)
     if names:
         link.execute(b"DEL", *[b"%b:%b" % (keys.sessions, name) for name in names])
-        _reap.run_idempotent(handle, b"", b"0")
+        _reap.run_idempotent(handle, b"", b"0", b"")
 
 
 def watch(handle: Handle, on_deleted: Callable[[], object]) -> None:

@@ -12,6 +12,14 @@ import threading
 from collections.abc import Sequence
 
 from multihost.errors import LeaseLost
+from multihost.wire.completion import run_to_completion
+from multihost.wire.giving import (
+    ensure_exists,
+    give_back,
+    is_there,
+    object_gone,
+    released_by_others,
+)
 from multihost.wire.identity import session_of
 from multihost.wire.ops import object as any_object
 from multihost.wire.places import TALLY, TYPE, WAITER, Place, Places, places_of
@@ -19,16 +27,7 @@ from multihost.wire.replies import NOT_HELD, OK, pairs, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.record import SessionRecord, stored_records
-from multihost.wire.take import (
-    Grant,
-    ensure_exists,
-    give_back,
-    is_there,
-    object_gone,
-    reap,
-    released_by_others,
-)
-from multihost.wire.wait import run_to_completion
+from multihost.wire.take import Grant, reap
 
 __all__ = [
     "HeldPermits",
@@ -53,7 +52,16 @@ _count = Script("semaphore/count")
 class HeldPermits(Hold):
     """The permits that this process holds of one semaphore."""
 
-    __slots__ = ("_places", "bounded", "counted", "counting", "is_crowded", "lock", "missing")
+    __slots__ = (
+        "_books",
+        "_places",
+        "bounded",
+        "counted",
+        "counting",
+        "is_crowded",
+        "lock",
+        "missing",
+    )
 
     def __init__(self, handle: Handle, bounded: bool) -> None:
         self.bounded: bool = bounded
@@ -61,8 +69,11 @@ class HeldPermits(Hold):
         self.counting: Place | None = None  # of which the permits are being counted
         self.is_crowded: bool = False  # there are many at some place
         self.missing: int = 0  # permits that were lost, and not released since
-        # For releases: each relies on what is held. A signal handler may release, too.
+        # For releases: each relies on what is held. A signal handler may release, too. It is held
+        # while the server is asked, so the background thread, for which that may wait, does not
+        # take it.
         self.lock: threading.RLock = threading.RLock()
+        self._books = threading.RLock()  # for the numbers, never held while the server is asked
         places = self._places = places_of(handle, has_holder=False)
         places.account = self
         super().__init__(handle, places.name, 0, handle.session.registration.expirations)
@@ -72,22 +83,43 @@ class HeldPermits(Hold):
         """Where they lie. After a lapse there are others, and what lay at those is lost."""
         places = places_of(self.handle, has_holder=False)
         if places is not self._places:
-            with self.lock:
-                self._move_to(places)
+            self._move_to(places)
         return places
 
     def _move_to(self, places: Places) -> int:
         """Use other places from now on; return how many permits are lost."""
-        before, self._places = self._places, places
-        places.account = self
-        if before is places:
-            return 0
-        lost, self.counted = self.counted + sum(place.count for place in before.all()), 0
-        for place in before.all():
-            place.count = 0
-        self.id = places.name
-        self.missing += lost
-        return lost
+        with self._books:
+            before, self._places = self._places, places
+            places.account = self
+            if before is places:
+                return 0
+            lost, self.counted = self.counted, 0
+            for place in before.all():
+                lost += place.count
+                self._lose(place, place.count)
+            self.id = places.name
+            self.missing += lost
+            return lost
+
+    def _lose(self, place: Place, count: int) -> None:
+        # A release of these may be under way: it sees by the second number that they are lost.
+        place.count, place.lost = place.count - count, place.lost + count
+
+    def recount(self, place: Place, count: int, lost: int) -> None:
+        """Note how many lie at a place behind a release, unless some were lost since so many were.
+        What was counted as lost, and then released, is not missing.
+        """
+        with self._books:
+            place.count = count - (place.lost - lost)
+            if place.count < 0:
+                self.missing, place.count = self.missing + place.count, 0
+
+    def uncount(self, count: int) -> None:
+        """Note that so many were released of those that are only counted."""
+        with self._books:
+            self.counted -= count
+            if self.counted < 0:
+                self.missing, self.counted = self.missing + self.counted, 0
 
     @property
     def count(self) -> int:
@@ -109,16 +141,15 @@ class HeldPermits(Hold):
 
     def lose(self, place: Place | None, count: int) -> None:
         """Take note that permits are missing, of those that lie at a place or are counted."""
-        with self.lock:
+        with self._books:
             if place is None:
                 self.counted -= count
             else:
-                place.count -= count
+                self._lose(place, count)
             self.missing += count
 
     def lapse(self) -> int:
-        with self.lock:
-            return self._move_to(places_of(self.handle, has_holder=False))
+        return self._move_to(places_of(self.handle, has_holder=False))
 
     def counted_only(self) -> tuple[int, bytes]:
         """See :class:`multihost.wire.places.Account`."""
@@ -134,7 +165,8 @@ class PermitGrant(Grant):
 
     operation = "semaphore/acquire"
     has_holder = False
-    kept: bool = False
+    kept: int = 0
+    """How many lie at the place with the permit, if that has been counted."""
 
     def __init__(self, account: HeldPermits) -> None:
         self.handle = account.handle
@@ -148,14 +180,16 @@ class PermitGrant(Grant):
     def keep(self, place: Place, token: int) -> None:
         account = self.account
         account.fence = token
-        place.count, self.kept = place.count + 1, True
+        self.kept = place.count + 1
+        place.count = self.kept  # what is done is told from what was noted, see drop()
         if place.count >= CROWDED:
             account.is_crowded = True
         place.places.checkin(place)
 
     def drop(self, place: Place) -> None:
-        if self.kept:
-            place.count, self.kept = max(place.count - 1, 0), False
+        kept, self.kept = self.kept, 0
+        if 0 < kept <= place.count:
+            place.count -= 1
 
 
 def create(handle: Handle, typeid: str, value: int, explicit: bool) -> bool:
@@ -208,10 +242,17 @@ def release(account: HeldPermits, amount: int) -> bool:
         place = places.checkout_holding(amount)
         if place is None:
             return _release_many(account, places, amount)
+        held, lost = place.count, place.lost
         try:
-            found = give_back(place, "semaphore/release", amount)
+            try:
+                found = give_back(place, "semaphore/release", amount)
+            finally:
+                if place.lost != lost:
+                    account.recount(place, held - amount, lost)
             if found == amount:
                 return True
+            if places is not account.places:  # others took it for dead meanwhile
+                raise _lease_lost(account)
             if not released_by_others(place, amount - found, "semaphore/release"):
                 account.missing, place.count = account.missing + place.count, 0
                 places.abandon(place)
@@ -224,26 +265,28 @@ def release(account: HeldPermits, amount: int) -> bool:
 
 def _release_many(account: HeldPermits, places: Places, amount: int) -> bool:
     """Give back permits that lie at several places, and add new ones if these are not enough."""
-    used = [(place, place.count) for place in places.all() if place.count]
+    used = [(place, place.count, place.lost) for place in places.all() if place.count]
     left = amount  # what is not counted as released, see run_to_completion()
 
     def count(answer: bytes | None) -> None:
         nonlocal left
         if answer not in (OK, None):
             return
-        for place, held in used:
+        for place, held, lost in used:
             given = min(held, left)
-            place.count, left = place.count - given, left - given
+            account.recount(place, held - given, lost)
+            left -= given
         given = min(account.counted, left)
-        account.counted, left = account.counted - given, left - given
+        account.uncount(given)
+        left -= given
 
     args = [places.name, b"%d" % amount, b"%d" % account.bounded]
-    for place, _ in used:
+    for place, _, _ in used:
         args += place.known()
     answer: bytes = run_to_completion(places, (_release, args), count)
     if answer == NOT_HELD:
-        for place, held in used:
-            account.lose(place, held)
+        for place, _, _ in used:
+            account.lose(place, place.count)
         account.missing = max(account.missing - amount, 0)
         raise _lease_lost(account)
     return answer == OK

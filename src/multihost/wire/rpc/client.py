@@ -93,7 +93,7 @@ class HostClient:
 
     def is_alive(self) -> bool:
         """Return whether the server has a live session of the host. 1 round trip."""
-        return _reap.run_idempotent(self.handle, b"", b"0") is not None
+        return _reap.run_idempotent(self.handle, b"", b"0", b"") is not None
 
     def next_id(self) -> bytes:
         """Return the id of a new channel."""

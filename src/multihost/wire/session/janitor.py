@@ -1,11 +1,15 @@
 """Finding dead processes for those who wait, and work that has to be repeated.
 
-A waiter checks the object that it waits for: the background thread of each waiting process runs the
+A waiter checks the object that it waits for: the background thread of a waiting process runs the
 reap script of the object about three times a second. That releases what dead sessions held, those
-without a record, replaces wake-up tokens that were lost, and returns the sessions that hold
-something or wait. Which of them are dead is judged by evidence
-(:mod:`multihost.wire.session.verdicts`): their records are removed, and the next check finds that.
-Where many processes wait, each checks less often.
+without a record, replaces wake-up tokens that were lost, and returns sessions that hold something
+or wait. Which of them are dead is judged by evidence (:mod:`multihost.wire.session.verdicts`):
+their records are removed, and the next check finds that.
+
+Of the processes that wait for the same object one looks, and the others ask now and then whether it
+does; if it does not, who asks takes over. So this costs the server the same however many wait: a
+look reads a few hundred sessions at most, others each time, and the more there are the more rarely
+each of them asks. Whoever sees somebody die looks at once.
 """
 
 from __future__ import annotations
@@ -39,7 +43,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 # forked processes would also draw the same numbers, and check at the same moments.
 _random = random.SystemRandom().random
 
-SHARE = 0.1  # at least so many for each process that waits for the same object
+# Seconds between two questions whether another process looks, for each that waits, and at most.
+SHARE, MOST = 0.1, 20.0
 PRUNE = 8  # one of so many checks is for dead waiters, too
 LINGER = 3.0  # seconds for which an object is watched that no thread waits for
 # Seconds after which no request of a broken connection can arrive.
@@ -53,11 +58,11 @@ class WatchedObject:
         "checks",
         "command_prefixes",
         "due",
+        "is_urgent",
         "janitor",
         "keys",
         "link",
         "listed",
-        "live_waiters",
         "on_deleted",
         "previous",
         "reap",
@@ -76,7 +81,7 @@ class WatchedObject:
         self.until: float = 0.0  # watched until then, also without waiters
         self.previous: bytes = b""  # what the last check found
         self.checks: int = 0
-        self.live_waiters: int = 1  # processes that wait, as of the last check that pruned
+        self.is_urgent: bool = False  # somebody has died: looked at whoever else looks, and at all
         self.on_deleted: set[Callable[[], object]] = set()  # called when a check finds no object
         self.due: float = time.monotonic() + LOOK_INTERVAL * _random()
 
@@ -184,7 +189,7 @@ class Janitor:
         now = time.monotonic()
         with self._lock:
             for watched in self._watched.values():
-                watched.due = min(watched.due, now)
+                watched.due, watched.is_urgent = min(watched.due, now), True
             if self._watched:
                 self._wake(now)
 
@@ -276,37 +281,40 @@ class Janitor:
         return [each for each in due if each.waiters or each.until >= now]
 
     def _check(self, watched: WatchedObject) -> None:
-        watched.checks += 1
-        prune = watched.checks % PRUNE == 1
+        prune = watched.checks % PRUNE == 0
+        looker = b"" if watched.is_urgent else self._registration.sid
         sent = time.monotonic()
-        found = watched.reap.run_idempotent(watched, watched.previous, b"%d" % prune)
+        found = watched.reap.run_idempotent(watched, watched.previous, b"%d" % prune, looker)
         if found is None:  # there is no such object any more
             for action in list(watched.on_deleted):
                 action()
             return
+        if type(found) is int:  # another process looks
+            self._verdicts.note_answer(sent)
+            self._put_off(watched, min(SHARE * found, MOST))
+            return
+        watched.checks, watched.is_urgent = watched.checks + 1, False
         if len(found) < 2 or len(found) % 2 or type(found[0]) is not int:
             raise altered(watched.reap.name, watched.keys.ident, "the number of its waiters")
-        waiters, watched.previous, *packed = found
+        _, watched.previous, *packed = found
+        self._put_off(watched, LOOK_INTERVAL)
         records: dict[bytes, SessionRecord] = {}
         for name, fields in zip(packed[0::2], packed[1::2], strict=True):
             record = SessionRecord.of(fields)
             if record is not None and sid_of(name) != self._registration.sid:
                 records[b"%b:%b" % (watched.keys.sessions, name)] = record
         dead = self._verdicts.judge(records, sent, self._registration.server)
-        missing = {key: self._verdicts.missing(key) for key in records}
-        if prune:
-            # Waiters count threads, and dead ones until they are pruned: neither may make the
-            # living check less often.
-            watched.live_waiters = len(packed) // 2 - sum(m is not None for m in missing.values())
-        share = SHARE * min(waiters, watched.live_waiters)
-        watched.due = time.monotonic() + max(LOOK_INTERVAL, share) * (0.9 + _random() / 5)
-        for key, seconds in missing.items():
+        for key, record in records.items():
+            seconds = self._verdicts.missing(key)
             if seconds is not None:
-                self._go_on(watched, records[key].grace - seconds)
-            elif self._verdicts.is_quiet(key, records[key].lease):
+                self._go_on(watched, record.grace - seconds)
+            elif self._verdicts.is_quiet(key, record.lease):
                 self._go_on(watched, 0.0)
         for key, evidence in dead.items():
             self._bury(watched, key, records[key], evidence)
+
+    def _put_off(self, watched: WatchedObject, seconds: float) -> None:
+        watched.due = time.monotonic() + max(LOOK_INTERVAL, seconds) * (0.9 + _random() / 5)
 
     def _go_on(self, watched: WatchedObject, seconds: float) -> None:
         """Look again, often and at least for so long, also if no thread waits meanwhile: somebody

@@ -30,6 +30,7 @@ from multihost.wire.link import (
     Reply,
     pack_all,
     run_id,
+    stood_still,
 )
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
@@ -237,9 +238,13 @@ class SessionRegistration:
         """Hold back what this thread is about to send. Raises ConnectionBroken."""
         if self._has_ended:
             return
-        now = time.monotonic()
-        seconds = min(self._link.patience_ends(now) - now, self._link.timeout)
-        if not self._settled.wait(max(seconds, SHORTEST)):
+        while True:
+            now = time.monotonic()
+            seconds = max(min(self._link.patience_ends(now) - now, self._link.timeout), SHORTEST)
+            if self._settled.wait(seconds):
+                return
+            if stood_still(now, seconds):
+                continue
             raise ConnectionBroken(
                 "the server was restarted, and what is held there is not settled"
             )

@@ -13,7 +13,9 @@ What a session reads and watches does not grow with the number of the others.
 from __future__ import annotations
 
 import logging
+import math
 import re
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,6 +35,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 WATCHED = 3  # sessions that each watches
 LIFE = b"%d" % 86_400_000  # milliseconds; of a host on which nobody is left
+AGAIN = 60.0  # seconds after which an entry is stored again that is what it was
 LONGEST = 4000  # bytes of an entry
 _SID = rb"[\w-]{1,64}"
 _ENTRY = re.compile(
@@ -92,6 +95,7 @@ class Ring:
         self._registration = registration
         self._namespace = namespace
         self._watched: dict[bytes, Entry] = {}
+        self._stored, self._stored_at = b"", -math.inf  # the entry of this session, and when
 
     def stand(self) -> None:
         """Be in the ring, and watch the next few. 2 round trips, twice as many if these are others
@@ -177,17 +181,25 @@ class Ring:
         )
 
     def _following(self) -> dict[bytes, Entry]:
-        """Store the entry of this session; return those of the next few."""
+        """Store the entry of this session, if it is another one than before; return those of the
+        next few.
+        """
         sid, host = self._registration.sid, self._registration.host
         ring, entries = self._keys(host)
-        commands: list[Command] = [
-            (b"ZADD", ring, b"0", sid),
-            (b"HSET", entries, sid, self._entry().packed()),
-            (b"PEXPIRE", ring, LIFE),
-            (b"PEXPIRE", entries, LIFE),
-        ]
+        packed, now = self._entry().packed(), time.monotonic()
+        commands: list[Command] = []
+        if packed != self._stored or now - self._stored_at >= AGAIN:
+            commands = [
+                (b"ZADD", ring, b"0", sid),
+                (b"HSET", entries, sid, packed),
+                (b"PEXPIRE", ring, LIFE),
+                (b"PEXPIRE", entries, LIFE),
+            ]
         behind = (b"(" + sid, b"+"), (b"-", b"(" + sid)
-        return self._entries(host, behind, before=commands)
+        found = self._entries(host, behind, before=commands)
+        if commands:
+            self._stored, self._stored_at = packed, now
+        return found
 
     def _entries(
         self,

@@ -23,7 +23,7 @@ from multihost.errors import AccessDenied, LinkError, MultihostError, ServerUnfi
 from multihost.patching import per_thread
 from multihost.wire.collect import Collector
 from multihost.wire.keys import Keys
-from multihost.wire.link import Command, Link
+from multihost.wire.link import Command, Link, stood_still
 from multihost.wire.script import Script
 from multihost.wire.session import fork
 from multihost.wire.session.blocked import BlockedThreads
@@ -172,14 +172,16 @@ class Session:
             self.heartbeat.wake()
             # With a time-out: the thread may wait for a silent server.
             ends = link.patience_ends(begun)
-            request.answered.wait(max(ends, link.reply_ends(requested)) - requested)
+            limit = max(ends, link.reply_ends(requested)) - requested
+            request.answered.wait(limit)
             if keys.prefix in registration.session_keys and registration.valid_until > requested:
                 return
             error = request.error
             if error is None and not link.is_closed:
                 error = LinkError(f"the server at {link.address} does not answer")
             if error is not None:
-                if time.monotonic() >= ends or not _may_pass(error):
+                begun += stood_still(requested, limit)
+                if time.monotonic() >= link.patience_ends(begun) or not _may_pass(error):
                     raise copy.copy(error).with_traceback(None) from None
                 link.back_off()
 

@@ -16,7 +16,9 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from multihost.wire.link import Command, Link, Reply
+from multihost.errors import LinkError
+from multihost.wire.keys import REPLY_CACHE_SECONDS
+from multihost.wire.link import Command, Link, Reply, pack_all
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script import Script
 from multihost.wire.session.logs import log
@@ -70,6 +72,7 @@ class Settling:
         self._registration = registration
         self._holds = holds
         self._room = MAX_IDLE
+        self._late_until = 0.0  # one that was sent may arrive until then, unless that is prevented
 
     def add(self, key: Hashable, user: SettlingUser) -> SettlingUser:
         """Remember an object; return what is remembered of it already, if anything is."""
@@ -102,8 +105,10 @@ class Settling:
 
     def settle(self, lapsed: int) -> None:
         """Settle every object, and open the gate; so many holds were lost because the session had
-        lapsed. 1 round trip. Raises what the server refuses for a while.
+        lapsed. 1 round trip. Raises what the server refuses for a while, and LinkError while an
+        earlier one may arrive.
         """
+        self._wait_for_late()
         registration = self._registration
         gate, sent = registration.gate, time.monotonic()
         holds = self._holds_by_ident()
@@ -115,7 +120,8 @@ class Settling:
         commands: list[Command] = []
         for script, each in calls.items():
             commands += script.commands([(keys, args) for _, keys, args in each])
-        replies = self._link.pipeline_raw(commands) if commands else []
+        replies = self._exchange(commands) if commands else []
+        self._wait_for_late()
         for reply, command in zip(replies, commands, strict=True):
             if type(reply) is ReplyError and reply.passes:
                 raise command_error(reply, command)
@@ -129,3 +135,30 @@ class Settling:
         level = logging.WARNING if lost else logging.INFO
         text = "settled with the server at %s, which was restarted or went back: %d holds lost"
         log(logger, level, text, self._link.address, lost)
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
+        """Return the replies. Take note if some may be executed once more, later."""
+        link = self._link
+        connection = link.checkout()
+        channel, repeats = connection.channel, connection.repeats
+        try:
+            return link.exchange_many(connection, pack_all(commands), len(commands))
+        finally:
+            # With another run of the server its requests have ended, too.
+            run = b"" if channel is None else channel.run
+            if connection.repeats != repeats and run == self._registration.server:
+                self._late_until = time.monotonic() + REPLY_CACHE_SECONDS
+
+    def _wait_for_late(self) -> None:
+        """Raise LinkError while something that was sent may still arrive. 1 round trip if it may,
+        none otherwise.
+        """
+        if not self._late_until:
+            return
+        if time.monotonic() < self._late_until and not self._link.fence_broken():
+            raise LinkError(
+                f"the connection to {self._link.address} broke while the session settled with the "
+                "server, and may not be closed there: nothing is taken for a minute; permit "
+                "CLIENT KILL"
+            )
+        self._late_until = 0.0

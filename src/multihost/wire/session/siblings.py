@@ -13,6 +13,7 @@ import os
 import select
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable
 
 from multihost.wire.session.process import host_identity, start_of
@@ -108,9 +109,10 @@ class Siblings:
         """Watch these no more."""
         for process in processes:
             self._used.pop(process, None)
-            fd = self._fds.pop(process, None)
-            if fd is not None:
-                self._close(fd)
+            watched = (process,) if process in self._fds else ()
+            fds = map(self._fds.pop, watched)
+            # In one bytecode: a signal handler may raise between two, and nobody would close it.
+            deque(fds if self._queue is not None else map(os.close, fds), maxlen=0)
 
     def _close(self, fd: int) -> None:
         if self._queue is None:

@@ -96,9 +96,7 @@ class Verdicts:
         that was sent then to this run of the server. 1 round trip if some are not of this host.
         """
         now = time.monotonic()
-        self._begin_anew_after_break()
-        self._answered += min(max(sent - self._until, 0.0), LONGEST_STEP)
-        self._until = now
+        self.note_answer(sent)
         self._forget_old(now)
         dead: dict[bytes, Evidence] = {}
         others: dict[bytes, SessionRecord] = {}
@@ -114,6 +112,12 @@ class Verdicts:
         for key in self._without_connection(others, server):
             dead[key] = Evidence.DISCONNECTED
         return dead
+
+    def note_answer(self, sent: float) -> None:
+        """Take note that the server has answered something that was sent then. No round trip."""
+        self._begin_anew_after_break()
+        self._answered += min(max(sent - self._until, 0.0), LONGEST_STEP)
+        self._until = time.monotonic()
 
     def missing(self, key: bytes) -> float | None:
         """Return for how many seconds a session had no connection when it was seen last; None if it

@@ -28,5 +28,8 @@ if state[1] == generation or state[2] == generation then
   -- @include lib/save_error
   return save_nil(reply_cache, request)
 end
+local own = redis.call('HGET', data, WAITER .. waiter)
 redis.call('HDEL', data, WAITER .. waiter)
+-- A server that went back has forgotten that it arrived: others made that generation.
+if own ~= generation then return save_reply(reply_cache, request, BROKEN) end
 return save_reply(reply_cache, request, acknowledge(data, generation))

@@ -31,6 +31,6 @@ if not state[1] then
 end
 allow_oom(data)
 local holders = dead_holders(data, sessions, state[2])
-holders.reap(true)
+holders.reap(redis.call('HGETALL', data .. ':refs'), true)
 register_places(data, session, places)
 return OK

@@ -10,13 +10,14 @@
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    NOT USED: all reap scripts have the same arguments
+--   looker         bytes  NOT USED: all reap scripts have the same arguments
 -- RETURNS  1, the state, session and record of the host; nil if it is dead
 -- ERRORS   none
 
 -- @include lib/host_fields
 -- @include lib/live_sessions
 local data, sessions = KEYS[1], KEYS[2]
-local previous, check_waiters = ARGV[1], ARGV[2]
+local previous, check_waiters, looker = ARGV[1], ARGV[2], ARGV[3]
 
 local session = redis.call('HGET', data, SESSION)
 if not session then return false end

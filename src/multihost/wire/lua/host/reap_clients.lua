@@ -10,6 +10,7 @@
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    1 = check for dead clients
+--   looker         bytes  NOT USED: all reap scripts have the same arguments
 -- RETURNS  1, the state, then session and record of each client that is alive; nil if there is no host
 -- ERRORS   none
 -- WAKES    threads of the host that wait for a request of a dead client
@@ -18,7 +19,7 @@
 -- @include lib/frames
 -- @include lib/live_sessions
 local data, sessions = KEYS[1], KEYS[2]
-local previous, check_waiters = ARGV[1], ARGV[2]
+local previous, check_waiters, looker = ARGV[1], ARGV[2], ARGV[3]
 
 if redis.call('EXISTS', data) == 0 then return false end
 local seen = live_sessions(sessions)

@@ -5,6 +5,7 @@
 -- places are looked through. No connection without a living process lasts that long.
 
 -- @include lib/live_sessions
+-- @include lib/holding
 -- @include lib/places
 -- @include lib/give_back
 -- @include lib/set_free
@@ -31,9 +32,10 @@ local function dead_holders(data, sessions, initial)
     set_free(data, math.max(math.min(counted, initial - count_free(data)), 0))
   end
 
-  -- Look after all sessions that are registered, or were. idle: also after those that hold nothing.
-  local function reap(idle)
-    local refs, former = redis.call('HGETALL', data .. ':refs'), {}
+  -- Look after sessions that are registered, or were: fields and values of data:refs. idle: also after those that hold
+  -- nothing. Return the living that hold something, and the other living.
+  local function reap(refs, idle)
+    local former, names, places, busy, others = {}, {}, {}, {}, {}
     for i = 1, #refs, 2 do
       local kind, session = string.sub(refs[i], 1, 2), string.sub(refs[i], 3)
       if kind == BURIED then
@@ -46,17 +48,25 @@ local function dead_holders(data, sessions, initial)
           end
         end
       elseif kind == CONSUMER then
-        local places = places_of(session, refs[i + 1])
-        local holds = idle or any_used(data, places) or redis.call('HEXISTS', data, TALLY .. session) == 1
-        if holds and not seen.info(session) then
-          empty(places)
-          free_counted(session)
-          for _, place in ipairs(places) do forget_place(data, place) end
-          set_tombstone(data, session, #places)
-        end
+        names[#names + 1] = session
+        places[session] = places_of(session, refs[i + 1])
+      end
+    end
+    seen.look_at(names)
+    local holds = holding(data, names, places)
+    for _, session in ipairs(names) do
+      if seen.is_alive(session) then
+        local list = holds[session] and busy or others
+        list[#list + 1] = session
+      elseif idle or holds[session] then
+        empty(places[session])
+        free_counted(session)
+        for _, place in ipairs(places[session]) do forget_place(data, place) end
+        set_tombstone(data, session, #places[session])
       end
     end
     empty(former)
+    return busy, others
   end
 
   return {seen = seen, reap = reap}

@@ -2,6 +2,7 @@
 
 local MAXSIZE = 'n' -- most items; 0 = any number
 local ORDER = 'o' -- FIFO, LIFO or PRIORITY
+local CREATED = 'c' -- when it was created, in microseconds: another queue of that name has another time
 local DELIVERIES = 'r' -- how often an unfinished item is delivered at most; 0 = once, finished or not; -1 = any number
 local UNFINISHED = 'u' -- how many items are unfinished
 local SHUT_DOWN = 'x' -- '1' = no more items are accepted

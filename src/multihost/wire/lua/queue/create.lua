@@ -3,7 +3,7 @@
 -- KEYS
 --   reply_cache                string  last request of the connection and its reply
 --   names                      hash    names of the partition
---   data                       hash    MAXSIZE, ORDER, DELIVERIES, UNFINISHED
+--   data                       hash    MAXSIZE, ORDER, DELIVERIES, UNFINISHED, CREATED
 --   data:index                 any     remains of another object of that name, as all that follow
 --   data:originals             any
 --   data:refs                  any
@@ -27,6 +27,7 @@
 -- @include lib/create
 -- @include lib/queue_fields
 -- @include lib/clear_remains
+-- @include lib/first_fence
 local reply_cache, names, data = KEYS[1], KEYS[2], KEYS[3]
 local request, name, kind, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local maxsize, order, deliveries = ARGV[5], ARGV[6], ARGV[7]
@@ -34,6 +35,7 @@ local maxsize, order, deliveries = ARGV[5], ARGV[6], ARGV[7]
 local done = begin_create(reply_cache, request, names, name, {data})
 if done then return done[1] end
 if name ~= '' then clear_remains(data) end
-redis.call('HSET', data, MAXSIZE, maxsize, ORDER, order, DELIVERIES, deliveries, UNFINISHED, '0')
+redis.call('HSET', data, MAXSIZE, maxsize, ORDER, order, DELIVERIES, deliveries, UNFINISHED, '0',
+  CREATED, first_fencing_token())
 register(names, name, kind, lease, {data})
 return save_reply(reply_cache, request, OK)

@@ -5,7 +5,7 @@
 -- are in the queue again.
 --
 -- KEYS
---   data                       hash  ORDER, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN, KIND, DONE
+--   data                       hash  ORDER, CREATED, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN, KIND, DONE
 --   data:items                 any   the items
 --   data:refs                  hash  CONSUMER
 --   data:inflight:<in_flight>  list  items that a consumer has in flight
@@ -22,7 +22,8 @@
 --   session  bytes  name of the session
 --   known    int    how many in-flight lists the queue was told of
 --   lists    int    how many it has used
---   done     int    how often it called task_done() for items that are not delivered again
+--   created  int    CREATED of the queue in which it called task_done()
+--   done     int    how often, for items that are not delivered again
 --   got      bytes  for the last of these calls, how many items it had received before: numbers and commas
 --   kept...  int    number of an in-flight list, and how many items are not done, the last ones; -1 = what there is.
 --                   Lists that are not named are put back
@@ -42,9 +43,10 @@
 -- @include lib/note_lists
 -- @include lib/allow_oom
 local data = KEYS[1]
-local session, known, lists, done, got = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local session, known, lists, created, done, got = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local state = redis.call('HMGET', data, ORDER, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN, DONE .. session)
+local state =
+  redis.call('HMGET', data, ORDER, DELIVERIES, UNFINISHED, JOINED, GETTERS, SHUT_DOWN, DONE .. session, CREATED)
 local order, limit, unfinished = state[1], tonumber(state[2]) or 0, tonumber(state[3]) or 0
 if not order then return false end
 allow_oom(data)
@@ -54,7 +56,7 @@ if tonumber(known) > (tonumber(redis.call('HGET', data .. ':refs', CONSUMER .. s
   inherit_ttl(data, data .. ':refs')
 end
 local kept = {}
-for i = 6, #ARGV, 2 do kept[ARGV[i]] = tonumber(ARGV[i + 1]) end
+for i = 7, #ARGV, 2 do kept[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local code, lost, again, requeued = OK, 0, 0, 0
 for n = tonumber(lists), 1, -1 do
   local list, keep = data .. ':inflight:' .. session .. '.' .. n, kept[string.format('%d', n)]
@@ -68,7 +70,7 @@ for n = tonumber(lists), 1, -1 do
     if answer == CUT then code = CUT end
   end
 end
-if limit == 0 then
+if limit == 0 and created == (state[8] or '') then
   local waiting = unfinished - size_of(data, order, state[6])
   local had = tonumber(state[7]) or 0
   again = undone_calls(data, tonumber(done), had, got, waiting)

@@ -211,7 +211,6 @@ class Consumer:
         """
         with self._lock:
             self._register()
-        self.done_calls.name = b""
 
     def recycle(self, in_flight: InFlightList) -> None:
         """Keep a list that is empty on the server for the next call."""

@@ -82,7 +82,7 @@ def receive(
     """
     registration = handle.session.registration
     deadline = None if seconds is None else time.monotonic() + seconds
-    blocking = blocking and (seconds is None or seconds > 0)
+    may_block = blocking = blocking and (seconds is None or seconds > 0)
     by_priority = consumer.settings.order == PRIORITY
     receive_from_queue = receive_from_sorted_set if by_priority else receive_from_list
     outage: Outage | None = None
@@ -97,7 +97,7 @@ def receive(
                 # First of all what an interrupted call left, or one whose connection broke.
                 is_left = consumer.doubtful or hand.doubtful
                 receive_round = _recover_items if is_left else receive_from_queue
-                items = receive_round(handle, consumer, hand, count, blocking, deadline)
+                items = receive_round(handle, consumer, hand, count, may_block, deadline)
             except ReplyError as error:
                 consumer.doubt(hand)
                 outage = outage or Outage(handle.link, has_waited)
@@ -114,12 +114,14 @@ def receive(
                 ):
                     return in_flight.deliveries(items)
                 consumer.abandon(hand)
-            elif (items is not None and not blocking) or (
-                deadline is not None and time.monotonic() >= deadline
-            ):
-                handle.session.janitor.watch_briefly(handle.keys, reap_script)
-                return []
-            elif items is not None:
+                items = None
+            is_over = deadline is not None and time.monotonic() >= deadline
+            if items is None:  # that there was none only the server can say
+                may_block = may_block and not is_over
+            elif not items:
+                if is_over or not blocking:
+                    handle.session.janitor.watch_briefly(handle.keys, reap_script)
+                    return []
                 consumer.last_get_blocked = has_waited = True
                 outage = None
     finally:

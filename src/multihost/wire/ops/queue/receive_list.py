@@ -112,10 +112,11 @@ def receive_from_list(
         if error.while_connecting:  # nothing was sent
             consumer.let_go(hand)
         consumer.doubt(hand)
-        left = link.reconnect_timeout if deadline is None else deadline - time.monotonic()
+        timeout = link.reconnect_timeout
+        if deadline is not None:
+            timeout = min(timeout, max(deadline - time.monotonic(), 0.0))
         try:
-            if left > 0:
-                link.reconnect(connection, error, min(link.reconnect_timeout, left))
+            link.reconnect(connection, error, timeout)
         finally:
             link.checkin(connection)
         return None

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from multihost.wire.completion import Call
 from multihost.wire.ops.keeping import has_proxies, keep
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.replies import MustKeep
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED, first_byte
-from multihost.wire.wait import Call, token_pop, wait, wait_by_name
+from multihost.wire.wait import token_pop, wait, wait_by_name
 
 __all__ = ["put", "wait_for_room"]
 

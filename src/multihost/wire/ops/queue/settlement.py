@@ -44,6 +44,7 @@ def settle_args(consumer: Consumer) -> list[bytes]:
         consumer.hold.id,
         b"%d" % consumer.registered_count,
         b"%d" % consumer.list_count,
+        calls.created,
         b"%d" % (calls.total - calls.before if is_counted else 0),
         b",".join([b"%d" % count for count in received]),
     ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 
+from multihost.wire.completion import run_to_completion
 from multihost.wire.ops.keeping import without_flag
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.unfinished import UnfinishedItem
-from multihost.wire.replies import NOT_HELD
+from multihost.wire.replies import NOT_HELD, OK
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
-from multihost.wire.wait import broadcast_pop, run_to_completion, wait
+from multihost.wire.wait import broadcast_pop, wait
 
 __all__ = ["done", "join"]
 
@@ -29,11 +30,12 @@ def done(handle: Handle, consumer: Consumer) -> bool:
     if not consumer.settings.max_deliveries:
         name = consumer.hold.id if consumer.registered_count else b""
         received = consumer.received_count
-        if _done.run_once(handle, b"", name) is None:
+        reply = _done.run_once(handle, b"", name)
+        if reply is None:
             return consumer.done_calls.forgive()
-        calls = consumer.done_calls
-        if name != calls.name:
-            calls.begin(name)
+        calls, created = consumer.done_calls, reply.removeprefix(OK)
+        if (name, created) != (calls.name, calls.created):
+            calls.begin(name, created)
         calls.received.append(received)
         calls.total = next(calls.numbers)
         return True

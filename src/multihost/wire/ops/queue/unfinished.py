@@ -65,10 +65,11 @@ class UnfinishedItems:
 class DoneCalls:
     """The calls of ``task_done()`` for items that are not delivered again, whatever they were."""
 
-    __slots__ = ("before", "forgiven", "name", "numbers", "received", "total")
+    __slots__ = ("before", "created", "forgiven", "name", "numbers", "received", "total")
 
     def __init__(self) -> None:
         self.name: bytes = b""  # of the session, under which the server counts them
+        self.created: bytes = b""  # when that queue was, as the server says
         self.before: int = 0  # how many there were under other names
         self.total: int = 0
         # For the last ones, how many items had been received before.
@@ -76,9 +77,9 @@ class DoneCalls:
         self.forgiven: int = 0  # how many may be too many: the server went back
         self.numbers: itertools.count[int] = itertools.count(1)  # atomic, as += is not
 
-    def begin(self, name: bytes) -> None:
-        """The server counts under another name from now on."""
-        self.name, self.before = name, self.total
+    def begin(self, name: bytes, created: bytes) -> None:
+        """The server counts under another name from now on, or it is another queue."""
+        self.name, self.created, self.before = name, created, self.total
         self.received.clear()
 
     def forgive(self) -> bool:

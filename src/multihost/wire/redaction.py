@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
-__all__ = ["NOT_SHOWN", "Redactor"]
+from multihost.weak import WeakMembers
+
+__all__ = ["NOT_SHOWN", "Redactor", "as_logged", "redacted"]
 
 NOT_SHOWN = "(what the server says is not shown, for it repeats the password)"
 
@@ -55,6 +58,8 @@ class Redactor:
         )
         self._whole = re.compile("|".join(bounded)) if self._forms else None
         self._longest = max(map(len, self._forms), default=0)
+        if self._forms:
+            _redactors.add(self)
 
     def __call__(self, text: str) -> str:
         if self._whole is None or not self._reveals(text.casefold()):
@@ -74,3 +79,22 @@ class Redactor:
         ends = (text[-size:] for size in range(CUT, min(self._longest, len(text)) + 1))
         parts = (*_QUOTED.findall(text), *ends)
         return any(form.startswith(part) for part in parts for form in self._forms)
+
+
+_redactors: WeakMembers[Redactor] = WeakMembers()
+
+
+def redacted(text: str) -> str:
+    """Return a text that may be of any server that this process uses."""
+    for redact in _redactors:
+        text = redact(text)
+    return text
+
+
+def as_logged(error: BaseException) -> BaseException:
+    """Return an exception that nobody expected, for the log: Python may have quoted what a server
+    said. Then it is another one, whose text is the traceback without that.
+    """
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    shown = [redacted(line) for line in lines]
+    return error if shown == lines else RuntimeError("\n".join(shown))
