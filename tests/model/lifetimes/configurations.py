@@ -48,6 +48,11 @@ TANGLED = (
 LARGE = [
     Configuration("a cycle in a name", f"{WIDE} naps=1 start=Ab.bc.ca.0b.1c", 9_000_000),
     Configuration("what two hold, two looks", f"{WIDE} start=0a.ab.1b.Bc", 3_500_000),
+    Configuration(
+        "messages, pieces, two looks, the clock goes back",
+        f"{WIDE} naps=1 pieces=1 mail=2 backs=1 start=Ab.bc.0b",
+        4_000_000,
+    ),
     Configuration("walks", f"walks=300000 mail=2 backs=1 outages=1 {WALKS} {TANGLED}", 0),
     Configuration("walks with crashes", f"walks=300000 crashes=1 lose=3 {WALKS} {TANGLED}", 0),
 ]

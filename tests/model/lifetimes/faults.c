@@ -121,7 +121,10 @@ static void connections_end(State *s) {
     s->young = config.lease;
     for (int c = 0; c < config.clients; c++) {
         Client *x = &s->client[c];
-        if (!left_out[NOT_RENEWED_AGAIN]) x->due = x->holds;
+        if (!left_out[NOT_RENEWED_AGAIN]) {
+            x->due = x->holds;
+            x->below = x->seen = 0; /* the walk begins anew, too */
+        }
         renew_again(&x->op);
         if (x->op.kind != STORE || left_out[NOT_KEPT_AGAIN]) continue;
         int request = x->op.stamp || x->op.request != TRY ? KEEP : TRY;

@@ -261,8 +261,8 @@ class Collector:
         trims = [
             (packed, b"%d" % SWEPT_AT_ONCE, b"%d" % ms, b"%d" % (ms - longest)) for ms in begun
         ]
-        self._sweep_all(trims)
         partitions.forget_ours()
+        self._sweep_all(trims)
 
     def _begin(self, highest: int) -> tuple[int, list[int]]:
         """Begin a new epoch everywhere; return it, and the time of each partition."""
