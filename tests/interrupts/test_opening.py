@@ -79,6 +79,7 @@ def test_what_an_interrupted_close_leaves_expires(server: AnyServer) -> None:
         manager = RedisManager(server.url)
         data = use(manager)._handle.keys.data.decode()
         outcome = interrupt(manager.shutdown, at)
+        manager.shutdown()  # does nothing if that has begun
         for key in server.keys(f"{data}*"):
             assert server.command("PTTL", key) != -1, (outcome, key)
             server.command("DEL", key)
