@@ -575,7 +575,7 @@ WITHOUT_MEMORY = {
 }
 
 
-GIVEN = ("name", "values")
+GIVEN = ("name", "values", "_again")
 """Attributes that the constructors of scripts get."""
 
 

@@ -19,6 +19,7 @@ from multihost.managers import QueueStatistics
 from multihost.wire import wait
 from multihost.wire.ops.queue import quarantine, receive_list
 from multihost.wire.script import Script
+from tests.lifetimes.keys import is_leased
 from tests.support.leaks import AnyServer
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -503,10 +504,10 @@ def test_an_item_may_be_a_proxy(m: RedisManager, server: AnyServer) -> None:
         keys = inner._handle.keys
         q.put({"it": inner})
         del inner
-        assert server.command("PTTL", keys.data) == -1, "a named queue owns it"
+        assert server.command("PTTL", keys.data) == -1, "a named queue contains it"
         got = q.get()["it"]
         assert got.copy() == [1]
-        wait_until(lambda keys=keys: server.command("PTTL", keys.data) > 0, what="no other owner")
+        wait_until(lambda keys=keys: is_leased(server, keys.ident), what="nothing contains it")
 
 
 def test_proxies_in_batches(m: RedisManager) -> None:

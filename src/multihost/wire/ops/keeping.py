@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from multihost.wire.collect import by_partition, contents, is_ident
 from multihost.wire.keys import Keys
 from multihost.wire.link import Reply
-from multihost.wire.replies import CUT, MustKeep, ReplyError, to_exception
+from multihost.wire.replies import CUT, MustKeep, ReplyError, altered, to_exception
 from multihost.wire.script import Script, Target
 from multihost.wire.script.source import Source
 from multihost.wire.session import Handle, Session
@@ -75,6 +75,8 @@ def keep(handle: Handle, values: Sequence[bytes], want: int) -> list[bytes]:
     """
     links = [Codec.links(value) if Codec.is_linked(value) else [] for value in values]
     direct = dict.fromkeys(ident for idents in links for ident in idents)
+    if not direct:  # damaged bytes that look like a value with a stamp, and are put back
+        raise altered("put back", handle.keys.ident, "what a value refers to")
     epochs = _keep_all(handle.session, direct, want)
     return [
         Codec.stamped(value, min(map(epochs.__getitem__, idents))) if idents else value

@@ -4,13 +4,13 @@
 -- Return true if a value contains proxies of unnamed objects.
 local function is_linked(value)
   local head = string.byte(value)
-  return head == LINKED or head == STAMPED
+  return head == LINKED or head == STAMPED and string.find(value, '^#%d+,') ~= nil
 end
 
 -- Return a value as it is stored: without its stamp.
 local function stored_form(value)
-  if string.byte(value) ~= STAMPED then return value end
-  return '@' .. string.match(value, '^#%d*,?(.*)$')
+  if string.byte(value) ~= STAMPED or not is_linked(value) then return value end
+  return '@' .. string.match(value, '^#%d+,(.*)$')
 end
 
 -- Do that with ARGV[first], ARGV[first + step] ...
