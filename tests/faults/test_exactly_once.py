@@ -624,7 +624,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "set pop",
         "Value add",
         "delete named dict",
-        "holding dict setitem new",
+        "holding dict add_new",
     ],
 )
 def test_these_tests_fail_without_request_numbers(
