@@ -196,9 +196,8 @@ def test_keys_that_no_object_has(world: World, listings: Listings) -> None:
 def test_gc_goes_on_behind_what_it_cannot_remove(world: World, listings: Listings) -> None:
     """``ill`` objects are damaged where a removal looks, and something else is garbage."""
     server = world.server
-    inner = [k for k in world.keys() if k.endswith(b":contains")]
-    for key in inner[:1]:
-        server.commands(("DEL", key), ("SET", key, "x"))
+    (inner,) = (k for k in world.keys() if k.endswith(b":n:ill dict:contains"))
+    server.commands(("DEL", inner), ("SET", inner, "x"))
     for typeid in ("Queue", "Lock", "Barrier", "Condition", "Semaphore"):
         keys = world.data(typeid)
         server.command("DEL", keys.sessions + b":ill-session")  # it is dead

@@ -55,6 +55,7 @@ class World:
                 self._add(typeid, health)
         self._add_host()
         self._add_connection()
+        self._add_collection()
         self.snapshot: dict[bytes, tuple[int, bytes]] = {}
         for key in self.keys():
             left, packed = server.commands(("PTTL", key), ("DUMP", key))
@@ -184,6 +185,24 @@ class World:
         self.server.commands(
             ("HSET", thing.data, "t", "Thing", "host", ILL_HOST),
             ("HSET", thing.names, "ill Thing", entry),
+        )
+
+    def _add_collection(self) -> None:
+        """What the collector notes, for an object that a container let go."""
+        ident = b"u:" + b"i" * 22
+        keys = Keys(NAMESPACE, ident.decode())
+        epoch = str(int(self.server.command("TIME")[0]) * 1000)
+        self.server.commands(
+            ("HSET", keys.data, "0", "x"),
+            ("ZADD", keys.prefix + b"kept", 2 * int(epoch), ident),
+            ("ZADD", keys.prefix + b"held", 1_700_000_000_000, ident),
+            ("ZADD", keys.prefix + b"cut", 1_700_000_000_000, ident),
+            ("SADD", keys.prefix + b"partial", ident),
+            ("SADD", keys.prefix + b"tops", "n:ill dict"),
+            ("HSET", keys.prefix + b"epoch", "e", epoch, "s", epoch, "d", epoch),
+            ("HSET", keys.prefix + b"lists", ident + b" ill-session", "1"),
+            ("SET", key_names.collector(NAMESPACE), "ill-session", "PX", 3_600_000),
+            ("ZADD", key_names.leases(NAMESPACE), 1_700_000_000_000, "30000"),
         )
 
     def _add_connection(self) -> None:

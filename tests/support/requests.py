@@ -37,7 +37,7 @@ def foreground(args: list[bytes]) -> bool:
     if args[0] == b"CLIENT":
         return False
     if name:
-        return name not in BACKGROUND and not name.startswith("session/")
+        return name not in BACKGROUND and not name.startswith(("session/", "collect/"))
     if any(b":ring:" in key for key in args[1:2]):  # what sessions say to those of their host
         return False
-    return args[0] not in (b"TIME", b"INFO")
+    return args[0] not in (b"TIME", b"INFO", b"PING")

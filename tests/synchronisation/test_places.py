@@ -434,7 +434,7 @@ def test_what_an_interrupted_end_leaves_expires(
         pass
     keys, session = lock._handle.keys, manager.runtime.session
 
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(session.references, "drop", interrupted)

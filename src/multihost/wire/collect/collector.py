@@ -237,7 +237,9 @@ class Collector:
         """Return what there may be to collect. Changes nothing. 3 round trips."""
         self._partitions.pin()
         leases = self._link.execute(b"ZRANGE", self._leases, b"0", b"-1")
-        self._partitions.longest_ms = max(map(int, [*leases, self._ttl_ms]))
+        self._partitions.longest_ms = max(
+            int(each) for each in [*leases, self._ttl_ms] if each.isdigit()
+        )
         found = self._reasons()
         return Survey(found.kept, found.objects)
 

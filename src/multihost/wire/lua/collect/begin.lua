@@ -18,7 +18,7 @@ local names = KEYS[1]
 local epoch, again = ARGV[1], ARGV[2]
 
 local state = partition_of(names) .. 'epoch'
-local last = tonumber(redis.call('HGET', state, EPOCH) or 0)
+local last = tonumber(redis.call('HGET', state, EPOCH)) or 0
 if last > tonumber(epoch) or (last == tonumber(epoch) and again ~= '1') then return false end
 redis.call('HDEL', state, SETTLED)
 redis.call('HSET', state, EPOCH, epoch)

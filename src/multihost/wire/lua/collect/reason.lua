@@ -27,4 +27,4 @@ local highest = redis.call('ZREVRANGE', partition .. 'kept', 0, 0, 'WITHSCORES')
 local lapsed = redis.call('ZCOUNT', partition .. 'held', '-inf', '(' .. digits(time))
 local cut = redis.call('ZCOUNT', partition .. 'cut', '-inf', '(' .. digits(time - lease))
 local kept, lists = redis.call('ZCARD', partition .. 'kept'), redis.call('HLEN', partition .. 'lists')
-return {tonumber(state[1] or 0), tonumber(state[2] or 0), math.floor(highest / 2), kept, lapsed + cut, lists}
+return {tonumber(state[1]) or 0, tonumber(state[2]) or 0, math.floor(highest / 2), kept, lapsed + cut, lists}

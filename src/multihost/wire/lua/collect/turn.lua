@@ -21,7 +21,7 @@ local leases = partition .. 'leases'
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', '(' .. digits(time))
 redis.call('ZADD', leases, 'GT', digits(time + 2 * lease), lease)
 local longest = tonumber(lease)
-for _, other in ipairs(redis.call('ZRANGE', leases, 0, -1)) do longest = math.max(longest, tonumber(other)) end
+for _, other in ipairs(redis.call('ZRANGE', leases, 0, -1)) do longest = math.max(longest, tonumber(other) or 0) end
 redis.call('PEXPIRE', leases, digits(2 * longest))
 if period == '0' then return {0, longest} end
 if force == '1' then

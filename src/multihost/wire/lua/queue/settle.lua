@@ -25,8 +25,7 @@
 --   created  int    CREATED of the queue in which it called task_done()
 --   done     int    how often, for items that are not delivered again
 --   got      bytes  for the last of these calls, how many items it had received before: numbers and commas
---   kept...  int    number of an in-flight list, and how many items are not done, the last ones; -1 = what there is.
---                   Lists that are not named are put back
+--   kept...  int    number of an in-flight list, how many are not done, the last ones; -1 = all. Others are put back
 -- RETURNS  OK or CUT, and how many items are lost; nil if there is no queue
 -- ERRORS   none
 -- WAKES    consumers; processes in join(), if nothing is unfinished any more
