@@ -7,16 +7,20 @@
 -- ARGV
 --   previous       bytes  NOT USED: all reap scripts have the same arguments
 --   check_waiters  int    NOT USED: all reap scripts have the same arguments
--- RETURNS  number of waiters, state, then session and record of each waiter that is alive; nil if there is no
---          latch
+--   looker         bytes  who looks; '' = look in any case
+-- RETURNS  number of waiters, state, then session and record of each waiter that is alive; only their number if another
+--          one looks just now; nil if there is no latch
 -- ERRORS   none
 
 -- @include lib/latch_fields
 -- @include lib/live_sessions
+-- @include lib/looker
 local data, sessions = KEYS[1], KEYS[2]
-local previous, check_waiters = ARGV[1], ARGV[2]
+local previous, check_waiters, looker = ARGV[1], ARGV[2], ARGV[3]
 
 if redis.call('EXISTS', data) == 0 then return false end
+local waiting = looked_after(redis.call('HGET', data, LOOKER .. 'latch'), looker)
+if waiting then return waiting end
 local seen, living = live_sessions(sessions), 0
 for _, field in ipairs(redis.call('HKEYS', data)) do
   if string.sub(field, 1, 2) == WAITER then
@@ -27,4 +31,5 @@ for _, field in ipairs(redis.call('HKEYS', data)) do
     end
   end
 end
+note_look(data, LOOKER .. 'latch', looker, living)
 return seen.append_to({living, previous})
