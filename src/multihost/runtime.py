@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
 from multiprocessing import current_process, util
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from multihost.errors import LinkError, ManagerClosed
+from multihost.errors import LinkError, ManagerClosed, MultihostError
 from multihost.wire.address import (
     EMBEDDED,
     GIVEN,
@@ -315,6 +316,10 @@ def _close_now(
 ) -> None:
     """End what an interrupted :func:`_close` left: on the server it is left to expire."""
     registry.unregister(session)
+    if server is None and not session.link.is_closed:
+        session.link.stop_retrying()
+        with contextlib.suppress(MultihostError):
+            session.references.renew_moving()  # what was moved there has no lease before
     session.close_now()
     if server is not None and os.getpid() == pid:
         server.stop()

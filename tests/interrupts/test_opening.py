@@ -6,6 +6,7 @@ No connection, descriptor or thread stays, and the next manager is as any.
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import threading
 
@@ -69,3 +70,20 @@ def test_manager(call: str, server: AnyServer) -> None:
     print(f"{count} bytecodes")
     with RedisManager(server.url) as manager:
         use(manager)
+
+
+def test_what_an_interrupted_close_leaves_expires(server: AnyServer) -> None:
+    """Also where it had not come to the server yet, as in its first bytecodes."""
+
+    def act(at: int) -> Outcome:
+        manager = RedisManager(server.url)
+        data = use(manager)._handle.keys.data.decode()
+        outcome = interrupt(manager.shutdown, at)
+        manager.shutdown()  # does nothing if that has begun
+        for key in server.keys(f"{data}*"):
+            assert server.command("PTTL", key) != -1, (outcome, key)
+            server.command("DEL", key)
+        return outcome
+
+    outcomes = every_bytecode(1 if ALL else 10, act)
+    assert all(outcome.place for outcome in itertools.islice(outcomes, 150 if ALL else 15))

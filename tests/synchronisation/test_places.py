@@ -378,7 +378,7 @@ def test_what_others_released_is_forgotten_with_a_place(
     monkeypatch.setattr("multihost.wire.places.UNUSED", -1.0)
     monkeypatch.setattr(m.runtime.session.janitor, "call_every", lambda *_: None)
     places = permits._account().places
-    [place] = [each for each in places.all() if each.thread]
+    place = places.all()[0]
     places.abandon(place)
     place.seen = 1  # it was told since that others had released the one that was there
     places._recover()
