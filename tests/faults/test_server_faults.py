@@ -287,10 +287,10 @@ def test_a_very_long_timeout_does_not_outlive_the_memory_of_a_request(
     start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records live for a minute. A call that was sent longer ago must not be sent again."""
-    from multihost.wire.link import link
+    from multihost.wire.link import repeating
 
     server = start_server(tcp=True)
-    monkeypatch.setattr(link, "REPLY_CACHE_SECONDS", 0.2)
+    monkeypatch.setattr(repeating, "REPLY_CACHE_SECONDS", 0.2)
     with CuttingProxy(server.tcp_url) as proxy, RedisManager(proxy.url) as manager:
         d = manager.dict("d", n=1)
         d.increment("n")

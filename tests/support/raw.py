@@ -84,9 +84,14 @@ class RawClient:
     """One connection; ``call("GET", "k")`` returns the reply or raises ``hiredis.ReplyError``."""
 
     def __init__(self, url: str, timeout: float | None = PATIENCE) -> None:
-        endpoint = Endpoint.parse(url)
+        self._endpoint, self._timeout = Endpoint.parse(url), timeout
+        self._connect()
+
+    def _connect(self) -> None:
+        endpoint = self._endpoint
+        self._is_in_step = True
         self._reader = hiredis.Reader()
-        self.sock = endpoint.connect(timeout)
+        self.sock = endpoint.connect(self._timeout)
         try:
             if endpoint.password:
                 self.call("AUTH", endpoint.username or "default", endpoint.password)
@@ -107,8 +112,13 @@ class RawClient:
 
     def pipeline(self, *commands: tuple[str | bytes | int | float, ...]) -> list[Any]:
         """Send all commands in one write and read all replies; the first error is raised."""
+        if not self._is_in_step:  # who called before was interrupted: its replies are not ours
+            self.close()
+            self._connect()
+        self._is_in_step = False
         self.send(*commands)
         replies = [self.read() for _ in commands]
+        self._is_in_step = True
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
                 raise reply

@@ -88,6 +88,8 @@ class Link(RepeatingConnections):
         """Send idempotent commands in one write; return their replies. An error reply becomes the
         exception that users see.
         """
+        if not commands:
+            return []
         replies = self.exchange_many(self.checkout(), pack_all(commands), len(commands))
         for reply, command in zip(replies, commands, strict=True):
             if type(reply) is ReplyError:
@@ -96,6 +98,8 @@ class Link(RepeatingConnections):
 
     def pipeline_raw(self, commands: Sequence[Command]) -> list[Reply]:
         """Send idempotent commands in one write; return their replies, errors among them."""
+        if not commands:
+            return []
         return self.exchange_many(self.checkout(), pack_all(commands), len(commands))
 
     # exchanges
