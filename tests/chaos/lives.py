@@ -17,47 +17,22 @@ from collections.abc import Callable
 from threading import BrokenBarrierError
 from typing import Any, NamedTuple
 
-from multihost import HostLost, LeaseLost, LinkError, ObjectGone, RedisManager, WorkerLost
-from multihost.managers import SyncManager
+from multihost import HostLost, LeaseLost, LinkError, ObjectGone, WorkerLost
 from multihost.pool import Pool
 from tests.chaos.journal import Journal
 from tests.chaos.killers import FORK, StopSignal
+from tests.chaos.till import Remote, Serving
 from tests.pool import work
 from tests.support.procs import send_signal
 from tests.support.waiting import PATIENCE
 
-__all__ = ["PARTIES", "PERMITS", "Life", "Remote", "open_manager"]
+__all__ = ["PARTIES", "PERMITS", "Life", "open_manager"]
 
 PERMITS = 3
 PARTIES = 4
 WAIT = 0.5  # seconds that somebody waits who may wait in vain
 PAUSE = 0.05
 TASKS = 100
-
-
-class Till:
-    """Lives in the memory of a process; counts, and says where."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._number = 0
-
-    def add(self) -> tuple[int, int]:
-        with self._lock:
-            self._number += 1
-            return os.getpid(), self._number
-
-
-class Serving(SyncManager):
-    """What serves."""
-
-
-class Remote(RedisManager):
-    """What calls."""
-
-
-for _manager in (Serving, Remote):
-    _manager.register("Till", Till)
 
 
 def open_manager(url: str, **settings: Any) -> Any:

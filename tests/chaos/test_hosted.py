@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import collections
-import os
 import random
-import threading
 import time
 from typing import Any
 
-from multihost import HostLost, RedisManager
-from multihost.managers import SyncManager
+from multihost import HostLost
 from tests.chaos.invariants import nothing_left
 from tests.chaos.killers import FORK, ProcessGroup, StopSignal, together
 from tests.chaos.sizes import LONG_LEASE
+from tests.chaos.till import Remote, Serving
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 HOSTS = 2
 PROCESSES, THREADS = 3, 4
 KILLS = 5
-
-
-class Till:
-    """Counts, and says where."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._number = 0
-
-    def add(self) -> tuple[int, int]:
-        with self._lock:
-            self._number += 1
-            return os.getpid(), self._number
-
-
-class Serving(SyncManager):
-    """What serves."""
-
-
-class Remote(RedisManager):
-    """What calls."""
-
-
-for manager in (Serving, Remote):
-    manager.register("Till", Till)
 
 
 def be_host(_: int, url: str) -> None:

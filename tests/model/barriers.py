@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tests.model.small import Rules
+
 __all__ = ["RULES", "Barriers"]
 
 PARTIES, PROCESSES, ROUNDS = 2, 3, 2
@@ -59,12 +61,7 @@ class State(NamedTuple):
     crashes: int = 1
 
 
-class Barriers:
-    """The rules, but for those that are left out."""
-
-    def __init__(self, *left_out: str) -> None:
-        self._left_out = left_out
-
+class Barriers(Rules):
     def first(self) -> State:
         return State()
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tests.model.small import Rules
+
 __all__ = ["RULES", "Queues"]
 
 ITEMS, LISTS = "ab", 3
@@ -52,12 +54,7 @@ class State(NamedTuple):
     crashes: int = 1
 
 
-class Queues:
-    """The rules, but for those that are left out."""
-
-    def __init__(self, *left_out: str) -> None:
-        self._left_out = left_out
-
+class Queues(Rules):
     def first(self) -> State:
         return State()
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from typing import NamedTuple, Protocol, TypeVar
 
-__all__ = ["Found", "Model", "explore"]
+__all__ = ["Found", "Model", "Rules", "explore"]
 
 S = TypeVar("S", bound=Hashable)
 
@@ -22,6 +22,13 @@ class Model(Protocol[S]):
 
     def wrong(self, state: S) -> str:
         """Return what is wrong in a state; nothing if all is right."""
+
+
+class Rules:
+    """The rules of a model, but for those that are left out."""
+
+    def __init__(self, *left_out: str) -> None:
+        self._left_out = left_out
 
 
 class Found(NamedTuple):

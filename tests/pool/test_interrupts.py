@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import faulthandler
 import functools
+import gc
 import logging
 import multiprocessing
 import operator
@@ -170,6 +171,9 @@ class Interruption:
     def run(self, call):
         """Call, and return whether the moment came."""
         run = _traced if sys.version_info < (3, 12) else _monitored
+        # What an earlier test left behind is not collected now: the heap of multiprocessing, in
+        # which pools have their numbers, bears no interruption of a finalizer.
+        gc.disable()
         try:
             run(self, functools.partial(isolated, call))
         except work.Interrupted:
@@ -178,6 +182,8 @@ class Interruption:
             # CPython's own Condition, in the wait of a future: its lock was not acquired again.
             if not isinstance(error.__context__, work.Interrupted):
                 raise
+        finally:
+            gc.enable()
         return self.where is not None
 
 

@@ -280,6 +280,20 @@ def test_a_release_of_some_whose_reply_is_lost(
             permits.release()
 
 
+def test_a_release_of_some_whose_reply_is_lost_says_that_nothing_is_there(
+    proxy: CuttingProxy, server: Server
+) -> None:
+    with RedisManager(proxy.url) as m, RedisManager(server.url) as other:
+        permits = m.Semaphore("x", 4)
+        for _ in range(2):
+            assert permits.acquire()
+        assert other.delete("x")
+        rule = proxy.cut_after_reply("LMOVE")
+        with pytest.raises(ObjectGone):
+            permits.release()
+        assert rule.done.is_set()
+
+
 def test_what_others_released_before_it_was_known_is_not_released_again(
     m: RedisManager, other: RedisManager, server: AnyServer
 ) -> None:

@@ -102,6 +102,12 @@ class Broken:
         pass
 
 
+def _in_another_partition(session):
+    """Return keys of an object where the session is not registered yet."""
+    several = (session.handle(f"u:{number}").keys for number in range(10_000))
+    return next(each for each in several if each.prefix not in session.registration.session_keys)
+
+
 def test_whoever_waits_hears_of_its_end(manager, session, caplog):
     outcome, heartbeat, queue = [], session.heartbeat, manager.Queue()
 
@@ -114,11 +120,12 @@ def test_whoever_waits_hears_of_its_end(manager, session, caplog):
     waiting = threading.Thread(target=wait)
     waiting.start()
     wait_until(lambda: session.link._blocked)
-    pipe, heartbeat._wakeup = heartbeat._wakeup, Broken()
+    pipe, heartbeat._wakeup, thread = heartbeat._wakeup, Broken(), heartbeat._thread
     pipe.wake()
     waiting.join(PATIENCE)
+    thread.join(PATIENCE)  # whoever waits hears of it before all is closed
     pipe.close()
     assert outcome
     with pytest.raises(ManagerClosed):
-        session.ensure_registered(session.handle("u:other").keys)
+        session.ensure_registered(_in_another_partition(session))
     wait_until(lambda: "ends" in caplog.text)

@@ -139,6 +139,8 @@ class _LockBase(NativeProxy, AcquirerProxy):
         return f"<{state} {self._typeid_} {self._label}>"
 
 
+# Each acquire() has the rest of this itself: behind the return of a function that had it a signal
+# handler could raise, when the lock is handed over and nobody has it yet.
 def _take(grant: ops.LockGrant, blocking: bool, timeout: float | None) -> bool:
     if blocking and timeout is None:
         return grant.take()

@@ -67,7 +67,7 @@ def give_back(place: Place, operation: str, count: int = 1) -> int:
     link = places.link
     left = place.count - count
     if left:
-        return _give_back_some(place, count, left)
+        return _give_back_some(place, operation, count, left)
     try:
         connection = link.checkout()
         repeats = connection.repeats
@@ -87,9 +87,9 @@ def give_back(place: Place, operation: str, count: int = 1) -> int:
     return count - replies.count(None)
 
 
-def _give_back_some(place: Place, count: int, left: int) -> int:
+def _give_back_some(place: Place, operation: str, count: int, left: int) -> int:
     """The same, where others stay: if the outcome is not known the request is not sent again, which
-    would move those, but what lies there beyond them is given back. 2 round trips then.
+    would move those, but what lies there beyond them is given back. 3 round trips then.
     """
     places, link = place.places, place.places.link
     connection = link.checkout()
@@ -110,6 +110,7 @@ def _give_back_some(place: Place, count: int, left: int) -> int:
         places.abandon(place)
         raise
     places.recover(place)
+    ensure_exists(places, operation)
     return count
 
 

@@ -299,9 +299,7 @@ class Grant(ABC):
             left = until - time.monotonic()
             if replies[0] is not None or left <= EARLY:
                 return replies
-            time.sleep(
-                PAUSE
-            )  # only where moves do not block, see EARLY: nothing else would wake us
+            time.sleep(PAUSE)  # only where moves do not block, see EARLY: nothing else wakes us
 
     def _stop_waiting(self) -> None:
         """Nobody has to look after the connection any more, if it waited. May be repeated."""

@@ -290,7 +290,7 @@ class _Wait:
                 # The pop ended a little early. A full server could refuse another round, which
                 # would be an error instead of a time-out. So the rest, a tick at most, is slept.
                 if (left := self._left()) < CLOCK_TICK:
-                    time.sleep(max(left, 0.0))
+                    time.sleep(max(left, 0.0))  # the rest, see above
                     break
         if self._outage.error is not None:
             raise self._failed.to_exception(self._outage.error, self.handle.keys.ident)

@@ -88,16 +88,16 @@ class Link(RepeatingConnections):
         """Send idempotent commands in one write; return their replies. An error reply becomes the
         exception that users see.
         """
-        if not commands:
-            return []
-        replies = self.exchange_many(self.checkout(), pack_all(commands), len(commands))
+        replies = self.pipeline_raw(commands)
         for reply, command in zip(replies, commands, strict=True):
             if type(reply) is ReplyError:
                 raise command_error(reply, command)
         return replies
 
     def pipeline_raw(self, commands: Sequence[Command]) -> list[Reply]:
-        """Send idempotent commands in one write; return their replies, errors among them."""
+        """Send idempotent commands in one write; return their replies, errors among them. 1 round
+        trip, none for no commands.
+        """
         if not commands:
             return []
         return self.exchange_many(self.checkout(), pack_all(commands), len(commands))

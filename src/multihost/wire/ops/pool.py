@@ -343,9 +343,9 @@ def statistics(handle: Handle) -> PoolStatistics:
     size = len(LISTS_OF)
     sessions = [field[size:] for field in refs if field[:size] == LISTS_OF]
     commands = [SessionRecord.command(b"%b:%b" % (keys.sessions, name)) for name in sessions]
-    records = map(SessionRecord.of, link.pipeline(commands)) if commands else iter(())
+    records = map(SessionRecord.of, link.pipeline(commands))
     lists = keys.all_in_flight(refs)
-    lengths = link.pipeline([(b"LLEN", key) for key in lists]) if lists else []
+    lengths = link.pipeline([(b"LLEN", key) for key in lists])
     running = dict.fromkeys(sessions, 0)
     for key, length in zip(lists, lengths, strict=True):
         sid = key[len(keys.in_flight(b"")) :].rpartition(b".")[0]

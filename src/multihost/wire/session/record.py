@@ -97,7 +97,7 @@ UNKNOWN = SessionRecord(0, b"", frozenset(), b"", 0, 0, math.inf, math.inf, "(da
 def stored_records(link: Link, keys: Sequence[bytes]) -> list[SessionRecord | None]:
     """Return the records with these keys. 1 round trip, none for no keys."""
     commands = [SessionRecord.command(key) for key in keys]
-    replies = link.pipeline_raw(commands) if commands else []
+    replies = link.pipeline_raw(commands)
     for reply, command in zip(replies, commands, strict=True):
         if isinstance(reply, ReplyError) and reply.code != "WRONGTYPE":
             raise command_error(reply, command)

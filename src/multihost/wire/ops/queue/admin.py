@@ -150,7 +150,7 @@ def statistics(handle: Handle, typeid: str, settings: QueueSettings) -> QueueSta
         ]
     )
     lists = keys.all_in_flight(pairs(refs))
-    lengths = link.pipeline([(b"LLEN", key) for key in lists]) if lists else []
+    lengths = link.pipeline([(b"LLEN", key) for key in lists])
     return QueueStatistics(
         typeid,
         name_of(keys.ident),
