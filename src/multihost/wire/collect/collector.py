@@ -210,7 +210,6 @@ class Collector:
 
         O(objects without a lease), in many short scripts. Ends early if another process begins.
         """
-        begun = time.monotonic()
         before = self.removed
         finished = True
         try:
@@ -218,7 +217,7 @@ class Collector:
             self._collect()
         except Outdated:
             finished = False
-        pause = round((time.monotonic() - begun) * 1000 * PAUSE)
+        pause = round(self._partitions.seconds * 1000 * PAUSE)
         if pause > self._period_ms and not self._stopping.is_set():
             self._ask(pause, force=True)
         return Found(self.removed - before, finished)

@@ -7,6 +7,7 @@ and one that came back with an older state has forgotten marks that were made.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = ["Outdated", "Partitions"]
 
 EVERYWHERE = range(key_names.PARTITIONS)
 AT_ONCE = 4  # scripts in one write: while it executes those the server hears nobody else
+LONGEST = 0.1  # seconds that one write can take: what takes longer stood still, or looked for a server
 
 _tops = Script("collect/tops")
 _roots = Script("collect/roots")
@@ -45,6 +47,8 @@ class Partitions:
         self._ours: list[set[bytes]] = []
         self.longest_ms: int = 0
         """The longest lease of all processes."""
+        self.seconds: float = 0.0
+        """How long the collection took so far, without what this process stood still."""
 
     def pin(self, maker: str = "") -> None:
         """Begin: what follows goes over one connection, or raises Outdated. The objects of
@@ -52,6 +56,7 @@ class Partitions:
         """
         self._maker = maker.encode()
         self._ours = [set() for _ in EVERYWHERE]
+        self.seconds = 0.0
         self._link.execute(b"PING")
         self._channel = self._link.current_channel()
 
@@ -68,7 +73,9 @@ class Partitions:
             if self._stopping.is_set():
                 raise Outdated
             batch = [([self._names[n]], args) for n, args in calls[start : start + at_once]]
+            begun = time.monotonic()
             replies += script.run_many(self._link, batch)
+            self.seconds += min(time.monotonic() - begun, LONGEST)
             self._check_channel()
         return replies
 
