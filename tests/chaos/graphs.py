@@ -28,7 +28,7 @@ TTL = LEASE + LEASE / 3
 NAMES = "abc"
 QUEUE = "q"
 SERVER_SECONDS = 30.0  # for which a call waits for a server: no outage lasts so long
-HANDS = 20  # proxies that a process has at most
+HANDS = 8  # proxies that a process has at most
 
 
 def short_leases(monkeypatch: object) -> None:
@@ -118,9 +118,9 @@ class Graph:
             self._store,
             self._store,
             self._tie,
-            self._tie,
             self._take,
             self._move,
+            self._untie,
             self._untie,
             self._delete,
             self._send,
@@ -178,7 +178,7 @@ class Graph:
             source.pop(key, None)
 
     def _delete(self) -> None:
-        if self._chance.random() < 0.2:
+        if self._chance.random() < 0.4:
             self.m.delete(self._chance.choice(NAMES + QUEUE if self._key == 0 else NAMES))
 
     def _send(self) -> None:

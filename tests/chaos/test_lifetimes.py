@@ -36,7 +36,7 @@ from tests.lifetimes.keys import ident, let_go_long_ago, unnamed_idents
 from tests.support.leaks import ownerless_keys
 from tests.support.procs import send_signal
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 KILLS = sample(350, 8)  # in each round
 PAUSE = sample(collector.PAUSE, 1)
@@ -164,7 +164,8 @@ class Torment:
             gc.collect()
             wait_until(lambda: not m.runtime.session.references._live)
             # Nobody does anything for it: this process lives, and has its turn.
-            wait_until(lambda: set(data_of_unnamed(server)) == audit(server).whole)
+            limit = PATIENCE + promised(self.beats.collection)
+            wait_until(lambda: set(data_of_unnamed(server)) == audit(server).whole, limit)
             self.seconds = time.monotonic() - ended
             for name in m.names():
                 m.delete(name)
