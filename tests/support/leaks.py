@@ -20,13 +20,24 @@ from multihost.wire.link.link import open_links
 from tests.support.server import ExternalServer, Server
 from tests.support.waiting import PATIENCE, wait_until
 
-__all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerless_keys"]
+__all__ = [
+    "ANY_NAMESPACE",
+    "Snapshot",
+    "check",
+    "empty",
+    "find_leaks",
+    "is_listed",
+    "ownerless_keys",
+]
 
 AnyServer = Server | ExternalServer
 
 KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
 PARTS = rb"index|originals|refs|contains|items|dead|free|held:[^:]+|inflight:[^:]+"
 OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:%b))?" % PARTS, re.DOTALL)
+AT_PLACES = re.compile(
+    rb"(\{[^{}]+:\d\d\}:)([nu]:[^:]+)(?::(?:held|inflight):([^:]+)\.\d+)?", re.DOTALL
+)
 PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"
 ANY_NAMESPACE = "{*:[0-9][0-9]}:*"
@@ -132,11 +143,26 @@ def _is_owned(server: AnyServer, db: int, key: bytes) -> bool:
     namespace, tail = parts.groups()
     if tail in (b"names", b"epoch", b"cut", b"lists"):  # what a namespace has that was used
         return True
+    if is_listed(server, key, db):
+        return True
     reached = _reached(server, db, namespace)
     if (members := _members(server, db, key, tail)) is not None:
         return members <= reached
     part = OF_OBJECT.fullmatch(tail)
     return part is not None and part[1] in reached
+
+
+def is_listed(server: AnyServer, key: bytes, db: int = 0) -> bool:
+    """Whether the collector knows what a process that was killed left at its places."""
+    if not (parts := AT_PLACES.fullmatch(key)):
+        return False
+    partition, ident, session = parts.groups()
+    listed = [field.split(b" ") for field in server.command("HKEYS", partition + b"lists", db=db)]
+    if session is None:  # what it was about to take is counted behind that
+        return ident in [field[0] for field in listed] and not server.command(
+            "HEXISTS", key, "t", db=db
+        )
+    return [ident, session] in listed
 
 
 def _members(server: AnyServer, db: int, key: bytes, tail: bytes) -> set[bytes] | None:
