@@ -102,7 +102,13 @@ def work(number: int, url: str, stop: StopSignal, beats: Beats, journal: Journal
             graph.hands.clear()
         beats.look(number)
         if number < 2 and chance.random() < 0.05:  # beside the one whose turn it is
-            graph.m.runtime.session.collector.collect()
+            another_collector(graph.m).collect()
+
+
+def another_collector(m: RedisManager) -> Collector:
+    """As of another process: that of this one may be at work."""
+    its = m.runtime.session
+    return Collector(its.link, its.namespace, its.lease, its.ttl_ms)
 
 
 class Graph:
