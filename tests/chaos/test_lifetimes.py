@@ -32,7 +32,7 @@ from tests.chaos.journal import Journal
 from tests.chaos.killers import ProcessGroup, StopSignal
 from tests.chaos.relay import Relay
 from tests.chaos.sizes import sample
-from tests.lifetimes.keys import ident, let_go_long_ago, unnamed_idents
+from tests.lifetimes.keys import ident, keys_of, let_go_long_ago, unnamed_idents
 from tests.support.leaks import ownerless_keys
 from tests.support.procs import send_signal
 from tests.support.server import Server
@@ -162,13 +162,14 @@ class Torment:
             except ObjectGone as error:
                 met.append(f"behind a name: {error}")
             gc.collect()
-            wait_until(lambda: not m.runtime.session.references._live)
+            holds = m.list()  # else it would have nothing to renew, and no turn
+            wait_until(lambda: [*m.runtime.session.references._live] == [ident(holds)])
             # Nobody does anything for it: this process lives, and has its turn.
-            limit = PATIENCE + promised(self.beats.collection)
-            wait_until(lambda: set(data_of_unnamed(server)) == audit(server).whole, limit)
+            self._await(server, {ident(holds)})
             self.seconds = time.monotonic() - ended
             for name in m.names():
                 m.delete(name)
+            holds.delete()
             let_go_long_ago(server)
             # Lists of dead consumers are no reason to collect; now and then it is done without one.
             assert m.runtime.session.collector.collect().finished
@@ -179,6 +180,17 @@ class Torment:
         self.counts["met something gone"] = len(met)
         if self._way.is_exact and self.beats.longest < TTL:
             self.wrong += met
+
+    def _await(self, server: Server, held: set[str]) -> None:
+        """Wait until only that is left, and what a name leads to."""
+
+        def left() -> set[str]:
+            return set(data_of_unnamed(server)) - audit(server).whole - held
+
+        try:
+            wait_until(lambda: not left(), PATIENCE + promised(self.beats.collection))
+        except AssertionError:
+            self.wrong += [f"{each} does not go: {all_about(server, each)}" for each in left()]
 
     def __str__(self) -> str:
         beats = self.beats
@@ -237,6 +249,24 @@ def test_nothing_is_lost_and_nothing_is_left(
     torment.is_over(server)
     print(torment)
     assert torment.wrong == []
+
+
+def all_about(server: Server, name: str) -> dict[str, Any]:
+    """What the server has of an object, for whoever reads a failure."""
+    found: dict[str, Any] = {
+        key.decode(): server.command("PTTL", key) for key in keys_of(server, name)
+    }
+    partition = min(found).partition("}:")[0] + "}:"
+    found |= {
+        key: server.command("ZSCORE", partition + key, name) for key in ("kept", "held", "cut")
+    }
+    containers = [key for key in server.keys("*:contains") if server.command("HEXISTS", key, name)]
+    return found | {
+        "epoch": server.command("HGETALL", partition + "epoch"),
+        "containers": containers,
+        "turn": server.command("PTTL", "{multihost:00}:collector"),
+        "now": server.command("TIME"),
+    }
 
 
 def data_of_unnamed(server: Server) -> list[str]:
