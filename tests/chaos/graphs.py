@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import queue
@@ -100,6 +101,9 @@ def work(number: int, url: str, stop: StopSignal, beats: Beats, journal: Journal
             if not any(f"{name!r}" in str(error) for name in NAMES + QUEUE):
                 journal.note("gone", text=traceback.format_exc())
             graph.hands.clear()
+        except BaseException:
+            faulthandler.dump_traceback()  # of what the other threads are at
+            raise
         beats.look(number)
         if number < 2 and chance.random() < 0.05:  # beside the one whose turn it is
             another_collector(graph.m).collect()
