@@ -32,7 +32,8 @@ local function walk(lease)
     local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
     local function add(pattern, since)
       for _, key in ipairs(redis.call('KEYS', pattern)) do
-        for _, ident in ipairs(redis.call('ZRANGEBYSCORE', key, string.format('%.0f', since), '+inf')) do
+        local from = string.format('%.0f', since)
+        for _, ident in ipairs(redis.call('ZRANGEBYSCORE', key, from, '+inf')) do
           waiting[#waiting + 1] = ident
         end
       end
@@ -45,7 +46,9 @@ local function walk(lease)
     if not reached[ident] then
       reached[ident] = true
       if contains[ident] then
-        for _, each in ipairs(redis.call('HKEYS', contains[ident])) do waiting[#waiting + 1] = each end
+        for _, each in ipairs(redis.call('HKEYS', contains[ident])) do
+          waiting[#waiting + 1] = each
+        end
       end
     end
   end
@@ -60,7 +63,8 @@ local reached, data = walk()
 local whole, leased, missing = {}, {}, {}
 for ident in pairs(reached) do
   if string.sub(ident, 1, 2) == 'u:' then
-    local found = not data[ident] and missing or redis.call('PTTL', data[ident]) == -1 and whole or leased
+    local found = missing
+    if data[ident] then found = redis.call('PTTL', data[ident]) == -1 and whole or leased end
     found[#found + 1] = ident
   end
 end
@@ -75,7 +79,9 @@ if #found > 0 then
   {WALK}
   local reached = walk(tonumber(ARGV[3]) - tonumber(ARGV[4]))
   for _, ident in ipairs(found) do
-    if reached[ident] and redis.call('PTTL', partition .. ident) < 0 then redis.call('RPUSH', '{WRONG}', ident) end
+    if reached[ident] and redis.call('PTTL', partition .. ident) < 0 then
+      redis.call('RPUSH', '{WRONG}', ident)
+    end
   end
 end
 """

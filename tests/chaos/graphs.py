@@ -208,7 +208,7 @@ class Graph:
         self._keep(item[1]["deep"])
 
     def _store_queue(self) -> None:
-        """A queue without a name, with something in it, and perhaps one that is waiting for more."""
+        """A queue without a name, with something in it."""
         made = self.m.Queue(redeliver=self._chance.random() < 0.5)
         made.put([self._one, {"deep": self._one}])
         self._name["queue"] = made

@@ -193,11 +193,12 @@ class Torment:
             self.wrong += [f"{each} does not go: {all_about(server, each)}" for each in left()]
 
     def __str__(self) -> str:
-        beats = self.beats
+        beats, counts = self.beats, dict(self.counts)
         return (
-            f"{self._way.name}: {dict(self.counts)}; longest without a renewal {beats.longest:.1f} s, "
-            f"longest collection {beats.collection:.2f} s; all else was gone in {self.seconds:.1f} s, "
-            f"promised {promised(beats.collection):.1f}; {len(self.wrong)} violations"
+            f"{self._way.name}: {counts}; longest without a renewal {beats.longest:.1f} s, "
+            f"longest collection {beats.collection:.2f} s; all else was gone in "
+            f"{self.seconds:.1f} s, promised {promised(beats.collection):.1f}; "
+            f"{len(self.wrong)} violations"
         )
 
 

@@ -265,9 +265,7 @@ class Places(Handle):
         _register.run_idempotent(self, self.name, b"%d" % count)
         self.registered = max(self.registered, count)
 
-    def register_call(
-        self, connection: PinnedConnection
-    ) -> tuple[bytes, Callable[[Reply], None]]:
+    def register_call(self, connection: PinnedConnection) -> tuple[bytes, Callable[[Reply], None]]:
         """Return the request that registers the session, and what is to be called with its reply:
         that raises the error it is.
         """

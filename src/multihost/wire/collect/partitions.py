@@ -21,7 +21,7 @@ __all__ = ["Outdated", "Partitions"]
 
 EVERYWHERE = range(key_names.PARTITIONS)
 AT_ONCE = 4  # scripts in one write: while it executes those the server hears nobody else
-LONGEST = 0.1  # seconds that one write can take: what takes longer stood still, or looked for a server
+LONGEST = 0.1  # seconds that one write can take: who took longer stood still, or was cut off
 
 _tops = Script("collect/tops")
 _roots = Script("collect/roots")
