@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import queue
 import random
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -90,6 +91,7 @@ class Beats:
 
 def work(number: int, url: str, stop: StopSignal, beats: Beats, journal: Journal) -> None:
     """Do anything until ``stop``; forget what turns out to be gone, and note that."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     chance = random.Random(os.getpid())
     beats.start(number)
     graph = Graph(open_manager(url, lease=LEASE, timeout=SERVER_SECONDS), chance)

@@ -34,7 +34,7 @@ from tests.chaos.relay import Relay
 from tests.chaos.sizes import sample
 from tests.lifetimes.keys import ident, keys_of, let_go_long_ago, unnamed_idents
 from tests.support.leaks import ownerless_keys
-from tests.support.procs import send_signal
+from tests.support.procs import ProcessFailed, send_signal
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -100,12 +100,20 @@ class Torment:
                     self._look()
                 self._resume(group, float("inf"))
                 self._stop.set()
-                group.finish()
+                self._finish(group)
                 self.counts["kills"] = group.kills
         finally:
             self._stop.close()
             self.counts["cuts"] += self._relay.cuts
             self._relay.close()
+
+    def _finish(self, group: ProcessGroup) -> None:
+        try:
+            group.finish()
+        except ProcessFailed:
+            for pid in group.pids:  # those that hang say where
+                send_signal(pid, signal.SIGUSR1)
+            raise
 
     def _kill(self, group: ProcessGroup) -> None:
         victims = self._chance.sample(range(WORKERS), self._chance.choice([1, 1, 2]))
