@@ -22,7 +22,7 @@ from tests.chaos.killers import StopSignal
 from tests.chaos.lives import open_manager
 from tests.chaos.sizes import sample
 
-__all__ = ["LEASE", "NAMES", "QUEUE", "TTL", "Beats", "short_leases", "work"]
+__all__ = ["LEASE", "NAMES", "QUEUE", "TTL", "Beats", "another_collector", "short_leases", "work"]
 
 LEASE = sample(3.0, 1.5)
 TTL = LEASE + LEASE / 3
