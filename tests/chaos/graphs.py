@@ -30,6 +30,7 @@ TTL = LEASE + LEASE / 3
 NAMES = "abc"
 QUEUE = "q"
 SERVER_SECONDS = 30.0  # for which a call waits for a server: no outage lasts so long
+PAUSE = 0.01  # seconds between two turns, at most
 HANDS = 8  # proxies that a process has at most
 
 
@@ -95,7 +96,7 @@ def work(number: int, url: str, stop: StopSignal, beats: Beats, journal: Journal
     chance = random.Random(os.getpid())
     beats.start(number)
     graph = Graph(open_manager(url, lease=LEASE, timeout=SERVER_SECONDS), chance)
-    while not stop.is_set():
+    while not stop.wait(chance.random() * PAUSE):  # others have to run, too
         try:
             graph.turn()
         except ObjectGone as error:

@@ -47,9 +47,10 @@ from tests.support.procs import ProcessFailed, send_signal
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
-KILLS = sample(350, 8)  # in each round
+KILLS = sample(350, 10)  # in each round
 PAUSE = sample(collector.PAUSE, 1)
-WORKERS = 4
+WORKERS = 5
+AUDITS = 0.3  # of the times when somebody is killed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,9 @@ class Torment:
                     self._stop.wait(self._chance.random() * 0.3)
                     self._kill(group)
                     self._act(group)
-                    self._look()
+                    if self._chance.random() < AUDITS:
+                        self._look()
+                self._look()
                 self._resume(group, float("inf"))
                 self._stop.set()
                 self._finish(group)
@@ -125,7 +128,7 @@ class Torment:
             raise
 
     def _kill(self, group: ProcessGroup) -> None:
-        victims = self._chance.sample(range(WORKERS), self._chance.choice([1, 1, 2]))
+        victims = self._chance.sample(range(WORKERS), self._chance.choice([1, 2, 2, 3]))
         group.kill(victims)
         for number in victims:
             self.beats.look(number)
