@@ -65,8 +65,10 @@ class Beats:
 
         def timed(collector: Collector) -> None:
             begun = time.monotonic()
-            collect(collector)
-            self._longest[1] = max(self._longest[1], time.monotonic() - begun)
+            try:
+                collect(collector)
+            finally:  # one that did not come to its end holds up the next one, too
+                self._longest[1] = max(self._longest[1], time.monotonic() - begun)
 
         Collector._collect = timed  # type: ignore[method-assign]
 
