@@ -442,8 +442,8 @@ def test_one_process_at_a_time(m: RedisManager, other: RedisManager, server: Any
     before = server.command("GET", key_names.collector(m.runtime.session.namespace))
     collector_of(other).take_turn()
     assert server.command("GET", key_names.collector(m.runtime.session.namespace)) == before
-    wait_until(lambda: is_gone(server, ident(x)))
-    assert collector_of(m).removed == 1
+    wait_until(lambda: collector_of(m).removed == 1)
+    assert is_gone(server, ident(x))
 
 
 def test_without_a_reason_nobody_begins(m: RedisManager, server: AnyServer) -> None:

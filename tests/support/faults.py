@@ -430,7 +430,8 @@ class _Connection:
     def _pass_reply(self, frame: bytes) -> bool:
         args, held = self._awaited.popleft()
         rule = None
-        if not frame.startswith(b"-NOSCRIPT"):
+        # Nobody hears what is answered to a client that has left: a fault there is none.
+        if not frame.startswith(b"-NOSCRIPT") and not _is_closed(self._client):
             kinds = ("cut_after_reply", "cut_mid_reply", "delay_reply")
             rule = self._proxy._taker(kinds, args)
         if rule is not None:
@@ -470,6 +471,16 @@ def _frames(sock: socket.socket) -> Iterator[bytes]:
     frames = Frames()
     while data := sock.recv(CHUNK):
         yield from frames.feed(data)
+
+
+def _is_closed(client: socket.socket) -> bool:
+    """Return whether the client has closed its side, read or not by the thread that reads."""
+    try:
+        return not client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _shut(sock: socket.socket, how: int = socket.SHUT_RDWR) -> None:

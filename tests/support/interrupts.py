@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import redis
 
 import multihost
+from multihost.wire.values import nesting
 
 __all__ = ["Interrupted", "Outcome", "every_bytecode", "interrupt", "isolated"]
 
@@ -159,6 +160,9 @@ def interrupt(call: Callable[[], object], at: int) -> Outcome:
     except Interrupted:
         pass
     finally:
+        # CPython looks for no signal while a handler puts this back, its last step.
+        inside = nesting._inside
+        inside.home, inside.links, inside.proxies = None, None, 0
         if enabled:
             gc.enable()
     return Outcome(counter.place, has_returned, result)

@@ -10,20 +10,34 @@ import os
 import re
 import sys
 import threading
+import weakref
 import zlib
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
+from multihost.wire.link import Link
+from multihost.wire.link.link import open_links
 from tests.support.server import ExternalServer, Server
 from tests.support.waiting import PATIENCE, wait_until
 
-__all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerless_keys"]
+__all__ = [
+    "ANY_NAMESPACE",
+    "Snapshot",
+    "check",
+    "empty",
+    "find_leaks",
+    "is_listed",
+    "ownerless_keys",
+]
 
 AnyServer = Server | ExternalServer
 
 KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
 PARTS = rb"index|originals|refs|contains|items|dead|free|held:[^:]+|inflight:[^:]+"
 OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:%b))?" % PARTS, re.DOTALL)
+AT_PLACES = re.compile(
+    rb"(\{[^{}]+:\d\d\}:)([nu]:[^:]+)(?::(?:held|inflight):([^:]+)\.\d+)?", re.DOTALL
+)
 PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"
 ANY_NAMESPACE = "{*:[0-9][0-9]}:*"
@@ -39,11 +53,27 @@ class Snapshot:
     threads: frozenset[threading.Thread]
     children: frozenset[int]
     clients: frozenset[str]
+    links: tuple[weakref.ref[Link], ...]
+    """Of managers that outlive tests."""
 
     @classmethod
     def take(cls, server: AnyServer | None) -> Snapshot:
         clients = frozenset(row["id"] for row in server.clients()) if server else frozenset()
-        return cls(frozenset(threading.enumerate()), frozenset(_children()), clients)
+        links = tuple(weakref.ref(each) for each in open_links)
+        return cls(frozenset(threading.enumerate()), frozenset(_children()), clients, links)
+
+    def new_clients(self, server: AnyServer) -> list[dict[str, str]]:
+        """The connections of those that were not there before. A thread of a manager that outlives
+        tests opens its connection when it first has something to send.
+        """
+        own = {int(i) for ref in self.links if (each := ref()) for i in each.client_ids() if i}
+        clients = [row for row in server.clients() if int(row["id"]) not in own]
+        before = len(self.clients - {str(each) for each in own})
+        older = self.children & {child.pid for child in multiprocessing.active_children()}
+        # By number: a connection that outlives tests may have been renewed.
+        if len(clients) <= before + len(older):
+            return []
+        return [row for row in clients if row["id"] not in self.clients]
 
 
 def check(before: Snapshot, server: AnyServer | None) -> list[str]:
@@ -74,14 +104,10 @@ def find_leaks(before: Snapshot, server: AnyServer | None) -> list[str]:
     if server is not None:
         if not server.is_running:
             return [*found, "the shared server is dead: a test that kills it takes fresh_server"]
-        clients = server.clients()
-        # By number: a connection that outlives tests, as a module's manager, may have been renewed.
-        if len(clients) > len(before.clients):
-            found += [
-                f"connection {row['id']} {row['name']} db={row['db']} last command {row['cmd']}"
-                for row in clients
-                if row["id"] not in before.clients
-            ]
+        found += [
+            f"connection {row['id']} {row['name']} db={row['db']} last command {row['cmd']}"
+            for row in before.new_clients(server)
+        ]
         found += ownerless_keys(server)
     if (handled := sys.exception()) is not None:  # by a handler that did not come to its end
         found.append(f"a context for all later exceptions: {handled!r}")
@@ -117,11 +143,26 @@ def _is_owned(server: AnyServer, db: int, key: bytes) -> bool:
     namespace, tail = parts.groups()
     if tail in (b"names", b"epoch", b"cut", b"lists"):  # what a namespace has that was used
         return True
+    if is_listed(server, key, db):
+        return True
     reached = _reached(server, db, namespace)
     if (members := _members(server, db, key, tail)) is not None:
         return members <= reached
     part = OF_OBJECT.fullmatch(tail)
     return part is not None and part[1] in reached
+
+
+def is_listed(server: AnyServer, key: bytes, db: int = 0) -> bool:
+    """Whether the collector knows what a process that was killed left at its places."""
+    if not (parts := AT_PLACES.fullmatch(key)):
+        return False
+    partition, ident, session = parts.groups()
+    listed = [field.split(b" ") for field in server.command("HKEYS", partition + b"lists", db=db)]
+    if session is None:  # what it was about to take is counted behind that
+        return ident in [field[0] for field in listed] and not server.command(
+            "HEXISTS", key, "t", db=db
+        )
+    return [ident, session] in listed
 
 
 def _members(server: AnyServer, db: int, key: bytes, tail: bytes) -> set[bytes] | None:

@@ -40,4 +40,4 @@ def foreground(args: list[bytes]) -> bool:
         return name not in BACKGROUND and not name.startswith(("session/", "collect/"))
     if any(b":ring:" in key for key in args[1:2]):  # what sessions say to those of their host
         return False
-    return args[0] not in (b"TIME", b"INFO", b"PING")
+    return args[0] not in (b"TIME", b"INFO")

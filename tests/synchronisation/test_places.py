@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -407,12 +407,18 @@ def test_the_first_acquisition_is_one_request(
     held = MAKE[kind](m)
     m.runtime.session.ensure_registered(held._handle.keys)
     exchanges = []
-    link = m.runtime.session.link
-    exchange = link.exchange_many
-    monkeypatch.setattr(
-        link, "exchange_many", lambda *args: exchanges.append(args) or exchange(*args)
-    )
-    monkeypatch.setattr(link, "exchange", None)
+    link, caller = m.runtime.session.link, threading.get_ident()
+
+    def counted(exchange: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*args: Any) -> Any:
+            if threading.get_ident() == caller:  # the thread of the session has its own
+                exchanges.append(args)
+            return exchange(*args)
+
+        return count
+
+    for name in ("exchange", "exchange_many"):
+        monkeypatch.setattr(link, name, counted(getattr(link, name)))
     assert held.acquire()
     assert len(exchanges) == 1
     monkeypatch.undo()

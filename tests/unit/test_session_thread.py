@@ -16,7 +16,8 @@ from tests.support.waiting import PATIENCE, wait_until
 @pytest.fixture
 def manager(url):
     with RedisManager(url) as manager:
-        manager.Lock().acquire()
+        with manager.Lock():
+            pass  # the session is registered, and has its thread
         yield manager
 
 

@@ -136,6 +136,21 @@ def test_a_delayed_reply_waits_for_the_event(
     assert (client.read(), client.read()) == (1, b"PONG")
 
 
+def test_what_is_answered_to_a_client_that_has_left_meets_no_rule(
+    proxy: CuttingProxy, client: RawClient, server: Server
+) -> None:
+    event = threading.Event()
+    first = proxy.delay_reply(event, b"INCR")
+    client.send(("INCR", "n"), ("APPEND", "s", "x"), ("APPEND", "s", "y"))
+    assert first.caught.wait(SECONDS)
+    client.close()
+    second = proxy.delay_reply(threading.Event(), b"APPEND")
+    event.set()
+    wait_until(lambda: not proxy.connections, SECONDS, "the connection is over")
+    assert not second.is_spent
+    assert server.command("GETDEL", "s") == b"xy" and server.command("GETDEL", "n") == b"1"
+
+
 @pytest.mark.parametrize("hang_up", [False, True])
 def test_a_held_request_is_delivered_though_the_client_has_gone(
     proxy: CuttingProxy, client: RawClient, server: Server, hang_up: bool

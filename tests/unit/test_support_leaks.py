@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from multihost import RedisManager
 from tests.support import leaks
 from tests.support.procs import ROOT
 from tests.support.raw import RawClient
@@ -89,6 +90,27 @@ def test_a_connection_is_reported(before: leaks.Snapshot, server: Server) -> Non
         assert found.startswith("connection ")
         assert "mine" in found
     assert leaks.check(before, server) == []
+
+
+def test_the_first_connection_of_a_thread_of_an_older_manager_is_none(server: Server) -> None:
+    with RedisManager(server.url) as manager:
+        manager.dict()
+        before = leaks.Snapshot.take(server)
+        asked, end = threading.Event(), threading.Event()
+
+        def ask() -> None:
+            manager.names()
+            asked.set()
+            end.wait()
+
+        thread = threading.Thread(target=ask, name="multihost-session")
+        thread.start()
+        asked.wait()
+        connections = {each["id"] for each in server.clients()}
+        assert connections > before.clients
+        assert before.new_clients(server) == []
+        end.set()
+        thread.join()
 
 
 def test_a_connection_that_is_only_renewed_is_none(server: Server) -> None:

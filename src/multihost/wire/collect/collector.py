@@ -150,8 +150,8 @@ class Collector:
         """
         self._turns += 1
         try:
-            self._partitions.pin()
-            reasons = self._reasons()
+            with self._partitions.pinned():
+                reasons = self._reasons()
         except Outdated:
             return False
         if self._turns % TURNS_UNASKED == 0:
@@ -196,9 +196,9 @@ class Collector:
         """
         self._stopping.clear()
         try:
-            self._partitions.pin()
-            self._ask(0)
-            kept = self._reasons().kept
+            with self._partitions.pinned():
+                self._ask(0)
+                kept = self._reasons().kept
         except Outdated:
             return
         if kept <= FEW:
@@ -214,8 +214,8 @@ class Collector:
         before = self.removed
         finished = True
         try:
-            self._partitions.pin(maker)
-            self._collect()
+            with self._partitions.pinned(maker):
+                self._collect()
         except Outdated:
             finished = False
         pause = round((time.monotonic() - begun) * 1000 * PAUSE)
@@ -234,8 +234,7 @@ class Collector:
         )
 
     def survey(self) -> Survey:
-        """Return what there may be to collect. Changes nothing. 3 round trips."""
-        self._partitions.pin()
+        """Return what there may be to collect. Changes nothing. 2 round trips."""
         leases = self._link.execute(b"ZRANGE", self._leases, b"0", b"-1")
         self._partitions.longest_ms = max(
             int(each) for each in [*leases, self._ttl_ms] if each.isdigit()

@@ -6,6 +6,7 @@ and one that came back with an older state has forgotten marks that were made.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -46,14 +47,19 @@ class Partitions:
         self.longest_ms: int = 0
         """The longest lease of all processes."""
 
-    def pin(self, maker: str = "") -> None:
-        """Begin: what follows goes over one connection, or raises Outdated. The objects of
-        ``maker``, if there is one, count as neither held nor cut. 1 round trip.
+    @contextlib.contextmanager
+    def pinned(self, maker: str = "") -> Iterator[None]:
+        """What this thread does meanwhile goes over one connection, or raises Outdated. The objects
+        of ``maker``, if there is one, count as neither held nor cut. 1 round trip.
         """
         self._maker = maker.encode()
         self._ours = [set() for _ in EVERYWHERE]
         self._link.execute(b"PING")
         self._channel = self._link.current_channel()
+        try:
+            yield
+        finally:
+            self._channel = None  # a thread that ends closes its connection: nobody else has it
 
     def run(
         self,
@@ -80,7 +86,7 @@ class Partitions:
         return _present(self.run(script, calls, at_once=at_once))
 
     def _check_channel(self) -> None:
-        if self._channel is None or self._link.current_channel() is not self._channel:
+        if self._channel is not None and self._link.current_channel() is not self._channel:
             raise Outdated
 
     def forget_ours(self) -> None:

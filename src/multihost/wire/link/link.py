@@ -63,7 +63,7 @@ class Link(RepeatingConnections):
         )
         self.redact: Redactor = Redactor(credentials.secrets)
         self._reset()
-        _links.add(self)
+        open_links.add(self)
 
     def _reset(self) -> None:
         """Create the state that a forked child must not share with its parent."""
@@ -330,7 +330,7 @@ class Link(RepeatingConnections):
         """Close every connection without sending anything."""
         self._closer = 0
         self._shut_down(())
-        _links.discard(self)
+        open_links.discard(self)
 
     def _shut_down(self, spared: Sequence[PinnedConnection]) -> None:
         self._closed = ManagerClosed(
@@ -350,11 +350,12 @@ class Link(RepeatingConnections):
         self._closed = closed
 
 
-_links: WeakMembers[Link] = WeakMembers()
+open_links: WeakMembers[Link] = WeakMembers()
+"""Those of this process, managers and children of a fork alike."""
 
 
 def _after_fork_in_child() -> None:
-    for link in _links:
+    for link in open_links:
         link.after_fork_in_child()
 
 

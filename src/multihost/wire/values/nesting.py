@@ -70,8 +70,8 @@ def pickle_for(
     inside = _inside
     outer = inside.home, inside.links, inside.proxies
     links: dict[str, None] = {}
-    inside.home, inside.links, inside.proxies = home, links, 0
     try:
+        inside.home, inside.links, inside.proxies = home, links, 0
         return pickler(value), links, inside.proxies
     finally:
         inside.home, inside.links, inside.proxies = outer
@@ -80,8 +80,9 @@ def pickle_for(
 def unpickle_for(home: Home | None, unpickler: Callable[[bytes], Any], data: bytes) -> Any:
     """Return the result of ``unpickler(data)``; proxies in it that have no address are at home."""
     inside = _inside
-    outer, inside.home = inside.home, home
+    outer = inside.home
     try:
+        inside.home = home
         return unpickler(data)
     finally:
         inside.home = outer
