@@ -141,7 +141,13 @@ def _is_owned(server: AnyServer, db: int, key: bytes) -> bool:
     if not parts:
         return False
     namespace, tail = parts.groups()
-    if tail in (b"names", b"epoch", b"cut", b"lists"):  # what a namespace has that was used
+    if tail in (
+        b"names",
+        b"epoch",
+        b"cut",
+        b"lists",
+        b"leases",
+    ):  # what a namespace has that was used
         return True
     if is_listed(server, key, db):
         return True

@@ -71,7 +71,7 @@ def test_the_values_are_sent_again_with_stamps(name: str, monkeypatch: pytest.Mo
         return b"."
 
     monkeypatch.setattr(keeping, "keep", keep)
-    monkeypatch.setattr(SCRIPTS[name]._attempt, "run_once", run_once)
+    monkeypatch.setattr(SCRIPTS[name]._again, "run_once", run_once)
     args = ARGS[name]
     reply = SCRIPTS[name].handle_error(handle_of(StubSession()), args, ReplyError("KEEP 7"))
     assert reply == b"."

@@ -50,7 +50,7 @@ class StoringScript(Script):
     def __init__(self, name: str, values: slice | Callable[[Sequence[bytes]], slice]) -> None:
         super().__init__(name)
         self.values = values
-        self._attempt = _Attempt(name)
+        self._again = _Attempt(name)
 
     def run_linked(self, handle: Handle, *args: bytes) -> Reply:
         """Run it with values that contain proxies. 1 round trip; if the container has no lease,
@@ -82,7 +82,7 @@ class StoringScript(Script):
         while True:
             sent[values] = keep(handle, args[values], want)
             try:
-                return self._attempt.run_once(handle, *sent)
+                return self._again.run_once(handle, *sent)
             except MustKeep as refusal:  # a collection has begun meanwhile
                 want = refusal.epoch
 
@@ -107,7 +107,7 @@ def keep(handle: Handle, values: Sequence[bytes], want: int) -> list[bytes]:
 
 def _keep_all(session: Session, direct: Iterable[str], want: int) -> dict[str, int]:
     """Keep objects and all that they contain; return the epoch of each."""
-    session.has_kept = True
+    session.collector.note_kept()
     epochs: dict[str, int] = {}
     partial: list[str] = []
     level = list(direct)
