@@ -21,7 +21,7 @@ from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 NAME = "torn"
-TASKS = sample(10_000, 3_000)
+TASKS = sample(10_000, 1_500)
 LEASE = LONG_LEASE
 ATTEMPTS = 50
 MANY = sample(20, 10)  # kills at least, whoever is hit

@@ -14,14 +14,18 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.proxies.base import BaseProxy, Token
 from multihost.proxies.dict import DictProxy
+from multihost.wire.identity import named, new_unnamed
+from multihost.wire.keys import PARTITIONS, partition
 from multihost.wire.script import Script, header, source
 from multihost.wire.script import staged as staged_module
+from multihost.wire.session import references
 from tests.faults import sync
 from tests.faults.cases import BULK, CASES, INTERLOPERS, Case, Scene, labels, shown
 from tests.support.faults import CuttingProxy, Rule
@@ -68,13 +72,32 @@ def staging(case: Case, url: str, server: Any, **options: Any) -> Iterator[Calla
         case.make(scenes[-1])
         return scenes[-1]
 
-    with RedisManager(
-        **options,
-        namespace=namespace,
-        authkey=case.authkey,
-        serializer=case.serializer,  # type: ignore[arg-type]
-    ) as manager:
+    with (
+        mock.patch.object(references, "new_unnamed", _idents_apart()),
+        RedisManager(
+            **options,
+            namespace=namespace,
+            authkey=case.authkey,
+            serializer=case.serializer,  # type: ignore[arg-type]
+        ) as manager,
+    ):
         yield scene
+
+
+def _idents_apart() -> Callable[[str], str]:
+    """Make idents each of which is in another partition than those of the last sixty, and than the
+    names of the cases: objects that happen to share one need a request less.
+    """
+    names = {partition(named(name)) for name in ("c", "obj", "other")}
+    turn = itertools.cycle(sorted(set(range(PARTITIONS)) - names))
+
+    def make(maker: str) -> str:
+        number = next(turn)
+        while partition(ident := new_unnamed(maker)) != number:
+            pass
+        return ident
+
+    return make
 
 
 @contextlib.contextmanager
