@@ -9,6 +9,7 @@ import pytest
 
 from multihost import RedisManager
 from multihost.wire.script import Script
+from multihost.wire.session import heartbeat
 from tests.lifetimes.keys import LEASE, ident, is_kept
 from tests.support.faults import CuttingProxy
 from tests.support.leaks import AnyServer
@@ -17,7 +18,7 @@ from tests.support.waiting import wait_until
 
 TURN = Script("collect/turn")
 LEASES = b"{multihost:00}:leases"
-ENOUGH = 6  # turns
+ENOUGH = 5  # turns
 
 
 class Collecting:
@@ -45,7 +46,8 @@ def collecting(proxy: CuttingProxy) -> Collecting:
 
 
 @pytest.fixture
-def m(proxy: CuttingProxy, quick_heartbeats: None) -> Iterator[RedisManager]:
+def m(proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisManager]:
+    monkeypatch.setattr(heartbeat, "BEATS_PER_LEASE", 6000)  # fifty in a second
     with RedisManager(proxy.url, lease=LEASE) as manager:
         yield manager
 

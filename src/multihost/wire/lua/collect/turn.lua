@@ -1,7 +1,7 @@
 -- collect/turn: ask whether this process may collect. Idempotent. O(log processes).
 --
--- It notes, too, how long the process may be silent, and whether the namespace has anything for a collector. Whoever is not
--- to collect does as little as possible: of them there are as many as processes.
+-- It notes, too, how long the process may be silent, and whether the namespace has anything for a collector. Whoever is
+-- not to collect does as little as possible: of them there are as many as processes.
 --
 -- KEYS
 --   collector         string  the session whose turn it is; it expires
@@ -12,10 +12,10 @@
 --   lease       int    milliseconds
 --   period      int    milliseconds for which nobody else may; 0 = not asked for
 --   force       int    1 = also if somebody else may
---   candidates  bytes  'kept' = there are objects without a lease; 'lists' = places, or in-flight lists, which this process
---                      may leave; 'none' = it has just seen that nothing is kept; '' = it does not know
--- RETURNS  1 if it is the turn of this process, else 0; the longest lease of all processes, 0 if that was not looked up;
---          2 if there are candidates, 1 if there may be some
+--   candidates  bytes  'kept' = there are objects without a lease; 'lists' = places, or in-flight lists, which this
+--                      process may leave; 'none' = it has just seen that nothing is kept; '' = it does not know
+-- RETURNS  1 if it is the turn of this process, else 0; the longest lease of all processes, 0 if that was not looked
+--          up; 2 if there are candidates, 1 if there may be some
 -- ERRORS   none
 
 -- @include lib/partition
