@@ -61,16 +61,20 @@ class Beats:
             return found
 
         References.renew = noting  # type: ignore[method-assign]
-        collect = Collector._collect
 
-        def timed(collector: Collector) -> None:
+    def timed(self, collect: Callable[[Collector], None]) -> Callable[[Collector], None]:
+        """A collection that notes how long it took, also if it did not come to its end: it holds up
+        the next one all the same.
+        """
+
+        def noting(collector: Collector) -> None:
             begun = time.monotonic()
             try:
                 collect(collector)
-            finally:  # one that did not come to its end holds up the next one, too
+            finally:
                 self._longest[1] = max(self._longest[1], time.monotonic() - begun)
 
-        Collector._collect = timed  # type: ignore[method-assign]
+        return noting
 
     def look(self, number: int) -> None:
         """In any process: note for how long that one has not renewed what it holds."""
