@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from multihost import ObjectGone, RedisManager
+from multihost import LinkError, ObjectGone, RedisManager
 from multihost.wire.collect import Collector
 from multihost.wire.session import session
 from multihost.wire.session.references import References
@@ -211,7 +211,7 @@ class Graph:
             source = source if found is None else found
         try:
             item = source.get(timeout=self._chance.choice([0.001, 0.05]))
-        except queue.Empty:
+        except (queue.Empty, LinkError):  # no outage is as short as this wait
             return
         self._keep(item[0])
         self._keep(item[1]["deep"])
