@@ -181,4 +181,4 @@ def test_every_item_is_accounted_for_whoever_is_killed(fresh_server: Server) -> 
         assert all(map(m.delete, m.names()))
         queues.clear()
         del q
-    nothing_left(fresh_server)
+    nothing_left(fresh_server, LONG_LEASE)

@@ -41,6 +41,7 @@ OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:%b))?" % PARTS, re.DOTALL)
 AT_PLACES = re.compile(
     rb"(\{[^{}]+:\d\d\}:)([nu]:[^:]+)(?::(?:held|inflight):([^:]+)\.\d+)?", re.DOTALL
 )
+USED = (b"names", b"epoch", b"cut", b"lists", b"leases")  # what a namespace has that was used
 PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"
 ANY_NAMESPACE = "{*:[0-9][0-9]}:*"
@@ -151,7 +152,7 @@ def _is_owned(
     if not parts:
         return False
     namespace, tail = parts.groups()
-    if tail in (b"names", b"epoch", b"cut", b"lists"):  # what a namespace has that was used
+    if tail in USED:
         return True
     if is_listed(server, key, db):
         return True
@@ -184,7 +185,9 @@ def _members(server: AnyServer, db: int, key: bytes, tail: bytes) -> set[bytes] 
 
 
 def _reached(server: AnyServer, db: int, namespace: bytes) -> set[bytes]:
-    """What has a name, and what that contains: objects that only contain each other are a leak."""
+    """What has a name, or was let go by a container or its last holder, which is a reason for the
+    collector to look; and what that contains. Objects that only contain each other are a leak.
+    """
 
     def fields(keys: list[bytes]) -> list[list[bytes]]:
         return server.commands(*(("HKEYS", key) for key in keys), db=db) if keys else []
@@ -195,6 +198,10 @@ def _reached(server: AnyServer, db: int, namespace: bytes) -> set[bytes]:
         for number, found in enumerate(names)
         for name in found
     }
+    logs = list(itertools.product(range(PARTITIONS), (b"cut", b"held")))
+    ranges = [("ZRANGE", b"{%b:%02d}:%b" % (namespace, *each), 0, -1) for each in logs]
+    for (number, _), found in zip(logs, server.commands(*ranges, db=db), strict=True):
+        waiting |= {(number, ident) for ident in found}
     reached: set[bytes] = set()
     while waiting:
         reached |= {ident for _, ident in waiting}
