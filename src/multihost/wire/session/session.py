@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from multiprocessing import util
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,7 +30,7 @@ from multihost.wire.session.blocked import BlockedThreads
 from multihost.wire.session.handle import Handle, Hold
 from multihost.wire.session.heartbeat import PARK_SECONDS, Heartbeat
 from multihost.wire.session.janitor import Janitor
-from multihost.wire.session.references import ObjectReference, References
+from multihost.wire.session.references import References
 from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
 from multihost.wire.session.ring import Ring
 from multihost.wire.session.settling import Settling
@@ -191,33 +191,36 @@ class Session:
         """Delete the unnamed objects that this process created, release what it holds, stop the
         background thread and close the link.
         """
-        self._close(self.references.take_created, deep=True)
+        self._close(deep=True)
 
     def close_at_exit(self) -> None:
-        """The same when the process ends, but leave objects that other processes may refer to."""
-        self._close(self.references.take_exclusive, deep=False)
+        """The same when the process ends, but let go of objects that other processes may refer
+        to.
+        """
+        self._close(deep=False)
 
-    def _close(self, take: Callable[[], list[ObjectReference]], *, deep: bool) -> None:
+    def _close(self, *, deep: bool) -> None:
         if self.link.is_closed:
             return
         try:
-            self._end(take, deep=deep)
+            self._end(deep=deep)
         except BaseException:
             with contextlib.suppress(MultihostError):
                 self.references.renew_moving()  # what is left expires
             raise
 
-    def _end(self, take: Callable[[], list[ObjectReference]], *, deep: bool) -> None:
+    def _end(self, *, deep: bool) -> None:
         self.link.stop_retrying()  # to look for a lost server would delay the end of the process
         self._stop()
         self.link.refuse_others()  # who waits for what is deleted now must not miss it
-        created = take()
+        ended = self.references.end(deep=deep)
         holds, self.holds = list(self.holds.values()), {}
         try:
             for hold in holds:
                 hold.release_at_exit()
             self._leave_places()
-            self.references.drop(created, deep=deep)
+            self.references.drop(ended.removed, deep=deep)
+            self.references.let_go(ended.let_go)
             self.references.renew_moving()
             if deep and (self.has_kept or self.has_cut) and not self.link.address.is_embedded:
                 self.collector.collect_last(self.references.maker)
@@ -229,7 +232,7 @@ class Session:
             address = self.link.address
             if address.is_embedded:  # it ends with its owner, and everything with it
                 logger.debug("the private server at %s had ended: %s", address, error)
-            elif created:
+            elif ended.removed:
                 logger.warning("unnamed objects at %s were left to expire: %s", address, error)
             elif holds:
                 logger.warning("what is held at %s was left to expire: %s", address, error)

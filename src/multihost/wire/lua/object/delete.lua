@@ -8,6 +8,7 @@
 --   data:originals             hash    its original keys or members
 --   data:refs                  hash    the sessions that have places, or in-flight lists
 --   data:contains              hash    how often it contains unnamed objects
+--   data:given                 hash    how often it was given to processes that have not let go of it
 --   data:items                 any     items of a queue
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
