@@ -33,16 +33,18 @@ WARM_UP, REPEATS = 20, 15
 
 
 def count(hot: HotCall) -> Count:
-    """Count the steady state: the least of some executions, after some that warm up.
+    """Count the steady state: the lower quartile of some executions, after some that warm up.
 
     Nearly all are the same. Now and then one does more: an answer comes late, another thread has a
-    lock, or it is time to tell the server something.
+    lock, or it is time to tell the server something; on a busy machine that is up to half of them.
+    And a few do less: what a ``get()`` acknowledges along with its request the background thread
+    has acknowledged before it.
     """
     for _ in range(WARM_UP):
         hot.before()
         hot.call()
         hot.after()
-    return min(once(hot) for _ in range(REPEATS))
+    return sorted(once(hot) for _ in range(REPEATS))[REPEATS // 4]
 
 
 def once(hot: HotCall) -> Count:

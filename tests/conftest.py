@@ -20,6 +20,7 @@ from tests.conformance.counts import print_counts
 from tests.support import leaks
 from tests.support.faults import CuttingProxy
 from tests.support.hosts import Hosts
+from tests.support.leaks import AnyServer
 from tests.support.ports import Port
 from tests.support.procs import interpreter_flags
 from tests.support.server import (
@@ -42,8 +43,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Examples take as long as the machine lets them.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
-
-AnyServer = Server | ExternalServer
 
 SHARED: pytest.StashKey[AnyServer] = pytest.StashKey()
 FAILED: pytest.StashKey[bool] = pytest.StashKey()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from multihost.wire.session.session import RESERVE
+from tests.support.leaks import is_listed
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
-__all__ = ["blocked", "forget_what_came_too_late", "nothing_left"]
+__all__ = ["blocked", "nothing_left"]
 
 # What a killed process cannot take along goes by itself: the record of its last request within a
 # minute, that of its session and its place in the ring, where nobody looked, within a day, tokens
@@ -37,7 +38,7 @@ def nothing_left(server: Server, lease: float = 0.0) -> None:
     lasting = {
         key: ttl
         for key, ttl in left.items()
-        if not 0 <= ttl <= longest(key, lease) and not LISTS.fullmatch(key)
+        if not (0 <= ttl <= longest(key, lease) or LISTS.fullmatch(key) or is_listed(server, key))
     }
     assert not lasting, lasting
 
@@ -48,15 +49,6 @@ def longest(key: bytes, lease: float) -> float:
         return DAY_MS
     of_object = (lease + max(RESERVE, lease / 3)) * 1000 if lease else 0.0
     return max(MINUTE_MS * bool(TEMPORARY.fullmatch(key)), of_object)
-
-
-def forget_what_came_too_late(server: Server) -> None:
-    """What the server moved to a client in the very tick in which it found that the client was
-    gone: of that the lease is never set (docs/design.md, What limits).
-    """
-    for key in server.keys("*:u:*:inflight:*"):
-        if server.command("PTTL", key) == -1:
-            server.command("DEL", key)
 
 
 def connected(server: Server) -> list[dict[str, str]]:

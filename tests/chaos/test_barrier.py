@@ -20,12 +20,12 @@ from tests.support.procs import run_all
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE
 
-GROUPS = sample(12, 6)
+GROUPS = sample(12, 4)
 PARTIES = 5
-KILLS = sample(17, 8)  # at least, in each group
+KILLS = sample(17, 6)  # at least, in each group
 IN_ACTION = 2  # episodes at least, in each group with an action
 BOUND = 2.0  # seconds until the others hear that a party is dead
-ROUNDS = sample(2000, 400)
+ROUNDS = sample(2000, 200)
 
 
 def work(number: int, barrier: Any, url: str, name: str) -> None:

@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE, wait_until
 
 GROUPS = sample(12, 6)
 WAITERS = 5
-KILLS = sample(17, 8)  # at least, in each group
+KILLS = sample(17, 5)  # at least, in each group
 BOUND = 2.0  # seconds until a notification has woken somebody who lives
 
 

@@ -19,7 +19,7 @@ from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 WAITERS = 10
-KILLS = sample(200, 50)
+KILLS = sample(200, 25)
 BOUND = 2.0
 
 

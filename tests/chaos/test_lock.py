@@ -18,9 +18,9 @@ from tests.chaos.sizes import LONG_LEASE, sample
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE
 
-GROUPS = sample(12, 6)  # as many locks, so that nobody has to be patient for all
+GROUPS = sample(12, 4)  # as many locks, so that nobody has to be patient for all
 WORKERS = 5
-KILLS = sample(17, 8)  # at least, in each group
+KILLS = sample(17, 6)  # at least, in each group
 HOLDERS = 2  # among them at least; who has the lock in the moment of the signal is chance
 MOST = 10 * KILLS
 BOUND = 2.0  # seconds until a killed holder's lock is free

@@ -20,7 +20,7 @@ from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 PROCESSES, CLIENTS = 8, 25
-ROUNDS = 3
+ROUNDS = sample(3, 1)
 
 NATIVE, NAMED, HOSTED = sample(8_000, 1_600), sample(1_000, 200), sample(1_000, 200)
 SHORT_MS = 60_000  # what times to live are cut to, until they are renewed

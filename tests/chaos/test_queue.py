@@ -23,8 +23,8 @@ from tests.support.server import Server
 from tests.support.waiting import PATIENCE
 
 PRODUCERS, CONSUMERS = 3, 4
-KILLS = sample(36, 12)  # at least, for each queue
-ITEMS = 100  # at least, that somebody gets of each queue
+KILLS = sample(36, 6)  # at least, for each queue
+ITEMS = sample(100, 40)  # at least, that somebody gets of each queue
 LIMIT = 3
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -181,4 +181,4 @@ def test_every_item_is_accounted_for_whoever_is_killed(fresh_server: Server) -> 
         assert all(map(m.delete, m.names()))
         queues.clear()
         del q
-    nothing_left(fresh_server)
+    nothing_left(fresh_server, LONG_LEASE)

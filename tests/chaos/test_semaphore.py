@@ -18,10 +18,10 @@ from tests.chaos.sizes import LONG_LEASE, sample
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE
 
-GROUPS = sample(12, 6)
+GROUPS = sample(12, 4)
 WORKERS = 6
 PERMITS = 3
-KILLS = sample(17, 8)  # at least, in each group
+KILLS = sample(17, 6)  # at least, in each group
 HOLDERS = 5  # among them at least; who has a permit in the moment of the signal is chance
 MOST = 10 * KILLS
 BOUND = 2.0  # seconds until the permit of a killed process is free

@@ -28,7 +28,9 @@ def fake() -> Any:
 def m(fake: Any) -> Iterator[RedisManager]:
     with RedisManager(client=fake) as manager:
         yield manager
-    assert [key for key in fake.keys() if fake.ttl(key) == -1] == []
+    lasting = [key for key in fake.keys() if fake.ttl(key) == -1]
+    # Who waited for a lock that was deleted is noted until the collector has looked.
+    assert [key for key in lasting if not key.endswith(b":lists")] == []
 
 
 def elsewhere(function: Callable[..., Any], *args: Any) -> Any:

@@ -14,14 +14,18 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.proxies.base import BaseProxy, Token
 from multihost.proxies.dict import DictProxy
+from multihost.wire.identity import named, new_unnamed
+from multihost.wire.keys import PARTITIONS, partition
 from multihost.wire.script import Script, header, source
 from multihost.wire.script import staged as staged_module
+from multihost.wire.session import references
 from tests.faults import sync
 from tests.faults.cases import BULK, CASES, INTERLOPERS, Case, Scene, labels, shown
 from tests.support.faults import CuttingProxy, Rule
@@ -38,6 +42,21 @@ FAULTS: dict[str, Callable[[CuttingProxy, int], Rule]] = {
     "request lost": lambda proxy, nth: proxy.cut_before_request(nth=nth),
 }
 
+
+# One of each kind, for what depends on the way to the server and not on the call.
+FEW = [
+    "dict setitem new",
+    "dict increment",
+    "dict popitem",
+    "list append",
+    "list pop",
+    "list sort",
+    "list remove",
+    "set pop",
+    "Value add",
+    "create dict",
+    "holding dict setitem overwrite",
+]
 
 READ = {
     "hash": ("HGETALL",),
@@ -68,13 +87,32 @@ def staging(case: Case, url: str, server: Any, **options: Any) -> Iterator[Calla
         case.make(scenes[-1])
         return scenes[-1]
 
-    with RedisManager(
-        **options,
-        namespace=namespace,
-        authkey=case.authkey,
-        serializer=case.serializer,  # type: ignore[arg-type]
-    ) as manager:
+    with (
+        mock.patch.object(references, "new_unnamed", _idents_apart()),
+        RedisManager(
+            **options,
+            namespace=namespace,
+            authkey=case.authkey,
+            serializer=case.serializer,  # type: ignore[arg-type]
+        ) as manager,
+    ):
         yield scene
+
+
+def _idents_apart() -> Callable[[str], str]:
+    """Make idents each of which is in another partition than those of the last sixty, and than the
+    names of the cases: objects that happen to share one need a request less.
+    """
+    names = {partition(named(name)) for name in ("c", "obj", "other")}
+    turn = itertools.cycle(sorted(set(range(PARTITIONS)) - names))
+
+    def make(maker: str) -> str:
+        number = next(turn)
+        while partition(ident := new_unnamed(maker)) != number:
+            pass
+        return ident
+
+    return make
 
 
 @contextlib.contextmanager
@@ -179,8 +217,10 @@ def attached(manager: RedisManager, proxy: Any) -> Any:
 # -- what must not happen twice
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [(n, f) for n in BY_NAME for f in FAULTS if f != "reply torn" or n in FEW],
+)
 def test_a_call_happens_once(name: str, fault: str, server: Any, proxy: CuttingProxy) -> None:
     case = BY_NAME[name]
     requests, expected = undisturbed(case, server, proxy)
@@ -301,20 +341,6 @@ def test_parts_that_arrive_late_do_nothing(name: str, server: Any, proxy: Cuttin
 
 
 # -- other ways to the server
-
-FEW = [
-    "dict setitem new",
-    "dict increment",
-    "dict popitem",
-    "list append",
-    "list pop",
-    "list sort",
-    "list remove",
-    "set pop",
-    "Value add",
-    "create dict",
-    "holding dict setitem overwrite",
-]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

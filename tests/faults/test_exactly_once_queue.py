@@ -311,8 +311,14 @@ def test_without_faults(name: str, server: Any) -> None:
     run(CASES[name], server.url, server, None)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", CASES)
+# A reply that is torn differs from one that is lost in what was read of it, not in what is done.
+TORN = ["put", "get", "get of proxies", "get_many of prefetched items", "get in time", "task_done"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [(n, f) for n in CASES for f in FAULTS if f != "reply torn" or n in TORN],
+)
 def test_every_fault_leaves_the_same_outcome(
     name: str, fault: str, server: Any, proxy: CuttingProxy
 ) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from multihost import RedisManager
-from tests.conftest import AnyServer
 from tests.interrupts.steps import open_channels
+from tests.support.leaks import AnyServer
 
 
 @pytest.fixture

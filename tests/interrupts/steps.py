@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from multihost import RedisManager
-from tests.conftest import AnyServer
 from tests.support.interrupts import Outcome, every_bytecode, interrupt
+from tests.support.leaks import AnyServer
 from tests.support.waiting import PATIENCE
 
 __all__ = ["ALL", "SECONDS", "STEP", "WIDE_STEP", "explore", "open_channels", "until_blocked"]

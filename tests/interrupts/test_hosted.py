@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import AnyServer
 from tests.hosted.hosted_classes import Our, Remote
 from tests.interrupts.steps import ALL, SECONDS, explore, open_channels
 from tests.support.interrupts import Outcome
+from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
 # A socket between its making and its place in a connection is closed by nobody but the collector.

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
-from tests.conftest import AnyServer
 from tests.interrupts.steps import ALL, SECONDS, explore, until_blocked
 from tests.support.interrupts import Outcome
+from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
 # A socket between its making and its place in a connection is closed by nobody but the collector.

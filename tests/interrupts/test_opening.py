@@ -14,9 +14,9 @@ import pytest
 
 from multihost import RedisManager
 from multihost.managers import LockProxy
-from tests.conftest import AnyServer
 from tests.interrupts.steps import ALL, SECONDS, WIDE_STEP
 from tests.support.interrupts import Outcome, every_bytecode, interrupt
+from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
 # A socket between its making and its place in a connection is closed by nobody but the collector.

@@ -7,9 +7,9 @@ from typing import Any
 
 from multihost import RedisManager
 from multihost.wire.link import bounded
-from tests.conftest import AnyServer
 from tests.interrupts.steps import SECONDS
 from tests.support.interrupts import Outcome, every_bytecode, interrupt
+from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
 

@@ -18,9 +18,9 @@ import pytest
 import redis
 
 from multihost import RedisManager
-from tests.conftest import AnyServer
 from tests.interrupts.steps import STEP
 from tests.support.interrupts import Outcome, every_bytecode, interrupt
+from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
 SECONDS = 5.0

@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import pickle
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -188,9 +189,10 @@ def test_a_stamp_of_an_earlier_collection_is_refused(m: RedisManager, server: An
     assert collector_of(m).collect().finished
     with pytest.raises(MustKeep) as refusal:
         DICT_SET.run_once(d._handle, b"field", stamped, b"")
-    assert refusal.value.epoch > 0
+    hours_ago = refusal.value.epoch - 2 * 3_600_000
     server.command("DEL", epoch_key(m, partition("n:d")))
     with pytest.raises(MustKeep):
+        stamped = codec.stamped(codec.dump(inner), hours_ago)
         DICT_SET.run_once(d._handle, b"field", stamped, b"")
     d["x"] = inner
     assert is_kept(server, ident(inner))
@@ -478,6 +480,31 @@ def test_one_process_at_a_time(m: RedisManager, other: RedisManager, server: Any
     assert server.command("GET", key_names.collector(m.runtime.session.namespace)) == before
     wait_until(lambda: collector_of(m).removed == 1)
     assert is_gone(server, ident(x))
+
+
+def test_who_stood_still_in_a_collection_holds_nobody_up(
+    m: RedisManager, server: AnyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one comes 20 times as long later as this one took, without the hour in which its
+    process was suspended.
+    """
+    run_many, seconds = Script.run_many, [0.0]
+
+    def suspended(script: Script, *args: Any) -> Any:
+        seconds[0] += 3600.0 * (script.name == "collect/settle")
+        return run_many(script, *args)
+
+    class Clock:
+        monotonic = staticmethod(lambda: time.monotonic() + seconds[0])
+
+    monkeypatch.setattr(Script, "run_many", suspended)
+    for module in (collector, partitions):
+        monkeypatch.setattr(module, "time", Clock, raising=False)
+    server.command("DEL", key_names.collector(m.runtime.session.namespace))
+    assert collector_of(m).collect().finished
+    assert seconds[0] >= 3600.0
+    left = server.command("PTTL", key_names.collector(m.runtime.session.namespace))
+    assert left < 1000 * m.runtime.session.lease
 
 
 def test_without_a_reason_nobody_begins(m: RedisManager, server: AnyServer) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from multihost import BadPayload, InternalError, RedisManager
 from multihost.wire.ops import dict as dict_ops
+from multihost.wire.ops.keeping import StoringScript
 from multihost.wire.ops.queue import send
 from multihost.wire.script import Script, source, staged
 
@@ -28,7 +29,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], int]:
         text = "\n".join(lines)
         with monkeypatch.context() as patch:  # other scripts are read without it
             patch.setattr(source, "_read", lambda asked: text if asked == name else read(asked))
-            scripts = Script("dict/pop"), Script("dict/update")
+            scripts = Script("dict/pop"), StoringScript("dict/update", slice(0))
             assert any(FAILING.encode() in script.source for script in scripts)
         monkeypatch.setattr(dict_ops, "_pop", scripts[0])
         monkeypatch.setattr(dict_ops, "_update", scripts[1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
+import itertools
 import multiprocessing
 import os
 import re
@@ -12,6 +14,7 @@ import sys
 import threading
 import weakref
 import zlib
+from collections.abc import Callable
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
@@ -20,13 +23,25 @@ from multihost.wire.link.link import open_links
 from tests.support.server import ExternalServer, Server
 from tests.support.waiting import PATIENCE, wait_until
 
-__all__ = ["ANY_NAMESPACE", "Snapshot", "check", "empty", "find_leaks", "ownerless_keys"]
+__all__ = [
+    "ANY_NAMESPACE",
+    "Snapshot",
+    "check",
+    "empty",
+    "find_leaks",
+    "is_listed",
+    "ownerless_keys",
+]
 
 AnyServer = Server | ExternalServer
 
 KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
 PARTS = rb"index|originals|refs|contains|items|dead|free|held:[^:]+|inflight:[^:]+"
 OF_OBJECT = re.compile(rb"([nu]:[^:]+)(?::(?:%b))?" % PARTS, re.DOTALL)
+AT_PLACES = re.compile(
+    rb"(\{[^{}]+:\d\d\}:)([nu]:[^:]+)(?::(?:held|inflight):([^:]+)\.\d+)?", re.DOTALL
+)
+USED = (b"names", b"epoch", b"cut", b"lists", b"leases")  # what a namespace has that was used
 PARTITIONS = 64
 OURS = "{multihost*:[0-9][0-9]}:*"
 ANY_NAMESPACE = "{*:[0-9][0-9]}:*"
@@ -111,9 +126,14 @@ def ownerless_keys(server: AnyServer, pattern: str = "*") -> list[str]:
     for db in server.databases():
         keys = server.keys(pattern, db)
         ttls = server.commands(*(("PTTL", key) for key in keys), db=db)
-        for key, ttl in zip(keys, ttls, strict=True):
-            if ttl == -1 and not _is_owned(server, db, key):
-                found.append(f"key {key!r} in db {db} without a TTL")
+        lasting = [key for key, ttl in zip(keys, ttls, strict=True) if ttl == -1]
+        # Read once for all keys, and only if there is one that needs an owner.
+        reached = functools.cache(functools.partial(_reached, server, db))
+        found += [
+            f"key {key!r} in db {db} without a TTL"
+            for key in lasting
+            if not _is_owned(server, db, key, reached)
+        ]
     return found
 
 
@@ -125,18 +145,34 @@ def empty(server: AnyServer) -> None:
         server.commands(*(("DEL", key) for key in keys))
 
 
-def _is_owned(server: AnyServer, db: int, key: bytes) -> bool:
+def _is_owned(
+    server: AnyServer, db: int, key: bytes, reached: Callable[[bytes], set[bytes]]
+) -> bool:
     parts = KEY.fullmatch(key)
     if not parts:
         return False
     namespace, tail = parts.groups()
-    if tail in (b"names", b"epoch", b"cut", b"lists"):  # what a namespace has that was used
+    if tail in USED:
         return True
-    reached = _reached(server, db, namespace)
+    if is_listed(server, key, db):
+        return True
     if (members := _members(server, db, key, tail)) is not None:
-        return members <= reached
+        return members <= reached(namespace)
     part = OF_OBJECT.fullmatch(tail)
-    return part is not None and part[1] in reached
+    return part is not None and part[1] in reached(namespace)
+
+
+def is_listed(server: AnyServer, key: bytes, db: int = 0) -> bool:
+    """Whether the collector knows what a process that was killed left at its places."""
+    if not (parts := AT_PLACES.fullmatch(key)):
+        return False
+    partition, ident, session = parts.groups()
+    listed = [field.split(b" ") for field in server.command("HKEYS", partition + b"lists", db=db)]
+    if session is None:  # what it was about to take is counted behind that
+        return ident in [field[0] for field in listed] and not server.command(
+            "HEXISTS", key, "t", db=db
+        )
+    return [ident, session] in listed
 
 
 def _members(server: AnyServer, db: int, key: bytes, tail: bytes) -> set[bytes] | None:
@@ -149,20 +185,32 @@ def _members(server: AnyServer, db: int, key: bytes, tail: bytes) -> set[bytes] 
 
 
 def _reached(server: AnyServer, db: int, namespace: bytes) -> set[bytes]:
-    """What has a name, and what that contains: objects that only contain each other are a leak."""
-    waiting = [
+    """What has a name, or was let go by a container or its last holder, which is a reason for the
+    collector to look; and what that contains. Objects that only contain each other are a leak.
+    """
+
+    def fields(keys: list[bytes]) -> list[list[bytes]]:
+        return server.commands(*(("HKEYS", key) for key in keys), db=db) if keys else []
+
+    names = fields([b"{%b:%02d}:names" % (namespace, number) for number in range(PARTITIONS)])
+    waiting = {
         (number, b"n:" + name.replace(b"%", b"%25").replace(b":", b"%3A"))
-        for number in range(PARTITIONS)
-        for name in server.command("HKEYS", b"{%b:%02d}:names" % (namespace, number), db=db)
-    ]
+        for number, found in enumerate(names)
+        for name in found
+    }
+    logs = list(itertools.product(range(PARTITIONS), (b"cut", b"held")))
+    ranges = [("ZRANGE", b"{%b:%02d}:%b" % (namespace, *each), 0, -1) for each in logs]
+    for (number, _), found in zip(logs, server.commands(*ranges, db=db), strict=True):
+        waiting |= {(number, ident) for ident in found}
     reached: set[bytes] = set()
     while waiting:
-        number, ident = waiting.pop()
-        if ident not in reached:
-            reached.add(ident)
-            contains = b"{%b:%02d}:%b:contains" % (namespace, number, ident)
-            found = server.command("HKEYS", contains, db=db)
-            waiting += [(zlib.crc32(each) % PARTITIONS, each) for each in found]
+        reached |= {ident for _, ident in waiting}
+        contents = fields([b"{%b:%02d}:%b:contains" % (namespace, *each) for each in waiting])
+        waiting = {
+            (zlib.crc32(ident) % PARTITIONS, ident)
+            for ident in itertools.chain.from_iterable(contents)
+            if ident not in reached
+        }
     return reached
 
 

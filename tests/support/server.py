@@ -21,8 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.ports import Port
 from tests.support.procs import send_signal
 from tests.support.raw import Endpoint, RawClient
@@ -443,6 +441,8 @@ class ExternalServer(_Commands):
 
     def _only(self, scheme: str) -> str:
         if self._scheme != scheme:
+            import pytest  # not for the processes that tests start
+
             pytest.skip(f"needs a {scheme}:// address; {URL_VARIABLE} has another")
         return self.url
 

@@ -59,8 +59,8 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
     the value: change it and assign it again, or store a proxy in the dict.
 
     **Cost**: one round trip a call. O(1) to read or overwrite, O(log n) to add or remove, O(n) for
-    ``copy``, ``keys``, ``values``, ``items`` and iteration. Two more round trips for each proxy
-    that is stored in a persistent dict.
+    ``copy``, ``keys``, ``values``, ``items`` and iteration. One more round trip to store proxies in
+    a dict that has a name, or is in such a one; more if what they stand for contains others.
     **If the holder dies**: the dict is unchanged while another process or a container holds it.
     **Differs from multiprocessing**: iteration is over a snapshot of the keys, also in child
     processes; it does not raise if the dict changes. Equal keys are one key, but the ``__eq__`` of
@@ -270,7 +270,7 @@ class DictProxy(NativeProxy, stdlib_types.DictProxy[K, V]):
         >>> if claims.add_new(job, me):
         ...     work(job)
 
-        Atomic. 1 round trip, two more for each proxy that is stored in a persistent dict.
+        Atomic. 1 round trip; two more if it stores a proxy in a dict that has a name.
         """
         return ops.update_new(self._handle, ops.Entries(self._handle, {key: value}))[0]
 

@@ -109,7 +109,7 @@ LAYOUT = (
     (
         "{namespace:00}:leases",
         "zset",
-        "length of a lease → until when there may be a process with such a one",
+        "a lease → until when a process may have it; `candidates` → until when there are any",
     ),
     ("{namespace:NN}:n:<name>", "by type", "a named object: `data` below"),
     (
@@ -205,6 +205,10 @@ def collector(namespace: str) -> bytes:
 def leases(namespace: str) -> bytes:
     """Return the sorted set of the leases that processes have."""
     return prefix(namespace, 0) + b"leases"
+
+
+CANDIDATES = b"candidates"
+"""The member of the leases that says until when there may be anything to collect."""
 
 
 def ring(namespace: str, host: bytes) -> bytes:

@@ -30,7 +30,7 @@ from time import monotonic_ns
 from typing import Protocol
 
 from multihost.errors import MultihostError
-from multihost.wire.link import Patience, Reply, pack, pack_args
+from multihost.wire.link import Patience, PinnedConnection, Reply, pack, pack_args
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
@@ -262,24 +262,35 @@ class Places(Handle):
         with self._lock:
             for place in self._all:
                 place.seen = 0
+        self.session.collector.has_lists = True
         _register.run_idempotent(self, self.name, b"%d" % count)
         self.registered = max(self.registered, count)
 
-    def register_call(self) -> tuple[bytes, Callable[[Reply], None]]:
+    def register_call(self, connection: PinnedConnection) -> tuple[bytes, Callable[[Reply], None]]:
         """Return the request that registers the session, and what is to be called with its reply:
         that raises the error it is.
         """
         count = self._wanted()
+        args = self.name, b"%d" % count
+        request, source = _register.pack_request(self, connection, args)
+        channel = connection.channel
+        # By its source, if the server may not know it: what is written behind a command that fails
+        # with NOSCRIPT would take something all the same, and nobody would look for that.
+        if channel is None or _register not in channel.loaded_scripts:
+            request = source()
 
         def registered(reply: Reply) -> None:
             if type(reply) is not ReplyError:
                 self.registered = max(self.registered, count)
-            elif reply.code == "NOSCRIPT":
+                if connection.channel is not None:
+                    connection.channel.loaded_scripts.add(_register)
+            elif reply.code == "NOSCRIPT":  # another server, which came back meanwhile
                 self.register()
             else:
                 raise _register.to_exception(reply, self.ident)
 
-        return _register.pack_idempotent(self, (self.name, b"%d" % count)), registered
+        self.session.collector.has_lists = True
+        return request, registered
 
     def _wanted(self) -> int:
         """Return for how many places to register: twice as many as are used."""

@@ -172,7 +172,7 @@ class Grant(ABC):
 
     def _register_and_take(self, connection: PinnedConnection, place: Place) -> list[Reply]:
         """Take an element that is free, to a place that was not used before. 1 round trip."""
-        request, registered = place.places.register_call()
+        request, registered = place.places.register_call(connection)
         first, *replies = self.handle.link.exchange_many(
             connection, request + place.take(), 1 + place.replies
         )

@@ -92,16 +92,24 @@ class Collector:
         self._session = secrets.token_urlsafe(12).encode()
         self._key = key_names.collector(namespace)
         self._leases = key_names.leases(namespace)
-        self._period_ms = max(1, round(lease * 1000 / TURNS_PER_LEASE))
+        # A little less than a third of a lease: who has the turn comes for it again after that.
+        self._period_ms = max(1, round(lease * 900 / TURNS_PER_LEASE))
         self._ttl_ms = ttl_ms
         self._stopping = threading.Event()
         self._partitions = Partitions(link, namespace, self._stopping)
         self._thread: threading.Thread | None = None
         self._paused = False
-        self._turns = 0
+        self._renewals = self._turns = 0
+        self._had_turn = False
+        self._candidates = 0  # 2: there are some, as somebody has said; 1: there may be some
+        self._found = b""  # in its turn, and not yet said: see collect/turn
         self._run: bytes | None = None  # of the server, and since when this process has seen it
         self._run_since = -math.inf
         self._made = time.monotonic()
+        self.has_kept: bool = False
+        """This process has taken the lease from objects."""
+        self.has_lists: bool = False
+        """It has places, or in-flight lists, which a kill leaves to the collector."""
         self.removed: int = 0
         """Objects that this process has removed."""
 
@@ -109,21 +117,40 @@ class Collector:
 
     def take_turn(self) -> None:
         """Note the lease of this process; collect in another thread if it is the turn of this one
-        to look, and there is a reason. 1 round trip, 3 if it is its turn.
+        to look, and there is a reason. Called with each renewal.
+
+        Who had the turn asks for it again each time, the others once in a lease: 1 round trip, 3 if
+        it is its turn and there may be anything to look at.
         """
         thread = self._thread
         if self._stopping.is_set() or (thread is not None and thread.is_alive()):
             return
-        if self._ask(self._period_ms) and self._is_needed() and self._may_begin():
+        self._renewals += 1
+        if not self._had_turn and self._renewals % TURNS_PER_LEASE != 1:
+            return
+        self._had_turn = self._ask(self._period_ms)
+        if self._had_turn and self._is_needed() and self._may_begin():
             self._thread = threading.Thread(
                 target=self._collect_aside, name="multihost-collector", daemon=True
             )
             self._thread.start()
 
     def _ask(self, period_ms: int, *, force: bool = False) -> bool:
-        args = self._session, self._ttl_ms, b"%d" % period_ms, b"%d" % force
-        is_ours, self._partitions.longest_ms = _turn.run_readonly(self._link, [self._key], *args)
+        found, self._found = self._found, b""
+        found = b"kept" if self.has_kept else found or (b"lists" if self.has_lists else b"")
+        args = self._session, self._ttl_ms, b"%d" % period_ms, b"%d" % force, found
+        is_ours, longest, self._candidates = _turn.run_readonly(self._link, [self._key], *args)
+        self._partitions.longest_ms = longest or self._partitions.longest_ms
         return bool(is_ours)
+
+    def note_kept(self) -> None:
+        """Let all processes know that there are objects without a lease from now on, also if this
+        one is killed. 1 round trip, once.
+        """
+        if not self.has_kept:
+            candidates = (b"ZADD", self._leases, b"inf", key_names.CANDIDATES)
+            self._link.pipeline([candidates, (b"PERSIST", self._leases)])
+            self.has_kept = True
 
     def _may_begin(self) -> bool:
         """Return False for a server that came back less than a lease ago, with what it had: leases
@@ -146,15 +173,22 @@ class Collector:
 
     def _is_needed(self) -> bool:
         """Return whether there is a reason; now and then also if there is none, but something to
-        look at: what is forgotten by mistake must not stay for ever.
+        look at: what is forgotten by mistake must not stay for ever. No round trip where nobody has
+        said that there is something.
         """
+        if not self._candidates:
+            return False
         self._turns += 1
+        is_unasked = self._turns % TURNS_UNASKED == 0
+        if self._candidates == 1 and not is_unasked:
+            return False
         try:
             with self._partitions.pinned():
                 reasons = self._reasons()
         except Outdated:
             return False
-        if self._turns % TURNS_UNASKED == 0:
+        self._found = b"kept" if reasons.kept or reasons.objects else b"none"
+        if is_unasked:
             return bool(reasons.kept or reasons.lists)
         return reasons.objects > 0
 
@@ -210,7 +244,6 @@ class Collector:
 
         O(objects without a lease), in many short scripts. Ends early if another process begins.
         """
-        begun = time.monotonic()
         before = self.removed
         finished = True
         try:
@@ -218,7 +251,7 @@ class Collector:
                 self._collect()
         except Outdated:
             finished = False
-        pause = round((time.monotonic() - begun) * 1000 * PAUSE)
+        pause = round(self._partitions.seconds * 1000 * PAUSE)
         if pause > self._period_ms and not self._stopping.is_set():
             self._ask(pause, force=True)
         return Found(self.removed - before, finished)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = ["Outdated", "Partitions"]
 
 EVERYWHERE = range(key_names.PARTITIONS)
 AT_ONCE = 4  # scripts in one write: while it executes those the server hears nobody else
+LONGEST = 0.1  # seconds that one write can take: who took longer stood still, or was cut off
 
 _tops = Script("collect/tops")
 _roots = Script("collect/roots")
@@ -46,6 +48,8 @@ class Partitions:
         self._ours: list[set[bytes]] = []
         self.longest_ms: int = 0
         """The longest lease of all processes."""
+        self.seconds: float = 0.0
+        """How long the collection took so far, without what this process stood still."""
 
     @contextlib.contextmanager
     def pinned(self, maker: str = "") -> Iterator[None]:
@@ -54,6 +58,7 @@ class Partitions:
         """
         self._maker = maker.encode()
         self._ours = [set() for _ in EVERYWHERE]
+        self.seconds = 0.0
         self._link.execute(b"PING")
         self._channel = self._link.current_channel()
         try:
@@ -74,7 +79,9 @@ class Partitions:
             if self._stopping.is_set():
                 raise Outdated
             batch = [([self._names[n]], args) for n, args in calls[start : start + at_once]]
+            begun = time.monotonic()
             replies += script.run_many(self._link, batch)
+            self.seconds += min(time.monotonic() - begun, LONGEST)
             self._check_channel()
         return replies
 

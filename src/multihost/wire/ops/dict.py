@@ -14,6 +14,7 @@ from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import EXISTS, OK, pairs
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
+from multihost.wire.values.codec import LINKED
 
 COUNTER = b""  # field: the number of the entry inserted last
 
@@ -126,7 +127,9 @@ def _originals_of(order: list[bytes], originals: dict[bytes, bytes]) -> list[byt
 
 def put(handle: Handle, field: bytes, value: bytes, original: bytes) -> None:
     """Put one entry. 1 round trip, O(log n) for a new key, else O(1)."""
-    answer = _set.run_once(handle, field, value, original)
+    answer = (_set.run_linked if value[0] == LINKED else _set.run_once)(
+        handle, field, value, original
+    )
     if answer != OK:
         without_flag(handle, answer)
 
@@ -170,7 +173,8 @@ def setdefault(handle: Handle, field: bytes, value: bytes, original: bytes) -> b
 
 def update(handle: Handle, entries: Entries) -> None:
     """Put many entries. 1 round trip, O(entries)."""
-    answer = _update.run_once(handle, has_proxies(entries.values), *entries.args())
+    run, linked = _update.way(entries.values)
+    answer = run(handle, linked, *entries.args())
     without_flag(handle, answer)
 
 

@@ -41,12 +41,29 @@ class StoringScript(Script):
 
     Then they are, and the values are sent again. ``values`` says which arguments they are, for most
     scripts by a slice.
+
+    A script that stores in any case need not be refused first: with proxies it is run by
+    :meth:`run_linked`. Others may find that they have nothing to store, and nothing is kept then.
     """
 
     def __init__(self, name: str, values: slice | Callable[[Sequence[bytes]], slice]) -> None:
         super().__init__(name)
         self.values = values
         self._again = _Attempt(name)
+
+    def run_linked(self, handle: Handle, *args: bytes) -> Reply:
+        """Run it with values that contain proxies. 1 round trip; if the container has no lease,
+        those of :func:`keep` before.
+        """
+        if not handle.is_persistent:
+            return self.run_once(handle, *args)
+        return self._keep_and_run(handle, args, 0)
+
+    def way(self, values: Sequence[bytes]) -> tuple[Callable[..., Reply], bytes]:
+        """Return by which method to run it with many values, and its ``linked`` argument."""
+        if Codec.any_linked(values):
+            return self.run_linked, b"1"
+        return self.run_once, b"0"
 
     def handle_error(
         self, target: Target, args: Sequence[bytes], error: ReplyError, source: Source | None = None
@@ -55,14 +72,18 @@ class StoringScript(Script):
         if not isinstance(failure, MustKeep):
             raise failure from None
         assert isinstance(target, Handle)
+        target.was_kept = True
+        return self._keep_and_run(target, args, failure.epoch)
+
+    def _keep_and_run(self, handle: Handle, args: Sequence[bytes], want: int) -> Reply:
         sent = list(args)
         values = self.values if isinstance(self.values, slice) else self.values(args)
         while True:
-            sent[values] = keep(target, args[values], failure.epoch)
+            sent[values] = keep(handle, args[values], want)
             try:
-                return self._again.run_once(target, *sent)
+                return self._again.run_once(handle, *sent)
             except MustKeep as refusal:  # a collection has begun meanwhile
-                failure = refusal
+                want = refusal.epoch
 
 
 def keep(handle: Handle, values: Sequence[bytes], want: int) -> list[bytes]:
@@ -85,7 +106,7 @@ def keep(handle: Handle, values: Sequence[bytes], want: int) -> list[bytes]:
 
 def _keep_all(session: Session, direct: Iterable[str], want: int) -> dict[str, int]:
     """Keep objects and all that they contain; return the epoch of each."""
-    session.has_kept = True
+    session.collector.note_kept()
     epochs: dict[str, int] = {}
     partial: list[str] = []
     level = list(direct)

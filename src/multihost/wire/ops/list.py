@@ -16,6 +16,7 @@ from multihost.wire.ops.object import exists, object_gone
 from multihost.wire.replies import EMPTY, TOO_LONG, WRONG_SIZE
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.values.codec import LINKED
 
 _create = StoringScript("list/create", slice(4, None))
 _extend = StoringScript("list/extend", slice(1, None))
@@ -92,17 +93,19 @@ def position(handle: Handle, value: bytes) -> int | None:
 
 def extend(handle: Handle, values: Values) -> None:
     """Append elements. 1 round trip, O(values)."""
-    _extend.run_once(handle, has_proxies(values), *values)
+    run, linked = _extend.way(values)
+    run(handle, linked, *values)
 
 
 def insert(handle: Handle, index: int, value: bytes) -> None:
     """Put an element before an index. 1 round trip, O(distance from the head)."""
-    _insert.run_once(handle, b"%d" % index, value)
+    (_insert.run_linked if value[0] == LINKED else _insert.run_once)(handle, b"%d" % index, value)
 
 
 def put(handle: Handle, index: int, value: bytes) -> bool:
     """Replace one element; return False if the index is out of range. 1 round trip, O(distance)."""
-    answer = _set.run_once(handle, b"%d" % index, value)
+    run = _set.run_linked if value[0] == LINKED else _set.run_once
+    answer = run(handle, b"%d" % index, value)
     return answer is not None and without_flag(handle, answer) == b""
 
 
@@ -180,7 +183,8 @@ def permute(handle: Handle, order: Callable[[Values], Sequence[int] | None]) -> 
 def splice(handle: Handle, start: int | None, stop: int | None, values: Values) -> None:
     """Replace the elements of a slice without a step. 1 round trip, O(elements behind start)."""
     bounds = _number(start), _number(stop)
-    without_flag(handle, _splice.run_once(handle, *bounds, has_proxies(values), *values))
+    run, linked = _splice.way(values)
+    without_flag(handle, run(handle, *bounds, linked, *values))
 
 
 def set_slice(handle: Handle, where: slice, values: Values) -> int | None:
@@ -188,7 +192,8 @@ def set_slice(handle: Handle, where: slice, values: Values) -> int | None:
     values. 1 round trip.
     """
     bounds = _number(where.start), _number(where.stop), _number(where.step)
-    answer = _set_slice.run_once(handle, *bounds, has_proxies(values), *values)
+    run, linked = _set_slice.way(values)
+    answer = run(handle, *bounds, linked, *values)
     if answer[:1] == WRONG_SIZE:
         return int(answer[1:])
     without_flag(handle, answer)

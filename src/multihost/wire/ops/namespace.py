@@ -12,6 +12,7 @@ from multihost.wire.refusals import ALTERED
 from multihost.wire.replies import OK, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.values.codec import LINKED
 
 SENTINEL = b""
 
@@ -58,7 +59,7 @@ def name_of(field: bytes) -> str:
 
 def put(handle: Handle, field: bytes, value: bytes) -> None:
     """Set one attribute. 1 round trip, O(1)."""
-    answer = _set.run_once(handle, field, value)
+    answer = (_set.run_linked if value[0] == LINKED else _set.run_once)(handle, field, value)
     if answer != OK:
         without_flag(handle, answer)
 

@@ -8,6 +8,7 @@ from multihost.wire.ops.object import object_gone
 from multihost.wire.replies import OK
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.values.codec import LINKED
 
 VALUE = b"v"
 
@@ -32,7 +33,7 @@ def get(handle: Handle) -> bytes:
 
 def put(handle: Handle, value: bytes) -> None:
     """Set the value. 1 round trip."""
-    answer = _set.run_once(handle, value)
+    answer = (_set.run_linked if value[0] == LINKED else _set.run_once)(handle, value)
     if answer != OK:
         without_flag(handle, answer)
 

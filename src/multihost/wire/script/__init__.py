@@ -2,6 +2,7 @@
 
 from multihost.wire.script.fitness import check_server, info, probe
 from multihost.wire.script.script import CommandPrefix, Script, Target
+from multihost.wire.script.staged import is_too_long
 from multihost.wire.script.transaction import transaction
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Target",
     "check_server",
     "info",
+    "is_too_long",
     "probe",
     "transaction",
 ]

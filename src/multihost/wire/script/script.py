@@ -34,7 +34,8 @@ from multihost.wire.link import (
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script.header import ArityError, Header, arity, parse
 from multihost.wire.script.source import Source, expand
-from multihost.wire.script.staged import is_too_long, run_staged
+from multihost.wire.script.staged import TooLong, is_too_long, run_staged
+from multihost.wire.subject import describe
 
 __all__ = ["CommandPrefix", "Script", "Target"]
 
@@ -182,14 +183,15 @@ class Script:
 
     def run_once(self, target: Target, *args: bytes) -> Reply:
         """Run a script once and only once, whatever happens to the connection. 1 round trip."""
-        if len(args) > MAX_CACHED_ARGS and is_too_long(args):
-            return run_staged(self, target, args)
         connection = target.link.checkout()
         try:
             request, on_noscript = self.pack_request(target, connection, args)
             return target.link.exchange(connection, request, on_noscript)
         except ReplyError as error:
             return self.handle_error(target, args, error)
+        except TooLong:
+            target.link.checkin(connection)
+            return run_staged(self, target, args)
         except ArityError:
             target.link.checkin(connection)
             raise
@@ -251,12 +253,14 @@ class Script:
     ) -> tuple[bytes, Callable[[], bytes]]:
         """Return a new request of ``connection``, and a function that returns what to send instead
         to a server that does not know the script. The request number is the same in both: the first
-        may have been executed.
+        may have been executed. Raises TooLong.
         """
         if not self._writes:
             return self.pack_idempotent(target, args), partial(self._pack_source, target, args)
         prefix = target.command_prefixes.get((self, len(args)))
-        if prefix is None:
+        if prefix is None:  # always, where there are many arguments
+            if len(args) > MAX_CACHED_ARGS and is_too_long(args):
+                raise self.too_long(target, args)
             prefix = self._command_prefix(target, len(args))
         start, partition, rest = prefix
         connection.sequence = number = connection.sequence + 1
@@ -267,6 +271,13 @@ class Script:
             number,
             pack_args(args),
         ), partial(self._pack_source, target, args, connection, number)
+
+    def too_long(self, target: Target, args: Sequence[bytes]) -> TooLong:
+        """Return the error for arguments that do not fit into one command, where they have to."""
+        return TooLong(
+            f"{describe(self.name, target.keys.ident)}: {len(args)} values of "
+            f"{sum(map(len, args))} bytes do not fit into one command; put fewer at once"
+        )
 
     # parts of that
 

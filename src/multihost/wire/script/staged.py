@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from multihost.errors import PayloadTooLarge
 from multihost.wire.keys import REPLY_CACHE_MS
 from multihost.wire.link import Reply, pack
 from multihost.wire.replies import ReplyError
@@ -19,11 +20,15 @@ from multihost.wire.script.source import expand
 if TYPE_CHECKING:
     from multihost.wire.script.script import Script, Target
 
-__all__ = ["is_too_long", "run_staged"]
+__all__ = ["TooLong", "is_too_long", "run_staged"]
 
 MAX_ARGS = 400_000  # Redis 6.2 closes a connection that sends 2 ** 20
 MAX_BYTES = 256 * 1024 * 1024  # and every server one that sends a gigabyte
 CHUNK_ARGS = 20_000
+
+
+class TooLong(PayloadTooLarge):
+    """The arguments do not fit into one command."""
 
 
 def is_too_long(args: Sequence[bytes]) -> bool:

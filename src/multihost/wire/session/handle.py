@@ -31,7 +31,16 @@ class PlacesOf(Protocol):
 class Handle:
     """One shared object, as the operations take it."""
 
-    __slots__ = ("codec", "command_prefixes", "keys", "link", "places", "session", "watched")
+    __slots__ = (
+        "codec",
+        "command_prefixes",
+        "keys",
+        "link",
+        "places",
+        "session",
+        "was_kept",
+        "watched",
+    )
 
     def __init__(self, session: Session, keys: Keys) -> None:
         self.session: Session = session
@@ -42,6 +51,12 @@ class Handle:
         self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
         self.watched: WatchedObject | None = None  # as the janitor sees it, after a first wait
         self.places: PlacesOf | None = None  # where this process holds elements of it
+        self.was_kept: bool = False  # the server has said that it has no lease
+
+    @property
+    def is_persistent(self) -> bool:
+        """Return whether it has no lease, as far as this process knows."""
+        return self.was_kept or self.keys.name is not None
 
 
 class Hold(ABC):

@@ -130,8 +130,7 @@ class Session:
         )
         self.blocked: BlockedThreads = BlockedThreads(self.link, self.janitor)
         self.collector: Collector = Collector(self.link, self.namespace, self.lease, self.ttl_ms)
-        self.has_kept: bool = False  # objects have lost their lease by this process ...
-        self.has_cut: bool = False  # ... or a container without one let go of some
+        self.has_cut: bool = False  # a container without a lease let go of objects
 
     def handle(self, ident: str) -> Handle:
         """Return a new handle of an object."""
@@ -222,7 +221,11 @@ class Session:
             self.references.drop(ended.removed, deep=deep)
             self.references.let_go(ended.let_go)
             self.references.renew_moving()
-            if deep and (self.has_kept or self.has_cut) and not self.link.address.is_embedded:
+            if (
+                deep
+                and (self.collector.has_kept or self.has_cut)
+                and not self.link.address.is_embedded
+            ):
                 self.collector.collect_last(self.references.maker)
             for client in list(self.rpc_clients.values()):
                 client.close_channels()

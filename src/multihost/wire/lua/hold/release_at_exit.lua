@@ -17,6 +17,7 @@
 -- @include lib/places
 -- @include lib/note_lists
 -- @include lib/give_back
+-- @include lib/inherit_ttl
 -- @include lib/set_free
 -- @include lib/forget_place
 -- @include lib/former_places
@@ -39,6 +40,7 @@ for _, place in ipairs(used_places(data, places)) do
 end
 for _, place in ipairs(places) do forget_place(data, place) end
 redis.call('HDEL', refs, CONSUMER .. session)
+inherit_ttl(data, data .. ':free') -- what was released before came back without a lease, and nothing else tells of that
 forget_list(data, session)
 if is_late == '1' then set_tombstone(data, session, #places) end
 if held == 0 or back == '0' then return false end

@@ -52,7 +52,6 @@ end
 local keys, refs = keys_of(data)
 local code = references(data).remove_all()
 strike(partition_of(data), string.match(data, '}:(.*)$'))
-forget_lists(data, refs)
 -- For each <field>=<list>, and each field of that name, or of that prefix if it ends with a colon, a token is pushed
 -- onto the list; '*' stands for the value of the field.
 local kind = redis.pcall('HGET', data, TYPE)
@@ -71,9 +70,12 @@ for i = 1, #fields, 2 do
     tokens[key] = (tokens[key] or 0) + 1
   end
 end
+local is_waited_for = false
 for key, count in pairs(tokens) do
+  is_waited_for = true
   redis.call('UNLINK', key)
   wake(key, count)
   redis.call('PEXPIRE', key, BRIEF_TTL) -- for waiters that were about to block
 end
+if not is_waited_for then forget_lists(data, refs) end -- a waiter may end with the token in its list: collect/places
 return save_reply(reply_cache, request, code)

@@ -21,7 +21,7 @@
 --   partition:partial             set   those that contain something
 --   partition:epoch               hash  EPOCH, SETTLED
 -- ARGV
---   want   int  an epoch that the caller was told
+--   want   int  an epoch that the caller was told; 0 = none
 --   lease  int  milliseconds
 -- RETURNS  the epoch; then of each object nil if it does not exist, '-' if it is as good as removed, else a list: what
 --          it contains that may have a lease; or '+' if the client has to ask (object/contents)
@@ -31,11 +31,12 @@
 -- @include lib/partition
 -- @include lib/colours
 -- @include lib/contents
+-- @include lib/stamps
 local want, lease = ARGV[1], ARGV[2]
 
 local partition = partition_of(KEYS[1])
 local epoch, settled = epoch_of(partition)
-local stamp, time = math.max(epoch, tonumber(want)), now()
+local stamp, time = math.max(least_epoch(partition), tonumber(want)), now()
 local answer = {stamp}
 for _, data in ipairs(KEYS) do
   local ident, ttl = string.sub(data, #partition + 1), redis.call('PTTL', data)

@@ -18,6 +18,7 @@ from multihost.wire.ops.queue.send import wait_for_room
 from multihost.wire.replies import CHANGED, COMPARE, NO_SPACE, OK, MustKeep
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
+from multihost.wire.values.codec import LINKED
 
 __all__ = ["put"]
 
@@ -55,11 +56,14 @@ def put(handle: Handle, item: object, value: bytes, blocking: bool, seconds: flo
     behind_waiters = b"%d" % blocking
     kind, score = _kind_and_score(item)
     sent = value
+    if value[0] == LINKED and handle.is_persistent:
+        (sent,) = keep(handle, (value,), 0)
     while True:
         try:
             if _try_put(handle, item, sent, behind_waiters, kind, score):
                 return True
         except MustKeep as refusal:
+            handle.was_kept = True
             (sent,) = keep(handle, (value,), refusal.epoch)
             continue
         left = None if deadline is None else deadline - time.monotonic()

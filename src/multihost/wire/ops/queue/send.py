@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from multihost.wire.completion import Call
-from multihost.wire.ops.keeping import has_proxies, keep
+from multihost.wire.ops.keeping import keep
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.replies import MustKeep
-from multihost.wire.script import Script
+from multihost.wire.script import Script, is_too_long
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED, first_byte
 from multihost.wire.wait import token_pop, wait, wait_by_name
@@ -29,50 +29,38 @@ def put(handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float 
     """
     if seconds is not None and seconds <= 0:
         blocking = False
-    try:
-        if (
-            _put.run_once(
-                handle,
-                b"1" if blocking else b"0",
-                b"",
-                # has_proxies(values), without its calls: every put comes along here.
-                b"1" if LINKED in set(map(first_byte, values)) else b"0",
-                *values,
-            )
-            is not None
-        ):
-            return True
-        if not blocking:
-            return False
-        linked = has_proxies(values)
-        return _wait_for_room(
-            handle, seconds, lambda waiter: (_put, (b"0", waiter, linked, *values)), values
-        )
-    except MustKeep as refusal:
-        return _put_stamped(handle, values, blocking, seconds, refusal.epoch)
+    # Codec.any_linked(values), without its call: every put comes along here.
+    if LINKED in set(map(first_byte, values)):
+        return _put_linked(handle, values, blocking, seconds)
+    if _put.run_once(handle, b"1" if blocking else b"0", b"", b"0", *values) is not None:
+        return True
+    if not blocking:
+        return False
+    return _wait_for_room(handle, seconds, partial(_put_call, b"0", values), values)
 
 
-def _put_stamped(
-    handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float | None, epoch: int
+def _put_linked(
+    handle: Handle, values: Sequence[bytes], blocking: bool, seconds: float | None
 ) -> bool:
-    """Put items with proxies, in a container without a lease: keep first what they refer to."""
+    """Put items with proxies: a container without a lease has what they refer to kept first."""
     deadline = None if seconds is None else time.monotonic() + seconds
     behind_waiters = b"1" if blocking else b"0"
+    sent = keep(handle, values, 0) if handle.is_persistent else values
     while True:
-        stamped = keep(handle, values, epoch)
         left = None if deadline is None else deadline - time.monotonic()
         try:
-            if _put.run_once(handle, behind_waiters, b"", b"1", *stamped) is not None:
+            if _put.run_once(handle, behind_waiters, b"", b"1", *sent) is not None:
                 return True
             if not blocking:
                 return False
-            return _wait_for_room(handle, left, partial(_put_call, stamped), stamped)
-        except MustKeep as refusal:  # a collection has begun meanwhile
-            epoch = refusal.epoch
+            return _wait_for_room(handle, left, partial(_put_call, b"1", sent), sent)
+        except MustKeep as refusal:  # it has no lease, or a collection has begun meanwhile
+            handle.was_kept = True
+            sent = keep(handle, values, refusal.epoch)
 
 
-def _put_call(values: Sequence[bytes], waiter: bytes) -> Call:
-    return _put, (b"0", waiter, b"1", *values)
+def _put_call(linked: bytes, values: Sequence[bytes], waiter: bytes) -> Call:
+    return _put, (b"0", waiter, linked, *values)
 
 
 def wait_for_room(handle: Handle, seconds: float | None) -> bool:
@@ -84,8 +72,11 @@ def _wait_for_room(
     handle: Handle, seconds: float | None, claim: Callable[[bytes], Call], values: Sequence[bytes]
 ) -> bool:
     """Wait among those who wait for room; return whether ``claim``, of a waiter, got it in time. A
-    cancelled claim takes the ``values`` back that it may have put.
+    cancelled claim takes the ``values`` back that it may have put. Raises PayloadTooLarge for more
+    than one command takes.
     """
+    if is_too_long(values):
+        raise _put.too_long(handle, values)
 
     def attempt(waiter: bytes, left: float | None) -> bool:
         answer = wait(
