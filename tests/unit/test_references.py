@@ -66,12 +66,14 @@ class Counters:
 
     def __init__(self, server: Server) -> None:
         self.started = self.woken = 0
+        self.forgotten: list[tuple[str, bool]] = []
         self.references = References(
             server,  # type: ignore[arg-type]
             "ns",
             LEASE_MS,
             self._start,
             self._wake,
+            lambda *forgotten: self.forgotten.append(forgotten),
         )
 
     def _start(self) -> None:
@@ -130,6 +132,21 @@ def test_last_proxy_deletes_what_no_other_process_can_know(
     assert server.dropped == [keys.data]
     assert keys.ident not in counters.references
     assert counters.references.end(deep=True) == ([], [])
+
+
+def test_whoever_remembers_something_of_an_object_hears_that_no_proxy_is_left(
+    counters: Counters,
+) -> None:
+    counters.create("ours", proxies=2)
+    counters.create("given")
+    counters.references.mark_shared("u:given")
+    counters.collect("ours")
+    assert counters.forgotten == []
+    counters.collect("ours", "given")
+    assert counters.forgotten == [("u:ours", True), ("u:given", False)]
+    counters.create("back")
+    counters.references.forget_unused(["u:given", "u:back"])
+    assert counters.forgotten[2:] == [("u:given", False)]
 
 
 def test_first_proxy_starts_the_thread_and_a_collected_one_wakes_it(counters: Counters) -> None:

@@ -53,7 +53,8 @@ class References:
     """How many proxies of which unnamed objects this process has.
 
     Any thread counts; the background thread renews, deletes and releases. ``start`` starts that
-    thread, ``wake`` ends its wait.
+    thread, ``wake`` ends its wait. ``forget`` is told of each object that no proxy is left
+    of here, and whether it is about to be deleted since there is none elsewhere, either.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class References:
         ttl_ms: bytes,
         start: Callable[[], None],
         wake: Callable[[], None],
+        forget: Callable[[str, bool], None],
     ) -> None:
         self._link = link
         self._namespace = namespace
         self._ttl_ms = ttl_ms
         self._start = start
         self._wake = wake
+        self._forget = forget
         self._lock = threading.Lock()
         self._forks = 0
         self._gifts = 0
@@ -244,7 +247,15 @@ class References:
                 return None
             del self._live[ident]
             self._fetched.pop(ident, None)
+            self._forget(ident, reference.is_exclusive(self._forks))
             return reference
+
+    def forget_unused(self, idents: Iterable[str]) -> None:
+        """Have objects forgotten that still no proxy is there of."""
+        for ident in idents:
+            with self._lock:  # a proxy that comes now finds all, or nothing
+                if ident not in self._live:
+                    self._forget(ident, False)
 
     def renew(self) -> bool:
         """Give the live objects, and everything that they contain, another lease; return whether

@@ -94,7 +94,12 @@ class Session:
         self.server: tuple[str, str, int, str, int, str] = (*link.address.server, origin.namespace)
         self.heartbeat: Heartbeat = Heartbeat(self)
         self.references: References = References(
-            link, self.namespace, self.ttl_ms, self.heartbeat.start, self.heartbeat.wake
+            link,
+            self.namespace,
+            self.ttl_ms,
+            self.heartbeat.start,
+            self.heartbeat.wake,
+            self._forget,
         )
         codec.home = self
         self._reset()
@@ -112,6 +117,7 @@ class Session:
         # ident of a lock or a semaphore -> where this process holds its elements
         self.places: weakref.WeakValueDictionary[str, HeldPlaces] = weakref.WeakValueDictionary()
         self.places_lock: threading.Lock = threading.Lock()  # while those of an object are made
+        self._left: set[str] = set()  # queues without a proxy, and with something in flight
         self.rpc_clients: dict[str, RpcClient] = {}
         self.siblings: Siblings = Siblings()
         self.registration: SessionRegistration = SessionRegistration(
@@ -183,6 +189,25 @@ class Session:
                 if time.monotonic() >= link.patience_ends(begun) or not _may_pass(error):
                     raise copy.copy(error).with_traceback(None) from None
                 link.back_off()
+
+    def _forget(self, ident: str, is_gone: bool) -> None:
+        """Forget how items came from a queue that no proxy is left of, unless some are in flight
+        still: then try again with the next renewal.
+        """
+        key = "consumer", ident
+        hold = self.holds.get(key)
+        if hold is None:
+            return
+        if is_gone or hold.is_unused():
+            self._left.discard(ident)
+            self.holds.pop(key, None)
+            self.settling.users.pop(key, None)
+        else:
+            self._left.add(ident)
+
+    def forget_unused(self) -> None:
+        """Forget what is remembered of queues that no proxy is left of. No round trip."""
+        self.references.forget_unused(list(self._left))
 
     # the end
 
