@@ -117,6 +117,7 @@ class StubSession:
         self.janitor = StubJanitor()
         self.holds: dict[Hashable, Hold] = {}
         self.settling = SimpleNamespace(users={})
+        self.collector = SimpleNamespace(has_lists=False)
         self.identity = SimpleNamespace(key=1)
         self.registered: list[Keys] = []
 

@@ -109,7 +109,7 @@ LAYOUT = (
     (
         "{namespace:00}:leases",
         "zset",
-        "a lease → until when a process may have it; `candidates` → until when there are any",
+        "a lease → until when a process may have it; `kept` → inf: there are objects without one",
     ),
     ("{namespace:NN}:n:<name>", "by type", "a named object: `data` below"),
     (
@@ -207,8 +207,8 @@ def leases(namespace: str) -> bytes:
     return prefix(namespace, 0) + b"leases"
 
 
-CANDIDATES = b"candidates"
-"""The member of the leases that says until when there may be anything to collect."""
+ANY_KEPT = b"kept"
+"""The member of the leases that says that there are objects without one."""
 
 
 def ring(namespace: str, host: bytes) -> bytes:

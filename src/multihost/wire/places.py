@@ -262,7 +262,6 @@ class Places(Handle):
         with self._lock:
             for place in self._all:
                 place.seen = 0
-        self.session.collector.has_lists = True
         _register.run_idempotent(self, self.name, b"%d" % count)
         self.registered = max(self.registered, count)
 
@@ -289,7 +288,6 @@ class Places(Handle):
             else:
                 raise _register.to_exception(reply, self.ident)
 
-        self.session.collector.has_lists = True
         return request, registered
 
     def _wanted(self) -> int:

@@ -101,15 +101,13 @@ class Collector:
         self._paused = False
         self._renewals = self._turns = 0
         self._had_turn = False
-        self._candidates = 0  # 2: there are some, as somebody has said; 1: there may be some
+        self._are_kept = False  # objects without a lease, as somebody has said
         self._found = b""  # in its turn, and not yet said: see collect/turn
         self._run: bytes | None = None  # of the server, and since when this process has seen it
         self._run_since = -math.inf
         self._made = time.monotonic()
         self.has_kept: bool = False
         """This process has taken the lease from objects."""
-        self.has_lists: bool = False
-        """It has places, or in-flight lists, which a kill leaves to the collector."""
         self.removed: int = 0
         """Objects that this process has removed."""
 
@@ -136,11 +134,11 @@ class Collector:
             self._thread.start()
 
     def _ask(self, period_ms: int, *, force: bool = False) -> bool:
-        found, self._found = self._found, b""
-        found = b"kept" if self.has_kept else found or (b"lists" if self.has_lists else b"")
+        found, self._found = b"kept" if self.has_kept else self._found, b""
         args = self._session, self._ttl_ms, b"%d" % period_ms, b"%d" % force, found
-        is_ours, longest, self._candidates = _turn.run_readonly(self._link, [self._key], *args)
+        is_ours, longest, are_kept = _turn.run_readonly(self._link, [self._key], *args)
         self._partitions.longest_ms = longest or self._partitions.longest_ms
+        self._are_kept = bool(are_kept)
         return bool(is_ours)
 
     def note_kept(self) -> None:
@@ -148,8 +146,8 @@ class Collector:
         one is killed. 1 round trip, once.
         """
         if not self.has_kept:
-            candidates = (b"ZADD", self._leases, b"inf", key_names.CANDIDATES)
-            self._link.pipeline([candidates, (b"PERSIST", self._leases)])
+            note = (b"ZADD", self._leases, b"inf", key_names.ANY_KEPT)
+            self._link.pipeline([note, (b"PERSIST", self._leases)])
             self.has_kept = True
 
     def _may_begin(self) -> bool:
@@ -173,14 +171,12 @@ class Collector:
 
     def _is_needed(self) -> bool:
         """Return whether there is a reason; now and then also if there is none, but something to
-        look at: what is forgotten by mistake must not stay for ever. No round trip where nobody has
-        said that there is something.
+        look at: what is forgotten by mistake, or lies at places of the dead, must not stay for
+        ever. Else no round trip where nobody has said that anything is kept.
         """
-        if not self._candidates:
-            return False
         self._turns += 1
         is_unasked = self._turns % TURNS_UNASKED == 0
-        if self._candidates == 1 and not is_unasked:
+        if not (self._are_kept or is_unasked):
             return False
         try:
             with self._partitions.pinned():

@@ -205,7 +205,6 @@ class Consumer:
     def _register(self) -> None:
         wanted = max(min(2 * self.list_count, MOST_LISTS), self.list_count, 4)
         run = self.handle.session.registration.server
-        self.handle.session.collector.has_lists = True
         _register_consumer.run_idempotent(self.handle, self.hold.id, b"%d" % wanted)
         self.registered_count, self.run = wanted, run
 
