@@ -121,7 +121,7 @@ class Torment:
 
     def _finish(self, group: ProcessGroup) -> None:
         try:
-            group.finish()
+            group.finish(5 * PATIENCE)
         except ProcessFailed:
             for pid in group.pids:  # those that hang say where
                 send_signal(pid, signal.SIGUSR1)
@@ -250,7 +250,7 @@ def read_all(m: RedisManager) -> Iterator[str]:
                 waiting.append(each)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("way", "number"), ROUNDS, ids=[f"{way.name}-{number}" for way, number in ROUNDS]
 )
