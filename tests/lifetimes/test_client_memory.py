@@ -81,6 +81,12 @@ def nested(m: RedisManager, other: RedisManager, number: int) -> None:
     assert other.dict("names")["one"][0][0]["n"] == number
 
 
+def locks(m: RedisManager, other: RedisManager, number: int) -> None:
+    kinds = m.Lock, m.RLock, m.Semaphore, m.BoundedSemaphore, m.Condition
+    with kinds[number % len(kinds)]():
+        m.Barrier(1).wait()
+
+
 @pytest.fixture
 def managers(url: str, quick_heartbeats: None) -> Iterator[tuple[RedisManager, RedisManager]]:
     """Two processes, for all that the server sees."""
@@ -96,6 +102,7 @@ def managers(url: str, quick_heartbeats: None) -> Iterator[tuple[RedisManager, R
         through_a_queue_with_a_lease,
         through_a_queue_for_the_answer,
         nested,
+        locks,
     ],
 )
 def test_what_is_given_away_is_forgotten(

@@ -191,9 +191,14 @@ class Session:
                 link.back_off()
 
     def _forget(self, ident: str, is_gone: bool) -> None:
-        """Forget how items came from a queue that no proxy is left of, unless some are in flight
-        still: then try again with the next renewal.
+        """Forget what is remembered of an object that no proxy is left of, if it is gone; else how
+        items came from a queue, unless some are in flight still: then try again with the next
+        renewal.
         """
+        if is_gone:  # nothing is held of it, nor to be settled
+            self.holds.pop(ident, None)
+            for what in ("places", "condition", "barrier"):
+                self.settling.users.pop((what, ident), None)
         key = "consumer", ident
         hold = self.holds.get(key)
         if hold is None:
