@@ -70,7 +70,8 @@ local function references(data)
       -- @include lib/let_go_much
       let_go_much(partition, contains)
     elseif size > 0 then
-      for _, contained in ipairs(redis.call('HKEYS', contains)) do let_go(contained) end
+      -- @include lib/cut
+      note_cut(partition, unpack(redis.call('HKEYS', contains)))
     end
     redis.call('UNLINK', contains)
     return self.code
