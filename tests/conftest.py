@@ -47,6 +47,8 @@ settings.load_profile("tests")
 SHARED: pytest.StashKey[AnyServer] = pytest.StashKey()
 FAILED: pytest.StashKey[bool] = pytest.StashKey()
 
+LONG = {"chaos", "explore"}  # folders
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
@@ -93,7 +95,7 @@ def pytest_report_header() -> list[str]:
 @pytest.hookimpl(trylast=True)  # behind the one who shuffles
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests begin: a worker that has them is not the last one to end."""
-    items.sort(key=lambda item: "chaos" not in item.path.parts)
+    items.sort(key=lambda item: not LONG.intersection(item.path.parts))
 
 
 def pytest_collection_finish() -> None:

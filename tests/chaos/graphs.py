@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from multihost import ObjectGone, RedisManager
+from multihost import LinkError, ObjectGone, RedisManager
 from multihost.wire.collect import Collector
 from multihost.wire.session import session
 from multihost.wire.session.references import References
@@ -61,16 +61,20 @@ class Beats:
             return found
 
         References.renew = noting  # type: ignore[method-assign]
-        collect = Collector._collect
 
-        def timed(collector: Collector) -> None:
+    def timed(self, collect: Callable[[Collector], None]) -> Callable[[Collector], None]:
+        """A collection that notes how long it took, also if it did not come to its end: it holds up
+        the next one all the same.
+        """
+
+        def noting(collector: Collector) -> None:
             begun = time.monotonic()
             try:
                 collect(collector)
-            finally:  # one that did not come to its end holds up the next one, too
+            finally:
                 self._longest[1] = max(self._longest[1], time.monotonic() - begun)
 
-        Collector._collect = timed  # type: ignore[method-assign]
+        return noting
 
     def look(self, number: int) -> None:
         """In any process: note for how long that one has not renewed what it holds."""
@@ -207,7 +211,7 @@ class Graph:
             source = source if found is None else found
         try:
             item = source.get(timeout=self._chance.choice([0.001, 0.05]))
-        except queue.Empty:
+        except (queue.Empty, LinkError):  # no outage is as short as this wait
             return
         self._keep(item[0])
         self._keep(item[1]["deep"])

@@ -25,7 +25,7 @@ import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.managers import DictProxy
-from multihost.wire.collect import collector
+from multihost.wire.collect import Collector, collector
 from tests.chaos.audit import audit, guard_sweeps, swept_though_reached
 from tests.chaos.graphs import (
     LEASE,
@@ -267,6 +267,7 @@ def test_nothing_is_lost_and_nothing_is_left(
     # What it has answered it has written, unless the machine goes down.
     server = start_server(appendonly="no" if way.steps_back else "yes", appendfsync="no")
     torment = Torment(way, server, tmp_path)
+    monkeypatch.setattr(Collector, "_collect", torment.beats.timed(Collector._collect))
     torment.run()
     torment.is_over(server)
     print(torment)

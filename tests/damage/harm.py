@@ -13,7 +13,7 @@ from multihost.wire import keys
 
 __all__ = ["VALUES", "Harm", "batches", "fields_of_the_protocol", "harms", "keys_of_row", "spoilt"]
 
-STEP = int(os.environ.get("MULTIHOST_DAMAGE", "8"))
+STEP = int(os.environ.get("MULTIHOST_DAMAGE", "16"))
 """Each so many-th batch is done. ``make damage`` does all."""
 
 LUA = Path(keys.__file__).parent / "lua" / "lib"

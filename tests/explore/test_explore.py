@@ -33,7 +33,7 @@ def test_a_few_schedules_of_each_scenario_are_right():
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("fault", ["none", "cut after", "killed", "gone back"])
+@pytest.mark.parametrize("fault", ["cut after", "gone back"])
 def test_a_number_means_the_same_run(fault):
     number = Schedule("ABBA", fault, 2).number
     traces = [_run("lock hold+hold", "--replay", f"{number}").stdout for _ in range(2)]

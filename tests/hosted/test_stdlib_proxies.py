@@ -96,18 +96,20 @@ def test_classes(m, typeid):
     assert type(copy.deepcopy(proxy)) is Thing
 
 
-def _use(proxy, results):
-    results.append([proxy.next(), str(proxy)])
+def _use(proxies, results):
+    for typeid, proxy in proxies.items():
+        results.append([typeid, proxy.next(), str(proxy)])
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("typeid", ["ByName", "BySuper", "ByAttribute", "Derived", "Auto"])
-def test_in_other_processes(m, typeid, method):
-    proxy, results = getattr(m, typeid)(), m.list()
-    child = multiprocessing.get_context(method).Process(target=_use, args=(proxy, results))
+def test_in_other_processes(m, method):
+    typeids = ["ByName", "BySuper", "ByAttribute", "Derived", "Auto"]
+    proxies, results = {typeid: getattr(m, typeid)() for typeid in typeids}, m.list()
+    child = multiprocessing.get_context(method).Process(target=_use, args=(proxies, results))
     child.start()
     child.join(PATIENCE)
-    assert (list(results), proxy.next()) == ([[1, "Thing 1"]], 2)
+    assert list(results) == [[typeid, 1, "Thing 1"] for typeid in typeids]
+    assert [proxy.next() for proxy in proxies.values()] == [2] * len(typeids)
 
 
 def test_in_a_container(m):

@@ -161,7 +161,7 @@ def waiting_calls(manager: Any) -> list[Any]:
 @pytest.mark.parametrize("how", ["url", "client"])
 def test_waiters_get_manager_closed(how: str, server: Server) -> None:
     """Whoever waits while the manager is shut down is told so, in one traceback."""
-    for turn in range(5):
+    for turn in range(3):
         if how == "url":
             manager = RedisManager(server.url)
         else:
@@ -178,7 +178,7 @@ def test_waiters_get_manager_closed(how: str, server: Server) -> None:
         threads = [threading.Thread(target=call, args=(each,)) for each in calls * 2]
         for thread in threads:
             thread.start()
-        time.sleep(0.1 * turn)  # at any moment, also before they wait
+        time.sleep(0.2 * turn)  # at any moment, also before they wait
         manager.shutdown()
         for thread in threads:
             thread.join(20)

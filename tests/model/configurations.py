@@ -29,7 +29,7 @@ class Mutant(NamedTuple):
 
 SMALL = [
     Configuration("any fault", "faults=1", 179_000),
-    Configuration("a step back", "faults=0 crashes=1", 745_000),
+    Configuration("a step back", "faults=0 crashes=1 limit=300000", 300_000),
     Configuration("a record is lost", "wipe=1", 201_000),
     Configuration("half open in the background", "deaf=1", 186_000),
     Configuration("the server pauses", "pause=1", 192_000),
@@ -45,6 +45,7 @@ SMALL = [
 
 # Breadth first, up to the limit where there is one: no wrong state is nearer.
 LARGE = [
+    Configuration("a step back, to the end", "faults=0 crashes=1", 745_000),
     Configuration("slow heartbeats", "slow=1", 600_000),
     Configuration("a step back, slow heartbeats", "faults=0 crashes=1 slow=1", 2_000_000),
     Configuration("two takes each", "takes=2", 1_000_000),

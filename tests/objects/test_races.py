@@ -20,7 +20,7 @@ from tests.support.procs import run_all
 from tests.support.waiting import PATIENCE
 
 PROCESSES = 4
-ROUNDS = 300
+ROUNDS = 160
 
 
 class Race:

@@ -43,8 +43,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("where", ["private", "shared"])
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize(("method", "where"), [("fork", "shared"), ("spawn", "private")])
 def test_strict_options(method: str, where: str, url: str, tmp_path: object) -> None:
     program = f"{tmp_path}/program.py"  # spawned children import it
     with open(program, "w") as file:
