@@ -27,7 +27,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test collect strict fuzz interrupts chaos damage model explore test-frameworks check format bench docs lock clean
+.PHONY: help demo test compile strict fuzz interrupts chaos damage model explore test-frameworks check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -42,7 +42,7 @@ test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k dict" for some
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # Four workers that find nothing compiled compile everything four times, a quarter of a minute.
-collect: $(VENV)/.dev
+compile: $(VENV)/.dev
 	@said=$$($(BIN)/python -m pytest --quiet --collect-only 2>&1) || { echo "$$said"; exit 1; }
 
 # The rest of the suite compares keys that are str with others that are bytes, on purpose.

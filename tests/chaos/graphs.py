@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from multihost import ObjectGone, RedisManager
+from multihost import LinkError, ObjectGone, RedisManager
 from multihost.wire.collect import Collector
 from multihost.wire.session import session
 from multihost.wire.session.references import References
@@ -29,7 +29,7 @@ TTL = LEASE + LEASE / 3
 """Seconds for which what nobody renews is there; no reserve of a minute, see `short_leases`."""
 NAMES = "abc"
 QUEUE = "q"
-SERVER_SECONDS = 30.0  # for which a call waits for a server: no outage lasts so long
+SERVER_SECONDS = 300.0  # for which a call waits: whatever the machine does meanwhile
 PAUSE = 0.01  # seconds between two turns, at most
 HANDS = 8  # proxies that a process has at most
 
@@ -61,14 +61,20 @@ class Beats:
             return found
 
         References.renew = noting  # type: ignore[method-assign]
-        collect = Collector._collect
 
-        def timed(collector: Collector) -> None:
+    def timed(self, collect: Callable[[Collector], None]) -> Callable[[Collector], None]:
+        """A collection that notes how long it took, also if it did not come to its end: it holds up
+        the next one all the same.
+        """
+
+        def noting(collector: Collector) -> None:
             begun = time.monotonic()
-            collect(collector)
-            self._longest[1] = max(self._longest[1], time.monotonic() - begun)
+            try:
+                collect(collector)
+            finally:
+                self._longest[1] = max(self._longest[1], time.monotonic() - begun)
 
-        Collector._collect = timed  # type: ignore[method-assign]
+        return noting
 
     def look(self, number: int) -> None:
         """In any process: note for how long that one has not renewed what it holds."""
@@ -205,7 +211,7 @@ class Graph:
             source = source if found is None else found
         try:
             item = source.get(timeout=self._chance.choice([0.001, 0.05]))
-        except queue.Empty:
+        except (queue.Empty, LinkError):  # no outage is as short as this wait
             return
         self._keep(item[0])
         self._keep(item[1]["deep"])

@@ -25,7 +25,7 @@ import pytest
 
 from multihost import ObjectGone, RedisManager
 from multihost.managers import DictProxy
-from multihost.wire.collect import collector
+from multihost.wire.collect import Collector, collector
 from tests.chaos.audit import audit, guard_sweeps, swept_though_reached
 from tests.chaos.graphs import (
     LEASE,
@@ -121,7 +121,7 @@ class Torment:
 
     def _finish(self, group: ProcessGroup) -> None:
         try:
-            group.finish()
+            group.finish(5 * PATIENCE)
         except ProcessFailed:
             for pid in group.pids:  # those that hang say where
                 send_signal(pid, signal.SIGUSR1)
@@ -250,7 +250,7 @@ def read_all(m: RedisManager) -> Iterator[str]:
                 waiting.append(each)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("way", "number"), ROUNDS, ids=[f"{way.name}-{number}" for way, number in ROUNDS]
 )
@@ -267,6 +267,7 @@ def test_nothing_is_lost_and_nothing_is_left(
     # What it has answered it has written, unless the machine goes down.
     server = start_server(appendonly="no" if way.steps_back else "yes", appendfsync="no")
     torment = Torment(way, server, tmp_path)
+    monkeypatch.setattr(Collector, "_collect", torment.beats.timed(Collector._collect))
     torment.run()
     torment.is_over(server)
     print(torment)

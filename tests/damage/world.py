@@ -201,6 +201,7 @@ class World:
             ("SADD", keys.prefix + b"tops", "n:ill dict"),
             ("HSET", keys.prefix + b"epoch", "e", epoch, "s", epoch, "d", epoch),
             ("HSET", keys.prefix + b"lists", ident + b" ill-session", "1"),
+            ("HSET", keys.prefix + ident + b":given", "ill-maker", "1"),
             ("SET", key_names.collector(NAMESPACE), "ill-session", "PX", 3_600_000),
             ("ZADD", key_names.leases(NAMESPACE), 1_700_000_000_000, "30000"),
         )

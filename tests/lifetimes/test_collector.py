@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
+import multiprocessing
 import pickle
 import random
 import time
@@ -286,6 +288,9 @@ def test_what_is_white_in_a_settled_partition_is_refused(
         d["y"] = x
     m.runtime.session.references.renew()
     assert not held(server, ident(x))
+    renewed_long_ago(m)
+    with pytest.raises(ObjectGone, match="__reduce__"):
+        pickle.dumps(x)
     monkeypatch.undo()
     assert collector_of(m).collect().removed == 1
 
@@ -355,6 +360,36 @@ def test_what_is_stored_behind_the_marking_is_marked(
     monkeypatch.setattr(Partitions, "contained_in_names", behind)
     assert collector_of(m).collect() == (0, True)
     assert d["late"][0][:] == ["late"]
+
+
+def test_what_is_stored_while_a_collection_begins_is_marked(
+    m: RedisManager, other: RedisManager, server: AnyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has begun where the name is. What is stored there and is empty takes something in where it
+    has not begun; before that is looked at, those who did so are gone.
+    """
+    name = next(n for n in map(str, itertools.count()) if partition(f"n:{n}") < PARTITIONS // 2)
+    begun = partition(f"n:{name}") + 1
+    behind = range(begun, PARTITIONS)
+    d, run, puts = m.dict(name), Partitions.run, []
+    box, leaf = in_partition(other, *behind), in_partition(other, *behind)
+
+    def between(self: Partitions, script: Script, calls: Any, **options: Any) -> Any:
+        if script.name != BEGIN.name or puts:
+            return run(self, script, calls, **options)
+        replies = run(self, script, calls[:begun], **options)
+        puts.append(other.dict(name))
+        puts[0]["x"] = box
+        box.append(leaf)
+        replies += run(self, script, calls[begun:], **options)
+        forget(other, box, leaf)
+        server.commands(*(("DEL", key) for key in server.keys("*}:held")), ("PING",))
+        return replies
+
+    monkeypatch.setattr(Partitions, "run", between)
+    assert collector_of(m).collect() == (0, True)
+    assert puts
+    assert d["x"][0][:] == []
 
 
 def test_what_moves_behind_the_marking_is_found(
@@ -573,10 +608,30 @@ def test_a_pickle_begins_a_lease(m: RedisManager, server: AnyServer) -> None:
         deep = fetched[0]
         keys = [fetched._handle.keys.data, deep._handle.keys.data]
         server.commands(*(("PEXPIRE", key, 60_000) for key in keys), ("PING",))
-        for reference in fetched._handle.session.references._live.values():
-            reference.renewed = 0.0
+        renewed_long_ago(theirs)
         pickle.dumps(fetched)
         assert all(server.command("PTTL", key) > 600_000 for key in keys)
+
+
+def renewed_long_ago(m: RedisManager) -> None:
+    """So a proxy that is pickled renews its object first."""
+    for reference in m.runtime.session.references._live.values():
+        reference.renewed = -math.inf
+
+
+def test_a_proxy_of_what_is_gone_is_not_pickled(m: RedisManager, server: AnyServer) -> None:
+    """Whoever got it could do nothing with it. Below it something may be gone."""
+    outer, inner = m.list(), m.list([1])
+    outer.append(inner)
+    server.command("DEL", inner._handle.keys.data)
+    renewed_long_ago(m)
+    assert pickle.loads(pickle.dumps(outer)) is not None
+    with pytest.raises(ObjectGone, match=r"__reduce__.*create it again"):
+        pickle.dumps([1, inner])
+    child = multiprocessing.get_context("spawn").Process(target=len, args=(inner,))
+    with pytest.raises(ObjectGone):
+        child.start()
+    assert outer[0] is not None
 
 
 # -- whatever happens

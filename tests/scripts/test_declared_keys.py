@@ -230,6 +230,11 @@ def hold_and_let_go(server: Server, url: str) -> None:
         del dropped
         wait_until(lambda: not server.command("EXISTS", keys.data))
         assert len(outer["inner"]) == 1
+        given = manager.Lock()
+        keys = given._handle.keys
+        manager.runtime.session.references.give(keys.ident)
+        del given
+        wait_until(lambda: server.command("EXISTS", keys.data + b":given"))
 
 
 def hold_much(server: Server, url: str) -> None:

@@ -10,7 +10,15 @@ from multihost.wire.script import source
 __all__ = ["foreground", "script_of"]
 
 BACKGROUND = frozenset(
-    {"hold/announce", "hold/reap", "condition/reap", "barrier/reap", "object/renew", "object/drop"}
+    {
+        "hold/announce",
+        "hold/reap",
+        "condition/reap",
+        "barrier/reap",
+        "object/renew",
+        "object/drop",
+        "object/let_go",
+    }
 )
 
 

@@ -15,6 +15,7 @@ from multihost.errors import LinkLost
 from multihost.wire.collect.objects import PER_CALL
 from multihost.wire.keys import Keys
 from multihost.wire.session import references as module
+from multihost.wire.session.gifts import ObjectReference
 from multihost.wire.session.references import References
 
 LEASE_MS = b"30000"
@@ -65,12 +66,14 @@ class Counters:
 
     def __init__(self, server: Server) -> None:
         self.started = self.woken = 0
+        self.forgotten: list[tuple[str, bool]] = []
         self.references = References(
             server,  # type: ignore[arg-type]
             "ns",
             LEASE_MS,
             self._start,
             self._wake,
+            lambda *forgotten: self.forgotten.append(forgotten),
         )
 
     def _start(self) -> None:
@@ -99,6 +102,20 @@ def server() -> Server:
     return Server()
 
 
+@pytest.fixture(autouse=True)
+def let_go(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, set[str]]]:
+    """The objects that were let go of, how often they were given, and of whom."""
+    noted: list[tuple[str, int, set[str]]] = []
+
+    def note(_: Any, giver: str, forks: int, references: list[ObjectReference]) -> None:
+        for each in references:
+            owed = {gift.partition(".")[0] for gift in each.owed}
+            noted.append((each.keys.ident, each.given(forks), owed))
+
+    monkeypatch.setattr(module, "let_go", note)
+    return noted
+
+
 @pytest.fixture
 def counters(server: Server) -> Counters:
     return Counters(server)
@@ -114,7 +131,22 @@ def test_last_proxy_deletes_what_no_other_process_can_know(
     counters.collect("x")
     assert server.dropped == [keys.data]
     assert keys.ident not in counters.references
-    assert counters.references.take_created() == []
+    assert counters.references.end(deep=True) == ([], [])
+
+
+def test_whoever_remembers_something_of_an_object_hears_that_no_proxy_is_left(
+    counters: Counters,
+) -> None:
+    counters.create("ours", proxies=2)
+    counters.create("given")
+    counters.references.mark_shared("u:given")
+    counters.collect("ours")
+    assert counters.forgotten == []
+    counters.collect("ours", "given")
+    assert counters.forgotten == [("u:ours", True), ("u:given", False)]
+    counters.create("back")
+    counters.references.forget_unused(["u:given", "u:back"])
+    assert counters.forgotten[2:] == [("u:given", False)]
 
 
 def test_first_proxy_starts_the_thread_and_a_collected_one_wakes_it(counters: Counters) -> None:
@@ -149,7 +181,7 @@ def test_object_of_another_process_is_not_deleted(counters: Counters, server: Se
     assert counters.references.renew()
     counters.collect("x")
     assert server.dropped == []
-    assert counters.references.take_created() == []
+    assert counters.references.end(deep=True) == ([], [])
 
 
 def test_unknown_idents_are_ignored(counters: Counters, server: Server) -> None:
@@ -210,7 +242,7 @@ def test_references_to_one_host_are_released_together(counters: Counters) -> Non
 def test_reference_that_never_got_a_proxy_is_released_in_the_end(counters: Counters) -> None:
     host = Releases()
     counters.references.add_remote(keys_of("x"), 1, host.release)
-    counters.references.drop(counters.references.take_exclusive())
+    counters.references.drop(counters.references.end(deep=False).removed)
     assert host.calls == [[("u:x", 1)]]
 
 
@@ -318,7 +350,7 @@ def test_close_deletes_what_it_made_with_what_it_made_inside(
         keys_of("theirs").data: [],
     }
     references.add_created(outer)
-    references.drop(references.take_created(), deep=True)
+    references.drop(references.end(deep=True).removed, deep=True)
     assert set(server.objects) == {keys_of("theirs").data}
 
 
@@ -328,7 +360,7 @@ def test_what_is_given_away_takes_no_memory(counters: Counters, server: Server) 
         counters.create(str(number))
         counters.references.mark_shared(f"u:{number}")
         counters.collect(str(number))
-    assert counters.references.take_created() == []
+    assert counters.references.end(deep=True) == ([], [])
     kept = [each for each in vars(counters.references).values() if isinstance(each, (dict, deque))]
     assert sum(map(len, kept)) == 0
 
@@ -344,18 +376,18 @@ def test_close_takes_all_created_objects_and_exit_only_exclusive_ones(server: Se
         counters.references.mark_shared("u:shared and collected")
         counters.collect("shared and collected")
         references = counters.references
-        taken = references.take_exclusive() if at_exit else references.take_created()
+        ended = references.end(deep=not at_exit)
         expected = {"exclusive"} if at_exit else {"exclusive", "shared"}
-        assert {each.keys.ident for each in taken} == {f"u:{name}" for name in expected}
+        assert {each.keys.ident for each in ended.removed} == {f"u:{name}" for name in expected}
         assert "u:exclusive" not in references
-        assert references.take_created() == []
+        assert references.end(deep=True) == ([], [])
 
 
 # -- forks
 
 
 def test_parent_deletes_nothing_that_a_forked_child_may_have(
-    counters: Counters, server: Server
+    counters: Counters, server: Server, let_go: list[Any]
 ) -> None:
     before = counters.create("before")
     counters.references.before_fork()
@@ -364,24 +396,59 @@ def test_parent_deletes_nothing_that_a_forked_child_may_have(
     counters.collect("before", "after")
     assert server.dropped == [after.data]
     assert before.ident not in counters.references
+    assert let_go == [(before.ident, 1, set())]
 
 
 def test_forked_child_renews_and_deletes_nothing_of_its_parent(
-    counters: Counters, server: Server
+    counters: Counters, server: Server, let_go: list[Any]
 ) -> None:
     inherited = counters.create("inherited", proxies=2)
+    parent = counters.references.maker[2:]
+    counters.create("sent")
+    counters.references.mark_shared("u:sent")
     counters.references.decref(inherited.ident)  # before the fork: in both processes
     counters.references.before_fork()
     counters.references.after_fork_in_child()
     assert counters.references.has_collected
     counters.references.release_collected()
     assert counters.references.renew()
-    assert server.renewed == [{inherited.data}]
+    assert set.union(*server.renewed) == {inherited.data, keys_of("sent").data}
     own = counters.create("own")
-    counters.collect("inherited", "own")
+    counters.collect("inherited", "own", "sent")
     assert server.dropped == [own.data]
-    assert counters.references.take_created() == []
+    assert let_go == [(inherited.ident, 0, {parent})]  # who has the other one is not known
+    assert counters.references.end(deep=True) == ([], [])
     assert not counters.references.renew()
+
+
+def test_what_is_given_to_a_process_that_starts_is_counted(
+    counters: Counters, let_go: list[Any]
+) -> None:
+    references = counters.references
+    keys = counters.create("given")
+    gifts = [references.give(keys.ident) for _ in range(2)]
+    assert len({*gifts}) == 2
+    child = Counters(Server()).references
+    child.incref(keys)
+    for _ in range(2):
+        child.receive(keys.ident, str(gifts[0]))  # out of one pickle, read twice
+    assert child.give(keys.ident) is not None
+    child.decref(keys.ident)
+    child.release_collected()
+    counters.collect("given")
+    giver = references.maker[2:]
+    assert let_go == [(keys.ident, 1, {giver}), (keys.ident, 2, set())]
+
+
+def test_who_is_not_counted_gives_uncounted(counters: Counters, let_go: list[Any]) -> None:
+    references = counters.references
+    references.incref(keys_of("theirs"))
+    counters.create("sent")
+    references.mark_shared("u:sent")
+    assert references.give("u:theirs") is references.give("u:sent") is None
+    assert references.give("u:nobody's") is None
+    counters.collect("theirs", "sent")
+    assert let_go == []
 
 
 def test_no_thread_changes_a_count_during_a_fork(counters: Counters) -> None:

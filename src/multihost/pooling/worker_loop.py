@@ -79,6 +79,7 @@ class _Worker:
         self.handle: Handle = config.reference.handle()
         self.task_codec: Codec = ops.codec_of(self.handle, Purpose.TASK)
         self.consumer: Consumer = Consumer.of(self.handle, ops.SETTINGS)
+        self.consumer.is_of_proxies = False
         self.consumer.acknowledges = False  # its result may be lost with the acknowledgement
         self.consumer.ttl = self.handle.session.ttl_ms  # that of the pool, which its clients renew
         self.maxtasks = config.maxtasks

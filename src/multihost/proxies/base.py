@@ -7,7 +7,7 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from multihost.errors import BadPayload, HostLost
 from multihost.proxies import stdlib_types
@@ -17,7 +17,7 @@ from multihost.wire.rpc import objects as hosted_ops
 from multihost.wire.rpc import results
 from multihost.wire.rpc.client import host_client
 from multihost.wire.session import Handle, Session, registry
-from multihost.wire.values.nesting import home, pickled
+from multihost.wire.values.nesting import home, is_nested, pickled
 
 __all__ = [
     "Absent",
@@ -30,10 +30,14 @@ __all__ = [
     "call_proxytype",
     "handle_of",
     "receive_token",
+    "received",
     "session_of",
     "token_of",
     "value_of",
 ]
+
+
+P = TypeVar("P", bound="BaseProxy")
 
 
 class Statistics(NamedTuple):
@@ -245,15 +249,19 @@ class BaseProxy(stdlib_types.BaseProxy):
 
     def _reference(self) -> tuple[Any, ...]:
         """Return what a pickle says of the object: a token, and for a spawned child credentials."""
-        session, token = self._handle.session, self._token
+        session, token, gift = self._handle.session, self._token, None
         unnamed = self._handle.keys.name is None
-        if unnamed:
+        is_read_once = registry.is_starting_another() and not is_nested()
+        if unnamed and not is_read_once:
             session.references.mark_shared(token.ident)
         if pickled(token.ident, unnamed, session.server):
             return (token._replace(origin=None),)
         if unnamed:
             session.references.send(token.ident)
+            gift = session.references.give(token.ident) if is_read_once else None
         inherited = registry.inherited_credentials(session)
+        if gift is not None:
+            return token, inherited, gift
         return (token, inherited) if inherited else (token,)
 
 
@@ -387,26 +395,45 @@ def with_origin(token: Token, inherited: bytes | None) -> Token:
     return token
 
 
+def received(proxy: P, gift: str | None) -> P:
+    """Return a proxy that came with a gift in a pickle. It counts in the process only for which it
+    was made, while that is being started.
+    """
+    if gift is not None and registry.is_starting():
+        handle = handle_of(proxy)
+        handle.session.references.receive(handle.keys.ident, gift)
+    return proxy
+
+
 def rebuild(
-    cls: Callable[..., BaseProxy], token: Token, inherited: bytes | None = None
+    cls: Callable[..., BaseProxy],
+    token: Token,
+    inherited: bytes | None = None,
+    gift: str | None = None,
 ) -> BaseProxy:
     """Return a proxy for a pickle of one whose class can be imported."""
-    return call_proxytype(cls, None, with_origin(token, inherited), None)
+    return received(call_proxytype(cls, None, with_origin(token, inherited), None), gift)
 
 
 def rebuild_auto(
-    exposed: tuple[str, ...], token: Token, inherited: bytes | None = None
+    exposed: tuple[str, ...], token: Token, inherited: bytes | None = None, gift: str | None = None
 ) -> BaseProxy:
     """Return a proxy for a pickle of an AutoProxy."""
-    return call_proxytype(AutoProxy, exposed, with_origin(token, inherited), None)
+    proxy = call_proxytype(AutoProxy, exposed, with_origin(token, inherited), None)
+    return received(proxy, gift)
 
 
 def rebuild_made(
-    name: str, exposed: tuple[str, ...], token: Token, inherited: bytes | None = None
+    name: str,
+    exposed: tuple[str, ...],
+    token: Token,
+    inherited: bytes | None = None,
+    gift: str | None = None,
 ) -> BaseProxy:
     """Return a proxy for a pickle of one of a type made by MakeProxyType."""
     proxytype = MakeProxyType(name, exposed)
-    return call_proxytype(proxytype, exposed, with_origin(token, inherited), None)
+    proxy = call_proxytype(proxytype, exposed, with_origin(token, inherited), None)
+    return received(proxy, gift)
 
 
 def receive_token(session: Session, answer: Any) -> tuple[Token, Any]:

@@ -6,7 +6,7 @@ import operator
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from multihost.errors import LinkError
 from multihost.proxies import stdlib_types
@@ -79,6 +79,13 @@ class ConditionProxy(NativeProxy, AcquirerProxy, stdlib_types.ConditionProxy):
             self._lock, self._hold_of = LockProxy(handle, lock_token), hold_of_lock
         else:
             self._lock, self._hold_of = RLockProxy(handle, lock_token), hold_of_rlock
+
+    def _reference(self) -> tuple[Any, ...]:
+        # Whoever gets the condition gets its lock, too.
+        lock = handle_of(self._lock)
+        if lock.keys.ident != self._token.ident:
+            lock.session.references.mark_shared(lock.keys.ident)
+        return super()._reference()
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Acquire the lock, as :meth:`LockProxy.acquire`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from multiprocessing.managers import RemoteError
 from typing import Any
 
-from multihost.proxies.base import BaseProxy, Token, session_of
+from multihost.proxies.base import BaseProxy, Token, received, session_of
 from multihost.wire.ops import object as ops
 from multihost.wire.session import Handle
 
@@ -60,8 +60,10 @@ class NativeProxy(BaseProxy):
         return rebuild, (type(self), *self._reference())
 
 
-def rebuild(cls: type[NativeProxy], token: Token, inherited: bytes | None = None) -> NativeProxy:
+def rebuild(
+    cls: type[NativeProxy], token: Token, inherited: bytes | None = None, gift: str | None = None
+) -> NativeProxy:
     """Return a proxy for a pickle of one."""
     session = session_of(token, inherited)
     origin = token.origin or session.origin
-    return cls(session.handle(token.ident), token._replace(origin=origin))
+    return received(cls(session.handle(token.ident), token._replace(origin=origin)), gift)

@@ -126,6 +126,11 @@ LAYOUT = (
     ),
     ("data:refs", "hash", "the sessions that have places, or in-flight lists"),
     ("data:contains", "hash", "unnamed object → how many values in it refer to that"),
+    (
+        "data:given",
+        "hash",
+        "process that let go → how often it gave the object to others, less how often those let go",
+    ),
     ("data:items", "list or zset", "the items of a queue; a zset if it is sorted by priority"),
     ("data:dead", "list", "the dead letters of a queue"),
     (

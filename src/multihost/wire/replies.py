@@ -20,6 +20,7 @@ __all__ = [
     "EMPTY",
     "EXCEEDED",
     "EXISTS",
+    "GONE",
     "NOT_HELD",
     "NO_SPACE",
     "OK",
@@ -145,6 +146,9 @@ class ReplyError(Exception):
         """True if the address may lead to another server by now, which would not refuse."""
         refusal = self.refusal
         return refusal is not None and refusal.has_moved
+
+
+GONE = ReplyError("GONE the object does not exist")
 
 
 class MustKeep(MultihostError):

@@ -17,7 +17,7 @@ static void limit_times(State *s) {
     if (left_out[TRIM_BY_BEGIN]) return;
     int most = s->ticks + 1;
     for (int x = config.names; x < object_count(); x++) {
-        for (int h = 0; h < HOLDERS; h++) limit(&s->server.until[x][h], most);
+        limit(&s->server.until[x], most);
         limit(&s->mail[x], most);
         for (int i = 0; i < object_count(); i++)
             if (s->server.cut[i][x] < LAPSED) limit(&s->server.cut[i][x], most);
@@ -81,14 +81,19 @@ static bool may_refuse(const State *s) {
 static void clear_client(State *s, int c) {
     Client *x = &s->client[c];
     for (int o = config.names; o < object_count(); o++) {
-        if (s->server.until[o][c] || (s->has_saved && s->saved.until[o][c])) continue;
+        if (s->server.state[o] == LEASED || (s->has_saved && s->saved.state[o] == LEASED)) continue;
         x->going &= ~bit(o);
-        if (!has(x->holds, o) && x->op.object != o) x->given &= ~bit(o);
+        x->counted &= ~bit(o);
+        x->gifts[o] = 0;
+        memset(x->owed[o], 0, sizeof x->owed[o]);
     }
     if (x->woken && !may_refuse(s)) x->woken = 0;
-    if (!s->ops && !x->op.kind) x->given = 0;
+    if (!s->ops && !x->going) {
+        x->counted = 0;
+        memset(x->gifts, 0, sizeof x->gifts);
+        memset(x->owed, 0, sizeof x->owed);
+    }
     if (!s->ticks) x->due = x->below = x->seen = 0;
-    if (!s->ops && !x->going) x->fresh = 0;
     if (x->op.request > KEEP) x->op.want = 0;
 }
 
@@ -143,15 +148,26 @@ static void swap_bytes(void *a, void *b, size_t size) {
     memcpy(b, copy, size);
 }
 
-static void swap_entries(Server *s, int c, int d) {
+static void swap_givers(Server *s, int c, int d) {
     for (int x = config.names; x < object_count(); x++)
-        swap_bytes(&s->until[x][c], &s->until[x][d], 1);
+        swap_bytes(&s->given[x][c], &s->given[x][d], 1);
+}
+
+static void swap_clients(State *s, int c, int d) {
+    swap_bytes(&s->client[c], &s->client[d], sizeof(Client));
+    swap_givers(&s->server, c, d);
+    if (s->has_saved) swap_givers(&s->saved, c, d);
+    for (int x = config.names; x < object_count(); x++) {
+        for (int k = 0; k < config.clients; k++)
+            swap_bytes(&s->client[k].owed[x][c], &s->client[k].owed[x][d], 1);
+        if (s->from[x] == c + 1 || s->from[x] == d + 1) s->from[x] = (u8)(c + d + 2 - s->from[x]);
+    }
 }
 
 static int compare_clients(const State *s, int c, int d) {
     int found = memcmp(&s->client[c], &s->client[d], sizeof(Client));
     for (int x = config.names; x < object_count() && !found; x++)
-        found = s->server.until[x][c] - s->server.until[x][d];
+        found = s->server.given[x][c] - s->server.given[x][d];
     return found;
 }
 
@@ -159,9 +175,7 @@ static void sort(State *s) {
     for (int pass = 1; pass < config.clients; pass++)
         for (int c = 0; c + 1 < config.clients; c++) {
             if (compare_clients(s, c, c + 1) >= 0) continue;
-            swap_bytes(&s->client[c], &s->client[c + 1], sizeof(Client));
-            swap_entries(&s->server, c, c + 1);
-            if (s->has_saved) swap_entries(&s->saved, c, c + 1);
+            swap_clients(s, c, c + 1);
         }
     if (memcmp(&s->look[0], &s->look[1], sizeof(Look)) < 0)
         swap_bytes(&s->look[0], &s->look[1], sizeof(Look));

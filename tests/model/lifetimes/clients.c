@@ -11,10 +11,20 @@ static bool knows(const Client *c, int container) {
     return is_name(container) || has(c->holds, container);
 }
 
+/* A gift that is counted is for a process that starts with it. */
+static bool may_receive(const State *s, const Client *c, int x) {
+    if (!s->mail[x]) return false;
+    if (!s->from[x] || left_out[GIVEN_TO_ANYONE])
+        return c->alive == LIVE && (!has(c->holds, x) || s->from[x]);
+    return c->alive == UNBORN;
+}
+
 bool may_do(const State *s, int i, int what, int a, int x) {
     const Client *c = &s->client[i];
     const Server *server = &s->server;
-    if (!s->ops || c->alive == DEAD || c->op.kind) return false;
+    if (!s->ops || c->op.kind) return false;
+    if (what == DO_RECEIVE) return may_receive(s, c, a);
+    if (!is_running(c)) return false;
     bool is_there = server->state[a] != ABSENT;
     switch (what) {
         case DO_STORE:
@@ -33,9 +43,11 @@ bool may_do(const State *s, int i, int what, int a, int x) {
         case DO_DROP:
             return has(c->holds, a);
         case DO_SEND:
+        case DO_GIVE:
+            if (what == DO_GIVE && !has(c->counted, a) && !left_out[GIVEN_BY_ANYONE]) return false;
             return config.mail && c->alive == LIVE && has(c->holds, a) && !s->mail[a];
-        case DO_RECEIVE:
-            return c->alive == LIVE && s->mail[a] && !has(c->holds, a);
+        case DO_FORK:
+            return c->alive == LIVE && c->holds && s->client[a].alive == UNBORN;
     }
     return false;
 }
@@ -43,18 +55,53 @@ bool may_do(const State *s, int i, int what, int a, int x) {
 /* M3: who fetches a proxy renews it soon. */
 static void fetch(Client *c, int x) {
     c->holds |= bit(x);
-    c->going &= ~bit(x);
-    if (left_out[NO_RENEWAL_ON_FETCH]) return;
-    c->fresh |= bit(x);
-    c->due |= bit(x);
+    if (!left_out[NO_RENEWAL_ON_FETCH]) c->due |= bit(x);
 }
 
-/* M7: the entry of what was given away is not struck, it ends by itself. */
+static void forget_gifts(Client *c, int x) {
+    c->gifts[x] = 0;
+    memset(c->owed[x], 0, sizeof c->owed[x]);
+}
+
+/* M7: of what was given away uncounted nobody is told; its lease ends. */
 static void drop(Client *c, int x) {
+    if (has(c->counted, x))
+        c->going |= bit(x);
+    else if (!has(c->going, x))
+        forget_gifts(c, x);
     c->holds &= ~bit(x);
     c->due &= ~bit(x);
-    c->fresh &= ~bit(x);
-    if (!has(c->given, x) || left_out[STRUCK_THOUGH_STORED]) c->going |= bit(x);
+    c->counted &= ~bit(x);
+}
+
+/* It is put into a container, or sent: who will have it is not known. */
+static void spread(Client *c, int x) {
+    if (!left_out[LET_GO_THOUGH_STORED]) c->counted &= ~bit(x);
+}
+
+static void receive(State *s, Client *c, int x) {
+    c->alive = LIVE;
+    fetch(c, x);
+    if (s->from[x]) {
+        c->owed[x][s->from[x] - 1]++;
+        c->counted |= bit(x);
+    }
+    if (!s->from[x] || !left_out[RECEIVED_TWICE])
+        s->mail[x] = s->from[x] = 0;
+}
+
+/* A fork gives all that there is. */
+static void fork_client(State *s, int i, int child) {
+    Client *c = &s->client[i], *d = &s->client[child];
+    d->alive = LIVE;
+    for (int x = config.names; x < object_count(); x++) {
+        if (!has(c->holds, x)) continue;
+        fetch(d, x);
+        if (!has(c->counted, x) && !left_out[GIVEN_BY_ANYONE]) continue;
+        c->gifts[x]++;
+        d->owed[x][i] = 1;
+        d->counted |= bit(x);
+    }
 }
 
 static void begin_store(Op *op, int request, int want) {
@@ -69,7 +116,7 @@ void start_op(State *s, int i, int what, int a, int x) {
     s->ops--;
     switch (what) {
         case DO_STORE:
-            c->given |= bit(x);
+            spread(c, x);
             c->op = (Op){.kind = STORE, .container = (u8)a, .object = (u8)x};
             begin_store(&c->op, is_name(a) ? KEEP : TRY, 0);
             go_on(s, i);
@@ -80,14 +127,17 @@ void start_op(State *s, int i, int what, int a, int x) {
         case DO_CREATE: s->server.state[a] = WHOLE; break;
         case DO_DROP: drop(c, a); break;
         case DO_SEND:
-            c->given |= bit(a);
+            spread(c, a);
             c->op = (Op){.kind = SEND, .object = (u8)a, .visit = bit(a)};
             go_on(s, i);
             break;
-        case DO_RECEIVE:
-            fetch(c, a);
-            s->mail[a] = 0;
+        case DO_GIVE:
+            c->gifts[a]++;
+            c->op = (Op){.kind = GIVE, .object = (u8)a, .visit = bit(a)};
+            go_on(s, i);
             break;
+        case DO_RECEIVE: receive(s, c, a); break;
+        case DO_FORK: fork_client(s, i, a); break;
     }
 }
 
@@ -145,20 +195,23 @@ static void send_on(State *s, int i) {
         int x = first_of(op->visit);
         u8 inside;
         op->seen |= bit(x);
-        if (!renew(s, i, NOBODY, x, &inside) && x == op->object) {
+        if (!renew(s, i, x, &inside) && x == op->object) {
             *op = (Op){0}; /* ObjectGone */
             return;
         }
         op->visit = (op->visit | inside) & ~op->seen;
         if (op->visit) return;
     }
-    if (s->server.state[op->object] != ABSENT) s->mail[op->object] = (u8)config.mail;
+    if (s->server.state[op->object] != ABSENT) {
+        s->mail[op->object] = (u8)config.mail;
+        s->from[op->object] = (u8)(op->kind == GIVE ? i + 1 : 0);
+    }
     *op = (Op){0};
 }
 
 /* What a sleeper sends keeps nothing: it is not looked at before it has renewed. */
 bool may_go_on(const Client *c) {
-    return c->alive != DEAD && c->op.kind && (c->op.kind != SEND || c->alive == LIVE);
+    return is_running(c) && c->op.kind && (!is_sent(&c->op) || c->alive == LIVE);
 }
 
 void go_on(State *s, int i) {
@@ -176,7 +229,7 @@ bool has_renewed(const Client *c) {
 
 bool may_renew(const State *s, int i) {
     const Client *c = &s->client[i];
-    return c->alive != DEAD && s->ticks && !has_renewed(c);
+    return is_running(c) && s->ticks && !has_renewed(c);
 }
 
 /* ObjectGone, also for an operation with it. */
@@ -185,17 +238,15 @@ static void find_gone(Client *c, int x) {
     if (c->op.kind && (c->op.object == x || c->op.container == x)) c->op = (Op){0};
 }
 
-/* One object: first all that it holds, for itself; then what those lead to, for nobody. */
+/* One object: first all that it holds, then what those lead to. */
 void renew_one(State *s, int i) {
     Client *c = &s->client[i];
     bool is_own = c->due;
     int x = first_of(is_own ? c->due : c->below);
     u8 inside;
-    bool is_there = renew(s, i, is_own || left_out[WALK_AS_OWN] ? i : NOBODY, x, &inside);
-    if (left_out[WALK_SKIPS_HELD]) inside &= ~c->holds;
+    bool is_there = renew(s, i, x, &inside);
     if (is_own) {
         c->due &= ~bit(x);
-        c->fresh &= ~bit(x);
         if (!is_there) find_gone(c, x);
     } else {
         c->below &= ~bit(x);
@@ -208,18 +259,13 @@ void renew_one(State *s, int i) {
     c->alive = LIVE; /* also one that was paused: what it holds now is held */
 }
 
-/* M7: behind a renewal of all that is new. */
-bool may_strike(const State *s, int i) {
-    const Client *c = &s->client[i];
-    if (c->alive == DEAD || !c->going) return false;
-    return left_out[STRUCK_TOO_EARLY] || (!c->fresh && !c->below);
-}
-
-void strike(State *s, int i) {
+void let_go_of_one(State *s, int i) {
     Client *c = &s->client[i];
     int x = first_of(c->going);
     c->going &= c->going - 1;
     let_go(s, i, x);
+    if (left_out[LET_GO_TWICE]) let_go(s, i, x);
+    forget_gifts(c, x);
 }
 
 void die(State *s, int i) {

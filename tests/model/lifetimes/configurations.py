@@ -11,6 +11,7 @@ LIMIT = 60_000_000
 # Objects in a name, in a cycle, with a lease, and held by one who may be paused.
 STARTS = "start=+b.ba.0b start=Ab.ba.0b start=0a.1b.ab.ba"
 ALONE = "clients=1 ticks=1 looks=1"
+STARTED = "clients=3 unborn=2 unnamed=1 mail=2 ticks=0 looks=0"  # by others, with what these have
 TWO_LOOKS = "clients=1 ticks=1 looks=2 collectors=2"
 
 SMALL = [
@@ -21,9 +22,22 @@ SMALL = [
         100_000,
     ),
     Configuration(
-        "messages, pieces, letting go",
+        "messages, pieces",
         "ops=2 ticks=2 looks=1 mail=2 pieces=1 clients=1 invariants=1 start=@a.ab start=+b.ba.0b",
         10_000,
+    ),
+    Configuration(
+        "letting go of what others were given",
+        "ops=5 ticks=1 looks=0 mail=2 naps=1 clients=3 unborn=2 unnamed=1 start=0a",
+        50_000,
+    ),
+    Configuration(
+        "given and stored, and a look",
+        "ops=2 ticks=1 looks=1 mail=2 clients=3 unborn=1 invariants=1 start=0a.0b",
+        40_000,
+    ),
+    Configuration(
+        "stored in what was just stored", "ops=2 ticks=3 looks=1 start=0a.1b.0b", 200_000
     ),
     Configuration(
         "the clock goes back, partitions forget",
@@ -52,6 +66,16 @@ LARGE = [
         "messages, pieces, two looks, the clock goes back",
         f"{WIDE} naps=1 pieces=1 mail=2 backs=1 start=Ab.bc.0b",
         4_000_000,
+    ),
+    Configuration(
+        "letting go of two that others were given",
+        "ops=5 ticks=1 looks=0 mail=2 clients=3 unborn=2 start=0a.0b start=0a.ab",
+        4_000_000,
+    ),
+    Configuration(
+        "letting go, and the server forgets its last writes",
+        "ops=6 ticks=2 looks=0 mail=2 crashes=1 lose=3 clients=3 unborn=2 unnamed=1 start=0a",
+        3_500_000,
     ),
     Configuration("walks", f"walks=300000 mail=2 backs=1 outages=1 {WALKS} {TANGLED}", 0),
     Configuration("walks with crashes", f"walks=300000 crashes=1 lose=3 {WALKS} {TANGLED}", 0),
@@ -96,21 +120,18 @@ MUTANTS = [
         25,
     ),
     Mutant("what is lost is not refused", f"{ALONE} ops=0 start=+a.ab.~0.0a", REMOVED, 23),
+    Mutant("let go though it was given away uncounted", f"{STARTED} ops=3 start=0a", REMOVED, 3),
+    Mutant("who lets go does not say how many he gave", f"{STARTED} ops=3 start=0a", REMOVED, 3),
+    Mutant("what all gave is one number", f"{STARTED} ops=4 start=0a", REMOVED, 4),
+    Mutant("let go of twice", f"{STARTED} ops=5 start=0a", REMOVED, 6),
+    Mutant("who is not counted gives a counted gift", f"{STARTED} ops=6 start=0a", REMOVED, 8),
+    Mutant("a counted gift goes to anyone", f"{STARTED} ops=3 start=0a", REMOVED, 4),
+    Mutant("a counted gift is received twice", f"{STARTED} ops=5 start=0a", REMOVED, 6),
     Mutant(
-        "struck though it was given away", "clients=1 ops=2 ticks=0 looks=0 start=0a.0b", REMOVED, 3
-    ),
-    Mutant("struck before what is new is renewed", f"{ALONE} ops=2 start=+a.ab.0a", REFUSED, 23),
-    Mutant(
-        "a walk renews as the session itself",
-        "clients=1 ops=1 ticks=3 looks=0 start=0a.ab.0b",
+        "black in an epoch that has not begun",
+        "clients=1 ops=2 ticks=3 looks=1 start=0a.0b",
         REMOVED,
-        8,
-    ),
-    Mutant(
-        "a walk passes over what is held",
-        "clients=1 ops=1 ticks=3 looks=0 start=0a.ab.0b",
-        REMOVED,
-        7,
+        31,
     ),
     Mutant(
         "an epoch is not above what is marked",
@@ -162,7 +183,12 @@ MUTANTS = [
         REFUSED,
         34,
     ),
-    Mutant("trimmed though it lapsed during the look", f"{ALONE} ops=1 start=+a.0a", LEAKED, 19),
+    Mutant(
+        "trimmed though it lapsed during the look",
+        "clients=1 ops=0 ticks=3 looks=1 start=+a.0a",
+        LEAKED,
+        19,
+    ),
     Mutant(
         "an unfinished look is no reason", "clients=1 ops=1 ticks=3 looks=1 start=Aa", LEAKED, 18
     ),

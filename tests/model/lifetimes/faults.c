@@ -15,10 +15,7 @@ static void age(u8 *entry) {
 
 static void age_held(Server *s, int x, u8 *ended) {
     if (s->lapsed[x]) age(&s->lapsed[x]);
-    if (!longest(s, x)) return;
-    for (int h = 0; h < HOLDERS; h++)
-        if (s->until[x][h]) s->until[x][h]--;
-    if (longest(s, x)) return;
+    if (!s->until[x] || --s->until[x]) return;
     if (s->state[x] == LEASED)
         *ended |= bit(x);
     else
@@ -30,7 +27,7 @@ void pass_time(State *s, bool is_excused) {
     u8 ended = 0;
     for (int x = config.names; x < object_count(); x++) {
         age_held(&s->server, x, &ended);
-        if (s->mail[x]) s->mail[x]--;
+        if (s->mail[x] && !--s->mail[x]) s->from[x] = 0;
         for (int i = 0; i < object_count(); i++) age(&s->server.cut[i][x]);
     }
     if (ended) vanish(s, ended, is_excused);
@@ -61,8 +58,8 @@ bool may_tick(const State *s, int fates) {
 
 /* What was renewed for a message that is not sent yet was renewed too long ago. */
 static void renew_again(Op *op) {
-    if (op->kind == SEND && !left_out[NO_RENEWAL_ON_SEND])
-        *op = (Op){.kind = SEND, .object = op->object, .visit = bit(op->object)};
+    if (is_sent(op) && !left_out[NO_RENEWAL_ON_SEND])
+        *op = (Op){.kind = op->kind, .object = op->object, .visit = bit(op->object)};
 }
 
 void tick(State *s, int fates) {
@@ -100,11 +97,11 @@ static void clock_back(State *s) {
         if (x->lapsed[i]) {
             younger(&x->lapsed[i], ticks);
             if (x->lapsed[i] < LAPSED) {
-                x->until[i][NOBODY] = x->lapsed[i];
+                x->until[i] = x->lapsed[i];
                 x->lapsed[i] = 0;
             }
         } else {
-            for (int h = 0; h < HOLDERS; h++) younger(&x->until[i][h], ticks);
+            younger(&x->until[i], ticks);
         }
         for (int o = config.names; o < object_count(); o++) younger(&x->cut[i][o], ticks);
     }

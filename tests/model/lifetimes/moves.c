@@ -15,6 +15,8 @@ static void add(List *list, int kind, int who, int what, int a, int x) {
 }
 
 static void add_operations(const State *s, int c, List *list) {
+    for (int d = 0; d < config.clients; d++)
+        if (may_do(s, c, DO_FORK, d, 0)) add(list, OPERATION, c, DO_FORK, d, 0);
     for (int a = 0; a < object_count(); a++) {
         for (int x = config.names; x < object_count(); x++)
             for (int what = DO_STORE; what <= DO_READ; what++)
@@ -30,7 +32,7 @@ int find_moves(const State *s, Move *found) {
     for (int c = 0; c < config.clients; c++) {
         if (may_go_on(&s->client[c])) add(&list, REQUEST, c, 0, 0, 0);
         if (may_renew(s, c)) add(&list, RENEWAL, c, 0, 0, 0);
-        if (may_strike(s, c)) add(&list, STRIKE, c, 0, 0, 0);
+        if (s->client[c].going) add(&list, LET_GO, c, 0, 0, 0);
         add_operations(s, c, &list);
     }
     for (int k = 0; k < config.collectors; k++) {
@@ -56,7 +58,7 @@ bool make_move(State *s, Move m) {
         case OPERATION: start_op(s, m.who, m.what, m.a, m.x); break;
         case REQUEST: go_on(s, m.who); break;
         case RENEWAL: renew_one(s, m.who); break;
-        case STRIKE: strike(s, m.who); break;
+        case LET_GO: let_go_of_one(s, m.who); break;
         case LOOK: look_on(s, m.who, m.what); break;
         case FAULT: fault(s, m.what, m.a); break;
         case TICK: tick(s, m.what); break;
@@ -81,7 +83,7 @@ static void print_set(u8 set) {
 static void print_request(const State *s, int c) {
     static const char *const requests[] = {"store without a stamp", "keep", "whole", "store"};
     const Op *op = &s->client[c].op;
-    if (op->kind == SEND) {
+    if (is_sent(op)) {
         printf("%d renews what it sends", c);
         return;
     }
@@ -99,9 +101,12 @@ static void print_operation(Move m) {
     static const char *const words[] = {"puts %c into %c",     "removes %c from %c",
                                         "fetches %c out of %c", "deletes %c",
                                         "makes %c",             "drops %c",
-                                        "sends %c",             "receives %c"};
+                                        "sends %c",             "gives %c",
+                                        "receives %c"};
     printf("%d ", m.who);
-    if (m.what <= DO_READ)
+    if (m.what == DO_FORK)
+        printf("forks %d", m.a);
+    else if (m.what <= DO_READ)
         printf(words[m.what], letter(m.x), letter(m.a));
     else
         printf(words[m.what], letter(m.a));
@@ -140,7 +145,7 @@ void print_move(const State *s, Move m) {
                    letter(first_of(s->client[m.who].due ? s->client[m.who].due
                                                         : s->client[m.who].below)));
             break;
-        case STRIKE: printf("%d lets go of %c", m.who, letter(first_of(s->client[m.who].going))); break;
+        case LET_GO: printf("%d lets go of %c", m.who, letter(first_of(s->client[m.who].going))); break;
         case LOOK: print_look(s, m); break;
         case FAULT:
             printf("%s", faults[m.what]);
@@ -161,7 +166,7 @@ void print_state(const State *s) {
             printf(" %s", x->score[i] < 2 * x->epoch[i] ? "white" : x->score[i] & 1 ? "black" : "grey");
         if (x->inside[i]) printf(" has "), print_set(x->inside[i]);
         if (x->epoch[i]) printf(", epoch %d%s", x->epoch[i], x->settled[i] ? " settled" : "");
-        if (longest(x, i)) printf(", for %d", longest(x, i));
+        if (x->until[i]) printf(", for %d", x->until[i]);
         for (int o = 0; o < object_count(); o++)
             if (x->cut[i][o] && x->cut[i][o] < LAPSED) printf(", cut %c", letter(o));
         if (s->mail[i]) printf(", under way");

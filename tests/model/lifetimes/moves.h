@@ -4,7 +4,7 @@
 
 #include "state.h"
 
-enum { OPERATION, REQUEST, RENEWAL, STRIKE, LOOK, FAULT, TICK };
+enum { OPERATION, REQUEST, RENEWAL, LET_GO, LOOK, FAULT, TICK };
 enum { MOVES = 512 };
 
 typedef struct {

@@ -15,8 +15,8 @@ static void raise_to(Server *s, int x, int score) {
     if (s->score[x] < score) s->score[x] = score;
 }
 
-static void hold_for(Server *s, int x, int holder) {
-    if (s->until[x][holder] < config.lease) s->until[x][holder] = config.lease;
+static void hold(Server *s, int x) {
+    if (s->until[x] < config.lease) s->until[x] = (u8)config.lease;
     s->lapsed[x] = 0;
 }
 
@@ -27,20 +27,18 @@ static bool is_refused(State *s, int c, int x) {
 }
 
 /* object/keep: it loses its lease, and is marked. Its contents are told while some of them may have
- * a lease. */
+ * a lease. In an epoch that has not begun here it may still take in what is marked in this one: it
+ * is grey then, though it is empty. */
 Answer keep(State *state, int c, int x, int want, u8 *epoch, u8 *inside) {
     Server *s = &state->server;
     *inside = 0;
     if (s->state[x] == ABSENT) return GONE;
     if (is_refused(state, c, x)) return LOST;
     int e = s->epoch[x] > want || left_out[NO_WANT] ? s->epoch[x] : want;
-    bool is_empty = !s->inside[x];
-    if (s->state[x] == LEASED) {
-        s->state[x] = is_empty || left_out[NO_PARTIAL] ? WHOLE : PARTIAL;
-        raise_to(s, x, is_empty ? 2 * e + 1 : 2 * e);
-    }
-    raise_to(s, x, is_empty ? 2 * e + 1 : 2 * e);
-    if (!left_out[NO_HELD_BY_KEEP]) hold_for(s, x, NOBODY);
+    bool is_empty = !s->inside[x], has_begun = e == s->epoch[x] || left_out[BLACK_AHEAD];
+    if (s->state[x] == LEASED) s->state[x] = is_empty || left_out[NO_PARTIAL] ? WHOLE : PARTIAL;
+    raise_to(s, x, is_empty && has_begun ? 2 * e + 1 : 2 * e);
+    if (!left_out[NO_HELD_BY_KEEP]) hold(s, x);
     if (s->state[x] == PARTIAL) *inside = s->inside[x];
     *epoch = (u8)e;
     return TAKEN;
@@ -88,45 +86,35 @@ void delete(State *state, int container) {
     s->state[container] = ABSENT;
 }
 
-/* object/renew, for a session or for a walk. The contents of what is leased or partial are told. */
-bool renew(State *state, int c, int holder, int x, u8 *inside) {
+/* object/renew. The contents of what is leased or partial are told. */
+bool renew(State *state, int c, int x, u8 *inside) {
     Server *s = &state->server;
     *inside = 0;
     if (s->state[x] == ABSENT || is_refused(state, c, x)) return false;
-    hold_for(s, x, holder);
+    hold(s, x);
     if (is_kept(s, x) && !left_out[NO_SHADE]) raise_to(s, x, 2 * s->epoch[x]);
     if (s->state[x] == LEASED || (s->state[x] == PARTIAL && !left_out[NO_WALK]))
         *inside = s->inside[x];
     return true;
 }
 
-static void age_lapsed(u8 *entry) {
-    if (*entry >= LAPSED) ++*entry;
-}
-
-/* Within a tick, too, what lapses now lapses later than a look began that is under way. */
-static void lapse_now(State *state, int x) {
-    Server *s = &state->server;
-    for (int i = 0; i < object_count(); i++) {
-        age_lapsed(&s->lapsed[i]);
-        for (int o = config.names; o < object_count(); o++) age_lapsed(&s->cut[i][o]);
-    }
-    for (int k = 0; k < config.collectors; k++)
-        if (state->look[k].stage != REST) state->look[k].age++;
-    s->lapsed[x] = LAPSED;
-}
-
-/* object/let_go: the session's entry is struck. Nobody else's there: gone at once, or, if it is
- * kept, a reason for a look. */
+/* object/let_go: a client tells how often it gave the object, and returns what it received. Nothing
+ * is outstanding if all who ever had it have let go: one who has not, and was given it by one who
+ * has, is missing there. */
 void let_go(State *state, int c, int x) {
     Server *s = &state->server;
-    if (!s->until[x][c]) return;
-    s->until[x][c] = 0;
-    if (longest(s, x)) return;
-    if (s->state[x] == LEASED)
-        vanish(state, bit(x), false);
-    else if (is_kept(s, x))
-        lapse_now(state, x);
+    const Client *who = &state->client[c];
+    if (s->state[x] != LEASED) return;
+    bool is_outstanding = false;
+    int sum = 0;
+    if (!left_out[GIFTS_NOT_NOTED]) s->given[x][c] += (i8)who->gifts[x];
+    for (int g = 0; g < config.clients; g++) {
+        s->given[x][g] -= (i8)who->owed[x][g];
+        is_outstanding |= s->given[x][g] != 0;
+        sum += s->given[x][g];
+    }
+    if (left_out[GIFTS_OF_ALL]) is_outstanding = sum != 0;
+    if (!is_outstanding) vanish(state, bit(x), false);
 }
 
 /* collect/begin; and once more with the same epoch, to undo a settling. */
@@ -141,7 +129,7 @@ bool begin(State *state, int i, int epoch, bool again) {
 /* collect/roots: what is held is marked. */
 void roots(State *state, int i, int epoch) {
     Server *s = &state->server;
-    if (is_kept(s, i) && longest(s, i) && !left_out[NO_ROOTS]) raise_to(s, i, 2 * epoch);
+    if (is_kept(s, i) && s->until[i] && !left_out[NO_ROOTS]) raise_to(s, i, 2 * epoch);
 }
 
 /* collect/settle: false if something is grey. */
@@ -165,8 +153,7 @@ void sweep(State *state, int i, const Look *look) {
     Server *s = &state->server;
     if (is_kept(s, i) && s->score[i] < 2 * look->epoch) vanish(state, bit(i), false);
     if (is_trimmed(look, s->lapsed[i])) s->lapsed[i] = 0;
-    if (left_out[TRIM_BY_BEGIN] && longest(s, i) && longest(s, i) < -look->age && is_kept(s, i))
-        memset(s->until[i], 0, sizeof s->until[i]);
+    if (left_out[TRIM_BY_BEGIN] && s->until[i] < -look->age && is_kept(s, i)) s->until[i] = 0;
     for (int x = config.names; x < object_count(); x++)
         if (is_trimmed(look, s->cut[i][x])) s->cut[i][x] = 0;
     s->swept[i] = 1;
@@ -179,7 +166,7 @@ void vanish(State *state, u8 objects, bool is_excused) {
     for (int x = config.names; x < object_count(); x++) {
         if (!has(objects, x)) continue;
         s->state[x] = ABSENT;
-        s->inside[x] = s->score[x] = s->lapsed[x] = 0;
-        memset(s->until[x], 0, sizeof s->until[x]);
+        s->inside[x] = s->score[x] = s->until[x] = s->lapsed[x] = 0;
+        memset(s->given[x], 0, sizeof s->given[x]);
     }
 }

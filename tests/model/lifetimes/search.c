@@ -265,7 +265,7 @@ static const struct {
             {"looks", &config.looks}, {"lease", &config.lease}, {"mail", &config.mail},
             {"kills", &config.kills}, {"naps", &config.naps}, {"backs", &config.backs},
             {"outages", &config.outages}, {"crashes", &config.crashes}, {"lose", &config.lose},
-            {"forgets", &config.forgets}, {"pieces", &config.pieces},
+            {"forgets", &config.forgets}, {"pieces", &config.pieces}, {"unborn", &config.unborn},
             {"symmetry", &config.symmetry}, {"reasons", &config.reasons},
             {"invariants", &config.invariants}, {"walks", &config.walks}, {"seed", &config.seed}};
 

@@ -2,7 +2,6 @@
  * objects, 0 1 2 clients. So "Aa.ab.0b": a name leads to a, which contains b, which 0 has.
  *   Aa ab   contains          +a   kept, though no name leads to it
  *   0a      holds             %a   kept, and partial
- *   ^a      0 has just fetched it, and did not renew it yet
  *   ~0      is asleep         @a   a message with it is under way, for one more tick
  * What is below something kept is kept. A tick has just begun: all that is held is to be renewed. */
 #include <string.h>
@@ -31,12 +30,10 @@ static bool read_word(State *s, const char *word, u8 *kept, u8 *partial) {
         return c >= 0;
     }
     if (x < config.names) return false;
-    if (word[0] == '^')
-        s->client[0].holds |= bit(x), s->client[0].fresh |= bit(x);
-    else if (word[0] == '%')
+    if (word[0] == '%')
         *partial |= bit(x);
     else if (word[0] == '@')
-        s->mail[x] = s->server.until[x][NOBODY] = 1;
+        s->mail[x] = s->server.until[x] = 1;
     else if (word[0] == '+')
         *kept |= bit(x);
     else if (c >= 0)
@@ -57,17 +54,28 @@ static void set_entries(State *s, u8 kept) {
         if (x->alive != LIVE) continue;
         u8 below = 0;
         for (int o = config.names; o < object_count(); o++) {
-            if (!has(x->holds & ~x->fresh, o)) continue;
-            server->until[o][c] = left;
+            if (!has(x->holds, o)) continue;
+            server->until[o] = left;
             if (!has(kept, o)) below |= reached_from(server, server->inside[o]);
         }
         for (int o = config.names; o < object_count(); o++)
-            if (has(below & ~kept, o)) server->until[o][NOBODY] = left;
+            if (has(below & ~kept, o)) server->until[o] = left;
     }
     for (int o = config.names; o < object_count(); o++)
         for (int y = config.names; y < object_count() && s->mail[o]; y++)
-            if (has(reached_from(server, bit(o)) & ~kept, y) && !server->until[y][NOBODY])
-                server->until[y][NOBODY] = 1;
+            if (has(reached_from(server, bit(o)) & ~kept, y) && !server->until[y]) server->until[y] = 1;
+}
+
+/* What one client alone has, it has made. Who has the rest is not counted. */
+static void set_makers(State *s) {
+    for (int x = config.names; x < object_count(); x++) {
+        int holders = 0;
+        bool is_inside = s->mail[x];
+        for (int c = 0; c < config.clients; c++) holders += has(s->client[c].holds, x);
+        for (int i = 0; i < object_count(); i++) is_inside |= has(s->server.inside[i], x);
+        for (int c = 0; c < config.clients && holders == 1 && !is_inside; c++)
+            s->client[c].counted |= s->client[c].holds & bit(x);
+    }
 }
 
 bool add_start(const char *text) {
@@ -75,7 +83,8 @@ bool add_start(const char *text) {
     u8 kept = 0, partial = 0;
     if (start_count == STARTS) return false;
     memset(s, 0, sizeof *s);
-    for (int c = 0; c < config.clients; c++) s->client[c].alive = LIVE;
+    for (int c = 0; c < config.clients; c++)
+        s->client[c].alive = c < config.clients - config.unborn ? LIVE : UNBORN;
     for (; strlen(text) >= 2; text += text[2] ? 3 : 2)
         if (!read_word(s, text, &kept, &partial)) return false;
     if (*text) return false;
@@ -95,9 +104,10 @@ bool add_start(const char *text) {
         if (has(partial, x)) server->state[x] = PARTIAL, server->score[x] = 2;
     for (int i = 0; i < object_count(); i++) server->epoch[i] = server->swept[i] = 1;
     set_entries(s, kept | partial);
+    set_makers(s);
     u8 named = reached_from(server, contents_of_names(server));
     for (int x = config.names; x < object_count(); x++)
-        if (has((kept | partial) & ~named, x) && !longest(server, x)) server->lapsed[x] = LAPSED;
+        if (has((kept | partial) & ~named, x) && !server->until[x]) server->lapsed[x] = LAPSED;
     start_count++;
     return true;
 }

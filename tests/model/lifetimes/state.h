@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 enum { OBJECTS = 6, CLIENTS = 3, LOOKS = 2 };
-enum { NOBODY = CLIENTS, HOLDERS = CLIENTS + 1 }; /* the entry `-` of <data>:held */
 
 typedef uint8_t u8;
 typedef int8_t i8;
@@ -23,6 +22,7 @@ typedef struct {
     int ops, ticks, looks; /* operations of all clients, ticks, looks that begin */
     int lease;             /* in ticks: of what is held, and of what was removed */
     int mail;              /* for how many ticks a message may be under way; 0: there are none */
+    int unborn;            /* clients that are started by others */
     int kills, naps;       /* whether processes are killed, and how often one is paused */
     int backs, outages, crashes; /* the clock goes back, the server is away, its last writes are lost */
     int lose;              /* steps that a crash may undo, at most */
@@ -41,6 +41,7 @@ typedef struct {
     RULE(NO_PARTIAL, "kept without what it contains")                                   \
     RULE(NO_WALK, "a renewal does not go below what is partial")                        \
     RULE(NO_WANT, "keep does not know the epoch that is wanted")                        \
+    RULE(BLACK_AHEAD, "black in an epoch that has not begun")                           \
     RULE(NO_HELD_BY_KEEP, "keep holds nothing")                                         \
     RULE(NO_BLACK_BY_WHOLE, "whole leaves it grey")                                     \
     RULE(NO_CUT, "what is removed is not noted")                                        \
@@ -50,10 +51,13 @@ typedef struct {
     RULE(NO_SHADE, "a renewal does not mark")                                           \
     RULE(LOST_BELOW, "whole though something below is lost")                            \
     RULE(NO_REFUSAL, "what is lost is not refused")                                     \
-    RULE(STRUCK_THOUGH_STORED, "struck though it was given away")                       \
-    RULE(STRUCK_TOO_EARLY, "struck before what is new is renewed")                      \
-    RULE(WALK_AS_OWN, "a walk renews as the session itself")                            \
-    RULE(WALK_SKIPS_HELD, "a walk passes over what is held")                            \
+    RULE(LET_GO_THOUGH_STORED, "let go though it was given away uncounted")              \
+    RULE(GIFTS_NOT_NOTED, "who lets go does not say how many he gave")                  \
+    RULE(GIFTS_OF_ALL, "what all gave is one number")                                   \
+    RULE(LET_GO_TWICE, "let go of twice")                                               \
+    RULE(GIVEN_BY_ANYONE, "who is not counted gives a counted gift")                    \
+    RULE(GIVEN_TO_ANYONE, "a counted gift goes to anyone")                              \
+    RULE(RECEIVED_TWICE, "a counted gift is received twice")                            \
     RULE(EPOCH_NOT_ABOVE, "an epoch is not above what is marked")                       \
     RULE(EPOCH_SHARED, "two looks have one epoch")                                      \
     RULE(EPOCH_FORGOTTEN, "a partition forgets its epoch")                              \
@@ -108,13 +112,14 @@ typedef struct {
     u8 epoch[OBJECTS];   /* r:cycle e; 0 where no partition is looked at any more */
     u8 settled[OBJECTS]; /* r:cycle s = e */
     u8 swept[OBJECTS];   /* r:cycle d = e */
-    u8 until[OBJECTS][HOLDERS]; /* <data>:held; the maximum is its lease, or its score in held */
-    u8 lapsed[OBJECTS];         /* an entry in held that ended */
-    u8 cut[OBJECTS][OBJECTS];   /* r:cut in the partition of a container, of what was in it */
+    u8 until[OBJECTS];        /* its lease, or its score in held */
+    u8 lapsed[OBJECTS];       /* an entry in held that ended */
+    u8 cut[OBJECTS][OBJECTS]; /* r:cut in the partition of a container, of what was in it */
+    i8 given[OBJECTS][CLIENTS]; /* <data>:given: gifts of who has let go, less those that came back */
 } Server;
 
-enum { DEAD, LIVE, ASLEEP }; /* ASLEEP: did not renew in time; nobody's root until it has */
-enum { NO_OP, STORE, SEND };
+enum { DEAD, LIVE, ASLEEP, UNBORN }; /* ASLEEP: did not renew in time; nobody's root until it has */
+enum { NO_OP, STORE, SEND, GIVE }; /* GIVE: send to a process that is about to start */
 enum { TRY, KEEP, MAKE_WHOLE, PUT }; /* the requests of a store */
 
 typedef struct {
@@ -126,11 +131,12 @@ typedef struct {
 typedef struct {
     u8 alive, holds;
     u8 due;        /* held, and not renewed in this tick */
-    u8 fresh;      /* fetched, and never renewed */
     u8 below;      /* of the walk of the renewal: to be renewed for what contains it */
     u8 seen;
-    u8 given;      /* put into a container or sent, as long as an entry of this client is there */
-    u8 going;      /* dropped: the entry is to be struck */
+    u8 counted;    /* made, or received as a gift that is counted; never put into a container or sent */
+    u8 gifts[OBJECTS];         /* how often it was given, counted */
+    u8 owed[OBJECTS][CLIENTS]; /* how often it was received so, and from whom */
+    u8 going;                  /* dropped: to be let go of */
     u8 woken;      /* was paused, and a look of then is not over: it may be refused what survives */
     Op op;
 } Client;
@@ -151,6 +157,7 @@ typedef struct {
     Client client[CLIENTS];
     Look look[LOOKS];
     u8 mail[OBJECTS]; /* a message with a proxy is under way, for so many ticks at most */
+    u8 from[OBJECTS]; /* it is counted: 1 + who gave it */
     u8 young;         /* ticks until a look may begin, after a start of the server */
     u8 ops, ticks, looks, naps, backs, outages, crashes, forgets;
     u8 has_saved, unsaved;
@@ -178,15 +185,16 @@ static inline bool is_name(int x) {
     return x < config.names;
 }
 
-static inline bool is_kept(const Server *s, int x) {
-    return !is_name(x) && s->state[x] >= PARTIAL;
+static inline bool is_running(const Client *c) {
+    return c->alive == LIVE || c->alive == ASLEEP;
 }
 
-static inline u8 longest(const Server *s, int x) {
-    u8 found = 0;
-    for (int h = 0; h < HOLDERS; h++)
-        if (s->until[x][h] > found) found = s->until[x][h];
-    return found;
+static inline bool is_sent(const Op *op) {
+    return op->kind == SEND || op->kind == GIVE;
+}
+
+static inline bool is_kept(const Server *s, int x) {
+    return !is_name(x) && s->state[x] >= PARTIAL;
 }
 
 /* scripts.c: what the server executes, one script a function */
@@ -197,7 +205,7 @@ void whole(State *s, int x, int stamp);
 Answer put(State *s, int container, int x, int stamp);
 void take_out(State *s, int container, int x);
 void delete(State *s, int container);
-bool renew(State *s, int c, int holder, int x, u8 *inside);
+bool renew(State *s, int c, int x, u8 *inside);
 void let_go(State *s, int c, int x);
 bool begin(State *s, int i, int epoch, bool again);
 void roots(State *s, int i, int epoch);
@@ -206,7 +214,7 @@ void sweep(State *s, int i, const Look *look);
 void vanish(State *s, u8 objects, bool is_excused);
 
 /* clients.c */
-enum { DO_STORE, DO_TAKE_OUT, DO_READ, DO_DELETE, DO_CREATE, DO_DROP, DO_SEND, DO_RECEIVE };
+enum { DO_STORE, DO_TAKE_OUT, DO_READ, DO_DELETE, DO_CREATE, DO_DROP, DO_SEND, DO_GIVE, DO_RECEIVE, DO_FORK };
 bool may_do(const State *s, int c, int what, int a, int x);
 void start_op(State *s, int c, int what, int a, int x);
 bool may_go_on(const Client *c);
@@ -214,8 +222,7 @@ void go_on(State *s, int c);
 bool has_renewed(const Client *c);
 bool may_renew(const State *s, int c);
 void renew_one(State *s, int c);
-bool may_strike(const State *s, int c);
-void strike(State *s, int c);
+void let_go_of_one(State *s, int c);
 void die(State *s, int c);
 
 /* collector.c */

@@ -71,9 +71,10 @@ class Partitions:
         script: Script,
         calls: Sequence[tuple[int, Sequence[bytes]]],
         *,
-        at_once: int = AT_ONCE,
+        at_once: int | None = None,
     ) -> list[Any]:
         """Run a script in several partitions; return the replies. 1 round trip for each four."""
+        at_once = at_once or AT_ONCE
         replies: list[Any] = []
         for start in range(0, len(calls), at_once):
             if self._stopping.is_set():
@@ -85,7 +86,7 @@ class Partitions:
             self._check_channel()
         return replies
 
-    def run_everywhere(self, script: Script, *args: bytes, at_once: int = AT_ONCE) -> list[Any]:
+    def run_everywhere(self, script: Script, *args: bytes, at_once: int | None = None) -> list[Any]:
         """Run a script in all partitions; return the replies. Raises Outdated for a reply of
         nil.
         """

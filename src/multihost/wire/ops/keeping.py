@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from multihost.wire.collect import by_partition, contents, is_ident
 from multihost.wire.keys import Keys
 from multihost.wire.link import Reply
-from multihost.wire.replies import CUT, MustKeep, ReplyError, altered, to_exception
+from multihost.wire.replies import CUT, GONE, MustKeep, ReplyError, altered, to_exception
 from multihost.wire.script import Script, Target
 from multihost.wire.script.source import Source
 from multihost.wire.session import Handle, Session
@@ -30,7 +30,6 @@ _whole = Script("object/whole")
 _CUT = CUT[0]
 LOST = b"-"  # in place of contents: the object is about to be removed
 MANY = b"+"  # in place of contents: there are very many
-GONE = ReplyError("GONE")
 
 
 class _Attempt(Script):

@@ -9,7 +9,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
 from multihost.wire.ops import kinds
 from multihost.wire.ops.keeping import without_flag
-from multihost.wire.replies import EXISTS, ReplyError, altered, pairs, to_exception
+from multihost.wire.replies import EXISTS, GONE, ReplyError, altered, pairs, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
@@ -30,7 +30,6 @@ _delete = Script("object/delete")
 _sweep = Script("object/sweep")
 
 DAMAGED = "(damaged)"  # in the place of a type
-GONE = ReplyError("GONE the object does not exist")
 
 
 # -- names

@@ -88,6 +88,10 @@ class Hold(ABC):
         """Return whether this thread acquired it."""
         return self.thread == self.handle.session.identity.key
 
+    def is_unused(self) -> bool:
+        """Return whether nothing is held any more, and only the way to do so is remembered."""
+        return False
+
     def release_at_exit(self) -> None:  # noqa: B027 - most need nothing of their own
         """Release it, if that is not done along with the places where it lies; no-op if it is
         lost. Up to 1 round trip.

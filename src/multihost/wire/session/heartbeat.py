@@ -243,6 +243,7 @@ class Heartbeat:
             session.link.interrupt_blocked()
 
     def _renew(self) -> None:
+        self._session.forget_unused()
         if self._session.references.renew():
             self._end_outage()
 

@@ -7,8 +7,8 @@ death. A named object has no lease, and neither has what it contains: that is *k
 it says until when somebody holds it (:mod:`multihost.wire.collect`).
 
 The last proxy may be collected long before the lease ends. Then the object is deleted at once if no
-other process can have a proxy of it: if this process created it, and neither pickled a proxy nor
-forked since.
+other process can have a proxy of it; and if some have, as soon as the last of them has let go,
+where that is known (:mod:`multihost.wire.session.gifts`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.wire.collect import by_partition, contents, is_ident
 from multihost.wire.identity import new_maker, new_unnamed
 from multihost.wire.keys import Keys
 from multihost.wire.link import Link
+from multihost.wire.replies import GONE, to_exception
 from multihost.wire.script import Script
+from multihost.wire.session.gifts import ObjectReference, ReleaseRemote, let_go
 from multihost.wire.stored import report_damage
 
-__all__ = ["References", "ReleaseRemote"]
+__all__ = ["Ended", "References"]
 
 RELEASED_PER_TURN = 1000
 GATHERED = 0.05  # seconds in which fetched objects are gathered before they are renewed
@@ -37,33 +39,22 @@ FRESH = 30.0  # seconds for which a renewal is good enough for a proxy that is s
 _renew = Script("object/renew")
 _drop = Script("object/drop")
 
-ReleaseRemote = Callable[[Sequence[tuple[str, int]]], object]
-"""Releases references, ``(ident, version)``, to objects in the memory of one host."""
 
+class Ended(NamedTuple):
+    """What a process that ends refers to."""
 
-class ObjectReference:
-    """What this process knows of one unnamed object."""
-
-    __slots__ = ("count", "created", "exclusive", "forks", "keys", "release", "renewed", "version")
-
-    def __init__(self, keys: Keys, created: bool, forks: int) -> None:
-        self.keys: Keys = keys
-        self.count: int = 0  # proxies in this process
-        self.created: bool = created  # by this process, which deletes it in the end
-        self.exclusive: bool = created  # no other process can have a proxy of it ...
-        self.forks: int = forks  # ... but one that was forked since
-        self.renewed: float = time.monotonic() if created else -math.inf  # when, by this process
-        # Of an object in the memory of a host: with which number the host last sent a reference to
-        # this process, and what releases that one and all before it.
-        self.version: int = 0
-        self.release: ReleaseRemote | None = None
+    removed: list[ObjectReference]
+    """Those that it deletes."""
+    let_go: list[ObjectReference]
+    """Those that others may have."""
 
 
 class References:
     """How many proxies of which unnamed objects this process has.
 
     Any thread counts; the background thread renews, deletes and releases. ``start`` starts that
-    thread, ``wake`` ends its wait.
+    thread, ``wake`` ends its wait. ``forget`` is told of each object that no proxy is left
+    of here, and whether it is about to be deleted since there is none elsewhere, either.
     """
 
     def __init__(
@@ -73,14 +64,17 @@ class References:
         ttl_ms: bytes,
         start: Callable[[], None],
         wake: Callable[[], None],
+        forget: Callable[[str, bool], None],
     ) -> None:
         self._link = link
         self._namespace = namespace
         self._ttl_ms = ttl_ms
         self._start = start
         self._wake = wake
+        self._forget = forget
         self._lock = threading.Lock()
         self._forks = 0
+        self._gifts = 0
         self.maker: str = new_maker()
         """What the idents of the objects start with that this process creates."""
         self._live: dict[str, ObjectReference] = {}  # with a proxy, or about to get one
@@ -93,6 +87,11 @@ class References:
 
     def __contains__(self, ident: str) -> bool:
         return ident in self._live
+
+    @property
+    def _giver(self) -> str:
+        """Who gives: this process, as others hear of it."""
+        return self.maker[2:]
 
     # any thread
 
@@ -152,23 +151,50 @@ class References:
         with self._lock:
             reference = self._live.get(ident)
             if reference is not None:
-                reference.exclusive = False
+                reference.spread = True
+
+    def give(self, ident: str) -> str | None:
+        """Return a gift of the object, for the pickle that one process alone reads, which is being
+        started. None if it cannot be counted; then others may get it, too.
+        """
+        with self._lock:
+            reference = self._live.get(ident)
+            if reference is None:
+                return None
+            if not reference.is_counted:
+                reference.spread = True
+                return None
+            reference.gifts += 1
+            self._gifts += 1
+            return f"{self._giver}.{self._gifts}"
+
+    def receive(self, ident: str, gift: str) -> None:
+        """Record a gift, which came with a proxy while this process was being started."""
+        with self._lock:
+            reference = self._live.get(ident)
+            if reference is not None:
+                reference.owed.add(gift)
 
     def send(self, ident: str) -> None:
         """Have the lease of an object begin of which a proxy is on its way to another process. No
         round trip, unless this process has not renewed it for a while.
+
+        Raises ObjectGone if the server says that there is no such object any more.
         """
         reference = self._live.get(ident)
         if reference is None or time.monotonic() < reference.renewed + FRESH:
             return
         try:
-            self._renew_all({ident: reference.keys})
+            gone = self._renew_all({ident: reference.keys})
         except MultihostError:
             # Whoever receives it cannot reach the server, either; the background thread renews.
             with self._lock:
                 self.fetched_due = 0.0
                 self._fetched[ident] = reference.keys
             self._wake()
+            return
+        if gone:
+            raise to_exception(GONE, "pickling", ident)
 
     def note_moving(self, keys: Keys) -> None:
         """Record that an object has keys that come and go: it is renewed once more in the end."""
@@ -194,7 +220,9 @@ class References:
         """
         count = min(len(self._collected), RELEASED_PER_TURN)
         idents = [self._collected.popleft() for _ in range(count)]
-        self.drop([each for each in map(self._decref, idents) if each is not None])
+        unused = [each for each in map(self._decref, idents) if each is not None]
+        self.drop([each for each in unused if each.is_exclusive(self._forks)])
+        self.let_go([each for each in unused if not each.is_exclusive(self._forks)])
         self.renew_moving([ident for ident in idents if ident not in self._live])
 
     def renew_moving(self, idents: Iterable[str] | None = None) -> None:
@@ -209,7 +237,7 @@ class References:
                 self._moving.pop(keys.ident, None)
 
     def _decref(self, ident: str) -> ObjectReference | None:
-        """Count one proxy less; return the reference if no process can have another one."""
+        """Count one proxy less; return the reference if that was the last one."""
         with self._lock:
             reference = self._live.get(ident)
             if reference is None:
@@ -219,11 +247,15 @@ class References:
                 return None
             del self._live[ident]
             self._fetched.pop(ident, None)
-            # The others renew it, and it expires when they end.
-            return reference if self._is_exclusive(reference) else None
+            self._forget(ident, reference.is_exclusive(self._forks))
+            return reference
 
-    def _is_exclusive(self, reference: ObjectReference) -> bool:
-        return reference.exclusive and reference.forks == self._forks
+    def forget_unused(self, idents: Iterable[str]) -> None:
+        """Have objects forgotten that still no proxy is there of."""
+        for ident in idents:
+            with self._lock:  # a proxy that comes now finds all, or nothing
+                if ident not in self._live:
+                    self._forget(ident, False)
 
     def renew(self) -> bool:
         """Give the live objects, and everything that they contain, another lease; return whether
@@ -233,7 +265,8 @@ class References:
             self._fetched.clear()
             self.fetched_due = math.inf
             due = {ident: reference.keys for ident, reference in self._live.items()}
-        return self._renew_all(due)
+        self._renew_all(due)
+        return bool(due)
 
     def renew_fetched(self) -> None:
         """Give objects that came from elsewhere a lease: whoever sent them may not hold them any
@@ -249,27 +282,31 @@ class References:
                 self._fetched = fetched | self._fetched
             raise
 
-    def _renew_all(self, due: dict[str, Keys]) -> bool:
-        """Give objects, and everything that they contain, another lease."""
+    def _renew_all(self, due: dict[str, Keys]) -> set[str]:
+        """Give objects, and everything that they contain, another lease; return those of the
+        objects that are gone.
+        """
         direct = list(due)
         begun = time.monotonic()
-        seen = set(due)
+        seen, gone = set(due), set[bytes]()
         while due:
             below: list[bytes] = []
             for chunk in by_partition(due.values()):
                 for found in self._run_on_each(_renew, chunk, self._ttl_ms):
                     below += self._told(found)
+            gone.update(each for each in below if each[:1] == b"-")
             due = {
                 each.decode(): Keys(self._namespace, each.decode())
                 for each in below
                 if is_ident(each) and each.decode() not in seen
             }
             seen.update(due)
+        found_gone = {ident for ident in direct if b"-%b" % ident.encode() in gone}
         for ident in direct:
             reference = self._live.get(ident)
-            if reference is not None:
+            if reference is not None and ident not in found_gone:
                 reference.renewed = begun
-        return bool(seen)
+        return found_gone
 
     def _told(self, found: Iterable[bytes]) -> Iterable[bytes]:
         """Yield the contents that a script told; of what contains very much it tells only that."""
@@ -304,6 +341,14 @@ class References:
                     )
             ours = list(below.values()) if deep else []
 
+    def let_go(self, references: Iterable[ObjectReference]) -> None:
+        """Have the server remove objects that others may have as soon as nobody has them, where
+        that is known. The rest others renew, and it expires when they end.
+        """
+        let_go(
+            self._link, self._giver, self._forks, [each for each in references if each.is_counted]
+        )
+
     def _run_on_each(self, script: Script, chunk: Sequence[Keys], *args: bytes) -> list[Any]:
         """Run a script on the objects, and return its replies: one, unless one of the objects was
         altered by another program. That one is left out then.
@@ -319,17 +364,16 @@ class References:
 
     # the end, when the background thread has stopped
 
-    def take_created(self) -> list[ObjectReference]:
-        """Forget every object; return those that this process has created."""
-        return self._forget([each for each in self._live.values() if each.created])
-
-    def take_exclusive(self) -> list[ObjectReference]:
-        """Forget every object; return those that no other process can have a proxy of."""
-        return self._forget([each for each in self._live.values() if self._is_exclusive(each)])
-
-    def _forget(self, references: list[ObjectReference]) -> list[ObjectReference]:
+    def end(self, *, deep: bool) -> Ended:
+        """Forget every object; return what to do with them. With ``deep`` all that this process
+        created are removed, whoever has them.
+        """
+        ended = Ended([], [])
+        for each in self._live.values():
+            is_removed = each.created if deep else each.is_exclusive(self._forks)
+            (ended.removed if is_removed else ended.let_go).append(each)
         self._live.clear()
-        return references
+        return ended
 
     # forking, and patching
 
@@ -338,7 +382,7 @@ class References:
 
     def before_fork(self) -> None:
         self._lock.acquire()
-        # The child will have a copy of each proxy: what is live is not exclusive any more.
+        # The child will have a copy of each proxy: what is live is given to it.
         self._forks += 1
 
     def after_fork_in_parent(self) -> None:
@@ -349,10 +393,9 @@ class References:
         parent; it created none of the objects, and renews them at once.
         """
         self._lock = threading.Lock()
-        self.maker = new_maker()
+        parent, self.maker = self._giver, new_maker()
         for reference in self._live.values():
-            reference.created = reference.exclusive = False
-            reference.renewed = -math.inf
+            reference.inherit(parent, self._forks)
             self._fetched[reference.keys.ident] = reference.keys
         if self._fetched:
             self.fetched_due = time.monotonic() + GATHERED

@@ -32,6 +32,8 @@ __all__ = [
     "connect",
     "find",
     "inherited_credentials",
+    "is_starting",
+    "is_starting_another",
     "private_credentials",
     "reconnect_timeout_for",
     "register",
@@ -150,6 +152,18 @@ def unregister(session: Session) -> None:
         _sessions[session.server] = others
     else:
         _sessions.pop(session.server, None)
+
+
+def is_starting_another() -> bool:
+    """Return whether this thread pickles what a child is given that is being spawned. That child
+    reads it, once, and nobody else.
+    """
+    return get_spawning_popen() is not None
+
+
+def is_starting() -> bool:
+    """Return whether this process, which was spawned, reads what it is given."""
+    return getattr(current_process(), "_inheriting", False)
 
 
 def inherited_credentials(session: Session) -> bytes | None:

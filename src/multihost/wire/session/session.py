@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from multiprocessing import util
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,7 +30,7 @@ from multihost.wire.session.blocked import BlockedThreads
 from multihost.wire.session.handle import Handle, Hold
 from multihost.wire.session.heartbeat import PARK_SECONDS, Heartbeat
 from multihost.wire.session.janitor import Janitor
-from multihost.wire.session.references import ObjectReference, References
+from multihost.wire.session.references import References
 from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
 from multihost.wire.session.ring import Ring
 from multihost.wire.session.settling import Settling
@@ -94,7 +94,12 @@ class Session:
         self.server: tuple[str, str, int, str, int, str] = (*link.address.server, origin.namespace)
         self.heartbeat: Heartbeat = Heartbeat(self)
         self.references: References = References(
-            link, self.namespace, self.ttl_ms, self.heartbeat.start, self.heartbeat.wake
+            link,
+            self.namespace,
+            self.ttl_ms,
+            self.heartbeat.start,
+            self.heartbeat.wake,
+            self._forget,
         )
         codec.home = self
         self._reset()
@@ -112,6 +117,7 @@ class Session:
         # ident of a lock or a semaphore -> where this process holds its elements
         self.places: weakref.WeakValueDictionary[str, HeldPlaces] = weakref.WeakValueDictionary()
         self.places_lock: threading.Lock = threading.Lock()  # while those of an object are made
+        self._left: set[str] = set()  # queues without a proxy, and with something in flight
         self.rpc_clients: dict[str, RpcClient] = {}
         self.siblings: Siblings = Siblings()
         self.registration: SessionRegistration = SessionRegistration(
@@ -184,39 +190,61 @@ class Session:
                     raise copy.copy(error).with_traceback(None) from None
                 link.back_off()
 
+    def _forget(self, ident: str, is_gone: bool) -> None:
+        """Forget how items came from a queue that no proxy is left of, unless some are in flight
+        still: then try again with the next renewal.
+        """
+        key = "consumer", ident
+        hold = self.holds.get(key)
+        if hold is None:
+            return
+        if is_gone or hold.is_unused():
+            self._left.discard(ident)
+            self.holds.pop(key, None)
+            self.settling.users.pop(key, None)
+        else:
+            self._left.add(ident)
+
+    def forget_unused(self) -> None:
+        """Forget what is remembered of queues that no proxy is left of. No round trip."""
+        self.references.forget_unused(list(self._left))
+
     # the end
 
     def close(self) -> None:
         """Delete the unnamed objects that this process created, release what it holds, stop the
         background thread and close the link.
         """
-        self._close(self.references.take_created, deep=True)
+        self._close(deep=True)
 
     def close_at_exit(self) -> None:
-        """The same when the process ends, but leave objects that other processes may refer to."""
-        self._close(self.references.take_exclusive, deep=False)
+        """The same when the process ends, but let go of objects that other processes may refer
+        to.
+        """
+        self._close(deep=False)
 
-    def _close(self, take: Callable[[], list[ObjectReference]], *, deep: bool) -> None:
+    def _close(self, *, deep: bool) -> None:
         if self.link.is_closed:
             return
         try:
-            self._end(take, deep=deep)
+            self._end(deep=deep)
         except BaseException:
             with contextlib.suppress(MultihostError):
                 self.references.renew_moving()  # what is left expires
             raise
 
-    def _end(self, take: Callable[[], list[ObjectReference]], *, deep: bool) -> None:
+    def _end(self, *, deep: bool) -> None:
         self.link.stop_retrying()  # to look for a lost server would delay the end of the process
         self._stop()
         self.link.refuse_others()  # who waits for what is deleted now must not miss it
-        created = take()
+        ended = self.references.end(deep=deep)
         holds, self.holds = list(self.holds.values()), {}
         try:
             for hold in holds:
                 hold.release_at_exit()
             self._leave_places()
-            self.references.drop(created, deep=deep)
+            self.references.drop(ended.removed, deep=deep)
+            self.references.let_go(ended.let_go)
             self.references.renew_moving()
             if (
                 deep
@@ -232,7 +260,7 @@ class Session:
             address = self.link.address
             if address.is_embedded:  # it ends with its owner, and everything with it
                 logger.debug("the private server at %s had ended: %s", address, error)
-            elif created:
+            elif ended.removed:
                 logger.warning("unnamed objects at %s were left to expire: %s", address, error)
             elif holds:
                 logger.warning("what is held at %s was left to expire: %s", address, error)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from multihost.patching import on_patch, per_thread
 
-__all__ = ["Home", "home", "pickle_for", "pickled", "unpickle_for"]
+__all__ = ["Home", "home", "is_nested", "pickle_for", "pickled", "unpickle_for"]
 
 
 class Home(Protocol):
@@ -54,6 +54,11 @@ def pickled(ident: str, unnamed: bool, server: object) -> bool:
     if unnamed:
         inside.links[ident] = None
     return True
+
+
+def is_nested() -> bool:
+    """Return whether this thread is pickling a value for a container, on whatever server."""
+    return _inside.links is not None
 
 
 def home() -> Any:

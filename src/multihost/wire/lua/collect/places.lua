@@ -2,7 +2,7 @@
 -- Idempotent. O(200).
 --
 -- What moved there when the object had just expired, or had just been deleted, or when a consumer's connection had just
--- ended, may have no lease.
+-- ended, may have no lease. What moved to a session of which an object that was made anew knows nothing goes back.
 --
 -- KEYS
 --   names               hash  names of the partition, which says which one it is
@@ -25,13 +25,18 @@ local partition = partition_of(names)
 local function remove(key) -- tokens of those who wait there expire
   if redis.call('PTTL', key) == -1 then redis.call('UNLINK', key) end
 end
+-- A dict has no TYPE. Nor has what is left of an object that was deleted while somebody waited for it.
+local function exists(ident, data)
+  local name = string.match(ident, '^n:(.*)$')
+  if not name then return redis.pcall('HGET', data, TYPE) end
+  name = string.gsub(string.gsub(name, '%%3A', ':'), '%%25', '%%')
+  return redis.call('HEXISTS', names, name) == 1 and redis.call('EXISTS', data) == 1
+end
 local page = redis.call('HSCAN', partition .. 'lists', cursor, 'COUNT', 100)
 for i = 1, #page[2], 2 do
   local ident, session = string.match(page[2][i], '^(.*) (%S+)$')
-  local data = partition .. (ident or '')
-  if not ident then
-    redis.call('HDEL', partition .. 'lists', page[2][i])
-  elseif not redis.pcall('HGET', data, TYPE) then
+  local data, is_known = partition .. (ident or ''), false
+  if ident and not exists(ident, data) then
     for n = 1, lists_of(page[2][i + 1]) do
       redis.call('UNLINK', data .. ':inflight:' .. session .. '.' .. n)
       redis.call('UNLINK', data .. ':held:' .. session .. '.' .. n)
@@ -39,10 +44,29 @@ for i = 1, #page[2], 2 do
     remove(data .. ':free')
     remove(data .. ':items')
     remove(data) -- the count of tokens, by one who waited when the object was deleted
-    redis.call('HDEL', partition .. 'lists', page[2][i])
-  elseif redis.call('HEXISTS', data .. ':refs', CONSUMER .. session) == 0
-    and redis.call('HEXISTS', data .. ':refs', BURIED .. session) == 0 then
-    redis.call('HDEL', partition .. 'lists', page[2][i])
+  elseif ident then
+    is_known = redis.call('HEXISTS', data .. ':refs', CONSUMER .. session) == 1
+      or redis.call('HEXISTS', data .. ':refs', BURIED .. session) == 1
+    for n = 1, is_known and 0 or lists_of(page[2][i + 1]) do
+      local in_flight, held = data .. ':inflight:' .. session .. '.' .. n, data .. ':held:' .. session .. '.' .. n
+      if redis.call('EXISTS', in_flight, held) > 0 then
+        -- The object was deleted and made anew. But for the mark of that, what moved there since is of the new one.
+        -- @include lib/requeue
+        -- @include lib/give_back
+        -- @include lib/set_free
+        local kind = redis.pcall('HGET', data, TYPE)
+        if type(kind) == 'string' and string.find(kind, '=items', 1, true) then
+          local state = redis.call('HMGET', data, ORDER, SHUT_DOWN)
+          requeue(data, in_flight, state[1], false, 0, state[2])
+        elseif type(kind) == 'string' and string.find(kind, '=free', 1, true) then
+          redis.call('LREM', held, 0, '')
+          local initial = tonumber(redis.call('HGET', data, INITIAL_VALUE)) or 1
+          give_back(data, held, math.max(initial - count_free(data), 0))
+        end
+        redis.call('UNLINK', in_flight, held)
+      end
+    end
   end
+  if not is_known then redis.call('HDEL', partition .. 'lists', page[2][i]) end
 end
 return page[1]

@@ -13,6 +13,7 @@
 --   data:dead                  any
 --   data:inflight:<in_flight>  any
 --   data:held:<place>          any
+--   data:given                 any
 --   partition:epoch            hash    the epochs of the partition
 --   partition:cut              zset    when a container without a lease let go of an object
 --   partition:tops             set     named objects that contain unnamed ones

@@ -12,6 +12,7 @@
 --   data:dead                  any
 --   data:inflight:<in_flight>  any
 --   data:held:<place>          any
+--   data:given                 any
 --   data:contains              hash    how often it contains unnamed objects
 -- ARGV
 --   request  int    number of the request

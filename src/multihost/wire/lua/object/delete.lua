@@ -8,6 +8,7 @@
 --   data:originals             hash    its original keys or members
 --   data:refs                  hash    the sessions that have places, or in-flight lists
 --   data:contains              hash    how often it contains unnamed objects
+--   data:given                 hash    how often it was given to processes that have not let go of it
 --   data:items                 any     items of a queue
 --   data:dead                  list    dead letters of a queue
 --   data:inflight:<in_flight>  list    items that a consumer has in flight
@@ -54,13 +55,12 @@ strike(partition_of(data), string.match(data, '}:(.*)$'))
 -- For each <field>=<list>, and each field of that name, or of that prefix if it ends with a colon, a token is pushed
 -- onto the list; '*' stands for the value of the field.
 local kind = redis.pcall('HGET', data, TYPE)
-local lists, fields = {}, {}
+local lists, fields, tokens = {}, {}, {}
 if type(kind) == 'string' and string.find(kind, '=', 1, true) then
   for field, list in string.gmatch(kind, '(%S+)=(%S+)') do lists[field] = list end
   fields = redis.call('HGETALL', data)
 end
 for _, key in ipairs(keys) do redis.call('UNLINK', key) end
-local tokens = {}
 for _, list in pairs(lists) do redis.call('UNLINK', data .. ':' .. list) end
 for i = 1, #fields, 2 do
   local list = lists[string.match(fields[i], '^[^:]*:?')]

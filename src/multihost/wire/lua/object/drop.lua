@@ -6,6 +6,7 @@
 --   data...:originals             hash  their original keys or members
 --   data...:refs                  hash  the sessions that have places
 --   data...:contains              hash  how often they contain unnamed objects
+--   data...:given                 hash  how often it was given to processes that have not let go of it
 --   data...:items                 any   items of a queue
 --   data...:dead                  list  dead letters of a queue
 --   data...:inflight:<in_flight>  list  items that a consumer has in flight

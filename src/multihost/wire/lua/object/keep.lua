@@ -10,6 +10,7 @@
 --   data...:originals             hash  their original keys or members
 --   data...:refs                  hash  the sessions that have places
 --   data...:contains              hash  how often they contain unnamed objects
+--   data...:given                 hash  how often it was given to processes that have not let go of it
 --   data...:items                 any   items of a queue
 --   data...:dead                  list  dead letters of a queue
 --   data...:inflight:<in_flight>  list  items that a consumer has in flight
@@ -45,7 +46,11 @@ for _, data in ipairs(KEYS) do
     answer[#answer + 1] = '-'
   else
     local has_contents = redis.call('EXISTS', data .. ':contains') == 1
-    mark(partition, ident, stamp, false)
+    if stamp == epoch then
+      mark(partition, ident, epoch, false)
+    else -- until that epoch has begun here it takes in what is marked in this one: grey, though it may be empty
+      redis.call('ZADD', partition .. 'kept', 'GT', digits(2 * stamp), ident)
+    end
     redis.call('ZADD', partition .. 'held', 'GT', digits(time + math.max(ttl, tonumber(lease))), ident)
     if ttl >= 0 then
       for _, key in ipairs((keys_of(data))) do redis.call('PERSIST', key) end

@@ -67,6 +67,9 @@ class ConsumerHold(Hold):
     def is_idle(self, _: Sequence[Hold], /) -> bool:
         return False  # it is kept in any case
 
+    def is_unused(self) -> bool:
+        return self.consumer.is_unused()
+
     def settle_call(self, _: Sequence[Hold], /) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
         """See :mod:`multihost.wire.session.settling`."""
         return _settle, [self.handle.keys.data], settle_args(self.consumer)
@@ -92,6 +95,7 @@ class Consumer:
         "handle",
         "hold",
         "is_fifo_without_prefetch",
+        "is_of_proxies",
         "last_get_blocked",
         "list_count",
         "lists",
@@ -129,6 +133,7 @@ class Consumer:
         self.quarantined: Quarantine = Quarantine(handle, self.recycle)
         self.unfinished: UnfinishedItems = UnfinishedItems()
         self.done_calls: DoneCalls = DoneCalls()
+        self.is_of_proxies: bool = True  # it is not used without one
         self.acknowledges: bool = True  # what is finished; else what was done is done again
         self.received_count: int = 0  # how many items callers got
         self.receipts: itertools.count[int] = itertools.count(1)  # atomic, as += is not
@@ -243,6 +248,12 @@ class Consumer:
         """
         in_flight.is_undecided = True
         self.quarantined.add(in_flight)
+
+    def is_unused(self) -> bool:
+        """Return whether nothing is in flight to this process, nor will be but for a proxy."""
+        if not self.is_of_proxies:
+            return False
+        return sum(map(len, list(self.free_lists.values()))) == len(self.lists)
 
     def requeue_all(self) -> None:
         """Requeue what is in any list, as not delivered. 1 round trip each."""
