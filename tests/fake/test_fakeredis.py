@@ -33,7 +33,9 @@ def test_types(body: Body, m: RedisManager, fake: Any) -> None:
     body(m)
     assert m.names() == []
     m.shutdown()
-    assert [key for key in fake.keys() if fake.pttl(key) == -1] == []
+    lasting = [key for key in fake.keys() if fake.pttl(key) == -1]
+    # What is noted for the collector stays until that has looked.
+    assert [key for key in lasting if not key.endswith((b":lists", b":leases"))] == []
 
 
 def test_two_managers_of_one_fake_server_share_what_they_name() -> None:
