@@ -104,7 +104,6 @@ def tcp_url() -> Iterator[str]:
 PUTS_ERR_BEFORE = "the port of a fakeredis puts ERR before the code of a script's error"
 
 NOT_OVER_A_PORT = {
-    "proxies_in_proxies": PUTS_ERR_BEFORE,
     "what_was_deleted_never_answers": PUTS_ERR_BEFORE,
 }
 
