@@ -111,6 +111,12 @@ def keys(link: SocketLink, pattern: str) -> Iterator[bytes]:
             return
 
 
+def empty(server: Server) -> None:
+    """Remove everything."""
+    with contextlib.closing(SocketLink(server.path)) as link:
+        link.call("FLUSHALL")
+
+
 def let_go_long_ago(server: Server) -> None:
     """Say that nobody has held anything, nor let go of it, for a long time."""
     with contextlib.closing(SocketLink(server.path)) as link:
@@ -139,6 +145,7 @@ def let_go(server: Server, shape: str, size: int) -> Iterator[tuple[Any, Any]]:
 
 def measure(server: Server, shape: str, size: int) -> None:
     """Print what collections cost that find everything in use, and one that removes it."""
+    empty(server)
     with let_go(server, shape, size) as (root, collector):
         runs = []
         for _ in range(REPEATS):
@@ -232,13 +239,14 @@ def measure_puts(server: Server) -> None:
                 )
 
 
-def measure_memory() -> None:
+def measure_memory(server: Server) -> None:
     """Print the bytes of the server for an object with a lease, and for one that a name keeps."""
     from multihost import RedisManager
 
     size = 10_000
     for where in ("an unnamed list", "a named list"):
-        with run_server() as server, RedisManager(server.url, lease=LEASE) as manager:
+        empty(server)
+        with RedisManager(server.url, lease=LEASE) as manager:
             container = manager.list() if where.startswith("an") else manager.list("all")
             made = [manager.list([n]) for n in range(size)]
             before = server.used_memory()
@@ -261,20 +269,18 @@ def main() -> None:
     parser.add_argument("--only", choices=("collections", "puts", "memory", "wait"))
     parser.add_argument("--lease", type=float, default=3.0, help="that of --only wait")
     options = parser.parse_args()
-    os.nice(19)
-    if options.only == "wait":
-        with run_server() as server:
+    with run_server() as server:
+        os.nice(19)  # not the server, nor what it tells of its own times
+        if options.only == "wait":
             measure_wait(server, options.sizes, options.lease)
-    if options.only in (None, "collections"):
-        for shape in options.shapes:
-            for size in options.sizes:
-                with run_server() as server:
+        if options.only in (None, "collections"):
+            for shape in options.shapes:
+                for size in options.sizes:
                     measure(server, shape, size)
-    if options.only in (None, "puts"):
-        with run_server() as server:
+        if options.only in (None, "puts"):
             measure_puts(server)
-    if options.only in (None, "memory"):
-        measure_memory()
+        if options.only in (None, "memory"):
+            measure_memory(server)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ def test_types(body: Body, m: RedisManager, fake: Any) -> None:
     body(m)
     assert m.names() == []
     m.shutdown()
-    assert [key for key in fake.keys() if fake.pttl(key) == -1] == []
+    lasting = [key for key in fake.keys() if fake.pttl(key) == -1]
+    # What is noted for the collector stays until that has looked.
+    assert [key for key in lasting if not key.endswith((b":lists", b":leases"))] == []
 
 
 def test_two_managers_of_one_fake_server_share_what_they_name() -> None:
@@ -102,7 +104,6 @@ def tcp_url() -> Iterator[str]:
 PUTS_ERR_BEFORE = "the port of a fakeredis puts ERR before the code of a script's error"
 
 NOT_OVER_A_PORT = {
-    "proxies_in_proxies": PUTS_ERR_BEFORE,
     "what_was_deleted_never_answers": PUTS_ERR_BEFORE,
 }
 

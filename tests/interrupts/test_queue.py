@@ -21,9 +21,7 @@ from multihost import RedisManager
 from tests.interrupts.steps import STEP
 from tests.support.interrupts import Outcome, every_bytecode, interrupt
 from tests.support.leaks import AnyServer
-from tests.support.waiting import wait_until
-
-SECONDS = 5.0
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class Scene(NamedTuple):
@@ -86,7 +84,7 @@ def open_channels(manager: RedisManager) -> int:
 
 
 def take(queue: Any, scene: Scene, block: bool) -> list[Any]:
-    timeout = SECONDS if block else None
+    timeout = PATIENCE if block else None
     if scene.count > 1:
         return list(queue.get_many(scene.count, block, timeout))
     return [queue.get(block, timeout)]
@@ -149,7 +147,7 @@ def test_get(name: str, server: AnyServer) -> None:
         print(f"{name}: {len(outcomes)} bytecodes")
         with pytest.raises(Empty):
             queue.get(timeout=0.05)
-        wait_until(lambda: not queue.statistics().in_flight, SECONDS, "nothing is in flight")
+        wait_until(lambda: not queue.statistics().in_flight, PATIENCE, "nothing is in flight")
         state = queue.statistics()
         assert (state.size, state.waiters, state.dead_letters) == (0, 0, 0)
         if scene.kind != "SimpleQueue":

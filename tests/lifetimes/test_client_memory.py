@@ -18,8 +18,8 @@ from tests.lifetimes.keys import LEASE
 from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
-FIRST, THEN = 150, 400  # objects
-ROOM = 250  # entries: what there is once for each partition, and what is just under way
+FIRST, THEN = 80, 260  # objects
+ROOM = 200  # entries: what there is once for each partition, and what is just under way
 
 Turn = Callable[[RedisManager, RedisManager, int], None]
 

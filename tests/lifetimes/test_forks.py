@@ -15,9 +15,12 @@ counts = []
 os.register_at_fork(before=lambda: counts.append(threading.active_count()))
 
 from multihost import Manager, RedisManager
-from multihost.wire.session import heartbeat
+from multihost.wire.session import heartbeat, session
 
 heartbeat.BEATS_PER_LEASE = 300  # ten in a second
+# A fork does not wait for longer than a moment for what waits for the server: here it does.
+session.PARK_SECONDS = 60.0
+heartbeat.Heartbeat.park.__defaults__ = (60.0,)
 
 def use(d, lock, queue):
     with lock:
@@ -29,8 +32,8 @@ fork = multiprocessing.get_context("fork")
 with (RedisManager(url) if url else Manager()) as m:
     d, lock, queue, held = m.dict(n=0), m.Lock(), m.Queue(), m.Lock("held")
     held.acquire()
-    session = m.runtime.session
-    renew, beat, renewed, beats = session.references.renew, session.registration.heartbeat, [], []
+    ours = m.runtime.session
+    renew, beat, renewed, beats = ours.references.renew, ours.registration.heartbeat, [], []
 
     def renew_and_note():
         renewed.append(renew())
@@ -40,8 +43,8 @@ with (RedisManager(url) if url else Manager()) as m:
         beats.append(beat())
         return beats[-1]
 
-    session.references.renew = renew_and_note
-    session.registration.heartbeat = beat_and_note
+    ours.references.renew = renew_and_note
+    ours.registration.heartbeat = beat_and_note
     token, children = held.fencing_token, 0
     while children < 20 or min(len(renewed), len(beats)) < 3:
         child = fork.Process(target=use, args=(d, lock, queue))

@@ -19,14 +19,14 @@ is_ident: Callable[[bytes], object] = re.compile(rb"u:[\w-]{1,64}").fullmatch
 """Whether bytes are the ident of an unnamed object: other programs may leave others."""
 
 
-def by_partition(objects: Iterable[Keys]) -> Iterable[list[Keys]]:
-    """Yield the objects in groups that one script may touch."""
+def by_partition(objects: Iterable[Keys], most: int = PER_CALL) -> Iterable[list[Keys]]:
+    """Yield the objects in groups of at most so many that one script may touch."""
     groups: dict[bytes, list[Keys]] = {}
     for keys in objects:
         groups.setdefault(keys.prefix, []).append(keys)
     for group in groups.values():
-        for start in range(0, len(group), PER_CALL):
-            yield group[start : start + PER_CALL]
+        for start in range(0, len(group), most):
+            yield group[start : start + most]
 
 
 def contents(link: Link, data: bytes) -> list[bytes]:

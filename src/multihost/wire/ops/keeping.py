@@ -27,6 +27,7 @@ __all__ = ["StoringScript", "has_proxies", "keep", "without_flag"]
 _keep = Script("object/keep")
 _whole = Script("object/whole")
 
+PER_CALL = 100  # objects: to take the lease from one takes longer than to renew it
 _CUT = CUT[0]
 LOST = b"-"  # in place of contents: the object is about to be removed
 MANY = b"+"  # in place of contents: there are very many
@@ -136,7 +137,7 @@ def _run(
     session: Session, script: Script, idents: Iterable[str], *args: bytes
 ) -> Iterable[tuple[list[Keys], list[Reply]]]:
     """Run a script on objects, those of each partition at once; yield them with the replies."""
-    chunks = list(by_partition([Keys(session.namespace, ident) for ident in idents]))
+    chunks = list(by_partition((Keys(session.namespace, ident) for ident in idents), PER_CALL))
     calls = [([keys.data for keys in chunk], args) for chunk in chunks]
     return zip(chunks, script.run_many(session.link, calls), strict=True)
 

@@ -11,5 +11,5 @@ local function let_go_much(partition, contains)
   redis.call('RENAME', contains, partition .. rest .. ':contains')
   local epoch = redis.call('HGET', partition .. 'epoch', EPOCH) or 0
   redis.call('ZADD', partition .. 'kept', digits(2 * epoch), rest)
-  note_cut(partition, rest)
+  note_cut(partition, {rest})
 end

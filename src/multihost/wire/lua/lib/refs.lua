@@ -18,7 +18,7 @@ local function references(data)
     redis.call('HDEL', contains, contained)
     if not persistent then return end
     -- @include lib/cut
-    note_cut(partition, contained)
+    note_cut(partition, {contained})
   end
 
   local function count(value, change)
@@ -40,9 +40,7 @@ local function references(data)
     return persistent and is_linked(value) and is_stale(partition, value)
   end
 
-  function self.refusal()
-    return keep_first(partition)
-  end
+  function self.refusal() return keep_first(partition) end
 
   -- Count the references of a value that is stored now.
   function self.add(value)
@@ -70,7 +68,8 @@ local function references(data)
       -- @include lib/let_go_much
       let_go_much(partition, contains)
     elseif size > 0 then
-      for _, contained in ipairs(redis.call('HKEYS', contains)) do let_go(contained) end
+      -- @include lib/cut
+      note_cut(partition, redis.call('HKEYS', contains))
     end
     redis.call('UNLINK', contains)
     return self.code

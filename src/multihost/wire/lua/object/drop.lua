@@ -14,7 +14,7 @@
 --   data...:held:<place>          list  what a session holds
 --   partition:lists               hash  the sessions that have places at unnamed objects
 -- ARGV
--- RETURNS  idents of what they contained; of one that contained very much nothing
+-- RETURNS  idents of what they contained; of what contained very much nothing
 -- ERRORS   none
 
 -- @include lib/keys

@@ -1,5 +1,5 @@
 -- object/keep: take the lease from unnamed objects, since a container without a lease is about to contain them.
--- Idempotent. O(objects), at most 200 a call, all of one partition.
+-- Idempotent. O(objects), at most 100 a call, all of one partition.
 --
 -- From then on the collector alone removes them, or a deletion. One that contains others is partial, until those are
 -- kept as well (object/whole).

@@ -1,4 +1,4 @@
--- object/whole: note that everything that these objects contain is kept. Idempotent. O(objects), at most 200 a call.
+-- object/whole: note that everything that these objects contain is kept. Idempotent. O(objects), at most 100 a call.
 --
 -- They become black: a collection that began before has nothing to look for in them. So it ends, however fast clients
 -- store new containers.
