@@ -65,6 +65,7 @@ class Partitions:
             yield
         finally:
             self._channel = None  # a thread that ends closes its connection: nobody else has it
+            self._ours = []
 
     def run(
         self,
