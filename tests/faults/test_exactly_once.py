@@ -710,6 +710,8 @@ def test_every_script_that_changes_something_is_among_the_cases(
             and not name.startswith(("queue/", "hosted/"))
             # What needs workers: see tests/pool/test_futures.py and test_large.py.
             and name not in ("pool/part", "pool/withdraw")
+            # What several processes know: see test_letting_go.
+            and name != "object/let_go"
         )
         or name in ("hold/recover", "hold/register")
     }

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from multihost.wire.link import Link
 from multihost.wire.link.link import open_links
+from tests.support.raw import Endpoint
 from tests.support.server import ExternalServer, Server
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -70,10 +71,17 @@ class Snapshot:
         """The connections of those that were not there before. A thread of a manager that outlives
         tests opens its connection when it first has something to send.
         """
-        own = {int(i) for ref in self.links if (each := ref()) for i in each.client_ids() if i}
-        clients = [row for row in server.clients() if int(row["id"]) not in own]
+        place = Endpoint.parse(server.url)
+        here = {place.path or place.port, getattr(server, "port", place.port)}
+        own = {
+            number.decode()
+            for link in filter(None, (ref() for ref in self.links))
+            if (link.address.path or link.address.port) in here  # numbers are those of a server
+            for number in link.client_ids()
+        }
+        clients = [row for row in server.clients() if row["id"] not in own]
         new = [row for row in clients if row["id"] not in self.clients]
-        before = len(self.clients - {str(each) for each in own})
+        before = len(self.clients - own)
         older = self.children & {child.pid for child in multiprocessing.active_children()}
         # By number: a connection that outlives tests may have been renewed.
         renewed = min(len(older), sum(row["name"] == "multihost" for row in new))
