@@ -107,6 +107,7 @@ class ClientChannel:
 
     def _write(self, requests: bytes) -> None:
         handled = sys.exception()
+        self._check()
         try:
             self._connection.send_packed_command([requests])
             return
@@ -123,6 +124,7 @@ class ClientChannel:
 
     def _read(self, **how: Any) -> Reply:
         how, handled = self._timeout | how, sys.exception()
+        self._check()
         try:
             return self._plain(self._connection.read_response(disable_decoding=True, **how))
         except (self._errors.RedisError, OSError) as error:
@@ -135,6 +137,12 @@ class ClientChannel:
                 raise
             broken = self._broken(error, handled)
         raise broken
+
+    def _check(self) -> None:
+        """Raise if another thread has shut it down: redis-py would connect again, or just has."""
+        if self._is_shut:
+            self.close()
+            raise ConnectionBroken("the connection was shut down")
 
     def _broken(self, error: Exception, handled: BaseException | None) -> Exception:
         if isinstance(error, self._errors.TimeoutError):
