@@ -9,6 +9,7 @@ from multihost import RedisManager
 from multihost.wire.link.channel import Channel, ConnectionBroken
 from multihost.wire.link.resp import pack
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 
 PING = pack((b"PING",))
 
@@ -37,5 +38,5 @@ def test_what_another_thread_has_shut_down_connects_no_more(
             channel._connection.connect()
         with pytest.raises(ConnectionBroken):
             channel.exchange(PING)
-        assert len(server.clients()) < before
+        wait_until(lambda: len(server.clients()) < before)
         manager.runtime.session.link.disconnect_current()
