@@ -507,6 +507,20 @@ def test_who_stood_still_in_a_collection_holds_nobody_up(
     assert left < 1000 * m.runtime.session.lease
 
 
+def test_a_collection_without_a_connection_does_not_begin(
+    m: RedisManager, server: AnyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could tell then that it went on over another one."""
+    m.dict("d")["x"] = x = m.list()
+    m.dict("d").clear()
+    forget(m, x)
+    let_go_long_ago(server)
+    monkeypatch.setattr(m.runtime.session.link, "current_channel", lambda: None)
+    assert collector_of(m).collect() == (0, False)
+    monkeypatch.undo()
+    assert collector_of(m).collect() == (1, True)
+
+
 def test_without_a_reason_nobody_begins(m: RedisManager, server: AnyServer) -> None:
     """Nor a thread, whatever there is."""
     d = m.dict("d", {"x": m.list()})

@@ -61,6 +61,8 @@ class Partitions:
         self.seconds = 0.0
         self._link.execute(b"PING")
         self._channel = self._link.current_channel()
+        if self._channel is None:  # closed since, and what comes over another one is not looked at
+            raise Outdated
         try:
             yield
         finally:
