@@ -47,6 +47,9 @@ class Link:
 
     # As a link.
 
+    def lane(self, prefix: bytes) -> Link:
+        return self
+
     @property
     def closed(self) -> ManagerClosed:
         return ManagerClosed("closed")
