@@ -27,6 +27,8 @@ class Replication:
         self, replicas: int = 1, *, sentinels: int = 0, hosts: Hosts | None = None, **options: Any
     ) -> None:
         self._stack = ExitStack()
+        if password := options.get("password"):
+            options["masterauth"] = password
         places: list[dict[str, Any]] = [{} for _ in range(1 + replicas + sentinels)]
         if hosts is not None:
             options = {"protected_mode": "no"} | options
@@ -98,8 +100,6 @@ class Replication:
     @staticmethod
     def follow(replica: Server, master: Server) -> None:
         """Make a server a replica of another one."""
-        if master.password:
-            replica.command("CONFIG", "SET", "masterauth", master.password)
         replica.command("REPLICAOF", master.host, master.port)
 
     @staticmethod
