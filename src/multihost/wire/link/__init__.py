@@ -10,6 +10,7 @@ from multihost.wire.link.peer import has_ended, note_end
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redispy import from_client
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
+from multihost.wire.link.topology import Node, Route, Topology
 from multihost.wire.link.watch import watch_and_execute
 
 __all__ = [
@@ -23,7 +24,10 @@ __all__ = [
     "Command",
     "ReplyTimeout",
     "Link",
+    "Node",
     "Reply",
+    "Route",
+    "Topology",
     "bounded",
     "check_url",
     "connector_for",

@@ -26,10 +26,11 @@ from multihost.wire.link.channel import (
     Reply,
     ReplyTimeout,
 )
-from multihost.wire.link.connect import connector_for
+from multihost.wire.link.connect import route_for
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.repeating import RepeatingConnections
 from multihost.wire.link.resp import Command, pack, pack_all
+from multihost.wire.link.topology import Route
 from multihost.wire.link.unreachable import unreachable
 from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError, command_error
@@ -54,12 +55,12 @@ class Link(RepeatingConnections):
         *,
         timeout: float = 10.0,
         reconnect_timeout: float | None = None,
-        connector: Callable[[float], Channel] | None = None,
+        route: Route | None = None,
     ) -> None:
         if reconnect_timeout is None:
             timeout, reconnect_timeout = timeout / 2, timeout
         super().__init__(
-            address, timeout, reconnect_timeout, connector or connector_for(address, credentials)
+            address, timeout, reconnect_timeout, route or route_for(address, credentials)
         )
         self.redact: Redactor = Redactor(credentials.secrets)
         self._reset()
@@ -330,6 +331,8 @@ class Link(RepeatingConnections):
         """Close every connection without sending anything."""
         self._closer = 0
         self._shut_down(())
+        if self.lookout is not None:
+            self.lookout.stop()
         open_links.discard(self)
 
     def _shut_down(self, spared: Sequence[PinnedConnection]) -> None:
@@ -345,6 +348,8 @@ class Link(RepeatingConnections):
         """Close this end of the parent's connections, and start with none."""
         for connection in self._connections:
             self.disconnect(connection)
+        if self._route.topology is not None:
+            self._route.topology.close()
         closed = self._closed
         self._reset()
         self._closed = closed

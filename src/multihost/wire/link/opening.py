@@ -9,7 +9,9 @@ from collections.abc import Callable
 from multihost.errors import LinkError, LinkLost, ManagerClosed
 from multihost.wire.address import Address
 from multihost.wire.link.channel import Channel, ConnectionBroken, ConnectionRefused, ReplyTimeout
+from multihost.wire.link.lookout import Lookout
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection, PinnedConnections
+from multihost.wire.link.topology import Route
 from multihost.wire.link.unreachable import unreachable
 
 __all__ = ["OpenedConnections"]
@@ -25,14 +27,14 @@ class OpenedConnections(PinnedConnections):
         address: Address,
         timeout: float,
         reconnect_timeout: float,
-        connector: Callable[[float], Channel],
+        route: Route,
     ) -> None:
         self.address: Address = address
         self.timeout: float = timeout
         self.reconnect_timeout: float = reconnect_timeout
         self._closed: ManagerClosed | None = None
         self._closer = 0  # ident of the thread that closes it, and may make calls until it has
-        self._connector = connector
+        self._route = route
         self.on_open: Callable[[Channel], None] | None = None
         """Called with each new channel before anything else is sent over it; it may raise
         ConnectionBroken."""
@@ -40,6 +42,8 @@ class OpenedConnections(PinnedConnections):
     def _reset(self) -> None:
         """Create the state that a forked child must not share with its parent."""
         super()._reset()
+        topology = self._route.topology
+        self.lookout: Lookout | None = None if topology is None else Lookout(self, topology)
         self._lost_until = 0.0
         self._lost_because = ConnectionBroken()
 
@@ -91,7 +95,7 @@ class OpenedConnections(PinnedConnections):
             if until is not None:
                 limit = min(limit, max(until - begun, self._threads.attempt))
         try:
-            connection.channel = channel = self._connector(limit)
+            connection.channel = channel = self._route.open(limit)
             if self.on_open is not None:
                 self.on_open(channel)
             self.fence.close(channel)
@@ -108,6 +112,8 @@ class OpenedConnections(PinnedConnections):
             self._note_lost(begun, error)
             raise
         self._lost_until = 0.0
+        if self.lookout is not None:
+            self.lookout.start()
         if limit != self.timeout:
             channel.limit(self.timeout)
         if self.is_closed:  # closed while connecting: close() may have missed this one

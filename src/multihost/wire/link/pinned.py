@@ -105,10 +105,13 @@ class PinnedConnection:
 class _ThreadConnections(list[PinnedConnection]):
     """The free connections of one thread. It is deleted with the thread, and recycles them."""
 
-    __slots__ = ("_link",)
+    __slots__ = ("__weakref__", "_link")
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
 
     def __init__(self, link: PinnedConnections) -> None:
         self._link = weakref.ref(link)
+        link.note_thread(self)
 
     def __del__(self) -> None:
         if not hasattr(self, "_link"):  # who made it was interrupted
@@ -146,6 +149,7 @@ class PinnedConnections:
         # Weak: whoever checked one out has the only reference to it.
         self._connections: WeakMembers[PinnedConnection] = WeakMembers()
         self._idle: list[PinnedConnection] = []
+        self._free: WeakMembers[_ThreadConnections] = WeakMembers()
         self._threads = per_thread(_PerThread, self)
 
     def checkout(self) -> PinnedConnection:
@@ -179,10 +183,23 @@ class PinnedConnections:
         free = self._threads.free
         return free[-1].channel if free else None
 
+    def note_thread(self, free: _ThreadConnections) -> None:
+        """A thread makes its first call: these are its free connections."""
+        self._free.add(free)
+
+    def open_channels(self) -> list[Channel]:
+        """Return the open channels of all threads."""
+        channels = [connection.channel for connection in self._connections]
+        return [channel for channel in channels if channel is not None]
+
+    def in_use(self) -> set[int]:
+        """Return a number for each open connection that is checked out."""
+        opened = {id(each) for each in self._connections if each.channel is not None}
+        return opened - {id(each) for free in self._free for each in list(free)}
+
     def client_ids(self) -> list[bytes]:
         """Return the number that the server gave each open connection, empty where not known."""
-        channels = [connection.channel for connection in self._connections]
-        return [channel.client_id for channel in channels if channel is not None]
+        return [channel.client_id for channel in self.open_channels()]
 
     def requests_sent(self) -> int:
         """Return a number that grows with each request of this thread for a script that writes, but
