@@ -334,7 +334,8 @@ def test_long_arguments_go_ahead_in_chunks(monkeypatch: pytest.MonkeyPatch) -> N
     assert command[2:] == [
         b"3", reply_key, target.keys.data, target.keys.names, b"11", b"%012d" % 1
     ]  # fmt: skip
-    assert command[1] == b"local ARGV = {}\n" + script.source
+    flags = b"--!df flags=allow-undeclared-keys\n"
+    assert command[1] == flags + b"local ARGV = {}\n" + script.source
     assert commands[0] == [b"UNLINK", reply_key + b":args"]
 
 
@@ -368,10 +369,11 @@ FORMATS = {
 @pytest.mark.parametrize(
     ("line", "place"),
     [
-        (1, "type/write.lua:15"),
-        (2, "type/write.lua:16"),
-        (4, "lib/part.lua:5"),
-        (6, "type/write.lua:19"),
+        (1, "type/write.lua:1"),
+        (2, "type/write.lua:15"),
+        (3, "type/write.lua:16"),
+        (5, "lib/part.lua:5"),
+        (7, "type/write.lua:19"),
         (99, "type/write.lua"),
     ],
 )
@@ -424,7 +426,7 @@ def test_a_line_of_another_script_is_not_looked_up() -> None:
 
 def test_a_staged_script_has_more_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staged_module, "MAX_ARGS", 8)
-    text = FORMATS["Redis 7"].format(line=5, what="boom").replace(SHA, "f" * 40)
+    text = FORMATS["Redis 7"].format(line=7, what="boom").replace(SHA, "f" * 40)
     target = Target(make_link(FakeChannel(), FakeChannel(ReplyError(text))))
     with pytest.raises(errors.InternalError, match=r"lib/part.lua:5: boom"):
         Script(WRITE).run_once(target, *[b"x"] * 9)
