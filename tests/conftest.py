@@ -18,12 +18,14 @@ from hypothesis import HealthCheck, settings
 
 from tests.conformance.counts import print_counts
 from tests.support import leaks
+from tests.support.cluster import SCHEMES, Cluster, ExternalCluster
 from tests.support.faults import CuttingProxy
 from tests.support.hosts import Hosts
 from tests.support.leaks import AnyServer
 from tests.support.ports import Port
 from tests.support.procs import interpreter_flags
 from tests.support.server import (
+    CLUSTER_VARIABLE,
     URL_VARIABLE,
     ExternalServer,
     Server,
@@ -72,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def pytest_report_header() -> list[str]:
     if url := os.environ.get(URL_VARIABLE):
         try:
-            server = ExternalServer(url)
+            server = _external(url)
             info = server.info()
             server.close()
             version = f"{info.get('server_name', 'redis')} {info['redis_version']} at {server!r}"
@@ -82,6 +84,8 @@ def pytest_report_header() -> list[str]:
         try:
             program = server_program()
             version = f"{server_version(program)}, {program}"
+            if nodes := os.environ.get(CLUSTER_VARIABLE):
+                version = f"cluster of {nodes}, {version}"
         except Exception as error:
             version = f"none ({error})"
     try:
@@ -125,11 +129,22 @@ def _start(**options: object) -> Server:
     return Server(program=program, **options)  # type: ignore[arg-type]
 
 
+def _external(url: str) -> ExternalServer | ExternalCluster:
+    return (ExternalCluster if url.startswith(SCHEMES) else ExternalServer)(url)
+
+
+def _shared() -> AnyServer:
+    if url := os.environ.get(URL_VARIABLE):
+        return _external(url)
+    if nodes := os.environ.get(CLUSTER_VARIABLE):
+        return Cluster(int(nodes))
+    return _start(tcp=True)
+
+
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[AnyServer]:
     """The server that tests share, one for each parallel worker; emptied after every test."""
-    url = os.environ.get(URL_VARIABLE)
-    shared: AnyServer = ExternalServer(url) if url else _start(tcp=True)
+    shared = _shared()
     request.config.stash[SHARED] = shared
     yield shared
     del request.config.stash[SHARED]
@@ -168,6 +183,23 @@ def start_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Serve
 def fresh_server(start_server: Callable[..., Server]) -> Server:
     """A server for one test alone, which may kill, fill or restart it."""
     return start_server(tcp=True)
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[Cluster]:
+    with Cluster(3) as own:
+        yield own
+
+
+@pytest.fixture
+def cluster(_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster of three masters that tests share, one for each parallel worker; emptied after
+    every test. Who moves slots moves them back.
+    """
+    yield _cluster
+    found = [] if _is_excused(request) else leaks.check_keys(_cluster)
+    leaks.empty(_cluster)
+    _report(found)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 from multihost import RedisManager
 from tests.lifetimes.keys import let_go_long_ago
-from tests.support.server import ExternalServer, Server
+from tests.support.leaks import AnyServer
 from tests.support.waiting import wait_until
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "lose",
 ]
 
-AnyServer = Server | ExternalServer
 
 DEAD_SESSION = "ghost"  # a session that is dead
 

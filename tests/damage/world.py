@@ -12,11 +12,10 @@ from multihost.wire.keys import Keys
 from multihost.wire.ops import kinds
 from multihost.wire.ops.pool import TaskTrailer
 from tests.damage.harm import keys_of_row
-from tests.support.server import ExternalServer, Server
+from tests.support.leaks import AnyServer
 
 __all__ = ["ILL_HOST", "ILL_SESSION", "NAMESPACE", "TYPEIDS", "World", "proxy_of"]
 
-AnyServer = Server | ExternalServer
 
 NAMESPACE = "multihost-damage"
 ILL_SESSION = b"ill-session"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from multihost.wire.link import Link
 from multihost.wire.link.link import open_links
+from tests.support.cluster import Cluster, ClusterCommands, ExternalCluster
 from tests.support.raw import Endpoint
 from tests.support.server import ExternalServer, Server
 from tests.support.waiting import PATIENCE, wait_until
@@ -28,13 +29,14 @@ __all__ = [
     "ANY_NAMESPACE",
     "Snapshot",
     "check",
+    "check_keys",
     "empty",
     "find_leaks",
     "is_listed",
     "ownerless_keys",
 ]
 
-AnyServer = Server | ExternalServer
+AnyServer = Server | ExternalServer | Cluster | ExternalCluster
 
 KEY = re.compile(rb"\{([^{}]+):\d\d\}:(.+)", re.DOTALL)
 PARTS = rb"index|originals|refs|contains|items|dead|free|held:[^:]+|inflight:[^:]+"
@@ -71,14 +73,7 @@ class Snapshot:
         """The connections of those that were not there before. A thread of a manager that outlives
         tests opens its connection when it first has something to send.
         """
-        place = Endpoint.parse(server.url)
-        here = {place.path or place.port, getattr(server, "port", place.port)}
-        own = {
-            number.decode()
-            for link in filter(None, (ref() for ref in self.links))
-            if (link.address.path or link.address.port) in here  # numbers are those of a server
-            for number in link.client_ids()
-        }
+        own = self._numbers(server)
         clients = [row for row in server.clients() if row["id"] not in own]
         new = [row for row in clients if row["id"] not in self.clients]
         before = len(self.clients - own)
@@ -86,6 +81,20 @@ class Snapshot:
         # By number: a connection that outlives tests may have been renewed.
         renewed = min(len(older), sum(row["name"] == "multihost" for row in new))
         return new if len(clients) > before + renewed else []
+
+    def _numbers(self, server: AnyServer) -> set[str]:
+        """The numbers of their connections."""
+        links = [link for link in (ref() for ref in self.links) if link is not None]
+        if isinstance(server, ClusterCommands):
+            return set()
+        place = Endpoint.parse(server.url)
+        here = {place.path or place.port, getattr(server, "port", place.port)}
+        return {
+            number.decode()
+            for link in links
+            if (link.address.path or link.address.port) in here  # numbers are those of a server
+            for number in link.client_ids()
+        }
 
 
 def check(before: Snapshot, server: AnyServer | None) -> list[str]:
@@ -96,6 +105,13 @@ def check(before: Snapshot, server: AnyServer | None) -> list[str]:
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not find_leaks(before, server), SECONDS)
     return find_leaks(before, server)
+
+
+def check_keys(server: AnyServer) -> list[str]:
+    """Keys that nobody will ever delete, once everything has had time to go."""
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not ownerless_keys(server), SECONDS)
+    return ownerless_keys(server)
 
 
 def find_leaks(before: Snapshot, server: AnyServer | None) -> list[str]:
@@ -129,7 +145,7 @@ def find_leaks(before: Snapshot, server: AnyServer | None) -> list[str]:
 def ownerless_keys(server: AnyServer, pattern: str = "*") -> list[str]:
     """Keys that nobody will ever delete: no TTL, no registered name, no owner that has one."""
     found = []
-    if isinstance(server, ExternalServer):
+    if isinstance(server, (ExternalServer, ExternalCluster)):
         pattern = OURS
     for db in server.databases():
         keys = server.keys(pattern, db)
@@ -149,6 +165,8 @@ def empty(server: AnyServer) -> None:
     """Delete what named objects are left, so that the next test finds nothing."""
     if isinstance(server, Server):
         server.command("FLUSHALL")
+    elif isinstance(server, Cluster):
+        server.each("FLUSHALL")
     elif keys := server.keys(OURS):
         server.commands(*(("DEL", key) for key in keys))
 

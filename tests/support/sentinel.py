@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.support.ports import Port
+from tests.support.procs import send_signal
 from tests.support.raw import RawClient
 from tests.support.server import WATCHER, Server, server_program
 from tests.support.waiting import wait_until
@@ -20,6 +23,8 @@ SERVICE = f"main.{secrets.token_hex(4)}"
 """One in each process: a Sentinel of another worker's tests does not know it."""
 
 ATTEMPTS = 5
+FAILOVER_TIMEOUT = 5000
+"""Milliseconds until a failover that did not succeed may be tried again."""
 
 
 class Sentinel:
@@ -28,8 +33,12 @@ class Sentinel:
     ``password`` is asked for by the Sentinel itself; that of the server it takes from it.
     """
 
-    def __init__(self, server: Server, *, password: str = "") -> None:
+    def __init__(
+        self, server: Server, *, password: str = "", quorum: int = 1, down_after: int = 30_000
+    ) -> None:
         self.password = password
+        self._quorum = quorum
+        self._down_after = down_after
         self._directory = tempfile.mkdtemp(prefix="mhs", dir="/tmp")
         self._log = Path(self._directory, "log")
         for attempt in range(ATTEMPTS):
@@ -65,7 +74,9 @@ class Sentinel:
             f"port {self.port}",
             "bind 127.0.0.1",
             f"dir {self._directory}",
-            f'sentinel monitor "{SERVICE}" 127.0.0.1 {server.port} 1',
+            f'sentinel monitor "{SERVICE}" 127.0.0.1 {server.port} {self._quorum}',
+            f'sentinel down-after-milliseconds "{SERVICE}" {self._down_after}',
+            f'sentinel failover-timeout "{SERVICE}" {FAILOVER_TIMEOUT}',
         ]
         if server.password:
             lines.append(f'sentinel auth-pass "{SERVICE}" {server.password}')
@@ -95,19 +106,43 @@ class Sentinel:
         self._process.wait()
         self._port.release()
 
+    def command(self, *args: str | bytes | float) -> Any:
+        """One call of the Sentinel, over a connection of its own."""
+        auth = f":{self.password}@" if self.password else ""
+        with RawClient(f"redis://{auth}127.0.0.1:{self.port}/0") as client:
+            return client.call(*args)
+
+    def facts(self) -> dict[str, str]:
+        """What it knows of the master."""
+        found = self.command("SENTINEL", "MASTER", SERVICE)
+        pairs = (
+            found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        )
+        return {name.decode(): value.decode() for name, value in pairs}
+
+    def master_port(self) -> int:
+        """The port of the server that it takes for the master."""
+        return int(self.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+    def await_others(self, sentinels: int, replicas: int) -> None:
+        """Wait until it knows so many other Sentinels and replicas."""
+
+        def knows_all() -> bool:
+            facts = self.facts()
+            known = int(facts["num-other-sentinels"]), int(facts["num-slaves"])
+            return known == (sentinels, replicas)
+
+        wait_until(knows_all, what="the Sentinels know each other")
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        assert send_signal(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert send_signal(self._process.pid, signal.SIGCONT)
+
     def _sees_the_master(self) -> bool:
         assert self._process.poll() is None, "the Sentinel ended"
-        auth = f":{self.password}@" if self.password else ""
         with contextlib.suppress(OSError):
-            client = RawClient(f"redis://{auth}127.0.0.1:{self.port}/0")
-            try:
-                found = client.call("SENTINEL", "master", SERVICE)
-            finally:
-                client.close()
-            fields = (
-                found
-                if isinstance(found, dict)
-                else dict(zip(found[::2], found[1::2], strict=True))
-            )
-            return fields[b"flags"] == b"master"
+            return self.facts()["flags"] == "master"
         return False

@@ -28,6 +28,7 @@ from tests.support.waiting import PATIENCE
 
 __all__ = [
     "WATCHER",
+    "Commands",
     "ExternalServer",
     "Server",
     "server_program",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 URL_VARIABLE = "MULTIHOST_TEST_URL"
+CLUSTER_VARIABLE = "MULTIHOST_TEST_CLUSTER"
+"""A number of masters: the server that tests share is a cluster of so many."""
 
 ADMIN = (
     "support"  # our own user: commands of the test layer work whatever the test does to the others
@@ -60,7 +63,7 @@ def server_version(program: str) -> str:
     return f"{found[1]} {found[2]}" if found else said.strip()
 
 
-class _Commands:
+class Commands:
     """What one can ask of a server, from any thread and after a fork too."""
 
     def __init__(self, admin_url: str) -> None:
@@ -97,7 +100,7 @@ class _Commands:
             try:
                 return self._controls[db].pipeline(*commands)
             except OSError:
-                self._drop_controls()
+                self.drop_controls()
                 raise
 
     def keys(self, pattern: str = "*", db: int | None = None) -> list[bytes]:
@@ -137,13 +140,14 @@ class _Commands:
         found = re.findall(rb"cmdstat_(\S+?):calls=(\d+)", self.command("INFO", "commandstats"))
         return Counter({name.decode(): int(count) for name, count in found})
 
-    def _drop_controls(self) -> None:
+    def drop_controls(self) -> None:
+        """Close the connections of this layer."""
         for client in self._controls.values():
             client.close()
         self._controls.clear()
 
 
-class Server(_Commands):
+class Server(Commands):
     """A server of our own, running as soon as it is made.
 
         with Server(tcp=True, password="secret", maxmemory="5mb") as server:
@@ -247,7 +251,7 @@ class Server(_Commands):
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is dead; ``restart`` starts it again on the same address."""
-        self._drop_controls()
+        self.drop_controls()
         self._control_ids.clear()  # the next one counts from the beginning
         self._is_paused = False
         process, self._process = self._process, None
@@ -400,7 +404,7 @@ class Server(_Commands):
             watcher.stdin.close()
 
 
-class ExternalServer(_Commands):
+class ExternalServer(Commands):
     """The server at ``MULTIHOST_TEST_URL``: not ours, so it is neither killed nor emptied.
 
     Parallel workers take one database each.
@@ -437,7 +441,7 @@ class ExternalServer(_Commands):
         return ""
 
     def close(self) -> None:
-        self._drop_controls()
+        self.drop_controls()
 
     def _only(self, scheme: str) -> str:
         if self._scheme != scheme:

@@ -410,7 +410,7 @@ def test_a_killed_connection_is_not_a_dead_process(fresh_server: Server) -> None
 
 def test_an_idle_timeout_is_not_a_dead_process(fresh_server: Server) -> None:
     fresh_server.command("CONFIG", "SET", "timeout", "1")
-    fresh_server._drop_controls()  # the server closes these, too
+    fresh_server.drop_controls()  # the server closes these, too
     with RedisManager(fresh_server.url, lease=LONG) as manager:
         lock = manager.Lock("x")
         with child(lock) as holder:
