@@ -47,6 +47,9 @@ class Link(RepeatingConnections):
     ``reconnect_timeout`` that is how long a call tries, and ``timeout`` how long a reply may take.
     """
 
+    guarded: bool = False
+    """Whether each call of a script declares one more key, the guard of its partition."""
+
     def __init__(
         self,
         address: Address,
