@@ -26,9 +26,7 @@ from tests.chaos.judges import gaps
 from tests.chaos.killers import StopSignal
 from tests.chaos.kinds import KINDS, Kind
 from tests.chaos.lives import Life, open_manager
-from tests.chaos.relay import WAYS as CUTS
-from tests.chaos.relay import Relay
-from tests.support.server import Server
+from tests.chaos.sites import SITES, Site
 from tests.support.waiting import PATIENCE
 
 __all__ = ["WAYS", "Figures", "Round", "Way", "ways_of"]
@@ -51,9 +49,13 @@ class Way:
     lease: float = 600.0
     kinds: tuple[str, ...] = ()
     """Only these."""
+    site: str = "one server"
+    """Where the data is, one of :data:`tests.chaos.sites.SITES`."""
+    moves: float = 0.0
+    """Of masters or slots, in all the ways that the site has."""
 
     def includes(self, kind: Kind) -> bool:
-        if kind.is_spared and (self.steps_back or self.apart):
+        if kind.is_spared and (self.steps_back or self.moves or self.apart):
             return False
         return not self.kinds or kind.name in self.kinds
 
@@ -68,11 +70,24 @@ WAYS = (
     Way("apart", kills=3.0, apart=True),
     Way("past the lease", kills=5.0, long_stops=0.5, lease=3.0, kinds=HELD),
 )
+MOVING = (
+    Way("sentinel", kills=1.0, cuts=4.0, stops=0.2, outages=0.0, site="sentinel", moves=0.2),
+    Way("cluster", kills=1.0, cuts=4.0, stops=0.2, outages=0.0, site="cluster", moves=0.3),
+    Way("resharding", kills=1.0, cuts=1.0, stops=0.2, outages=0.0, site="resharding", moves=2.0),
+)
+"""Those where the data is at several servers: masters die and are replaced, slots move."""
 
 
 def ways_of(wanted: str) -> list[Way]:
-    """Return those of which the name contains something."""
-    return [way for way in WAYS if wanted in way.name]
+    """Return those of which the name contains something; those that need several servers only if
+    they are meant.
+    """
+    found = [way for way in WAYS if wanted in way.name]
+    return (
+        found
+        if found and wanted != "moving"
+        else [way for way in MOVING if wanted in (*way.name.split(), "moving")]
+    )
 
 
 @dataclasses.dataclass
@@ -151,7 +166,7 @@ class Group:
         chance = random.Random(f"{round_.seed} {os.getpid()}")
         life = Life(
             number,
-            round_.url(by_relay=self.kind.is_spared or chance.random() < 0.6),
+            round_.site.url_of(is_cut=self.kind.is_spared or chance.random() < 0.6),
             round_.settings,
             self.journal,
             chance,
@@ -191,19 +206,12 @@ class Round:
         self.figures = Figures()
         self.stop, self.last_stop = StopSignal(), StopSignal()
         self.settings = {"lease": way.lease, "timeout": SERVER_SECONDS}
-        # What it has answered it has written, unless the machine goes down.
-        self.server = Server(appendonly="no" if way.steps_back else "yes", appendfsync="no")
-        self.relay = Relay(self.server.socket, f"{self.server.directory}/relay", seed)
+        self.site: Site = SITES[way.site](self.chance, seed, self._tell, bool(way.steps_back))
         kinds = [kind for kind in KINDS if way.includes(kind)]
         kinds = self.chance.sample(kinds, min(most, len(kinds)))
         self.groups = [Group(self, kind, directory) for kind in kinds]
         self._mortal = [group for group in self.groups if not group.kind.is_spared]
         self._stopped: list[tuple[float, int]] = []
-
-    def url(self, by_relay: bool) -> str:
-        """Return an address of the server."""
-        url = self.server.url
-        return url.replace(self.server.socket, self.relay.path) if by_relay else url
 
     def run(self, seconds: float) -> Figures:
         """Let things go wrong for so long."""
@@ -218,8 +226,7 @@ class Round:
                 for pid in group.pids.values():
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
-            self.relay.close()
-            self.server.close()
+            self.site.close()
             self.stop.close()
             self.last_stop.close()
         self._judge()
@@ -240,10 +247,10 @@ class Round:
 
     def _warm_up(self) -> None:
         """What this process has imported and read, those need not that it forks."""
-        with open_manager(self.server.url) as m:
+        with open_manager(self.site.url) as m:
             for group in self.groups:
                 group.kind.make(m)
-        self.server.command("FLUSHALL")
+        self.site.empty()
 
     def _aside(self, work: object, *args: object) -> None:
         """Have it done in a process that ends: this one uses nothing that it tests."""
@@ -253,7 +260,7 @@ class Round:
             self.figures.wrong.append(f"{getattr(work, '__name__', work)} ended with {status}")
 
     def _make(self) -> None:
-        with open_manager(self.server.url, **self.settings) as m:
+        with open_manager(self.site.url, **self.settings) as m:
             for group in self.groups:
                 group.kind.make(m)
 
@@ -268,6 +275,7 @@ class Round:
             self._cut_off: self.way.outages,
             self._restart: self.way.restarts,
             self._step_back: self.way.steps_back,
+            self._move: self.way.moves,
         }
         rates = {act: rate * self._scale for act, rate in acts.items() if rate}
         counts = self.figures.counts
@@ -288,19 +296,10 @@ class Round:
         group.kill(self.chance.sample(range(group.kind.size), min(count, group.kind.size)))
 
     def _break(self) -> None:
-        """Of connections by the relay in all ways, of others by the server."""
-        before = self.relay.cuts
-        self.relay.break_some(self.chance.choices(CUTS, [3, 2, 2, 3, 2, 2, 0.3], k=3))
-        self.figures.counts["cuts"] += self.relay.cuts - before
-        ids = [row["id"] for row in self.server.clients() if row["name"] == "multihost"]
-        if ids:
-            victim = self.chance.choice(ids)
-            self.figures.counts["cuts"] += self.server.command("CLIENT", "KILL", "ID", victim)
+        self.figures.counts["cuts"] += self.site.break_some()
 
     def _cut_off(self) -> None:
-        before = self.relay.cuts
-        self.relay.shut(self.chance.random() * 2)
-        self.figures.counts["cuts"] += self.relay.cuts - before
+        self.figures.counts["cuts"] += self.site.cut_off(self.chance.random() * 2)
         self.figures.counts["outages"] += 1
 
     def _stop_for_a_moment(self) -> None:
@@ -326,19 +325,18 @@ class Round:
         self._stopped = [each for each in self._stopped if each[0] > now]
 
     def _restart(self) -> None:
-        self._tell("restarting")
-        self.server.restart(empty=False)
+        self.site.restart()
         self.figures.counts["restarts"] += 1
-        self._tell("restarted")
 
     def _step_back(self) -> None:
-        self._tell("saving")
-        self.server.command("SAVE")
-        self.stop.wait(self.chance.random())
-        self._tell("going back")
-        self.server.go_back()
+        self.site.step_back()
         self.figures.counts["steps back"] += 1
-        self._tell("back")
+
+    def _move(self) -> None:
+        """Let a master or a slot move, in one of the ways that the site has."""
+        name, move = self.chance.choice(self.site.moves)
+        move()
+        self.figures.counts[name] += 1
 
     def _tell(self, what: str) -> None:
         for group in self.groups:
@@ -376,14 +374,14 @@ class Round:
 
     def _close(self) -> None:
         """Let those go on who wait for somebody who has ended."""
-        with open_manager(self.server.url, **self.settings) as m:
+        with open_manager(self.site.url, **self.settings) as m:
             while True:
                 for group in self.groups:
                     group.kind.close(m, group.journal)
                 time.sleep(0.1)
 
     def _look(self, group: Group) -> None:
-        with open_manager(self.server.url, **self.settings) as m:
+        with open_manager(self.site.url, **self.settings) as m:
             try:
                 group.kind.look(m, group.journal)
             except BaseException:

@@ -2,7 +2,8 @@
 
 Each judge returns what is wrong, one line for each, and nothing if all is right. ``kill`` stands in
 a journal before a process is killed, ``saving``, ``going back`` and ``back`` around a step back of
-the server: what it acknowledged between the first two is forgotten.
+the server: what it acknowledged between the first two is forgotten. Behind ``failing over`` there
+may be two servers that acknowledge, until ``back``.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class _Holders:
         self._last = 0
         self._saved = self._number = 0
         self._back_at = float("-inf")
+        self._in_doubt = False
 
     def read(self, line: Line) -> None:
         self._number += 1
@@ -60,6 +62,8 @@ class _Holders:
             self._inside.pop(line.pid, None)
         elif line.what == "saving":
             self._saved = self._number
+        elif line.what == "failing over":
+            self._in_doubt = True
         elif line.what == "going back":
             self._go_back(line)
         elif line.what == "enter" and line.pid not in self._dead:
@@ -68,18 +72,18 @@ class _Holders:
             self._inside.pop(line.pid, None)
         elif line.what == "lost":
             self._inside.pop(line.pid, None)
-            may_be = line.pid in self._stopped or self._back_at > 0
+            may_be = line.pid in self._stopped or self._back_at > 0 or self._in_doubt
             if line.pid in self._kept or not may_be:
                 self.wrong.append(f"a living process lost what it had: {line}")
 
     def _go_back(self, line: Line) -> None:
-        self._back_at = line.at
+        self._back_at, self._in_doubt = line.at, False
         self._kept = {pid for pid, since in self._inside.items() if since < self._saved}
         self._inside = {pid: self._inside[pid] for pid in self._kept}
 
     def _enter(self, line: Line) -> None:
         self._kept.discard(line.pid)
-        is_late = line.at < self._back_at + LATE
+        is_late = self._in_doubt or line.at < self._back_at + LATE
         if line.value and not is_late:
             if self._tokens_rise and line.value <= self._last:
                 self.wrong.append(f"the token does not rise above {self._last}: {line}")
@@ -119,7 +123,7 @@ def nothing_lost(is_redelivered: bool) -> Judge:
         takers: dict[int, list[tuple[int, int]]] = defaultdict(list)
         killed = {line.pid for line in lines if line.what == "kill"}
         stopped = {line.pid for line in lines if line.what == "stopped for long"}
-        backs = [n for n, line in enumerate(lines) if _may_come_again(line)]
+        backs = _backs(lines)
         put_safely = _put_safely(lines)
         for number, line in enumerate(lines):
             told[line.what].add(line.value)
@@ -138,7 +142,7 @@ def nothing_lost(is_redelivered: bool) -> Judge:
         for item, got in takers.items():
             alive = [each for each in got if each[1] not in killed | stopped]
             for (first, _), (second, pid) in itertools.pairwise(alive):
-                if not any(first < back + SLACK and back < second for back in backs):
+                if not any(first < end + SLACK and start < second for start, end in backs):
                     wrong.append(f"item {item} comes twice, to {alive}, the second is {pid}")
         return wrong
 
@@ -150,6 +154,19 @@ def _may_come_again(line: Line) -> bool:
     way, and the list that it was in given back once (docs/guarantees.md).
     """
     return line.what in ("going back", "restarting")
+
+
+def _backs(lines: Sequence[Line]) -> list[tuple[int, int]]:
+    """Return the first and last line of whatever may have things done twice."""
+    backs: list[tuple[int, int]] = []
+    begun = -1
+    for number, line in enumerate(lines):
+        if line.what == "failing over":
+            begun = number
+        elif _may_come_again(line):
+            backs.append((number if begun < 0 else begun, number))
+            begun = -1
+    return backs
 
 
 SLACK = 50  # lines: what was answered before the server was killed may be noted behind that
@@ -259,12 +276,14 @@ def all_counted(lines: Sequence[Line]) -> list[str]:
     """Each call counted once: no result twice, but across a step back."""
     wrong: list[str] = []
     seen: dict[int, int] = {}
-    backs = [n for n, line in enumerate(lines) if line.what == "going back"]
+    backs = [] if all(line.what != "going back" for line in lines) else _backs(lines)
     for number, line in enumerate(lines):
         if line.what != "added":
             continue
         first = seen.get(line.value)
-        if first is not None and not any(first < b + SLACK and b < number for b in backs):
+        if first is not None and not any(
+            start < number and first < end + SLACK for start, end in backs
+        ):
             wrong.append(f"{line.value} comes twice: {lines[first]}, {line}")
         seen[line.value] = number
     calls = Counter(line.what for line in lines)

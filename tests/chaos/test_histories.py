@@ -25,6 +25,7 @@ ONE, TWO = judges.never_more_than(1), judges.never_more_than(2, tokens_rise=Fals
 AGAIN, ONCE = judges.nothing_lost(True), judges.nothing_lost(False)
 HELD = ("1:enter:5", "2:enter:6")
 GOT_TWICE = ("1:puts:7", "1:put:7", "2:got:7", "3:got:7")
+OVER = ("0:saving", "0:failing over")
 BACK = ("0:saving", "0:going back", "0:back")
 
 
@@ -35,7 +36,9 @@ BACK = ("0:saving", "0:going back", "0:back")
         (ONE, ["1:enter:5", "1:kill", "2:enter:6"]),
         (ONE, ["0:saving", "1:enter:5", "0:going back", *["0:back"] * 3, "2:enter:6", "1:lost"]),
         (ONE, ["1:enter:5", "1:stopped for long", "2:enter:6", "1:lost"]),
+        (ONE, [*OVER, "1:enter:5", "2:enter:6", "2:leave", *BACK[1:], "1:lost"]),
         (TWO, HELD),
+        (AGAIN, [*GOT_TWICE[:2], *OVER, "2:got:7", "3:got:7", *BACK[1:]]),
         (AGAIN, ["1:puts:7", "1:put:7", "2:got:7", "2:kill", "3:got:7"]),
         (AGAIN, ["1:puts:7", "0:saving", "1:put:7", "0:going back", "0:back"]),
         (AGAIN, [*GOT_TWICE[:3], *BACK, "3:got:7"]),
@@ -59,6 +62,8 @@ def test_a_history_that_is_right(judge, steps):
         (ONE, ["1:enter:5", "1:leave:5", "2:enter:5"], "does not rise"),
         (ONE, ["1:enter:5", *BACK, *["0:back"] * 3, "2:enter:6"], "2 have it"),
         (ONE, ["1:enter:5", *BACK, "1:lost"], "lost what it had"),
+        (ONE, ["1:enter:5", *OVER, *BACK[1:], "1:lost"], "lost what it had"),
+        (AGAIN, [*GOT_TWICE[:2], *OVER, *BACK[1:]], "are lost"),
         (ONE, ["1:enter:5", "1:lost"], "lost what it had"),
         (TWO, ["1:enter:5", "2:enter:5"], "a token comes twice"),
         (TWO, [*HELD, "3:enter:7"], "3 have it"),

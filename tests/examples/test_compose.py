@@ -23,12 +23,14 @@ import yaml
 from multihost import RedisManager
 from tests.support.hosts import Hosts
 from tests.support.procs import ROOT, spawn_script
+from tests.support.replication import Replication
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
 FOLDER = ROOT / "examples" / "compose"
+WATCHED = yaml.safe_load((FOLDER / "sentinel.yml").read_text("utf-8"))["services"]
 PASSWORD = "a-password-of-the-tests"
 STEP = "100"
 TASKS = 24
@@ -94,13 +96,15 @@ class Gate:
         self._file.close()
 
 
-def start(
-    hosts: Hosts, server: Server, service: str, folder: Path, *more: str
-) -> subprocess.Popen[str]:
-    """What the container runs, where its host name is that of the service."""
-    url: str = SERVICES[service]["environment"]["MULTIHOST_URL"]
+def one_server(server: Server) -> str:
+    """The address that the file gives to all, where the server is."""
+    url: str = SERVICES["driver"]["environment"]["MULTIHOST_URL"]
     assert re.fullmatch(r"redis://:\$\{REDIS_PASSWORD:\?[^}]+\}@redis:6379/0", url)
-    url = f"redis://:{PASSWORD}@{server.host}:{server.port}/0"
+    return f"redis://:{PASSWORD}@{server.host}:{server.port}/0"
+
+
+def start(hosts: Hosts, url: str, service: str, folder: Path, *more: str) -> subprocess.Popen[str]:
+    """What the container runs, where its host name is that of the service."""
     program, *args = SERVICES[service]["command"]
     command = [str(Path(sys.executable).parent / program), *args, *more]
     name = SERVICES[service]["hostname"]
@@ -116,6 +120,16 @@ def start(
     )
 
 
+def done_by(driver: subprocess.Popen[str], count: int) -> Iterator[tuple[str, str]]:
+    """What the driver says of the next tasks: which one, and the host that did it."""
+    assert driver.stdout is not None
+    for _ in range(count):
+        line = driver.stdout.readline()
+        found = DONE.fullmatch(line.rstrip())
+        assert found, line
+        yield found[1], found[2]
+
+
 def test_two_hosts_work_and_one_is_cut_off_meanwhile(
     hosts: Hosts, server: Server, tmp_path: Path
 ) -> None:
@@ -124,29 +138,26 @@ def test_two_hosts_work_and_one_is_cut_off_meanwhile(
     """
     shutil.copy(FOLDER / "driver.py", tmp_path)
     (tmp_path / "work.py").write_text(GATED)
+    url = one_server(server)
     with (
         Gate(tmp_path / "worker-a") as of_a,
         Gate(tmp_path / "worker-b") as of_b,
         RedisManager(server.url) as manager,
         manager.Pool(0, name="primes", attempts=3) as pool,
     ):
-        workers = [start(hosts, server, "worker-a", tmp_path)]
-        driver = start(hosts, server, "driver", tmp_path, STEP)
+        workers = [start(hosts, url, "worker-a", tmp_path)]
+        driver = start(hosts, url, "driver", tmp_path, STEP)
         assert driver.stdout is not None
 
         def read(count: int) -> Iterator[tuple[str, str]]:
-            for _ in range(count):
-                line = driver.stdout.readline()  # type: ignore[union-attr]
-                found = DONE.fullmatch(line.rstrip())
-                assert found, line
-                yield found[1], found[2]
+            return done_by(driver, count)
 
         def under_way() -> int:
             return sum(worker.running for worker in pool.statistics().workers)
 
         lines = list(read(1))
         wait_until(lambda: under_way() == 2)
-        workers.append(start(hosts, server, "worker-b", tmp_path))
+        workers.append(start(hosts, url, "worker-b", tmp_path))
         wait_until(lambda: under_way() == 4)
         hosts.cut("b")
         of_b.open()
@@ -164,6 +175,62 @@ def test_two_hosts_work_and_one_is_cut_off_meanwhile(
         assert len({limit for limit, _ in lines}) == TASKS
         assert driver.wait(PATIENCE) == 0
         assert [worker.wait(PATIENCE) for worker in workers] == [0, 0]
+
+
+def of_the_sentinels(group: Replication) -> str:
+    """The address that examples/compose/sentinel.yml gives to all, where the Sentinels are."""
+    url: str = WATCHED["driver"]["environment"]["MULTIHOST_URL"]
+    found = re.fullmatch(
+        r"redis\+sentinel://:\$\{REDIS_PASSWORD:\?[^}]+\}@sentinel-1,sentinel-2,sentinel-3/primes/0",
+        url,
+    )
+    assert found, url
+    return group.url.replace("://", f"://:{PASSWORD}@")
+
+
+def test_the_master_dies_while_two_hosts_work(hosts: Hosts, tmp_path: Path) -> None:
+    """Each of the four processes is in the middle of a task; no task is lost, and none is done
+    twice for the driver.
+    """
+    shutil.copy(FOLDER / "driver.py", tmp_path)
+    (tmp_path / "work.py").write_text(GATED)
+    with (
+        Gate(tmp_path / "worker-a") as of_a,
+        Gate(tmp_path / "worker-b") as of_b,
+        Replication(1, sentinels=3, hosts=hosts, password=PASSWORD) as group,
+    ):
+        url, first = of_the_sentinels(group), group.master
+        workers = [start(hosts, url, name, tmp_path) for name in ("worker-a", "worker-b")]
+        driver = start(hosts, url, "driver", tmp_path, STEP)
+        lines = list(done_by(driver, 1))
+        with RedisManager(first.url) as manager:
+            pool = manager.Pool(0, name="primes", attempts=3)
+            wait_until(
+                lambda: sum(worker.running for worker in pool.statistics().workers) == 4,
+                what="all four are at a task",
+            )
+            group.await_replicas(first, 1)
+        first.kill()
+        group.await_other_master(first)
+        of_a.open()
+        of_b.open()
+        lines += done_by(driver, TASKS - 1)
+        assert len({limit for limit, _ in lines}) == TASKS
+        assert {host for _, host in lines} == {"worker-a", "worker-b"}
+        assert driver.wait(PATIENCE) == 0
+        assert [worker.wait(PATIENCE) for worker in workers] == [0, 0]
+
+
+def test_the_second_file_adds_to_the_first() -> None:
+    """It names no other services than that, but for the replica and the Sentinels."""
+    added = set(WATCHED) - set(SERVICES)
+    assert added == {"replica", "sentinel-1", "sentinel-2", "sentinel-3"}
+    for service in added:
+        assert WATCHED[service]["image"] == SERVICES["redis"]["image"]
+        for name, value in COMPOSE["x-confined"].items():
+            assert WATCHED[service][name] == value
+    for service in ("worker-a", "worker-b", "driver"):
+        assert WATCHED[service]["depends_on"].keys() == added - {"replica"}
 
 
 WORKER = """

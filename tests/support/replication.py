@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from tests.support.hosts import Hosts
 from tests.support.sentinel import SERVICE, Sentinel
 from tests.support.server import Server
 from tests.support.waiting import wait_until
@@ -18,15 +19,27 @@ DOWN_AFTER = 1000
 class Replication:
     """Servers of which one is the master: ``Replication(replicas=2, sentinels=3)``.
 
-    Options are those of each server. ``master`` is the one that said so last.
+    Options are those of each server. With ``hosts`` the first server and the first Sentinel are on
+    the first of them, and so on.
     """
 
-    def __init__(self, replicas: int = 1, *, sentinels: int = 0, **options: Any) -> None:
+    def __init__(
+        self, replicas: int = 1, *, sentinels: int = 0, hosts: Hosts | None = None, **options: Any
+    ) -> None:
         self._stack = ExitStack()
+        if password := options.get("password"):
+            options["masterauth"] = password
+        places: list[dict[str, Any]] = [{} for _ in range(1 + replicas + sentinels)]
+        if hosts is not None:
+            options = {"protected_mode": "no"} | options
+            places = [
+                {"host": hosts.address[name], "prefix": hosts.prefix(name)} for name in hosts.names
+            ]
         try:
             settings = {"repl_diskless_sync_delay": 0, "repl_ping_replica_period": 1} | options
             self.servers: list[Server] = [
-                self._stack.enter_context(Server(tcp=True, **settings)) for _ in range(1 + replicas)
+                self._stack.enter_context(Server(tcp=True, **place | settings))
+                for place in places[: 1 + replicas]
             ]
             first = self.servers[0]
             for each in self.servers[1:]:
@@ -34,9 +47,9 @@ class Replication:
             self.await_replicas(first, replicas)
             self.sentinels: list[Sentinel] = [
                 self._stack.enter_context(
-                    Sentinel(first, quorum=1 + sentinels // 2, down_after=DOWN_AFTER)
+                    Sentinel(first, quorum=1 + sentinels // 2, down_after=DOWN_AFTER, **place)
                 )
-                for _ in range(sentinels)
+                for place in places[:sentinels]
             ]
             for sentinel in self.sentinels:
                 sentinel.await_others(sentinels - 1, replicas)
@@ -57,7 +70,7 @@ class Replication:
     @property
     def url(self) -> str:
         """Of the master, wherever the Sentinels say it is."""
-        hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
+        hosts = ",".join(f"{host}:{port}" for host, port in (s.host for s in self.sentinels))
         return f"redis+sentinel://{hosts}/{SERVICE}/0"
 
     @property
@@ -87,9 +100,7 @@ class Replication:
     @staticmethod
     def follow(replica: Server, master: Server) -> None:
         """Make a server a replica of another one."""
-        if master.password:
-            replica.command("CONFIG", "SET", "masterauth", master.password)
-        replica.command("REPLICAOF", "127.0.0.1", master.port)
+        replica.command("REPLICAOF", master.host, master.port)
 
     @staticmethod
     def promote(replica: Server) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,24 @@ class Sentinel:
     """
 
     def __init__(
-        self, server: Server, *, password: str = "", quorum: int = 1, down_after: int = 30_000
+        self,
+        server: Server,
+        *,
+        password: str = "",
+        quorum: int = 1,
+        down_after: int = 30_000,
+        host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
     ) -> None:
         self.password = password
+        self._host, self._prefix = host, list(prefix)
         self._quorum = quorum
         self._down_after = down_after
         self._directory = tempfile.mkdtemp(prefix="mhs", dir="/tmp")
         self._log = Path(self._directory, "log")
+        self._socket = f"{self._directory}/s"  # on another host we cannot reach its port
         for attempt in range(ATTEMPTS):
-            self._port = Port()
+            self._port = Port(host, look=not prefix)
             self.port = self._port.number
             self._start(server)
             try:
@@ -67,14 +77,15 @@ class Sentinel:
 
     @property
     def host(self) -> tuple[str, int]:
-        return "127.0.0.1", self.port
+        return self._host, self.port
 
     def _start(self, server: Server) -> None:
         lines = [
             f"port {self.port}",
-            "bind 127.0.0.1",
+            f"bind {self._host}",
+            f"unixsocket {self._socket}",
             f"dir {self._directory}",
-            f'sentinel monitor "{SERVICE}" 127.0.0.1 {server.port} {self._quorum}',
+            f'sentinel monitor "{SERVICE}" {server.host} {server.port} {self._quorum}',
             f'sentinel down-after-milliseconds "{SERVICE}" {self._down_after}',
             f'sentinel failover-timeout "{SERVICE}" {FAILOVER_TIMEOUT}',
         ]
@@ -87,7 +98,7 @@ class Sentinel:
         conf.write_text("\n".join(lines) + "\n")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [server_program(), str(conf), "--sentinel"],
+                [*self._prefix, server_program(), str(conf), "--sentinel"],
                 stdout=log,
                 start_new_session=True,
             )
@@ -109,7 +120,7 @@ class Sentinel:
     def command(self, *args: str | bytes | float) -> Any:
         """One call of the Sentinel, over a connection of its own."""
         auth = f":{self.password}@" if self.password else ""
-        with RawClient(f"redis://{auth}127.0.0.1:{self.port}/0") as client:
+        with RawClient(f"unix://{auth}{self._socket}") as client:
             return client.call(*args)
 
     def facts(self) -> dict[str, str]:
