@@ -82,6 +82,9 @@ class StubLink:
         self.is_fenced = False
         self.reply: Any = 1
 
+    def lane(self, prefix: bytes) -> StubLink:
+        return self
+
     def fence_broken(self) -> bool:
         return self.is_fenced
 

@@ -48,6 +48,9 @@ class Link:
 
     # As a link.
 
+    def lane(self, prefix: bytes) -> Link:
+        return self
+
     @property
     def closed(self) -> ManagerClosed:
         return ManagerClosed("closed")
