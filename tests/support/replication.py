@@ -114,6 +114,8 @@ class Replication:
         def are_in_step() -> bool:
             facts = _facts(master)
             offset = facts.get("master_repl_offset")
+            if offset == "0":  # a replica that is still loading has as much; a ping comes soon
+                return False
             lines = [value for name, value in facts.items() if name.startswith("slave")]
             return sum(f"state=online,offset={offset}," in each for each in lines) >= number
 
