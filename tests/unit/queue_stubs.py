@@ -71,6 +71,7 @@ class StubLink:
     """Answers pipelines, and keeps what they contained."""
 
     server = b"run"
+    guarded = False
 
     def __init__(self) -> None:
         self.connection = PinnedConnection(b"r:1", {})

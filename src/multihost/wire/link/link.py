@@ -54,7 +54,7 @@ class Link(RepeatingConnections):
     """Where calls go now; None where there is only one server."""
 
     guarded: bool = False
-    """Scripts get one more key, which never exists: their slot may be moved key by key."""
+    """Whether each call of a script declares one more key, the guard of its partition."""
 
     on_move: Callable[[], None] | None = None
     """Called when a partition has another server; any thread, no lock held."""
