@@ -64,6 +64,14 @@ class RepeatingConnections(OpenedConnections):
         """A connection broke: its last request may still be under way."""
         self._last_break = time.monotonic()
 
+    def pause_for(self, connection: PinnedConnection, error: ReplyError) -> None:
+        """Wait a moment because of an error that passes, before more is sent again."""
+        self.disconnects += 1
+        connection.repeats += 1
+        if error.has_moved:
+            self.disconnect(connection, is_idle=True)
+        self.back_off()
+
     def back_off(self) -> None:
         """Wait a moment before a server that is unavailable gets another request."""
         self._closing.wait(BACKOFF[1] / 5)
