@@ -45,13 +45,16 @@ def opened(
     origin = registry.Origin(str(address), namespace, LEASE, timeout, codec.ident, "pickle")
     session = Session(link, codec, origin)
     try:
-        link.execute(b"PING")
+        for each in link.masters():
+            each.execute(b"PING")
         yield session
     finally:
         session.close_at_exit()
 
 
 def server_time(session: Session) -> float:
-    """Return the seconds since the epoch, by the clock of the server. 1 round trip."""
-    seconds, micros = session.link.execute(b"TIME")
+    """Return the seconds since the epoch, by the clock of the server, or of one of them. 1 round
+    trip.
+    """
+    seconds, micros = session.link.masters()[0].execute(b"TIME")
     return int(seconds) + int(micros) / 1e6
