@@ -174,7 +174,7 @@ class Grant(ABC):
         """Take an element that is free, to a place that was not used before. 1 round trip."""
         request, registered = place.places.register_call(connection)
         first, *replies = self.handle.link.exchange_many(
-            connection, request + place.take(), 1 + place.replies
+            connection, request + place.take_by_source(connection), 1 + place.replies
         )
         registered(first)
         return replies
@@ -271,7 +271,7 @@ class Grant(ABC):
                 place.places.checkin(place)
                 return False
             if token > 0 and self._keep(place, token, expirations):
-                place.places.contended = token != last + 1  # others have got, or wanted, one since
+                place.places.contended = replies[1][1] != last  # others got, or wanted, one since
                 return True
             place.places.abandon(place, broke=True)
             return None
@@ -336,20 +336,19 @@ class Grant(ABC):
 
         Raises ObjectGone, and what the server refused.
         """
-        element, token, alive, registered, *_ = replies
-        if (
-            element == ELEMENT
-            and alive == registered == 1
-            and type(token) is int
-            and token >= FIRST_FENCE
-        ):
+        element, drawn, alive, registered, *_ = replies
+        token: int = drawn[0] if type(drawn) is list else 0
+        if element == ELEMENT and alive == registered == 1 and token >= FIRST_FENCE:
             return token
-        if element is None and (type(token) is ReplyError or token >= FIRST_FENCE):
+        if type(drawn) is ReplyError and drawn.code == "NOSCRIPT":
+            place.places.load_scripts()
+            return -1
+        if element is None and (type(drawn) is ReplyError or token >= FIRST_FENCE):
             return 0
-        for reply in (element, token, alive, registered):
+        for reply in (element, drawn, alive, registered):
             if type(reply) is ReplyError:
                 raise to_exception(reply, self.operation, self.handle.keys.ident)
-        if not element or type(token) is not int or token < FIRST_FENCE:
+        if not element or token < FIRST_FENCE:
             raise object_gone(self.handle, self.operation)
         if not alive:
             self.handle.session.registration.doubt()
