@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from multihost import RedisManager
+from multihost.wire.address import Address
 from tests.faults.calls import Call
 from tests.support.leaks import AnyServer
 from tests.support.replication import Replication
@@ -30,6 +31,7 @@ def token_of(held: Any) -> int:
     return token
 
 
+@pytest.mark.usefixtures("by_clock")
 @pytest.mark.parametrize("kind", MAKE)
 def test_who_comes_after_a_step_back(kind: str, start_server: Callable[..., Server]) -> None:
     """Who was granted what the server has forgotten is dead: nobody tells which tokens it had."""
@@ -44,6 +46,13 @@ def test_who_comes_after_a_step_back(kind: str, start_server: Callable[..., Serv
         assert token_of(MAKE[kind](m)) > tokens[-1]
 
 
+@pytest.fixture(params=[False, True], ids=["counted", "by the clock"])
+def by_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether each token is drawn by the clock, as it is with Sentinels and in a cluster."""
+    monkeypatch.setattr(Address, "may_fail_over", request.param)
+    return bool(request.param)
+
+
 @pytest.fixture
 def replication() -> Iterator[Replication]:
     with Replication(1) as made:
@@ -51,9 +60,10 @@ def replication() -> Iterator[Replication]:
 
 
 @pytest.mark.leaks_ok("its servers end with it")
-def test_two_masters_at_once(replication: Replication) -> None:
+def test_two_masters_at_once(by_clock: bool, replication: Replication) -> None:
     """Those that went on at the old one, and those of the new one: each grant has a larger token
-    than the one before, wherever that was.
+    than the one before, wherever that was. Counted, those of the new one are larger than all of the
+    old one, and none comes twice.
     """
     master, replica = replication.servers
     with RedisManager(master.tcp_url) as old:
@@ -61,12 +71,21 @@ def test_two_masters_at_once(replication: Replication) -> None:
         tokens = [token_of(ours)]
         replication.await_replicas(master, 1)
         replication.promote(replica)
+        tokens += [token_of(ours) for _ in range(3)]
         with RedisManager(replica.tcp_url) as new:
             theirs = new.Lock("x")
-            tokens += [token_of(each) for each in (ours, ours, theirs, ours, theirs, theirs, ours)]
+            turns = (theirs, ours, theirs, ours, theirs, theirs, ours)
+            later = [token_of(each) for each in turns]
     assert tokens == sorted(set(tokens))
+    assert len({*tokens, *later}) == len(tokens) + len(later)
+    if by_clock:
+        assert later == sorted(later)
+    assert min(token for each, token in zip(turns, later, strict=True) if each is theirs) > max(
+        tokens
+    )
 
 
+@pytest.mark.usefixtures("by_clock")
 def test_a_clock_that_is_behind(url: str, server: AnyServer) -> None:
     """The token before is what counts then."""
     with RedisManager(url) as m:
@@ -76,6 +95,7 @@ def test_a_clock_that_is_behind(url: str, server: AnyServer) -> None:
         assert [token_of(lock) for _ in range(2)] == [ahead + 1, ahead + 2]
 
 
+@pytest.mark.usefixtures("by_clock")
 def test_who_waits_at_a_server_that_forgets_scripts(url: str, server: AnyServer) -> None:
     """It was blocked when the server knew the script that draws the token."""
     with RedisManager(url) as m, RedisManager(url) as other:
@@ -94,6 +114,7 @@ def test_who_waits_at_a_server_that_forgets_scripts(url: str, server: AnyServer)
         assert not lock.locked()
 
 
+@pytest.mark.usefixtures("by_clock")
 def test_two_that_take_turns_and_one_alone(url: str) -> None:
     """Whether others had the lock since is told by the token before, though none follows on it."""
     with RedisManager(url) as m, RedisManager(url) as other:

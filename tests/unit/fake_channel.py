@@ -24,7 +24,7 @@ class FakeChannel:
         self.replies = deque(replies)
         self.requests: list[bytes] = []
         self.loaded_scripts: set[object] = set()
-        self.client_id, self.run = b"", b""
+        self.client_id, self.run, self.node = b"", b"", None
         self.limits: list[float] = []
         self.is_closed = False
         self.was_interrupted = False

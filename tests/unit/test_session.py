@@ -25,6 +25,7 @@ class Link:
     """A link that answers heartbeats, and remembers what else it was sent."""
 
     address = Address("redis", host="nowhere", port=1)
+    guarded = False
 
     def __init__(self) -> None:
         self.channel: Any = self
@@ -46,6 +47,9 @@ class Link:
         return -1
 
     # As a link.
+
+    def lane(self, prefix: bytes) -> Link:
+        return self
 
     @property
     def closed(self) -> ManagerClosed:

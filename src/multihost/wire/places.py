@@ -136,7 +136,9 @@ class Place:
             # Who it is, and since when: the end of the value is the time.
             noted = pack_args((b"HSET", keys.data, HOLDER + self.name))
             asked += b"*4\r\n%b$%d\r\n%b." % (noted, len(thread) + 17, thread)
-        self._draw = _draw.pack_idempotent(places, ())
+        self._draw = pack((b"HINCRBY", keys.data, FENCE, b"1"))
+        if places.draws_by_clock:
+            self._draw = _draw.pack_idempotent(places, ())
         self._behind = self._draw + asked
         self._move = pack((b"LMOVE", *ends))
         self._take = self._move + self._behind
@@ -144,8 +146,8 @@ class Place:
 
     def take(self) -> bytes:
         """Return the request for an element that is free: the replies are the element, a fencing
-        token and the one before it, whether the session is alive, and whether it is registered;
-        then one to ignore.
+        token, or that and the one before it, whether the session is alive, and whether it is
+        registered; then one to ignore.
         """
         places = self.places
         if places.has_holder:
@@ -155,6 +157,8 @@ class Place:
 
     def take_by_source(self, connection: PinnedConnection) -> bytes:
         """Return the same for a server that may not know the script which draws the token."""
+        if not self.places.draws_by_clock:
+            return self.take()
         _, source = _draw.pack_request(self.places, connection, ())
         return self._move + source() + self.take()[len(self._move) + len(self._draw) :]
 
@@ -196,6 +200,7 @@ class Places(Handle):
         "_lock",
         "account",
         "contended",
+        "draws_by_clock",
         "has_holder",
         "ident",
         "last_token",
@@ -209,6 +214,10 @@ class Places(Handle):
         self.ident: str = handle.keys.ident
         self.name: bytes = name
         self.has_holder: bool = has_holder
+        # Where two servers may be master for a while, so that no token of one is below one of the
+        # other; it takes a script. Else a token is larger than all of servers before as it is: who
+        # registers or settles lifts it to the time.
+        self.draws_by_clock: bool = handle.session.link.address.may_fail_over
         self.contended: bool = False  # others wanted an element, too, when one was taken last
         self.last_token: int = 0
         self.looked: float = 0.0  # when who did not want to wait looked for dead holders last

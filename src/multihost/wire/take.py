@@ -271,7 +271,7 @@ class Grant(ABC):
                 place.places.checkin(place)
                 return False
             if token > 0 and self._keep(place, token, expirations):
-                place.places.contended = replies[1][1] != last  # others got, or wanted, one since
+                place.places.contended = _before(replies[1]) != last  # others got, or wanted, one
                 return True
             place.places.abandon(place, broke=True)
             return None
@@ -336,19 +336,25 @@ class Grant(ABC):
 
         Raises ObjectGone, and what the server refused.
         """
-        element, drawn, alive, registered, *_ = replies
-        token: int = drawn[0] if type(drawn) is list else 0
-        if element == ELEMENT and alive == registered == 1 and token >= FIRST_FENCE:
+        element, token, alive, registered, *_ = replies
+        if type(token) is list:  # and the one before
+            token = token[0]
+        if (
+            element == ELEMENT
+            and alive == registered == 1
+            and type(token) is int
+            and token >= FIRST_FENCE
+        ):
             return token
-        if type(drawn) is ReplyError and drawn.code == "NOSCRIPT":
+        if type(token) is ReplyError and token.code == "NOSCRIPT":
             place.places.load_scripts()
             return -1
-        if element is None and (type(drawn) is ReplyError or token >= FIRST_FENCE):
+        if element is None and (type(token) is ReplyError or token >= FIRST_FENCE):
             return 0
-        for reply in (element, drawn, alive, registered):
+        for reply in (element, token, alive, registered):
             if type(reply) is ReplyError:
                 raise to_exception(reply, self.operation, self.handle.keys.ident)
-        if not element or token < FIRST_FENCE:
+        if not element or type(token) is not int or token < FIRST_FENCE:
             raise object_gone(self.handle, self.operation)
         if not alive:
             self.handle.session.registration.doubt()
@@ -370,3 +376,8 @@ class Grant(ABC):
         if self.handle.link.execute(b"EXISTS", self.handle.keys.free):
             return replies
         return [None, *replies[1:]]
+
+
+def _before(drawn: Reply) -> int:
+    """Return the fencing token before the one that was drawn."""
+    return int(drawn[1] if type(drawn) is list else drawn - 1)

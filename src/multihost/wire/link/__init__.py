@@ -1,6 +1,6 @@
 """Connections to one server."""
 
-from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.channel import Channel, ConnectionBroken, Node, Reply, ReplyTimeout
 from multihost.wire.link.connect import check_url, connector_for
 from multihost.wire.link.fence import run_id
 from multihost.wire.link.instance import Instance
@@ -23,6 +23,7 @@ __all__ = [
     "Command",
     "ReplyTimeout",
     "Link",
+    "Node",
     "Reply",
     "bounded",
     "check_url",

@@ -14,6 +14,7 @@ __all__ = [
     "Channel",
     "ConnectionBroken",
     "ConnectionRefused",
+    "Node",
     "Reply",
     "ReplyTimeout",
     "failure",
@@ -22,6 +23,9 @@ __all__ = [
 ]
 
 Reply = Any
+
+Node = tuple[str, int]
+"""Host and port of a server, as its clients reach it."""
 
 EMPTY_COMMAND = b"\r\n"  # has no reply, but the server wakes up and checks its timeouts
 
@@ -92,6 +96,9 @@ class Channel(Protocol):
 
     client_id: bytes
     """The number that the server gave the connection; empty if it is not known."""
+
+    node: Node | None
+    """The server at the other end; None where there is only one."""
 
     run: bytes
     """Run id of the server that gave that; empty if it is not known."""

@@ -20,7 +20,7 @@ import weakref
 
 from multihost.patching import per_thread
 from multihost.weak import WeakMembers
-from multihost.wire.link.channel import Channel
+from multihost.wire.link.channel import Channel, Node
 from multihost.wire.link.fence import Fence
 from multihost.wire.link.resp import pack_args
 
@@ -179,10 +179,16 @@ class PinnedConnections:
         free = self._threads.free
         return free[-1].channel if free else None
 
-    def client_ids(self) -> list[bytes]:
-        """Return the number that the server gave each open connection, empty where not known."""
+    def client_ids(self, node: Node | None = None) -> list[bytes]:
+        """Return the number that the server gave each open connection, empty where not known; with
+        a ``node``, of those to that one.
+        """
         channels = [connection.channel for connection in self._connections]
-        return [channel.client_id for channel in channels if channel is not None]
+        return [
+            channel.client_id
+            for channel in channels
+            if channel is not None and node in (None, channel.node)
+        ]
 
     def requests_sent(self) -> int:
         """Return a number that grows with each request of this thread for a script that writes, but

@@ -17,6 +17,7 @@ from multihost.wire.link.channel import (
     EMPTY_COMMAND,
     Channel,
     ConnectionBroken,
+    Node,
     Reply,
     ReplyTimeout,
     failure,
@@ -67,6 +68,7 @@ class ClientChannel:
         self._redact = redact
         self.loaded_scripts: set[object] = set()
         self.client_id: bytes = b""  # redis-py does not tell
+        self.node: Node | None = None
         self.run: bytes = b""
         self._is_shut = False  # maybe by another thread, in the middle of an exchange
         self._errors = redis.exceptions

@@ -17,6 +17,7 @@ import hiredis
 from multihost.wire.link.channel import (
     EMPTY_COMMAND,
     ConnectionBroken,
+    Node,
     Reply,
     ReplyTimeout,
     failure,
@@ -68,6 +69,7 @@ class SocketChannel:
         "_timeout",
         "client_id",
         "loaded_scripts",
+        "node",
         "run",
     )
 
@@ -81,6 +83,7 @@ class SocketChannel:
         self._timeout = timeout
         self.loaded_scripts: set[object] = set()
         self.client_id: bytes = b""
+        self.node: Node | None = None
         self.run: bytes = b""
         reader = hiredis.Reader(
             replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED
