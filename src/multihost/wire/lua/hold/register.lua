@@ -1,7 +1,7 @@
 -- hold/register: let a session use places at a lock or a semaphore. Idempotent.
 --
--- O(sessions that are registered). What dead ones hold becomes free: where nobody ever waits no reap does that. The next
--- fencing token is larger than all that a server has drawn from which this one took over.
+-- O(sessions that are registered). What dead ones hold becomes free: where nobody ever waits no reap does that. The
+-- next fencing token is larger than all of a server from which this one took over.
 --
 -- KEYS
 --   data               hash    TYPE, FENCE, INITIAL_VALUE, RESERVE, TALLY, HOLDER, RELEASED
