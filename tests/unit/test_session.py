@@ -25,6 +25,7 @@ class Link:
     """A link that answers heartbeats, and remembers what else it was sent."""
 
     address = Address("redis", host="nowhere", port=1)
+    lookout = None
 
     def __init__(self) -> None:
         self.channel: Any = self
