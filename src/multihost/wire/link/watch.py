@@ -37,10 +37,13 @@ def watch_and_execute(
         try:
             channel = link.ensure_connected(connection)
             outcome = _watch(channel, key, read, decide)
-            if isinstance(outcome, ReplyError) and link.is_unavailable(outcome):
-                if time.monotonic() < link.patience_ends(begun):
-                    link.pause_for(connection, outcome)
-                    broken, outcome = True, finished()  # it may have been executed elsewhere
+            if (
+                isinstance(outcome, ReplyError)
+                and link.is_unavailable(outcome)
+                and time.monotonic() < link.patience_ends(begun)
+            ):
+                link.pause_for(connection, outcome)
+                broken, outcome = True, finished()  # it may have been executed elsewhere
         except ConnectionBroken as error:
             broken = True
             link.note_break()
