@@ -88,14 +88,15 @@ class ClusterTopology:
         more to connect; a thread that finds another one asking has its answer.
         """
         since = time.monotonic() - age
-        if not self._lock.acquire(timeout=self._limit):
+        lock = self._lock
+        if not lock.acquire(timeout=self._limit):
             return False
         try:
             if self._answered > since:
                 return True
             has_changed = self._ask_all()
         finally:
-            self._lock.release()
+            lock.release()
         if has_changed:
             self._changed()
         return has_changed is not None
@@ -111,6 +112,9 @@ class ClusterTopology:
 
     def close(self) -> None:
         self._lock = threading.RLock()  # that of a parent may be held by a thread of its own
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
@@ -136,7 +140,7 @@ class ClusterTopology:
             before = self._table
             self._table, self._moved = read_table(reply, node, self._remap), {}
             if node not in self._table.masters:  # one that has masters hears of changes first
-                self.close()
+                self._disconnect()
             return self._table != before
         self._limit = min(2 * self._limit, LONGEST)
         return None
