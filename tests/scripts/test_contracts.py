@@ -111,8 +111,9 @@ def test_every_fragment_is_included() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_headers_hold(name: str) -> None:
-    source = expand(name).code
+    flags, source = expand(name).code.split("\n", 1)
     assert header.check(name).summary.endswith("."), "a header starts with a sentence"
+    assert flags == "--!df flags=allow-undeclared-keys"
     assert "@include" not in source
     assert not re.search(r"^\s*--", source, re.MULTILINE), "comments are not sent"
 

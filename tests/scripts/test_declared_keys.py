@@ -379,38 +379,45 @@ OTHERWISE_CALLED = ("get_many with one that cannot be read",)
 """Cases with scripts whose names say something else."""
 
 
-def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All cases are run above, each by itself: here as many as it takes to see every script, those
-    first that are called as what is missing.
+def run_every_script(
+    server: Server, url: str, seen: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Call operations until every script is among the ``seen``: of the cases those first that are
+    called as what is missing.
     """
     queues = test_exactly_once_queue
+    use_queues(server, url, seen)
+    server.command("FLUSHALL")
+    use_pools(url)
+    hold_and_let_go(server, url)
+    hold_much(server, url)
+    collect_much(url)
+    settle(url)
+    wait_for_the_dead(server, url)
+    host_objects(server, url)
+    read_without_multi(url, monkeypatch)
+    server.command("FLUSHALL")
+    collect_garbage(server, url)
+    left: dict[str, Callable[[], object]] = {
+        **{case.name: partial(run, case, url) for case in CASES},
+        **{case.name: partial(play, case, url, server) for case in sync.CASES},
+        **{
+            name: partial(queues.run, case, url, server, None)
+            for name, case in queues.CASES.items()
+        },
+    }
+    order = list(OTHERWISE_CALLED)
+    while left and (missing := set(source.all_names()) - seen):
+        server.command("FLUSHALL")
+        like = max(left, key=lambda name: max(likeness(name, each) for each in missing))
+        left.pop(order.pop() if order else like)()
+    assert seen == set(source.all_names())
+
+
+def test_no_script_is_left_out(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All cases are run above, each by itself: here as many as it takes to see every script."""
     with restricted_user(own_server, monkeypatch) as (limits, url):
-        use_queues(own_server, url, limits.seen)
-        own_server.command("FLUSHALL")
-        use_pools(url)
-        hold_and_let_go(own_server, url)
-        hold_much(own_server, url)
-        collect_much(url)
-        settle(url)
-        wait_for_the_dead(own_server, url)
-        host_objects(own_server, url)
-        read_without_multi(url, monkeypatch)
-        own_server.command("FLUSHALL")
-        collect_garbage(own_server, url)
-        left: dict[str, Callable[[], object]] = {
-            **{case.name: partial(run, case, url) for case in CASES},
-            **{case.name: partial(play, case, url, own_server) for case in sync.CASES},
-            **{
-                name: partial(queues.run, case, url, own_server, None)
-                for name, case in queues.CASES.items()
-            },
-        }
-        order = list(OTHERWISE_CALLED)
-        while left and (missing := set(source.all_names()) - limits.seen):
-            own_server.command("FLUSHALL")
-            like = max(left, key=lambda name: max(likeness(name, each) for each in missing))
-            left.pop(order.pop() if order else like)()
-        assert limits.seen == set(source.all_names())
+        run_every_script(own_server, url, limits.seen, monkeypatch)
 
 
 def test_these_tests_would_notice_another_key(

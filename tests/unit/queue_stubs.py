@@ -71,6 +71,7 @@ class StubLink:
     """Answers pipelines, and keeps what they contained."""
 
     server = b"run"
+    guarded = False
 
     def __init__(self) -> None:
         self.connection = PinnedConnection(b"r:1", {})
@@ -80,6 +81,9 @@ class StubLink:
         self.disconnects = 0
         self.is_fenced = False
         self.reply: Any = 1
+
+    def lane(self, prefix: bytes) -> StubLink:
+        return self
 
     def fence_broken(self) -> bool:
         return self.is_fenced

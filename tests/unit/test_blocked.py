@@ -29,6 +29,8 @@ class Connection:
 class Link:
     """Answers to CLIENT LIST, and keeps what others are told."""
 
+    guarded = False
+
     def __init__(self) -> None:
         self.listed: Any = b"id=7 addr=x idle=9 flags=b db=0\n"
         self.asked = 0

@@ -86,6 +86,7 @@ class Reap:
 
 class Link:
     address = "a server"
+    guarded = False
 
     def __init__(self) -> None:
         self.channel: Any = object()

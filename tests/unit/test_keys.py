@@ -32,6 +32,8 @@ def test_the_layout_is_fixed() -> None:
     assert named.name == b"results"
     assert Keys("multihost", "u:" + "a" * 22).name is None
     assert Keys("other", "n:results").prefix == b"{other:07}:"
+    assert named.guard == keys.guard(named.index) == b"{multihost:07}:-"
+    assert keys.guard(Keys("multihost", "n:}:-").data) == b"{multihost:59}:-"
 
 
 def test_all_keys_of_an_object_share_one_hash_tag() -> None:

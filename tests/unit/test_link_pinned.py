@@ -197,3 +197,14 @@ def test_a_connection_has_one_reply_key_in_each_partition() -> None:
     assert connection.packed_reply_keys[b"{ns:07}:"] is packed
     assert connection.reply_key(b"{ns:08}:") == b"{ns:08}:" + connection.name
     assert list(link._reply_keys) == [key, b"{ns:08}:" + connection.name]
+
+
+def test_one_server_is_one_lane() -> None:
+    link = make_link(FakeChannel())
+    assert link.lane(b"{ns:07}:") is link
+    assert tuple(link.masters()) == (link,)
+    assert link.node is None
+    assert not link.guarded
+    link.connect()
+    assert link.client_ids() == link.client_ids(None) == [b""]
+    assert link.client_ids(("elsewhere", 1)) == []

@@ -48,7 +48,9 @@ class Server:
         self.dropped += keys
         return [ident for key in keys for ident in self.objects.pop(key, [])]
 
-    # The methods of a link.
+    # As a link.
+
+    guarded = False
 
     def execute_raw(self, name: bytes, sha: bytes, count: bytes, *args: bytes) -> Any:
         assert name == b"EVALSHA"

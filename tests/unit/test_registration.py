@@ -65,6 +65,7 @@ class Server:
 
     # As a link.
 
+    guarded = False
     timeout = 60.0
 
     def patience_ends(self, begun: float) -> float:

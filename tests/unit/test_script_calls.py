@@ -334,7 +334,8 @@ def test_long_arguments_go_ahead_in_chunks(monkeypatch: pytest.MonkeyPatch) -> N
     assert command[2:] == [
         b"3", reply_key, target.keys.data, target.keys.names, b"11", b"%012d" % 1
     ]  # fmt: skip
-    assert command[1] == b"local ARGV = {}\n" + script.source
+    flags = b"--!df flags=allow-undeclared-keys\n"
+    assert command[1] == flags + b"local ARGV = {}\n" + script.source
     assert commands[0] == [b"UNLINK", reply_key + b":args"]
 
 
@@ -348,6 +349,80 @@ def test_chunks_that_did_not_arrive_once_each_are_sent_again(
     assert Script(WRITE).run_once(target, *[b"x"] * 9) == b"."
     assert [command[-1] for command in sent(last)] == [b"%012d" % 1, b"%012d" % 2]
     assert len([command for command in sent(ahead) if command[0] == b"RPUSH"]) == 2
+
+
+# -- the guard of a cluster
+
+GUARD = Keys("ns", "n:x").prefix + b"-"
+
+WAYS: dict[str, Callable[[Target], object]] = {
+    "once": lambda target: Script(WRITE).run_once(target, b"f"),
+    "idempotent": lambda target: Script(READ).run_idempotent(target, b"f", b"1"),
+    "readonly": lambda target: Script(READ).run_readonly(
+        target.link, [target.keys.data], b"f", b"1"
+    ),
+    "many": lambda target: Script(READ).run_many(target.link, [([target.keys.data], [b"f", b"1"])]),
+    "commands": lambda target: target.link.pipeline_raw(
+        Script(READ).commands(target.link, [([target.keys.data], [b"f", b"1"])] * 2)
+    ),
+    "watching": lambda target: Script(WRITE).run_watching(
+        target, (b"GET", target.keys.data), lambda _: [b"f"]
+    ),
+    "staged": lambda target: Script(WRITE).run_once(target, *[b"x"] * 9),
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "knows"),
+    [*((way, True) for way in WAYS), *((way, False) for way in WAYS if way != "watching")],
+)
+def test_each_call_of_a_guarded_link_declares_the_guard_last(
+    way: str, knows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staged_module, "MAX_ARGS", 8)
+
+    class Server(FakeChannel):
+        """Answers each command, and knows no script that it was not sent."""
+
+        def exchange(self, request: bytes) -> Any:
+            return self.exchange_many(request, 1)[-1]
+
+        def exchange_many(self, requests: bytes, count: int) -> list[Any]:
+            already = len(sent(self))
+            self.requests.append(requests)
+            replies = [self.answer(command) for command in sent(self)[already:]]
+            return replies[-count:]
+
+        def answer(self, command: list[bytes]) -> Any:
+            unknown = not knows and command[0] == b"EVALSHA"
+            if command[0] == b"EXEC":
+                return [b"."]
+            return ReplyError("NOSCRIPT no such script") if unknown else b"."
+
+    channels = Server(), Server()
+    link = make_link(*channels)
+    link.guarded = True
+    target = Target(link)
+    WAYS[way](target)
+    commands = [command for channel in channels for command in sent(channel)]
+    calls = [command for command in commands if command[0] in (b"EVAL", b"EVALSHA")]
+    assert calls
+    for command in calls:
+        end = 3 + int(command[2])
+        assert command[end - 1] == GUARD
+        assert command.count(GUARD) == 1
+        assert target.keys.data in command[3:end]
+
+
+def test_each_partition_of_a_cluster_is_brought_the_source() -> None:
+    """They may be at several nodes."""
+    link = make_link(FakeChannel())
+    keys = [Keys("ns", f"n:{name}") for name in ("x", "y", "x")]
+    assert keys[0].prefix != keys[1].prefix
+    calls = [((each.data,), (b"f", b"1")) for each in keys]
+    assert [c[0] for c in Script(READ).commands(link, calls)] == [b"EVAL", b"EVALSHA", b"EVALSHA"]
+    link.guarded = True
+    assert [c[0] for c in Script(READ).commands(link, calls)] == [b"EVAL", b"EVAL", b"EVALSHA"]
 
 
 # -- errors
@@ -368,10 +443,11 @@ FORMATS = {
 @pytest.mark.parametrize(
     ("line", "place"),
     [
-        (1, "type/write.lua:15"),
-        (2, "type/write.lua:16"),
-        (4, "lib/part.lua:5"),
-        (6, "type/write.lua:19"),
+        (1, "type/write.lua:1"),
+        (2, "type/write.lua:15"),
+        (3, "type/write.lua:16"),
+        (5, "lib/part.lua:5"),
+        (7, "type/write.lua:19"),
         (99, "type/write.lua"),
     ],
 )
@@ -424,7 +500,7 @@ def test_a_line_of_another_script_is_not_looked_up() -> None:
 
 def test_a_staged_script_has_more_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staged_module, "MAX_ARGS", 8)
-    text = FORMATS["Redis 7"].format(line=5, what="boom").replace(SHA, "f" * 40)
+    text = FORMATS["Redis 7"].format(line=7, what="boom").replace(SHA, "f" * 40)
     target = Target(make_link(FakeChannel(), FakeChannel(ReplyError(text))))
     with pytest.raises(errors.InternalError, match=r"lib/part.lua:5: boom"):
         Script(WRITE).run_once(target, *[b"x"] * 9)

@@ -143,11 +143,14 @@ def tree(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return files
 
 
+FLAGS = "--!df flags=allow-undeclared-keys\n"  # as Dragonfly spells it
+
+
 def test_includes_are_put_in_once_and_comments_left_out(tree: dict[str, str]) -> None:
     tree["dict/do"] = "-- head\n-- @include lib/a\n-- @include lib/b\nbody()\n"
     tree["lib/a"] = "-- about a\na()\n"
     tree["lib/b"] = "-- @include lib/a\nb()\n  -- indented comment\n\n"
-    assert expand("dict/do").code == "a()\nb()\nbody()\n"
+    assert expand("dict/do").code == FLAGS + "a()\nb()\nbody()\n"
 
 
 @pytest.mark.parametrize(

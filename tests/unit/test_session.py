@@ -26,6 +26,7 @@ class Link:
 
     address = Address("redis", host="nowhere", port=1)
     lookout = None
+    guarded = False
 
     def __init__(self) -> None:
         self.channel: Any = self
@@ -47,6 +48,9 @@ class Link:
         return -1
 
     # As a link.
+
+    def lane(self, prefix: bytes) -> Link:
+        return self
 
     @property
     def closed(self) -> ManagerClosed:

@@ -54,9 +54,8 @@ class Liveness:
         for key in dead:
             record = records[key]
             if record is not None:
-                [command] = bury.commands(
-                    [((key_of(self._namespace, key),), (b"%d" % record.beats,))]
-                )
+                call = (key_of(self._namespace, key),), (b"%d" % record.beats,)
+                [command] = bury.commands(self._link, [call])
                 self._link.execute(*command)
 
     def _judge(

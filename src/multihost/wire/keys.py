@@ -29,6 +29,7 @@ __all__ = [
     "Part",
     "collector",
     "colocated_ident",
+    "guard",
     "hosts",
     "leases",
     "names",
@@ -55,6 +56,11 @@ LAYOUT = (
         "{namespace:NN}:names",
         "hash",
         "name → protocol, codec, type and parameters of a named object",
+    ),
+    (
+        "{namespace:NN}:-",
+        "none",
+        "the guard, the last key of each call in a cluster: it never exists",
     ),
     ("{namespace:00}:hosts", "hash", "host → the types that it serves"),
     (
@@ -192,6 +198,13 @@ def names(namespace: str, number: int) -> bytes:
     return prefix(namespace, number) + b"names"
 
 
+def guard(key: bytes) -> bytes:
+    """Return the key in the partition of ``key`` that never exists. A cluster executes no command
+    that names it while the slot moves from one node to another, see docs/design.md.
+    """
+    return key[: key.index(b"}:") + 2] + b"-"
+
+
 def hosts(namespace: str) -> bytes:
     """Return the hash of the hosts in a namespace: host -> the types it serves."""
     return prefix(namespace, 0) + b"hosts"
@@ -283,6 +296,10 @@ class Keys:
         """The name as it is on the server, None for an unnamed object."""
         name = name_of(self.ident)
         return None if name is None else name.encode("utf-8", "surrogatepass")
+
+    @property
+    def guard(self) -> bytes:
+        return guard(self.prefix)
 
     @property
     def clients(self) -> bytes:

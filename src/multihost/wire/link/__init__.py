@@ -1,6 +1,6 @@
 """Connections to one server."""
 
-from multihost.wire.link.channel import Channel, ConnectionBroken, Reply, ReplyTimeout
+from multihost.wire.link.channel import Channel, ConnectionBroken, Node, Reply, ReplyTimeout
 from multihost.wire.link.connect import check_url, connector_for
 from multihost.wire.link.fence import run_id
 from multihost.wire.link.instance import Instance
@@ -10,7 +10,7 @@ from multihost.wire.link.peer import has_ended, note_end
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redispy import from_client
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
-from multihost.wire.link.topology import Node, Route, Topology
+from multihost.wire.link.topology import Route, Topology
 from multihost.wire.link.watch import watch_and_execute
 
 __all__ = [

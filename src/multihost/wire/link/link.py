@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from multihost.errors import LinkError, ManagerClosed
@@ -23,6 +24,7 @@ from multihost.wire.link.channel import (
     Channel,
     ConnectionBroken,
     ConnectionRefused,
+    Node,
     Reply,
     ReplyTimeout,
 )
@@ -48,6 +50,15 @@ class Link(RepeatingConnections):
     ``reconnect_timeout`` that is how long a call tries, and ``timeout`` how long a reply may take.
     """
 
+    node: Node | None = None
+    """Where calls go now; None where there is only one server."""
+
+    guarded: bool = False
+    """Whether each call of a script declares one more key, the guard of its partition."""
+
+    on_move: Callable[[], None] | None = None
+    """Called when a partition has another server; any thread, no lock held."""
+
     def __init__(
         self,
         address: Address,
@@ -71,6 +82,16 @@ class Link(RepeatingConnections):
         super()._reset()
         self._reply_off: bool | None = None
         self._blocked: set[PinnedConnection] = set()
+
+    # several servers
+
+    def lane(self, prefix: bytes) -> Link:  # noqa: ARG002 - here they all have one
+        """Return the link for the keys of one partition. No round trip."""
+        return self
+
+    def masters(self) -> Sequence[Link]:
+        """Return a link for each server that has keys. No round trip."""
+        return (self,)
 
     # commands
 
@@ -313,7 +334,8 @@ class Link(RepeatingConnections):
         try:
             if reply_keys:
                 channel = connection.channel or self._open(connection)
-                channel.exchange(pack((b"UNLINK", *reply_keys)))
+                unlinks = unlink_commands(reply_keys)
+                channel.exchange_many(pack_all(unlinks), len(unlinks))
         except (ConnectionBroken, LinkError):
             pass  # they expire by themselves within a minute
         finally:
@@ -353,6 +375,14 @@ class Link(RepeatingConnections):
         closed = self._closed
         self._reset()
         self._closed = closed
+
+
+def unlink_commands(keys: Sequence[bytes]) -> list[Command]:
+    """Return what deletes keys, a command for those of each partition."""
+    partitions: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for key in keys:
+        partitions[key.partition(b"}")[0]].append(key)
+    return [(b"UNLINK", *each) for each in partitions.values()]
 
 
 open_links: WeakMembers[Link] = WeakMembers()

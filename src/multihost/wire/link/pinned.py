@@ -20,7 +20,7 @@ import weakref
 
 from multihost.patching import per_thread
 from multihost.weak import WeakMembers
-from multihost.wire.link.channel import Channel
+from multihost.wire.link.channel import Channel, Node
 from multihost.wire.link.fence import Fence
 from multihost.wire.link.resp import pack_args
 
@@ -199,9 +199,13 @@ class PinnedConnections:
         threads = [free for ref in self._free.valuerefs() if (free := ref()) is not None]
         return opened - {id(each) for free in threads for each in list(free)}
 
-    def client_ids(self) -> list[bytes]:
-        """Return the number that the server gave each open connection, empty where not known."""
-        return [channel.client_id for channel in self.open_channels()]
+    def client_ids(self, node: Node | None = None) -> list[bytes]:
+        """Return the number that the server gave each open connection, empty where not known; with
+        a ``node``, of those to that one.
+        """
+        return [
+            channel.client_id for channel in self.open_channels() if node in (None, channel.node)
+        ]
 
     def requests_sent(self) -> int:
         """Return a number that grows with each request of this thread for a script that writes, but

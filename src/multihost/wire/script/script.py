@@ -11,6 +11,10 @@ again. There are two ways to that:
 Which of the two is in the header. A script is sent by its SHA1; a server that does not know it gets
 the source. The source is read and its header checked at the first call. A call with the wrong
 number of keys or arguments raises a TypeError (:class:`ArityError`) before anything is sent.
+
+Scripts derive keys that they are not given. In a cluster half of what they touch may lie on another
+node, while a slot is moved key by key. There (:attr:`Link.guarded`) each call has one key more, the
+guard, which never exists: the cluster then refuses the whole call until the slot has moved.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from multihost.wire.keys import Keys
+from multihost.wire.keys import Keys, guard
 from multihost.wire.link import (
     Command,
     Link,
@@ -118,16 +122,20 @@ class Script:
         return self.header.writes
 
     @_Cached
-    def _key_names(self) -> tuple[str, ...]:
-        return self.header.passed_keys
-
-    @_Cached
     def _numbers_of_args(self) -> range:
         return arity(self.header.passed_args)
 
     @_Cached
-    def _evalsha(self) -> bytes:
-        return pack_args((b"EVALSHA", self.sha, b"%d" % len(self._key_names)))
+    def _unguarded(self) -> tuple[tuple[str, ...], bytes]:
+        return self._shape(self.header.passed_keys)
+
+    @_Cached
+    def _guarded(self) -> tuple[tuple[str, ...], bytes]:
+        return self._shape((*self.header.passed_keys, "guard"))
+
+    def _shape(self, names: tuple[str, ...]) -> tuple[tuple[str, ...], bytes]:
+        """Return the names of the keys that a call declares, and the beginning of the command."""
+        return names, pack_args((b"EVALSHA", self.sha, b"%d" % len(names)))
 
     # ways to run it
 
@@ -135,14 +143,14 @@ class Script:
         """Run an idempotent script on any keys. 1 round trip."""
         self.header.check_keys(len(keys))
         self.header.check_args(len(args))
-        count = b"%d" % len(keys)
+        declared = _declared(link, keys)
         try:
             try:
-                return link.execute_raw(b"EVALSHA", self.sha, count, *keys, *args)
+                return link.execute_raw(b"EVALSHA", self.sha, *declared, *args)
             except ReplyError as error:
                 if error.code != "NOSCRIPT":
                     raise
-                return link.execute_raw(b"EVAL", self.source, count, *keys, *args)
+                return link.execute_raw(b"EVAL", self.source, *declared, *args)
         except ReplyError as error:
             subject = keys[0].decode("utf-8", "replace") if keys else "the server"
             raise self.to_exception(error, subject) from None
@@ -157,11 +165,11 @@ class Script:
         for keys, args in calls:
             self.header.check_keys(len(keys))
             self.header.check_args(len(args))
-            commands.append((b"EVALSHA", self.sha, b"%d" % len(keys), *keys, *args))
+            commands.append((b"EVALSHA", self.sha, *_declared(link, keys), *args))
         replies = link.pipeline_raw(commands) if commands else []
         unknown = [n for n, reply in enumerate(replies) if _is_unknown(reply)]
         if unknown:
-            again = link.pipeline_raw(self.commands([calls[n] for n in unknown]))
+            again = link.pipeline_raw(self.commands(link, [calls[n] for n in unknown]))
             for n, reply in zip(unknown, again, strict=True):
                 replies[n] = reply
         for reply, (keys, _) in zip(replies, calls, strict=True):
@@ -169,16 +177,22 @@ class Script:
                 raise self.to_exception(reply, keys[0].decode("utf-8", "replace")) from None
         return replies
 
-    def commands(self, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]) -> list[Command]:
+    def commands(
+        self, link: Link, calls: Iterable[tuple[Sequence[bytes], Sequence[bytes]]]
+    ) -> list[Command]:
         """Return commands for calls of an idempotent script with these keys and arguments, for one
-        write. The first one brings the source along: the server knows it then.
+        write to ``link``. The first one brings the source along: the server knows it then. In a
+        cluster, where they go to several servers, it is the first one of each partition.
         """
         packed: list[Command] = []
+        brought: set[bytes] = set()
         for keys, args in calls:
             self.header.check_keys(len(keys))
             self.header.check_args(len(args))
-            start = (b"EVALSHA", self.sha) if packed else (b"EVAL", self.source)
-            packed.append((*start, b"%d" % len(keys), *keys, *args))
+            where = guard(keys[0]) if link.guarded else b""
+            start = (b"EVALSHA", self.sha) if where in brought else (b"EVAL", self.source)
+            brought.add(where)
+            packed.append((*start, *_declared(link, keys), *args))
         return packed
 
     def run_once(self, target: Target, *args: bytes) -> Reply:
@@ -220,8 +234,7 @@ class Script:
             except ReplyError as error:
                 if error.code != "NOSCRIPT":
                     raise
-                keys = self.keys_of(target, None)
-                return link.execute_raw(b"EVAL", self.source, b"%d" % len(keys), *keys, *args)
+                return link.execute_raw(b"EVAL", self.source, *self.keys_of(target, None), *args)
         except ReplyError as error:
             raise self.to_exception(error, target.keys.ident) from None
 
@@ -282,14 +295,18 @@ class Script:
     # parts of that
 
     def keys_of(self, target: Target, connection: PinnedConnection | None) -> tuple[bytes, ...]:
-        """Return the keys of a call; ``connection`` is needed by a script that writes."""
+        """Return the number of keys of a call, and the keys; ``connection`` is needed by a script
+        that writes.
+        """
         keys = target.keys
-        return tuple(
+        names, _ = self._guarded if target.link.guarded else self._unguarded
+        declared = [
             connection.reply_key(keys.prefix)
             if name == "reply_cache" and connection
             else getattr(keys, name)
-            for name in self._key_names
-        )
+            for name in names
+        ]
+        return b"%d" % len(names), *declared
 
     def to_exception(
         self, error: ReplyError, subject: str, source: Source | None = None
@@ -308,9 +325,9 @@ class Script:
         number: int = 0,
     ) -> bytes:
         """Return the request with the source of the script."""
-        keys = self.keys_of(target, connection)
         numbered = () if connection is None else (b"%012d" % number,)
-        return pack((b"EVAL", self.source, b"%d" % len(keys), *keys, *numbered, *args))
+        keys = self.keys_of(target, connection)
+        return pack((b"EVAL", self.source, *keys, *numbered, *args))
 
     def pack_idempotent(self, target: Target, args: Sequence[bytes]) -> bytes:
         """Return the request of an idempotent script."""
@@ -325,18 +342,28 @@ class Script:
         """
         if args not in self._numbers_of_args:
             self.header.check_args(args)  # raises
-        names, keys = self._key_names, target.keys
+        names, evalsha = self._guarded if target.link.guarded else self._unguarded
+        keys = target.keys
         if self._writes:
-            start = b"*%d\r\n%b" % (4 + len(names) + args, self._evalsha)
+            start = b"*%d\r\n%b" % (4 + len(names) + args, evalsha)
             packed = pack_args([getattr(keys, name) for name in names[1:]])
             prefix = CommandPrefix(start, keys.prefix, packed + b"$12\r\n")
         else:
             packed = pack_args([getattr(keys, name) for name in names])
-            start = b"*%d\r\n%b%b" % (3 + len(names) + args, self._evalsha, packed)
+            start = b"*%d\r\n%b%b" % (3 + len(names) + args, evalsha, packed)
             prefix = CommandPrefix(start, b"", b"")
         if args <= MAX_CACHED_ARGS:
             target.command_prefixes[self, args] = prefix
         return prefix
+
+
+def _declared(link: Link, keys: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return what a call declares: the number of its keys, and those, with the guard of their
+    partition behind them where the link has one.
+    """
+    if link.guarded:
+        return b"%d" % (len(keys) + 1), *keys, guard(keys[0])
+    return b"%d" % len(keys), *keys
 
 
 def _is_unknown(reply: Reply) -> bool:
@@ -356,8 +383,8 @@ class _WatchedCall:
         link: Link,
     ) -> None:
         self._header = script.header
-        self._start = (b"EVALSHA", script.sha, b"%d" % len(keys), *keys, request)
-        self._reply_key = keys[0]
+        self._start = (b"EVALSHA", script.sha, *keys, request)
+        self._reply_key = keys[1]
         self._request = request
         self._decide = decide
         self._link = link

@@ -6,6 +6,9 @@ server, so the lines that it counts are not those of the file: :meth:`Source.loc
 
 A line ``local NAME = 'text'``, or of a number, binds a constant: the server gets the value in place
 of the name, which so costs nothing when a script runs.
+
+One comment is sent, as the first line: scripts derive keys that a call does not declare, which
+Dragonfly permits by that line alone.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import NamedTuple
 
 __all__ = ["BadScript", "Source", "all_names", "expand"]
 
+_FLAGS = "--!df flags=allow-undeclared-keys"
 _LUA = Path(__file__).parents[1] / "lua"
 _INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
 _CONSTANT = re.compile(r"^ *local ([A-Z_]+) = ('[^']*'|\d+)(?: +--.*)?$")
@@ -34,7 +38,7 @@ class Source(NamedTuple):
     file: str
     """The text of the script's own file."""
     code: str
-    """What is sent: with the includes, without comments."""
+    """What is sent: the flags, and the file with its includes, without comments."""
     lines: tuple[tuple[str, int], ...]
     """File and line of each line of ``code``."""
 
@@ -97,7 +101,8 @@ def expand(name: str) -> Source:
     expanded = list(lines_of(name, (), set()))
     code = "".join(f"{line}\n" for _, _, line in expanded)
     code = _TOKEN.sub(lambda found: constants.get(found[0], found[0]), code)
-    return Source(name, files[name], code, tuple((file, number) for file, number, _ in expanded))
+    lines = (name, 1), *((file, number) for file, number, _ in expanded)
+    return Source(name, files[name], f"{_FLAGS}\n{code}", lines)
 
 
 def _read(name: str) -> str:

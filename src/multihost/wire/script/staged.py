@@ -45,7 +45,7 @@ def run_staged(script: Script, target: Target, args: Sequence[bytes]) -> Reply:
         connection = link.checkout()
         connection.sequence = number = connection.sequence + 1
         keys = script.keys_of(target, connection)
-        staged = keys[0] + b":args"
+        staged = connection.reply_key(target.keys.prefix) + b":args"
         everything = (b"%012d" % number, *args)
         try:
             link.execute(b"UNLINK", staged)
@@ -56,7 +56,7 @@ def run_staged(script: Script, target: Target, args: Sequence[bytes]) -> Reply:
             link.recycle(connection)
             raise
         sent = b"%d" % len(everything)
-        command = (b"EVAL", source.code.encode(), b"%d" % len(keys), *keys, sent, everything[0])
+        command = (b"EVAL", source.code.encode(), *keys, sent, everything[0])
         try:
             return link.exchange(connection, pack(command))
         except ReplyError as error:

@@ -152,7 +152,7 @@ class BlockedThreads:
             changes[each.keys].append(b"+" + each.id)
         if changes:
             commands: list[Command] = _announce.commands(
-                ((keys.data,), told) for keys, told in changes.items()
+                self._link, (((keys.data,), told) for keys, told in changes.items())
             )
             self._link.pipeline(commands)
         self._announced -= ended

@@ -44,7 +44,7 @@ class Handle:
 
     def __init__(self, session: Session, keys: Keys) -> None:
         self.session: Session = session
-        self.link: Link = session.link
+        self.link: Link = session.link.lane(keys.prefix)
         self.codec: Codec = session.codec.of(keys.ident)
         self.keys: Keys = keys
         # The packed beginnings of script calls on this object: a call appends only its arguments.

@@ -331,7 +331,7 @@ class Janitor:
         if evidence is Evidence.ENDED:  # whatever it sent: nobody else has its name
             removed = self.link.execute(b"DEL", key)
         else:
-            [command] = bury.commands([((key,), (b"%d" % record.beats,))])
+            [command] = bury.commands(self.link, [((key,), (b"%d" % record.beats,))])
             removed = self._verdicts.carry_out(command)
         if removed == 1:
             text = "at %s, session %r of process %d at %s is taken for dead: %s"

@@ -264,7 +264,7 @@ class SessionRegistration:
     def _renew_commands(self, renewals: Sequence[Renewal]) -> list[Command]:
         connections, grace = self.connections(), b"%d" % (self.grace * 1000)
         args = self.server, connections, grace
-        return _renew.commands([((key,), args) for _, key, _ in renewals])
+        return _renew.commands(self._link, [((key,), args) for _, key, _ in renewals])
 
     def connections(self) -> bytes:
         """Return the client ids of the connections that prove that this process lives."""
@@ -411,7 +411,8 @@ class SessionRegistration:
             socket.gethostname().encode(),
         )
         keys = {prefix: prefix + b"s:" + self.names[prefix] for prefix in missing}
-        beats = self._link.pipeline(_enter.commands([((key,), args) for key in keys.values()]))
+        calls = [((key,), args) for key in keys.values()]
+        beats = self._link.pipeline(_enter.commands(self._link, calls))
         with self._lock:
             self._renewed = time.monotonic()
             for prefix, counter in zip(missing, beats, strict=True):

@@ -279,7 +279,7 @@ class Session:
         for start in range(0, len(calls), LEFT_PER_CALL):
             commands: list[Command] = []
             for script, keys, args in calls[start : start + LEFT_PER_CALL]:
-                commands += script.commands([(keys, args)])
+                commands += script.commands(self.link, [(keys, args)])
             self.link.pipeline(commands)
 
     def close_now(self) -> None:

@@ -119,7 +119,7 @@ class Settling:
         users = [user for each in calls.values() for user, _, _ in each]
         commands: list[Command] = []
         for script, each in calls.items():
-            commands += script.commands([(keys, args) for _, keys, args in each])
+            commands += script.commands(self._link, [(keys, args) for _, keys, args in each])
         replies = self._exchange(commands) if commands else []
         self._wait_for_late()
         for reply, command in zip(replies, commands, strict=True):

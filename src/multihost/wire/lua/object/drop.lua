@@ -21,9 +21,11 @@
 -- @include lib/partition
 -- @include lib/contents
 -- @include lib/note_lists
+-- @include lib/passed_keys
 local partition = partition_of(KEYS[1])
 local answer = {}
-for _, data in ipairs(KEYS) do
+for i = 1, passed do
+  local data = KEYS[i]
   if redis.call('PTTL', data) >= 0 then
     local contained = few_contents(partition, string.sub(data, #partition + 1)) or {}
     for _, ident in ipairs(contained) do answer[#answer + 1] = ident end

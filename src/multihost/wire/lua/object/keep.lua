@@ -32,13 +32,15 @@
 -- @include lib/colours
 -- @include lib/contents
 -- @include lib/stamps
+-- @include lib/passed_keys
 local want, lease = ARGV[1], ARGV[2]
 
 local partition = partition_of(KEYS[1])
 local epoch, settled = epoch_of(partition)
 local stamp, time = math.max(least_epoch(partition), tonumber(want)), now()
 local answer = {stamp}
-for _, data in ipairs(KEYS) do
+for i = 1, passed do
+  local data = KEYS[i]
   local ident, ttl = string.sub(data, #partition + 1), redis.call('PTTL', data)
   if ttl == -2 then
     answer[#answer + 1] = false

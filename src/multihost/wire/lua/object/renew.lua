@@ -26,12 +26,14 @@
 -- @include lib/partition
 -- @include lib/colours
 -- @include lib/contents
+-- @include lib/passed_keys
 local lease = ARGV[1]
 
 local partition = partition_of(KEYS[1])
 local epoch, settled, until_then
 local answer = {}
-for _, data in ipairs(KEYS) do
+for i = 1, passed do
+  local data = KEYS[i]
   local ttl, ident, below, lost = redis.call('PTTL', data), string.sub(data, #partition + 1), false, false
   if ttl >= 0 then
     below = true

@@ -15,11 +15,13 @@
 
 -- @include lib/partition
 -- @include lib/colours
+-- @include lib/passed_keys
 local stamp = ARGV[1]
 
 local partition = partition_of(KEYS[1])
 local epoch = epoch_of(partition)
-for _, data in ipairs(KEYS) do
+for i = 1, passed do
+  local data = KEYS[i]
   local ident = string.sub(data, #partition + 1)
   redis.call('SREM', partition .. 'partial', ident)
   local colour = tonumber(redis.call('ZSCORE', partition .. 'kept', ident) or 0)

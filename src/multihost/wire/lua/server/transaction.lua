@@ -9,10 +9,11 @@
 -- RETURNS  the reply to each
 -- ERRORS   none
 
+-- @include lib/passed_keys
 local replies, at = {}, 1
-for i, key in ipairs(KEYS) do
+for i = 1, passed do
   local last = at + 1 + tonumber(ARGV[at])
-  replies[i] = redis.call(ARGV[at + 1], key, unpack(ARGV, at + 2, last))
+  replies[i] = redis.call(ARGV[at + 1], KEYS[i], unpack(ARGV, at + 2, last))
   at = last + 1
 end
 return replies
