@@ -122,6 +122,11 @@ class Address(NamedTuple):
         return self.scheme, self.host, self.port, self.path, self.database
 
     @property
+    def may_fail_over(self) -> bool:
+        """True if servers take over from each other under this address: it names several."""
+        return "+" in self.scheme
+
+    @property
     def is_embedded(self) -> bool:
         """True for the private server of a manager."""
         return self.options in (EMBEDDED, GIVEN)

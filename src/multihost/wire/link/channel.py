@@ -26,7 +26,7 @@ __all__ = [
 Reply = Any
 
 Node = tuple[str, int]
-"""Host and port of a server, as clients reach it."""
+"""Host and port of a server, as its clients reach it."""
 
 EMPTY_COMMAND = b"\r\n"  # has no reply, but the server wakes up and checks its timeouts
 
@@ -106,9 +106,6 @@ class Channel(Protocol):
 
     run: bytes
     """Run id of the server that gave that; empty if it is not known."""
-
-    node: Node | None
-    """Which server it leads to; None where there is one only, and it does not matter."""
 
     def exchange(self, request: bytes) -> Reply:
         """Send a packed command; return its reply, or the last one of those that have a reply."""

@@ -137,8 +137,6 @@ class _ThreadConnections(list[PinnedConnection]):
     """The free connections of one thread. It is deleted with the thread, and recycles them."""
 
     __slots__ = ("__weakref__", "_link")
-    __hash__ = object.__hash__  # type: ignore[assignment]
-    __eq__ = object.__eq__
 
     def __init__(self, link: PinnedConnections) -> None:
         self._link = weakref.ref(link)
@@ -181,7 +179,9 @@ class PinnedConnections:
         # Weak: whoever checked one out has the only reference to it.
         self._connections: WeakMembers[PinnedConnection] = WeakMembers()
         self._idle: list[PinnedConnection] = []
-        self._free: WeakMembers[_ThreadConnections] = WeakMembers()
+        self._free: weakref.WeakValueDictionary[int, _ThreadConnections] = (
+            weakref.WeakValueDictionary()
+        )
         self._threads = per_thread(_PerThread, self)
 
     def checkout(self) -> PinnedConnection:
@@ -217,7 +217,7 @@ class PinnedConnections:
 
     def note_thread(self, free: _ThreadConnections) -> None:
         """A thread makes its first call: these are its free connections."""
-        self._free.add(free)
+        self._free[id(free)] = free
 
     def open_channels(self) -> list[Channel]:
         """Return the open channels of all threads."""
@@ -226,7 +226,9 @@ class PinnedConnections:
     def in_use(self) -> set[int]:
         """Return a number for each open connection that is checked out."""
         opened = {id(each) for each in self._connections if each.channel is not None}
-        return opened - {id(each) for free in self._free for each in list(free)}
+        # Of references, since another thread may add one: values() would raise then.
+        threads = [free for ref in self._free.valuerefs() if (free := ref()) is not None]
+        return opened - {id(each) for free in threads for each in list(free)}
 
     def client_ids(self, node: Node | None = None) -> list[bytes]:
         """Return the number that the server gave each open connection, empty where not known; with
