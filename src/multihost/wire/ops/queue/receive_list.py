@@ -62,7 +62,11 @@ def receive_available(
             return None
         raise
     link.checkin(connection)
-    if previous is not None:  # as acknowledged(), written out: nearly every get() comes along here
+    if previous is not None:
+        if type(replies[-1]) is ReplyError:
+            consumer.doubt(hand)  # nothing was done: a replica has none of it, or another server
+            return None
+        # As acknowledged(), written out: nearly every get() comes along here.
         consumer.recycle(previous)
         hand.previous = None
     value = replies[1]
@@ -126,7 +130,9 @@ def receive_from_list(
         link.checkin(connection)
         raise
     link.checkin(connection)
-    if replies[0] != 0:
+    if type(replies[-1]) is ReplyError or type(replies[0]) is ReplyError:
+        consumer.acks.doubt(hand)
+    elif replies[0] != 0:
         consumer.acks.acknowledged(hand)
     items = _interpret(handle, consumer, hand, in_flight, replies, count)
     if items == []:
