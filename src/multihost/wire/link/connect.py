@@ -1,4 +1,4 @@
-"""Opening a channel: the socket and the handshake."""
+"""Opening a channel."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import socket
 from collections.abc import Callable
 
 from multihost.wire.address import EMBEDDED, SENTINEL_SCHEMES, Address, Credentials, parse
-from multihost.wire.link.channel import Channel, refused
+from multihost.wire.link.channel import Channel
+from multihost.wire.link.greeting import greet
 from multihost.wire.link.peer import connect_to_private
 from multihost.wire.link.proof import Proof, proof_for
 from multihost.wire.link.redispy import client_connector
-from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.redaction import Redactor
-from multihost.wire.replies import ReplyError
 
 __all__ = ["check_url", "connector_for", "open_private"]
 
@@ -47,7 +46,7 @@ def _open_socket(
             credentials = proof.ask(SocketChannel(sock, timeout), address)
             redact = Redactor(credentials.secrets)
         channel = SocketChannel(sock, timeout, redact)
-        _handshake(channel, address, credentials)
+        greet(channel, address, credentials)
     return channel
 
 
@@ -66,24 +65,6 @@ class _CloseOnError(contextlib.AbstractContextManager[None]):
     def __exit__(self, kind: object, *rest: object) -> None:
         if kind is not None:
             self._socket.close()
-
-
-def _handshake(channel: SocketChannel, address: Address, credentials: Credentials) -> None:
-    hello: list[bytes] = [b"HELLO", b"3"]
-    if credentials.password or credentials.username:
-        user = credentials.username or "default"
-        hello += [b"AUTH", user.encode(), credentials.password.encode()]
-    hello += [b"SETNAME", b"multihost"]
-    commands: list[Command] = [hello]
-    if address.database:
-        commands.append((b"SELECT", b"%d" % address.database))
-    replies = channel.exchange_many(pack_all(commands), len(commands))
-    for reply in replies:
-        if type(reply) is ReplyError:
-            raise refused(reply, address)
-    greeting = replies[0]
-    if isinstance(greeting, dict) and type(greeting.get(b"id")) is int:
-        channel.client_id = b"%d" % greeting[b"id"]
 
 
 def check_url(url: str) -> None:

@@ -24,6 +24,7 @@ from multihost.wire.link.channel import (
     is_rejected,
     refused,
 )
+from multihost.wire.link.greeting import is_lacking
 from multihost.wire.link.options import check_options, explain_file, warn_if_unverified
 from multihost.wire.link.sentinel import (
     is_sentinel_pool,
@@ -255,12 +256,10 @@ def _pool_connector(pool: Any, address: Address, redact: Redactor) -> Callable[[
         options.update(retry=Retry(NoBackoff(), 0), retry_on_error=[], health_check_interval=0)
         if options.get("socket_timeout") is None or options["socket_timeout"] < timeout:
             options["socket_timeout"] = timeout
-        connection = pool.connection_class(**options)
         handled = sys.exception()
         broken: Exception
         try:
-            connection.connect()
-            return ClientChannel(connection, redact)
+            return ClientChannel(_connected(pool.connection_class, options, redact), redact)
         except (RedisError, OSError) as error:
             reply = _as_reply(error, redact)
             if isinstance(error, (AuthenticationError, AuthorizationError)):
@@ -274,6 +273,21 @@ def _pool_connector(pool: Any, address: Address, redact: Redactor) -> Callable[[
         raise broken  # outside, for the error of redis-py may have what the server said
 
     return open_
+
+
+def _connected(connection_class: Any, options: dict[str, Any], redact: Redactor) -> Any:
+    """Return a new connection of redis-py; in RESP2 where RESP3 is refused."""
+    from redis.exceptions import ResponseError
+
+    connection = connection_class(**options)
+    try:
+        connection.connect()
+    except ResponseError as error:
+        if options.get("protocol") == 2 or not is_lacking(_as_reply(error, redact)):
+            raise
+        connection = connection_class(**options | {"protocol": 2})
+        connection.connect()
+    return connection
 
 
 class FromClient(NamedTuple):
