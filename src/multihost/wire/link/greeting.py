@@ -21,8 +21,9 @@ def is_lacking(error: ReplyError) -> bool:
     return error.refusal in (None, NO_RESP3, NO_SUCH_COMMAND, NOT_PERMITTED)
 
 
-def greet(channel: SocketChannel, address: Address, credentials: Credentials) -> None:
-    """Log in, with RESP3 where the server has it. 1 round trip, 2 where it has not.
+def greet(channel: SocketChannel, address: Address, credentials: Credentials) -> bytes:
+    """Log in, with RESP3 where the server has it; return the role that the server says it has,
+    empty if it does not say. 1 round trip, 2 where there is no RESP3.
 
     Raises ConnectionRefused, or the exception for what the server refuses.
     """
@@ -34,10 +35,13 @@ def greet(channel: SocketChannel, address: Address, credentials: Credentials) ->
     greeting, *others = _exchange(channel, [hello, *_select(address)])
     if type(greeting) is ReplyError and is_lacking(greeting):
         _greet_older(channel, address, credentials)
-        return
+        return b""
     _check([greeting, *others], address)
-    if isinstance(greeting, dict) and type(greeting.get(b"id")) is int:
-        channel.client_id = b"%d" % greeting[b"id"]
+    said = greeting if isinstance(greeting, dict) else {}
+    if type(said.get(b"id")) is int:
+        channel.client_id = b"%d" % said[b"id"]
+    role = said.get(b"role")
+    return role if isinstance(role, bytes) else b""
 
 
 def _greet_older(channel: SocketChannel, address: Address, credentials: Credentials) -> None:
