@@ -26,7 +26,7 @@ from tests.chaos.judges import gaps
 from tests.chaos.killers import StopSignal
 from tests.chaos.kinds import KINDS, Kind
 from tests.chaos.lives import Life, open_manager
-from tests.chaos.sites import SITES, Site
+from tests.chaos.sites import SITES, Site, Steps
 from tests.support.waiting import PATIENCE
 
 __all__ = ["WAYS", "Figures", "Round", "Way", "ways_of"]
@@ -212,6 +212,7 @@ class Round:
         self.groups = [Group(self, kind, directory) for kind in kinds]
         self._mortal = [group for group in self.groups if not group.kind.is_spared]
         self._stopped: list[tuple[float, int]] = []
+        self._moving: Steps | None = None
 
     def run(self, seconds: float) -> Figures:
         """Let things go wrong for so long."""
@@ -275,7 +276,7 @@ class Round:
             self._cut_off: self.way.outages,
             self._restart: self.way.restarts,
             self._step_back: self.way.steps_back,
-            self._move: self.way.moves,
+            self._begin_move: self.way.moves,
         }
         rates = {act: rate * self._scale for act, rate in acts.items() if rate}
         counts = self.figures.counts
@@ -284,6 +285,7 @@ class Round:
                 group.reap()
                 group.fill()
             self._resume(now)
+            self._go_on_moving()
             self.stop.wait(self.chance.expovariate(sum(rates.values())))
             (act,) = self.chance.choices(list(rates), list(rates.values()))
             act()
@@ -332,11 +334,16 @@ class Round:
         self.site.step_back()
         self.figures.counts["steps back"] += 1
 
-    def _move(self) -> None:
+    def _begin_move(self) -> None:
         """Let a master or a slot move, in one of the ways that the site has."""
-        name, move = self.chance.choice(self.site.moves)
-        move()
-        self.figures.counts[name] += 1
+        if self._moving is None:
+            name, move = self.chance.choice(self.site.moves)
+            self._moving = move()
+            self.figures.counts[name] += 1
+
+    def _go_on_moving(self) -> None:
+        if self._moving is not None and next(self._moving, self) is self:
+            self._moving = None
 
     def _tell(self, what: str) -> None:
         for group in self.groups:
@@ -346,6 +353,9 @@ class Round:
 
     def _end(self) -> None:
         """No faults any more: all end by themselves, and what is left is as it has to be."""
+        while self._moving is not None:
+            self._go_on_moving()
+            time.sleep(0.01)
         self._resume(float("inf"))
         for group in self.groups:
             group.reap()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
 import hiredis
@@ -20,13 +20,14 @@ from tests.chaos.relay import Relay
 from tests.support.cluster import Cluster, slot_of
 from tests.support.replication import Replication
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE
 
-__all__ = ["SITES", "Site"]
+__all__ = ["SITES", "Site", "Steps"]
 
-Move = tuple[str, Callable[[], None]]
+Steps = Generator[None, None, None]
+"""What moves, a step at a time: other things go wrong meanwhile."""
+Move = tuple[str, Callable[[], Steps]]
 LAG = 1.0  # seconds: what was acknowledged in the last moment before a kill may not be replicated
-AWAY = 4.0  # seconds for which a master is stopped: others take it for dead meanwhile
 PARTITIONS = 64
 
 
@@ -34,7 +35,7 @@ class Site(Protocol):
     """One or several servers."""
 
     moves: Sequence[Move]
-    """How masters or slots move: what that is called, and what does it."""
+    """How masters or slots move: what that is called, and the steps of it."""
 
     @property
     def url(self) -> str:
@@ -148,20 +149,18 @@ class _Several:
     def step_back(self) -> None:
         raise NotImplementedError
 
-    @contextlib.contextmanager
-    def _loses(self) -> Iterator[None]:
+    def _may_lose(self, event: Callable[[], Steps]) -> Steps:
         """What is acknowledged meanwhile, or was so just before, may be lost."""
         self._tell("saving")
         self._tell("failing over")
-        time.sleep(LAG)
-        yield
+        yield from _for(LAG)
+        yield from event()
         self._tell("going back")
         self._tell("back")
 
-    @contextlib.contextmanager
-    def _loses_nothing(self) -> Iterator[None]:
+    def _loses_nothing(self, event: Callable[[], Steps]) -> Steps:
         self._tell("restarting")
-        yield
+        yield from event()
         self._tell("restarted")
 
 
@@ -189,43 +188,47 @@ class Watched(_Several):
     def empty(self) -> None:
         self._group.master.command("FLUSHALL")
 
-    def _fail_over(self) -> None:
+    def _fail_over(self) -> Steps:
         """It takes a while until the old master hears of it, and what it acknowledges is lost."""
-        before = self._ready()
-        with self._loses():
-            self._group.fail_over()
-            self._await_demotion(before)
+        before = yield from self._ready()
 
-    def _kill(self) -> None:
-        before = self._ready()
-        with self._loses():
+        def fail_over() -> Steps:
+            self._group.begin_failover()
+            yield from self._replaced(before)
+
+        yield from self._may_lose(fail_over)
+
+    def _kill(self) -> Steps:
+        before = yield from self._ready()
+
+        def kill() -> Steps:
             before.kill()
-            self._group.await_other_master(before)
+            yield from _until(lambda: self._group.other_master(before))
             # Without its data. The Sentinels make it a replica, and send nobody to it meanwhile.
             before.restart()
-            self._await_demotion(before)
+            yield from self._replaced(before)
 
-    def _stop(self) -> None:
-        before = self._ready()
-        with self._loses():
+        yield from self._may_lose(kill)
+
+    def _stop(self) -> Steps:
+        before = yield from self._ready()
+
+        def stop() -> Steps:
             before.pause()
-            self._group.await_other_master(before)
+            yield from _until(lambda: self._group.other_master(before))
             before.resume()
-            self._await_demotion(before)
+            yield from self._replaced(before)
 
-    def _ready(self) -> Server:
+        yield from self._may_lose(stop)
+
+    def _ready(self) -> Generator[None, None, Server]:
         """Return the master when all follow it."""
-        master = self._group.master
-        self._group.await_replicas(master, 2)
-        return master
+        yield from _until(lambda: len(self._group.replicas()) == 2)
+        return self._group.master
 
-    def _await_demotion(self, server: Server) -> None:
-        def is_replica() -> bool:
-            with contextlib.suppress(OSError):
-                return server.info("replication")["role"] == "slave"
-            return False
-
-        wait_until(is_replica, what="the old master is a replica")
+    def _replaced(self, server: Server) -> Steps:
+        yield from _until(lambda: self._group.other_master(server))
+        yield from _until(lambda: self._group.is_replica(server))
 
     def close(self) -> None:
         self._group.close()
@@ -257,53 +260,69 @@ class Sharded(_Several):
     def empty(self) -> None:
         self._cluster.each("FLUSHALL")
 
-    def _fail_over(self) -> None:
-        master = self._ready()
-        with self._loses_nothing():
-            self._cluster.fail_over(master)
+    def _fail_over(self) -> Steps:
+        master = yield from self._ready()
+        replica = self._replica_of(master)
 
-    def _kill(self) -> None:
-        master = self._ready()
-        with self._loses():
-            self._replace(master, master.kill)
+        def fail_over() -> Steps:
+            replica.command("CLUSTER", "FAILOVER")
+            yield from _until(lambda: self._cluster.is_master(replica))
+
+        yield from self._loses_nothing(fail_over)
+
+    def _kill(self) -> Steps:
+        master = yield from self._ready()
+        replica = self._replica_of(master)
+
+        def kill() -> Steps:
+            master.kill()
+            yield from _until(lambda: self._cluster.is_master(replica))
             master.go_back()
 
-    def _kill_with_lag(self) -> None:
+        yield from self._may_lose(kill)
+
+    def _kill_with_lag(self) -> Steps:
         """The replica has not got what came last."""
-        master = self._ready()
-        (replica,) = self._cluster.replicas_of(master)
-        with self._loses():
+        master = yield from self._ready()
+        replica = self._replica_of(master)
+
+        def kill() -> Steps:
             replica.pause()
-            time.sleep(self._chance.random() / 2)
+            yield from _for(self._chance.random() / 2)
             master.kill()
             replica.resume()
-            self._cluster.await_master(replica)
+            yield from _until(lambda: self._cluster.is_master(replica))
             master.go_back()
 
-    def _stop(self) -> None:
-        master = self._ready()
-        with self._loses():
-            self._replace(master, master.pause)
+        yield from self._may_lose(kill)
+
+    def _stop(self) -> Steps:
+        master = yield from self._ready()
+        replica = self._replica_of(master)
+
+        def stop() -> Steps:
+            master.pause()
+            yield from _until(lambda: self._cluster.is_master(replica))
             master.resume()
-            self._cluster.await_replicas(3)
+            yield from _until(lambda: self._cluster.has_replicas(3))
 
-    def _replace(self, master: Server, end: Callable[[], None]) -> None:
-        """End a master, and wait until its replica is one."""
-        (replica,) = self._cluster.replicas_of(master)
-        end()
-        self._cluster.await_master(replica)
+        yield from self._may_lose(stop)
 
-    def _ready(self) -> Server:
+    def _ready(self) -> Generator[None, None, Server]:
         """Return one of the masters when each has a replica."""
-        self._cluster.await_replicas(3)
+        yield from _until(lambda: self._cluster.has_replicas(3))
         return self._chance.choice(self._cluster.masters)
 
-    def _move_slot(self) -> None:
+    def _replica_of(self, master: Server) -> Server:
+        return self._cluster.replicas_of(master)[0]
+
+    def _move_slot(self) -> Steps:
         """To another master, key by key."""
         number = self._chance.randrange(PARTITIONS)
         slot = slot_of(f"{{multihost:{number:02d}}}")
         source = self._cluster.begin_move(slot, target := self._another_than(slot))
         while True:
+            yield
             try:
                 self._cluster.move_keys(slot, source, target)
                 break
@@ -331,10 +350,26 @@ class Resharded(Sharded):
         self.moves = (("moved slots", self._move_slot),)
 
 
+def _until(predicate: Callable[[], object]) -> Steps:
+    """Steps until it is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not predicate():
+        assert time.monotonic() < deadline, "a move does not end"
+        yield
+
+
+def _for(seconds: float) -> Steps:
+    """Steps for so long."""
+    end = time.monotonic() + seconds
+    yield from _until(lambda: time.monotonic() >= end)
+
+
 def _kill_one(server: Server, chance: random.Random) -> int:
     """Have a server close the connection of somebody; return how many that were."""
-    ids = [row["id"] for row in server.clients() if row["name"] == "multihost"]
-    return int(server.command("CLIENT", "KILL", "ID", chance.choice(ids))) if ids else 0
+    with contextlib.suppress(OSError):  # it closes ours just now, since its part changes
+        ids = [row["id"] for row in server.clients() if row["name"] == "multihost"]
+        return int(server.command("CLIENT", "KILL", "ID", chance.choice(ids))) if ids else 0
+    return 0
 
 
 SITES: dict[str, Callable[[random.Random, str, Callable[[str], None], bool], Site]] = {

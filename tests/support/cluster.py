@@ -254,25 +254,26 @@ class Cluster(ClusterCommands):
 
     def await_master(self, server: Server) -> None:
         """Wait until a server has slots, and every node that answers says so."""
+        wait_until(lambda: self.is_master(server), what="the failover")
 
-        def is_known() -> bool:
-            return all(
-                any(entry[2][1] == server.port for entry in each.command("CLUSTER", "SLOTS"))
-                for each in self.nodes
-                if each.is_answering
-            )
-
-        wait_until(is_known, what="the failover")
+    def is_master(self, server: Server) -> bool:
+        """Whether a server has slots, and every node that answers says so."""
         self.forget()
+        return all(
+            any(entry[2][1] == server.port for entry in each.command("CLUSTER", "SLOTS"))
+            for each in self.nodes
+            if each.is_answering
+        )
 
     def await_replicas(self, number: int) -> None:
         """Wait until so many replicas are in step."""
 
-        def are_there() -> bool:
-            masters = [each for each in self.masters if each.is_answering]
-            return sum(len(self.replicas_of(each)) for each in masters) >= number
+        wait_until(lambda: self.has_replicas(number), what=f"{number} replicas")
 
-        wait_until(are_there, what=f"{number} replicas")
+    def has_replicas(self, number: int) -> bool:
+        """Whether so many replicas are in step."""
+        masters = [each for each in self.masters if each.is_answering]
+        return sum(len(self.replicas_of(each)) for each in masters) >= number
 
     def begin_move(self, slot: int, target: Server) -> Server:
         """Open a slot for a move key by key; return its present master."""

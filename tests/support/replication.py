@@ -114,6 +114,8 @@ class Replication:
         def are_in_step() -> bool:
             facts = _facts(master)
             offset = facts.get("master_repl_offset")
+            if offset == "0":  # a replica that is still loading has as much; a ping comes soon
+                return False
             lines = [value for name, value in facts.items() if name.startswith("slave")]
             return sum(f"state=online,offset={offset}," in each for each in lines) >= number
 
@@ -122,20 +124,28 @@ class Replication:
     def fail_over(self) -> Server:
         """A planned failover by a Sentinel; return the new master once all Sentinels know it."""
         before = self.master
-        self.sentinels[0].command("SENTINEL", "FAILOVER", SERVICE)
+        self.begin_failover()
         return self.await_other_master(before)
+
+    def begin_failover(self) -> None:
+        """Tell a Sentinel to have another master."""
+        self.sentinels[0].command("SENTINEL", "FAILOVER", SERVICE)
 
     def await_other_master(self, before: Server) -> Server:
         """Wait until all Sentinels name another master than that; return it."""
+        return wait_until(lambda: self.other_master(before), what="another master")
 
-        def have_agreed() -> bool:
-            ports = {each.master_port() for each in self.sentinels}
-            return len(ports) == 1 and ports != {before.port}
-
-        wait_until(have_agreed, what="another master")
+    def other_master(self, before: Server) -> Server | None:
+        """The master that all Sentinels name, if it is another one than that, and says so."""
+        ports = {each.master_port() for each in self.sentinels}
+        if len(ports) > 1 or ports == {before.port}:
+            return None
         master = self.master
-        wait_until(lambda: _facts(master).get("role") == "master", what="its promotion")
-        return master
+        return master if _facts(master).get("role") == "master" else None
+
+    def is_replica(self, server: Server) -> bool:
+        """Whether a server follows another one."""
+        return _facts(server).get("role") == "slave"
 
 
 def _facts(server: Server) -> dict[str, str]:
