@@ -19,6 +19,7 @@ from multihost.wire.link.greeting import greet
 from multihost.wire.link.socket import SocketChannel
 from tests.support.ports import closed_address
 
+REFUSED = "-NOAUTH Authentication required.\r\n"
 PLAIN = Address("redis", "somewhere", 6379)
 
 
@@ -122,21 +123,21 @@ LACKING = [
 def test_where_there_is_no_resp3_the_connection_speaks_resp2(
     reply: str, credentials: Credentials, log_in: list[list[bytes]], peer: Peer
 ) -> None:
-    replies = b"+OK\r\n" * len([*log_in, "SELECT", "CLIENT"])
+    replies = b"+OK\r\n" * len([*log_in, "SELECT", "CLIENT"]) + b"$10\r\nrole:slave\r\n"
     with peer.answering(f"-{reply}\r\n-NOAUTH no\r\n".encode(), replies):
-        greet(peer.channel, PLAIN._replace(database=3), credentials)
+        assert greet(peer.channel, PLAIN._replace(database=3), credentials) == b"slave"
     assert peer.commands(peer.requests[1]) == [
         *log_in,
         [b"SELECT", b"3"],
         [b"CLIENT", b"SETNAME", b"multihost"],
+        [b"INFO", b"replication"],
     ]
-    assert peer.channel.client_id == b""
 
 
 def test_a_connection_without_a_name_will_do(peer: Peer) -> None:
-    unknown = b"-ERR unknown command 'HELLO'\r\n", b"-ERR unknown command 'CLIENT'\r\n"
+    unknown = b"-ERR unknown command 'HELLO'\r\n", 2 * b"-ERR unknown command 'CLIENT'\r\n"
     with peer.answering(*unknown):
-        greet(peer.channel, PLAIN, Credentials())
+        assert greet(peer.channel, PLAIN, Credentials()) == b""
 
 
 @pytest.mark.parametrize(
@@ -151,14 +152,14 @@ def test_a_connection_without_a_name_will_do(peer: Peer) -> None:
 def test_a_refused_log_in_without_resp3_has_its_exception(
     reply: str, kind: type[Exception], peer: Peer
 ) -> None:
-    answers = b"-NOPROTO no\r\n", f"-{reply}\r\n-NOAUTH no\r\n".encode()
+    answers = b"-NOPROTO no\r\n", f"-{reply}\r\n{2 * REFUSED}".encode()
     with peer.answering(*answers), pytest.raises(kind) as caught:
         greet(peer.channel, PLAIN, Credentials("bob", "secret"))
     assert "secret" not in str(caught.value)
 
 
 def test_a_server_that_wants_a_password_says_so_without_resp3(peer: Peer) -> None:
-    answers = b"-NOPROTO no\r\n", b"-NOAUTH Authentication required.\r\n"
+    answers = b"-NOPROTO no\r\n", 2 * b"-NOAUTH Authentication required.\r\n"
     with (
         peer.answering(*answers),
         pytest.raises(errors.AccessDenied, match="user name or password"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from multihost.wire.address import Address, Credentials
 from multihost.wire.link.channel import refused
+from multihost.wire.link.named import role_in
 from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.refusals import NO_RESP3, NO_SUCH_COMMAND, NOT_PERMITTED
@@ -34,8 +35,7 @@ def greet(channel: SocketChannel, address: Address, credentials: Credentials) ->
     hello += [b"SETNAME", _NAME]
     greeting, *others = _exchange(channel, [hello, *_select(address)])
     if type(greeting) is ReplyError and is_lacking(greeting):
-        _greet_older(channel, address, credentials)
-        return b""
+        return _greet_older(channel, address, credentials)
     _check([greeting, *others], address)
     said = greeting if isinstance(greeting, dict) else {}
     if type(said.get(b"id")) is int:
@@ -44,15 +44,19 @@ def greet(channel: SocketChannel, address: Address, credentials: Credentials) ->
     return role if isinstance(role, bytes) else b""
 
 
-def _greet_older(channel: SocketChannel, address: Address, credentials: Credentials) -> None:
+def _greet_older(channel: SocketChannel, address: Address, credentials: Credentials) -> bytes:
     """The same in RESP2, which a connection begins with."""
-    *replies, named = _exchange(
-        channel,
-        [*_log_in(credentials), *_select(address), (b"CLIENT", b"SETNAME", _NAME)],
+    optional: list[Command] = [(b"CLIENT", b"SETNAME", _NAME), (b"INFO", b"replication")]
+    *replies, named, facts = _exchange(
+        channel, [*_log_in(credentials), *_select(address), *optional]
     )
     _check(replies, address)
-    if type(named) is ReplyError and not is_lacking(named):  # the name is for people only
-        raise refused(named, address)
+    _check([each for each in (named, facts) if not _is_done_without(each)], address)
+    return role_in(facts)
+
+
+def _is_done_without(reply: object) -> bool:
+    return type(reply) is not ReplyError or is_lacking(reply)
 
 
 def _log_in(credentials: Credentials) -> list[Command]:
