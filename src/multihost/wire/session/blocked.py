@@ -33,7 +33,7 @@ SHORT = 0.05  # seconds of a wait that nobody is told of
 INTERVAL = 20.0  # seconds after which the server is asked about a connection again
 IDLE = 2  # seconds for which a connection that is not blocked any more may have no reply
 
-_ROW = re.compile(rb"^id=(\d+) .*? idle=(\d+) flags=(\w+)", re.MULTILINE)
+_ROW = rb"(?m)^id=(\d+) .*? idle=(\d+) flags=(\w+)"
 
 
 class Waiting:
@@ -127,7 +127,7 @@ class BlockedThreads:
             return []
         if not isinstance(listed, bytes) or (listed.strip() and not listed.startswith(b"id=")):
             return due  # it is no list
-        rows = {id_: (int(idle), flags) for id_, idle, flags in _ROW.findall(listed)}
+        rows = {id_: (int(idle), flags) for id_, idle, flags in re.findall(_ROW, listed)}
         blocked = []
         for each in due:
             idle, flags = rows.get(each.client_id, (IDLE, b""))

@@ -37,7 +37,7 @@ FORGET = 60.0  # seconds after which what was seen of a session is forgotten
 
 bury: Script = Script("session/bury")
 
-_CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
+_CLIENT = rb"(?m)^id=(\d+) "
 
 
 class Evidence(Enum):
@@ -68,7 +68,7 @@ def listed_connections(link: Link, ids: Iterable[bytes]) -> set[bytes] | None:
     listed = link.execute_raw(b"CLIENT", b"LIST", b"ID", *ids)
     if not isinstance(listed, bytes) or (listed.strip() and not listed.startswith(b"id=")):
         return None
-    return set(_CLIENT.findall(listed))
+    return set(re.findall(_CLIENT, listed))
 
 
 class Verdicts:

@@ -22,7 +22,6 @@ restore the first of the equal keys, its **original** form is stored beside the 
 from __future__ import annotations
 
 import functools
-import json
 import operator
 import pickle
 from collections.abc import Callable, Collection, Sequence
@@ -73,9 +72,13 @@ class JsonSerializer:
     """
 
     def dumps(self, value: Any, /) -> bytes:
+        import json
+
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
     def loads(self, data: bytes, /) -> Any:
+        import json
+
         return json.loads(data)
 
 
