@@ -251,7 +251,12 @@ class Codec:
 
     def load_many(self, stored: Sequence[bytes], places: Sequence[bytes] = ()) -> list[Any]:  # noqa: ARG002
         """Return stored values; without ``places`` all are elements."""
-        body = self._joined(stored)
+        try:
+            if self.serializer is None and DIGITS.issuperset(map(first_byte, stored)):
+                return list(map(int, stored))
+            body = self._joined(stored)
+        except DAMAGED:
+            body = None  # load() reports which is damaged
         if body is None:
             return [self.load(item) for item in stored]
         return list(self._unpickle(HEADER + b"(" + b"".join(body) + b"l."))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from multihost.wire.link import pack, pack_args
@@ -23,7 +25,7 @@ __all__ = ["BATCH", "GONE", "WAITING", "Delivery", "InFlightList"]
 
 _receive_batch = Script("queue/receive_batch")
 
-BATCH = 256  # items that are moved one by one, which is faster than by a script
+BATCH = 16  # items that are moved one by one, which is faster than by a script
 ENDS = {FIFO: (b"LEFT", b"RIGHT"), LIFO: (b"RIGHT", b"RIGHT")}  # where an item comes from, goes to
 
 
@@ -41,6 +43,11 @@ class Delivery(NamedTuple):
     in_flight: InFlightList
     position: int = 0
     """Where it was in its in-flight list."""
+
+
+# Without a call of a Python function for each.
+_as_delivery: Callable[[Iterable[object]], Delivery] = functools.partial(tuple.__new__, Delivery)
+_MARKS = frozenset(bytes((first,)) for first in FIRST_BYTES)
 
 
 class InFlightList:
@@ -141,14 +148,19 @@ class InFlightList:
     def deliveries(self, items: list[bytes]) -> list[Delivery]:
         """Return what was received, decoded from the form in which it is stored."""
         by_priority = self.settings.order == PRIORITY
-        deliveries: list[Delivery] = []
         self.has_proxies = False
-        for item in items:
-            value, count = without_rank(item) if by_priority else item, 0
-            if value and value[0] in FIRST_BYTES:
-                value, count = split_delivery_count(value)
-                self.has_proxies |= value[:1] != b"" and value[0] in WITH_PROXIES
-            deliveries.append(Delivery(value, count + 1, self, len(deliveries)))
+        if not by_priority and _MARKS.isdisjoint([item[:1] for item in items]):
+            # Nearly always: each is a value that is delivered for the first time.
+            parts = zip(items, itertools.repeat(1), itertools.repeat(self), itertools.count())
+            deliveries = list(map(_as_delivery, parts))
+        else:
+            deliveries = []
+            for item in items:
+                value, count = without_rank(item) if by_priority else item, 0
+                if value and value[0] in FIRST_BYTES:
+                    value, count = split_delivery_count(value)
+                    self.has_proxies |= value[:1] != b"" and value[0] in WITH_PROXIES
+                deliveries.append(Delivery(value, count + 1, self, len(deliveries)))
         self.unacked = size = len(deliveries)
         self.batch = [WAITING] * size if size > 1 or self.has_proxies else None
         return deliveries

@@ -7,7 +7,7 @@ import time
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
-from multihost.wire.ops.queue.in_flight import BATCH, Delivery
+from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive_list import EMPTY, receive_available, receive_from_list
 from multihost.wire.ops.queue.receive_sorted import receive_from_sorted_set
 from multihost.wire.ops.queue.settings import PRIORITY
@@ -22,6 +22,7 @@ _recover = Script("queue/recover")
 
 # Seconds; a call that returns sooner did not wait for its item.
 IMMEDIATE = 0.0002
+MOST_RECOVERED = 256  # items of a doubtful list in one round: the script moves them one by one
 
 
 def receive_one(
@@ -148,7 +149,7 @@ def _recover_items(
     disconnects = link.disconnects
     in_flight.is_late = True
     left, *items = _recover.run_idempotent(
-        handle, in_flight.name, doubtful.name, b"%d" % min(count, BATCH)
+        handle, in_flight.name, doubtful.name, b"%d" % min(count, MOST_RECOVERED)
     )
     in_flight.is_late = False
     if left and not items:  # an end-of-queue marker
