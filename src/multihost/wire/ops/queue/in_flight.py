@@ -109,7 +109,12 @@ class InFlightList:
         is_known = pack((b"HEXISTS", keys.refs, LISTS_OF + session_id))
         self.move_command: bytes = pack((b"LMOVE", *move))
         self.pop_commands: bytes = is_known + self.move_command
-        self.blocking_pop_commands: bytes = is_known + b"*6\r\n" + pack_args((b"BLMOVE", *move))
+        # With the number of items, by which a consumer knows whether it had to wait: the time that
+        # the call takes says that only beside the distance of the server.
+        length = pack((b"LLEN", keys.items))
+        self.blocking_pop_commands: bytes = (
+            is_known + length + b"*6\r\n" + pack_args((b"BLMOVE", *move))
+        )
         # The whole request for one item, and its number of replies, if there is nothing else to do.
         followup = self.followup_commands(1)
         self.get_one_request: tuple[bytes, int] = (

@@ -20,8 +20,6 @@ __all__ = ["receive", "receive_one", "take_prefetched"]
 
 _recover = Script("queue/recover")
 
-# Seconds; a call that returns sooner did not wait for its item.
-IMMEDIATE = 0.0002
 MOST_RECOVERED = 256  # items of a doubtful list in one round: the script moves them one by one
 
 
@@ -43,9 +41,7 @@ def receive_one(
                 return found
     elif prefetched := take_prefetched(consumer, hand, 1):
         return prefetched[0]
-    begun = time.monotonic()
     items = receive(handle, consumer, hand, 1 + consumer.prefetch, blocking, seconds)
-    consumer.last_get_blocked = time.monotonic() - begun > IMMEDIATE
     if len(items) > 1:
         hand.prefetched = items
         hand.in_flight = None
