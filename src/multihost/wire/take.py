@@ -144,8 +144,8 @@ class Grant(ABC):
         session, link = handle.session, handle.link
         while True:
             session.ensure_registered(handle.keys)
-            expirations = session.registration.expirations
             place = places_of(handle, self.has_holder).checkout()
+            expirations = place.places.membership.expirations
             held = place.count
             try:
                 connection = link.checkout()
@@ -174,7 +174,7 @@ class Grant(ABC):
         """Take an element that is free, to a place that was not used before. 1 round trip."""
         request, registered = place.places.register_call(connection)
         first, *replies = self.handle.link.exchange_many(
-            connection, request + place.take(), 1 + place.replies
+            connection, request + place.take_by_source(connection), 1 + place.replies
         )
         registered(first)
         return replies
@@ -183,14 +183,15 @@ class Grant(ABC):
         """Keep an element; return False if others may have it by now, who took this process for
         dead, or the server may have gone back. Up to 2 round trips, then.
         """
-        registration = self.handle.session.registration
-        place.places.last_token = token
+        places = place.places
+        membership = places.membership
+        places.last_token = token
         self.place = place
         self.keep(place, token)
-        if registration.expirations == expirations and time.monotonic() < registration.valid_until:
+        if membership.expirations == expirations and time.monotonic() < membership.valid_until:
             return True
         self.handle.session.ensure_registered(self.handle.keys)
-        if registration.expirations == expirations or is_there(place):
+        if membership.expirations == expirations or is_there(place):
             return True
         self.place = None
         self.drop(place)
@@ -236,8 +237,8 @@ class Grant(ABC):
         handle = self.handle
         session, link = handle.session, handle.link
         session.ensure_registered(handle.keys)
-        expirations = session.registration.expirations
         place = places_of(handle, self.has_holder).checkout()
+        expirations = place.places.membership.expirations
         if place.number > place.places.registered:
             place.places.register()
         held, begun = place.count, time.monotonic()
@@ -271,7 +272,7 @@ class Grant(ABC):
                 place.places.checkin(place)
                 return False
             if token > 0 and self._keep(place, token, expirations):
-                place.places.contended = token != last + 1  # others have got, or wanted, one since
+                place.places.contended = _before(replies[1]) != last  # others got, or wanted, one
                 return True
             place.places.abandon(place, broke=True)
             return None
@@ -337,6 +338,8 @@ class Grant(ABC):
         Raises ObjectGone, and what the server refused.
         """
         element, token, alive, registered, *_ = replies
+        if type(token) is list:  # and the one before
+            token = token[0]
         if (
             element == ELEMENT
             and alive == registered == 1
@@ -344,6 +347,9 @@ class Grant(ABC):
             and token >= FIRST_FENCE
         ):
             return token
+        if type(token) is ReplyError and token.code == "NOSCRIPT":
+            place.places.load_scripts()
+            return -1
         if element is None and (type(token) is ReplyError or token >= FIRST_FENCE):
             return 0
         for reply in (element, token, alive, registered):
@@ -352,7 +358,7 @@ class Grant(ABC):
         if not element or type(token) is not int or token < FIRST_FENCE:
             raise object_gone(self.handle, self.operation)
         if not alive:
-            self.handle.session.registration.doubt()
+            self.handle.session.registration.doubt(self.handle.keys.prefix)
             return -1
         if not registered:
             place.places.register()
@@ -371,3 +377,8 @@ class Grant(ABC):
         if self.handle.link.execute(b"EXISTS", self.handle.keys.free):
             return replies
         return [None, *replies[1:]]
+
+
+def _before(drawn: Reply) -> int:
+    """Return the fencing token before the one that was drawn."""
+    return int(drawn[1] if type(drawn) is list else drawn - 1)

@@ -83,7 +83,6 @@ class SocketChannel:
         self._timeout = timeout
         self.loaded_scripts: set[object] = set()
         self.client_id: bytes = b""
-        self.node: Node | None = None
         self.run: bytes = b""
         reader = hiredis.Reader(
             replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED

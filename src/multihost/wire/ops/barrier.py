@@ -181,7 +181,8 @@ def arrive(handle: Handle) -> Arrival | None:
     session = handle.session
     session.ensure_registered(handle.keys)
     waiter = session.identity.waiter_id(handle.keys.prefix)
-    parties, expirations = _Parties.of(handle), session.registration.expirations
+    membership = session.registration.memberships[handle.keys.prefix]
+    parties, expirations = _Parties.of(handle), membership.expirations
     answer: bytes = run_or_undo(
         handle,
         (_arrive, (waiter,)),
@@ -194,7 +195,7 @@ def arrive(handle: Handle) -> Arrival | None:
         parties.end(arrival, OPEN)
         return arrival
     parties.arrivals[waiter] = arrival
-    if session.registration.expirations != expirations:
+    if membership.expirations != expirations:
         # The session has settled meanwhile, and did not know of this.
         parties.settled(_settle.run_idempotent(handle, *parties.settle_args()))
     return arrival

@@ -184,10 +184,10 @@ def next_task(
 
     Raises ObjectGone for a pool that was deleted.
     """
-    link, registration = handle.link, handle.session.registration
+    link, membership = handle.link, consumer.membership
     while True:
         handle.session.ensure_registered(handle.keys)
-        expirations = registration.expirations
+        expirations = membership.expirations
         if done is not None and more and done.in_flight.expirations != expirations:
             # No next task to that list: the queue does not know it any more.
             next_task(handle, consumer, done, more=False)
@@ -215,7 +215,7 @@ def next_task(
         if len(answer) > 1:
             return in_flight.delivery(answer[1])
         in_flight.unacked = 0
-        if in_flight.expirations == registration.expirations:
+        if in_flight.expirations == membership.expirations:
             consumer.recycle(in_flight)
         return None
 

@@ -58,10 +58,11 @@ def register(handle: Handle, typeids: Iterable[str]) -> bytes:
         (b"HSET", keys.data, b"s", name),
         (b"PEXPIRE", keys.data, session.ttl_ms),
     )
+    hosts = key_names.hosts(session.namespace)
     transaction(
-        handle.link,
-        (b"HSET", key_names.hosts(session.namespace), keys.ident.encode(), listed),
-        (b"PEXPIRE", key_names.hosts(session.namespace), session.ttl_ms),
+        session.link.lane(key_names.prefix(session.namespace, 0)),
+        (b"HSET", hosts, keys.ident.encode(), listed),
+        (b"PEXPIRE", hosts, session.ttl_ms),
     )
     return name
 
@@ -69,7 +70,7 @@ def register(handle: Handle, typeids: Iterable[str]) -> bytes:
 def renew(handle: Handle) -> None:
     """Renew the lease of a host, if it has not expired. 1 round trip."""
     keys, session = handle.keys, handle.session
-    handle.link.pipeline(
+    session.link.pipeline(
         [
             (b"PEXPIRE", key, session.ttl_ms)
             for key in (keys.data, keys.channels, keys.released, key_names.hosts(session.namespace))
@@ -84,9 +85,8 @@ def watch_clients(handle: Handle) -> WatchedObject:
 
 def unregister(handle: Handle) -> None:
     """Remove a host, and notify the clients that wait for its replies. 2 round trips."""
-    handle.link.execute(
-        b"HDEL", key_names.hosts(handle.session.namespace), handle.keys.ident.encode()
-    )
+    session = handle.session
+    session.link.execute(b"HDEL", key_names.hosts(session.namespace), handle.keys.ident.encode())
     _unregister.run_idempotent(handle)
 
 

@@ -77,7 +77,7 @@ def receive(
     They are in the hand of the call, and not acknowledged. 1 round trip, and the wait. Raises
     ShutDown, ObjectGone.
     """
-    registration = handle.session.registration
+    membership = consumer.membership
     deadline = None if seconds is None else time.monotonic() + seconds
     may_block = blocking = blocking and (seconds is None or seconds > 0)
     by_priority = consumer.settings.order == PRIORITY
@@ -89,7 +89,7 @@ def receive(
             start_watching(consumer.handle, reap_script)
         while True:
             handle.session.ensure_registered(handle.keys)
-            expirations = registration.expirations
+            expirations = membership.expirations
             try:
                 # First of all what an interrupted call left, or one whose connection broke.
                 is_left = consumer.doubtful or hand.doubtful

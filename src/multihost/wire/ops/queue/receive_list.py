@@ -36,12 +36,12 @@ def receive_available(
 
     None for all that is less usual: :func:`receive_from_list` has to find out.
     """
-    link, registration = handle.link, handle.session.registration
-    expirations = registration.expirations
+    link, membership = handle.link, consumer.membership
+    expirations = membership.expirations
     connection = link.checkout()
     channel = connection.channel
     free = consumer.free_lists.get(connection.name)
-    if channel is None or not free or time.monotonic() >= registration.valid_until:
+    if channel is None or not free or time.monotonic() >= membership.valid_until:
         link.checkin(connection)
         return None
     # No call between these two, see Hand.
