@@ -182,7 +182,7 @@ def test_a_redirect_is_newer_than_the_table() -> None:
     assert found.is_current(C), "else the connection to it would be broken off"
     found.refresh()
     assert found.node_of(3) == C, "who was asked does not know it yet"
-    servers.answers = dict.fromkeys((A, B), [entry(0, 16383, named(B))])
+    servers.answers = {node: [entry(0, 16383, named(B))] for node in (A, B)}
     found.refresh()
     assert found.node_of(3) == B
     found.close()

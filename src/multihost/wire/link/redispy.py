@@ -92,6 +92,7 @@ class ClientChannel:
         self.loaded_scripts: set[object] = set()
         self.client_id: bytes = b""  # redis-py does not tell
         self.run: bytes = b""
+        self.node: Node | None = None
         self._is_shut = False  # maybe by another thread, in the middle of an exchange
         self._errors = redis.exceptions
 

@@ -84,6 +84,7 @@ class SocketChannel:
         self.loaded_scripts: set[object] = set()
         self.client_id: bytes = b""
         self.run: bytes = b""
+        self.node: Node | None = None
         reader = hiredis.Reader(
             replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED
         )
