@@ -19,13 +19,14 @@ from multihost.wire.session.gifts import ObjectReference
 from multihost.wire.session.references import References
 
 LEASE_MS = b"30000"
+from tests.support.one_server import OneServer
 
 
 def keys_of(name: str) -> Keys:
     return Keys("ns", f"u:{name}")
 
 
-class Server:
+class Server(OneServer):
     """Objects and what they contain, by the key of their data; a link that counts requests."""
 
     def __init__(self) -> None:
@@ -49,8 +50,6 @@ class Server:
         return [ident for key in keys for ident in self.objects.pop(key, [])]
 
     # As a link.
-
-    guarded = False
 
     def execute_raw(self, name: bytes, sha: bytes, count: bytes, *args: bytes) -> Any:
         assert name == b"EVALSHA"
