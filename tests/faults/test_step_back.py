@@ -24,8 +24,8 @@ SECONDS = PATIENCE
 
 
 @pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(tcp=True)
+def server(going_back: Server) -> Server:
+    return going_back
 
 
 @pytest.fixture

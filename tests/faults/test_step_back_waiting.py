@@ -21,8 +21,8 @@ pytestmark = pytest.mark.leaks_ok("the server was killed with its connections")
 
 
 @pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(tcp=True)
+def server(going_back: Server) -> Server:
+    return going_back
 
 
 @pytest.fixture

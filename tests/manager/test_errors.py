@@ -410,7 +410,7 @@ def test_replica_is_refused(start_server: Callable[..., Server]) -> None:
 def test_node_of_a_cluster_is_refused(start_server: Callable[..., Server]) -> None:
     server = start_server(tcp=True, cluster_enabled="yes")
     for url in (server.url, server.tcp_url):
-        with pytest.raises(ServerUnfit, match="node of a cluster, which is not supported yet"):
+        with pytest.raises(ServerUnfit, match="node of a cluster; use redis.cluster"):
             RedisManager(url)
 
 

@@ -27,6 +27,7 @@ class Link(OneServer):
     """A link that answers heartbeats, and remembers what else it was sent."""
 
     address = Address("redis", host="nowhere", port=1)
+    lookout = None
     guarded = False
 
     def __init__(self) -> None:

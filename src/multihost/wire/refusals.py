@@ -62,8 +62,8 @@ class Refusal(NamedTuple):
 
 
 IN_CLUSTER = Refusal(
-    "it is a node of a cluster, which is not supported yet",
-    "use a server without cluster-enabled",
+    "it is a node of a cluster",
+    "use redis+cluster:// with its address, or with those of several nodes",
     exception=ServerUnfit,
 )
 NOT_PERMITTED = Refusal(

@@ -174,7 +174,7 @@ class Grant(ABC):
         """Take an element that is free, to a place that was not used before. 1 round trip."""
         request, registered = place.places.register_call(connection)
         first, *replies = self.handle.link.exchange_many(
-            connection, request + place.take(), 1 + place.replies
+            connection, request + place.take_by_source(connection), 1 + place.replies
         )
         registered(first)
         return replies
@@ -272,7 +272,7 @@ class Grant(ABC):
                 place.places.checkin(place)
                 return False
             if token > 0 and self._keep(place, token, expirations):
-                place.places.contended = token != last + 1  # others have got, or wanted, one since
+                place.places.contended = _before(replies[1]) != last  # others got, or wanted, one
                 return True
             place.places.abandon(place, broke=True)
             return None
@@ -338,6 +338,8 @@ class Grant(ABC):
         Raises ObjectGone, and what the server refused.
         """
         element, token, alive, registered, *_ = replies
+        if type(token) is list:  # and the one before
+            token = token[0]
         if (
             element == ELEMENT
             and alive == registered == 1
@@ -345,6 +347,9 @@ class Grant(ABC):
             and token >= FIRST_FENCE
         ):
             return token
+        if type(token) is ReplyError and token.code == "NOSCRIPT":
+            place.places.load_scripts()
+            return -1
         if element is None and (type(token) is ReplyError or token >= FIRST_FENCE):
             return 0
         for reply in (element, token, alive, registered):
@@ -372,3 +377,8 @@ class Grant(ABC):
         if self.handle.link.execute(b"EXISTS", self.handle.keys.free):
             return replies
         return [None, *replies[1:]]
+
+
+def _before(drawn: Reply) -> int:
+    """Return the fencing token before the one that was drawn."""
+    return int(drawn[1] if type(drawn) is list else drawn - 1)

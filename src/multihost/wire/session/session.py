@@ -322,8 +322,9 @@ class Session:
     def before_fork(self) -> None:
         """Acquire the locks, in the order of :meth:`References.incref`."""
         self.heartbeat.park()
-        if (thread := self.collector.pause()) is not None:
-            fork.join(thread, PARK_SECONDS)
+        for each in (self.collector, self.link.lookout):
+            if each is not None and (thread := each.pause()) is not None:
+                fork.join(thread, PARK_SECONDS)
         self.references.before_fork()
         self.heartbeat.before_fork()
 
@@ -331,13 +332,16 @@ class Session:
         """Release the locks."""
         self.references.after_fork_in_parent()
         self.collector.resume()
+        if self.link.lookout is not None and self.link.lookout.is_paused:
+            fork.start_after_fork(self.link.lookout.start)
         self.heartbeat.after_fork_in_parent()  # last, as in the child
 
     def before_patch(self) -> None:
         """End the background threads."""
         self.heartbeat.park(threading.TIMEOUT_MAX)
-        if (thread := self.collector.pause()) is not None:
-            thread.join()
+        for each in (self.collector, self.link.lookout):
+            if each is not None and (thread := each.pause()) is not None:
+                thread.join()
 
     def after_patch(self) -> None:
         """Begin another session, as a forked child, but with the objects that this one created."""
