@@ -17,9 +17,9 @@ from multihost.wire.keys import Keys
 from multihost.wire.session import references as module
 from multihost.wire.session.gifts import ObjectReference
 from multihost.wire.session.references import References
+from tests.support.one_server import OneServer
 
 LEASE_MS = b"30000"
-from tests.support.one_server import OneServer
 
 
 def keys_of(name: str) -> Keys:
