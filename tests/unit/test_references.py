@@ -51,8 +51,6 @@ class Server(OneServer):
 
     # As a link.
 
-    guarded = False
-
     def execute_raw(self, name: bytes, sha: bytes, count: bytes, *args: bytes) -> Any:
         assert name == b"EVALSHA"
         self._request()
