@@ -37,6 +37,11 @@ class Server(OneServer):
         self.is_away = False
         self.scripts = {module._renew.sha: self._renew, module._drop.sha: self._drop}
 
+    node = None
+
+    def lane(self, _: bytes) -> Server:
+        return self
+
     def add(self, *names: str, contains: str = "") -> None:
         for name in names:
             self.objects[keys_of(name).data] = [f"u:{contains}".encode()] if contains else []
