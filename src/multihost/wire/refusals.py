@@ -26,6 +26,7 @@ __all__ = [
     "ALTERED",
     "IN_CLUSTER",
     "NOT_PERMITTED",
+    "NO_RESP3",
     "NO_SUCH_COMMAND",
     "Passes",
     "Refusal",
@@ -96,7 +97,7 @@ _KILLED = Refusal(
     "somebody ended the script by SCRIPT KILL or FUNCTION KILL before it wrote anything",
     "call again",
 )
-_UNLIKE = Refusal(
+NO_RESP3 = Refusal(
     "the server is not Redis 6.2, Valkey or newer", "use one that is", exception=ServerUnfit
 )
 NO_SUCH_COMMAND = Refusal(
@@ -147,7 +148,7 @@ _CODES: dict[str, Refusal] = {
     "NOGOODSLAVE": _FAILING_OVER,
     "NOMASTERLINK": _FAILING_OVER,
     "NOPERM": NOT_PERMITTED,
-    "NOPROTO": _UNLIKE,
+    "NOPROTO": NO_RESP3,
     "NOQUORUM": _FAILING_OVER,
     "NOREPL": _REPLICAS,
     "NOREPLICAS": _REPLICAS,
@@ -204,7 +205,8 @@ _TEXTS: list[tuple[str, Refusal]] = [
     (r"operation not permitted|no permissions", NOT_PERMITTED),
     (r"invalid password|AUTH .*(without|no) (any )?password", _NOT_LOGGED_IN),
     (r"unauthenticated (multi)?bulk length", _NOT_LOGGED_IN),
-    (r"unknown (Redis |Valkey )?(sub)?command|not allowed from script", NO_SUCH_COMMAND),
+    (r"(unknown|unsupported) (Redis |Valkey )?(sub)?command", NO_SUCH_COMMAND),
+    (r"command is not (available|supported)|not allowed from script", NO_SUCH_COMMAND),
     (r"invalid (multi)?bulk length|too big m?bulk count", _TOO_LARGE),
     (r"exceeds maximum allowed size", _TOO_LARGE),
     (
