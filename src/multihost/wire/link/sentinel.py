@@ -115,11 +115,11 @@ def of_the_master(address: Address, credentials: Credentials) -> tuple[Address, 
 
 def sentinels_of(pool: Any) -> Any:
     """Return the Sentinels of the pool of a client, with connections of our own."""
-    from copy import copy
+    import copy
 
     import redis
 
-    own = copy(pool.sentinel_manager)
+    own = copy.copy(pool.sentinel_manager)
     own.sentinels = [
         redis.Redis(kwds["host"], kwds["port"], **_limited(own.sentinel_kwargs))
         for kwds in (each.connection_pool.connection_kwargs for each in own.sentinels)
