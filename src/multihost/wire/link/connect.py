@@ -1,4 +1,4 @@
-"""Opening a channel: the socket and the handshake."""
+"""Opening a channel."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from multihost.wire.address import (
     parse,
     split_hosts,
 )
-from multihost.wire.link.channel import Channel, ConnectionBroken, Node, refuse_replica, refused
+from multihost.wire.link.channel import Channel, ConnectionBroken, Node, refuse_replica
+from multihost.wire.link.greeting import greet
 from multihost.wire.link.named import may_move, named_route, resolve
 from multihost.wire.link.peer import connect_to_private
 from multihost.wire.link.proof import Proof, proof_for
 from multihost.wire.link.redispy import client_connector, client_opener, sentinel_route
-from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.sentinel import of_the_master
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.link.topology import Route
 from multihost.wire.redaction import Redactor
-from multihost.wire.replies import ReplyError
 
 __all__ = ["check_url", "connector_for", "open_private", "route_for"]
 
@@ -55,7 +54,7 @@ def _open_socket(
             credentials = proof.ask(SocketChannel(sock, timeout), address)
             redact = Redactor(credentials.secrets)
         channel = SocketChannel(sock, timeout, redact)
-        _handshake(channel, address, credentials)
+        greet(channel, address, credentials)
     return channel
 
 
@@ -74,7 +73,7 @@ def _open_at(
     sock = _dial(*node, timeout)
     with _CloseOnError(sock):
         channel = SocketChannel(sock, timeout, redact)
-        refuse_replica(_handshake(channel, address, credentials), address)
+        refuse_replica(greet(channel, address, credentials), address)
     channel.node = node
     return channel
 
@@ -107,29 +106,6 @@ class _CloseOnError(contextlib.AbstractContextManager[None]):
     def __exit__(self, kind: object, *rest: object) -> None:
         if kind is not None:
             self._socket.close()
-
-
-def _handshake(channel: SocketChannel, address: Address, credentials: Credentials) -> bytes:
-    """Log in; return the role of the server, empty if it does not say."""
-    hello: list[bytes] = [b"HELLO", b"3"]
-    if credentials.password or credentials.username:
-        user = credentials.username or "default"
-        hello += [b"AUTH", user.encode(), credentials.password.encode()]
-    hello += [b"SETNAME", b"multihost"]
-    commands: list[Command] = [hello]
-    if address.database:
-        commands.append((b"SELECT", b"%d" % address.database))
-    replies = channel.exchange_many(pack_all(commands), len(commands))
-    for reply in replies:
-        if type(reply) is ReplyError:
-            raise refused(reply, address)
-    greeting = replies[0]
-    if not isinstance(greeting, dict):
-        return b""
-    if type(greeting.get(b"id")) is int:
-        channel.client_id = b"%d" % greeting[b"id"]
-    role = greeting.get(b"role", b"")
-    return role if isinstance(role, bytes) else b""
 
 
 def check_url(url: str) -> None:

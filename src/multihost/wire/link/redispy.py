@@ -34,6 +34,7 @@ from multihost.wire.link.channel import (
     refuse_replica,
     refused,
 )
+from multihost.wire.link.greeting import is_lacking
 from multihost.wire.link.named import may_move, named_route, peer_of, role_in
 from multihost.wire.link.options import check_options, explain_file, warn_if_unverified
 from multihost.wire.link.resp import pack
@@ -360,18 +361,12 @@ class _Opener:
         options.update(retry=Retry(NoBackoff(), 0), retry_on_error=[], health_check_interval=0)
         if options.get("socket_timeout") is None or options["socket_timeout"] < timeout:
             options["socket_timeout"] = timeout
-        is_managed = is_sentinel_pool(pool)
-        if node is not None and not is_managed:
+        if node is not None and not is_sentinel_pool(pool):
             options |= {"host": node[0], "port": node[1]}
-        connection = pool.connection_class(**options)
         handled = sys.exception()
         broken: Exception
         try:
-            if is_managed:
-                connection.connect_to(node)
-            else:
-                connection.connect()
-            return self._checked(connection)
+            return self._checked(self._connected(options, node))
         except (RedisError, OSError) as error:
             reply = _as_reply(error, redact)
             if isinstance(error, (AuthenticationError, AuthorizationError)):
@@ -383,6 +378,22 @@ class _Opener:
         except _UNREADABLE as error:
             broken = _broken(error, redact, handled)
         raise broken  # outside, for the error of redis-py may have what the server said
+
+    def _connected(self, options: dict[str, Any], node: Node | None) -> Any:
+        """Return a new connection of redis-py; in RESP2 where RESP3 is refused."""
+        from redis.exceptions import ResponseError
+
+        connection = self._pool.connection_class(**options)
+        try:
+            if is_sentinel_pool(self._pool):
+                connection.connect_to(node)
+            else:
+                connection.connect()
+            return connection
+        except ResponseError as error:
+            if options.get("protocol") == 2 or not is_lacking(_as_reply(error, self._redact)):
+                raise
+        return self._connected(options | {"protocol": 2}, node)
 
     def _checked(self, connection: Any) -> Channel:
         channel = ClientChannel(connection, self._redact)

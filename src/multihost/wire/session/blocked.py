@@ -34,7 +34,7 @@ SHORT = 0.05  # seconds of a wait that nobody is told of
 INTERVAL = 20.0  # seconds after which the server is asked about a connection again
 IDLE = 2  # seconds for which a connection that is not blocked any more may have no reply
 
-_ROW = re.compile(rb"^id=(\d+) .*? idle=(\d+) flags=(\w+)", re.MULTILINE)
+_ROW = rb"(?m)^id=(\d+) .*? idle=(\d+) flags=(\w+)"
 
 
 class Waiting:
@@ -135,7 +135,7 @@ class BlockedThreads:
             for each in due:
                 each.interrupt()
             return []
-        found = _ROW.findall(listed) if isinstance(listed, bytes) else []
+        found = re.findall(_ROW, listed) if isinstance(listed, bytes) else []
         rows = {id_: (int(idle), flags) for id_, idle, flags in found}
         if own not in rows:
             return due  # it is no list, or not that of the server that we are connected to

@@ -45,7 +45,7 @@ LIFE = b"%d" % 86_400_000  # milliseconds; of a host on which nobody is left
 AGAIN = 60.0  # seconds after which an entry is stored again that is what it was
 LONGEST = 4000  # bytes of an entry
 _SID = rb"[\w-]{1,64}"
-_ENTRY = re.compile(
+_ENTRY = (
     rb"(\d{1,10}) (\d{1,20})\|([0-9a-f]{0,40})\|([\d,]*)\|(%b(?: %b)*)?\|((?:\d\d~\d{1,18} ?)*)"
     % (_SID, _SID)
 )
@@ -69,7 +69,7 @@ class Entry(NamedTuple):
         """Return the entry that is stored so; None for none, and for what no session writes."""
         found = None
         if isinstance(stored, bytes) and len(stored) <= LONGEST:
-            found = _ENTRY.fullmatch(stored)
+            found = re.fullmatch(_ENTRY, stored)
         if found is None or int(found[1]) > LARGEST_PID:
             return None
         return cls(

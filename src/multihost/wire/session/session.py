@@ -10,7 +10,6 @@ waiting threads of this process whether holders are alive (:mod:`multihost.wire.
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import threading
 import time
@@ -188,6 +187,8 @@ class Session:
             if error is not None:
                 begun += stood_still(requested, limit)
                 if time.monotonic() >= link.patience_ends(begun) or not _may_pass(error):
+                    import copy
+
                     raise copy.copy(error).with_traceback(None) from None
                 link.back_off()
 

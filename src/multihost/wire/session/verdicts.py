@@ -39,7 +39,7 @@ FORGET = 60.0  # seconds after which what was seen of a session is forgotten
 
 bury: Script = Script("session/bury")
 
-_CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
+_CLIENT = rb"(?m)^id=(\d+) "
 
 
 class Evidence(Enum):
@@ -77,7 +77,7 @@ def listed_connections(link: Link, ids: Iterable[bytes]) -> set[bytes] | None:
     listed = link.execute_raw(b"CLIENT", b"LIST", b"ID", *{own, *ids} - {b""})
     if not isinstance(listed, bytes):
         return None
-    found = set(_CLIENT.findall(listed))
+    found = set(re.findall(_CLIENT, listed))
     return found if own in found else None
 
 

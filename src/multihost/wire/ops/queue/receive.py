@@ -7,7 +7,7 @@ import time
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
-from multihost.wire.ops.queue.in_flight import BATCH, Delivery
+from multihost.wire.ops.queue.in_flight import Delivery
 from multihost.wire.ops.queue.receive_list import EMPTY, receive_available, receive_from_list
 from multihost.wire.ops.queue.receive_sorted import receive_from_sorted_set
 from multihost.wire.ops.queue.settings import PRIORITY
@@ -20,8 +20,7 @@ __all__ = ["receive", "receive_one", "take_prefetched"]
 
 _recover = Script("queue/recover")
 
-# Seconds; a call that returns sooner did not wait for its item.
-IMMEDIATE = 0.0002
+MOST_RECOVERED = 256  # items of a doubtful list in one round: the script moves them one by one
 
 
 def receive_one(
@@ -42,9 +41,7 @@ def receive_one(
                 return found
     elif prefetched := take_prefetched(consumer, hand, 1):
         return prefetched[0]
-    begun = time.monotonic()
     items = receive(handle, consumer, hand, 1 + consumer.prefetch, blocking, seconds)
-    consumer.last_get_blocked = time.monotonic() - begun > IMMEDIATE
     if len(items) > 1:
         hand.prefetched = items
         hand.in_flight = None
@@ -148,7 +145,7 @@ def _recover_items(
     disconnects = link.disconnects
     in_flight.is_late = True
     left, *items = _recover.run_idempotent(
-        handle, in_flight.name, doubtful.name, b"%d" % min(count, BATCH)
+        handle, in_flight.name, doubtful.name, b"%d" % min(count, MOST_RECOVERED)
     )
     in_flight.is_late = False
     if left and not items:  # an end-of-queue marker

@@ -80,6 +80,8 @@ def receive_available(
         or (in_flight.expirations != expirations)
     ):
         consumer.doubt(hand)
+        if replies[0] == 0:  # the queue does not know the list
+            consumer.register()
         return None
     if not consumer.is_unexpired(expirations) and not consumer.still_owns(in_flight, expirations):
         consumer.abandon(hand)
@@ -150,7 +152,9 @@ def _exchange(
     blocking: bool,
     deadline: float | None,
 ) -> list[Reply]:
-    """Send the request of a round, and return its replies."""
+    """Send the request of a round, and return the replies to its moves, and to what is around
+    them.
+    """
     link = handle.link
     limit: float | None = None
     grace = 0.0
@@ -173,13 +177,17 @@ def _exchange(
     followup = in_flight.followup_commands(count)
     if previous is not None:
         followup.append(previous.ack_command)
-    return link.exchange_blocking(
+    replies = link.exchange_blocking(
         connection,
         request + b"".join(followup),
         limit,
-        count=2 + len(followup),
+        count=2 + blocking + len(followup),
         grace=grace,
     )
+    if blocking and len(replies) > 1:
+        # If there were items, the next call finds one, too: it goes the short way.
+        consumer.last_get_blocked = replies.pop(1) == 0
+    return replies
 
 
 def _interpret(
