@@ -79,7 +79,7 @@ def _receive_available(
     if previous is not None:
         if type(replies[0]) is ReplyError:
             consumer.acks.doubt(hand)
-        else:  # as acknowledged(), written out
+        else:  # as answered(), written out
             consumer.recycle(previous)
             hand.previous = None
     popped = replies[-1]
