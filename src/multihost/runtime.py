@@ -26,8 +26,10 @@ from multihost.wire.link import (
     Channel,
     Instance,
     Link,
+    Replicas,
     connector_for,
     from_client,
+    new_link,
     note_end,
 )
 from multihost.wire.session import Session, registry
@@ -47,6 +49,7 @@ class Settings(NamedTuple):
     lease: float
     timeout: float
     grace: float | None = None
+    replicas: Replicas = 0
 
 
 class RuntimeOwner(Protocol):
@@ -153,7 +156,8 @@ class Runtime:
                 connector = _while_alive(self.embedded, address, self.credentials)
                 patience = 0.0
             self._open(
-                Link(
+                new_link(
+                    self.settings.replicas,
                     address,
                     self.credentials,
                     timeout=self.settings.timeout,
@@ -176,8 +180,12 @@ class Runtime:
         self.credentials = used.credentials
         if authkey is not None:
             self.credentials = self.credentials._replace(authkey=stretched(self.authkey))
-        link = Link(
-            self.address, self.credentials, timeout=self.settings.timeout, connector=used.open
+        link = new_link(
+            self.settings.replicas,
+            self.address,
+            self.credentials,
+            timeout=self.settings.timeout,
+            connector=used.open,
         )
         try:
             self._open(link)
@@ -209,6 +217,7 @@ class Runtime:
             codec.ident,
             settings.serializer,
             settings.grace,
+            settings.replicas,
         )
         self._session = session = Session(link, codec, origin)
         self.state = "started"

@@ -9,12 +9,22 @@ from multihost.wire.link.patience import Patience, bounded, stood_still
 from multihost.wire.link.peer import has_ended, note_end
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redispy import from_client
+from multihost.wire.link.replicated import (
+    WAIT_SECONDS,
+    Replicas,
+    ReplicatedLink,
+    check_replicas,
+    confirm_element,
+    confirm_request,
+    new_link,
+)
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
 from multihost.wire.link.watch import watch_and_execute
 
 __all__ = [
     "REPLY_SKIP",
     "SHORTEST",
+    "WAIT_SECONDS",
     "Channel",
     "Instance",
     "ConnectionBroken",
@@ -24,12 +34,18 @@ __all__ = [
     "ReplyTimeout",
     "Link",
     "Node",
+    "ReplicatedLink",
+    "Replicas",
     "Reply",
     "bounded",
+    "check_replicas",
     "check_url",
+    "confirm_element",
+    "confirm_request",
     "connector_for",
     "from_client",
     "has_ended",
+    "new_link",
     "note_end",
     "pack",
     "pack_all",

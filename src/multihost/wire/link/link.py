@@ -14,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from multihost.errors import LinkError, ManagerClosed
 from multihost.patching import on_patch
@@ -52,6 +53,10 @@ class Link(RepeatingConnections):
     node: Node | None = None
     """Where calls go now; None where there is only one server."""
 
+    replicas: int | Literal["all"] = 0
+    """How many replicas have what a call changed before it returns, see
+    :class:`multihost.wire.link.replicated.ReplicatedLink`.
+    """
     guarded: bool = False
     """Whether each call of a script declares one more key, the guard of its partition."""
 

@@ -19,7 +19,7 @@ from multihost.errors import AddressUnknown, ServerUnfit
 from multihost.wire.address import PRIVATE, Address, Credentials, parse, parse_address
 from multihost.wire.authkey import stretched
 from multihost.wire.keys import names
-from multihost.wire.link import Link, check_url, has_ended, note_end
+from multihost.wire.link import Link, Replicas, check_url, has_ended, new_link, note_end
 from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
@@ -63,6 +63,7 @@ class Origin(NamedTuple):
     reader: str  # the codec's ident
     serializer: Any  # "pickle", "json" or an object with dumps and loads
     grace: float | None = None  # None: by measure
+    replicas: Replicas = 0
 
     def codec(self, authkey: bytes) -> Codec:
         """Return a codec for its values."""
@@ -188,7 +189,8 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
         else _address_of_fake(origin)
     )
     for session in reversed(_sessions.get((*address.server, origin.namespace), ())):
-        if not session.link.is_closed and session.codec.ident == origin.reader:
+        how = session.codec.ident, session.origin.replicas
+        if how == (origin.reader, origin.replicas) and not session.link.is_closed:
             return session
     if inherited == ENDED:
         note_end(address)
@@ -203,7 +205,8 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
             f"values at {address} are signed, and this process has no authkey for them: "
             "create a RedisManager with the same authkey before using its proxies"
         )
-    link = Link(
+    link = new_link(
+        origin.replicas,
         address,
         credentials,
         timeout=origin.timeout,
