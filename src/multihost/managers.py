@@ -177,6 +177,8 @@ class RedisManager(SyncManager):
 
     >>> results = RedisManager("redis://host:6379/0").dict("results")
 
+    A master that Sentinels watch is ``redis+sentinel://host:26379,host:26379/SERVICE``.
+
     ``RedisManager()`` uses the URL in ``MULTIHOST_URL``, and raises ValueError if there is none:
     programs that are to meet would each be alone. ``embedded://`` in the place of a URL is a
     private server, as that of ``Manager()``. ``client=`` takes a ``redis.Redis`` or a

@@ -27,9 +27,10 @@ from multihost.wire.link import (
     Instance,
     Link,
     Replicas,
+    Route,
     connector_for,
     from_client,
-    new_link,
+    link_to,
     note_end,
 )
 from multihost.wire.session import Session, registry
@@ -150,19 +151,19 @@ class Runtime:
         try:
             address = self.address
             assert address is not None, "the server is not started"
-            connector, patience = None, registry.reconnect_timeout_for(address)
+            route, patience = None, registry.reconnect_timeout_for(address)
             if self.embedded is not None:
                 # Of a private server that is lost its owner knows that it does not return.
-                connector = _while_alive(self.embedded, address, self.credentials)
+                route = Route(_while_alive(self.embedded, address, self.credentials))
                 patience = 0.0
             self._open(
-                new_link(
-                    self.settings.replicas,
+                link_to(
                     address,
                     self.credentials,
                     timeout=self.settings.timeout,
                     reconnect_timeout=patience,
-                    connector=connector,
+                    route=route,
+                    replicas=self.settings.replicas,
                 ),
                 before_close,
             )
@@ -180,12 +181,12 @@ class Runtime:
         self.credentials = used.credentials
         if authkey is not None:
             self.credentials = self.credentials._replace(authkey=stretched(self.authkey))
-        link = new_link(
-            self.settings.replicas,
+        link = link_to(
             self.address,
             self.credentials,
             timeout=self.settings.timeout,
-            connector=used.open,
+            route=used.route,
+            replicas=self.settings.replicas,
         )
         try:
             self._open(link)

@@ -352,7 +352,7 @@ class Resharded(Sharded):
 
 def _until(predicate: Callable[[], object]) -> Steps:
     """Steps until it is true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 3 * PATIENCE  # a Sentinel that was held up waits for half of one
     while not predicate():
         assert time.monotonic() < deadline, "a move does not end"
         yield

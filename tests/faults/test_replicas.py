@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from multihost import NotReplicated, RedisManager
+from multihost import AccessDenied, NotReplicated, RedisManager
 from tests.faults.calls import Call, patient
+from tests.support.cluster import Cluster
 from tests.support.faults import CuttingProxy
 from tests.support.procs import send_signal
 from tests.support.replication import Replication
@@ -296,18 +297,66 @@ def test_the_server_is_killed_between_a_grant_and_its_confirmation(kind: str) ->
             assert master.command("LLEN", free) == 1
 
 
-def test_a_pickled_proxy_confirms_too(master: Server, servers: Replication) -> None:
-    """In a process that has none of such managers, and in one that has another one."""
-    with RedisManager(master.tcp_url, replicas=2, timeout=PATIENCE) as m:
-        packed = pickle.dumps(m.dict("d"))
+@pytest.mark.parametrize("replicas", [2, "all"])
+def test_a_pickled_proxy_confirms_too(replicas: Any, master: Server, servers: Replication) -> None:
+    """Though its process has a manager there that does not."""
+    with RedisManager(master.tcp_url, replicas=replicas, timeout=PATIENCE) as m:
+        packed = pickle.dumps((m.dict("d"), m.Lock("x")))
         with RedisManager(master.tcp_url) as other:
-            theirs = pickle.loads(packed)
+            theirs, lock = pickle.loads(packed)
             other.dict("d")["k"] = 0
             with stopped(servers.servers[1], m):
                 theirs._handle.link.reconnect_timeout = SHORT
                 other.dict("d")["k"] = 1
                 with pytest.raises(NotReplicated):
                     theirs["k"] = 2
+                with pytest.raises(NotReplicated):
+                    lock.acquire()
+            theirs._handle.session.close()
+
+
+def test_in_a_cluster_the_replicas_of_each_master_count() -> None:
+    with Cluster(2, replicas=1) as cluster:
+        with RedisManager(cluster.url, replicas="all", timeout=PATIENCE) as m:
+            both = {cluster.master_of(d._handle.keys.data): d for d in map(m.dict, "abcdef")}
+            (first, d), (_, other) = both.items()
+            locks = [m.Lock(name) for name in "uvwxyz"]
+            for lock in locks:
+                with lock:
+                    d["k"] = other["k"] = 0
+            with stopped(cluster.replicas_of(first)[0], m):
+                with pytest.raises(NotReplicated, match="0 of 1 replicas"):
+                    d["k"] = 1
+                other["k"] = 1
+                for lock in locks:
+                    if cluster.master_of(lock._handle.keys.data) is first:
+                        with pytest.raises(NotReplicated):
+                            lock.acquire()
+                    else:
+                        with lock:
+                            pass
+
+
+def test_sentinels_say_how_many_all_are() -> None:
+    """Also to a process that begins while one is away."""
+    with Replication(2, sentinels=1) as servers:
+        servers.servers[2].kill()
+        wait_until(lambda: servers.servers[0].info("replication")["connected_slaves"] == "1")
+        with RedisManager(servers.url, replicas="all", timeout=PATIENCE) as m:
+            patient(m, SHORT)
+            with pytest.raises(NotReplicated, match="1 of 2 replicas"):
+                m.dict("d")
+
+
+def test_who_may_not_wait(start_server: Callable[..., Server]) -> None:
+    """That is said before anything is changed."""
+    server = start_server(tcp=True)
+    server.command("ACL", "SETUSER", "u", "on", ">p", "~*", "+@all", "-wait")
+    url = server.tcp_url.replace("redis://", "redis://u:p@")
+    with pytest.raises(AccessDenied, match="'wait'"):
+        RedisManager(url, replicas=1)
+    with RedisManager(url) as m:
+        m.dict("d").update(k=1)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def work(d, mine):
     while True:
         try: len(d)
         except ConnectionError: break
-    for action in session.references.renew, session.registration.heartbeat, session.janitor.run:
+    for action in session.references.renew, partial(beat, session), session.janitor.run:
         session.heartbeat._try(action)  # as its thread does when the lease is due
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.janitor import LATE_REQUEST_WINDOW
+from multihost.wire.session.presence import Membership
 
 __all__ = [
     "FENCE",
@@ -206,6 +207,7 @@ class Places(Handle):
         "ident",
         "last_token",
         "looked",
+        "membership",
         "name",
         "registered",
         "wait_command",
@@ -214,6 +216,7 @@ class Places(Handle):
     def __init__(self, handle: Handle, name: bytes, has_holder: bool) -> None:
         super().__init__(handle.session, handle.keys)
         self.ident: str = handle.keys.ident
+        self.membership: Membership = handle.session.registration.memberships[handle.keys.prefix]
         self.name: bytes = name
         self.has_holder: bool = has_holder
         # Where two servers may be master for a while, so that no token of one is below one of the

@@ -152,8 +152,8 @@ class Grant(ABC):
         session, link = handle.session, handle.link
         while True:
             session.ensure_registered(handle.keys)
-            expirations = session.registration.expirations
             place = places_of(handle, self.has_holder).checkout()
+            expirations = place.places.membership.expirations
             held = place.count
             try:
                 connection = link.checkout()
@@ -191,18 +191,19 @@ class Grant(ABC):
         """Keep an element; return False if others may have it by now, who took this process for
         dead, or the server may have gone back. Up to 2 round trips, then.
         """
-        registration = self.handle.session.registration
-        place.places.last_token = token
+        places = place.places
+        membership = places.membership
+        places.last_token = token
         self.place = place
         self.keep(place, token)
-        if place.places.wait_command and not self._is_confirmed(place, replies):
+        if places.wait_command and not self._is_confirmed(place, replies):
             self.place = None
             self.drop(place)
             return False
-        if registration.expirations == expirations and time.monotonic() < registration.valid_until:
+        if membership.expirations == expirations and time.monotonic() < membership.valid_until:
             return True
         self.handle.session.ensure_registered(self.handle.keys)
-        if registration.expirations == expirations or is_there(place):
+        if membership.expirations == expirations or is_there(place):
             return True
         self.place = None
         self.drop(place)
@@ -259,8 +260,8 @@ class Grant(ABC):
         handle = self.handle
         session, link = handle.session, handle.link
         session.ensure_registered(handle.keys)
-        expirations = session.registration.expirations
         place = places_of(handle, self.has_holder).checkout()
+        expirations = place.places.membership.expirations
         if place.number > place.places.registered:
             place.places.register()
         held, begun = place.count, time.monotonic()
@@ -382,7 +383,7 @@ class Grant(ABC):
         if not element or type(token) is not int or token < FIRST_FENCE:
             raise object_gone(self.handle, self.operation)
         if not alive:
-            self.handle.session.registration.doubt()
+            self.handle.session.registration.doubt(self.handle.keys.prefix)
             return -1
         if not registered:
             place.places.register()

@@ -22,6 +22,7 @@ from multihost.wire.link.channel import Reply
 from multihost.wire.link.link import Link
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.resp import pack
+from multihost.wire.link.sentinel import Master
 from multihost.wire.replies import ReplyError, command_error
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "check_replicas",
     "confirm_element",
     "confirm_request",
-    "new_link",
 ]
 
 Replicas = int | Literal["all"]
@@ -44,8 +44,8 @@ _CONNECTED = re.compile(rb"^connected_slaves:(\d+)", re.MULTILINE)
 class ReplicatedLink(Link):
     """Connections of which calls wait for replicas.
 
-    With ``"all"`` they are as many as the master was ever seen with by this process, and at least
-    one: a replica that is away does not lower the bar.
+    With ``"all"`` they are as many as the master was ever seen with by this process, or as
+    Sentinels know, and at least one: a replica that is away does not lower the bar.
     """
 
     _most: int = 0
@@ -117,8 +117,8 @@ class ReplicatedLink(Link):
             self.withdraw(connection)
 
     def is_confirmed(self, confirmed: Reply) -> bool:
-        """Return whether that reply to the WAIT command of :attr:`wait_command` suffices."""
-        return type(confirmed) is int and confirmed >= self._least
+        """Return whether that reply to :attr:`wait_command` suffices, as far as this is known."""
+        return type(confirmed) is int and confirmed >= self._least and not self._is_due
 
     @property
     def wait_command(self) -> bytes:
@@ -134,9 +134,14 @@ class ReplicatedLink(Link):
     def _least(self) -> int:
         return max(self._most, 1) if self.replicas == "all" else self.replicas
 
+    @property
+    def _is_due(self) -> bool:
+        """Whether it may be unknown by now how many replicas there are."""
+        return self.replicas == "all" and time.monotonic() - self._asked > ASK_INTERVAL
+
     def _wanted(self, connection: PinnedConnection) -> int:
         """Return how many replicas have to confirm. 1 round trip now and then."""
-        if self.replicas == "all" and time.monotonic() - self._asked > ASK_INTERVAL:
+        if self._is_due:
             self._ask(connection)
             self.withdraw(connection)
         return self._least
@@ -149,7 +154,12 @@ class ReplicatedLink(Link):
             raise command_error(error, command) from None
         found = _CONNECTED.search(facts)
         self._asked = time.monotonic()
-        self._most = max(self._most, int(found[1]) if found else 0)
+        self._most = max(self._most, int(found[1]) if found else 0, self._known())
+
+    def _known(self) -> int:
+        """Return how many replicas the master should have, 0 if nobody says so."""
+        topology = self._route.topology
+        return topology.replicas() if isinstance(topology, Master) else 0
 
     def _is_over(self, confirmed: Reply, wanted: float, begun: float) -> bool:
         """Return whether enough replicas have confirmed. Raises NotReplicated when this thread has
@@ -214,10 +224,3 @@ def check_replicas(replicas: Any) -> Replicas:
     if replicas < 0:
         raise ValueError(f"replicas={replicas}: it takes a number from 0 on, or 'all'")
     return replicas
-
-
-def new_link(replicas: Replicas, *args: Any, **kwds: Any) -> Link:
-    """Return a link whose calls wait for so many replicas."""
-    link = (ReplicatedLink if replicas else Link)(*args, **kwds)
-    link.replicas = replicas
-    return link

@@ -18,8 +18,14 @@ probe: Script = Script("server/probe")
 
 def check_server(link: Link, names: bytes) -> None:
     """Raise :class:`ServerUnfit` for a server that cannot be used, AccessDenied if it does not
-    permit to run scripts on the key ``names``. 2 round trips.
+    permit to run scripts on the key ``names``. 1 round trip for each server, and one.
     """
+    for each in link.masters():
+        _check_facts(each)
+    probe.run_readonly(link, [names])
+
+
+def _check_facts(link: Link) -> None:
     facts = info(link, _optional(link, b"INFO"))
     version = facts.get("redis_version", "")
     if is_too_old(version):
@@ -29,7 +35,8 @@ def check_server(link: Link, names: bytes) -> None:
         )
     # Valkey from 8 on may say server_mode, and not every server says either.
     modes = facts.get("redis_mode"), facts.get("server_mode")
-    if "cluster" in modes or facts.get("cluster_enabled") == "1":
+    in_cluster = "cluster" in modes or facts.get("cluster_enabled") == "1"
+    if in_cluster and not link.guarded:
         raise ServerUnfit(f"the server at {link.address}: {IN_CLUSTER.text}")
     if facts.get("role") == "slave" and facts.get("slave_read_only") != "0":
         master = f"{facts.get('master_host')}:{facts.get('master_port')}"
@@ -43,7 +50,6 @@ def check_server(link: Link, names: bytes) -> None:
             f"the server at {link.address} may evict objects (maxmemory-policy {policy}); "
             "set maxmemory-policy to noeviction"
         )
-    probe.run_readonly(link, [names])
 
 
 def info(link: Link, text: str) -> dict[str, str]:

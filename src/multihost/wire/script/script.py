@@ -47,7 +47,7 @@ __all__ = ["CommandPrefix", "Script", "Target"]
 T = TypeVar("T")
 
 MAX_CACHED_ARGS = 6  # commands with more arguments have no fixed number of them
-_SHA = re.compile(r"\b[0-9a-f]{40}\b")
+_SHA = r"\b[0-9a-f]{40}\b"
 
 
 class CommandPrefix(NamedTuple):
@@ -317,7 +317,7 @@ class Script:
         self, error: ReplyError, subject: str, source: Source | None = None
     ) -> Exception:
         """Return the exception for an error reply, with file and line if the code failed there."""
-        sha = _SHA.search(str(error))
+        sha = re.search(_SHA, str(error))
         if source is None and sha and sha[0].encode() != self.sha:
             return to_exception(error, self.name, subject)  # it is that of another script
         return to_exception(error, self.name, subject, (source or self.expanded).locate)

@@ -22,7 +22,6 @@ restore the first of the equal keys, its **original** form is stored beside the 
 from __future__ import annotations
 
 import functools
-import json
 import operator
 import pickle
 from collections.abc import Callable, Collection, Sequence
@@ -73,9 +72,13 @@ class JsonSerializer:
     """
 
     def dumps(self, value: Any, /) -> bytes:
+        import json
+
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
     def loads(self, data: bytes, /) -> Any:
+        import json
+
         return json.loads(data)
 
 
@@ -248,7 +251,12 @@ class Codec:
 
     def load_many(self, stored: Sequence[bytes], places: Sequence[bytes] = ()) -> list[Any]:  # noqa: ARG002
         """Return stored values; without ``places`` all are elements."""
-        body = self._joined(stored)
+        try:
+            if self.serializer is None and DIGITS.issuperset(map(first_byte, stored)):
+                return list(map(int, stored))
+            body = self._joined(stored)
+        except DAMAGED:
+            body = None  # load() reports which is damaged
         if body is None:
             return [self.load(item) for item in stored]
         return list(self._unpickle(HEADER + b"(" + b"".join(body) + b"l."))

@@ -8,7 +8,7 @@ from multihost.wire.link import confirm_element
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
-from multihost.wire.ops.queue.in_flight import BATCH, Delivery, InFlightList
+from multihost.wire.ops.queue.in_flight import Delivery, InFlightList
 from multihost.wire.ops.queue.receive_list import EMPTY, receive_available, receive_from_list
 from multihost.wire.ops.queue.receive_sorted import receive_from_sorted_set
 from multihost.wire.ops.queue.settings import PRIORITY
@@ -21,8 +21,7 @@ __all__ = ["receive", "receive_one", "take_prefetched"]
 
 _recover = Script("queue/recover")
 
-# Seconds; a call that returns sooner did not wait for its item.
-IMMEDIATE = 0.0002
+MOST_RECOVERED = 256  # items of a doubtful list in one round: the script moves them one by one
 
 
 def receive_one(
@@ -45,9 +44,7 @@ def receive_one(
                 consumer.abandon(hand)
     elif prefetched := take_prefetched(consumer, hand, 1):
         return prefetched[0]
-    begun = time.monotonic()
     items = receive(handle, consumer, hand, 1 + consumer.prefetch, blocking, seconds)
-    consumer.last_get_blocked = time.monotonic() - begun > IMMEDIATE
     if len(items) > 1:
         hand.prefetched = items
         hand.in_flight = None
@@ -83,7 +80,7 @@ def receive(
     They are in the hand of the call, and not acknowledged. 1 round trip, and the wait. Raises
     ShutDown, ObjectGone.
     """
-    registration = handle.session.registration
+    membership = consumer.membership
     deadline = None if seconds is None else time.monotonic() + seconds
     may_block = blocking = blocking and (seconds is None or seconds > 0)
     by_priority = consumer.settings.order == PRIORITY
@@ -95,7 +92,7 @@ def receive(
             start_watching(consumer.handle, reap_script)
         while True:
             handle.session.ensure_registered(handle.keys)
-            expirations = registration.expirations
+            expirations = membership.expirations
             try:
                 # First of all what an interrupted call left, or one whose connection broke.
                 is_left = consumer.doubtful or hand.doubtful
@@ -158,7 +155,7 @@ def _recover_items(
     disconnects = link.disconnects
     in_flight.is_late = True
     left, *items = _recover.run_idempotent(
-        handle, in_flight.name, doubtful.name, b"%d" % min(count, BATCH)
+        handle, in_flight.name, doubtful.name, b"%d" % min(count, MOST_RECOVERED)
     )
     in_flight.is_late = False
     if left and not items:  # an end-of-queue marker

@@ -36,12 +36,12 @@ def receive_available(
 
     None for all that is less usual: :func:`receive_from_list` has to find out.
     """
-    link, registration = handle.link, handle.session.registration
-    expirations = registration.expirations
+    link, membership = handle.link, consumer.membership
+    expirations = membership.expirations
     connection = link.checkout()
     channel = connection.channel
     free = consumer.free_lists.get(connection.name)
-    if channel is None or not free or time.monotonic() >= registration.valid_until:
+    if channel is None or not free or time.monotonic() >= membership.valid_until:
         link.checkin(connection)
         return None
     # No call between these two, see Hand.
@@ -76,6 +76,8 @@ def receive_available(
         or (in_flight.expirations != expirations)
     ):
         consumer.doubt(hand)
+        if replies[0] == 0:  # the queue does not know the list
+            consumer.register()
         return None
     if not consumer.is_unexpired(expirations) and not consumer.still_owns(in_flight, expirations):
         consumer.abandon(hand)
@@ -144,7 +146,9 @@ def _exchange(
     blocking: bool,
     deadline: float | None,
 ) -> list[Reply]:
-    """Send the request of a round, and return its replies."""
+    """Send the request of a round, and return the replies to its moves, and to what is around
+    them.
+    """
     link = handle.link
     limit: float | None = None
     grace = 0.0
@@ -167,13 +171,17 @@ def _exchange(
     followup = in_flight.followup_commands(count)
     if previous is not None:
         followup.append(previous.ack_command)
-    return link.exchange_blocking(
+    replies = link.exchange_blocking(
         connection,
         request + b"".join(followup),
         limit,
-        count=2 + len(followup),
+        count=2 + blocking + len(followup),
         grace=grace,
     )
+    if blocking and len(replies) > 1:
+        # If there were items, the next call finds one, too: it goes the short way.
+        consumer.last_get_blocked = replies.pop(1) == 0
+    return replies
 
 
 def _interpret(
