@@ -183,7 +183,7 @@ class Watched(_Several):
         return self._group.url
 
     def masters(self) -> list[Server]:
-        return [self._group.master]
+        return [each for each in (self._group.master,) if each.is_answering]
 
     def empty(self) -> None:
         self._group.master.command("FLUSHALL")
@@ -352,7 +352,7 @@ class Resharded(Sharded):
 
 def _until(predicate: Callable[[], object]) -> Steps:
     """Steps until it is true."""
-    deadline = time.monotonic() + 3 * PATIENCE  # a Sentinel that was held up waits for half of one
+    deadline = time.monotonic() + PATIENCE
     while not predicate():
         assert time.monotonic() < deadline, "a move does not end"
         yield
