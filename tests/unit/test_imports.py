@@ -45,6 +45,20 @@ TABLE = {
 }
 
 
+# Compiled when they are first used: each costs as much as a module.
+FIND_PATTERNS = """
+import re, sys, multiprocessing.managers
+compile, found = re.compile, []
+def noted(pattern, flags=0):
+    if sys._getframe(1).f_globals["__name__"].startswith("multihost"):
+        found.append(pattern)
+    return compile(pattern, flags)
+re.compile = noted
+import multihost
+print(*found, sep="\\n")
+"""
+
+
 def run(program: str) -> str:
     """Return what a program prints. It begins with the modules of the standard library's."""
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
@@ -57,3 +71,7 @@ def test_what_a_program_does_not_import(program: str) -> None:
     modules = set(run(f"{program}\nimport sys; print(*sys.modules)").split())
     assert "multihost.managers" in modules
     assert not modules & (TABLE[program] - set(before))
+
+
+def test_no_pattern_is_compiled_by_an_import() -> None:
+    assert run(FIND_PATTERNS).split() == []

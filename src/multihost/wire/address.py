@@ -82,11 +82,9 @@ PUBLIC_OPTIONS = CONNECTING | {
     *(SENTINEL + "ssl", SENTINEL + "min_other_sentinels"),
 }
 """The options that an address shows. Another one may be a password by a name that is none."""
-_SCHEME = re.compile(
-    r"rediss?(\+(sentinel|cluster))?|unix|https?|ftps?|tcp|tls|embedded", re.IGNORECASE
-)
-_HOST = re.compile(r"[^\s\x00-\x20\x7f<>\"'`\\]*")
-_PLACE = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?")
+_SCHEME = r"(?i)rediss?(\+(sentinel|cluster))?|unix|https?|ftps?|tcp|tls|embedded"
+_HOST = r"[^\s\x00-\x20\x7f<>\"'`\\]*"
+_PLACE = r"([\w.-]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?"
 
 
 class Address(NamedTuple):
@@ -272,7 +270,7 @@ def _split(url: str) -> tuple[SplitResult, list[Host]] | None:
         return None
     if others and not all(host for host, _ in hosts):
         return None
-    return (parts, hosts) if all(_HOST.fullmatch(host) for host, _ in hosts) else None
+    return (parts, hosts) if all(re.fullmatch(_HOST, host) for host, _ in hosts) else None
 
 
 def join_hosts(hosts: Iterable[Host], port: int = SENTINEL_PORT) -> str:
@@ -296,11 +294,11 @@ def _shown(url: str) -> str:
     that stands where only a host can be. Anything else may be a password in the wrong place.
     """
     scheme, found, rest = url.partition("://")
-    if not found or not _SCHEME.fullmatch(scheme):
+    if not found or not re.fullmatch(_SCHEME, scheme):
         return "..."
     place = re.split(r"[/?#]", rest, maxsplit=1)[0]
     _, found, last = place.rpartition("@")
-    hosts = [_PLACE.fullmatch(each) for each in last.split(",")]
+    hosts = [re.fullmatch(_PLACE, each) for each in last.split(",")]
     is_host = rest.count("@") == len(found) and all(host and (found or host[2]) for host in hosts)
     return f"{scheme}://..." if not is_host else f"{scheme}://{last}" + "..." * (place != rest)
 

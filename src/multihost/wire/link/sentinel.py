@@ -7,7 +7,6 @@ and never the master, which may be another one at the next connection. Options t
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -116,6 +115,8 @@ def of_the_master(address: Address, credentials: Credentials) -> tuple[Address, 
 
 def sentinels_of(pool: Any) -> Any:
     """Return the Sentinels of the pool of a client, with connections of our own."""
+    import copy
+
     import redis
 
     own = copy.copy(pool.sentinel_manager)
