@@ -69,11 +69,11 @@ class ListProxy(NativeProxy, stdlib_types.ListProxy[T]):
     It has every method of a list; each is atomic. Elements are compared by ``==``.
 
     **Cost**: one round trip a call. O(1) at both ends, O(distance from the nearer end) to read,
-    replace or remove at an index, O(n) for slices and copies. ``index`` and ``remove`` of an ``int``,
-    ``str`` or ``bytes`` copy the elements up to it to the calling process, because only Python can
-    compare them all; of anything else, or if there is none, the whole list, as ``count`` and ``in``
-    do if no element has the very bytes. ``sort`` and ``remove`` take two round trips, more in a
-    list of over 100 elements, or if other processes change it.
+    replace or remove at an index, O(n) for slices and copies. ``index`` and ``remove`` of an
+    ``int``, ``str`` or ``bytes`` copy the elements up to it to the calling process, because only
+    Python can compare them all; of anything else, or if there is none, the whole list, as ``count``
+    and ``in`` do if no element has the very bytes. ``sort`` and ``remove`` take two round trips,
+    more in a list of over 100 elements, or if other processes change it.
     **If the holder dies**: the list is unchanged while another process or a container holds it.
     **Differs from multiprocessing**: iteration is over a snapshot, in one round trip. The ``key``
     of ``sort`` runs in the calling process, so it need not be picklable.
