@@ -102,9 +102,18 @@ def test_a_journal_keeps_what_was_noted(tmp_path):
 
 
 @pytest.mark.timeout(600)
-def test_a_campaign():
+@pytest.mark.parametrize(
+    ("way", "what"),
+    [
+        ("kills", ("kills", "cuts")),
+        ("sentinel", ("cuts", "failovers|kills of a master|stopped masters")),
+        ("cluster", ("cuts", "failovers|kills of a master|kills with a lag|stopped masters")),
+        ("resharding", ("cuts", "moved slots")),
+    ],
+)
+def test_a_campaign(way, what):
     """In a process of its own: it forks those that it kills, and must have no threads."""
-    args = ["--seconds", "2", "--kinds", "3", "--way", "kills"]
+    args = ["--seconds", "2", "--kinds", "3", "--way", way]
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos", *args],
         capture_output=True,
@@ -113,4 +122,4 @@ def test_a_campaign():
     )
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
-    assert all(re.search(rf"\b[1-9]\d* {what}[,;]", last) for what in ("kills", "cuts")), last
+    assert all(re.search(rf"\b[1-9]\d* ({each})[,;]", last) for each in what), last
