@@ -26,6 +26,7 @@ from multihost.wire.link import (
     Channel,
     Instance,
     Link,
+    Replicas,
     Route,
     connector_for,
     from_client,
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
     lease: float
     timeout: float
     grace: float | None = None
+    replicas: Replicas = 0
 
 
 class RuntimeOwner(Protocol):
@@ -161,6 +163,7 @@ class Runtime:
                     timeout=self.settings.timeout,
                     reconnect_timeout=patience,
                     route=route,
+                    replicas=self.settings.replicas,
                 ),
                 before_close,
             )
@@ -179,7 +182,11 @@ class Runtime:
         if authkey is not None:
             self.credentials = self.credentials._replace(authkey=stretched(self.authkey))
         link = link_to(
-            self.address, self.credentials, timeout=self.settings.timeout, route=used.route
+            self.address,
+            self.credentials,
+            timeout=self.settings.timeout,
+            route=used.route,
+            replicas=self.settings.replicas,
         )
         try:
             self._open(link)
@@ -211,6 +218,7 @@ class Runtime:
             codec.ident,
             settings.serializer,
             settings.grace,
+            settings.replicas,
         )
         self._session = session = Session(link, codec, origin)
         self.state = "started"

@@ -30,7 +30,7 @@ from time import monotonic_ns
 from typing import Protocol
 
 from multihost.errors import MultihostError
-from multihost.wire.link import Patience, PinnedConnection, Reply, pack, pack_args
+from multihost.wire.link import Patience, PinnedConnection, ReplicatedLink, Reply, pack, pack_args
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
@@ -123,7 +123,8 @@ class Place:
         self.hold: Holding | None = None  # what is held here, of a lock
         self.is_doubtful: bool = False  # nothing is taken to it
         self.thread: bytes | None = None  # the name of the one that used it last
-        self.replies: int = 4 + places.has_holder  # to a request that takes
+        # To a request that takes.
+        self.replies: int = 4 + places.has_holder + bool(places.wait_command)
         self.give_back: bytes = pack((b"LMOVE", self.key, keys.free, b"RIGHT", b"LEFT"))
 
     def assign(self, thread: bytes) -> None:
@@ -132,7 +133,7 @@ class Place:
         self.thread = thread
         ends = keys.free, self.key, b"LEFT", b"RIGHT"
         asked = pack((b"EXISTS", b"%b:%b" % (keys.sessions, places.name)))
-        asked += pack((b"HEXISTS", keys.refs, REGISTERED + places.name))
+        asked += pack((b"HEXISTS", keys.refs, REGISTERED + places.name)) + places.wait_command
         if places.has_holder:
             # Who it is, and since when: the end of the value is the time.
             noted = pack_args((b"HSET", keys.data, HOLDER + self.name))
@@ -148,7 +149,7 @@ class Place:
     def take(self) -> bytes:
         """Return the request for an element that is free: the replies are the element, a fencing
         token, or that and the one before it, whether the session is alive, and whether it is
-        registered; then one to ignore.
+        registered; then how many replicas have it, if that is waited for, and one to ignore.
         """
         places = self.places
         if places.has_holder:
@@ -209,6 +210,7 @@ class Places(Handle):
         "membership",
         "name",
         "registered",
+        "wait_command",
     )
 
     def __init__(self, handle: Handle, name: bytes, has_holder: bool) -> None:
@@ -225,6 +227,9 @@ class Places(Handle):
         self.last_token: int = 0
         self.looked: float = 0.0  # when who did not want to wait looked for dead holders last
         self.account: Account | None = None  # of a semaphore: what is held at all places together
+        # Behind what takes an element: waits for replicas; empty if nobody does.
+        link = handle.link
+        self.wait_command: bytes = link.wait_command if isinstance(link, ReplicatedLink) else b""
         self._lock = threading.Lock()
         self._idle: list[Place] = []
         self._all: list[Place] = []

@@ -10,6 +10,14 @@ from multihost.wire.link.patience import Patience, bounded, stood_still
 from multihost.wire.link.peer import has_ended, note_end
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection
 from multihost.wire.link.redispy import from_client
+from multihost.wire.link.replicated import (
+    WAIT_SECONDS,
+    Replicas,
+    ReplicatedLink,
+    check_replicas,
+    confirm_element,
+    confirm_request,
+)
 from multihost.wire.link.resp import Command, pack, pack_all, pack_args
 from multihost.wire.link.topology import Route, Topology
 from multihost.wire.link.watch import watch_and_execute
@@ -17,6 +25,7 @@ from multihost.wire.link.watch import watch_and_execute
 __all__ = [
     "REPLY_SKIP",
     "SHORTEST",
+    "WAIT_SECONDS",
     "Channel",
     "Instance",
     "ConnectionBroken",
@@ -26,11 +35,16 @@ __all__ = [
     "ReplyTimeout",
     "Link",
     "Node",
+    "ReplicatedLink",
+    "Replicas",
     "Reply",
     "Route",
     "Topology",
     "bounded",
+    "check_replicas",
     "check_url",
+    "confirm_element",
+    "confirm_request",
     "connector_for",
     "from_client",
     "has_ended",

@@ -31,6 +31,7 @@ from multihost.wire.link import (
     Link,
     PinnedConnection,
     Reply,
+    confirm_request,
     pack,
     pack_args,
     watch_and_execute,
@@ -253,9 +254,13 @@ class Script:
             keys = self.keys_of(target, connection)
             call = _WatchedCall(self, keys, b"%012d" % connection.sequence, decide, link)
             try:
-                return watch_and_execute(
+                reply = watch_and_execute(
                     link, connection, target.keys.data, read, call.command, call.finished
                 )
+                if link.replicas and reply is not None:
+                    link.withdraw(connection)
+                    confirm_request(link, connection, target.keys.prefix)
+                return reply
             except ReplyError as error:
                 if error.code != "NOSCRIPT":
                     raise self.to_exception(error, target.keys.ident) from None

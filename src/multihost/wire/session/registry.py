@@ -26,7 +26,7 @@ from multihost.wire.address import (
 )
 from multihost.wire.authkey import stretched
 from multihost.wire.keys import names
-from multihost.wire.link import Link, check_url, has_ended, link_to, note_end
+from multihost.wire.link import Link, Replicas, check_url, has_ended, link_to, note_end
 from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
@@ -70,6 +70,7 @@ class Origin(NamedTuple):
     reader: str  # the codec's ident
     serializer: Any  # "pickle", "json" or an object with dumps and loads
     grace: float | None = None  # None: by measure
+    replicas: Replicas = 0
 
     def codec(self, authkey: bytes) -> Codec:
         """Return a codec for its values."""
@@ -195,7 +196,8 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
         else _address_of_fake(origin)
     )
     for session in reversed(_sessions_at(address, origin.namespace)):
-        if not session.link.is_closed and session.codec.ident == origin.reader:
+        how = session.codec.ident, session.origin.replicas
+        if how == (origin.reader, origin.replicas) and not session.link.is_closed:
             return session
     if inherited == ENDED:
         note_end(address)
@@ -215,6 +217,7 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
         credentials,
         timeout=origin.timeout,
         reconnect_timeout=reconnect_timeout_for(address),
+        replicas=origin.replicas,
     )
     session = Session(link, codec, origin)
     _sessions.setdefault(session.server, []).append(session)

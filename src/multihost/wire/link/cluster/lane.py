@@ -23,7 +23,7 @@ from multihost.wire.replies import ReplyError
 if TYPE_CHECKING:
     from multihost.wire.link.cluster.link import ClusterLink
 
-__all__ = ["Branch", "Lane", "Server"]
+__all__ = ["Branch", "Lane", "Server", "shared"]
 
 HOPS = 5  # redirects that are followed without a pause
 TOLD = 1.0  # seconds for which one redirect says enough: nobody is asked about the others
@@ -51,7 +51,8 @@ class _Shared:
         setattr(branch.whole, self._name, value)
 
 
-def _shared() -> Any:
+def shared() -> Any:
+    """Return an attribute that is that of the whole."""
     return _Shared()
 
 
@@ -59,11 +60,11 @@ class Branch(Link):
     """Sends to one server. Redirects are replies like others."""
 
     guarded = True
-    address, redact, timeout, reconnect_timeout = _shared(), _shared(), _shared(), _shared()
-    on_open, on_move, lookout = _shared(), _shared(), _shared()
-    disconnects, _last_break, _reply_off = _shared(), _shared(), _shared()
-    _closed, _closer, _closing = _shared(), _shared(), _shared()
-    _connections, _idle, _reply_keys = _shared(), _shared(), _shared()
+    address, redact, timeout, reconnect_timeout = shared(), shared(), shared(), shared()
+    on_open, on_move, lookout = shared(), shared(), shared()
+    disconnects, _last_break, _reply_off = shared(), shared(), shared()
+    _closed, _closer, _closing = shared(), shared(), shared()
+    _connections, _idle, _reply_keys = shared(), shared(), shared()
 
     def __init__(self, whole: ClusterLink, threads: Any) -> None:
         # Not that of a link: it has neither connections nor an address of its own.

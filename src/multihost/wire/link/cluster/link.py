@@ -29,6 +29,7 @@ class ClusterLink(Link):
     """
 
     guarded = True
+    _lane_type = Lane
 
     def __init__(
         self,
@@ -80,7 +81,8 @@ class ClusterLink(Link):
     def lane(self, prefix: bytes) -> Lane:
         lane = self._lanes.get(prefix)
         if lane is None:
-            lane = self._lanes.setdefault(prefix, Lane(self, self._threads, slot_of(prefix)))
+            made = self._lane_type(self, self._threads, slot_of(prefix))
+            lane = self._lanes.setdefault(prefix, made)
         return lane
 
     def masters(self) -> Sequence[Branch]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from multihost.wire.link import confirm_element
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
-from multihost.wire.ops.queue.in_flight import Delivery
+from multihost.wire.ops.queue.in_flight import Delivery, InFlightList
 from multihost.wire.ops.queue.receive_list import EMPTY, receive_available, receive_from_list
 from multihost.wire.ops.queue.receive_sorted import receive_from_sorted_set
 from multihost.wire.ops.queue.settings import PRIORITY
@@ -38,7 +39,9 @@ def receive_one(
                 handle.session.janitor.watch_briefly(handle.keys, reap_script)
                 return None
             if found is not None and found is not EMPTY:
-                return found
+                if not handle.link.replicas or confirm_element(handle.link, found.in_flight.key):
+                    return found
+                consumer.abandon(hand)
     elif prefetched := take_prefetched(consumer, hand, 1):
         return prefetched[0]
     items = receive(handle, consumer, hand, 1 + consumer.prefetch, blocking, seconds)
@@ -106,9 +109,7 @@ def receive(
             in_flight = hand.in_flight
             if items:
                 assert in_flight is not None
-                if consumer.is_unexpired(expirations) or consumer.still_owns(
-                    in_flight, expirations
-                ):
+                if _is_delivered(handle, consumer, in_flight, expirations):
                     return in_flight.deliveries(items)
                 consumer.abandon(hand)
                 items = None
@@ -124,6 +125,15 @@ def receive(
     finally:
         if blocking:
             stop_watching(consumer.handle)
+
+
+def _is_delivered(
+    handle: Handle, consumer: Consumer, in_flight: InFlightList, expirations: int
+) -> bool:
+    """Return whether what was received is there still, and replicas have it, if they have to."""
+    return (consumer.is_unexpired(expirations) or consumer.still_owns(in_flight, expirations)) and (
+        not handle.link.replicas or confirm_element(handle.link, in_flight.key)
+    )
 
 
 def _recover_items(
