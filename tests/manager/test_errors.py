@@ -119,6 +119,23 @@ def test_cluster() -> None:
 
 
 @pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"role": "active-replica"}, "active replica of KeyDB.*two holders.*active-replica to no"),
+        ({"garnet_version": "1.0.84"}, "Garnet.*use Redis or Valkey"),
+    ],
+)
+def test_servers_that_break_what_is_promised(facts: dict[str, str], why: str) -> None:
+    def answer(command: list[bytes]) -> bytes:
+        if command[0] == b"INFO":
+            return info(redis_version="7.4.0", redis_mode="standalone", **facts)
+        return b"+OK\r\n"
+
+    with OddServer(answer) as server, pytest.raises(ServerUnfit, match=why):
+        RedisManager(server.url)
+
+
+@pytest.mark.parametrize(
     "nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"220 mail.example ESMTP\r\n", b""]
 )
 def test_server_of_another_protocol(nonsense: bytes) -> None:

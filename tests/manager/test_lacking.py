@@ -17,7 +17,7 @@ from tests.faults.calls import Call
 from tests.manager.test_addresses import works
 from tests.objects.bodies import BODIES, Body
 from tests.support.faults import CuttingProxy
-from tests.support.leaks import AnyServer
+from tests.support.server import Server
 from tests.support.tls import TlsProxy
 from tests.support.waiting import PATIENCE, wait_until
 from tests.tour import test_processes, test_queue, test_synchronisation, test_tour
@@ -70,7 +70,7 @@ def test_a_connection_of_redis_py_does_without_resp3(reply: str, proxy: CuttingP
 
 
 def test_a_password_is_sent_without_resp3(
-    start_server: Callable[..., AnyServer],
+    start_server: Callable[..., Server],
 ) -> None:
     server = start_server(tcp=True)
     server.command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+@all")
@@ -173,3 +173,35 @@ def test_what_is_needed_is_named(reply: str, kind: type[Exception], proxy: Cutti
     proxy.refusals["TIME"] = REPLIES[reply].format("TIME")
     with RedisManager(proxy.url) as manager, pytest.raises(kind, match="TIME"):
         manager.Lock().acquire()
+
+
+# -- idle timeouts
+
+
+def test_what_is_idle_for_long_goes_on(start_server: Callable[..., Server]) -> None:
+    """As many services do, the server closes what was idle; whoever waits, and the thread that
+    renews, notice it and lose nothing.
+    """
+    server = start_server(tcp=True)
+    with RedisManager(server.url) as ours, RedisManager(server.url) as theirs:
+        d, lock = ours.dict("d", n=0), ours.Lock("lock")
+        queue = ours.Queue("queue", redeliver=True)
+        assert lock.acquire()
+        waits = [Call(theirs.Queue("queue").get), Call(theirs.Lock("lock").acquire)]
+        wait_until(lambda: lock.statistics().waiters == 1)
+        own = ours.runtime.session.link.current_channel().client_id.decode()
+        server.command("CONFIG", "SET", "timeout", "1")
+        server.drop_controls()
+        wait_until(lambda: own not in {row["id"] for row in server.clients()})
+        assert d.increment("n") == 1
+        assert lock.holder() is not None
+        assert all(each.is_alive() for each in waits)
+        queue.put("item")
+        lock.release()
+        assert [each.outcome() for each in waits] == ["item", True]
+        theirs.Queue("queue").task_done()
+        queue.join()
+        theirs.Lock("lock").release()
+        assert d.copy() == {"n": 1}
+        for name in ours.names():
+            ours.delete(name)

@@ -45,6 +45,7 @@ def opened(
     origin = registry.Origin(str(address), namespace, LEASE, timeout, codec.ident, "pickle")
     session = Session(link, codec, origin)
     try:
+        link.connect()
         for each in link.masters():
             each.execute(b"PING")
         yield session

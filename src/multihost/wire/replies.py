@@ -191,7 +191,8 @@ def to_exception(
 
 def command_error(error: ReplyError, command: Sequence[bytes]) -> Exception:
     """Return the exception that users see for an error reply to a plain command."""
-    subject = command[1].decode("utf-8", "replace") if len(command) > 1 else "the server"
+    key = 3 if command[0] in (b"EVAL", b"EVALSHA") else 1
+    subject = command[key].decode("utf-8", "replace") if len(command) > key else "the server"
     return to_exception(error, command[0].decode().lower(), subject)
 
 

@@ -33,6 +33,7 @@ from multihost.wire.link.connect import route_for
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.repeating import RepeatingConnections
 from multihost.wire.link.resp import Command, pack, pack_all
+from multihost.wire.link.sentinel import Master
 from multihost.wire.link.topology import Route
 from multihost.wire.link.unreachable import unreachable
 from multihost.wire.redaction import Redactor
@@ -97,6 +98,13 @@ class Link(RepeatingConnections):
     def masters(self) -> Sequence[Link]:
         """Return a link for each server that has keys. No round trip."""
         return (self,)
+
+    def sentinel_facts(self) -> dict[str, str]:
+        """Return what a Sentinel says of the master, empty where there is none. 1 round trip, to
+        the Sentinel.
+        """
+        topology = self._route.topology
+        return topology.facts() if isinstance(topology, Master) else {}
 
     def leads_to(self, address: Address) -> bool:
         """Return whether that is an address of the same server. No round trip."""

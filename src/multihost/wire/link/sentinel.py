@@ -176,6 +176,20 @@ class Master:
     def is_current(self, node: Node) -> bool:
         return self._node in (None, node)
 
+    def facts(self) -> dict[str, str]:
+        """Return what the first Sentinel that answers says of it: SENTINEL MASTER. 1 round trip,
+        and 1 for each that does not answer; empty if none does.
+        """
+        from redis import RedisError
+
+        for sentinel in self._sentinels.sentinels:
+            try:
+                found = sentinel.sentinel_master(self._service)
+            except (RedisError, OSError):
+                continue
+            return {str(name): str(value) for name, value in found.items()}
+        return {}
+
     def close(self) -> None:
         self._sentinels.close()
 
