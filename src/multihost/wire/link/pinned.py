@@ -161,6 +161,8 @@ class _PerThread:
     """When its patience with a server that does not answer ends, see :class:`Patience`."""
     attempt: float = SHORTEST
     """Seconds that one attempt may take, however short the patience."""
+    confirms: bool = True
+    """Whether its calls wait for replicas, where others do."""
 
     def __init__(self, link: PinnedConnections) -> None:
         self.free = _ThreadConnections(link)
@@ -190,6 +192,10 @@ class PinnedConnections:
             return self._threads.free.pop()
         except IndexError:
             return self.new_connection()
+
+    def confirm_nothing(self) -> None:
+        """Have no call of this thread wait for replicas: nobody is told of what it does."""
+        self._threads.confirms = False
 
     def checkin(self, connection: PinnedConnection) -> None:
         """Make a connection free for other exchanges of this thread."""

@@ -243,6 +243,7 @@ class Session:
 
     def _end(self, *, deep: bool) -> None:
         self.link.stop_retrying()  # to look for a lost server would delay the end of the process
+        self.link.confirm_nothing()  # nor is anybody told of what follows
         self._stop()
         self.link.refuse_others()  # who waits for what is deleted now must not miss it
         ended = self.references.end(deep=deep)
