@@ -98,7 +98,7 @@ class Registration:
     """Counts heartbeats, and says what has expired. There is one server."""
 
     def __init__(self, link: Link) -> None:
-        self.presence: Any = Presence(link=link, fileno=-1, is_unsettled=False)
+        self.presence: Any = Presence(link=link, node=None, fileno=-1, is_unsettled=False)
         self.requested = False
         self.behind = False
         self.beats = 0

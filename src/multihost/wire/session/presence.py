@@ -42,6 +42,8 @@ class Presence:
         """The partitions that have to settle, by their prefixes."""
         self.settled: threading.Event = threading.Event()
         self.settled.set()
+        self.is_away: bool = False
+        """Whether the last heartbeat failed."""
         self._grace = grace
 
     @property

@@ -145,6 +145,11 @@ class SessionRegistration:
             found = self._presences.setdefault(lane.node, made)
         return found
 
+    def is_away(self, node: Node) -> bool:
+        """Return whether a server did not take the last heartbeat. No round trip."""
+        presence = self._presences.get(node)
+        return presence is not None and presence.is_away
+
     def renew_over(self, channel: Channel) -> None:
         """Renew every record of its server over a connection that was just opened, in one write,
         and hear whether it is another run of the server. Raises ConnectionBroken.

@@ -105,6 +105,7 @@ class Session:
             self.heartbeat.start,
             self.heartbeat.wake,
             self._forget,
+            lambda node: self.registration.is_away(node),  # noqa: PLW0108 - there is none yet
         )
         codec.home = self
         self._reset()
