@@ -26,9 +26,11 @@ from multihost.wire.link import (
     Channel,
     Instance,
     Link,
+    Replicas,
     Route,
     connector_for,
     from_client,
+    link_to,
     note_end,
 )
 from multihost.wire.session import Session, registry
@@ -48,6 +50,7 @@ class Settings(NamedTuple):
     lease: float
     timeout: float
     grace: float | None = None
+    replicas: Replicas = 0
 
 
 class RuntimeOwner(Protocol):
@@ -154,12 +157,13 @@ class Runtime:
                 route = Route(_while_alive(self.embedded, address, self.credentials))
                 patience = 0.0
             self._open(
-                Link(
+                link_to(
                     address,
                     self.credentials,
                     timeout=self.settings.timeout,
                     reconnect_timeout=patience,
                     route=route,
+                    replicas=self.settings.replicas,
                 ),
                 before_close,
             )
@@ -177,7 +181,13 @@ class Runtime:
         self.credentials = used.credentials
         if authkey is not None:
             self.credentials = self.credentials._replace(authkey=stretched(self.authkey))
-        link = Link(self.address, self.credentials, timeout=self.settings.timeout, route=used.route)
+        link = link_to(
+            self.address,
+            self.credentials,
+            timeout=self.settings.timeout,
+            route=used.route,
+            replicas=self.settings.replicas,
+        )
         try:
             self._open(link)
         except LinkError as error:
@@ -208,6 +218,7 @@ class Runtime:
             codec.ident,
             settings.serializer,
             settings.grace,
+            settings.replicas,
         )
         self._session = session = Session(link, codec, origin)
         self.state = "started"

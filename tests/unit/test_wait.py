@@ -75,6 +75,7 @@ class Channel:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.loaded_scripts: set[object] = set()
+        self.node = None
         self.client_id, self.run = b"", b""
         self.is_closed = False
 

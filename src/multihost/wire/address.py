@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from multihost.errors import ServerUnfit
-
 __all__ = [
+    "CLUSTER_SCHEMES",
     "CONNECTING",
     "EMBEDDED",
     "GIVEN",
@@ -41,6 +40,7 @@ Host = tuple[str, int | None]
 
 SCHEMES = ("redis", "rediss", "unix")
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
 SENTINEL = "sentinel_"
 """What the options for the connections to Sentinels begin with."""
 PRIVATE = "embedded://"
@@ -82,18 +82,16 @@ PUBLIC_OPTIONS = CONNECTING | {
     *(SENTINEL + "ssl", SENTINEL + "min_other_sentinels"),
 }
 """The options that an address shows. Another one may be a password by a name that is none."""
-_SCHEME = re.compile(
-    r"rediss?(\+(sentinel|cluster))?|unix|https?|ftps?|tcp|tls|embedded", re.IGNORECASE
-)
-_HOST = re.compile(r"[^\s\x00-\x20\x7f<>\"'`\\]*")
-_PLACE = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?")
+_SCHEME = r"(?i)rediss?(\+(sentinel|cluster))?|unix|https?|ftps?|tcp|tls|embedded"
+_HOST = r"[^\s\x00-\x20\x7f<>\"'`\\]*"
+_PLACE = r"([\w.-]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?"
 
 
 class Address(NamedTuple):
     """A server, a database on it, and options that are not secret.
 
     With a scheme of Sentinels ``host`` has all of them, ``host:port,host:port``, sorted, and
-    ``path`` the name of their service.
+    ``path`` the name of their service; with one of a cluster it has some of its servers.
     """
 
     scheme: str
@@ -110,6 +108,8 @@ class Address(NamedTuple):
             options = (("db", str(self.database)), *options) if self.database else options
         elif self.scheme in SENTINEL_SCHEMES:
             start = f"{self.scheme}://{self.host}/{quote(self.path, safe='')}/{self.database}"
+        elif self.scheme in CLUSTER_SCHEMES:
+            start = f"{self.scheme}://{self.host}/{self.database}"
         else:
             start = f"{self.scheme}://{_bracketed(self.host)}:{self.port}/{self.database}"
         return start + (f"?{urlencode(options)}" if options else "")
@@ -118,6 +118,11 @@ class Address(NamedTuple):
     def server(self) -> tuple[str, str, int, str, int]:
         """What is the same in all addresses of one database on one server."""
         return self.scheme, self.host, self.port, self.path, self.database
+
+    @property
+    def may_fail_over(self) -> bool:
+        """True if servers take over from each other under this address: it names several."""
+        return "+" in self.scheme
 
     @property
     def is_embedded(self) -> bool:
@@ -169,7 +174,9 @@ def parse(url: str) -> tuple[Address, Credentials]:
     """Split a URL into address and credentials.
 
     ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` with TLS,
-    ``unix://[user[:password]@]/path[?db=n]``, and ``redis+sentinel://`` or ``rediss+sentinel://``
+    ``unix://[user[:password]@]/path[?db=n]``, ``redis+cluster://`` or ``rediss+cluster://`` with
+    ``[user[:password]@]host[:port][,host[:port]...]``: some servers of a cluster, which know the
+    others, and ``redis+sentinel://`` or ``rediss+sentinel://``
     with ``[user[:password]@]host[:port][,host[:port]...]/service[/db]``: the Sentinels, and the
     name that they have for the master. ``username``, ``password`` and ``db`` may also be query
     options, ``sentinel_username`` and ``sentinel_password`` are for the Sentinels; the remaining
@@ -196,18 +203,16 @@ def parse(url: str) -> tuple[Address, Credentials]:
             f"not a server URL: {shown!r}; {PRIVATE} stands for a private server that a manager "
             "starts, and which has no other clients"
         )
-    if parts.scheme.startswith("redis+") and parts.scheme not in SENTINEL_SCHEMES:
-        raise ServerUnfit(
-            f"not supported yet: {shown!r}; use redis://, rediss://, unix:// or redis+sentinel://"
-        )
-    if parts.scheme not in SCHEMES + SENTINEL_SCHEMES:
+    if parts.scheme not in SCHEMES + SENTINEL_SCHEMES + CLUSTER_SCHEMES:
         raise ValueError(
-            f"not a server URL: {shown!r}; use redis://, rediss://, unix:// or redis+sentinel://"
+            f"not a server URL: {shown!r}; use redis://, rediss://, unix://, redis+sentinel:// or "
+            "redis+cluster://"
         )
-    if len(hosts) > 1 and parts.scheme not in SENTINEL_SCHEMES:
+    if len(hosts) > 1 and parts.scheme in SCHEMES:
         raise ValueError(
             f"{parts.scheme}:// has one host, and {shown!r} has {len(hosts)}; Sentinels are "
-            "redis+sentinel://host:26379,host:26379/SERVICE"
+            "redis+sentinel://host:26379,host:26379/SERVICE, and a cluster is "
+            "redis+cluster://host:6379,host:6379"
         )
 
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -226,7 +231,14 @@ def _address(parts: SplitResult, hosts: Sequence[Host], database: str, shown: st
         if not parts.path:
             raise ValueError(f"no socket path in {shown!r}; write unix:///path/to/server.sock")
         return Address("unix", path=unquote(parts.path), database=_number(database, shown))
-    if parts.scheme not in SENTINEL_SCHEMES:
+    if parts.scheme in CLUSTER_SCHEMES:
+        if _number(database or parts.path.strip("/"), shown):
+            raise ValueError(
+                f"a cluster has no database but 0, which {shown!r} need not name; namespaces keep "
+                "programs apart"
+            )
+        return Address(parts.scheme, join_hosts(hosts, DEFAULT_PORT))
+    if parts.scheme in SCHEMES:
         ((host, port),) = hosts
         number = _number(database or parts.path.strip("/"), shown)
         return Address(parts.scheme, host or "localhost", port or DEFAULT_PORT, database=number)
@@ -258,7 +270,7 @@ def _split(url: str) -> tuple[SplitResult, list[Host]] | None:
         return None
     if others and not all(host for host, _ in hosts):
         return None
-    return (parts, hosts) if all(_HOST.fullmatch(host) for host, _ in hosts) else None
+    return (parts, hosts) if all(re.fullmatch(_HOST, host) for host, _ in hosts) else None
 
 
 def join_hosts(hosts: Iterable[Host], port: int = SENTINEL_PORT) -> str:
@@ -282,11 +294,11 @@ def _shown(url: str) -> str:
     that stands where only a host can be. Anything else may be a password in the wrong place.
     """
     scheme, found, rest = url.partition("://")
-    if not found or not _SCHEME.fullmatch(scheme):
+    if not found or not re.fullmatch(_SCHEME, scheme):
         return "..."
     place = re.split(r"[/?#]", rest, maxsplit=1)[0]
     _, found, last = place.rpartition("@")
-    hosts = [_PLACE.fullmatch(each) for each in last.split(",")]
+    hosts = [re.fullmatch(_PLACE, each) for each in last.split(",")]
     is_host = rest.count("@") == len(found) and all(host and (found or host[2]) for host in hosts)
     return f"{scheme}://..." if not is_host else f"{scheme}://{last}" + "..." * (place != rest)
 

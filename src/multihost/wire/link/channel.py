@@ -104,11 +104,11 @@ class Channel(Protocol):
     client_id: bytes
     """The number that the server gave the connection; empty if it is not known."""
 
-    node: Node | None
-    """The server at the other end; None where there is only one."""
-
     run: bytes
     """Run id of the server that gave that; empty if it is not known."""
+
+    node: Node | None
+    """Which server it leads to; None where there is one only, and it does not matter."""
 
     def exchange(self, request: bytes) -> Reply:
         """Send a packed command; return its reply, or the last one of those that have a reply."""

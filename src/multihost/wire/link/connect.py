@@ -1,4 +1,4 @@
-"""Opening a channel: the socket and the handshake."""
+"""Opening a channel."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from multihost.wire.address import EMBEDDED, SENTINEL_SCHEMES, Address, Credentials, parse
-from multihost.wire.link.channel import Channel, ConnectionBroken, Node, refuse_replica, refused
+from multihost.wire.address import (
+    CLUSTER_SCHEMES,
+    EMBEDDED,
+    SENTINEL_SCHEMES,
+    Address,
+    Credentials,
+    parse,
+    split_hosts,
+)
+from multihost.wire.link.channel import Channel, ConnectionBroken, Node, refuse_replica
+from multihost.wire.link.greeting import greet
 from multihost.wire.link.named import may_move, named_route, resolve
 from multihost.wire.link.peer import connect_to_private
 from multihost.wire.link.proof import Proof, proof_for
 from multihost.wire.link.redispy import client_connector, client_opener, sentinel_route
-from multihost.wire.link.resp import Command, pack_all
 from multihost.wire.link.sentinel import of_the_master
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.link.topology import Route
 from multihost.wire.redaction import Redactor
-from multihost.wire.replies import ReplyError
 
 __all__ = ["check_url", "connector_for", "open_private", "route_for"]
 
@@ -47,7 +54,7 @@ def _open_socket(
             credentials = proof.ask(SocketChannel(sock, timeout), address)
             redact = Redactor(credentials.secrets)
         channel = SocketChannel(sock, timeout, redact)
-        _handshake(channel, address, credentials)
+        greet(channel, address, credentials)
     return channel
 
 
@@ -66,7 +73,7 @@ def _open_at(
     sock = _dial(*node, timeout)
     with _CloseOnError(sock):
         channel = SocketChannel(sock, timeout, redact)
-        refuse_replica(_handshake(channel, address, credentials), address)
+        refuse_replica(greet(channel, address, credentials), address)
     channel.node = node
     return channel
 
@@ -101,29 +108,6 @@ class _CloseOnError(contextlib.AbstractContextManager[None]):
             self._socket.close()
 
 
-def _handshake(channel: SocketChannel, address: Address, credentials: Credentials) -> bytes:
-    """Log in; return the role of the server, empty if it does not say."""
-    hello: list[bytes] = [b"HELLO", b"3"]
-    if credentials.password or credentials.username:
-        user = credentials.username or "default"
-        hello += [b"AUTH", user.encode(), credentials.password.encode()]
-    hello += [b"SETNAME", b"multihost"]
-    commands: list[Command] = [hello]
-    if address.database:
-        commands.append((b"SELECT", b"%d" % address.database))
-    replies = channel.exchange_many(pack_all(commands), len(commands))
-    for reply in replies:
-        if type(reply) is ReplyError:
-            raise refused(reply, address)
-    greeting = replies[0]
-    if not isinstance(greeting, dict):
-        return b""
-    if type(greeting.get(b"id")) is int:
-        channel.client_id = b"%d" % greeting[b"id"]
-    role = greeting.get(b"role", b"")
-    return role if isinstance(role, bytes) else b""
-
-
 def check_url(url: str) -> None:
     """Raise ValueError or ServerUnfit for what is no URL of a server, or has options that do not
     exist. Opens no connection.
@@ -142,6 +126,12 @@ def route_for(address: Address, credentials: Credentials, *, follow: bool = True
     """
     named = address.options + credentials.secret_options
     redact = Redactor(credentials.secrets)
+    if address.scheme in CLUSTER_SCHEMES:
+        from multihost.wire.link.cluster.topology import cluster_route  # most need none
+
+        return cluster_route(
+            address, split_hosts(address.host), _node_opener(address, credentials, redact)
+        )
     if address.scheme in SENTINEL_SCHEMES:
         return sentinel_route(address, credentials, _opener(address, credentials, redact))
     is_fixed = address.is_embedded or address.scheme == "unix" or not may_move(address.host)
@@ -157,6 +147,19 @@ def route_for(address: Address, credentials: Credentials, *, follow: bool = True
     else:
         open_ = partial(_open_named, address, credentials, redact)
     return named_route(open_, address)
+
+
+def _node_opener(
+    address: Address, credentials: Credentials, redact: Redactor
+) -> Callable[[Node, float], Channel]:
+    """Return a function that opens a channel to a server of a cluster, a replica too."""
+    tls = address.scheme == CLUSTER_SCHEMES[1]
+    there = address._replace(scheme="rediss" if tls else "redis", host="")
+    if tls or there.options or credentials.secret_options:
+        return client_opener(there, credentials, address, follow=False)
+    return lambda node, timeout: _open_socket(
+        there._replace(host=node[0], port=node[1]), credentials, redact, None, timeout
+    )
 
 
 def _opener(

@@ -19,6 +19,24 @@ __all__ = ["OpenedConnections"]
 LOST = 10.0  # seconds for which calls that do not wait do not try to connect again, at most
 
 
+class Outage:
+    """What the last attempts to connect to one server found."""
+
+    def __init__(self) -> None:
+        self.until: float = 0.0  # when calls that do not wait try again; 0.0 if it was reached
+        self.cause: ConnectionBroken = ConnectionBroken()
+
+    def note(self, begun: float, error: ConnectionBroken) -> ConnectionBroken:
+        """The server cannot be reached: calls that do not wait spend a tenth of their time on
+        that.
+        """
+        now = time.monotonic()
+        error.waited = now - begun
+        self.cause = error.again()
+        self.until = now + min(9 * (now - begun), LOST)
+        return error
+
+
 class OpenedConnections(PinnedConnections):
     """The connections of this process to one server, which are opened when they are needed."""
 
@@ -44,8 +62,7 @@ class OpenedConnections(PinnedConnections):
         super()._reset()
         topology = self._route.topology
         self.lookout: Lookout | None = None if topology is None else Lookout(self, topology)
-        self._lost_until = 0.0
-        self._lost_because = ConnectionBroken()
+        self._outage = Outage()
 
     def may_come_back(self, error: LinkError) -> bool:
         """Return whether calls may succeed again after one failed with ``error``."""
@@ -56,7 +73,7 @@ class OpenedConnections(PinnedConnections):
     @property
     def is_lost(self) -> bool:
         """Whether the last attempt to connect failed."""
-        return self._lost_until > 0.0
+        return self._outage.until > 0.0
 
     @property
     def patience(self) -> tuple[float | None, float]:
@@ -88,30 +105,31 @@ class OpenedConnections(PinnedConnections):
             raise self.closed from None
         begun = time.monotonic()
         until = self._threads.until
-        if until is not None and until <= begun < self._lost_until:
-            raise self._lost_because.again()  # who does not wait does not try either
+        outage = self._outage
+        if until is not None and until <= begun < outage.until:
+            raise outage.cause.again()  # who does not wait does not try either
         if limit is None:
             limit = self.timeout
             if until is not None:
                 limit = min(limit, max(until - begun, self._threads.attempt))
         try:
-            connection.channel = channel = self._route.open(limit)
+            connection.channel = channel = self._connect(limit)
             if self.on_open is not None:
                 self.on_open(channel)
-            self.fence.close(channel)
+            self.fence_at(channel.node).close(channel)
         except OSError as error:
             if isinstance(error, LinkError):
                 raise
             kind = ReplyTimeout if isinstance(error, TimeoutError) else ConnectionBroken
             broken = kind.of(error)
             broken.while_connecting = True
-            raise self._note_lost(begun, broken) from None
+            raise outage.note(begun, broken) from None
         except ConnectionBroken as error:
             self.disconnect(connection)
             error.while_connecting = True
-            self._note_lost(begun, error)
+            outage.note(begun, error)
             raise
-        self._lost_until = 0.0
+        outage.until = 0.0
         if self.lookout is not None:
             self.lookout.start()
         if limit != self.timeout:
@@ -121,15 +139,8 @@ class OpenedConnections(PinnedConnections):
             raise self.closed from None
         return channel
 
-    def _note_lost(self, begun: float, error: ConnectionBroken) -> ConnectionBroken:
-        """The server cannot be reached: calls that do not wait spend a tenth of their time on
-        that.
-        """
-        now = time.monotonic()
-        error.waited = now - begun
-        self._lost_because = error.again()
-        self._lost_until = now + min(9 * (now - begun), LOST)
-        return error
+    def _connect(self, limit: float) -> Channel:
+        return self._route.open(limit)
 
     def _give_up(self, cause: ConnectionBroken, seconds: float, sent: bool) -> LinkError:
         """Return the error for a call that could not be repeated for so long."""

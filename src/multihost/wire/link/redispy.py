@@ -13,7 +13,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from multihost.wire.address import CONNECTING, SENTINEL, Address, Credentials
+from multihost.wire.address import (
+    CLUSTER_SCHEMES,
+    CONNECTING,
+    DEFAULT_PORT,
+    SENTINEL,
+    Address,
+    Credentials,
+    join_hosts,
+)
 from multihost.wire.link.channel import (
     EMPTY_COMMAND,
     Channel,
@@ -26,6 +34,7 @@ from multihost.wire.link.channel import (
     refuse_replica,
     refused,
 )
+from multihost.wire.link.greeting import is_lacking
 from multihost.wire.link.named import may_move, named_route, peer_of, role_in
 from multihost.wire.link.options import check_options, explain_file, warn_if_unverified
 from multihost.wire.link.resp import pack
@@ -83,8 +92,8 @@ class ClientChannel:
         self._redact = redact
         self.loaded_scripts: set[object] = set()
         self.client_id: bytes = b""  # redis-py does not tell
-        self.node: Node | None = None
         self.run: bytes = b""
+        self.node: Node | None = None
         self._is_shut = False  # maybe by another thread, in the middle of an exchange
         self._errors = redis.exceptions
 
@@ -226,13 +235,11 @@ def client_connector(
 
 
 def client_opener(
-    address: Address, credentials: Credentials, shown: Address
+    address: Address, credentials: Credentials, shown: Address, *, follow: bool = True
 ) -> Callable[[Node, float], Channel]:
-    """Return the same for servers that are not known yet, but for replicas. ``shown`` is the
-    address for errors.
-    """
+    """Return the same for servers that are not known yet. ``shown`` is the address for errors."""
     pool = _checked_pool(address._replace(host="localhost"), credentials, shown)
-    return _Opener(pool, shown, Redactor(credentials.secrets), True).open_at
+    return _Opener(pool, shown, Redactor(credentials.secrets), follow).open_at
 
 
 def sentinel_route(
@@ -354,18 +361,12 @@ class _Opener:
         options.update(retry=Retry(NoBackoff(), 0), retry_on_error=[], health_check_interval=0)
         if options.get("socket_timeout") is None or options["socket_timeout"] < timeout:
             options["socket_timeout"] = timeout
-        is_managed = is_sentinel_pool(pool)
-        if node is not None and not is_managed:
+        if node is not None and not is_sentinel_pool(pool):
             options |= {"host": node[0], "port": node[1]}
-        connection = pool.connection_class(**options)
         handled = sys.exception()
         broken: Exception
         try:
-            if is_managed:
-                connection.connect_to(node)
-            else:
-                connection.connect()
-            return self._checked(connection)
+            return self._checked(self._connected(options, node))
         except (RedisError, OSError) as error:
             reply = _as_reply(error, redact)
             if isinstance(error, (AuthenticationError, AuthorizationError)):
@@ -377,6 +378,22 @@ class _Opener:
         except _UNREADABLE as error:
             broken = _broken(error, redact, handled)
         raise broken  # outside, for the error of redis-py may have what the server said
+
+    def _connected(self, options: dict[str, Any], node: Node | None) -> Any:
+        """Return a new connection of redis-py; in RESP2 where RESP3 is refused."""
+        from redis.exceptions import ResponseError
+
+        connection = self._pool.connection_class(**options)
+        try:
+            if is_sentinel_pool(self._pool):
+                connection.connect_to(node)
+            else:
+                connection.connect()
+            return connection
+        except ResponseError as error:
+            if options.get("protocol") == 2 or not is_lacking(_as_reply(error, self._redact)):
+                raise
+        return self._connected(options | {"protocol": 2}, node)
 
     def _checked(self, connection: Any) -> Channel:
         channel = ClientChannel(connection, self._redact)
@@ -408,18 +425,16 @@ def from_client(client: Any) -> FromClient:
     """
     import inspect  # redis has imported it already
 
+    if inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
+        raise TypeError("client= takes a client of redis or fakeredis, not one of their asyncio")
+    if hasattr(client, "nodes_manager"):
+        return _from_cluster(client.nodes_manager)
     pool = getattr(client, "connection_pool", None)
     if pool is None or not hasattr(pool, "connection_kwargs"):
         raise TypeError(
-            f"client= takes a redis.Redis or a fakeredis.FakeRedis, not {type(client).__name__}"
-            + (
-                "; a cluster client is not supported yet"
-                if "Cluster" in type(client).__name__
-                else ""
-            )
+            "client= takes a redis.Redis, a redis.RedisCluster or a fakeredis.FakeRedis, not "
+            f"{type(client).__name__}"
         )
-    if inspect.iscoroutinefunction(client.execute_command):
-        raise TypeError("client= takes a client of redis or fakeredis, not one of their asyncio")
     address, credentials = _address_of(pool), _credentials_of(pool)
     warn_if_unverified(address)
     redact = Redactor(credentials.secrets)
@@ -430,6 +445,21 @@ def from_client(client: Any) -> FromClient:
         route = named_route(_Opener(pool, address, redact, True).open, address)
     else:
         route = Route(_Opener(pool, address, redact, False).open)
+    return FromClient(address, credentials, route)
+
+
+def _from_cluster(manager: Any) -> FromClient:
+    """Return what is used of a ``redis.RedisCluster``: the servers that it knows are the seeds."""
+    from multihost.wire.link.cluster.topology import cluster_route
+
+    seeds = [(str(each.host), int(each.port)) for each in manager.nodes_cache.values() if each.host]
+    pool = manager.default_node.redis_connection.connection_pool
+    there, credentials = _address_of(pool), _credentials_of(pool)
+    scheme = CLUSTER_SCHEMES[there.scheme == "rediss"]
+    address = Address(scheme, join_hosts(seeds, DEFAULT_PORT), options=there.options)
+    warn_if_unverified(address)
+    opener = _Opener(pool, address, Redactor(credentials.secrets), False)
+    route = cluster_route(address, seeds, opener.open_at, manager.remap_host_port)
     return FromClient(address, credentials, route)
 
 

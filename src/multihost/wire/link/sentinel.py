@@ -7,7 +7,7 @@ and never the master, which may be another one at the next connection. Options t
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -116,6 +116,8 @@ def of_the_master(address: Address, credentials: Credentials) -> tuple[Address, 
 
 def sentinels_of(pool: Any) -> Any:
     """Return the Sentinels of the pool of a client, with connections of our own."""
+    import copy
+
     import redis
 
     own = copy.copy(pool.sentinel_manager)
@@ -165,8 +167,33 @@ class Master:
             return False
         return True
 
+    def replicas(self) -> int:
+        """Return how many replicas of the master a Sentinel knows, also those that are away; 0 if
+        none answers.
+        """
+        from redis.exceptions import RedisError
+
+        for each in self._sentinels.sentinels:
+            with contextlib.suppress(RedisError):
+                return int(each.sentinel_master(self._service)["num-slaves"])
+        return 0
+
     def is_current(self, node: Node) -> bool:
         return self._node in (None, node)
+
+    def facts(self) -> dict[str, str]:
+        """Return what the first Sentinel that answers says of it: SENTINEL MASTER. 1 round trip,
+        and 1 for each that does not answer; empty if none does.
+        """
+        from redis import RedisError
+
+        for sentinel in self._sentinels.sentinels:
+            try:
+                found = sentinel.sentinel_master(self._service)
+            except (RedisError, OSError):
+                continue
+            return {str(name): str(value) for name, value in found.items()}
+        return {}
 
     def close(self) -> None:
         self._sentinels.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
+from multihost.wire.link import Link
 from multihost.wire.ops import kinds
 from multihost.wire.ops.keeping import without_flag
 from multihost.wire.replies import EXISTS, GONE, ReplyError, altered, pairs, to_exception
@@ -23,6 +24,7 @@ __all__ = [
     "lease_left",
     "memory",
     "names",
+    "scanned",
     "sweep",
 ]
 
@@ -177,6 +179,18 @@ def memory(handle: Handle) -> int | None:
     return total
 
 
+def scanned(link: Link, pattern: bytes, page: int = 1000) -> Iterator[list[bytes]]:
+    """Yield the keys of one server that match a pattern, some perhaps more than once. 1 round trip
+    for each ``page`` keys of the database.
+    """
+    cursor = b"0"
+    while True:
+        cursor, found = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % page)
+        yield found
+        if cursor == b"0":
+            return
+
+
 def everything(session: Session) -> dict[str, tuple[str, float | None]]:
     """Return every object of the namespace: ident -> its type on the server, and the seconds of its
     lease. O(keys of the server).
@@ -184,12 +198,11 @@ def everything(session: Session) -> dict[str, tuple[str, float | None]]:
     link = session.link
     pattern = b"{%b:[0-9][0-9]}:[nu]:*" % session.namespace.encode()
     found: dict[bytes, None] = {}
-    cursor = b"0"
-    while True:
-        cursor, batch = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
-        found.update(dict.fromkeys(key for key in batch if key.split(b"}:", 1)[1].count(b":") == 1))
-        if cursor == b"0":
-            break
+    for each in link.masters():
+        for batch in scanned(each, pattern):
+            found.update(
+                dict.fromkeys(key for key in batch if key.split(b"}:", 1)[1].count(b":") == 1)
+            )
     known: dict[str, tuple[str, float | None]] = {}
     for key in found:
         kind, left = link.pipeline([(b"TYPE", key), (b"PTTL", key)])
