@@ -236,6 +236,10 @@ class PinnedConnections:
         threads = [free for ref in self._free.valuerefs() if (free := ref()) is not None]
         return opened - {id(each) for free in threads for each in list(free)}
 
+    def writes(self) -> int:
+        """Return a number that grows with each request of this process for a script that writes."""
+        return sum(connection.sequence for connection in self._connections)
+
     def client_ids(self, node: Node | None = None) -> list[bytes]:
         """Return the number that the server gave each open connection, empty where not known; with
         a ``node``, of those to that one.
