@@ -130,7 +130,7 @@ class Session:
             self.link, self.namespace, self.lease_ms, self.origin.grace, self.heartbeat.wake
         )
         self.link.on_open = self.registration.renew_over
-        self.link.on_move = self.heartbeat.wake
+        self.link.on_move = self.registration.note_moves
         self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration.names)
         self.settling: Settling = Settling(self.namespace, self.registration, self.holds)
         self.ring: Ring = Ring(self.link, self.registration, self.namespace)
