@@ -65,8 +65,8 @@ class ReplicatedLink(Link):
         on_noscript: Callable[[], bytes] | None = None,
     ) -> Reply:
         """As that of a link; what has a number, which is what changes something, waits."""
-        if on_noscript is None:
-            return super().exchange(connection, request)
+        if on_noscript is None or not self._threads.confirms:
+            return super().exchange(connection, request, on_noscript)
         reply = self._exchange_and_wait(connection, request)
         if type(reply) is ReplyError and reply.code == "NOSCRIPT":
             self.withdraw(connection)
