@@ -22,6 +22,9 @@ SLOTS = 16384
 NODE_TIMEOUT = 1000
 """Milliseconds; the shortest with which a failover is no accident on a busy machine."""
 
+COUNTED = ("clients", "stats")
+"""Sections of ``INFO`` whose numbers are counts."""
+
 Node = tuple[str, int]
 Argument = str | bytes | int | float
 
@@ -91,8 +94,14 @@ class ClusterCommands:
         ]
 
     def info(self, section: str = "server") -> dict[str, str]:
-        """Of the first master."""
-        return self.node(self.master_nodes()[0]).info(section)
+        """Of the first master; of counts, those of all together."""
+        first, *others = [self.node(node).info(section) for node in self.master_nodes()]
+        if section not in COUNTED:
+            return first
+        for name, value in first.items():
+            if value.isdigit():
+                first[name] = str(int(value) + sum(int(each[name]) for each in others))
+        return first
 
     def calls(self) -> Counter[str]:
         """How often each command was executed, on all masters together."""
@@ -136,7 +145,7 @@ class ClusterCommands:
             except OSError:
                 continue
             yield sorted(
-                (first, last, (master[0].decode() or seed[0], master[1]))
+                (first, last, ((master[0] or b"").decode() or seed[0], master[1]))
                 for first, last, master, *_ in found
             )
 

@@ -219,16 +219,14 @@ class Places(Handle):
         self.membership: Membership = handle.session.registration.memberships[handle.keys.prefix]
         self.name: bytes = name
         self.has_holder: bool = has_holder
-        # Where two servers may be master for a while, so that no token of one is below one of the
-        # other; it takes a script. Else a token is larger than all of servers before as it is: who
-        # registers or settles lifts it to the time.
+        # Where two servers may be master for a while; it takes a script. Else who registers or
+        # settles lifts the last token to the time, which is above all of servers before.
         self.draws_by_clock: bool = handle.session.link.address.may_fail_over
         self.contended: bool = False  # others wanted an element, too, when one was taken last
         self.last_token: int = 0
         self.looked: float = 0.0  # when who did not want to wait looked for dead holders last
         self.account: Account | None = None  # of a semaphore: what is held at all places together
-        # Behind what takes an element: waits for replicas; empty if nobody does.
-        link = handle.link
+        link = handle.link  # behind what takes an element, where replicas are waited for:
         self.wait_command: bytes = link.wait_command if isinstance(link, ReplicatedLink) else b""
         self._lock = threading.Lock()
         self._idle: list[Place] = []

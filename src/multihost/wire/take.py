@@ -177,6 +177,8 @@ class Grant(ABC):
                 if self.place is None and place.count <= held:
                     place.places.abandon(place)
                 raise
+            if type(replies[0]) is ReplyError and replies[0].is_transient:  # for too long
+                raise to_exception(replies[0], self.operation, handle.keys.ident)
 
     def _register_and_take(self, connection: PinnedConnection, place: Place) -> list[Reply]:
         """Take an element that is free, to a place that was not used before. 1 round trip."""
@@ -378,6 +380,8 @@ class Grant(ABC):
         if element is None and (type(token) is ReplyError or token >= FIRST_FENCE):
             return 0
         for reply in (element, token, alive, registered):
+            if type(reply) is ReplyError and reply.is_transient:
+                return -1  # by now: it has taken the element before
             if type(reply) is ReplyError:
                 raise to_exception(reply, self.operation, self.handle.keys.ident)
         if not element or type(token) is not int or token < FIRST_FENCE:

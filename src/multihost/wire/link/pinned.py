@@ -161,6 +161,8 @@ class _PerThread:
     """When its patience with a server that does not answer ends, see :class:`Patience`."""
     attempt: float = SHORTEST
     """Seconds that one attempt may take, however short the patience."""
+    confirms: bool = True
+    """Whether its calls wait for replicas, where others do."""
 
     def __init__(self, link: PinnedConnections) -> None:
         self.free = _ThreadConnections(link)
@@ -190,6 +192,10 @@ class PinnedConnections:
             return self._threads.free.pop()
         except IndexError:
             return self.new_connection()
+
+    def confirm_nothing(self) -> None:
+        """Have no call of this thread wait for replicas: nobody is told of what it does."""
+        self._threads.confirms = False
 
     def checkin(self, connection: PinnedConnection) -> None:
         """Make a connection free for other exchanges of this thread."""
@@ -229,6 +235,10 @@ class PinnedConnections:
         # Of references, since another thread may add one: values() would raise then.
         threads = [free for ref in self._free.valuerefs() if (free := ref()) is not None]
         return opened - {id(each) for free in threads for each in list(free)}
+
+    def writes(self) -> int:
+        """Return a number that grows with each request of this process for a script that writes."""
+        return sum(connection.sequence for connection in self._connections)
 
     def client_ids(self, node: Node | None = None) -> list[bytes]:
         """Return the number that the server gave each open connection, empty where not known; with

@@ -38,7 +38,7 @@ Replicas = int | Literal["all"]
 
 WAIT_SECONDS = 0.5  # that the server waits for replicas; then it is asked again
 ASK_INTERVAL = 10.0  # seconds between two times that a master is asked how many replicas it has
-_CONNECTED = re.compile(rb"^connected_slaves:(\d+)", re.MULTILINE)
+_CONNECTED = rb"(?m)^connected_slaves:(\d+)"
 
 
 class ReplicatedLink(Link):
@@ -65,8 +65,8 @@ class ReplicatedLink(Link):
         on_noscript: Callable[[], bytes] | None = None,
     ) -> Reply:
         """As that of a link; what has a number, which is what changes something, waits."""
-        if on_noscript is None:
-            return super().exchange(connection, request)
+        if on_noscript is None or not self._threads.confirms:
+            return super().exchange(connection, request, on_noscript)
         reply = self._exchange_and_wait(connection, request)
         if type(reply) is ReplyError and reply.code == "NOSCRIPT":
             self.withdraw(connection)
@@ -152,7 +152,7 @@ class ReplicatedLink(Link):
             facts = super().exchange(connection, pack(command))
         except ReplyError as error:
             raise command_error(error, command) from None
-        found = _CONNECTED.search(facts)
+        found = re.search(_CONNECTED, facts)
         self._asked = time.monotonic()
         self._most = max(self._most, int(found[1]) if found else 0, self._known())
 

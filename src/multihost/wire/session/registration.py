@@ -10,8 +10,9 @@ A record that is gone was removed by others, who had reason to believe that the 
 session *lapsed* there: what it held is given to others, and its name is never used again, so that
 nothing which arrives late is taken for that of a living session. It enters anew, under another.
 
-Where a partition is at another server than before nothing has lapsed, but that server may not know
-all that the former one had acknowledged: the session settles there.
+Where a partition is at another server than before nothing has lapsed. If its slot was moved nothing
+else has happened either. If a replica took over, it may not know all that the former server had
+acknowledged: the session settles there.
 """
 
 from __future__ import annotations
@@ -145,6 +146,11 @@ class SessionRegistration:
             found = self._presences.setdefault(lane.node, made)
         return found
 
+    def is_away(self, node: Node) -> bool:
+        """Return whether a server did not take the last heartbeat. No round trip."""
+        presence = self._presences.get(node)
+        return presence is not None and presence.is_away
+
     def renew_over(self, channel: Channel) -> None:
         """Renew every record of its server over a connection that was just opened, in one write,
         and hear whether it is another run of the server. Raises ConnectionBroken.
@@ -177,16 +183,54 @@ class SessionRegistration:
         lane = self._link.lane
         return [p for p in self.memberships if lane(p).node in (None, channel.node)]
 
-    def _close_gate(self, presence: Presence, prefixes: Iterable[bytes] | None = None) -> None:
-        """Take nothing in partitions of a server, in all if they are not given."""
-        if prefixes is None:
-            node, lane = presence.node, self._link.lane
-            prefixes = [p for p in self.memberships if lane(p).node == node]
+    def _close_gate(self, presence: Presence) -> None:
+        """Take nothing at a server."""
         presence.gate += 1
         presence.settled.clear()
-        for prefix in prefixes:
+        for prefix in [p for p in self.memberships if self._is_at(p, presence)]:
             presence.unsettled.add(prefix)
             self.memberships[prefix].valid_until = 0.0
+
+    def note_moves(self) -> None:
+        """Partitions may be at other servers than before: take nothing there until it is known what
+        that means. No round trip.
+        """
+        with self._lock:
+            for m in self._used.values():
+                if m.key and not self._is_at(m.prefix, m.presence):
+                    self._doubt_move(m, self.presence_of(m.prefix))
+        self._wake()
+
+    def _doubt_move(self, membership: Membership, presence: Presence) -> None:
+        if membership.prefix not in presence.moved:
+            presence.moved.add(membership.prefix)
+            presence.gate += 1
+            presence.settled.clear()
+            membership.valid_until = 0.0
+
+    def _decide_moves(self, presence: Presence) -> None:
+        """Let others take again what came from a server that has other partitions still: its slot
+        was moved, and nothing is lost. The session settles what came from one that is gone, for a
+        replica has taken over. 1 round trip, none if nothing came.
+        """
+        if not presence.moved:
+            return
+        self._link.refresh()
+        masters = {each.node for each in self._link.masters()}
+        with self._lock:
+            for m in [self.memberships[prefix] for prefix in presence.moved]:
+                if not (m.key and self._is_at(m.prefix, presence)):
+                    continue
+                if m.presence is not presence:
+                    if m.presence is None or m.presence.node not in masters:
+                        presence.unsettled.add(m.prefix)
+                    m.presence = presence
+            moved = [self.memberships[prefix] for prefix in presence.moved]
+            presence.moved.clear()
+            self._extend(presence, moved, 0.0)
+            if not presence.unsettled:
+                presence.opened = presence.gate
+                presence.settled.set()
 
     def _note_run(self, presence: Presence, run: bytes) -> None:
         """Take note of the run of the server to which a connection was opened."""
@@ -252,18 +296,18 @@ class SessionRegistration:
                     m.beats = max(reply, m.beats)
                     m.renewed = sent
                     if m.presence is not presence:  # the partition was elsewhere
-                        m.presence = presence
-                        self._close_gate(presence, (m.prefix,))
+                        self._doubt_move(m, presence)
             self._extend(presence, [m for m, _, _ in renewals], sent)
         if not is_well or presence.is_unsettled:
             self._wake()
 
     def _extend(self, presence: Presence, memberships: Iterable[Membership], sent: float) -> None:
         """Nobody can declare the session dead where it was renewed by what was sent then."""
-        until = sent + int(self._lease_ms) / 1000
+        unsettled = presence.unsettled | presence.moved
         for m in memberships:
             # The holder's freshness begins before any other process can see the counter.
-            if m.key and m.renewed >= sent and m.prefix not in presence.unsettled:
+            if m.key and m.renewed >= sent and m.prefix not in unsettled:
+                until = (sent or m.renewed) + int(self._lease_ms) / 1000
                 m.valid_until = max(m.valid_until, until)
 
     def _lapse(self, membership: Membership, key: bytes, sent: float) -> None:
@@ -314,8 +358,8 @@ class SessionRegistration:
             )
         )
 
-    def _is_at(self, prefix: bytes, presence: Presence) -> bool:
-        return self._link.lane(prefix).node == presence.node
+    def _is_at(self, prefix: bytes, presence: Presence | None) -> bool:
+        return presence is not None and self._link.lane(prefix).node == presence.node
 
     def heartbeat(self, presence: Presence) -> list[bytes]:
         """Renew every record at a server, and make those that were requested there.
@@ -366,7 +410,9 @@ class SessionRegistration:
                 if not (again or any(self.memberships[prefix].has_lapsed for prefix in here)):
                     entered = [m for m in self._used.values() if m.presence is presence]
                     self._extend(presence, entered, sent)
-                    return list(lapsed)
+                    break
+        self._decide_moves(presence)
+        return list(lapsed)
 
     def _note_time(self, presence: Presence, reply: Reply, sent: float) -> None:
         if self._is_at(self._first, presence):
@@ -429,6 +475,7 @@ class SessionRegistration:
         for presence in list(self._presences.values()):
             presence.opened = presence.gate
             presence.unsettled.clear()
+            presence.moved.clear()
             presence.settled.set()
         for request in list(self._requested):
             request.answered.set()

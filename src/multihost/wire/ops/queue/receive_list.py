@@ -29,7 +29,7 @@ class _Empty(enum.Enum):
 EMPTY: Final = _Empty.EMPTY  # the queue has no item
 
 
-def receive_available(
+def receive_available(  # noqa: C901, PLR0912 - written out
     handle: Handle, consumer: Consumer, hand: Hand
 ) -> Delivery | Literal[_Empty.EMPTY] | None:
     """Receive an item that is there, as most calls find it; EMPTY if there is none. 1 round trip.
@@ -62,9 +62,12 @@ def receive_available(
             return None
         raise
     link.checkin(connection)
-    if previous is not None:  # as acknowledged(), written out: nearly every get() comes along here
-        consumer.recycle(previous)
-        hand.previous = None
+    if previous is not None:
+        if type(replies[-1]) is ReplyError:
+            consumer.acks.doubt(hand)
+        else:  # as answered(), written out: nearly every get() comes along here
+            consumer.recycle(previous)
+            hand.previous = None
     value = replies[1]
     if value is None:
         consumer.let_go(hand)
@@ -128,8 +131,9 @@ def receive_from_list(
         link.checkin(connection)
         raise
     link.checkin(connection)
-    if replies[0] != 0:
-        consumer.acks.acknowledged(hand)
+    if previous is not None and replies[0] != 0:
+        refused = replies[0] if type(replies[0]) is ReplyError else replies[-1]
+        consumer.acks.answered(hand, refused)
     items = _interpret(handle, consumer, hand, in_flight, replies, count)
     if items == []:
         consumer.let_go(hand)
