@@ -25,7 +25,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.collect.marking import Marking
 from multihost.wire.collect.partitions import EVERYWHERE, Outdated, Partitions
 from multihost.wire.link import Link, Patience
-from multihost.wire.replies import ReplyError
+from multihost.wire.replies import ReplyError, counted, row
 from multihost.wire.script import Script
 from multihost.wire.stored import report_damage
 
@@ -136,7 +136,9 @@ class Collector:
     def _ask(self, period_ms: int, *, force: bool = False) -> bool:
         found, self._found = b"kept" if self.has_kept else self._found, b""
         args = self._session, self._ttl_ms, b"%d" % period_ms, b"%d" % force, found
-        is_ours, longest, are_kept = _turn.run_readonly(self._link, [self._key], *args)
+        reply = _turn.run_readonly(self._link, [self._key], *args)
+        is_ours, longest, are_kept = row("collect/turn", self._key.decode(), reply, 3)
+        longest = counted("collect/turn", self._key.decode(), longest or 0)
         self._partitions.longest_ms = longest or self._partitions.longest_ms
         self._are_kept = bool(are_kept)
         return bool(is_ours)

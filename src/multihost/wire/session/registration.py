@@ -32,7 +32,7 @@ from multihost.wire.link import (
     run_id,
     stood_still,
 )
-from multihost.wire.replies import ReplyError
+from multihost.wire.replies import integer, row, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session.process import host_identity, start_of
 
@@ -198,7 +198,7 @@ class SessionRegistration:
             return
         if not channel.client_id:
             number = channel.exchange_many(pack_all([(b"CLIENT", b"ID")]), 1)[0]
-            channel.client_id = b"" if isinstance(number, ReplyError) else b"%d" % number
+            channel.client_id = b"%d" % number if isinstance(number, int) else b""
         commands = [*self._renew_commands(renewals), (b"INFO", b"server")]
         sent = time.monotonic()
         *replies, facts = channel.exchange_many(pack_all(commands), len(commands))
@@ -362,10 +362,8 @@ class SessionRegistration:
                 self._identify_connection()
             renewals = self._renewals()
             sent = time.monotonic()
-            (seconds, micros), *replies = self._link.pipeline(
-                [(b"TIME",), *self._renew_commands(renewals)]
-            )
-            self.clock_offset = int(seconds) * 1000000 + int(micros) - time.monotonic_ns() // 1000
+            clock, *replies = self._link.pipeline([(b"TIME",), *self._renew_commands(renewals)])
+            self.clock_offset = _microseconds(clock) - time.monotonic_ns() // 1000
             self._round_trip = max(self._round_trip, time.monotonic() - sent)
             self._note(renewals, replies, sent)
             # If it was opened on the way these records do not name this connection: again.
@@ -416,7 +414,7 @@ class SessionRegistration:
         with self._lock:
             self._renewed = time.monotonic()
             for prefix, counter in zip(missing, beats, strict=True):
-                self._beats[keys[prefix]] = counter
+                self._beats[keys[prefix]] = integer("session/enter", "the server", counter)
                 self.session_keys[prefix] = keys[prefix]
                 self._lapsed.pop(prefix, None)
 
@@ -445,3 +443,12 @@ class SessionRegistration:
         keys, self.session_keys = list(self.session_keys.values()), {}
         if keys:
             self._link.execute(b"UNLINK", *keys)
+
+
+def _microseconds(clock: Reply) -> int:
+    """Return the reply to TIME in microseconds. Raises BadPayload for anything else."""
+    numbers = [
+        stored_number("session/renew", "the server", each, "the time")
+        for each in row("session/renew", "the server", clock, 2)
+    ]
+    return numbers[0] * 1000000 + numbers[1]
