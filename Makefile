@@ -60,9 +60,10 @@ fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inpu
 interrupts: $(VENV)/.dev ## an exception at every bytecode of the calls that take something, not only at a sample
 	@MULTIHOST_INTERRUPTS=1 $(BIN)/python -m pytest --timeout 900 -n 2 tests/interrupts tests/pool/test_interrupts.py
 
-chaos: $(VENV)/.dev ## processes are killed by the thousand, for minutes; CHAOS="--seconds 3600 --seed 7" for longer
+chaos: $(VENV)/.dev ## processes are killed by the thousand, masters die and slots move, for minutes; CHAOS="--seconds 3600 --seed 7" for longer
 	@MULTIHOST_CHAOS=1 $(BIN)/python -m pytest -n 2 --timeout 600 tests/chaos tests/faults/test_queue_order.py
 	@$(BIN)/python -m tests.chaos $(CHAOS)
+	@$(BIN)/python -m tests.chaos --way moving $(CHAOS)
 
 model: $(VENV)/.dev ## the rules of docs/holds.md and docs/lifetimes.md, in larger configurations than the tests explore
 	@$(BIN)/python -m tests.model $(MODEL)

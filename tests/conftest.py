@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,6 +24,7 @@ from tests.support.hosts import Hosts
 from tests.support.leaks import AnyServer
 from tests.support.ports import Port
 from tests.support.procs import interpreter_flags
+from tests.support.sentinel import Sentinel
 from tests.support.server import (
     CLUSTER_VARIABLE,
     URL_VARIABLE,
@@ -32,6 +33,7 @@ from tests.support.server import (
     server_program,
     server_version,
 )
+from tests.support.succession import Succession
 from tests.support.tls import TlsProxy
 
 # A spawned child imports the test module to find its function there: ``tests`` must be on its path.
@@ -183,6 +185,31 @@ def start_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Serve
 def fresh_server(start_server: Callable[..., Server]) -> Server:
     """A server for one test alone, which may kill, fill or restart it."""
     return start_server(tcp=True)
+
+
+@pytest.fixture(scope="session")
+def _sentinel() -> Iterator[Sentinel]:
+    with _start(tcp=True) as watched, Sentinel(watched) as own:
+        yield own
+
+
+@pytest.fixture(params=["restart", "failover"])
+def going_back(
+    request: pytest.FixtureRequest, start_server: Callable[..., Server]
+) -> Iterator[Server]:
+    """A server that can go back to its last ``SAVE``: restarted from that, or as the replica that
+    takes over with what it had got then.
+    """
+
+    def start() -> Server:
+        return start_server(tcp=True, repl_diskless_sync_delay=0, repl_ping_replica_period=1)
+
+    if request.param == "restart":
+        yield start()
+        return
+    succession = Succession(start, request.getfixturevalue("_sentinel"))
+    yield cast("Server", succession)
+    succession.close()
 
 
 @pytest.fixture(scope="session")

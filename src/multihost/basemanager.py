@@ -20,7 +20,7 @@ from multihost.runtime import Runtime, Settings
 from multihost.serving.process import Server, run_initializer, start_process
 from multihost.wire.address import ListenAddress
 from multihost.wire.identity import check_name, check_namespace, named
-from multihost.wire.link import Patience
+from multihost.wire.link import Patience, check_replicas
 from multihost.wire.ops import object as object_ops
 from multihost.wire.rpc import hosts as host_ops
 from multihost.wire.rpc import objects as hosted_ops
@@ -62,7 +62,8 @@ class BaseManager(managers.BaseManager):
     holder by that and a minute. ``timeout`` (seconds) is how long a call tries in all while the
     server cannot be reached, is silent, or refuses for a while; see also :meth:`timeout`.
     ``grace`` (seconds) is how long a process may be without any connection before processes of
-    other hosts may take it for dead; by default 5, or more where it is slow.
+    other hosts may take it for dead; by default 5, or more where it is slow. ``replicas``: see
+    :class:`RedisManager`.
     """
 
     _registry: ClassVar[dict[str, Any]] = {}
@@ -86,6 +87,7 @@ class BaseManager(managers.BaseManager):
         lease: float = LEASE,
         timeout: float = TIMEOUT,
         grace: float | None = None,
+        replicas: int | Literal["all"] = 0,
     ) -> None:
         for what, seconds in ("lease", lease), ("timeout", timeout), ("grace", grace):
             if seconds is not None and seconds <= 0:
@@ -93,7 +95,14 @@ class BaseManager(managers.BaseManager):
         registry.serializer_of(serializer)  # raises KeyError or TypeError
         self.runtime: Runtime = Runtime.at(
             address,
-            Settings(serializer, check_namespace(namespace), lease, timeout, grace),
+            Settings(
+                serializer,
+                check_namespace(namespace),
+                lease,
+                timeout,
+                grace,
+                check_replicas(replicas),
+            ),
             authkey,
         )
         # For proxies that are made by hand, as with multiprocessing.

@@ -10,6 +10,7 @@
     |   +-- LinkClosed (BrokenPipeError, ConnectionResetError, EOFError)
     |   |   |                                the connection was closed at the other end
     |   |   +-- LinkLost                     during a call: its outcome is unknown
+    |   |   |   +-- NotReplicated            replicas have not confirmed what it changed
     |   |   +-- HostLost (*)                 the process that hosts the object has exited
     |   |   +-- ManagerClosed (*)            the manager was shut down
     |   |   +-- ServerLost (*)               the private server of the manager has ended
@@ -66,6 +67,7 @@ __all__ = [
     "LinkLost",
     "ManagerClosed",
     "MultihostError",
+    "NotReplicated",
     "ObjectGone",
     "PayloadTooLarge",
     "ProtocolMismatch",
@@ -156,6 +158,12 @@ class LinkClosed(LinkError, BrokenPipeError, ConnectionResetError, EOFError):
 class LinkLost(LinkClosed):
     """The connection was lost during a call and could not be restored: whether the call took effect
     is unknown.
+    """
+
+
+class NotReplicated(LinkLost):
+    """Too few replicas have confirmed in time what the call changed: whether it lasts, if another
+    server takes over, is unknown. A lock, a permit or an item was given back.
     """
 
 

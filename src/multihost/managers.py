@@ -177,12 +177,22 @@ class RedisManager(SyncManager):
 
     >>> results = RedisManager("redis://host:6379/0").dict("results")
 
+    A master that Sentinels watch is ``redis+sentinel://host:26379,host:26379/SERVICE``.
+
     ``RedisManager()`` uses the URL in ``MULTIHOST_URL``, and raises ValueError if there is none:
     programs that are to meet would each be alone. ``embedded://`` in the place of a URL is a
     private server, as that of ``Manager()``. ``client=`` takes a ``redis.Redis`` or a
     ``fakeredis.FakeRedis`` instead of a URL; only its settings are used, it may be closed. A
     leading ``str`` is the name for every type but ``Value`` and ``Array``, whose first argument is
     a type code.
+
+    ``replicas=2``, or ``"all"``: what a call changes, puts, takes or acquires has reached so many
+    replicas before the call returns (``WAIT``, in the same write). Where it has not within the
+    ``timeout``, or the call's own, a hold and an item are given back, and
+    :class:`~multihost.NotReplicated` is raised; of other calls it says that they were executed, and
+    may not last. ``"all"`` is the largest number that the master was seen with by this process, and
+    at least 1: a replica that is away fails calls. Releases and reads do not wait. **Cost**: the
+    round trip from the server to its replicas.
     """
 
     _name_first = True
@@ -220,6 +230,7 @@ class RedisManager(SyncManager):
         lease: float = LEASE,
         timeout: float = TIMEOUT,
         grace: float | None = None,
+        replicas: int | Literal["all"] = 0,
     ) -> None:
         if url is not None and client is not None:
             raise TypeError("RedisManager takes a URL or a client, not both")
@@ -241,6 +252,7 @@ class RedisManager(SyncManager):
             lease=lease,
             timeout=timeout,
             grace=grace,
+            replicas=replicas,
         )
         if url == PRIVATE:
             self.start()

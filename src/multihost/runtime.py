@@ -26,8 +26,11 @@ from multihost.wire.link import (
     Channel,
     Instance,
     Link,
+    Replicas,
+    Route,
     connector_for,
     from_client,
+    link_to,
     note_end,
 )
 from multihost.wire.session import Session, registry
@@ -47,6 +50,7 @@ class Settings(NamedTuple):
     lease: float
     timeout: float
     grace: float | None = None
+    replicas: Replicas = 0
 
 
 class RuntimeOwner(Protocol):
@@ -147,18 +151,19 @@ class Runtime:
         try:
             address = self.address
             assert address is not None, "the server is not started"
-            connector, patience = None, registry.reconnect_timeout_for(address)
+            route, patience = None, registry.reconnect_timeout_for(address)
             if self.embedded is not None:
                 # Of a private server that is lost its owner knows that it does not return.
-                connector = _while_alive(self.embedded, address, self.credentials)
+                route = Route(_while_alive(self.embedded, address, self.credentials))
                 patience = 0.0
             self._open(
-                Link(
+                link_to(
                     address,
                     self.credentials,
                     timeout=self.settings.timeout,
                     reconnect_timeout=patience,
-                    connector=connector,
+                    route=route,
+                    replicas=self.settings.replicas,
                 ),
                 before_close,
             )
@@ -176,8 +181,12 @@ class Runtime:
         self.credentials = used.credentials
         if authkey is not None:
             self.credentials = self.credentials._replace(authkey=stretched(self.authkey))
-        link = Link(
-            self.address, self.credentials, timeout=self.settings.timeout, connector=used.open
+        link = link_to(
+            self.address,
+            self.credentials,
+            timeout=self.settings.timeout,
+            route=used.route,
+            replicas=self.settings.replicas,
         )
         try:
             self._open(link)
@@ -209,6 +218,7 @@ class Runtime:
             codec.ident,
             settings.serializer,
             settings.grace,
+            settings.replicas,
         )
         self._session = session = Session(link, codec, origin)
         self.state = "started"

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos.campaign import WAYS, Figures, Round, ways_of
+from tests.chaos.campaign import MOVING, WAYS, Figures, Round, ways_of
 
 MOST = 20  # violations that are printed of a round
 
@@ -54,8 +54,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--round", type=float, default=30.0, help="seconds of each round")
     parser.add_argument("--scale", type=float, default=1.0, help="how often all goes wrong")
     parser.add_argument("--kinds", type=int, default=5, help="kinds of objects in a round")
-    names = sorted({way.name for way in WAYS})
-    parser.add_argument("--way", default="", help=f"only rounds of these: {', '.join(names)}")
+    names = ", ".join(sorted({way.name for way in (*WAYS, *MOVING)}))
+    parser.add_argument("--way", default="", help=f"only rounds of these: {names}; or: moving")
     return parser.parse_args()
 
 

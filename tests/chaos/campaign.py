@@ -29,7 +29,7 @@ from tests.chaos.lives import Life, open_manager
 from tests.chaos.sites import SITES, Site, Steps
 from tests.support.waiting import PATIENCE
 
-__all__ = ["WAYS", "Figures", "Round", "Way", "ways_of"]
+__all__ = ["MOVING", "WAYS", "Figures", "Round", "Way", "ways_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,8 +279,7 @@ class Round:
             self._begin_move: self.way.moves,
         }
         rates = {act: rate * self._scale for act, rate in acts.items() if rate}
-        counts = self.figures.counts
-        while (now := time.monotonic()) < until or not (counts["kills"] and counts["cuts"]):
+        while (now := time.monotonic()) < until or not self._has_been_tried():
             for group in self.groups:
                 group.reap()
                 group.fill()
@@ -289,6 +288,12 @@ class Round:
             self.stop.wait(self.chance.expovariate(sum(rates.values())))
             (act,) = self.chance.choices(list(rates), list(rates.values()))
             act()
+
+    def _has_been_tried(self) -> bool:
+        """Whether enough went wrong for a history to mean something."""
+        counts = self.figures.counts
+        moved = not self.site.moves or any(counts[name] for name, _ in self.site.moves)
+        return bool(counts["kills"] and counts["cuts"] and moved)
 
     def _kill(self) -> None:
         if not self._mortal:

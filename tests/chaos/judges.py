@@ -219,14 +219,15 @@ def tickets_taken_once(lines: Sequence[Line]) -> list[str]:
 def woken_by_somebody(lines: Sequence[Line]) -> list[str]:
     """A wait ends only if the event was set meanwhile, and does not outlast that it is set."""
     wrong: list[str] = []
-    may_be_set = False
+    may_be_set = in_doubt = False
     waiting: dict[int, bool] = {}  # whether it may have been set since it began
     for line in lines:
-        if line.what in ("sets", "back"):
+        in_doubt = line.what == "failing over" or (in_doubt and line.what != "back")
+        if line.what in ("sets", "back", "failing over"):
             may_be_set = True
             waiting = dict.fromkeys(waiting, True)
         elif line.what == "cleared":
-            may_be_set = False
+            may_be_set = in_doubt  # by a server of which that may be forgotten
         elif line.what == "waits":
             waiting[line.pid] = may_be_set
         elif line.what == "woken" and not waiting.pop(line.pid, True):

@@ -28,7 +28,6 @@ Steps = Generator[None, None, None]
 """What moves, a step at a time: other things go wrong meanwhile."""
 Move = tuple[str, Callable[[], Steps]]
 LAG = 1.0  # seconds: what was acknowledged in the last moment before a kill may not be replicated
-PARTITIONS = 64
 
 
 class Site(Protocol):
@@ -183,7 +182,7 @@ class Watched(_Several):
         return self._group.url
 
     def masters(self) -> list[Server]:
-        return [self._group.master]
+        return [each for each in (self._group.master,) if each.is_answering]
 
     def empty(self) -> None:
         self._group.master.command("FLUSHALL")
@@ -317,9 +316,8 @@ class Sharded(_Several):
         return self._cluster.replicas_of(master)[0]
 
     def _move_slot(self) -> Steps:
-        """To another master, key by key."""
-        number = self._chance.randrange(PARTITIONS)
-        slot = slot_of(f"{{multihost:{number:02d}}}")
+        """To another master, key by key; one that has an object with a name."""
+        slot = slot_of(self._chance.choice(self._cluster.keys("{multihost:[0-9][0-9]}:names")))
         source = self._cluster.begin_move(slot, target := self._another_than(slot))
         while True:
             yield

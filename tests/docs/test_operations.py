@@ -28,7 +28,8 @@ PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 [BLOCK] = re.findall(r"```sh\nredis-cli ACL SETUSER (.*?)```", PAGE, re.DOTALL)
 NAME, *RULES = shlex.split(BLOCK.replace("\\\n", " "))
 GRANTED = {rule[1:] for rule in RULES if rule[0] == "+"}
-DISPENSABLE = re.findall(r"^\| (`[^\n]*?`) \| [^\n]*$", PAGE.split("| without |")[1], re.MULTILINE)
+WITHOUT = PAGE.split("| without |")[1].partition("\n\n")[0]
+DISPENSABLE = re.findall(r"^\| (`[^\n]*?`) \| [^\n]*$", WITHOUT, re.MULTILINE)
 
 FORK = multiprocessing.get_context("fork")
 

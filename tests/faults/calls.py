@@ -49,16 +49,16 @@ def late_after(manager: Any, seconds: float) -> None:
     that others use the machine. And as long as it takes a call is repeated, until one reply is not.
     """
     link = manager.runtime.session.link
-    connector, usual = link._connector, link.timeout
+    route, usual = link._route, link.timeout
     link.reconnect_timeout = PATIENCE / 2
 
     def open_(_: float) -> Any:
-        channel = connector(usual)
+        channel = route.open(usual)
         channel._timeout = seconds
         channel._limit(seconds)
         return channel
 
-    link._connector, link.timeout = open_, seconds
+    link._route, link.timeout = route._replace(open=open_), seconds
     link.disconnect_current()
 
 
@@ -71,11 +71,11 @@ def patient(manager: Any, seconds: float) -> None:
 def impatient(manager: Any, late: float, seconds: float) -> Iterator[None]:
     """Both, for a while: it connected, and goes on, with the patience that others need."""
     link = manager.runtime.session.link
-    before = link._connector, link.timeout, link.reconnect_timeout
+    before = link._route, link.timeout, link.reconnect_timeout
     late_after(manager, late)
     patient(manager, seconds)
     try:
         yield
     finally:
-        link._connector, link.timeout, link.reconnect_timeout = before
+        link._route, link.timeout, link.reconnect_timeout = before
         link.disconnect_current()

@@ -19,6 +19,7 @@ from multihost.proxies.list import ListProxy
 from multihost.proxies.namespace import NamespaceProxy
 from multihost.proxies.set import SetProxy
 from multihost.proxies.value import ValueProxy
+from multihost.wire.ops.list import NEAR
 
 __all__ = ["BULK", "CASES", "INTERLOPERS", "Case", "Scene", "labels", "shown"]
 
@@ -198,6 +199,13 @@ ON_LIST = [
     ("sort", [2, 1, 3], _call("sort"), None, [1, 2, 3]),
     ("sort key reverse", [-2, 1, 3], _call("sort", key=abs, reverse=True), None, [3, -2, 1]),
     ("remove", [1, 2, 1, 1.0], _call("remove", True), None, [2, 1, 1.0]),
+    (
+        "remove far behind",
+        list(range(NEAR + 9)),
+        _call("remove", NEAR + 5),
+        None,
+        [n for n in range(NEAR + 9) if n != NEAR + 5],
+    ),
     ("reverse", FIVE, _call("reverse"), None, [4, 3, 2, 1, 0]),
     ("*=", [1, 2], _in_place("__imul__", 3), None, [1, 2, 1, 2, 1, 2]),
     ("*= 0", [1, 2], _in_place("__imul__", 0), None, []),

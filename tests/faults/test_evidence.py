@@ -15,7 +15,7 @@ from tests.support.faults import CuttingProxy
 from tests.support.procs import Script, kill9, spawn_script
 from tests.support.requests import script_of
 from tests.support.server import Server
-from tests.support.sessions import connections
+from tests.support.sessions import connections, expire
 from tests.support.slow import SlowLink
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -127,7 +127,7 @@ def test_a_half_open_background_connection(fresh_server: Server) -> None:
             call = Call(lambda: other.Lock("half").acquire(timeout=3.0))
             wait_until(lambda: mine.statistics().waiters == 1, SECONDS)
             link.is_deaf = True
-            own = manager.runtime.session.registration._channel
+            own = manager.runtime.session.registration.at_work()[0].channel
             assert own is not None
             fresh_server.command("CLIENT", "KILL", "ID", own.client_id)
             assert call.outcome() is False
@@ -148,7 +148,7 @@ def test_a_consumer_with_a_half_open_background_connection(fresh_server: Server)
             janitor = other.runtime.session.janitor
             [watched] = wait_until(lambda: list(janitor._watched.values()), SECONDS)
             link.is_deaf = True
-            own = manager.runtime.session.registration._channel
+            own = manager.runtime.session.registration.at_work()[0].channel
             assert own is not None
             fresh_server.command("CLIENT", "KILL", "ID", own.client_id)
             looks = watched.checks + 8
@@ -268,7 +268,7 @@ def test_the_error_names_the_evidence(server: Server, other: RedisManager) -> No
         assert lock.acquire()
         for key in server.keys("*}:s:*"):
             server.command("DEL", key)
-        manager.runtime.session.registration.valid_until = 0.0
+        expire(manager.runtime.session)
         manager.runtime.session.ensure_registered(lock._handle.keys)
         with pytest.raises(LeaseLost, match="taken for dead") as raised:
             lock.fencing_token

@@ -17,7 +17,7 @@ import pytest
 
 from multihost import BadPayload, RedisManager, ShutDown
 from multihost.wire import wait as wait_module
-from multihost.wire.ops.queue import receive_list
+from multihost.wire.ops.queue import in_flight, receive_list
 from tests.faults.calls import impatient
 from tests.faults.test_exactly_once_lock import deliver
 from tests.support.faults import CuttingProxy, Rule
@@ -139,7 +139,16 @@ def get_interrupted(q: Any) -> Any:
         return type(error)
 
 
+def take_batch(q: Any) -> Any:
+    """More than are moved one by one."""
+    return q.get_many(len(BATCH))
+
+
 AGAIN = {"redeliver": True}
+BATCH = list(range(in_flight.BATCH + 1))
+LEFT = [-1, -2]
+MANY = len(BATCH) + len(LEFT)
+OF_BATCH: dict[str, Any] = {"unfinished": MANY}
 WITH_A_BAD_ONE = (1, Unreadable(), 3)
 CASES = {
     "put": Case(lambda q: q.put(4), None, [1, 2, 3, 4], unfinished=4),
@@ -177,6 +186,16 @@ CASES = {
     "get the last": Case(lambda q: q.get(), 3, [2, 1], kind="LifoQueue"),
     "get the smallest": Case(lambda q: q.get(), 1, [2, 3], (3, 1, 2), kind="PriorityQueue"),
     "get_many": Case(lambda q: q.get_many(2), [1, 2], [3]),
+    "get_many, by a script": Case(take_batch, BATCH, LEFT, (*BATCH, *LEFT), **OF_BATCH),
+    "get_many, by a script, last first": Case(
+        take_batch, BATCH, LEFT, (*reversed(LEFT), *reversed(BATCH)), "LifoQueue", **OF_BATCH
+    ),
+    "get_many, by a script, to be done": Case(
+        take_batch, BATCH, LEFT, (*BATCH, *LEFT), options=AGAIN, in_flight=len(BATCH), **OF_BATCH
+    ),
+    "get_many, by a script, of a bounded queue": Case(
+        take_batch, BATCH, LEFT, (*BATCH, *LEFT), options={"maxsize": MANY}, **OF_BATCH
+    ),
     "get_many by priority": Case(
         lambda q: q.get_many(2), [1, 2], [3], (3, 2, 1), kind="PriorityQueue"
     ),

@@ -13,6 +13,7 @@ from multihost import LinkError, RedisManager
 from tests.support.faults import CuttingProxy, Rule
 from tests.support.requests import foreground, script_of
 from tests.support.server import Server
+from tests.support.sessions import close_gates, is_unsettled
 from tests.support.waiting import wait_until
 
 SECONDS = 60.0
@@ -104,12 +105,11 @@ def test_a_late_settling_gives_back_nothing(proxy: CuttingProxy, fresh_server: S
         lock = manager.Lock("x")
         with lock:
             pass
-        registration = manager.runtime.session.registration
+        session = manager.runtime.session
         rule = proxy.hold_request(threading.Event(), is_settling, hang_up=True)
-        registration._close_gate()
-        registration._wake()
+        close_gates(session)
         assert rule.caught.wait(SECONDS)
-        wait_until(lambda: not registration.is_unsettled)
+        wait_until(lambda: not is_unsettled(session))
         assert lock.acquire()
         deliver(proxy, rule)
         assert lock.locked()
@@ -143,21 +143,20 @@ def test_without_the_right_nothing_is_taken_while_a_settling_may_arrive(
         with lock:
             shared["a"] = 1
         session = manager.runtime.session
-        registration, settling = session.registration, session.settling
+        settling = session.settling
         rule = proxy.hold_request(
             moment, lambda args: script_of(args) == "hold/settle", hang_up=True
         )
-        registration._close_gate()
-        registration._wake()
+        close_gates(session)
         assert rule.caught.wait(SECONDS)
         wait_until(lambda: settling._late_until)
         with pytest.raises(LinkError):
             lock.acquire()
-        assert registration.is_unsettled
+        assert is_unsettled(session)
         assert shared["a"] == 1
         deliver(proxy, rule)
-        settling._late_until = 1.0  # a minute later
-        wait_until(lambda: not registration.is_unsettled)
+        settling._late_until = {None: 1.0}  # a minute later
+        wait_until(lambda: not is_unsettled(session))
         assert lock.acquire()
         assert lock.locked()
         lock.release()

@@ -14,16 +14,18 @@ import pytest
 
 from multihost import LeaseLost, LinkError, RedisManager
 from multihost.wire.session.heartbeat import RETRY
+from multihost.wire.session.presence import Presence
 from tests.faults.calls import Call
 from tests.support.server import Server
+from tests.support.sessions import expirations, expire
 from tests.support.waiting import PATIENCE, wait_until
 
 SECONDS = PATIENCE
 
 
 @pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(tcp=True)
+def server(going_back: Server) -> Server:
+    return going_back
 
 
 @pytest.fixture
@@ -40,11 +42,11 @@ def other(server: Server) -> Iterator[RedisManager]:
 
 def go_back(server: Server, *managers: RedisManager) -> None:
     """Restart from the last snapshot, and wait until these have settled."""
-    before = [manager.runtime.session.registration.expirations for manager in managers]
+    before = [expirations(manager.runtime.session) for manager in managers]
     server.restart(empty=False, save=False)
-    for manager, expirations in zip(managers, before, strict=True):
-        registration = manager.runtime.session.registration
-        wait_until(lambda r=registration, e=expirations: r.expirations > e, SECONDS)
+    for manager, count in zip(managers, before, strict=True):
+        session = manager.runtime.session
+        wait_until(lambda s=session, c=count: expirations(s) > c, SECONDS)
 
 
 pytestmark = pytest.mark.leaks_ok("the server was killed with its connections")
@@ -159,10 +161,10 @@ def test_nothing_is_taken_before_the_session_has_settled(
     session = m.runtime.session
     settle, order = session.settling.settle, []
 
-    def slowly(lapsed: int) -> None:
+    def slowly(presence: Presence, lapsed: int) -> None:
         wait_until(lambda: call.is_alive() and server.clients() != [], SECONDS)
         order.append("settles")
-        settle(lapsed)
+        settle(presence, lapsed)
 
     monkeypatch.setattr(session.settling, "settle", slowly)
     server.command("SAVE")
@@ -206,13 +208,13 @@ def test_a_server_that_goes_back_unnoticed(server: Server, m: RedisManager) -> N
     record = session.registration.session_keys[keys.prefix]
     saved = server.command("DUMP", record)
     for _ in range(3):
-        session.registration.valid_until = 0.0
+        expire(session)
         session.ensure_registered(keys)
-    assert session.registration.expirations == 0
+    assert expirations(session) == 0
     server.command("RESTORE", record, 0, saved, "REPLACE")
     [place] = server.keys("*:held:*")
     server.command("LMOVE", place, keys.free, "LEFT", "RIGHT")
-    session.registration.valid_until = 0.0
+    expire(session)
     session.ensure_registered(keys)
     with pytest.raises(LeaseLost):
         lock.release()
@@ -256,11 +258,11 @@ def test_a_server_that_lets_nobody_settle_is_not_asked_without_a_pause(
     settling, attempts = m.runtime.session.settling, []
     settle = settling.settle
 
-    def refused(lapsed: int) -> None:
+    def refused(presence: Presence, lapsed: int) -> None:
         attempts.append(time.monotonic())
         if len(attempts) < 6:
             raise LinkError("not yet")
-        settle(lapsed)
+        settle(presence, lapsed)
 
     monkeypatch.setattr(settling, "settle", refused)
     server.command("SAVE")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from queue import Empty, Full
 from typing import Any
 
@@ -21,8 +21,8 @@ KINDS = ("Queue", "LifoQueue", "PriorityQueue")
 
 
 @pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(tcp=True)
+def server(going_back: Server) -> Server:
+    return going_back
 
 
 @pytest.fixture

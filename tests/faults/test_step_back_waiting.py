@@ -11,6 +11,7 @@ import pytest
 
 from multihost import RedisManager
 from multihost.wire.ops import barrier as ops
+from multihost.wire.session.presence import Presence
 from tests.faults.calls import Call
 from tests.faults.test_step_back import SECONDS, go_back
 from tests.support.server import Server
@@ -20,8 +21,8 @@ pytestmark = pytest.mark.leaks_ok("the server was killed with its connections")
 
 
 @pytest.fixture
-def server(start_server: Callable[..., Server]) -> Server:
-    return start_server(tcp=True)
+def server(going_back: Server) -> Server:
+    return going_back
 
 
 @pytest.fixture
@@ -86,11 +87,11 @@ def go_back_and_arrive_first(
     late: list[Call] = []
     settle = m.runtime.session.settling.settle
 
-    def slowly(lapsed: int) -> None:
+    def slowly(presence: Presence, lapsed: int) -> None:
         if not late:
             late.append(Call(theirs.wait))
         wait_until(lambda: server.command("HGET", theirs._handle.keys.data, "c") == b"1", SECONDS)
-        settle(lapsed)
+        settle(presence, lapsed)
 
     monkeypatch.setattr(m.runtime.session.settling, "settle", slowly)
     go_back(server, m)
@@ -136,9 +137,13 @@ def test_who_comes_new_is_not_let_pass_by_those_that_passed(
     may_settle = threading.Event()
     for settling in (m.runtime.session.settling, other.runtime.session.settling):
 
-        def when_it_may(lapsed: int, settle: Callable[[int], None] = settling.settle) -> None:
+        def when_it_may(
+            presence: Presence,
+            lapsed: int,
+            settle: Callable[[Presence, int], None] = settling.settle,
+        ) -> None:
             assert may_settle.wait(SECONDS)
-            settle(lapsed)
+            settle(presence, lapsed)
 
         monkeypatch.setattr(settling, "settle", when_it_may)
     with RedisManager(server.url, timeout=SECONDS) as manager:
@@ -165,9 +170,9 @@ def test_who_was_forgotten_does_not_pass_with_others(
     settling = m.runtime.session.settling
     settle = settling.settle
 
-    def when_it_may(lapsed: int) -> None:
+    def when_it_may(presence: Presence, lapsed: int) -> None:
         assert may_settle.wait(SECONDS)
-        settle(lapsed)
+        settle(presence, lapsed)
 
     monkeypatch.setattr(settling, "settle", when_it_may)
     with RedisManager(server.url, timeout=SECONDS) as manager:

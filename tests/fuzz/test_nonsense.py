@@ -9,6 +9,7 @@ import os
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -90,13 +91,16 @@ def test_each_call_ends(reply: str, fresh_server: Server, caplog: pytest.LogCapt
         calls = _calls(manager)
         session = manager.runtime.session
         session.link.reconnect_timeout = 0.02
-        background = (
+        background: list[Callable[[], Any]] = [
             session.references.renew,
-            session.registration.heartbeat,
             session.janitor.run,
             session.collector.take_turn,
             session.ring.stand,
-        )
+            *[
+                partial(session.registration.heartbeat, presence)
+                for presence in session.heartbeat._schedules
+            ],
+        ]
         server.answer, server.greets = (lambda command, heard: REPLIES[reply]), True
         failed = {name: error for name, call in calls.items() if (error := outcome(call))}
         assert len(failed) > len(calls) / 4

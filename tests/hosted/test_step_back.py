@@ -19,8 +19,8 @@ pytestmark = pytest.mark.leaks_ok("the server was killed with its connections")
 
 
 @pytest.fixture
-def server(start_server):
-    return start_server(tcp=True)
+def server(going_back):
+    return going_back
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from multihost import RedisManager
+from multihost.wire.ops.queue import in_flight
 from tests.interrupts.steps import STEP
 from tests.support.interrupts import Outcome, every_bytecode, interrupt
 from tests.support.leaks import AnyServer
@@ -58,6 +59,7 @@ SCENES = {
     "get, prefetching, to be done": Scene("Queue", AGAIN, prefetch=2),
     "get, prefetching, by priority": Scene("PriorityQueue", prefetch=2),
     "get_many": Scene("Queue", count=3),
+    "get_many, by a script": Scene("Queue", count=in_flight.BATCH + 1),
     "get_many, to be done": Scene("Queue", AGAIN, count=3),
     "get_many, by priority": Scene("PriorityQueue", count=3),
     "get_many of proxies": Scene("Queue", count=3, has_proxies=True),

@@ -39,8 +39,8 @@ with (RedisManager(url) if url else Manager()) as m:
         renewed.append(renew())
         return renewed[-1]
 
-    def beat_and_note():
-        beats.append(beat())
+    def beat_and_note(presence):
+        beats.append(beat(presence))
         return beats[-1]
 
     ours.references.renew = renew_and_note

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from multihost.wire.session import registry
 from tests.manager.test_errors import _everything
 from tests.support.echo import ANSWERS, EchoServer
 from tests.support.server import Server
+from tests.support.sessions import beat
 from tests.support.tls import TlsProxy
 
 USER, PASSWORD = "bob", "p@ss/w0rd %:é"
@@ -227,5 +229,5 @@ def test_calls(answer: str, behind: tuple[Any, Any], caplog: pytest.LogCaptureFi
     failed = sum([check(call, caplog) for call in calls.values()])
     assert failed > len(calls) * 0.9
     session = manager.runtime.session
-    for action in (session.references.renew, session.registration.heartbeat, session.janitor.run):
+    for action in (session.references.renew, partial(beat, session), session.janitor.run):
         check(lambda action=action: session.heartbeat._try(action), caplog)  # type: ignore[misc]

@@ -110,7 +110,10 @@ def work(d, mine):
     while True:
         try: len(d)
         except ConnectionError: break
-    for action in session.references.renew, session.registration.heartbeat, session.janitor.run:
+    registration = session.registration
+    def beat():
+        for each in registration.at_work(): registration.heartbeat(each)
+    for action in session.references.renew, beat, session.janitor.run:
         session.heartbeat._try(action)  # as its thread does when the lease is due
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def test_server_that_is_too_old() -> None:
             return info(redis_version="5.0.14", redis_mode="standalone")
         return b"-ERR unknown command `%b`\r\n" % command[0]
 
-    with OddServer(as_5_0) as server, pytest.raises(ServerUnfit, match=r"not Redis 6\.2"):
+    with OddServer(as_5_0) as server, pytest.raises(ServerUnfit, match=r"5\.0\.14.*needs 6\.2"):
         RedisManager(server.url)
 
     def as_6_0(command: list[bytes]) -> bytes:
@@ -115,6 +115,23 @@ def test_cluster() -> None:
         return b"+OK\r\n"
 
     with OddServer(answer) as server, pytest.raises(ServerUnfit, match="cluster"):
+        RedisManager(server.url)
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"role": "active-replica"}, "active replica of KeyDB.*two holders.*active-replica to no"),
+        ({"garnet_version": "1.0.84"}, "Garnet.*use Redis or Valkey"),
+    ],
+)
+def test_servers_that_break_what_is_promised(facts: dict[str, str], why: str) -> None:
+    def answer(command: list[bytes]) -> bytes:
+        if command[0] == b"INFO":
+            return info(redis_version="7.4.0", redis_mode="standalone", **facts)
+        return b"+OK\r\n"
+
+    with OddServer(answer) as server, pytest.raises(ServerUnfit, match=why):
         RedisManager(server.url)
 
 
@@ -410,7 +427,7 @@ def test_replica_is_refused(start_server: Callable[..., Server]) -> None:
 def test_node_of_a_cluster_is_refused(start_server: Callable[..., Server]) -> None:
     server = start_server(tcp=True, cluster_enabled="yes")
     for url in (server.url, server.tcp_url):
-        with pytest.raises(ServerUnfit, match="node of a cluster, which is not supported yet"):
+        with pytest.raises(ServerUnfit, match="node of a cluster; use redis.cluster"):
             RedisManager(url)
 
 

@@ -14,7 +14,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from multihost import LinkError, RedisManager
-from multihost.wire.address import Address, parse_address
+from multihost.wire.address import Address, parse, parse_address
+from multihost.wire.link.sentinel import sentinels
+from tests.cli.test_program import program
 from tests.manager.test_addresses import works
 from tests.support.ports import closed_address
 from tests.support.procs import spawn_script
@@ -43,6 +45,13 @@ def client_of(*hosts: tuple[str, int], **options: Any) -> redis.Redis:
     return asked.master_for(SERVICE, password=PASSWORD, **options)
 
 
+def url_of(sentinel: Sentinel, more: str = "") -> str:
+    return (
+        f"redis+sentinel://:{PASSWORD}@127.0.0.1:{sentinel.port}/{SERVICE}{more}"
+        f"?sentinel_password={SENTINEL_PASSWORD}"
+    )
+
+
 @pytest.fixture
 def manager(sentinel: Sentinel) -> Iterator[RedisManager]:
     with (
@@ -55,6 +64,61 @@ def manager(sentinel: Sentinel) -> Iterator[RedisManager]:
 def test_all_calls(sentinel: Sentinel) -> None:
     works(RedisManager(client=client_of(sentinel.host)))
     works(RedisManager(client=client_of(sentinel.host, protocol=2, db=3)))
+
+
+def test_a_url(sentinel: Sentinel, master: Server) -> None:
+    works(RedisManager(url_of(sentinel)))
+    works(RedisManager(url_of(sentinel, "/3")))
+    works(RedisManager(url_of(sentinel) + "&socket_keepalive=1"))
+    with RedisManager(url_of(sentinel)) as manager:
+        assert manager.address == f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}/0"
+        assert manager.runtime.session.link.open_channels()[0].node == ("127.0.0.1", master.port)
+        shared, queue = manager.dict(), manager.Queue()
+        child = get_context("spawn").Process(target=visit, args=(shared, queue))
+        child.start()
+        assert queue.get(timeout=PATIENCE) == "from the child"
+        child.join()
+        assert shared.copy() == {"child": True}
+
+
+def test_a_url_in_the_environment(sentinel: Sentinel) -> None:
+    """Seeds in another order, of which one is gone, lead a proxy to the same place."""
+    program = (
+        "import pickle, sys\nd = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
+        "d['b'] = d['a'] + 1\nprint(d.copy())\n"
+    )
+    with closed_address() as (_, gone):
+        hosts = f"127.0.0.1:{sentinel.port}", f"127.0.0.1:{gone}"
+        here, there = (
+            url_of(sentinel).replace(hosts[0], ",".join(each)) for each in (hosts, hosts[::-1])
+        )
+        with RedisManager(here) as manager:
+            pickled = pickle.dumps(manager.dict("d", a=1)).hex()
+            with spawn_script(program, {"MULTIHOST_URL": there}, args=[pickled]) as process:
+                assert process.finish() == "{'a': 1, 'b': 2}\n"
+            manager.delete("d")
+
+
+def test_the_command_line(sentinel: Sentinel) -> None:
+    with RedisManager(url_of(sentinel)) as manager:
+        manager.dict("listed", a=1)
+        done = program("ls", "--url", url_of(sentinel))
+        assert done.returncode == 0
+        assert "listed" in done.stdout
+        assert PASSWORD not in done.stdout + done.stderr
+        manager.delete("listed")
+
+
+def test_tls_is_for_the_sentinels_too() -> None:
+    def how(query: str, scheme: str = "rediss") -> Any:
+        return sentinels(*parse(f"{scheme}+sentinel://h/main?{query}")).sentinel_kwargs
+
+    assert how("ssl_ca_certs=/ca").items() >= {"ssl": True, "ssl_ca_certs": "/ca"}.items()
+    assert how("ssl_ca_certs=/ca&sentinel_ssl_ca_certs=/other")["ssl_ca_certs"] == "/other"
+    assert "ssl" not in how("sentinel_ssl=false")
+    assert how("sentinel_ssl=true", "redis")["ssl"] is True
+    assert how("sentinel_socket_timeout=7", "redis")["socket_timeout"] == 7
+    assert how("", "redis")["socket_timeout"] == 1, "one that hangs holds nobody up"
 
 
 def test_the_address_names_the_sentinels_and_no_secret(
@@ -158,7 +222,9 @@ def test_what_no_master_can_be_found_by(sentinel: Sentinel) -> None:
     "address",
     [
         Address("redis+sentinel", "a:1,b:2", path="main", database=3),
-        Address("rediss+sentinel", "[::1]:1,b:2", path="a/b ?c%", options=(("ssl_x", "/a b"),)),
+        Address(
+            "rediss+sentinel", "[::1]:1,b:2", path="a/b ?c%", options=(("ssl_ca_certs", "/a b"),)
+        ),
     ],
 )
 def test_an_address_of_sentinels_is_read_again(address: Address) -> None:

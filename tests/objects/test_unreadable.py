@@ -88,7 +88,7 @@ READS: list[tuple[str, Any, Callable[[Any], Any], str, str]] = [
     ("list", [0, 1, F], lambda l: l[::2], "__getitem__", "element 1 of the slice"),
     ("list", [0, 1, F], lambda l: l.copy(), "copy", "element 2"),
     ("list", [0, 1, F], lambda l: list(l), "copy", "element 2"),
-    ("list", [0, 1, F], lambda l: l.index(1), "copy", "element 2"),
+    ("list", [0, 1, F], lambda l: l.index(3), "index", "element 2"),
     ("list", [0, 1, F], lambda l: l.sort(), "sort", "element 2"),
     ("list", [0, 1, F], lambda l: l.remove(0), "remove", "element 2"),
     ("set", [0, F], lambda s: s.copy(), "copy", "the key b'"),

@@ -9,6 +9,7 @@ import pytest
 from multihost import Manager, RedisManager
 from tests.parity.reference import ReferenceManager
 from tests.parity.transcript import compare, write
+from tests.support.sessions import forget_records
 from tests.support.waiting import wait_until
 
 # Longer than the tests run: the thread that renews leases needs no connection meanwhile.
@@ -52,7 +53,7 @@ def managers(embedded, redis):
 def ours(request, managers):
     manager = managers[request.param]
     # The server was emptied after the last test, also of what says that this process lives.
-    manager.runtime.session.registration.session_keys.clear()
+    forget_records(manager.runtime.session)
     return manager
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, Full
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,6 +22,8 @@ from multihost.wire.ops.queue import quarantine, receive_list
 from multihost.wire.script import Script
 from tests.lifetimes.keys import is_leased
 from tests.support.leaks import AnyServer
+from tests.support.server import Server
+from tests.support.slow import SlowLink
 from tests.support.waiting import PATIENCE, wait_until
 
 KINDS = ("Queue", "JoinableQueue", "LifoQueue", "PriorityQueue")
@@ -537,6 +540,30 @@ def test_many_threads_get_every_item_once(m: RedisManager) -> None:
                 pool.submit(lambda q=q, s=start: [q.put(n) for n in range(s, s + 25)])
             assert sorted(n for getter in getters for n in getter.result()) == list(range(200))
         assert q.qsize() == 0
+
+
+def test_who_finds_an_item_goes_the_short_way_however_far_the_server_is(
+    fresh_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fresh_server.url.removeprefix("unix://")
+    with (
+        SlowLink(path, 0.002) as link,
+        RedisManager(link.url) as far,
+        RedisManager(fresh_server.url) as near,
+    ):
+        long_way = Mock(wraps=far.runtime.session.link.exchange_blocking)
+        monkeypatch.setattr(far.runtime.session.link, "exchange_blocking", long_way)
+        for kind in ("Queue", "LifoQueue", "SimpleQueue"):
+            theirs, q = getattr(far, kind)(kind), getattr(near, kind)(kind)
+            waits = in_thread(theirs.get)
+            wait_until(lambda: fresh_server.info("clients")["blocked_clients"] == "1")
+            q.put("first")
+            wait_until(lambda w=waits: w == ["first"])
+            for n in range(20):
+                q.put(n)
+            long_way.reset_mock()
+            assert sorted(theirs.get() for _ in range(20)) == list(range(20))
+            assert long_way.call_count <= 4  # a thread has no in-flight lists at first
 
 
 # -- prefetching

@@ -18,6 +18,7 @@ from multihost.wire.session.session import RESERVE
 from tests.support.leaks import AnyServer
 from tests.support.procs import kill9, send_signal
 from tests.support.server import Server
+from tests.support.sessions import expirations
 from tests.support.waiting import PATIENCE, wait_until
 
 fork = multiprocessing.get_context("fork")
@@ -189,11 +190,12 @@ def test_a_suspended_consumer_loses_its_items(server: AnyServer) -> None:
         assert theirs.get() == "a"
         # For the server it is suspended: its session is not renewed.
         registration = suspended.runtime.session.registration
-        heartbeat, registration.heartbeat = registration.heartbeat, list  # type: ignore[method-assign]
+        heartbeat = registration.heartbeat
+        registration.heartbeat = lambda _: []  # type: ignore[method-assign]
         assert q.get(timeout=SECONDS) == "a"
         assert q.deliveries == 2
         registration.heartbeat = heartbeat  # type: ignore[method-assign]
-        wait_until(lambda: registration.expirations)
+        wait_until(lambda: expirations(suspended.runtime.session))
         with pytest.raises(LeaseLost, match="x"):
             theirs.task_done()
         q.task_done()

@@ -41,7 +41,7 @@ from tests.scripts import acl_user
 from tests.scripts.acl_user import restricted_user
 from tests.scripts.test_full_server import full
 from tests.support.server import Server
-from tests.support.sessions import add_dead_session
+from tests.support.sessions import add_dead_session, settle_everywhere
 from tests.support.waiting import wait_until
 
 BY_NAME = {case.name: case for case in CASES}
@@ -192,7 +192,7 @@ def use_pools(url: str) -> None:
             assert item is not None
             pool_ops.reap_worker(handle, m.runtime.session.registration.sid)
             assert pool_ops.statistics(handle).waiting == 1
-            m.runtime.session.settling.settle(0)
+            settle_everywhere(m.runtime.session)
             client.close()
             assert pool_ops.next_task(handle, places, None, more=True) is None
             object_ops.delete(handle)
@@ -214,7 +214,7 @@ def settle(url: str) -> None:
         condition_ops.enqueue(condition._handle)
         assert lock.acquire()
         assert semaphore.acquire()
-        manager.runtime.session.settling.settle(0)
+        settle_everywhere(manager.runtime.session)
         lock.release()
         semaphore.release()
         barrier_ops.abort(barrier._handle, arrival)

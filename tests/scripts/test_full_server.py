@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from functools import partial
 from queue import Empty
 
 import pytest
@@ -17,7 +18,7 @@ from tests.faults.calls import Call
 from tests.faults.cases import CASES, Case
 from tests.faults.test_exactly_once import check, left, staged
 from tests.support.server import Server
-from tests.support.sessions import add_dead_session
+from tests.support.sessions import add_dead_session, beat
 from tests.support.waiting import PATIENCE, wait_until
 
 # What takes something away, and so must work when nothing else does. Not here: list.remove(), which
@@ -289,7 +290,7 @@ def test_a_session_lives_on_a_full_server(small: Server) -> None:
         [record] = session.registration.session_keys.values()
         with full(small):
             small.command("PEXPIRE", record, 300_000)
-            assert session.heartbeat._try(session.registration.heartbeat)
+            assert session.heartbeat._try(partial(beat, session))
             assert small.command("PTTL", record) > 300_000
             for semaphore in more:
                 assert semaphore.acquire(False) is False

@@ -136,7 +136,7 @@ class ClusterCommands:
             except OSError:
                 continue
             yield sorted(
-                (first, last, (master[0].decode() or seed[0], master[1]))
+                (first, last, ((master[0] or b"").decode() or seed[0], master[1]))
                 for first, last, master, *_ in found
             )
 

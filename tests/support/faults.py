@@ -38,6 +38,8 @@ __all__ = ["SETUP", "CuttingProxy", "Frames", "Rule"]
 SETUP = frozenset({b"HELLO", b"AUTH", b"SELECT", b"CLIENT", b"SCRIPT", b"INFO"})
 """What a client sends to get going. A rule meets these only if ``match`` names one."""
 
+UNKNOWN = b"*1\r\n$7\r\nUNKNOWN\r\n"
+
 SUBSCRIBING = frozenset(
     verb + b"SUBSCRIBE" for verb in (b"", b"UN", b"P", b"PUN", b"S", b"SUN")
 )  # answered by pushes, not by replies
@@ -162,6 +164,8 @@ class CuttingProxy:
         self.accepted = 0
         self.answer: bytes | None = None
         """Answer every request with this, but what a server answers while it loads its data."""
+        self.refusals: dict[str, str] = {}
+        """What the server does not do: a command, such as ``CLIENT ID``, and its error reply."""
         self._unix = unix
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
@@ -193,6 +197,11 @@ class CuttingProxy:
             host, port = self.address
             there = dataclasses.replace(self.upstream, scheme="redis", host=host, port=port)
         return there.url
+
+    def refusal(self, args: list[bytes]) -> str | None:
+        """The error reply to this request, if it is refused."""
+        words = [arg.decode("latin-1").upper() for arg in args[:2]]
+        return self.refusals.get(words[0]) or self.refusals.get(" ".join(words))
 
     @property
     def connections(self) -> int:
@@ -405,11 +414,12 @@ class _Connection:
             self._awaited.append((args, rule))
         with proxy._lock:
             proxy.passed[name] += 1
-        self._server.sendall(frame)
+        # What no server knows takes the place of the request: it counts in transactions, too.
+        self._server.sendall(frame if proxy.refusal(args) is None else UNKNOWN)
         return True
 
     def _is_answered(self, name: bytes, args: list[bytes]) -> bool:
-        if name == b"CLIENT" and args[1].upper() == b"REPLY":
+        if name == b"CLIENT" and args[1].upper() == b"REPLY" and not self._proxy.refusal(args):
             self._mute = args[2].upper()
             return self._mute == b"ON"
         mute = self._mute
@@ -430,6 +440,8 @@ class _Connection:
     def _pass_reply(self, frame: bytes) -> bool:
         args, held = self._awaited.popleft()
         rule = None
+        if (refusal := self._proxy.refusal(args)) is not None:
+            frame = b"-%b\r\n" % refusal.encode()
         # Nobody hears what is answered to a client that has left: a fault there is none.
         if not frame.startswith(b"-NOSCRIPT") and not _is_closed(self._client):
             kinds = ("cut_after_reply", "cut_mid_reply", "delay_reply")

@@ -241,7 +241,7 @@ def test_a_release_that_takes_long_holds_nobody_up(
             server.command("DEL", *session.registration.session_keys.values())
             if moved:
                 server.command("DEL", *(each.key for each in places))
-            session.registration.doubt()
+            session.registration.doubt(places[0].places.keys.prefix)
             session.ensure_registered(permits._handle.keys)
             session.heartbeat.call_soon(done.set)
             assert done.wait(PATIENCE), "it waits for the release"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from multihost.wire.address import Address, Credentials
-from multihost.wire.link import Link
-from multihost.wire.link.channel import is_rejected
+from multihost.wire.link import Link, Route
+from multihost.wire.link.channel import Node, is_rejected
 from multihost.wire.replies import ReplyError
 
 __all__ = ["FakeChannel", "make_link"]
@@ -24,7 +24,8 @@ class FakeChannel:
         self.replies = deque(replies)
         self.requests: list[bytes] = []
         self.loaded_scripts: set[object] = set()
-        self.client_id, self.run, self.node = b"", b"", None
+        self.client_id, self.run = b"", b""
+        self.node: Node | None = None
         self.limits: list[float] = []
         self.is_closed = False
         self.was_interrupted = False
@@ -85,4 +86,4 @@ def make_link(
             raise channel
         return channel if isinstance(channel, FakeChannel) else channel()
 
-    return Link(Address("redis", "nowhere", 1), Credentials(), connector=connect, **options)
+    return Link(Address("redis", "nowhere", 1), Credentials(), route=Route(connect), **options)

@@ -25,16 +25,26 @@ class Clock:
         return self.now
 
 
-class StubRegistration:
-    sid = b"me"
-    server = b"run"
-
+class StubMembership:
     def __init__(self) -> None:
         self.expirations = 0
-        self.names = collections.defaultdict(lambda: b"me")
         self.valid_until = math.inf
 
-    def lapse_reason(self, lease: float) -> str:
+
+class StubRegistration:
+    """In one partition only."""
+
+    sid = b"me"
+
+    def __init__(self) -> None:
+        self.here = StubMembership()
+        self.memberships = collections.defaultdict(lambda: self.here)
+        self.names = collections.defaultdict(lambda: b"me")
+
+    def presence_of(self, prefix: bytes) -> Any:
+        return SimpleNamespace(run=b"run")
+
+    def lapse_reason(self, prefix: bytes, lease: float) -> str:
         return "was taken for dead"
 
 

@@ -31,6 +31,18 @@ from multihost.wire.link import check_url
             "rediss://host:1/0?ssl_ca_certs=%2Fca.pem",
             ("", ""),
         ),
+        ("redis+sentinel://h/main", "redis+sentinel://h:26379/main/0", ("", "")),
+        ("redis+sentinel:///main", "redis+sentinel://localhost:26379/main/0", ("", "")),
+        (
+            "redis+sentinel://bob:p%2Cw@h2,h1:7,[::1]/a%2Fb/3",
+            "redis+sentinel://[::1]:26379,h1:7,h2:26379/a%2Fb/3",
+            ("bob", "p,w"),
+        ),
+        (
+            "rediss+sentinel://h/main?db=3&ssl_ca_certs=/ca&sentinel_ssl=false",
+            "rediss+sentinel://h:26379/main/3?ssl_ca_certs=%2Fca&sentinel_ssl=false",
+            ("", ""),
+        ),
     ],
 )
 def test_urls(url: str, address: str, login: tuple[str, str]) -> None:
@@ -59,6 +71,39 @@ def test_secret_options_are_kept_apart() -> None:
     assert credentials.secret_options == (("ssl_password", "hush"),)
 
 
+def test_sentinels_in_another_order_are_the_same_address() -> None:
+    one, other = (
+        parse(f"redis+sentinel://{hosts}/main")[0] for hosts in ("b:2,a,c:3", "c:3,b:2,a:26379")
+    )
+    assert one == other
+    assert one.server != parse("redis+sentinel://b:2,a,c:3/second")[0].server
+
+
+def test_what_sentinels_are_told_is_secret() -> None:
+    url = "redis+sentinel://:hush@h/main?sentinel_username=eve&sentinel_password=hush2"
+    address, credentials = parse(url)
+    assert "eve" not in str(address)
+    assert "hush" not in f"{address} {address!r} {credentials!r}"
+    assert credentials.secrets == ("hush", "eve", "hush2")
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("redis+sentinel://h1,h2", "write redis.sentinel://host:26379,host:26379/SERVICE"),
+        ("redis+sentinel://h1,h2/", "'sentinel monitor' in the configuration"),
+        ("redis+sentinel://h1//3", "no service"),
+        ("redis+sentinel://h1/main/x", "the database .* must be a number"),
+        ("redis+sentinel://h1,/main", "host and port of .* cannot be read"),
+        ("redis+sentinel://h1,h2:99999/main", "a number up to 65535"),
+        ("redis://h1,h2/0", "has one host.*redis.sentinel://"),
+    ],
+)
+def test_an_address_of_sentinels_that_is_wrong(url: str, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        parse(url)
+
+
 SECRET = "s3cr3t"
 
 
@@ -67,6 +112,11 @@ SECRET = "s3cr3t"
     [
         "http://bob:s3cr3t@host",
         "redis+sentinel://bob:s3cr3t@host",
+        "redis+sentinel://bob:s3cr3t@h1:1,h2:2",
+        "redis+sentinel://h1:1,h2:s3cr3t/main",
+        "redis+sentinel://h1:1,s3cr3t/main/x",
+        "redis+sentinel://bob:s3cr3t/x@h1,h2/main",
+        "redis+sentinel://h1/main?sentinel_password=a@s3cr3t",
         "bob:s3cr3t@host:6379",
         "//bob:s3cr3t@host",
         "redis://bob:s3cr3t@host:port",
@@ -141,9 +191,14 @@ def test_a_wrong_url_is_refused_without_showing_the_password(url: str) -> None:
         "password=ab&s3cr3t=ef",
         "ssl_s3cr3t=1",
         "username=bob&passw\u00f6rd=s3cr3t",
+        "sentinel_passwd=s3cr3t",
+        "sentinel_s3cr3t=1",
     ],
 )
-@pytest.mark.parametrize("scheme", ["redis://h", "rediss://h", "unix:///s"])
+@pytest.mark.parametrize(
+    "scheme",
+    ["redis://h", "rediss://h", "unix:///s", "redis+sentinel://h/m", "rediss+sentinel://h/m"],
+)
 def test_an_option_that_does_not_exist_is_not_shown(scheme: str, query: str) -> None:
     """Its value may be a password, and what seems to be its name a part of one."""
     with pytest.raises(ValueError, match="it does not exist.*; known are ") as caught:
@@ -160,10 +215,14 @@ def test_an_option_that_is_meant_is_named() -> None:
         check_url("redis://h?pass=x")
     with pytest.raises(ValueError, match="'ssl_ca_certs' is meant"):
         check_url("rediss://h?ssl_ca_cert=x")
+    with pytest.raises(ValueError, match="for its Sentinels: .*'password' is meant"):
+        check_url("redis+sentinel://h/main?sentinel_pass=x")
+    with pytest.raises(ValueError, match="for its Sentinels: .*min_other_sentinels"):
+        check_url("redis+sentinel://h/main?sentinel_min_other_sentinels=x")
 
 
 def test_an_error_says_what_is_right() -> None:
-    with pytest.raises(ValueError, match=r"use redis://, rediss:// or unix://"):
+    with pytest.raises(ValueError, match=r"use redis://, rediss://, unix://, "):
         parse("http://host")
     with pytest.raises(ValueError, match=r"unix:///path/to/server.sock"):
         parse("unix://")

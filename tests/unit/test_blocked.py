@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from multihost.wire.keys import Keys
 from multihost.wire.replies import ReplyError
 from multihost.wire.session.blocked import INTERVAL, BlockedThreads, Waiting
+from tests.support.one_server import OneServer
 
 KEYS = Keys("ns", "n:x")
 
@@ -26,7 +28,7 @@ class Connection:
         self.channel = Channel()
 
 
-class Link:
+class Link(OneServer):
     """Answers to CLIENT LIST, and keeps what others are told."""
 
     guarded = False
@@ -34,6 +36,8 @@ class Link:
     def __init__(self) -> None:
         self.listed: Any = b"id=7 addr=x idle=9 flags=b db=0\n"
         self.asked = 0
+        self.lists_itself = True
+        self.channel: Any = SimpleNamespace(client_id=b"1")
         self.told: list[tuple[bytes, ...]] = []
 
     def execute_raw(self, *command: bytes) -> Any:
@@ -41,7 +45,11 @@ class Link:
         self.asked += 1
         if isinstance(self.listed, Exception):
             raise self.listed
-        return self.listed
+        own = b"id=1 addr=x idle=0 flags=N db=0\n"
+        return own + self.listed if self.lists_itself else self.listed
+
+    def current_channel(self) -> Any:
+        return self.channel
 
     def pipeline(self, commands: list[tuple[bytes, ...]]) -> None:
         self.told += [command[4:] for command in commands]
@@ -132,9 +140,12 @@ def test_one_that_is_about_to_block_or_was_just_served_is_not(
     assert world.link.told == []
 
 
-@pytest.mark.parametrize("listed", [b"addr=x id=7 flags=N", b"(something else)", None])
+@pytest.mark.parametrize(
+    "listed",
+    [b"addr=x id=7 flags=N", b"(something else)", None, b"", b"id=8 addr=x idle=9 flags=N db=0\n"],
+)
 def test_what_is_no_list_says_nothing(world: World, listed: Any) -> None:
-    world.link.listed = listed
+    world.link.listed, world.link.lists_itself = listed, False
     world.wait()
     assert world.turn()
     assert not world.is_interrupted

@@ -7,6 +7,7 @@ import datetime
 import enum
 import math
 import pickle
+import re
 import threading
 import uuid
 from decimal import Decimal
@@ -178,6 +179,14 @@ def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # -- bytes that are not ours
+
+
+@pytest.mark.parametrize("damaged", [b"-", b"1x", b"9" * 5000, b"", b"1-"])
+def test_a_damaged_number_among_others_is_reported_as_by_itself(damaged: bytes) -> None:
+    with pytest.raises(BadPayload) as alone:
+        PLAIN.load(damaged)
+    with pytest.raises(BadPayload, match=re.escape(str(alone.value))):
+        PLAIN.load_many([b"1", damaged, b"-2"])
 
 
 @given(st.binary(max_size=40))

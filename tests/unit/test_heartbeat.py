@@ -53,6 +53,9 @@ class Link:
     def interrupt_blocked(self) -> None:
         self.calls.append("interrupt_blocked")
 
+    def lane(self, prefix: bytes) -> Link:
+        return self
+
 
 class References:
     """Counts renewals, and what was collected."""
@@ -86,22 +89,35 @@ class References:
         return self.are_any
 
 
+class Presence(SimpleNamespace):
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
 class Registration:
-    """Counts heartbeats, and says what has expired."""
+    """Counts heartbeats, and says what has expired. There is one server."""
 
-    fileno = -1
-    is_unsettled = False
-
-    def __init__(self) -> None:
-        self.is_requested = False
-        self.is_behind = False
+    def __init__(self, link: Link) -> None:
+        self.presence: Any = Presence(link=link, fileno=-1, is_unsettled=False)
+        self.requested = False
+        self.behind = False
         self.beats = 0
         self.expired: list[bytes] = []
         self.error: Exception | None = None
 
-    def heartbeat(self) -> list[bytes]:
+    def at_work(self) -> list[Any]:
+        is_used = self.requested or self.beats or self.behind or self.presence.fileno >= 0
+        return [self.presence] if is_used else []
+
+    def is_requested(self, presence: Any) -> bool:
+        return self.requested
+
+    def is_behind(self, presence: Any) -> bool:
+        return self.behind
+
+    def heartbeat(self, presence: Any) -> list[bytes]:
         self.beats += 1
-        self.is_requested = False
+        self.requested = False
         if self.error is not None:
             raise self.error
         return self.expired
@@ -135,11 +151,14 @@ class Session:
         self.lease = 90.0
         self.link = Link()
         self.references = References()
-        self.registration = Registration()
+        self.registration = Registration(self.link)
         self.janitor = Janitor()
         self.siblings = SimpleNamespace(fds=set(), forget_ended=lambda: None)
         self.ring = SimpleNamespace(
-            siblings=SimpleNamespace(fds=set()), stand=lambda: None, bury_ended=lambda: False
+            siblings=SimpleNamespace(fds=set()),
+            is_at=lambda presence: True,
+            stand=lambda: None,
+            bury_ended=lambda: False,
         )
         self.collector = SimpleNamespace(take_turn=lambda: None)
         self.holds: dict[object, Any] = {}
@@ -250,7 +269,7 @@ def test_action_that_adds_another_does_not_keep_others_from_their_turn(session: 
 
     session.heartbeat.call_soon(again)
     session.heartbeat.start()
-    session.registration.is_requested = True
+    session.registration.requested = True
     session.heartbeat.wake()
     wait_until(lambda: session.registration.beats == 1)
 
@@ -272,7 +291,7 @@ def test_collected_proxies_are_released_until_there_are_none(session: Session) -
 
 def test_objects_are_renewed_and_heartbeats_sent_three_times_a_lease(session: Session) -> None:
     session.lease = 0.06
-    session.registration.is_requested = True
+    session.registration.requested = True
     session.heartbeat.start()
     wait_until(lambda: session.references.renewals >= 3 and session.registration.beats >= 3)
 
@@ -287,7 +306,7 @@ def test_no_heartbeat_before_something_is_registered(session: Session) -> None:
 def test_requested_registration_is_not_late(session: Session) -> None:
     session.heartbeat.start()
     turn(session)
-    session.registration.is_requested = True
+    session.registration.requested = True
     session.heartbeat.wake()
     wait_until(lambda: session.registration.beats == 1)
 
@@ -304,14 +323,14 @@ def test_janitor_runs_when_it_is_due(session: Session) -> None:
 
 def test_end_of_the_connection_is_noticed(session: Session) -> None:
     out, in_ = os.pipe()
-    session.registration.fileno = out
+    session.registration.presence.fileno = out
     session.heartbeat.start()
     turn(session)
     session.link.disconnect_current = lambda: setattr(  # type: ignore[method-assign]
-        session.registration, "fileno", -1
+        session.registration.presence, "fileno", -1
     )
     os.close(in_)
-    wait_until(lambda: session.registration.fileno == -1)
+    wait_until(lambda: session.registration.presence.fileno == -1)
     turn(session)
     os.close(out)
 
@@ -328,7 +347,7 @@ def test_lapsed_session_interrupts_waiters_and_loses_its_holds(session: Session)
     lost, kept = Hold(KEYS), Hold(elsewhere)
     session.holds = {1: lost, 2: kept}
     session.registration.expired = [KEYS.prefix]
-    session.registration.is_requested = True
+    session.registration.requested = True
     session.heartbeat.start()
     assert lost.checked.wait(30.0)
     turn(session)  # has ended that one
@@ -365,7 +384,7 @@ def test_outage_is_logged_once_and_so_is_its_end(
     session.lease = 0.03
     failing: Any = session.registration if registered else session.references
     session.references.are_any = not registered
-    session.registration.is_behind = registered
+    session.registration.behind = registered
     tries: Callable[[], int] = lambda: session.references.renewals
     session.heartbeat.start()
     for outages in (1, 2):
@@ -386,14 +405,14 @@ def test_outage_is_logged_once_and_so_is_its_end(
 
 
 def test_failed_heartbeat_is_sent_again_before_the_next_is_due(session: Session) -> None:
-    def fail_once() -> list[bytes]:
+    def fail_once(presence: Any) -> list[bytes]:
         session.registration.heartbeat = succeed  # type: ignore[method-assign]
-        succeed()
+        succeed(presence)
         raise LinkLost("away")
 
     succeed = session.registration.heartbeat
     session.registration.heartbeat = fail_once  # type: ignore[method-assign]
-    session.registration.is_requested = True
+    session.registration.requested = True
     session.heartbeat.start()
     wait_until(lambda: session.registration.beats == 2)
     turn(session)

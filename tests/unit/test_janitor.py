@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from multihost.wire.session.janitor import (
     Janitor,
 )
 from multihost.wire.session.record import SessionRecord
+from tests.support.one_server import OneServer
 
 RUN = b"a" * 40
 GRACE = 5.0
@@ -37,9 +39,19 @@ class Clock:
         return self.now
 
 
+class Presence:
+    def __init__(self, link: Any) -> None:
+        self.link, self.node, self.run = link, None, RUN
+
+
 class Registration:
     sid = b"me"
-    server = RUN
+
+    def __init__(self, link: Any) -> None:
+        self._presence = Presence(link)
+
+    def presence_of(self, prefix: bytes) -> Any:
+        return self._presence
 
 
 class Siblings:
@@ -84,12 +96,12 @@ class Reap:
         return [self.waiters, found, *flat]
 
 
-class Link:
+class Link(OneServer):
     address = "a server"
     guarded = False
 
     def __init__(self) -> None:
-        self.channel: Any = object()
+        self.channel: Any = SimpleNamespace(client_id=b"1")
         self.connections: set[bytes] = set()
         self.listed: list[tuple[bytes, ...]] = []
         self.deleted: list[bytes] = []
@@ -120,7 +132,7 @@ class Link:
     def execute_raw(self, *command: bytes) -> Any:
         self.listed.append(command)
         assert command[:3] == (b"CLIENT", b"LIST", b"ID")
-        return b"".join(b"id=%b addr=\n" % c for c in command[3:] if c in self.connections)
+        return b"".join(b"id=%b addr=\n" % c for c in command[3:] if c in {*self.connections, b"1"})
 
 
 class Room:
@@ -132,7 +144,7 @@ class Room:
         self.is_vouched = False
         self.janitor = Janitor(
             self.link,  # type: ignore[arg-type]
-            Registration(),  # type: ignore[arg-type]
+            Registration(self.link),  # type: ignore[arg-type]
             self.siblings,  # type: ignore[arg-type]
             lambda *_: self.is_vouched,
             self._wake,
@@ -333,7 +345,7 @@ def test_session_without_connections_is_removed_after_its_grace(room: Room) -> N
     assert room.link.buried == []
     room.run(4 * LOOK_INTERVAL)
     assert room.link.buried[0] == (KEYS.sessions + b":dead~1", b"1"), "if its counter is the same"
-    assert sorted(room.link.listed[0][3:]) == [b"5", b"6"], "one request for all"
+    assert sorted(room.link.listed[0][3:]) == [b"1", b"5", b"6"], "one request for all"
 
 
 def test_object_is_looked_at_until_the_grace_is_over(room: Room) -> None:
@@ -357,7 +369,7 @@ def test_verdict_is_carried_out_over_the_connection_of_the_look(room: Room) -> N
     room.watch()
     for _ in range(5):
         room.run(GRACE / 2)
-        room.link.channel = object()
+        room.link.channel = SimpleNamespace(client_id=b"1")
     assert room.link.buried == []
 
 

@@ -231,7 +231,7 @@ def test_close_deletes_the_reply_keys() -> None:
     link = make_link(channel)
     connection = link.peek()
     keys = [connection.reply_key(b"{ns:00}:"), connection.reply_key(b"{ns:01}:")]
-    other = link._new_connection().reply_key(b"{ns:00}:")
+    other = link.new_connection().reply_key(b"{ns:00}:")
     link.close()
     assert channel.requests == [
         pack((b"UNLINK", keys[0], other)) + pack((b"UNLINK", keys[1])),

@@ -80,7 +80,7 @@ def test_a_list_from_before_an_expiration_is_not_used_again(
 ) -> None:
     before = consumer.take_list(Hand())
     consumer.recycle(before)
-    session.registration.expirations += 1
+    session.registration.here.expirations += 1
     after = consumer.take_list(Hand())
     assert (after.name, after.expirations) == (b"me.2", 1)
     assert ran == [("register_consumer", (b"me", b"4"))] * 2, "others have forgotten the lists"
@@ -160,7 +160,7 @@ def test_the_hold_is_valid_until_the_session_expires(
     hold = consumer.hold
     assert isinstance(hold, ConsumerHold)
     assert hold.is_valid()
-    session.registration.expirations += 1
+    session.registration.here.expirations += 1
     assert not hold.is_valid()
     hold.lapse()
     assert hold.lost
@@ -194,7 +194,7 @@ def test_ownership_is_certain_while_the_session_is_valid(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
-    session.registration.valid_until = clock.now + 1
+    session.registration.here.valid_until = clock.now + 1
     assert consumer.is_unexpired(0)
     assert not consumer.is_unexpired(1)
     clock.now += 1
@@ -208,7 +208,7 @@ def test_after_an_expiration_the_server_knows_who_owns_an_item(
     in_flight = consumer.take_list(Hand())
     assert consumer.still_owns(in_flight, 0)
     assert not session.link.executed
-    session.registration.expirations = 1
+    session.registration.here.expirations = 1
     session.link.reply = exists
     assert consumer.still_owns(in_flight, 0) is bool(exists)
     assert session.link.executed == [(b"EXISTS", in_flight.key)]
@@ -218,7 +218,7 @@ def test_what_is_in_a_list_of_a_dead_name_is_given_to_others(
     session: StubSession, consumer: Consumer
 ) -> None:
     in_flight = consumer.take_list(Hand())
-    session.registration.expirations = 1
+    session.registration.here.expirations = 1
     session.registration.names[consumer.handle.keys.prefix] = b"me again"
     assert not consumer.still_owns(in_flight, 0)
     assert not session.link.executed
@@ -229,7 +229,7 @@ def test_an_interrupted_question_for_the_owner_requeues_the_item(
     session: StubSession, consumer: Consumer
 ) -> None:
     in_flight = consumer.take_list(Hand())
-    session.registration.expirations = 1
+    session.registration.here.expirations = 1
     session.link.error = KeyboardInterrupt()
     hand = Hand()
     hand.in_flight = in_flight
@@ -252,7 +252,7 @@ def test_prefetched_items_are_returned_unless_others_own_them(
     assert take_prefetched(consumer, Hand(), 5) == items[1:]
     assert take_prefetched(consumer, Hand(), 5) == []
     consumer.prefetched.extend(items)
-    session.registration.expirations, session.link.reply = 1, 0
+    session.registration.here.expirations, session.link.reply = 1, 0
     assert take_prefetched(consumer, Hand(), 5) == []
     assert not consumer.prefetched
 

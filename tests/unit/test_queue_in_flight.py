@@ -51,7 +51,8 @@ def test_an_item_is_moved_if_the_queue_knows_the_list(order: str, end: bytes) ->
     move = [keys.items, in_flight.key, end, b"RIGHT"]
     assert commands_of(in_flight.pop_commands) == [is_known, [b"LMOVE", *move]]
     blocking = in_flight.blocking_pop_commands + b"$1\r\n5\r\n"
-    assert commands_of(blocking) == [is_known, [b"BLMOVE", *move, b"5"]]
+    length = [b"LLEN", keys.items]
+    assert commands_of(blocking) == [is_known, length, [b"BLMOVE", *move, b"5"]]
 
 
 @pytest.mark.parametrize(

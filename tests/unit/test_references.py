@@ -17,6 +17,7 @@ from multihost.wire.keys import Keys
 from multihost.wire.session import references as module
 from multihost.wire.session.gifts import ObjectReference
 from multihost.wire.session.references import References
+from tests.support.one_server import OneServer
 
 LEASE_MS = b"30000"
 
@@ -25,7 +26,7 @@ def keys_of(name: str) -> Keys:
     return Keys("ns", f"u:{name}")
 
 
-class Server:
+class Server(OneServer):
     """Objects and what they contain, by the key of their data; a link that counts requests."""
 
     def __init__(self) -> None:
@@ -35,6 +36,11 @@ class Server:
         self.requests = 0
         self.is_away = False
         self.scripts = {module._renew.sha: self._renew, module._drop.sha: self._drop}
+
+    node = None
+
+    def lane(self, _: bytes) -> Server:
+        return self
 
     def add(self, *names: str, contains: str = "") -> None:
         for name in names:
@@ -49,8 +55,6 @@ class Server:
         return [ident for key in keys for ident in self.objects.pop(key, [])]
 
     # As a link.
-
-    guarded = False
 
     def execute_raw(self, name: bytes, sha: bytes, count: bytes, *args: bytes) -> Any:
         assert name == b"EVALSHA"

@@ -15,16 +15,11 @@ from multihost.patching import per_thread
 from multihost.wire.link import pack_all
 from multihost.wire.replies import ReplyError
 from multihost.wire.session import registration as module
+from multihost.wire.session.names import ThreadIdentity
+from multihost.wire.session.presence import LEAST_GRACE, MAX_CONNECTIONS, ROUND_TRIPS, Presence
 from multihost.wire.session.process import host_identity, start_of
 from multihost.wire.session.record import SessionRecord
-from multihost.wire.session.registration import (
-    LEAST_GRACE,
-    MAX_CONNECTIONS,
-    ROUND_TRIPS,
-    SessionRegistration,
-    ThreadIdentity,
-    run_id,
-)
+from multihost.wire.session.registration import SessionRegistration, run_id
 from tests.support.waiting import wait_until
 
 RUN, OTHER_RUN = b"a" * 40, b"b" * 40
@@ -36,7 +31,7 @@ class Channel:
 
     def __init__(self, server: Server, client_id: bytes) -> None:
         self.server = server
-        self.client_id, self.run = client_id, b""
+        self.client_id, self.run, self.node = client_id, b"", None
 
     def fileno(self) -> int:
         return 99
@@ -67,6 +62,13 @@ class Server:
 
     guarded = False
     timeout = 60.0
+    node = None
+
+    def lane(self, prefix: bytes) -> Server:
+        return self
+
+    def masters(self) -> list[Server]:
+        return [self]
 
     def patience_ends(self, begun: float) -> float:
         return begun + self.timeout
@@ -78,7 +80,7 @@ class Server:
         if self.channel is not None:
             self.channel.run = run
 
-    def client_ids(self) -> list[bytes]:
+    def client_ids(self, node: object = None) -> list[bytes]:
         return [*self.others, *([self.channel.client_id] if self.channel else [])]
 
     def open(self) -> Channel:
@@ -178,9 +180,22 @@ def registration(server: Server) -> SessionRegistration:
     return made
 
 
+def here(registration: SessionRegistration) -> Presence:
+    """The only server."""
+    return registration.presence_of(ONE)
+
+
+def beat(registration: SessionRegistration) -> list[bytes]:
+    return registration.heartbeat(here(registration))
+
+
+def expirations(registration: SessionRegistration) -> int:
+    return registration.memberships[ONE].expirations
+
+
 def register(registration: SessionRegistration, *prefixes: bytes) -> list[bytes]:
     requests = [registration.request_registration(prefix) for prefix in prefixes]
-    lapsed = registration.heartbeat()
+    lapsed = beat(registration)
     assert all(request.answered.is_set() for request in requests)
     return lapsed
 
@@ -189,7 +204,7 @@ def register(registration: SessionRegistration, *prefixes: bytes) -> list[bytes]
 
 
 def test_each_thread_has_a_waiter_id_of_its_own(registration: SessionRegistration) -> None:
-    identity = per_thread(ThreadIdentity, registration)
+    identity = per_thread(ThreadIdentity, registration.names)
     names = [identity.waiter_id(ONE)]
 
     def append() -> None:
@@ -223,11 +238,11 @@ def test_a_name_whose_record_is_gone_is_not_used_again(
     registration: SessionRegistration, server: Server
 ) -> None:
     register(registration, ONE, TWO)
-    identity = per_thread(ThreadIdentity, registration)
+    identity = per_thread(ThreadIdentity, registration.names)
     used, thread = {registration.names[ONE]}, identity.key
     for _ in range(5):
         del server.records[registration.session_keys[ONE]]
-        assert registration.heartbeat() == [ONE]
+        assert beat(registration) == [ONE]
         assert registration.names[ONE] not in used
         assert identity.waiter_id(ONE).startswith(registration.names[ONE] + b".")
         used.add(registration.names[ONE])
@@ -241,13 +256,13 @@ def test_a_name_whose_record_is_gone_is_not_used_again(
 def test_first_heartbeat_stores_what_others_judge_by(
     registration: SessionRegistration, server: Server
 ) -> None:
-    assert not registration.is_requested
-    assert registration.fileno == -1
+    assert not registration.is_requested(here(registration))
+    assert here(registration).fileno == -1
     registration.request_registration(ONE)
-    assert registration.is_requested
+    assert registration.is_requested(here(registration))
     assert register(registration, TWO) == []
-    assert not registration.is_requested
-    assert registration.fileno == 99
+    assert not registration.is_requested(here(registration))
+    assert here(registration).fileno == 99
     keys = {prefix + b"s:" + registration.names[prefix] for prefix in (ONE, TWO)}
     assert set(server.records) == keys
     assert server.record(registration, ONE) == SessionRecord(
@@ -261,7 +276,7 @@ def test_first_heartbeat_stores_what_others_judge_by(
         lease=30.0,
         hostname=os.uname().nodename,
     )
-    assert registration.server == RUN
+    assert here(registration).run == RUN
 
 
 def test_heartbeat_is_one_write_for_all_partitions(
@@ -270,9 +285,9 @@ def test_heartbeat_is_one_write_for_all_partitions(
     register(registration, *[b"{ns:%02d}:" % number for number in range(64)])
     server.log.clear()
     for _ in range(3):
-        assert registration.heartbeat() == []
+        assert beat(registration) == []
     assert server.log == [b"TIME" + b"+renew" * 64] * 3
-    assert registration.expirations == 0
+    assert expirations(registration) == 0
     assert server.record(registration, b"{ns:09}:").beats == 4
 
 
@@ -280,7 +295,7 @@ def test_heartbeat_makes_no_record(registration: SessionRegistration, server: Se
     register(registration, ONE)
     (key,) = server.records
     del server.records[key]
-    registration.heartbeat()
+    beat(registration)
     assert key not in server.records
 
 
@@ -289,7 +304,7 @@ def test_heartbeat_sets_how_long_nobody_can_take_it_for_dead(
 ) -> None:
     before = time.monotonic()
     register(registration, ONE)
-    assert before + 30 <= registration.valid_until <= time.monotonic() + 30
+    assert before + 30 <= registration.memberships[ONE].valid_until <= time.monotonic() + 30
 
 
 def test_lapse_is_counted_before_it_enters_anew(
@@ -297,13 +312,10 @@ def test_lapse_is_counted_before_it_enters_anew(
 ) -> None:
     register(registration, ONE, TWO)
     del server.records[registration.session_keys[ONE]]
-    assert registration.has_lapsed(ONE) is True, "also before the heartbeat has noticed"
-    assert registration.has_lapsed(TWO) is False
-    assert registration.heartbeat() == [ONE]
-    assert registration.expirations == 1
+    assert beat(registration) == [ONE]
+    assert expirations(registration) == 1
     assert len(server.records) == 2
-    assert registration.has_lapsed(ONE) is False, "under another name"
-    assert registration.heartbeat() == []
+    assert beat(registration) == []
 
 
 # -- connections that are opened
@@ -315,31 +327,31 @@ def test_way_back_is_one_write_whatever_the_number_of_partitions(
     register(registration, *[b"{ns:%02d}:" % number for number in range(64)])
     server.log.clear()
     server.channel = None
-    assert registration.is_behind
-    assert registration.fileno == -1, "the old one is not watched any more"
+    assert registration.is_behind(here(registration))
+    assert here(registration).fileno == -1, "the old one is not watched any more"
     server.open()
     assert server.log == [b"renew+" * 64 + b"INFO"], "the renewals first"
-    assert not registration.is_behind
+    assert not registration.is_behind(here(registration))
     for prefix in registration.session_keys:
         assert server.record(registration, prefix).connections == {b"9"}
         assert server.record(registration, prefix).beats == 2
-    assert registration.expirations == 0
+    assert expirations(registration) == 0
 
 
 def test_every_connection_renews(registration: SessionRegistration, server: Server) -> None:
     """Not only that of the background thread: that may be half open."""
     register(registration, ONE)
     own = server.channel
-    registration.valid_until = 0.0
+    registration.memberships[ONE].valid_until = 0.0
     thread = threading.Thread(target=server.open)
     before = time.monotonic()
     thread.start()
     thread.join()
     assert server.record(registration, ONE).beats == 2
     assert server.record(registration, ONE).connections == {own.client_id, b"9"}
-    assert registration.valid_until >= before + 30
+    assert registration.memberships[ONE].valid_until >= before + 30
     server.channel = own
-    assert not registration.is_behind
+    assert not registration.is_behind(here(registration))
 
 
 def test_connection_of_a_thread_hears_of_a_lapse(
@@ -353,13 +365,13 @@ def test_connection_of_a_thread_hears_of_a_lapse(
     thread = threading.Thread(target=server.open)
     thread.start()
     thread.join()
-    assert registration.expirations == 1
-    assert registration.valid_until == 0.0, "it asks before it takes"
+    assert expirations(registration) == 1
+    assert registration.memberships[ONE].valid_until == 0.0, "it asks before it takes"
     assert woken.is_set()
     server.channel = own
-    assert registration.is_behind
-    assert registration.heartbeat() == [ONE]
-    assert not registration.is_behind
+    assert registration.is_behind(here(registration))
+    assert beat(registration) == [ONE]
+    assert not registration.is_behind(here(registration))
 
 
 def test_process_that_holds_nothing_sends_nothing_more(
@@ -383,9 +395,9 @@ def test_connection_that_breaks_during_the_heartbeat(
 ) -> None:
     register(registration, ONE)
     server.moves = 3
-    registration.heartbeat()
+    beat(registration)
     assert server.record(registration, ONE).connections == {server.channel.client_id}
-    assert not registration.is_behind
+    assert not registration.is_behind(here(registration))
 
 
 def test_connection_that_was_open_before_is_identified(
@@ -403,14 +415,14 @@ def test_failed_heartbeat_ends_the_wait_for_a_registration(
     registration: SessionRegistration, server: Server
 ) -> None:
     register(registration, ONE)
-    before = registration.valid_until
+    before = registration.memberships[ONE].valid_until
     server.is_away = True
     request = registration.request_registration(TWO)
     with pytest.raises(LinkLost):
-        registration.heartbeat()
+        beat(registration)
     assert request.answered.is_set()
     assert TWO not in registration.session_keys
-    assert registration.valid_until == before
+    assert registration.memberships[ONE].valid_until == before
     server.is_away = False
     register(registration, TWO)
     assert len(server.records) == 2
@@ -438,11 +450,11 @@ def test_one_unknown_number_makes_all_no_evidence(
 def test_grace_is_that_of_the_slowest_round_trip(
     registration: SessionRegistration, server: Server
 ) -> None:
-    registration._round_trip = 1.0
+    here(registration).round_trip = 1.0
     register(registration, ONE)
     assert server.record(registration, ONE).grace == pytest.approx(ROUND_TRIPS * 0.9)
     for _ in range(20):
-        registration.heartbeat()
+        beat(registration)
     assert server.record(registration, ONE).grace == LEAST_GRACE, "it is forgotten"
 
 
@@ -485,7 +497,8 @@ def test_run_id_is_read_or_unknown() -> None:
 
 
 def settle(registration: SessionRegistration) -> None:
-    registration.open_gate(registration.gate, time.monotonic())
+    presence = here(registration)
+    registration.open_gate(presence, presence.gate, set(presence.unsettled), time.monotonic())
 
 
 def test_another_run_closes_the_gate_until_it_is_settled(
@@ -493,15 +506,15 @@ def test_another_run_closes_the_gate_until_it_is_settled(
 ) -> None:
     register(registration, ONE)
     server.run, server.channel = OTHER_RUN, None
-    registration.heartbeat()
-    assert registration.is_unsettled
-    assert registration.is_behind, "and again, if it cannot be settled now"
-    assert registration.valid_until == 0.0
+    beat(registration)
+    assert here(registration).is_unsettled
+    assert registration.is_behind(here(registration)), "and again, if it cannot be settled now"
+    assert registration.memberships[ONE].valid_until == 0.0
     before = time.monotonic()
     settle(registration)
-    assert not registration.is_unsettled
-    assert registration.valid_until >= before + 30
-    assert registration.expirations == 1, "what was asked for before counts as not heard"
+    assert not here(registration).is_unsettled
+    assert registration.memberships[ONE].valid_until >= before + 30
+    assert expirations(registration) == 1, "what was asked for before counts as not heard"
 
 
 def test_counter_that_went_back_closes_the_gate(
@@ -509,10 +522,10 @@ def test_counter_that_went_back_closes_the_gate(
 ) -> None:
     register(registration, ONE)
     for _ in range(3):
-        registration.heartbeat()
+        beat(registration)
     server.records[registration.session_keys[ONE]][b"b"] = b"2"
-    registration.heartbeat()
-    assert registration.is_unsettled
+    beat(registration)
+    assert here(registration).is_unsettled
 
 
 def test_server_that_goes_back_while_it_is_settled(
@@ -520,14 +533,15 @@ def test_server_that_goes_back_while_it_is_settled(
 ) -> None:
     register(registration, ONE)
     server.run, server.channel = OTHER_RUN, None
-    registration.heartbeat()
-    gate = registration.gate
+    beat(registration)
+    gate = here(registration).gate
     server.run, server.channel = RUN, None
-    registration.heartbeat()
-    registration.open_gate(gate, time.monotonic())
-    assert registration.is_unsettled
+    beat(registration)
+    presence = here(registration)
+    registration.open_gate(presence, gate, set(presence.unsettled), time.monotonic())
+    assert here(registration).is_unsettled
     settle(registration)
-    assert not registration.is_unsettled
+    assert not here(registration).is_unsettled
 
 
 def test_thread_that_finds_another_run_waits_until_it_is_settled(
@@ -537,7 +551,7 @@ def test_thread_that_finds_another_run_waits_until_it_is_settled(
     own, server.run = server.channel, OTHER_RUN
     thread = threading.Thread(target=server.open)
     thread.start()
-    wait_until(lambda: registration.is_unsettled)
+    wait_until(lambda: here(registration).is_unsettled)
     thread.join(0.1)
     assert thread.is_alive()
     server.channel = own

@@ -16,15 +16,18 @@ from multihost.wire.keys import Keys
 from multihost.wire.session import Hold, Session, fork
 from multihost.wire.session.registry import Origin
 from multihost.wire.values.codec import Codec
+from tests.support.one_server import OneServer
+from tests.support.sessions import expirations, expire
 
 KEYS = Keys("ns", "n:x")
 ORIGIN = Origin("redis://nowhere:1/0", "ns", 30.0, 10.0, "pickle", "pickle")
 
 
-class Link:
+class Link(OneServer):
     """A link that answers heartbeats, and remembers what else it was sent."""
 
     address = Address("redis", host="nowhere", port=1)
+    lookout = None
     guarded = False
 
     def __init__(self) -> None:
@@ -47,9 +50,6 @@ class Link:
         return -1
 
     # As a link.
-
-    def lane(self, prefix: bytes) -> Link:
-        return self
 
     @property
     def closed(self) -> ManagerClosed:
@@ -81,12 +81,14 @@ class Link:
     def note_run(self, run: bytes) -> None:
         self.run = run
 
-    def client_ids(self) -> list[bytes]:
+    def client_ids(self, node: object = None) -> list[bytes]:
         return [self.client_id]
 
     def pipeline_raw(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
-        self._wait()
-        return [b"run_id:abc\r\n", 7]
+        if commands[0][0] == b"INFO":
+            self._wait()
+            return [b"run_id:abc\r\n", 7]
+        return self.pipeline(commands)
 
     def pipeline(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
         self._wait()
@@ -95,6 +97,12 @@ class Link:
     def _reply(self, command: tuple[bytes, ...]) -> Any:
         if command[0] == b"TIME":
             return [b"1", b"0"]
+        if command[0] == b"UNLINK":
+            self.log.append(command[0])
+            self.keys.difference_update(command[1:])
+            return 0
+        if command[0] not in (b"EVAL", b"EVALSHA"):  # those of the ring
+            return None
         key, *args = command[3:]
         if len(args) > 3:  # session/enter
             self.keys.add(key)
@@ -199,9 +207,9 @@ def test_threads_register_together(session: Session, link: Link) -> None:
 def test_ensure_registered_after_the_keys_may_have_expired(session: Session, link: Link) -> None:
     session.ensure_registered(KEYS)
     link.keys.clear()
-    session.registration.valid_until = 0.0
+    expire(session)
     session.ensure_registered(KEYS)
-    assert session.registration.expirations == 1
+    assert expirations(session) == 1
     assert link.keys
 
 

@@ -131,8 +131,9 @@ def test_of_a_thread_that_waits_for_the_session_to_settle(suspend: Suspend) -> N
             return len(waits) > 1
 
     settled: Any = Settled()
-    registration._settled = settled
-    registration._wait_until_settled()
+    presence = registration.presence_of(b"{ns:00}:")
+    presence.settled = settled
+    registration._wait_until_settled(presence)
     assert len(waits) == 2
 
 

@@ -38,9 +38,13 @@ class Siblings:
         return self.answer
 
 
+class Channel:
+    client_id = b"1"
+
+
 class Link:
     def __init__(self) -> None:
-        self.channel: Any = object()
+        self.channel: Any = Channel()
         self.connections: set[bytes] = set()
         self.reply: Any = None
 
@@ -53,7 +57,7 @@ class Link:
             raise self.reply
         if self.reply is not None:
             return self.reply
-        return b"".join(b"id=%b addr=\n" % c for c in command[3:] if c in self.connections)
+        return b"".join(b"id=%b addr=\n" % c for c in command[3:] if c in {*self.connections, b"1"})
 
 
 class Looker:
@@ -118,7 +122,7 @@ def test_connections_are_no_evidence_while_a_sibling_vouches(looker: Looker) -> 
     """That is asked for at the end of each grace, and not at each look."""
     looker.is_vouched = True
     assert looker.looks(4 * (GRACE + LOOK_INTERVAL)) is None
-    assert set(looker.asked) == {(b"x", b"host", RUN)}
+    assert set(looker.asked) == {(b"x", b"host")}
     assert 3 <= len(looker.asked) <= 4
     looker.is_vouched = False
     assert looker.looks(2 * LOOK_INTERVAL) is None, "another grace begins"
@@ -179,10 +183,16 @@ def test_without_permission_leases_decide(looker: Looker) -> None:
 
 def test_numbers_are_compared_as_a_whole() -> None:
     link: Any = Link()
-    link.reply = b"id=55 addr=\nid=15 addr=id=5 \n"
-    assert listed_connections(link, [b"5"]) == {b"55", b"15"}
-    link.reply = b""
-    assert listed_connections(link, [b"5"]) == set()
+    link.reply = b"id=55 addr=\nid=15 addr=id=5 \nid=1 addr=\n"
+    assert listed_connections(link, [b"5"]) == {b"55", b"15", b"1"}
+
+
+@pytest.mark.parametrize("reply", [b"", b"id=5 addr=\n", b"id=11 addr=id=1 \n", b"OK", None, 7])
+def test_a_list_without_the_connection_that_asks_is_none(reply: Any) -> None:
+    """A proxy answers, or another server behind one."""
+    link: Any = Link()
+    link.execute_raw = lambda *_: reply
+    assert listed_connections(link, [b"5"]) is None
 
 
 # -- its lease
@@ -225,7 +235,7 @@ def test_another_connection_begins_anew(looker: Looker) -> None:
     looker.link.connections = {b"5"}
     for _ in range(5):
         assert looker.looks(LEASE - 1) is None
-        looker.link.channel = object()
+        looker.link.channel = Channel()
     assert looker.looks(LEASE + 2) is Evidence.SILENT
 
 

@@ -15,7 +15,7 @@ from multihost.wire import wait as module
 from multihost.wire.address import Address, Credentials
 from multihost.wire.completion import run_or_undo, run_to_completion
 from multihost.wire.keys import Keys
-from multihost.wire.link import ConnectionBroken, Link, ReplyTimeout
+from multihost.wire.link import ConnectionBroken, Link, ReplyTimeout, Route
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.wait import BLOCK_GRACE, MAX_BLOCK, WAKE_GRACE, token_pop, wait
@@ -75,6 +75,7 @@ class Channel:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.loaded_scripts: set[object] = set()
+        self.node = None
         self.client_id, self.run = b"", b""
         self.is_closed = False
 
@@ -176,7 +177,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def handle(server: Server) -> Iterator[Any]:
     address = Address("redis", host="nowhere", port=1)
-    link = Link(address, Credentials(), reconnect_timeout=30.0, connector=server.open)
+    link = Link(address, Credentials(), reconnect_timeout=30.0, route=Route(server.open))
     yield Handle(link)
     link.close_now()
 

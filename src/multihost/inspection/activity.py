@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from multihost.inspection import scan, server_facts
@@ -26,7 +26,8 @@ READ = 1000  # locks, queues and pools that are read
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The activity of a server at one moment. Numbers that it does not report are None.
+    """The activity of a server at one moment, of a cluster that of all its masters together.
+    Numbers that are not reported are None.
 
     ``time``
         the server's time, in seconds since the epoch.
@@ -69,7 +70,7 @@ class Monitor:
     def look(self) -> Activity:
         """Return the present activity."""
         link, namespace = self._session.link, self._session.namespace
-        info = server_facts.facts(link).info
+        infos = [server_facts.facts(each).info for each in link.masters()]
         entries = scan.entries(link, namespace)
         by_name = {
             named(name): scan.NameEntry.unpack(entry).typeid for name, entry in entries.items()
@@ -84,9 +85,9 @@ class Monitor:
         return Activity(
             objects=tuple(found),
             time=server_time(self._session),
-            clients=_number(info, "connected_clients"),
-            operations_per_second=_number(info, "instantaneous_ops_per_sec"),
-            memory=_number(info, "used_memory"),
+            clients=_total(infos, "connected_clients"),
+            operations_per_second=_total(infos, "instantaneous_ops_per_sec"),
+            memory=_total(infos, "used_memory"),
             types=Counter(known.values()),
             is_whole=is_whole and len(watched) <= READ,
         )
@@ -94,8 +95,8 @@ class Monitor:
     def _learn_unnamed(self) -> bool:
         """Find the unnamed objects and their types; return False if some were left out."""
         link, namespace = self._session.link, self._session.namespace
-        keys = server_facts.size(link)
-        if keys is None or keys > MANY:
+        sizes = [server_facts.size(each) for each in link.masters()]
+        if None in sizes or sum(size or 0 for size in sizes) > MANY:
             self._unnamed = {}
             return False
         present = scan.unnamed(link, namespace)
@@ -105,5 +106,7 @@ class Monitor:
         return len(new) <= NEW
 
 
-def _number(info: Mapping[str, str], name: str) -> int | None:
-    return stored.number(info[name].encode()) if name in info else None
+def _total(infos: Sequence[Mapping[str, str]], name: str) -> int | None:
+    """Return the sum of what the servers report, None if one does not."""
+    found = [stored.number(info[name].encode()) if name in info else None for info in infos]
+    return None if None in found else sum(each or 0 for each in found)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from multihost.wire.address import Credentials, parse
 from multihost.wire.authkey import stretched
 from multihost.wire.identity import check_namespace
-from multihost.wire.link import Link
+from multihost.wire.link import link_to, route_for
+from multihost.wire.replies import microseconds
 from multihost.wire.session import Session, registry
 from multihost.wire.values.signed import codec_for
 
@@ -38,18 +39,23 @@ def opened(
     elif authkey:
         name, password, _, secrets = credentials
         credentials = Credentials(name, password, stretched(authkey), secrets)
-    link = Link(address, credentials, timeout=timeout, reconnect_timeout=0.0)
+    # Also at a replica that a host name leads to, which a program would not be connected to.
+    route = route_for(address, credentials, follow=False)
+    link = link_to(address, credentials, timeout=timeout, reconnect_timeout=0.0, route=route)
     codec = codec_for(credentials.authkey, None, check_namespace(namespace))
     origin = registry.Origin(str(address), namespace, LEASE, timeout, codec.ident, "pickle")
     session = Session(link, codec, origin)
     try:
-        link.execute(b"PING")
+        link.connect()
+        for each in link.masters():
+            each.execute(b"PING")
         yield session
     finally:
         session.close_at_exit()
 
 
 def server_time(session: Session) -> float:
-    """Return the seconds since the epoch, by the clock of the server. 1 round trip."""
-    seconds, micros = session.link.execute(b"TIME")
-    return int(seconds) + int(micros) / 1e6
+    """Return the seconds since the epoch, by the clock of the server, or of one of them. 1 round
+    trip.
+    """
+    return microseconds(session.link.masters()[0].execute(b"TIME")) / 1e6

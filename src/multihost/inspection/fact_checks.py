@@ -7,11 +7,21 @@ from collections.abc import Iterator
 from multihost.inspection.findings import Finding
 from multihost.inspection.server_facts import Facts
 from multihost.oldest import is_too_old
+from multihost.wire.script import UNLIKE
 from multihost.wire.stored import number
 
 __all__ = ["check_facts"]
 
 NEARLY = 0.9
+LAG = 5  # seconds
+NAMES = {
+    "valkey_version": "Valkey",
+    "dragonfly_version": "Dragonfly",
+    "garnet_version": "Garnet",
+    "kvrocks_version": "Kvrocks",
+    "redis_version": "Redis",
+}
+"""Servers, by the field of INFO with their own version: that of Redis is what they are like."""
 
 
 def check_facts(facts: Facts) -> Iterator[Finding]:
@@ -31,22 +41,25 @@ def _server(facts: Facts) -> Iterator[Finding]:
             "version", "unknown", "INFO is not permitted", "allow it: ACL SETUSER <user> +info"
         )
         return
-    if "valkey_version" in info:
-        name, version = "Valkey", info["valkey_version"]
-    else:
-        name, version = "Redis", info.get("redis_version", "")
+    name, version = next(
+        ((name, info[field]) for field, name in NAMES.items() if field in info), ("Redis", "")
+    )
     if is_too_old(info.get("redis_version", "")):
         yield Finding(
             "version", "problem", f"{name} {version}", "use Redis 6.2 or newer, or Valkey"
         )
     else:
         yield Finding("version", "ok", f"{name} {version}")
-    if info.get("redis_mode") == "cluster" or info.get("cluster_enabled") == "1":
+    for reason, is_unlike in UNLIKE.items():
+        if is_unlike(info):
+            why, _, advice = reason.partition("; ")
+            yield Finding("server", "problem", f"it {why}", advice)
+    if "dragonfly_version" in info:
         yield Finding(
-            "cluster",
-            "problem",
-            "the server is part of a cluster, which is not supported yet",
-            "use a server with cluster-enabled no",
+            "server",
+            "note",
+            "Dragonfly runs one script at a time, since scripts use keys that they do not declare",
+            "use Redis or Valkey for more throughput",
         )
     if info.get("role") == "slave":
         yield Finding(
@@ -153,27 +166,63 @@ def _persistence(facts: Facts) -> Iterator[Finding]:
 def _replicas(facts: Facts) -> Iterator[Finding]:
     replicas = _number(facts.info.get("connected_slaves"))
     least = facts.settings.get("min-replicas-to-write")
+    found = f"{replicas} connected, min-replicas-to-write {least}"
     if least is not None and _number(least) > replicas:
         yield Finding(
             "replicas",
             "problem",
-            f"{replicas} connected, min-replicas-to-write {least}: the server refuses writes",
+            f"{found}: the server refuses writes",
             "start the replicas, or lower min-replicas-to-write",
         )
     elif replicas and least == "0":
         yield Finding(
             "replicas",
             "note",
-            f"{replicas} connected, min-replicas-to-write 0: after a failover the last writes may "
-            "be missing, and a lock may have two holders",
-            "CONFIG SET min-replicas-to-write 1",
+            f"{found}: after a failover the last writes may be missing, and a lock may have two "
+            "holders",
+            "CONFIG SET min-replicas-to-write 1, and two replicas or more",
         )
     elif replicas and least is None:
         yield Finding(
             "replicas", "unknown", f"{replicas} connected; min-replicas-to-write is not reported"
         )
+    elif replicas and _number(least) == replicas:
+        yield Finding(
+            "replicas",
+            "note",
+            f"{found}: the server refuses writes as soon as one is missing, and so after each "
+            "failover until another has come",
+            "start one more replica, or lower min-replicas-to-write",
+        )
     elif replicas:
-        yield Finding("replicas", "ok", f"{replicas} connected, min-replicas-to-write {least}")
+        yield Finding("replicas", "ok", found)
+    yield from _followers(facts, replicas)
+
+
+def _followers(facts: Facts, replicas: int) -> Iterator[Finding]:
+    """How far the replicas are behind, and what they answer when they are alone."""
+    behind = []
+    for index in range(replicas):
+        fields = facts.info.get(f"slave{index}", "").split(",")
+        row = dict(field.partition("=")[::2] for field in fields)
+        if row.get("state", "online") != "online" or _number(row.get("lag")) > LAG:
+            behind.append(f"{row.get('ip')}:{row.get('port')}")
+    if behind:
+        yield Finding(
+            "lag",
+            "note",
+            f"{', '.join(behind)} did not confirm anything for {LAG} s: what was written since "
+            "would be lost with the master",
+            "see the log of the replica, and the network between them",
+        )
+    if replicas and facts.settings.get("replica-serve-stale-data") == "yes":
+        yield Finding(
+            "stale data",
+            "note",
+            "replica-serve-stale-data yes: a master that was demoted and has not found the new one "
+            "answers reads with old data, until its clients have left it",
+            "CONFIG SET replica-serve-stale-data no, on every server",
+        )
 
 
 def _clients(facts: Facts) -> Iterator[Finding]:

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from multihost.inspection.participants import SessionKey, key_of, stored_sessions
-from multihost.wire.link import Link, run_id
+from multihost.wire.link import Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.session import Session
 from multihost.wire.session.record import SessionRecord
 from multihost.wire.session.siblings import Siblings
-from multihost.wire.session.verdicts import bury, listed_connections
+from multihost.wire.session.verdicts import bury, connected
 
 __all__ = ["Judge", "Liveness"]
 
@@ -44,7 +44,7 @@ class Liveness:
         self._missing_since: dict[Seen, float] = {}  # sessions whose connections have ended
 
     def sessions(self, wanted: Iterable[SessionKey]) -> dict[SessionKey, SessionRecord | None]:
-        """Judge these. 3 round trips for each thousand, and the wait."""
+        """Judge these. 4 round trips for each thousand, 3 for each further server, and the wait."""
         records, dead = self._judge(wanted)
         return {key: None if key in dead else record for key, record in records.items()}
 
@@ -87,19 +87,14 @@ class Liveness:
     def _without_connection(self, records: Mapping[SessionKey, SessionRecord]) -> dict[Seen, float]:
         """Return those whose connections have all ended, with the grace of each."""
         known = {key: each for key, each in records.items() if each.connections}
-        if not known:
-            return {}
-        [facts] = self._link.pipeline_raw([(b"INFO", b"server")])
-        run = run_id(facts)
-        ids = {i for each in known.values() if each.run == run for i in each.connections}
         try:
-            present = listed_connections(self._link, ids) if ids else set()
+            present = connected(self._link.masters(), known.values())
         except ReplyError:
             present = None  # not permitted: then records alone are evidence
-        if present is None or not run:
+        if present is None:
             return {}
         return {
             (key, each.beats): each.grace
             for key, each in known.items()
-            if each.run != run or not each.connections & present
+            if not any((each.run, id_) in present for id_ in each.connections)
         }

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from multihost.wire import keys as key_names
 from multihost.wire.link import Command, Link
-from multihost.wire.refusals import NOT_PERMITTED
+from multihost.wire.refusals import NO_SUCH_COMMAND, NOT_PERMITTED
 from multihost.wire.replies import ReplyError
 from multihost.wire.script.source import all_names, expand
 
-__all__ = ["OF_TOOLS", "OPTIONAL", "PLAIN", "Permissions", "needed", "permissions"]
+__all__ = ["OF_CLUSTERS", "OF_TOOLS", "OPTIONAL", "PLAIN", "Permissions", "needed", "permissions"]
 
 _PLAIN = """
 BLMOVE BLPOP BRPOPLPUSH DEL EVAL EVALSHA EXEC EXISTS GET GETRANGE HDEL HEXISTS HGET HGETALL
@@ -36,6 +36,9 @@ OPTIONAL = {
 
 OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "SCAN", "TYPE"])
 """The commands that only the inspection needs."""
+
+OF_CLUSTERS = frozenset(["ASKING", "CLUSTER"])
+"""The commands that are needed only in a cluster. Nobody connects without the second."""
 
 # A valid call of each command on a key "k": only permissions can refuse it.
 _SAMPLES = """
@@ -68,6 +71,8 @@ class Permissions(NamedTuple):
         commands that the user may not run: needed ones, and others.
     ``keys_refused``
         True if keys of the namespace are refused.
+    ``unknown``
+        those of them that the server lacks.
     ``is_known``
         False if nothing could be tried.
     """
@@ -76,6 +81,7 @@ class Permissions(NamedTuple):
     missing_optional: tuple[str, ...]
     keys_refused: bool
     is_known: bool
+    unknown: frozenset[str] = frozenset()
 
 
 def needed() -> frozenset[str]:
@@ -109,11 +115,18 @@ def permissions(link: Link, namespace: str) -> Permissions:
         link.disconnect_current()  # which discards the transaction, too
     replies += link.pipeline_raw([(b"WATCH", key), (b"EXEC",)])
     link.disconnect_current()  # which ends the WATCH
+    outside = list(_OUTSIDE)
+    if link.guarded:
+        replies += link.pipeline_raw([(b"ASKING",), (b"PING",)])[:1]
+        outside.append("ASKING")
     refused = {
         name: str(reply)
-        for name, reply in zip((*wanted, *_OUTSIDE), replies, strict=True)
-        if isinstance(reply, ReplyError) and reply.refusal is NOT_PERMITTED
+        for name, reply in zip((*wanted, *outside), replies, strict=True)
+        if isinstance(reply, ReplyError) and reply.refusal in (NOT_PERMITTED, NO_SUCH_COMMAND)
     }
+    unknown = frozenset(
+        name for name, text in refused.items() if ReplyError(text).refusal is NO_SUCH_COMMAND
+    )
     by_key = {name for name, text in refused.items() if "access" in text and "key" in text}
     missing = refused.keys() - by_key
     return Permissions(
@@ -121,4 +134,5 @@ def permissions(link: Link, namespace: str) -> Permissions:
         tuple(sorted(missing & OPTIONAL.keys())),
         bool(by_key),
         True,
+        unknown,
     )

@@ -13,6 +13,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.identity import is_unnamed
 from multihost.wire.keys import Part
 from multihost.wire.link import Link
+from multihost.wire.ops.object import scanned
 from multihost.wire.replies import pairs
 from multihost.wire.stored import report_damage
 
@@ -44,14 +45,12 @@ class NameEntry(NamedTuple):
 
 def parts(link: Link, namespace: str, page: int = PAGE) -> Iterator[list[Part]]:
     """Yield every key of the namespace, some perhaps more than once. 1 round trip for each ``page``
-    keys of the whole database; O(keys).
+    keys of the whole database, server by server; O(keys). What moves to another server meanwhile
+    may be missed.
     """
-    cursor, pattern = b"0", key_names.pattern(namespace)
-    while True:
-        cursor, found = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % page)
-        yield [part for key in found if (part := key_names.part(namespace, key)) is not None]
-        if cursor == b"0":
-            return
+    for each in link.masters():
+        for keys in scanned(each, key_names.pattern(namespace), page):
+            yield [part for key in keys if (part := key_names.part(namespace, key)) is not None]
 
 
 def unnamed(link: Link, namespace: str) -> set[str]:

@@ -7,17 +7,19 @@ from typing import NamedTuple
 
 from multihost.wire.link import Command, Link
 from multihost.wire.printable import printable
-from multihost.wire.replies import ReplyError, pairs
+from multihost.wire.replies import ReplyError, microseconds, pairs
 from multihost.wire.script import info as parse_info
 
 __all__ = ["Facts", "clock_offset", "facts", "round_trips", "size"]
 
 SETTINGS = (
     "appendfsync",
+    "cluster-require-full-coverage",
     "maxclients",
     "maxmemory",
     "maxmemory-policy",
     "min-replicas-to-write",
+    "replica-serve-stale-data",
     "save",
     "timeout",
 )
@@ -28,13 +30,18 @@ class Facts(NamedTuple):
 
     info: dict[str, str]
     settings: dict[str, str]
+    nodes: str = ""
+    """CLUSTER NODES, empty where there is no cluster, or that is refused."""
 
 
 def facts(link: Link) -> Facts:
-    """Return INFO and CONFIG of the server. 1 round trip."""
-    info, *found = link.pipeline_raw(
-        [(b"INFO", b"everything"), *[(b"CONFIG", b"GET", s.encode()) for s in SETTINGS]]
-    )
+    """Return INFO and CONFIG of the server, and how it sees its cluster. 1 round trip."""
+    commands: list[Command] = [(b"INFO", b"everything")]
+    commands += [(b"CONFIG", b"GET", name.encode()) for name in SETTINGS]
+    if link.guarded:
+        commands.append((b"CLUSTER", b"NODES"))
+    info, *found = link.pipeline_raw(commands)
+    nodes = found.pop() if link.guarded else None
     reported: dict[str, str] = {}
     if not isinstance(info, ReplyError):
         reported = parse_info(link, info.decode("utf-8", "replace"))
@@ -43,7 +50,8 @@ def facts(link: Link) -> Facts:
         if not isinstance(reply, ReplyError):
             found_here = {printable(k): printable(v) for k, v in pairs(reply).items()}
             settings |= {k: v for k, v in found_here.items() if link.redact(v) == v}
-    return Facts(reported, settings)
+    seen = nodes.decode("utf-8", "replace") if isinstance(nodes, bytes) else ""
+    return Facts(reported, settings, "\n".join(map(printable, seen.splitlines())))
 
 
 def round_trips(link: Link, command: Command, count: int) -> list[float]:
@@ -59,8 +67,8 @@ def round_trips(link: Link, command: Command, count: int) -> list[float]:
 def clock_offset(link: Link) -> float:
     """Return how many seconds the server's clock is ahead of ours. 1 round trip."""
     started = time.time()
-    seconds, micros = link.execute(b"TIME")
-    return float(int(seconds) + int(micros) / 1e6 - (started + time.time()) / 2)
+    found = microseconds(link.execute(b"TIME"))
+    return found / 1e6 - (started + time.time()) / 2
 
 
 def size(link: Link) -> int | None:

@@ -158,11 +158,11 @@ class Client:
                 raise self.failure
             self._watch()
             values = [packed for _, packed in tasks]
-            registration = self.handle.session.registration
+            membership = self.handle.session.registration.memberships[self.handle.keys.prefix]
             batch += tasks
-            expirations = registration.expirations
+            expirations = membership.expirations
             send.put(self.handle, values, True, None)
-            if registration.expirations != expirations:
+            if membership.expirations != expirations:
                 # The session has settled meanwhile, and did not ask for these.
                 self._requests.put(self._settle)
         except Exception:

@@ -280,7 +280,7 @@ class QueueProxy(_QueueBase[T]):
                 items = handle.codec.load_many([delivery.value for delivery in deliveries])
             except BaseException as error:  # noqa: BLE001 - set_aside() raises it, or logs it
                 items, deliveries = set_aside(self, consumer, hand, deliveries, error, "get_many")
-            consumer.deliveries.last = max(delivery.delivery_count for delivery in deliveries)
+            consumer.deliveries.last = max([delivery.delivery_count for delivery in deliveries])
             consumer.expect(hand, deliveries)
             consumer.received_count = max(itertools.islice(consumer.receipts, len(items)))
             hand.handed = time.monotonic()  # the last thing, as in get()

@@ -23,7 +23,7 @@ __all__ = ["Host", "register_host"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-CHANNEL = re.compile(rb"[\w-]{1,64}(?:~[0-9]{1,9})?\.[0-9]{1,18}")
+CHANNEL = rb"[\w-]{1,64}(?:~[0-9]{1,9})?\.[0-9]{1,18}"
 SWEEPS_PER_LEASE = 3
 MAX_CLOSED = 10_000  # closed channels that are remembered, since a late poll may return them
 
@@ -158,7 +158,7 @@ class Host:
         if channel in self._closed_channels:
             self._reject(channel)
             return
-        if not CHANNEL.fullmatch(channel):
+        if not re.fullmatch(CHANNEL, channel):
             report_damage("the channels of this host", channel)
             ops.close_channel(self._handle, channel)
             return

@@ -23,7 +23,7 @@ from multihost.wire.values.codec import Codec
 __all__ = ["Natives", "ObjectTable", "Registered", "public_methods"]
 
 NO_KEYWORDS: dict[str, Any] = {}
-RELEASED = re.compile(rb"(u:[\w-]{22}) ([\w-]+) ([0-9]{1,18})")
+RELEASED = rb"(u:[\w-]{22}) ([\w-]+) ([0-9]{1,18})"
 CHECKED = 1000  # objects that are checked in one round trip
 Registered = tuple[Any, Any, Any, Any]  # callable, exposed, method_to_typeid, proxytype
 Natives = Mapping[str, Callable[..., BaseProxy]]  # factories of what the server itself holds
@@ -283,7 +283,7 @@ class ObjectTable:
     def release_references(self, released: Iterable[bytes]) -> None:
         """Release references of clients, and delete the objects that have none left."""
         for each in released:
-            found = RELEASED.fullmatch(each)
+            found = re.fullmatch(RELEASED, each)
             if found is None:
                 report_damage("the references that clients released", each)
                 continue

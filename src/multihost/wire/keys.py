@@ -245,14 +245,14 @@ class Part(NamedTuple):
     suffix: str
 
 
-_KEY = re.compile(rb"\{(.*?):(\d\d)\}:(.*)", re.DOTALL)
+_KEY = rb"(?s)\{(.*?):(\d\d)\}:(.*)"
 
 
 def part(namespace: str, key: bytes) -> Part | None:
     """Return what the key belongs to, None if it is not one of this namespace, or no object of ours
     can have it.
     """
-    found = _KEY.fullmatch(key)
+    found = re.fullmatch(_KEY, key)
     if found is None or found[1] != namespace.encode():
         return None
     try:

@@ -30,11 +30,12 @@ from time import monotonic_ns
 from typing import Protocol
 
 from multihost.errors import MultihostError
-from multihost.wire.link import Patience, PinnedConnection, Reply, pack, pack_args
+from multihost.wire.link import Patience, PinnedConnection, ReplicatedLink, Reply, pack, pack_args
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.janitor import LATE_REQUEST_WINDOW
+from multihost.wire.session.presence import Membership
 
 __all__ = [
     "FENCE",
@@ -50,6 +51,7 @@ __all__ = [
     "places_of",
 ]
 
+_draw = Script("hold/token")
 _register = Script("hold/register")
 _recover = Script("hold/recover")
 _settle = Script("hold/settle")
@@ -92,6 +94,8 @@ class Place:
     __slots__ = (
         "_behind",
         "_block",
+        "_draw",
+        "_move",
         "_take",
         "count",
         "give_back",
@@ -119,7 +123,8 @@ class Place:
         self.hold: Holding | None = None  # what is held here, of a lock
         self.is_doubtful: bool = False  # nothing is taken to it
         self.thread: bytes | None = None  # the name of the one that used it last
-        self.replies: int = 4 + places.has_holder  # to a request that takes
+        # To a request that takes.
+        self.replies: int = 4 + places.has_holder + bool(places.wait_command)
         self.give_back: bytes = pack((b"LMOVE", self.key, keys.free, b"RIGHT", b"LEFT"))
 
     def assign(self, thread: bytes) -> None:
@@ -127,28 +132,37 @@ class Place:
         places, keys = self.places, self.places.keys
         self.thread = thread
         ends = keys.free, self.key, b"LEFT", b"RIGHT"
-        behind = (
-            pack((b"HINCRBY", keys.data, FENCE, b"1"))
-            + pack((b"EXISTS", b"%b:%b" % (keys.sessions, places.name)))
-            + pack((b"HEXISTS", keys.refs, REGISTERED + places.name))
-        )
+        asked = pack((b"EXISTS", b"%b:%b" % (keys.sessions, places.name)))
+        asked += pack((b"HEXISTS", keys.refs, REGISTERED + places.name)) + places.wait_command
         if places.has_holder:
             # Who it is, and since when: the end of the value is the time.
             noted = pack_args((b"HSET", keys.data, HOLDER + self.name))
-            behind += b"*4\r\n%b$%d\r\n%b." % (noted, len(thread) + 17, thread)
-        self._take = pack((b"LMOVE", *ends)) + behind
+            asked += b"*4\r\n%b$%d\r\n%b." % (noted, len(thread) + 17, thread)
+        self._draw = pack((b"HINCRBY", keys.data, FENCE, b"1"))
+        if places.draws_by_clock:
+            self._draw = _draw.pack_idempotent(places, ())
+        self._behind = self._draw + asked
+        self._move = pack((b"LMOVE", *ends))
+        self._take = self._move + self._behind
         self._block = b"*6\r\n" + pack_args((b"BLMOVE", *ends))
-        self._behind = behind
 
     def take(self) -> bytes:
         """Return the request for an element that is free: the replies are the element, a fencing
-        token, whether the session is alive, and whether it is registered; then one to ignore.
+        token, or that and the one before it, whether the session is alive, and whether it is
+        registered; then how many replicas have it, if that is waited for, and one to ignore.
         """
         places = self.places
         if places.has_holder:
             now = monotonic_ns() // 1000 + places.session.registration.clock_offset
             return b"%b%016d\r\n" % (self._take, now)
         return self._take
+
+    def take_by_source(self, connection: PinnedConnection) -> bytes:
+        """Return the same for a server that may not know the script which draws the token."""
+        if not self.places.draws_by_clock:
+            return self.take()
+        _, source = _draw.pack_request(self.places, connection, ())
+        return self._move + source() + self.take()[len(self._move) + len(self._draw) :]
 
     def take_blocking(self, seconds: float) -> bytes:
         """Return the request that waits for an element. The replies are the same."""
@@ -188,23 +202,34 @@ class Places(Handle):
         "_lock",
         "account",
         "contended",
+        "draws_by_clock",
         "has_holder",
         "ident",
         "last_token",
         "looked",
+        "membership",
         "name",
         "registered",
+        "wait_command",
     )
 
     def __init__(self, handle: Handle, name: bytes, has_holder: bool) -> None:
         super().__init__(handle.session, handle.keys)
         self.ident: str = handle.keys.ident
+        self.membership: Membership = handle.session.registration.memberships[handle.keys.prefix]
         self.name: bytes = name
         self.has_holder: bool = has_holder
+        # Where two servers may be master for a while, so that no token of one is below one of the
+        # other; it takes a script. Else a token is larger than all of servers before as it is: who
+        # registers or settles lifts it to the time.
+        self.draws_by_clock: bool = handle.session.link.address.may_fail_over
         self.contended: bool = False  # others wanted an element, too, when one was taken last
         self.last_token: int = 0
         self.looked: float = 0.0  # when who did not want to wait looked for dead holders last
         self.account: Account | None = None  # of a semaphore: what is held at all places together
+        # Behind what takes an element: waits for replicas; empty if nobody does.
+        link = handle.link
+        self.wait_command: bytes = link.wait_command if isinstance(link, ReplicatedLink) else b""
         self._lock = threading.Lock()
         self._idle: list[Place] = []
         self._all: list[Place] = []
@@ -289,6 +314,10 @@ class Places(Handle):
                 raise _register.to_exception(reply, self.ident)
 
         return request, registered
+
+    def load_scripts(self) -> None:
+        """Let a server that has forgotten it know the script that draws a token. 1 round trip."""
+        self.link.execute(b"SCRIPT", b"LOAD", _draw.source)
 
     def _wanted(self) -> int:
         """Return for how many places to register: twice as many as are used."""

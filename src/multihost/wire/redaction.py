@@ -4,11 +4,9 @@ that they do not know.
 
 from __future__ import annotations
 
-import json
 import re
 import traceback
 from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
 
 from multihost.weak import WeakMembers
 
@@ -18,12 +16,15 @@ NOT_SHOWN = "(what the server says is not shown, for it repeats the password)"
 
 LONG = 6  # characters: a shorter secret may be a part of a word by chance
 CUT = 4  # characters of a secret that may be left where a server ended its text
-_CODE = re.compile(r"[A-Z][A-Z0-9_]{2,}\b")
-_QUOTED = re.compile(r"""[`'"](.+?)(?=[`'"])""", re.DOTALL)
+_CODE = r"[A-Z][A-Z0-9_]{2,}\b"
+_QUOTED = r"""(?s)[`'"](.+?)(?=[`'"])"""
 
 
 def _forms(secret: str) -> set[str]:
     """Return how a secret may be spelled."""
+    import json
+    from urllib.parse import quote, quote_plus
+
     raw = secret.encode("utf-8", "surrogateescape")
     return {
         form.casefold()
@@ -64,7 +65,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         if self._whole is None or not self._reveals(text.casefold()):
             return text
-        code = _CODE.match(text)
+        code = re.match(_CODE, text)
         if code is None or self._reveals(code[0].casefold()):
             return NOT_SHOWN
         return f"{code[0]} {NOT_SHOWN}"
@@ -77,7 +78,7 @@ class Redactor:
         if self._whole.search(text):
             return True
         ends = (text[-size:] for size in range(CUT, min(self._longest, len(text)) + 1))
-        parts = (*_QUOTED.findall(text), *ends)
+        parts = (*re.findall(_QUOTED, text), *ends)
         return any(form.startswith(part) for part in parts for form in self._forms)
 
 

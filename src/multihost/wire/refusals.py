@@ -26,6 +26,7 @@ __all__ = [
     "ALTERED",
     "IN_CLUSTER",
     "NOT_PERMITTED",
+    "NO_RESP3",
     "NO_SUCH_COMMAND",
     "Passes",
     "Refusal",
@@ -62,8 +63,8 @@ class Refusal(NamedTuple):
 
 
 IN_CLUSTER = Refusal(
-    "it is a node of a cluster, which is not supported yet",
-    "use a server without cluster-enabled",
+    "it is a node of a cluster",
+    "use redis+cluster:// with its address, or with those of several nodes",
     exception=ServerUnfit,
 )
 NOT_PERMITTED = Refusal(
@@ -96,7 +97,7 @@ _KILLED = Refusal(
     "somebody ended the script by SCRIPT KILL or FUNCTION KILL before it wrote anything",
     "call again",
 )
-_UNLIKE = Refusal(
+NO_RESP3 = Refusal(
     "the server is not Redis 6.2, Valkey or newer", "use one that is", exception=ServerUnfit
 )
 NO_SUCH_COMMAND = Refusal(
@@ -147,7 +148,7 @@ _CODES: dict[str, Refusal] = {
     "NOGOODSLAVE": _FAILING_OVER,
     "NOMASTERLINK": _FAILING_OVER,
     "NOPERM": NOT_PERMITTED,
-    "NOPROTO": _UNLIKE,
+    "NOPROTO": NO_RESP3,
     "NOQUORUM": _FAILING_OVER,
     "NOREPL": _REPLICAS,
     "NOREPLICAS": _REPLICAS,
@@ -189,45 +190,43 @@ _CODES: dict[str, Refusal] = {
 
 # By the text, where there is no code, or a server spoiled it: Redis 7 cuts the first letter of
 # some in a script. The first that matches.
-_TEXTS: list[tuple[re.Pattern[str], Refusal]] = [
-    (re.compile(pattern, re.IGNORECASE), refusal)
-    for pattern, refusal in (
-        (r"^ERR WRONGTYPE ", ALTERED),
-        (r"not enough good (replicas|slaves)", _REPLICAS),
-        (
-            r"max number of clients",
-            Refusal(
-                "the server has as many clients as it may have",
-                "raise its maxclients, or close other connections",
-                Passes.SOON,
-            ),
+_TEXTS: list[tuple[str, Refusal]] = [
+    (r"^ERR WRONGTYPE ", ALTERED),
+    (r"not enough good (replicas|slaves)", _REPLICAS),
+    (
+        r"max number of clients",
+        Refusal(
+            "the server has as many clients as it may have",
+            "raise its maxclients, or close other connections",
+            Passes.SOON,
         ),
-        (r"The user executing the script|ACL failure in script", NOT_PERMITTED),
-        (r"operation not permitted|no permissions", NOT_PERMITTED),
-        (r"invalid password|AUTH .*(without|no) (any )?password", _NOT_LOGGED_IN),
-        (r"unauthenticated (multi)?bulk length", _NOT_LOGGED_IN),
-        (r"unknown (Redis |Valkey )?(sub)?command|not allowed from script", NO_SUCH_COMMAND),
-        (r"invalid (multi)?bulk length|too big m?bulk count", _TOO_LARGE),
-        (r"exceeds maximum allowed size", _TOO_LARGE),
-        (
-            r"DB index|invalid DB",
-            Refusal(
-                "the server has no database of that number",
-                "use a smaller one in the URL, or raise its setting databases",
-                exception=ServerUnfit,
-            ),
+    ),
+    (r"The user executing the script|ACL failure in script", NOT_PERMITTED),
+    (r"operation not permitted|no permissions", NOT_PERMITTED),
+    (r"invalid password|AUTH .*(without|no) (any )?password", _NOT_LOGGED_IN),
+    (r"unauthenticated (multi)?bulk length", _NOT_LOGGED_IN),
+    (r"(unknown|unsupported) (Redis |Valkey )?(sub)?command", NO_SUCH_COMMAND),
+    (r"command is not (available|supported)|not allowed from script", NO_SUCH_COMMAND),
+    (r"invalid (multi)?bulk length|too big m?bulk count", _TOO_LARGE),
+    (r"exceeds maximum allowed size", _TOO_LARGE),
+    (
+        r"DB index|invalid DB",
+        Refusal(
+            "the server has no database of that number",
+            "use a smaller one in the URL, or raise its setting databases",
+            exception=ServerUnfit,
         ),
-        (r"cluster mode|non local key|cluster node", IN_CLUSTER),
-        (r"failover already in progress|while failing over", _FAILING_OVER),
-        (r"killed by user", _KILLED),
-        (r"shutting down", Refusal("the server is shutting down", "", Passes.SOON)),
-    )
+    ),
+    (r"cluster mode|non local key|cluster node", IN_CLUSTER),
+    (r"failover already in progress|while failing over", _FAILING_OVER),
+    (r"killed by user", _KILLED),
+    (r"shutting down", Refusal("the server is shutting down", "", Passes.SOON)),
 ]
 
 # Those of scripts, and what they or their arguments may be to blame for. Any other is the server's.
 _OURS = frozenset({"ERR", "GONE", "RETAIN", "SHUTDOWN", "STAGED", "STALE"})
 _OTHER = Refusal("the server refuses", "its log may say why", exception=ServerUnfit)
-_CODE = re.compile(r"[A-Z][A-Z0-9_-]{2,}")
+_CODE = r"[A-Z][A-Z0-9_-]{2,}"
 
 
 def look_up(code: str, text: str) -> Refusal | None:
@@ -236,6 +235,6 @@ def look_up(code: str, text: str) -> Refusal | None:
     if refusal is not None:
         return refusal
     for pattern, refusal in _TEXTS:
-        if pattern.search(text):
+        if re.search(pattern, text, re.IGNORECASE):
             return refusal
-    return _OTHER if code not in _OURS and _CODE.fullmatch(code) else None
+    return _OTHER if code not in _OURS and re.fullmatch(_CODE, code) else None

@@ -38,6 +38,7 @@ __all__ = [
     "command_error",
     "counted",
     "integer",
+    "microseconds",
     "misread",
     "row",
     "pairs",
@@ -94,18 +95,15 @@ TOO_LONG = b"long"
 # f_<sha>): @user_script:3: user_script:3: <what>"; Redis 7: "ERR user_script:3: <what> script:
 # <sha>, on @user_script:3."; Valkey: the same without the sha; fakeredis as the first, with
 # '@user_script:?: [string "<python>"]:3: '.
-SCRIPT_LINE = re.compile(r'(?:@?user_script: ?|\[string "<python>"\]:)(\d+)')
+SCRIPT_LINE = r'(?:@?user_script: ?|\[string "<python>"\]:)(\d+)'
 # All that surrounds what happened.
-SCRIPT_FRAME = re.compile(
-    r"Error running script \(call to f_\w*\): | script: (?:\w+, )?on @user_script:\d+\.?$"
-    r"|(?:@?user_script: ?|\[string \"<python>\"\]:)[\d?]+: ?|\nstack traceback:.*",
-    re.DOTALL,
+SCRIPT_FRAME = (
+    r"(?s)Error running script \(call to f_\w*\): | script: (?:\w+, )?on @user_script:\d+\.?$"
+    r"|(?:@?user_script: ?|\[string \"<python>\"\]:)[\d?]+: ?|\nstack traceback:.*"
 )
 # The error of the command that failed: Redis 6.2 puts ERR and where it was in front, and a server
 # that refused the end of a transaction EXECABORT.
-WRAPPED = re.compile(
-    r"(?:ERR Error running script \(.*?|EXECABORT .*? because of): -?([A-Z]{3,}\b.*)", re.DOTALL
-)
+WRAPPED = r"(?s)(?:ERR Error running script \(.*?|EXECABORT .*? because of): -?([A-Z]{3,}\b.*)"
 
 
 class ReplyError(Exception):
@@ -120,7 +118,7 @@ class ReplyError(Exception):
         transaction.
         """
         text = str(self)
-        wrapped = WRAPPED.match(text)
+        wrapped = re.match(WRAPPED, text)
         return wrapped[1] if wrapped else text
 
     @property
@@ -187,13 +185,13 @@ def to_exception(
         case "KEEP":
             epoch = number(error.core.partition(" ")[2].encode())
             return MustKeep(epoch or 0)
-    text = printable(SCRIPT_FRAME.sub("", error.core))
+    text = printable(re.sub(SCRIPT_FRAME, "", error.core))
     refusal = error.refusal
     if refusal is not None:
         known = refusal.exception is ServerFull and not error.is_repeated
         outcome = "; nothing was changed" if known else ""
         return refusal.exception(f"{what}: {refusal.text}{outcome} ({text.removeprefix('ERR ')})")
-    if line := SCRIPT_LINE.search(str(error)):
+    if line := re.search(SCRIPT_LINE, str(error)):
         place = locate(int(line[1])) if locate is not None else f"line {line[1]} of the script"
         text = f"{place}: {text.removeprefix('ERR ')}"
     return InternalError(f"{what}: {text} (in {operation})")
@@ -201,7 +199,8 @@ def to_exception(
 
 def command_error(error: ReplyError, command: Sequence[bytes]) -> Exception:
     """Return the exception that users see for an error reply to a plain command."""
-    subject = command[1].decode("utf-8", "replace") if len(command) > 1 else "the server"
+    key = 3 if command[0] in (b"EVAL", b"EVALSHA") else 1
+    subject = command[key].decode("utf-8", "replace") if len(command) > key else "the server"
     return to_exception(error, command[0].decode().lower(), subject)
 
 
@@ -272,3 +271,10 @@ def texts(operation: str, subject: str, reply: object) -> list[bytes]:
     if not isinstance(reply, list | set) or not {*map(type, reply)} <= {bytes}:
         raise misread(operation, subject)
     return list(reply) if isinstance(reply, set) else reply
+
+
+def microseconds(reply: object) -> int:
+    """Return the time in the reply to TIME. Raises BadPayload for anything else."""
+    what = "server/time", "the server"
+    seconds, micros = (stored_number(*what, each, "the time") for each in row(*what, reply, 2))
+    return seconds * 1000000 + micros

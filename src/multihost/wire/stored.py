@@ -16,7 +16,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 MOST_LISTS = 10_000
 """In-flight lists of one consumer that are counted: it has one for each thread, and some more."""
 
-_NUMBER = re.compile(rb"-?[0-9]{1,18}")  # scripts count up to 2**53
+_NUMBER = rb"-?[0-9]{1,18}"  # scripts count up to 2**53
 _REPORTED = 1000  # reports that are remembered, and not repeated
 
 _reported: dict[str, None] = {}
@@ -25,7 +25,7 @@ _lock = threading.Lock()
 
 def number(stored: object) -> int | None:
     """Return a number as scripts store it; None for anything else."""
-    return int(stored) if isinstance(stored, bytes) and _NUMBER.fullmatch(stored) else None
+    return int(stored) if isinstance(stored, bytes) and re.fullmatch(_NUMBER, stored) else None
 
 
 def report_damage(where: str, what: bytes | str) -> None:

@@ -14,7 +14,7 @@ from multihost.wire.printable import printable
 __all__ = ["describe"]
 
 # A key: namespace, kind and name of its object, if it has one.
-_KEY = re.compile(r"\{(.*):\d\d\}:(?:([nuh]:)([^:]*)(?::.*)?|.*)", re.DOTALL)
+_KEY = r"(?s)\{(.*):\d\d\}:(?:([nuh]:)([^:]*)(?::.*)?|.*)"
 _WITHOUT_OBJECT = ("hosted", "server", "session")  # of scripts
 _PACKAGE = __name__.partition(".")[0] + "."
 
@@ -26,7 +26,7 @@ def describe(operation: str, subject: str) -> str:
     kind, _, verb = operation.partition("/")
     if not verb or kind in _WITHOUT_OBJECT:
         kind = "object"
-    key = _KEY.fullmatch(subject)
+    key = re.fullmatch(_KEY, subject)
     if key is not None:
         subject = key[2] + unescape(key[3], ":") if key[2] else f"the namespace {key[1]!r}"
     method = _called_method()

@@ -25,7 +25,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from multihost.wire.giving import is_full, is_there, object_gone
-from multihost.wire.link import ConnectionBroken, PinnedConnection, Reply, pack
+from multihost.wire.link import (
+    WAIT_SECONDS,
+    ConnectionBroken,
+    PinnedConnection,
+    ReplicatedLink,
+    Reply,
+    confirm_element,
+    pack,
+)
 from multihost.wire.places import Place, places_of
 from multihost.wire.replies import ReplyError, to_exception
 from multihost.wire.script import Script
@@ -144,8 +152,8 @@ class Grant(ABC):
         session, link = handle.session, handle.link
         while True:
             session.ensure_registered(handle.keys)
-            expirations = session.registration.expirations
             place = places_of(handle, self.has_holder).checkout()
+            expirations = place.places.membership.expirations
             held = place.count
             try:
                 connection = link.checkout()
@@ -161,7 +169,7 @@ class Grant(ABC):
                     if not token:
                         place.places.checkin(place)
                         return False
-                    if token > 0 and self._keep(place, token, expirations):
+                    if token > 0 and self._keep(place, token, expirations, replies):
                         return True
                 # What an earlier attempt took, or takes later, is nobody's.
                 place.places.abandon(place, broke=True)
@@ -169,32 +177,50 @@ class Grant(ABC):
                 if self.place is None and place.count <= held:
                     place.places.abandon(place)
                 raise
+            if type(replies[0]) is ReplyError and replies[0].is_transient:  # for too long
+                raise to_exception(replies[0], self.operation, handle.keys.ident)
 
     def _register_and_take(self, connection: PinnedConnection, place: Place) -> list[Reply]:
         """Take an element that is free, to a place that was not used before. 1 round trip."""
         request, registered = place.places.register_call(connection)
         first, *replies = self.handle.link.exchange_many(
-            connection, request + place.take(), 1 + place.replies
+            connection, request + place.take_by_source(connection), 1 + place.replies
         )
         registered(first)
         return replies
 
-    def _keep(self, place: Place, token: int, expirations: int) -> bool:
+    def _keep(self, place: Place, token: int, expirations: int, replies: Sequence[Reply]) -> bool:
         """Keep an element; return False if others may have it by now, who took this process for
         dead, or the server may have gone back. Up to 2 round trips, then.
         """
-        registration = self.handle.session.registration
-        place.places.last_token = token
+        places = place.places
+        membership = places.membership
+        places.last_token = token
         self.place = place
         self.keep(place, token)
-        if registration.expirations == expirations and time.monotonic() < registration.valid_until:
+        if places.wait_command and not self._is_confirmed(place, replies):
+            self.place = None
+            self.drop(place)
+            return False
+        if membership.expirations == expirations and time.monotonic() < membership.valid_until:
             return True
         self.handle.session.ensure_registered(self.handle.keys)
-        if registration.expirations == expirations or is_there(place):
+        if membership.expirations == expirations or is_there(place):
             return True
         self.place = None
         self.drop(place)
         return False
+
+    def _is_confirmed(self, place: Place, replies: Sequence[Reply]) -> bool:
+        """Return True when replicas know that an element lies at a place, False if the server does
+        not. No round trip, nearly always. Raises NotReplicated: then it goes back, as whatever is
+        not handed over.
+        """
+        link = self.handle.link
+        assert isinstance(link, ReplicatedLink)
+        if len(replies) == place.replies and link.is_confirmed(replies[4]):
+            return True
+        return confirm_element(link, place.key)
 
     def _take_in_turn(self, deadline: float, watched: WatchedObject) -> bool:
         """Wait for an element; return False when time is up."""
@@ -236,8 +262,8 @@ class Grant(ABC):
         handle = self.handle
         session, link = handle.session, handle.link
         session.ensure_registered(handle.keys)
-        expirations = session.registration.expirations
         place = places_of(handle, self.has_holder).checkout()
+        expirations = place.places.membership.expirations
         if place.number > place.places.registered:
             place.places.register()
         held, begun = place.count, time.monotonic()
@@ -270,8 +296,8 @@ class Grant(ABC):
             if not token:
                 place.places.checkin(place)
                 return False
-            if token > 0 and self._keep(place, token, expirations):
-                place.places.contended = token != last + 1  # others have got, or wanted, one since
+            if token > 0 and self._keep(place, token, expirations, replies):
+                place.places.contended = _before(replies[1]) != last  # others got, or wanted, one
                 return True
             place.places.abandon(place, broke=True)
             return None
@@ -291,6 +317,8 @@ class Grant(ABC):
         """Return the replies to the request that waits for an element, see :meth:`_limits`."""
         left, limit, grace = limits
         until = time.monotonic() + left
+        if grace and place.places.wait_command:
+            grace += WAIT_SECONDS  # behind the move
         while True:
             request = place.take_blocking(left)
             replies = self.handle.link.exchange_blocking(
@@ -337,6 +365,8 @@ class Grant(ABC):
         Raises ObjectGone, and what the server refused.
         """
         element, token, alive, registered, *_ = replies
+        if type(token) is list:  # and the one before
+            token = token[0]
         if (
             element == ELEMENT
             and alive == registered == 1
@@ -344,15 +374,20 @@ class Grant(ABC):
             and token >= FIRST_FENCE
         ):
             return token
+        if type(token) is ReplyError and token.code == "NOSCRIPT":
+            place.places.load_scripts()
+            return -1
         if element is None and (type(token) is ReplyError or token >= FIRST_FENCE):
             return 0
         for reply in (element, token, alive, registered):
+            if type(reply) is ReplyError and reply.is_transient:
+                return -1  # by now: it has taken the element before
             if type(reply) is ReplyError:
                 raise to_exception(reply, self.operation, self.handle.keys.ident)
         if not element or type(token) is not int or token < FIRST_FENCE:
             raise object_gone(self.handle, self.operation)
         if not alive:
-            self.handle.session.registration.doubt()
+            self.handle.session.registration.doubt(self.handle.keys.prefix)
             return -1
         if not registered:
             place.places.register()
@@ -371,3 +406,8 @@ class Grant(ABC):
         if self.handle.link.execute(b"EXISTS", self.handle.keys.free):
             return replies
         return [None, *replies[1:]]
+
+
+def _before(drawn: Reply) -> int:
+    """Return the fencing token before the one that was drawn."""
+    return int(drawn[1] if type(drawn) is list else drawn - 1)

@@ -53,6 +53,7 @@ from multihost.wire.link import (
     Link,
     PinnedConnection,
     Reply,
+    confirm_request,
     pack,
     pack_args,
     stood_still,
@@ -149,6 +150,9 @@ def wait(
         reply = waiting.run()
         if reply is None:
             waiting.end(cancel)
+        elif handle.link.replicas and claim[0].header.writes:
+            confirm_request(handle.link, waiting.connection, handle.keys.prefix)
+            handle.link.withdraw(waiting.connection)
         stop_watching(handle)
     except BaseException:
         stop_watching(handle)

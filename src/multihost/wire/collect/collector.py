@@ -17,7 +17,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from multihost.errors import BadPayload, InternalError, MultihostError
@@ -25,7 +25,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.collect.marking import Marking
 from multihost.wire.collect.partitions import EVERYWHERE, Outdated, Partitions
 from multihost.wire.link import Link, Patience
-from multihost.wire.replies import ReplyError, counted, row
+from multihost.wire.replies import ReplyError, counted, microseconds, row
 from multihost.wire.script import Script
 from multihost.wire.stored import report_damage
 
@@ -90,6 +90,7 @@ class Collector:
     def __init__(self, link: Link, namespace: str, lease: float, ttl_ms: bytes) -> None:
         self._link = link
         self._session = secrets.token_urlsafe(12).encode()
+        self._prefix = key_names.prefix(namespace, 0)  # of what all collectors share
         self._key = key_names.collector(namespace)
         self._leases = key_names.leases(namespace)
         # A little less than a third of a lease: who has the turn comes for it again after that.
@@ -103,7 +104,7 @@ class Collector:
         self._had_turn = False
         self._are_kept = False  # objects without a lease, as somebody has said
         self._found = b""  # in its turn, and not yet said: see collect/turn
-        self._run: bytes | None = None  # of the server, and since when this process has seen it
+        self._runs: set[bytes | None] = set()  # of servers, and since when it has seen them all
         self._run_since = -math.inf
         self._made = time.monotonic()
         self.has_kept: bool = False
@@ -153,22 +154,21 @@ class Collector:
             self.has_kept = True
 
     def _may_begin(self) -> bool:
-        """Return False for a server that came back less than a lease ago, with what it had: leases
-        could not be renewed meanwhile. 1 round trip.
+        """Return False if a server came back less than a lease ago, with what it had: leases could
+        not be renewed meanwhile. 1 round trip for each server.
         """
-        try:
-            facts = _facts(self._link.execute_raw(b"INFO"))
-        except ReplyError:  # not permitted
-            facts = {}
-        if facts.get(b"aof_enabled") == b"0" and facts.get(b"rdb_last_load_keys_loaded") == b"0":
-            return True  # it began with nothing
-        run, now = facts.get(b"run_id"), time.monotonic()
-        if run != self._run:
+        facts = [_facts_of(each) for each in self._link.masters()]
+        facts = [each for each in facts if not _began_with_nothing(each)]
+        if not facts:
+            return True
+        runs, now = {each.get(b"run_id") for each in facts}, time.monotonic()
+        if not runs <= self._runs:
             # Another server, or a replica in its place, for as long as this process can tell.
-            self._run, self._run_since = run, now if self._run else -math.inf
+            self._run_since = now if self._runs else -math.inf
+        self._runs = runs
         if 1000 * (now - self._run_since) < self._partitions.longest_ms:
             return False
-        up = int(facts.get(b"uptime_in_seconds", time.monotonic() - self._made))
+        up = min(int(each.get(b"uptime_in_seconds", now - self._made)) for each in facts)
         return 1000 * up >= self._partitions.longest_ms
 
     def _is_needed(self) -> bool:
@@ -298,8 +298,8 @@ class Collector:
 
     def _begin(self, highest: int) -> tuple[int, list[int]]:
         """Begin a new epoch everywhere; return it, and the time of each partition."""
-        seconds, _ = self._link.execute(b"TIME")
-        epoch = 1 + max(highest, int(seconds) * 1000)
+        now = microseconds(self._link.lane(self._prefix).execute(b"TIME"))
+        epoch = 1 + max(highest, now // 1000000 * 1000)
         return epoch, self._partitions.run_everywhere(_begin, b"%d" % epoch, b"0")
 
     def _sweep_all(self, args: Sequence[Sequence[bytes]]) -> None:
@@ -328,6 +328,19 @@ class Collector:
             ]
 
 
-def _facts(text: bytes) -> dict[bytes, bytes]:
-    """Return the reply to INFO as a dict."""
+def _facts_of(link: Link) -> dict[bytes, bytes]:
+    """Return the INFO of a server as a dict, empty where that is not permitted. 1 round trip."""
+    try:
+        text = link.execute_raw(b"INFO")
+    except ReplyError:
+        return {}
     return dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+
+
+def _began_with_nothing(facts: Mapping[bytes, bytes]) -> bool:
+    """Return whether a server had no data when it started, and got none as a replica either."""
+    return (
+        facts.get(b"aof_enabled") == b"0"
+        and facts.get(b"rdb_last_load_keys_loaded") == b"0"
+        and not facts.get(b"master_replid2", b"").strip(b"0")
+    )

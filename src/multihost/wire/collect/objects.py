@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 
 from multihost.wire.keys import Keys
 from multihost.wire.link import Link
@@ -15,11 +15,13 @@ _contents = Script("object/contents")
 
 PER_CALL = 200  # objects
 
-is_ident: Callable[[bytes], object] = re.compile(rb"u:[\w-]{1,64}").fullmatch
-"""Whether bytes are the ident of an unnamed object: other programs may leave others."""
+
+def is_ident(ident: bytes) -> bool:
+    """Return whether it is that of an unnamed object: other programs may leave others."""
+    return re.fullmatch(rb"u:[\w-]{1,64}", ident) is not None
 
 
-def by_partition(objects: Iterable[Keys], most: int = PER_CALL) -> Iterable[list[Keys]]:
+def by_partition(objects: Iterable[Keys], most: int = PER_CALL) -> Iterator[list[Keys]]:
     """Yield the objects in groups of at most so many that one script may touch."""
     groups: dict[bytes, list[Keys]] = {}
     for keys in objects:

@@ -1,7 +1,8 @@
 """The partitions of a namespace, as one collection sees them.
 
-A collection is over when its connection is: cursors mean nothing to another process of the server,
-and one that came back with an older state has forgotten marks that were made.
+A collection is over when one of its connections is, or a partition is at another server than in the
+beginning: cursors mean nothing to another process of the server, and one that came back with an
+older state has forgotten marks that were made.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from multihost.wire import keys as key_names
 from multihost.wire.collect.objects import contents
-from multihost.wire.link import Channel, Link
+from multihost.wire.link import Channel, Link, Node
 from multihost.wire.script import Script
 
 __all__ = ["Outdated", "Partitions"]
@@ -43,7 +44,10 @@ class Partitions:
         self._namespace = namespace
         self._stopping = stopping
         self._names = [key_names.names(namespace, number) for number in EVERYWHERE]
-        self._channel: Channel | None = None
+        self._lanes = [link.lane(key_names.prefix(namespace, number)) for number in EVERYWHERE]
+        # Of each server, and at which of them each partition is: empty if that does not matter.
+        self._channels: dict[Node | None, Channel | None] = {}
+        self._nodes: list[Node | None] = []
         self._maker = b""
         self._ours: list[set[bytes]] = []
         self.longest_ms: int = 0
@@ -53,20 +57,28 @@ class Partitions:
 
     @contextlib.contextmanager
     def pinned(self, maker: str = "") -> Iterator[None]:
-        """What this thread does meanwhile goes over one connection, or raises Outdated. The objects
-        of ``maker``, if there is one, count as neither held nor cut. 1 round trip.
+        """What this thread does meanwhile goes over one connection to each server, or raises
+        Outdated. The objects of ``maker``, if there is one, count as neither held nor cut. 1 round
+        trip for each server.
         """
         self._maker = maker.encode()
         self._ours = [set() for _ in EVERYWHERE]
         self.seconds = 0.0
-        self._link.execute(b"PING")
-        self._channel = self._link.current_channel()
-        if self._channel is None:  # closed since, and what comes over another one is not looked at
-            raise Outdated
+        lanes: dict[Node | None, Link] = {}
+        for lane in self._lanes:
+            lanes.setdefault(lane.node, lane)
+        for lane in lanes.values():
+            lane.execute(b"PING")
+        nodes = [lane.node for lane in self._lanes]
+        channels = {node: lane.current_channel() for node, lane in lanes.items()}
+        if None in channels.values() or not set(nodes) <= channels.keys():
+            raise Outdated  # closed since, and what comes over another one is not looked at
         try:
+            self._channels, self._nodes = channels, nodes
             yield
         finally:
-            self._channel = None  # a thread that ends closes its connection: nobody else has it
+            # A thread that ends closes its connections: nobody else has them.
+            self._channels, self._nodes = {}, []
             self._ours = []
 
     def run(
@@ -86,7 +98,7 @@ class Partitions:
             begun = time.monotonic()
             replies += script.run_many(self._link, batch)
             self.seconds += min(time.monotonic() - begun, LONGEST)
-            self._check_channel()
+            self._check_channels(number for number, _ in calls[start : start + at_once])
         return replies
 
     def run_everywhere(self, script: Script, *args: bytes, at_once: int | None = None) -> list[Any]:
@@ -96,9 +108,14 @@ class Partitions:
         calls = [(number, args) for number in EVERYWHERE]
         return _present(self.run(script, calls, at_once=at_once))
 
-    def _check_channel(self) -> None:
-        if self._channel is not None and self._link.current_channel() is not self._channel:
-            raise Outdated
+    def _check_channels(self, numbers: Iterable[int]) -> None:
+        """Raise Outdated if what was read in these partitions came from elsewhere."""
+        if not self._nodes:
+            return
+        for number in numbers:
+            lane, node = self._lanes[number], self._nodes[number]
+            if lane.node != node or lane.current_channel() is not self._channels[node]:
+                raise Outdated
 
     def forget_ours(self) -> None:
         """Remove what is noted of cut objects of the maker, which is about to end."""
@@ -185,7 +202,7 @@ class Partitions:
         if self._stopping.is_set():
             raise Outdated
         found = contents(self._link, key_names.prefix(self._namespace, number) + ident)
-        self._check_channel()
+        self._check_channels([number])
         return found
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "ReplyTimeout",
     "failure",
     "is_rejected",
+    "refuse_replica",
     "refused",
 ]
 
@@ -78,6 +79,12 @@ def refused(reply: ReplyError, address: object) -> Exception:
     return refusal.exception(f"the server at {address}: {refusal.text}")
 
 
+def refuse_replica(role: object, address: object) -> None:
+    """Raise ConnectionRefused if that is not the role of a master, by what the server says."""
+    if role in (b"replica", b"slave"):
+        raise refused(ReplyError("READONLY it is not a master"), address)
+
+
 def failure(error: Exception) -> Exception:
     """Return the exception for what a socket, or the parser of what came from it, raised."""
     if isinstance(error, MemoryError):
@@ -97,11 +104,11 @@ class Channel(Protocol):
     client_id: bytes
     """The number that the server gave the connection; empty if it is not known."""
 
-    node: Node | None
-    """The server at the other end; None where there is only one."""
-
     run: bytes
     """Run id of the server that gave that; empty if it is not known."""
+
+    node: Node | None
+    """Which server it leads to; None where there is one only, and it does not matter."""
 
     def exchange(self, request: bytes) -> Reply:
         """Send a packed command; return its reply, or the last one of those that have a reply."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from multihost.errors import LinkError, ManagerClosed
 from multihost.patching import on_patch
@@ -28,10 +29,12 @@ from multihost.wire.link.channel import (
     Reply,
     ReplyTimeout,
 )
-from multihost.wire.link.connect import connector_for
+from multihost.wire.link.connect import route_for
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.repeating import RepeatingConnections
 from multihost.wire.link.resp import Command, pack, pack_all
+from multihost.wire.link.sentinel import Master
+from multihost.wire.link.topology import Route
 from multihost.wire.link.unreachable import unreachable
 from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError, command_error
@@ -52,6 +55,10 @@ class Link(RepeatingConnections):
     node: Node | None = None
     """Where calls go now; None where there is only one server."""
 
+    replicas: int | Literal["all"] = 0
+    """How many replicas have what a call changed before it returns, see
+    :class:`multihost.wire.link.replicated.ReplicatedLink`.
+    """
     guarded: bool = False
     """Whether each call of a script declares one more key, the guard of its partition."""
 
@@ -65,12 +72,12 @@ class Link(RepeatingConnections):
         *,
         timeout: float = 10.0,
         reconnect_timeout: float | None = None,
-        connector: Callable[[float], Channel] | None = None,
+        route: Route | None = None,
     ) -> None:
         if reconnect_timeout is None:
             timeout, reconnect_timeout = timeout / 2, timeout
         super().__init__(
-            address, timeout, reconnect_timeout, connector or connector_for(address, credentials)
+            address, timeout, reconnect_timeout, route or route_for(address, credentials)
         )
         self.redact: Redactor = Redactor(credentials.secrets)
         self._reset()
@@ -91,6 +98,17 @@ class Link(RepeatingConnections):
     def masters(self) -> Sequence[Link]:
         """Return a link for each server that has keys. No round trip."""
         return (self,)
+
+    def sentinel_facts(self) -> dict[str, str]:
+        """Return what a Sentinel says of the master, empty where there is none. 1 round trip, to
+        the Sentinel.
+        """
+        topology = self._route.topology
+        return topology.facts() if isinstance(topology, Master) else {}
+
+    def leads_to(self, address: Address) -> bool:
+        """Return whether that is an address of the same server. No round trip."""
+        return address.server == self.address.server
 
     # commands
 
@@ -145,7 +163,7 @@ class Link(RepeatingConnections):
             self.recycle(connection)
             raise
         if type(reply) is ReplyError:
-            if reply.is_transient:
+            if self.is_unavailable(reply):
                 (reply,) = self._retry_while_unavailable(connection, request, reply, [reply])
             if on_noscript is not None and type(reply) is ReplyError and reply.code == "NOSCRIPT":
                 return self.exchange(connection, on_noscript())
@@ -170,7 +188,7 @@ class Link(RepeatingConnections):
             self.recycle(connection)
             raise
         if ReplyError in map(type, replies):
-            transient = next((r for r in replies if type(r) is ReplyError and r.is_transient), None)
+            transient = next((r for r in replies if self.is_unavailable(r)), None)
             if transient is not None:
                 replies = self._retry_while_unavailable(connection, requests, transient, replies)
         self._threads.free.append(connection)
@@ -258,16 +276,17 @@ class Link(RepeatingConnections):
         """Have the server close the connections that broke; return whether nothing can arrive any
         more that was sent over them until now. 1 round trip, none if none broke.
         """
-        if self.fence.is_closed:
+        fence = self.fence_at(self.node)
+        if fence.is_closed:
             return True
         connection = self.checkout()
         try:
-            self.fence.close(self.ensure_connected(connection))
+            fence.close(self.ensure_connected(connection))
         except ConnectionBroken:
             self.disconnect(connection)
         finally:
             self.checkin(connection)
-        return self.fence.is_closed
+        return fence.is_closed
 
     def _disconnect_blocked(self, connection: PinnedConnection, error: ConnectionBroken) -> None:
         self.disconnect(connection)
@@ -329,17 +348,21 @@ class Link(RepeatingConnections):
         # A request that was given up may still arrive: the server must know that it is an old one.
         in_doubt = time.monotonic() - self._last_break < REPLY_CACHE_SECONDS
         reply_keys = [] if in_doubt else list(self._reply_keys)
-        connection = self.checkout()
         try:
             if reply_keys:
-                channel = connection.channel or self._open(connection)
-                unlinks = unlink_commands(reply_keys)
-                channel.exchange_many(pack_all(unlinks), len(unlinks))
+                self._unlink(unlink_commands(reply_keys))
         except (ConnectionBroken, LinkError):
             pass  # they expire by themselves within a minute
         finally:
-            self.recycle(connection)
             self.close_now()
+
+    def _unlink(self, commands: Sequence[Command]) -> None:
+        """Send what deletes reply keys, once."""
+        connection = self.checkout()
+        try:
+            self.ensure_connected(connection).exchange_many(pack_all(commands), len(commands))
+        finally:
+            self.recycle(connection)
 
     def refuse_others(self) -> None:
         """Close the connections of all other threads, whose calls raise from now on. This one may
@@ -352,6 +375,8 @@ class Link(RepeatingConnections):
         """Close every connection without sending anything."""
         self._closer = 0
         self._shut_down(())
+        if self.lookout is not None:
+            self.lookout.stop()
         open_links.discard(self)
 
     def _shut_down(self, spared: Sequence[PinnedConnection]) -> None:
@@ -360,13 +385,16 @@ class Link(RepeatingConnections):
         )
         self._closing.set()
         for connection in self._connections:
-            if connection not in spared and (channel := connection.channel) is not None:
-                channel.shutdown()
+            if connection not in spared:
+                for channel in connection.open_channels():
+                    channel.shutdown()
 
     def after_fork_in_child(self) -> None:
         """Close this end of the parent's connections, and start with none."""
         for connection in self._connections:
-            self.disconnect(connection)
+            self.disconnect_all(connection)
+        if self._route.topology is not None:
+            self._route.topology.close()
         closed = self._closed
         self._reset()
         self._closed = closed

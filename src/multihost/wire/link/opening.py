@@ -9,12 +9,32 @@ from collections.abc import Callable
 from multihost.errors import LinkError, LinkLost, ManagerClosed
 from multihost.wire.address import Address
 from multihost.wire.link.channel import Channel, ConnectionBroken, ConnectionRefused, ReplyTimeout
+from multihost.wire.link.lookout import Lookout
 from multihost.wire.link.pinned import SHORTEST, PinnedConnection, PinnedConnections
+from multihost.wire.link.topology import Route
 from multihost.wire.link.unreachable import unreachable
 
 __all__ = ["OpenedConnections"]
 
 LOST = 10.0  # seconds for which calls that do not wait do not try to connect again, at most
+
+
+class Outage:
+    """What the last attempts to connect to one server found."""
+
+    def __init__(self) -> None:
+        self.until: float = 0.0  # when calls that do not wait try again; 0.0 if it was reached
+        self.cause: ConnectionBroken = ConnectionBroken()
+
+    def note(self, begun: float, error: ConnectionBroken) -> ConnectionBroken:
+        """The server cannot be reached: calls that do not wait spend a tenth of their time on
+        that.
+        """
+        now = time.monotonic()
+        error.waited = now - begun
+        self.cause = error.again()
+        self.until = now + min(9 * (now - begun), LOST)
+        return error
 
 
 class OpenedConnections(PinnedConnections):
@@ -25,14 +45,14 @@ class OpenedConnections(PinnedConnections):
         address: Address,
         timeout: float,
         reconnect_timeout: float,
-        connector: Callable[[float], Channel],
+        route: Route,
     ) -> None:
         self.address: Address = address
         self.timeout: float = timeout
         self.reconnect_timeout: float = reconnect_timeout
         self._closed: ManagerClosed | None = None
         self._closer = 0  # ident of the thread that closes it, and may make calls until it has
-        self._connector = connector
+        self._route = route
         self.on_open: Callable[[Channel], None] | None = None
         """Called with each new channel before anything else is sent over it; it may raise
         ConnectionBroken."""
@@ -40,8 +60,9 @@ class OpenedConnections(PinnedConnections):
     def _reset(self) -> None:
         """Create the state that a forked child must not share with its parent."""
         super()._reset()
-        self._lost_until = 0.0
-        self._lost_because = ConnectionBroken()
+        topology = self._route.topology
+        self.lookout: Lookout | None = None if topology is None else Lookout(self, topology)
+        self._outage = Outage()
 
     def may_come_back(self, error: LinkError) -> bool:
         """Return whether calls may succeed again after one failed with ``error``."""
@@ -52,7 +73,7 @@ class OpenedConnections(PinnedConnections):
     @property
     def is_lost(self) -> bool:
         """Whether the last attempt to connect failed."""
-        return self._lost_until > 0.0
+        return self._outage.until > 0.0
 
     @property
     def patience(self) -> tuple[float | None, float]:
@@ -84,30 +105,33 @@ class OpenedConnections(PinnedConnections):
             raise self.closed from None
         begun = time.monotonic()
         until = self._threads.until
-        if until is not None and until <= begun < self._lost_until:
-            raise self._lost_because.again()  # who does not wait does not try either
+        outage = self._outage
+        if until is not None and until <= begun < outage.until:
+            raise outage.cause.again()  # who does not wait does not try either
         if limit is None:
             limit = self.timeout
             if until is not None:
                 limit = min(limit, max(until - begun, self._threads.attempt))
         try:
-            connection.channel = channel = self._connector(limit)
+            connection.channel = channel = self._connect(limit)
             if self.on_open is not None:
                 self.on_open(channel)
-            self.fence.close(channel)
+            self.fence_at(channel.node).close(channel)
         except OSError as error:
             if isinstance(error, LinkError):
                 raise
             kind = ReplyTimeout if isinstance(error, TimeoutError) else ConnectionBroken
             broken = kind.of(error)
             broken.while_connecting = True
-            raise self._note_lost(begun, broken) from None
+            raise outage.note(begun, broken) from None
         except ConnectionBroken as error:
             self.disconnect(connection)
             error.while_connecting = True
-            self._note_lost(begun, error)
+            outage.note(begun, error)
             raise
-        self._lost_until = 0.0
+        outage.until = 0.0
+        if self.lookout is not None:
+            self.lookout.start()
         if limit != self.timeout:
             channel.limit(self.timeout)
         if self.is_closed:  # closed while connecting: close() may have missed this one
@@ -115,15 +139,8 @@ class OpenedConnections(PinnedConnections):
             raise self.closed from None
         return channel
 
-    def _note_lost(self, begun: float, error: ConnectionBroken) -> ConnectionBroken:
-        """The server cannot be reached: calls that do not wait spend a tenth of their time on
-        that.
-        """
-        now = time.monotonic()
-        error.waited = now - begun
-        self._lost_because = error.again()
-        self._lost_until = now + min(9 * (now - begun), LOST)
-        return error
+    def _connect(self, limit: float) -> Channel:
+        return self._route.open(limit)
 
     def _give_up(self, cause: ConnectionBroken, seconds: float, sent: bool) -> LinkError:
         """Return the error for a call that could not be repeated for so long."""

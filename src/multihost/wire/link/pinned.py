@@ -54,6 +54,10 @@ class PinnedConnection:
     The server knows it by its name, also after it was opened again. A ``reserved`` one is not given
     to another thread when an exchange fails: its next request, which has the next number, belongs
     to the same operation.
+
+    Where there are several servers it has a channel to each that it was used for, and is turned to
+    one of them at a time. Its name and number are the same at all of them: where a partition goes,
+    its reply keys go.
     """
 
     __slots__ = (
@@ -61,6 +65,8 @@ class PinnedConnection:
         "_link",
         "channel",
         "name",
+        "node",
+        "others",
         "packed_reply_keys",
         "repeats",
         "reply_keys",
@@ -81,6 +87,8 @@ class PinnedConnection:
         self.repeats: int = 0
         self.reserved: bool = False
         self.channel: Channel | None = None
+        self.node: Node | None = None  # where that leads, of several servers
+        self.others: dict[Node, Channel] = {}  # its open channels elsewhere
         self.reply_keys: dict[bytes, None] = reply_keys  # those of all connections of the process
         self.packed_reply_keys: _PackedReplyKeys = _PackedReplyKeys(name, reply_keys)
         self._link = link  # last: a signal handler may raise, and __del__ sees that it is no more
@@ -91,6 +99,28 @@ class PinnedConnection:
         self.reply_keys[key] = None
         return key
 
+    def turn_to(self, node: Node | None) -> None:
+        """Have the next exchange go to that server."""
+        # A signal handler may raise anywhere in this: no channel is lost, one may be there twice.
+        channel, before = self.channel, self.node
+        if channel is not None and before is not None:
+            self.others[before] = channel
+        self.channel = None
+        self.node = node
+        if node is not None:
+            self.channel = self.others.pop(node, None)
+
+    def channel_to(self, node: Node | None) -> Channel | None:
+        """Return the open channel to a server, None if there is none."""
+        if node is None or node == self.node:
+            return self.channel
+        return self.others.get(node)
+
+    def open_channels(self) -> list[Channel]:
+        """Return its open channels, to all servers."""
+        channel, others = self.channel, list(self.others.values())
+        return others if channel is None else [channel, *others]
+
     def __del__(self) -> None:
         # Nothing refers to it: its thread was interrupted while it was checked out.
         if not hasattr(self, "_link"):  # or made
@@ -98,17 +128,19 @@ class PinnedConnection:
         link = None if self._link is None else self._link()
         if link is not None:
             link.replace_dropped(self)
-        elif self.channel is not None:
-            self.channel.close()
+            return
+        for channel in self.open_channels():
+            channel.close()
 
 
 class _ThreadConnections(list[PinnedConnection]):
     """The free connections of one thread. It is deleted with the thread, and recycles them."""
 
-    __slots__ = ("_link",)
+    __slots__ = ("__weakref__", "_link")
 
     def __init__(self, link: PinnedConnections) -> None:
         self._link = weakref.ref(link)
+        link.note_thread(self)
 
     def __del__(self) -> None:
         if not hasattr(self, "_link"):  # who made it was interrupted
@@ -117,8 +149,9 @@ class _ThreadConnections(list[PinnedConnection]):
         for connection in self:
             if link is not None:
                 link.recycle(connection, is_idle=True)
-            elif connection.channel is not None:
-                connection.channel.close()
+                continue
+            for channel in connection.open_channels():
+                channel.close()
 
 
 class _PerThread:
@@ -146,6 +179,9 @@ class PinnedConnections:
         # Weak: whoever checked one out has the only reference to it.
         self._connections: WeakMembers[PinnedConnection] = WeakMembers()
         self._idle: list[PinnedConnection] = []
+        self._free: weakref.WeakValueDictionary[int, _ThreadConnections] = (
+            weakref.WeakValueDictionary()
+        )
         self._threads = per_thread(_PerThread, self)
 
     def checkout(self) -> PinnedConnection:
@@ -153,7 +189,7 @@ class PinnedConnections:
         try:
             return self._threads.free.pop()
         except IndexError:
-            return self._new_connection()
+            return self.new_connection()
 
     def checkin(self, connection: PinnedConnection) -> None:
         """Make a connection free for other exchanges of this thread."""
@@ -171,7 +207,7 @@ class PinnedConnections:
         """Return the connection that this thread's next exchange will use."""
         free = self._threads.free
         if not free:
-            free.append(self._new_connection())
+            free.append(self.new_connection())
         return free[-1]
 
     def current_channel(self) -> Channel | None:
@@ -179,15 +215,27 @@ class PinnedConnections:
         free = self._threads.free
         return free[-1].channel if free else None
 
+    def note_thread(self, free: _ThreadConnections) -> None:
+        """A thread makes its first call: these are its free connections."""
+        self._free[id(free)] = free
+
+    def open_channels(self) -> list[Channel]:
+        """Return the open channels of all threads."""
+        return [each for connection in self._connections for each in connection.open_channels()]
+
+    def in_use(self) -> set[int]:
+        """Return a number for each open connection that is checked out."""
+        opened = {id(each) for each in self._connections if each.channel is not None}
+        # Of references, since another thread may add one: values() would raise then.
+        threads = [free for ref in self._free.valuerefs() if (free := ref()) is not None]
+        return opened - {id(each) for free in threads for each in list(free)}
+
     def client_ids(self, node: Node | None = None) -> list[bytes]:
         """Return the number that the server gave each open connection, empty where not known; with
         a ``node``, of those to that one.
         """
-        channels = [connection.channel for connection in self._connections]
         return [
-            channel.client_id
-            for channel in channels
-            if channel is not None and node in (None, channel.node)
+            channel.client_id for channel in self.open_channels() if node in (None, channel.node)
         ]
 
     def requests_sent(self) -> int:
@@ -198,9 +246,8 @@ class PinnedConnections:
 
     def note_run(self, run: bytes) -> None:
         """The run of the server is known now: open connections are of that, too."""
-        for connection in self._connections:
-            channel = connection.channel
-            if channel is not None and not channel.run:
+        for channel in self.open_channels():
+            if not channel.run:
                 channel.run = run
 
     def disconnect(self, connection: PinnedConnection, *, is_idle: bool = False) -> None:
@@ -210,9 +257,21 @@ class PinnedConnections:
         channel = connection.channel
         if channel is not None:
             if not is_idle:
-                self.fence.add(channel)
+                self.fence_at(channel.node).add(channel)
             connection.channel = None
             channel.close()
+
+    def disconnect_all(self, connection: PinnedConnection, *, is_idle: bool = False) -> None:
+        """The same for its channels to all servers; a request can only be under way over the one
+        that it is turned to.
+        """
+        self.disconnect(connection, is_idle=is_idle)
+        while connection.others:
+            connection.others.popitem()[1].close()
+
+    def fence_at(self, node: Node | None) -> Fence:  # noqa: ARG002 - here there is one
+        """Return the fence for what broke at a server."""
+        return self.fence
 
     def disconnect_current(self) -> None:
         """Close the channel that this thread's next exchange would use."""
@@ -222,7 +281,7 @@ class PinnedConnections:
 
     def recycle(self, connection: PinnedConnection, *, is_idle: bool = False) -> None:
         """Close the channel of a connection, and let the next thread have its name and number."""
-        self.disconnect(connection, is_idle=is_idle)
+        self.disconnect_all(connection, is_idle=is_idle)
         # One that was inherited by a fork has the name of the parent's: it is not used again.
         if connection.reply_keys is self._reply_keys and not connection.reserved:
             self._idle.append(connection)
@@ -232,13 +291,14 @@ class PinnedConnections:
         have its name and number.
         """
         number = connection.sequence
-        self.disconnect(connection)
+        self.disconnect_all(connection)
         if connection.reply_keys is self._reply_keys:
             self._idle.append(
                 PinnedConnection(connection.name, self._reply_keys, weakref.ref(self), number)
             )
 
-    def _new_connection(self) -> PinnedConnection:
+    def new_connection(self) -> PinnedConnection:
+        """Return a connection that no thread has, with the name and number of one that ended."""
         with self._lock:
             if self._idle:
                 connection = self._idle.pop()

@@ -56,9 +56,21 @@ class RepeatingConnections(OpenedConnections):
         """Connect again after a break, and send a request that may be repeated."""
         self._reconnect_and_resend(connection, request, 1, cause)
 
+    def is_unavailable(self, reply: Reply) -> bool:
+        """Return whether the same request may succeed later, or elsewhere."""
+        return type(reply) is ReplyError and reply.is_transient
+
     def note_break(self) -> None:
         """A connection broke: its last request may still be under way."""
         self._last_break = time.monotonic()
+
+    def pause_for(self, connection: PinnedConnection, error: ReplyError) -> None:
+        """Wait a moment because of an error that passes, before more is sent again."""
+        self.disconnects += 1
+        connection.repeats += 1
+        if error.has_moved:
+            self.disconnect(connection, is_idle=True)
+        self.back_off()
 
     def back_off(self) -> None:
         """Wait a moment before a server that is unavailable gets another request."""
@@ -122,7 +134,7 @@ class RepeatingConnections(OpenedConnections):
                 ends = min(given, self.patience_ends(begun))
                 if time.monotonic() + pause > ends:
                     if isinstance(cause, ReplyTimeout) and self._threads.until is not None:
-                        self._note_lost(begun, cause)
+                        self._outage.note(begun, cause)
                     raise self._give_up(cause, time.monotonic() - begun, sent) from None
                 tried = time.monotonic()
                 self._closing.wait(pause * (0.5 + _random() / 2))
@@ -158,7 +170,7 @@ class RepeatingConnections(OpenedConnections):
             sent = time.monotonic()
             replies = _repeated(self._send_many(connection, requests, len(replies)))
             begun += stood_still(sent, self.timeout)
-            found = next((r for r in replies if type(r) is ReplyError and r.is_transient), None)
+            found = next((r for r in replies if self.is_unavailable(r)), None)
             if found is None:
                 break
             error = found

@@ -7,20 +7,34 @@ and never the master, which may be another one at the next connection. Options t
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multihost.wire.address import SENTINEL_SCHEMES, Address, Credentials
+from multihost.wire.address import (
+    SENTINEL,
+    SENTINEL_SCHEMES,
+    Address,
+    Credentials,
+    join_hosts,
+    split_hosts,
+)
+from multihost.wire.link.channel import Node
 
 __all__ = [
+    "Master",
     "is_sentinel_pool",
+    "of_the_master",
     "sentinel_address",
-    "sentinel_pool",
     "sentinel_secrets",
+    "sentinels",
+    "sentinels_of",
     "text_options",
 ]
 
-PREFIX = "sentinel_"
+ASK = 1.0  # seconds for which one Sentinel is asked, unless an option says otherwise
+TRUE = frozenset(["1", "t", "true", "y", "yes"])
 
 
 def is_sentinel_pool(pool: Any) -> bool:
@@ -35,22 +49,20 @@ def sentinel_address(pool: Any, database: int, options: tuple[tuple[str, str], .
             "client= takes the client of a master: Sentinel.master_for(), a replica takes no writes"
         )
     manager = pool.sentinel_manager
-    hosts = sorted(
-        f"{_bracketed(str(kwds['host']))}:{kwds['port']}"
-        for kwds in (each.connection_pool.connection_kwargs for each in manager.sentinels)
-    )
+    asked = [each.connection_pool.connection_kwargs for each in manager.sentinels]
     more = dict(text_options(manager.sentinel_kwargs))
-    if manager.sentinel_kwargs.get("ssl"):
-        more["ssl"] = "True"
+    scheme = SENTINEL_SCHEMES["SSL" in pool.connection_class.__name__]
+    tls = bool(manager.sentinel_kwargs.get("ssl"))
+    if tls != (scheme == SENTINEL_SCHEMES[1]):
+        more["ssl"] = str(tls)
     if manager.min_other_sentinels:
         more["min_other_sentinels"] = str(manager.min_other_sentinels)
-    plain, tls = SENTINEL_SCHEMES
     return Address(
-        tls if "SSL" in pool.connection_class.__name__ else plain,
-        host=",".join(hosts),
+        scheme,
+        host=join_hosts((str(kwds["host"]), int(kwds["port"])) for kwds in asked),
         path=str(pool.service_name),
         database=database,
-        options=(*((PREFIX + name, value) for name, value in more.items()), *options),
+        options=(*((SENTINEL + name, value) for name, value in more.items()), *options),
     )
 
 
@@ -58,50 +70,128 @@ def sentinel_secrets(pool: Any) -> tuple[tuple[str, str], ...]:
     """Return user name and passwords for the Sentinels, as secret options."""
     kwds = pool.sentinel_manager.sentinel_kwargs
     return tuple(
-        (PREFIX + name, str(kwds[name]))
+        (SENTINEL + name, str(kwds[name]))
         for name in ("username", "password", "ssl_password")
         if kwds.get(name)
     )
 
 
-def sentinel_pool(address: Address, credentials: Credentials) -> Any:
-    """Return the connection pool that finds the master for an address."""
-    from redis.backoff import NoBackoff
+def sentinels(address: Address, credentials: Credentials) -> Any:
+    """Return the Sentinels of an address, as redis-py asks them.
+
+    What is said to the master by TLS is said so to the Sentinels, with the same options, unless
+    options of their own say otherwise.
+    """
     from redis.connection import URL_QUERY_ARGUMENT_PARSERS
-    from redis.retry import Retry
     from redis.sentinel import Sentinel
 
-    ours: dict[str, Any] = {"ssl": True} if address.scheme == SENTINEL_SCHEMES[1] else {}
-    theirs: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}  # the next Sentinel is asked at once
-    for option, value in address.options + credentials.secret_options:
-        name = option.removeprefix(PREFIX)
-        read: Any = URL_QUERY_ARGUMENT_PARSERS.get(name, str)
-        (ours if name == option else theirs)[name] = read(value)
-    least = int(theirs.pop("min_other_sentinels", 0))
-    if "ssl" in theirs:
-        theirs["ssl"] = True
+    given = dict(address.options + credentials.secret_options)
+    own = {n.removeprefix(SENTINEL): v for n, v in given.items() if n.startswith(SENTINEL)}
+    tls = own.pop("ssl", str(address.scheme == SENTINEL_SCHEMES[1])).lower() in TRUE
+    least = own.pop("min_other_sentinels", "0")
+    if not least.isdecimal():
+        raise ValueError(f"{SENTINEL}min_other_sentinels is a number, such as 1")
+    if tls and not any(name.startswith("ssl_") for name in own):
+        own |= {name: value for name, value in given.items() if name.startswith("ssl_")}
+    readers: Mapping[str, Any] = URL_QUERY_ARGUMENT_PARSERS
+    how: dict[str, Any] = {name: readers.get(name, str)(value) for name, value in own.items()}
+    if tls:
+        how["ssl"] = True
+    hosts = split_hosts(address.host)
+    random.SystemRandom().shuffle(hosts)  # processes do not all ask the same one
     untyped: Any = Sentinel
-    return (
-        untyped(list(_hosts(address.host)), least, theirs)
-        .master_for(
-            address.path,
-            db=address.database,
-            username=credentials.username or None,
-            password=credentials.password or None,
-            **ours,
-        )
-        .connection_pool
+    return untyped(hosts, int(least), _limited(how))
+
+
+def of_the_master(address: Address, credentials: Credentials) -> tuple[Address, Credentials]:
+    """Return what applies to the master of an address, whose host is not known yet."""
+    public, secret = (
+        tuple(option for option in options if not option[0].startswith(SENTINEL))
+        for options in (address.options, credentials.secret_options)
     )
+    scheme = "rediss" if address.scheme == SENTINEL_SCHEMES[1] else "redis"
+    place = Address(scheme, database=address.database, options=public)
+    return place, credentials._replace(secret_options=secret)
 
 
-def _hosts(hosts: str) -> Iterator[tuple[str, int]]:
-    for each in hosts.split(","):
-        host, _, port = each.rpartition(":")
-        yield host.strip("[]"), int(port)
+def sentinels_of(pool: Any) -> Any:
+    """Return the Sentinels of the pool of a client, with connections of our own."""
+    import copy
+
+    import redis
+
+    own = copy.copy(pool.sentinel_manager)
+    own.sentinels = [
+        redis.Redis(kwds["host"], kwds["port"], **_limited(own.sentinel_kwargs))
+        for kwds in (each.connection_pool.connection_kwargs for each in own.sentinels)
+    ]
+    return own
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _limited(how: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with which a Sentinel that does not answer holds nobody up: the next one is
+    asked at once.
+    """
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    limits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), ASK)
+    given = {name: value for name, value in how.items() if value is not None}
+    return limits | given | {"retry": Retry(NoBackoff(), 0)}
+
+
+class Master:
+    """The master of a service, by what its Sentinels say: a topology."""
+
+    def __init__(self, sentinels: Any, service: str) -> None:
+        self._sentinels = sentinels
+        self._service = service
+        self._node: Node | None = None
+
+    def find(self) -> Node:
+        """Return where it is. 1 round trip, to a Sentinel. Raises what redis-py raises."""
+        host, port = self._node = self._sentinels.discover_master(self._service)
+        return host, port
+
+    def refresh(self) -> bool:
+        from redis import RedisError
+
+        try:
+            self.find()
+        except (RedisError, OSError):  # who connects then says why
+            return False
+        return True
+
+    def replicas(self) -> int:
+        """Return how many replicas of the master a Sentinel knows, also those that are away; 0 if
+        none answers.
+        """
+        from redis.exceptions import RedisError
+
+        for each in self._sentinels.sentinels:
+            with contextlib.suppress(RedisError):
+                return int(each.sentinel_master(self._service)["num-slaves"])
+        return 0
+
+    def is_current(self, node: Node) -> bool:
+        return self._node in (None, node)
+
+    def facts(self) -> dict[str, str]:
+        """Return what the first Sentinel that answers says of it: SENTINEL MASTER. 1 round trip,
+        and 1 for each that does not answer; empty if none does.
+        """
+        from redis import RedisError
+
+        for sentinel in self._sentinels.sentinels:
+            try:
+                found = sentinel.sentinel_master(self._service)
+            except (RedisError, OSError):
+                continue
+            return {str(name): str(value) for name, value in found.items()}
+        return {}
+
+    def close(self) -> None:
+        self._sentinels.close()
 
 
 def text_options(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -83,8 +83,8 @@ class SocketChannel:
         self._timeout = timeout
         self.loaded_scripts: set[object] = set()
         self.client_id: bytes = b""
-        self.node: Node | None = None
         self.run: bytes = b""
+        self.node: Node | None = None
         reader = hiredis.Reader(
             replyError=lambda text: ReplyError(redact(text)), notEnoughData=_UNFINISHED
         )

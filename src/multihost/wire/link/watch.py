@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,18 @@ def watch_and_execute(
     Returns None if ``decide`` returns None; what it raises is passed on, and nothing was changed.
     The connection is checked in.
     """
-    broken = False
+    broken, begun = False, time.monotonic()
     while True:
         try:
             channel = link.ensure_connected(connection)
             outcome = _watch(channel, key, read, decide)
+            if (
+                isinstance(outcome, ReplyError)
+                and link.is_unavailable(outcome)
+                and time.monotonic() < link.patience_ends(begun)
+            ):
+                link.pause_for(connection, outcome)
+                broken, outcome = True, finished()  # it may have been executed elsewhere
         except ConnectionBroken as error:
             broken = True
             link.note_break()

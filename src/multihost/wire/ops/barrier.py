@@ -38,9 +38,7 @@ __all__ = [
 ARRIVED, STATE = b"c", b"s"  # fields; the state is empty when the barrier is broken
 
 # Parties, and the repr of a timeout.
-_PARAMETERS = re.compile(
-    r"([0-9]{1,18}) (None|-?(?:inf|nan|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?))"
-)
+_PARAMETERS = r"([0-9]{1,18}) (None|-?(?:inf|nan|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?))"
 
 _create = StoringScript("barrier/create", slice(4, 5))
 _arrive = Script("barrier/arrive")
@@ -158,7 +156,7 @@ def create(handle: Handle, parties: int, timeout: float | None, action: bytes) -
 
 def _parameters(handle: Handle, existing: str) -> tuple[str, str]:
     """Return parties and timeout of a barrier that exists. Raises BadPayload for what is none."""
-    found = _PARAMETERS.fullmatch(existing)
+    found = re.fullmatch(_PARAMETERS, existing)
     if found is None:
         raise altered("barrier/create", handle.keys.ident, "the entry of its name")
     return found[1], found[2]
@@ -183,7 +181,8 @@ def arrive(handle: Handle) -> Arrival | None:
     session = handle.session
     session.ensure_registered(handle.keys)
     waiter = session.identity.waiter_id(handle.keys.prefix)
-    parties, expirations = _Parties.of(handle), session.registration.expirations
+    membership = session.registration.memberships[handle.keys.prefix]
+    parties, expirations = _Parties.of(handle), membership.expirations
     answer: bytes = run_or_undo(
         handle,
         (_arrive, (waiter,)),
@@ -199,7 +198,7 @@ def arrive(handle: Handle) -> Arrival | None:
         parties.end(arrival, OPEN)
         return arrival
     parties.arrivals[waiter] = arrival
-    if session.registration.expirations != expirations:
+    if membership.expirations != expirations:
         # The session has settled meanwhile, and did not know of this.
         parties.settled(_settle.run_idempotent(handle, *parties.settle_args()))
     return arrival

@@ -45,7 +45,7 @@ class LockHold(Hold):
         # As in the base class, written out: each acquisition makes one.
         self.handle = places = place.places
         self.id, self.fence, self.count, self.lost = place.name, fence, 1, False
-        self.expirations = places.session.registration.expirations
+        self.expirations = places.membership.expirations
         self.thread = places.session.identity.key
         self.place: Place = place
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from multihost.errors import BadPayload, ProtocolMismatch
 from multihost.wire import keys as key_names
 from multihost.wire.identity import label, unescape
+from multihost.wire.link import Link
 from multihost.wire.ops import kinds
 from multihost.wire.ops.keeping import without_flag
 from multihost.wire.replies import (
@@ -35,6 +36,7 @@ __all__ = [
     "lease_left",
     "memory",
     "names",
+    "scanned",
     "sweep",
 ]
 
@@ -196,6 +198,19 @@ def memory(handle: Handle) -> int | None:
     return total
 
 
+def scanned(link: Link, pattern: bytes, page: int = 1000) -> Iterator[list[bytes]]:
+    """Yield the keys of one server that match a pattern, some perhaps more than once. 1 round trip
+    for each ``page`` keys of the database.
+    """
+    cursor = b"0"
+    while True:
+        reply = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % page)
+        cursor, found = row("object/scan", "the server", reply, 2)
+        yield texts("object/scan", "the server", found)
+        if cursor == b"0":
+            return
+
+
 def everything(session: Session) -> dict[str, tuple[str, float | None]]:
     """Return every object of the namespace: ident -> its type on the server, and the seconds of its
     lease. O(keys of the server).
@@ -203,14 +218,11 @@ def everything(session: Session) -> dict[str, tuple[str, float | None]]:
     link = session.link
     pattern = b"{%b:[0-9][0-9]}:[nu]:*" % session.namespace.encode()
     found: dict[bytes, None] = {}
-    cursor = b"0"
-    while True:
-        reply = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"1000")
-        cursor, batch = row("object/scan", "the server", reply, 2)
-        batch = texts("object/scan", "the server", batch)
-        found.update(dict.fromkeys(key for key in batch if key.split(b"}:", 1)[1].count(b":") == 1))
-        if cursor == b"0":
-            break
+    for each in link.masters():
+        for batch in scanned(each, pattern):
+            found.update(
+                dict.fromkeys(key for key in batch if key.split(b"}:", 1)[1].count(b":") == 1)
+            )
     known: dict[str, tuple[str, float | None]] = {}
     for key in found:
         kind, left = link.pipeline([(b"TYPE", key), (b"PTTL", key)])

@@ -67,7 +67,7 @@ SETTINGS = QueueSettings(0, FIFO, -1)
 RESULTS = QueueSettings(0, FIFO, 0)  # of the queue of the results of a client
 TRAILER_SIZE = 64
 NUMBER = 36
-_TRAILER = re.compile(rb"([\w-]{22})([a-z])([0-9]{5})([0-9]{18})([0-9]{18})")
+_TRAILER = rb"([\w-]{22})([a-z])([0-9]{5})([0-9]{18})([0-9]{18})"
 INITIALIZER = b"init"  # field of the hash: what workers that join have to prepare
 LEAST_LIMIT = 1 << 20  # bytes: no server can be told to take less as one value
 LOST = ord("!")  # first byte of a result that stands for a lost task
@@ -97,7 +97,7 @@ class TaskTrailer(NamedTuple):
     @classmethod
     def unpack(cls, packed: bytes) -> TaskTrailer:
         """Return what :meth:`pack` packed. Raises BadPayload for anything else."""
-        found = _TRAILER.fullmatch(packed)
+        found = re.fullmatch(_TRAILER, packed)
         if found is None:
             raise BadPayload("what stands in the place of a task is none")
         client, letter, *numbers = found.groups()
@@ -184,10 +184,10 @@ def next_task(
 
     Raises ObjectGone for a pool that was deleted.
     """
-    link, registration = handle.link, handle.session.registration
+    link, membership = handle.link, consumer.membership
     while True:
         handle.session.ensure_registered(handle.keys)
-        expirations = registration.expirations
+        expirations = membership.expirations
         if done is not None and more and done.in_flight.expirations != expirations:
             # No next task to that list: the queue does not know it any more.
             next_task(handle, consumer, done, more=False)
@@ -215,7 +215,7 @@ def next_task(
         if len(answer) > 1:
             return in_flight.delivery(answer[1])
         in_flight.unacked = 0
-        if in_flight.expirations == registration.expirations:
+        if in_flight.expirations == membership.expirations:
             consumer.recycle(in_flight)
         return None
 

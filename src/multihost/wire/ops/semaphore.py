@@ -76,7 +76,7 @@ class HeldPermits(Hold):
         self._books = threading.RLock()  # for the numbers, never held while the server is asked
         places = self._places = places_of(handle, has_holder=False)
         places.account = self
-        super().__init__(handle, places.name, 0, handle.session.registration.expirations)
+        super().__init__(handle, places.name, 0, places.membership.expirations)
 
     @property
     def places(self) -> Places:

@@ -68,15 +68,15 @@ class HostClient:
 
         Raises HostNotFound, HostDied, LinkLost.
         """
-        session = self.session
-        registration = session.registration
-        if time.monotonic() > registration.valid_until:  # it may have expired
-            session.ensure_registered(self.handle.keys)
+        keys = self.handle.keys
+        membership = self.session.registration.memberships[keys.prefix]
+        if time.monotonic() > membership.valid_until:  # it may have expired
+            self.session.ensure_registered(keys)
         free = self._local.free
         channel = free.pop() if free else RpcChannel(self)
         # Of one that was open while either end was dead, or declared dead, the host may know
         # nothing.
-        if channel.expirations != registration.expirations or channel.deaths != self.deaths:
+        if channel.expirations != membership.expirations or channel.deaths != self.deaths:
             channel.close()
             channel = RpcChannel(self)
         try:
@@ -115,7 +115,7 @@ class HostClient:
         self.deaths += 1
         for channel in list(self._waiting):
             inbox = channel.inbox
-            transaction(self.session.link, (b"LPUSH", inbox, CHECK), (b"PEXPIRE", inbox, FRAME_TTL))
+            transaction(self.handle.link, (b"LPUSH", inbox, CHECK), (b"PEXPIRE", inbox, FRAME_TTL))
 
     def release_references(self, references: Sequence[tuple[str, int]]) -> None:
         """Release references, ``(ident, version)``, to objects of the host, which deletes those
@@ -135,7 +135,7 @@ class HostClient:
             commands += channel.close_commands()
             channel.forget()
         if commands:
-            transaction(self.session.link, *commands)
+            transaction(self.handle.link, *commands)
 
 
 class _ThreadChannels:
@@ -155,11 +155,14 @@ class RpcChannel(Endpoint[bytes]):
         session.ensure_registered(keys)
         self.id: bytes = host.next_id()
         super().__init__(
-            session.link, keys.channel(b"req", self.id), keys.channel(b"res", self.id), FIRST_BLOCK
+            host.handle.link,
+            keys.channel(b"req", self.id),
+            keys.channel(b"res", self.id),
+            FIRST_BLOCK,
         )
         self._host = host
         self._registration = session.registration
-        self.expirations: int = session.registration.expirations
+        self.expirations: int = session.registration.memberships[keys.prefix].expirations
         self.deaths: int = host.deaths
         self._signing: Conversation | None = None
         self._is_open = True

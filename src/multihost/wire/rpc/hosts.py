@@ -5,7 +5,6 @@ A host is a hash beside a set of its open channels. It has a lease, and ends wit
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterable
@@ -41,7 +40,6 @@ __all__ = [
 _reap_clients = Script("host/reap_clients")
 _unregister = Script("host/unregister")
 
-_IDENT = re.compile(rb"h:[\w-]{22}")
 MAX_RELEASED = 500  # references that one poll returns
 
 
@@ -52,16 +50,19 @@ def register(handle: Handle, typeids: Iterable[str]) -> bytes:
     keys, session = handle.keys, handle.session
     session.ensure_registered(keys)
     name = session.registration.names[keys.prefix]
+    import json
+
     listed = json.dumps([time.time_ns(), *typeids]).encode()
     transaction(
         handle.link,
         (b"HSET", keys.data, b"s", name),
         (b"PEXPIRE", keys.data, session.ttl_ms),
     )
+    hosts = key_names.hosts(session.namespace)
     transaction(
-        handle.link,
-        (b"HSET", key_names.hosts(session.namespace), keys.ident.encode(), listed),
-        (b"PEXPIRE", key_names.hosts(session.namespace), session.ttl_ms),
+        session.link.lane(key_names.prefix(session.namespace, 0)),
+        (b"HSET", hosts, keys.ident.encode(), listed),
+        (b"PEXPIRE", hosts, session.ttl_ms),
     )
     return name
 
@@ -69,7 +70,7 @@ def register(handle: Handle, typeids: Iterable[str]) -> bytes:
 def renew(handle: Handle) -> None:
     """Renew the lease of a host, if it has not expired. 1 round trip."""
     keys, session = handle.keys, handle.session
-    handle.link.pipeline(
+    session.link.pipeline(
         [
             (b"PEXPIRE", key, session.ttl_ms)
             for key in (keys.data, keys.channels, keys.released, key_names.hosts(session.namespace))
@@ -84,9 +85,8 @@ def watch_clients(handle: Handle) -> WatchedObject:
 
 def unregister(handle: Handle) -> None:
     """Remove a host, and notify the clients that wait for its replies. 2 round trips."""
-    handle.link.execute(
-        b"HDEL", key_names.hosts(handle.session.namespace), handle.keys.ident.encode()
-    )
+    session = handle.session
+    session.link.execute(b"HDEL", key_names.hosts(session.namespace), handle.keys.ident.encode())
     _unregister.run_idempotent(handle)
 
 
@@ -111,6 +111,8 @@ def _listed(session: Session) -> list[tuple[str, list[Any]]]:
     """Return each host, with the time of its registration and its types, without records that are
     none.
     """
+    import json
+
     hosts = key_names.hosts(session.namespace)
     found = []
     for ident, packed in pairs(session.link.execute(b"HGETALL", hosts)).items():
@@ -119,11 +121,15 @@ def _listed(session: Session) -> list[tuple[str, list[Any]]]:
         except (ValueError, RecursionError):
             record = None
         match record:
-            case [int(), *typeids] if _IDENT.fullmatch(ident) and set(map(type, typeids)) <= {str}:
+            case [int(), *typeids] if _is_host(ident) and set(map(type, typeids)) <= {str}:
                 found.append((ident.decode(), record))
             case _:
                 report_damage("a host of registered types", b"%b %b" % (ident, packed))
     return found
+
+
+def _is_host(ident: bytes) -> bool:
+    return re.fullmatch(rb"h:[\w-]{22}", ident) is not None
 
 
 # -- of the host itself

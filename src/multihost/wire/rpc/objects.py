@@ -57,7 +57,7 @@ def existing(handles: Sequence[Handle], host: str) -> list[bool]:
     if not handles:
         return []
     commands = [(b"HGET", each.keys.data, b"host") for each in handles]
-    replies = handles[0].link.pipeline_raw(commands)
+    replies = handles[0].session.link.pipeline_raw(commands)
     for reply, command in zip(replies, commands, strict=True):
         if isinstance(reply, ReplyError) and reply.refusal is not ALTERED:
             raise command_error(reply, command)

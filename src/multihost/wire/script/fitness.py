@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from multihost.errors import ServerUnfit
 from multihost.oldest import OLDEST, is_too_old
 from multihost.wire.link import Link
@@ -10,16 +12,31 @@ from multihost.wire.refusals import IN_CLUSTER, NO_SUCH_COMMAND, NOT_PERMITTED
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script.script import Script
 
-__all__ = ["check_server", "info", "probe"]
+__all__ = ["UNLIKE", "check_server", "info", "probe"]
 
 probe: Script = Script("server/probe")
 """The simplest script. Its key is that of the names in a partition."""
 
 
+UNLIKE: dict[str, Callable[[Mapping[str, str]], bool]] = {
+    "is an active replica of KeyDB: several servers take writes, and a lock may have two holders; "
+    "set active-replica to no": lambda info: info.get("role") in ("active-replica", "multi-master"),
+    "is Garnet, which isolates a script only on the keys that it declares: two calls may change an "
+    "object at once; use Redis or Valkey": lambda info: "garnet_version" in info,
+}
+"""Servers that answer as Redis does, and break what is promised: why, and how their INFO tells."""
+
+
 def check_server(link: Link, names: bytes) -> None:
     """Raise :class:`ServerUnfit` for a server that cannot be used, AccessDenied if it does not
-    permit to run scripts on the key ``names``. 2 round trips.
+    permit to run scripts on the key ``names``. 1 round trip for each server, and one.
     """
+    for each in link.masters():
+        _check_facts(each)
+    probe.run_readonly(link, [names])
+
+
+def _check_facts(link: Link) -> None:
     facts = info(link, _optional(link, b"INFO"))
     version = facts.get("redis_version", "")
     if is_too_old(version):
@@ -27,9 +44,13 @@ def check_server(link: Link, names: bytes) -> None:
             f"the server at {link.address} is version {version}; multihost needs "
             f"{'.'.join(map(str, OLDEST))} or newer"
         )
+    for reason, is_unlike in UNLIKE.items():
+        if is_unlike(facts):
+            raise ServerUnfit(f"the server at {link.address} {reason}")
     # Valkey from 8 on may say server_mode, and not every server says either.
     modes = facts.get("redis_mode"), facts.get("server_mode")
-    if "cluster" in modes or facts.get("cluster_enabled") == "1":
+    in_cluster = "cluster" in modes or facts.get("cluster_enabled") == "1"
+    if in_cluster and not link.guarded:
         raise ServerUnfit(f"the server at {link.address}: {IN_CLUSTER.text}")
     if facts.get("role") == "slave" and facts.get("slave_read_only") != "0":
         master = f"{facts.get('master_host')}:{facts.get('master_port')}"
@@ -43,7 +64,6 @@ def check_server(link: Link, names: bytes) -> None:
             f"the server at {link.address} may evict objects (maxmemory-policy {policy}); "
             "set maxmemory-policy to noeviction"
         )
-    probe.run_readonly(link, [names])
 
 
 def info(link: Link, text: str) -> dict[str, str]:

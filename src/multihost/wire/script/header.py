@@ -19,9 +19,9 @@ from multihost.wire.script.source import BadScript, expand
 
 __all__ = ["ArityError", "Header", "arity", "check", "parse"]
 
-_SECTION = re.compile(r"^-- ([A-Z]{3,})\b(.*)$")
-_ENTRY = re.compile(r"^--   (\S+)\s")
-_BINDING = re.compile(r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$")
+_SECTION = r"^-- ([A-Z]{3,})\b(.*)$"
+_ENTRY = r"^--   (\S+)\s"
+_BINDING = r"^local ([\w, ]+) = ((?:KEYS|ARGV)\[\d+\](?:, (?:KEYS|ARGV)\[\d+\])*)$"
 _SECTIONS = ("KEYS", "ARGV", "RETURNS", "ERRORS")
 
 
@@ -111,9 +111,9 @@ def _header(name: str, comment: list[str]) -> Header:
     sections: dict[str, list[str]] = {}
     current: list[str] | None = None
     for line in comment[1:]:
-        if match := _SECTION.match(line):
+        if match := re.match(_SECTION, line):
             current = sections.setdefault(match[1], [])
-        elif current is not None and (match := _ENTRY.match(line + " ")):
+        elif current is not None and (match := re.match(_ENTRY, line + " ")):
             current.append(match[1])
     for section in _SECTIONS:
         if section not in sections:
@@ -128,7 +128,7 @@ def _check_bindings(header: Header, body: list[str]) -> None:
     bound: dict[str, list[str]] = {"KEYS": [], "ARGV": []}
     rest = []
     for line in body:
-        match = _BINDING.match(line)
+        match = re.match(_BINDING, line)
         if not match:
             rest.append(line)
             continue

@@ -31,6 +31,7 @@ from multihost.wire.link import (
     Link,
     PinnedConnection,
     Reply,
+    confirm_request,
     pack,
     pack_args,
     watch_and_execute,
@@ -46,7 +47,7 @@ __all__ = ["CommandPrefix", "Script", "Target"]
 T = TypeVar("T")
 
 MAX_CACHED_ARGS = 6  # commands with more arguments have no fixed number of them
-_SHA = re.compile(r"\b[0-9a-f]{40}\b")
+_SHA = r"\b[0-9a-f]{40}\b"
 
 
 class CommandPrefix(NamedTuple):
@@ -253,9 +254,13 @@ class Script:
             keys = self.keys_of(target, connection)
             call = _WatchedCall(self, keys, b"%012d" % connection.sequence, decide, link)
             try:
-                return watch_and_execute(
+                reply = watch_and_execute(
                     link, connection, target.keys.data, read, call.command, call.finished
                 )
+                if link.replicas and reply is not None:
+                    link.withdraw(connection)
+                    confirm_request(link, connection, target.keys.prefix)
+                return reply
             except ReplyError as error:
                 if error.code != "NOSCRIPT":
                     raise self.to_exception(error, target.keys.ident) from None
@@ -312,7 +317,7 @@ class Script:
         self, error: ReplyError, subject: str, source: Source | None = None
     ) -> Exception:
         """Return the exception for an error reply, with file and line if the code failed there."""
-        sha = _SHA.search(str(error))
+        sha = re.search(_SHA, str(error))
         if source is None and sha and sha[0].encode() != self.sha:
             return to_exception(error, self.name, subject)  # it is that of another script
         return to_exception(error, self.name, subject, (source or self.expanded).locate)

@@ -13,18 +13,18 @@ Dragonfly permits by that line alone.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 __all__ = ["BadScript", "Source", "all_names", "expand"]
 
 _FLAGS = "--!df flags=allow-undeclared-keys"
-_LUA = Path(__file__).parents[1] / "lua"
-_INCLUDE = re.compile(r"^( *)-- @include (lib/\w+)$")
-_CONSTANT = re.compile(r"^ *local ([A-Z_]+) = ('[^']*'|\d+)(?: +--.*)?$")
-_TOKEN = re.compile(r"'[^']*'|\b[A-Z_]+\b")
+_LUA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "lua")
+_INCLUDE = r"^( *)-- @include (lib/\w+)$"
+_CONSTANT = r"^ *local ([A-Z_]+) = ('[^']*'|\d+)(?: +--.*)?$"
+_WORD = r"'[^']*'|\b[A-Z_]+\b"
 
 
 class BadScript(Exception):
@@ -58,9 +58,9 @@ def all_names() -> list[str]:
     """Return the names of all scripts, such as ``dict/set``."""
     return sorted(
         f"{folder.name}/{file.name.removesuffix('.lua')}"
-        for folder in _LUA.iterdir()
+        for folder in os.scandir(_LUA)
         if folder.is_dir() and folder.name != "lib"
-        for file in folder.iterdir()
+        for file in os.scandir(folder)
         if file.name.endswith(".lua")
     )
 
@@ -82,7 +82,7 @@ def expand(name: str) -> Source:
         if name not in files:
             files[name] = _read(name)
         for number, line in enumerate(files[name].splitlines(), 1):
-            if match := _INCLUDE.match(line):
+            if match := re.match(_INCLUDE, line):
                 indent, fragment = match.groups()
                 if fragment in stack:
                     raise BadScript(f"includes form a cycle: {' -> '.join((*stack, fragment))}")
@@ -91,7 +91,7 @@ def expand(name: str) -> Source:
                 elif fragment not in included:
                     included.add(fragment)
                     yield from lines_of(fragment, stack, included)
-            elif match := _CONSTANT.match(line):
+            elif match := re.match(_CONSTANT, line):
                 constant, value = match.groups()
                 if constants.setdefault(constant, value) != value:
                     raise BadScript(f"{constant} is {constants[constant]} and {value}")
@@ -100,10 +100,11 @@ def expand(name: str) -> Source:
 
     expanded = list(lines_of(name, (), set()))
     code = "".join(f"{line}\n" for _, _, line in expanded)
-    code = _TOKEN.sub(lambda found: constants.get(found[0], found[0]), code)
+    code = re.sub(_WORD, lambda found: constants.get(found[0], found[0]), code)
     lines = (name, 1), *((file, number) for file, number, _ in expanded)
     return Source(name, files[name], f"{_FLAGS}\n{code}", lines)
 
 
 def _read(name: str) -> str:
-    return (_LUA / f"{name}.lua").read_text("utf-8")
+    with open(os.path.join(_LUA, f"{name}.lua"), encoding="utf-8") as file:
+        return file.read()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from multihost.errors import PayloadTooLarge
 from multihost.wire.keys import REPLY_CACHE_MS
-from multihost.wire.link import Reply, pack
+from multihost.wire.link import Reply, confirm_request, pack
 from multihost.wire.replies import ReplyError
 from multihost.wire.script.source import expand
 
@@ -58,7 +58,11 @@ def run_staged(script: Script, target: Target, args: Sequence[bytes]) -> Reply:
         sent = b"%d" % len(everything)
         command = (b"EVAL", source.code.encode(), *keys, sent, everything[0])
         try:
-            return link.exchange(connection, pack(command))
+            reply = link.exchange(connection, pack(command))
+            if link.replicas:
+                link.withdraw(connection)
+                confirm_request(link, connection, target.keys.prefix)
+            return reply
         except ReplyError as error:
             if error.code != "STAGED":
                 return script.handle_error(target, args, error, source)

@@ -19,10 +19,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from multihost.wire.keys import Keys
-from multihost.wire.link import Command, Link, PinnedConnection
+from multihost.wire.link import Command, Link, Node, PinnedConnection
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session.janitor import Janitor
+from multihost.wire.session.nodes import for_each_node
 
 __all__ = ["BlockedThreads", "Waiting"]
 
@@ -33,7 +34,7 @@ SHORT = 0.05  # seconds of a wait that nobody is told of
 INTERVAL = 20.0  # seconds after which the server is asked about a connection again
 IDLE = 2  # seconds for which a connection that is not blocked any more may have no reply
 
-_ROW = re.compile(rb"^id=(\d+) .*? idle=(\d+) flags=(\w+)", re.MULTILINE)
+_ROW = rb"(?m)^id=(\d+) .*? idle=(\d+) flags=(\w+)"
 
 
 class Waiting:
@@ -100,24 +101,33 @@ class BlockedThreads:
             self._is_checked = True
         now = time.monotonic()
         present = list(self._waiting.values())
-        due = [
-            each for each in present if now - each.begun >= SHORT and now - each.checked >= INTERVAL
-        ]
-        blocked = self._blocked(due) if due else []
+        due: defaultdict[Node | None, list[Waiting]] = defaultdict(list)
+        for each in present:
+            if now - each.begun >= SHORT and now - each.checked >= INTERVAL:
+                due[self._lane(each).node].append(each)
+        blocked: list[Waiting] = []
+        for_each_node(
+            due.values(),
+            lambda some: self._lane(some[0]),
+            lambda some: blocked.extend(self._blocked(some)),
+        )
         self._tell([each for each in blocked if not each.is_announced], present)
         for each in blocked:
             each.checked = now
         return True
 
     def _blocked(self, due: list[Waiting]) -> list[Waiting]:
-        """Return those that wait, as far as the server knows. Break the connections of those whose
-        connection it does not have, or that it has answered. 1 round trip.
+        """Return those that wait at one server, as far as that knows. Break the connections of
+        those whose connection it does not have, or that it has answered. 1 round trip.
         """
         ids = {each.client_id for each in due} - {b""}
         if not (self.may_list and ids):
             return due
+        link = self._lane(due[0])
+        channel = link.current_channel()
+        own = b"" if channel is None else channel.client_id
         try:
-            listed = self._link.execute_raw(b"CLIENT", b"LIST", b"ID", *ids)
+            listed = link.execute_raw(b"CLIENT", b"LIST", b"ID", *{own, *ids} - {b""})
         except ReplyError as error:
             if error.passes:
                 return []
@@ -125,9 +135,10 @@ class BlockedThreads:
             for each in due:
                 each.interrupt()
             return []
-        if not isinstance(listed, bytes) or (listed.strip() and not listed.startswith(b"id=")):
-            return due  # it is no list
-        rows = {id_: (int(idle), flags) for id_, idle, flags in _ROW.findall(listed)}
+        found = re.findall(_ROW, listed) if isinstance(listed, bytes) else []
+        rows = {id_: (int(idle), flags) for id_, idle, flags in found}
+        if own not in rows:
+            return due  # it is no list, or not that of the server that we are connected to
         blocked = []
         for each in due:
             idle, flags = rows.get(each.client_id, (IDLE, b""))
@@ -136,6 +147,9 @@ class BlockedThreads:
             elif min(idle, time.monotonic() - each.begun) >= IDLE and self._still_waits(each):
                 each.interrupt()
         return blocked
+
+    def _lane(self, waiting: Waiting) -> Link:
+        return self._link.lane(waiting.keys.prefix)
 
     def _still_waits(self, waiting: Waiting) -> bool:
         return any(each is waiting for each in list(self._waiting.values()))

@@ -21,6 +21,7 @@ from multihost.wire.collect import by_partition
 from multihost.wire.keys import Keys
 from multihost.wire.link import Link
 from multihost.wire.script import CommandPrefix, Script
+from multihost.wire.session.nodes import for_each_node
 from multihost.wire.stored import report_damage
 
 __all__ = ["ObjectReference", "ReleaseRemote", "let_go"]
@@ -99,7 +100,8 @@ def let_go(link: Link, giver: str, forks: int, references: Iterable[ObjectRefere
     If that fails it must not be tried again: they go with their lease.
     """
     by_ident = {each.keys.ident: each for each in references}
-    for chunk in by_partition(each.keys for each in by_ident.values()):
+
+    def let_go_of(chunk: Sequence[Keys]) -> None:
         args = [giver.encode()]
         for keys in chunk:
             reference = by_ident[keys.ident]
@@ -107,6 +109,9 @@ def let_go(link: Link, giver: str, forks: int, references: Iterable[ObjectRefere
             returned = " ".join(f"{who} {count}" for who, count in owed.items())
             args += [keys.ident.encode(), b"%d" % reference.given(forks), returned.encode()]
         try:
-            _let_go.run_once(_Partition(link, chunk[0], {}), *args)
+            _let_go.run_once(_Partition(link.lane(chunk[0].prefix), chunk[0], {}), *args)
         except (BadPayload, InternalError) as error:
             report_damage(f"at {link.address}", str(error))
+
+    chunks = by_partition(each.keys for each in by_ident.values())
+    for_each_node(chunks, lambda chunk: link.lane(chunk[0].prefix), let_go_of)

@@ -107,14 +107,16 @@ class Hold(ABC):
     def refresh(self) -> None:
         """Find out whether it was lost, if that may be so. No round trip, nearly always."""
         session = self.handle.session
-        if time.monotonic() > session.registration.valid_until:
-            session.ensure_registered(self.handle.keys)
+        keys = self.handle.keys
+        if time.monotonic() > session.registration.memberships[keys.prefix].valid_until:
+            session.ensure_registered(keys)
 
     def lease_lost(self, operation: str) -> LeaseLost:
         """Return the error for a hold that was lost."""
         session = self.handle.session
-        reason = session.registration.lapse_reason(session.lease)
+        keys = self.handle.keys
+        reason = session.registration.lapse_reason(keys.prefix, session.lease)
         return LeaseLost(
-            f"{describe(operation, self.handle.keys.ident)}: this process {reason}, and what it "
+            f"{describe(operation, keys.ident)}: this process {reason}, and what it "
             "held was released"
         )

@@ -3,9 +3,12 @@
 It keeps alive what the process has on the server, and does what has to be done when no call is
 under way: heartbeats of the session, renewals of unnamed objects, releases of collected proxies,
 the checks of the janitor, and deferred actions. It waits on a pipe, so that other threads can wake
-it, and on its connection: the server takes the end of that for the end of the process, so the
+it, and on its connections: a server takes the end of that for the end of the process, so the
 thread connects again before anyone notices. It also waits for the end of other processes of this
 host, which it can see (:mod:`multihost.wire.session.siblings`).
+
+Of several servers each gets its own heartbeats: one that is away is asked again and again, and the
+others do not wait for it.
 
 The thread ends before a fork and goes on after it: a process that forks while it has threads is
 warned by Python.
@@ -13,12 +16,14 @@ warned by Python.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from multihost.errors import BadPayload, InternalError, MultihostError
@@ -30,6 +35,7 @@ from multihost.wire.stored import report_damage
 
 if TYPE_CHECKING:
     from multihost.wire.link import PinnedConnection
+    from multihost.wire.session.presence import Presence
     from multihost.wire.session.session import Session
 
 __all__ = ["Heartbeat"]
@@ -40,6 +46,28 @@ RETRY = (0.05, 0.5)  # first and longest pause before a failed heartbeat is sent
 PATIENCE = 0.25  # seconds for which one action looks for a lost server: others have their turn
 BEATS_PER_LEASE = 3
 PARK_SECONDS = 0.1  # for which a fork waits for the thread, which may wait for the server
+
+
+class _Schedule:
+    """When a server gets its next heartbeat, by the monotonic clock."""
+
+    __slots__ = ("beat", "pause", "retry")
+
+    def __init__(self) -> None:
+        self.beat: float = math.inf  # none before the first registration
+        self.retry, self.pause = 0.0, RETRY[0]  # 0.0 for at once
+
+    def due(self, is_behind: bool) -> float:
+        """Return when that is; if the session is behind there as soon as it may try again."""
+        return min(self.beat, self.retry) if is_behind else self.beat
+
+    def succeeded(self, interval: float) -> None:
+        self.retry, self.pause = 0.0, RETRY[0]
+        self.beat = time.monotonic() + interval
+
+    def failed(self) -> None:
+        self.beat = self.retry = time.monotonic() + self.pause
+        self.pause = min(2 * self.pause, RETRY[1])
 
 
 class Heartbeat:
@@ -55,14 +83,13 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._actions: deque[Callable[[], object]] = deque()
-        self._outage = False  # logged, and the server was not reached since
+        # Where an outage is that was logged: of a server that gets heartbeats, or None.
+        self._outages: set[Presence | None] = set()
         self._parking = threading.Event()  # the thread is to end, and to go on after a fork
         self._is_parked = False
         self._connection: PinnedConnection | None = None  # of the thread, while it is parked
-        # When the thread has something to do, by the monotonic clock; 0.0 for at once.
-        self._renewal = math.inf  # none before the thread is started
-        self._beat = math.inf  # none before the first registration
-        self._retry, self._pause = 0.0, RETRY[0]
+        self._renewal = math.inf  # when it is due; not before the thread is started
+        self._schedules: dict[Presence, _Schedule] = {}
 
     # any thread
 
@@ -167,24 +194,19 @@ class Heartbeat:
             # Who forks may not have wanted to wait any longer, and has had the lock meanwhile.
             if not self._parking.is_set():
                 return False
-            if self._session.link.current_channel() is not None:
-                self._connection = self._session.link.checkout()
+            self._connection = self._session.link.checkout()
             self._is_parked = True
             self._thread = None
         return True
 
     def _turn(self) -> None:
         """Wait until something is due, and do it."""
-        session, link = self._session, self._session.link
+        session = self._session
         references, janitor = session.references, session.janitor
-        registration = session.registration
-        due = min(self._renewal, self._beat, janitor.due, references.due)
-        if registration.is_requested:
-            due = 0.0  # whoever waits for it has a pause of its own between two requests
-        elif registration.is_behind:
-            due = min(due, self._retry)
-        connection = registration.fileno
-        watched = frozenset({connection, *session.siblings.fds, *session.ring.siblings.fds} - {-1})
+        due = min(self._renewal, self._next_beat(), janitor.due, references.due)
+        connections = {presence.fileno: presence for presence in self._schedules}
+        siblings = {*session.siblings.fds, *session.ring.siblings.fds}
+        watched = frozenset({*connections, *siblings} - {-1})
         ready = self._wakeup.wait(due - time.monotonic(), watched)
         if self._stopping or self._parking.is_set():
             return
@@ -192,30 +214,43 @@ class Heartbeat:
             self._try(references.release_collected)
         for _ in range(len(self._actions)):  # not those that these add: others have their turn
             self._try(self._actions.popleft())
-        if connection in ready:
-            link.disconnect_current()  # what is sent next connects again
-        if ready - {connection}:
+        for fileno in ready & connections.keys():
+            connections[fileno].link.disconnect_current()  # what is sent next connects again
+        if ready - connections.keys():
             self._try(session.ring.bury_ended)
             session.siblings.forget_ended()
             janitor.look_now()
         interval = session.lease / BEATS_PER_LEASE
-        now = time.monotonic()
-        if (
-            now >= self._beat
-            or registration.is_requested
-            or (registration.is_behind and now >= self._retry)
-        ):
-            if self._try(self._send):
-                self._pause, self._retry = RETRY[0], 0.0
-                self._beat = time.monotonic() + interval
-                self._try(session.ring.stand)
-            else:
-                if registration.is_unsettled:
-                    registration.let_pass()
-                self._beat = self._retry = time.monotonic() + self._pause
-                self._pause = min(2 * self._pause, RETRY[1])
+        self._next_beat()  # others may have asked for a record
+        for presence, schedule in self._schedules.items():
+            if time.monotonic() >= self._due(presence, schedule):
+                self._beat(presence, schedule, interval)
         self._try(janitor.run)
         self._renew_objects(interval)
+
+    def _next_beat(self) -> float:
+        """Return when a server gets a heartbeat. No round trip."""
+        at_work = self._session.registration.at_work()
+        self._schedules = {each: self._schedules.get(each) or _Schedule() for each in at_work}
+        return min(itertools.starmap(self._due, self._schedules.items()), default=math.inf)
+
+    def _due(self, presence: Presence, schedule: _Schedule) -> float:
+        registration = self._session.registration
+        if registration.is_requested(presence):
+            return 0.0  # whoever waits for it has a pause of its own between two requests
+        return schedule.due(registration.is_behind(presence))
+
+    def _beat(self, presence: Presence, schedule: _Schedule, interval: float) -> None:
+        """Send a heartbeat to a server."""
+        ring = self._session.ring
+        if self._try(partial(self._send, presence), presence):
+            schedule.succeeded(interval)
+            if ring.is_at(presence):
+                self._try(ring.stand)
+        else:
+            if presence.is_unsettled:
+                presence.let_pass()
+            schedule.failed()
 
     def _renew_objects(self, interval: float) -> None:
         """Renew unnamed objects, if it is time, and collect those that nobody refers to."""
@@ -225,34 +260,35 @@ class Heartbeat:
             self._try(self._renew)
             self._try(self._session.collector.take_turn)
         elif time.monotonic() >= references.fetched_due and not self._try(references.renew_fetched):
-            references.fetched_due = time.monotonic() + self._pause
+            references.fetched_due = time.monotonic() + RETRY[1]
 
-    def _send(self) -> None:
+    def _send(self, presence: Presence) -> None:
         """Send a heartbeat, and give up what the session held where it had lapsed."""
         session = self._session
-        lapsed = session.registration.heartbeat()
-        self._end_outage()
+        lapsed = session.registration.heartbeat(presence)
+        self._end_outage(presence)
         lost = sum(
             hold.lapse()
             for hold in list(session.holds.values())
             if hold.handle.keys.prefix in lapsed
         )
-        if session.registration.is_unsettled:
-            session.settling.settle(lost)
-        if lapsed:  # those who wait did so under a name that is used no more
-            session.link.interrupt_blocked()
+        if presence.is_unsettled:
+            session.settling.settle(presence, lost)
+        for lane in {session.link.lane(prefix) for prefix in lapsed}:
+            lane.interrupt_blocked()  # who waits does so under a name that is used no more
 
     def _renew(self) -> None:
         self._session.forget_unused()
         if self._session.references.renew():
-            self._end_outage()
+            self._end_outage(None)
 
-    def _try(self, action: Callable[[], object]) -> bool:
-        """Return whether the action succeeded; log the first failure of an outage.
+    def _try(self, action: Callable[[], object], presence: Presence | None = None) -> bool:
+        """Return whether the action, which may be for one server, succeeded; log the first failure
+        of an outage.
 
         A success does not end an outage by itself: not every action needs the server each time.
         """
-        link = self._session.link
+        link = self._session.link if presence is None else presence.link
         try:
             with Patience(link, PATIENCE, replies=False):
                 action()
@@ -260,13 +296,15 @@ class Heartbeat:
             report_damage(f"at {link.address}", str(error))
             return False
         except MultihostError as error:
-            if not link.is_closed and not self._outage:
+            if not link.is_closed and presence not in self._outages:
                 # A private server ends with its owner, which does not ask those that it started.
                 level = logging.INFO if link.address.is_embedded else logging.WARNING
-                self._outage = True
+                is_first = not self._outages
+                self._outages.add(presence)
                 if link.is_lost:
                     link.interrupt_blocked()  # they would not hear of a server that fell silent
-                log(logger, level, "leases at %s are not renewed: %s", link.address, error)
+                if is_first:
+                    log(logger, level, "leases at %s are not renewed: %s", link.address, error)
             return False
         except BaseException as error:  # noqa: BLE001 - whatever it is
             # Not expected. The other actions go on: the process is declared dead without this
@@ -275,7 +313,9 @@ class Heartbeat:
             return False
         return True
 
-    def _end_outage(self) -> None:
-        if self._outage:
-            self._outage = False
+    def _end_outage(self, presence: Presence | None) -> None:
+        """A server was reached; with it goes what had no server, and what is not used any more."""
+        before = bool(self._outages)
+        self._outages &= self._schedules.keys() - {presence}
+        if before and not self._outages:
             log(logger, logging.INFO, "leases at %s are renewed again", self._session.link.address)

@@ -29,6 +29,8 @@ from multihost.wire.link import Link
 from multihost.wire.replies import altered
 from multihost.wire.script import CommandPrefix, Script
 from multihost.wire.session.logs import log
+from multihost.wire.session.nodes import for_each_node
+from multihost.wire.session.presence import Presence
 from multihost.wire.session.record import SessionRecord
 from multihost.wire.session.registration import SessionRegistration
 from multihost.wire.session.siblings import Siblings
@@ -72,7 +74,7 @@ class WatchedObject:
 
     def __init__(self, janitor: Janitor, keys: Keys, reap: Script) -> None:
         self.janitor: Janitor = janitor
-        self.link: Link = janitor.link
+        self.link: Link = janitor.link.lane(keys.prefix)
         self.keys: Keys = keys
         self.command_prefixes: dict[tuple[Script, int], CommandPrefix] = {}
         self.reap: Script = reap
@@ -113,7 +115,7 @@ class Janitor:
         link: Link,
         registration: SessionRegistration,
         siblings: Siblings,
-        is_vouched: Callable[[bytes, bytes, bytes], bool],
+        is_vouched: Callable[[bytes, bytes], bool],
         wake: Callable[[], None],
     ) -> None:
         self.link = link
@@ -123,7 +125,9 @@ class Janitor:
         self._watched: dict[tuple[bytes, str], WatchedObject] = {}
         self._deferred: list[_Deferred] = []
         self._timers: list[_Timer] = []
-        self._verdicts = Verdicts(link, siblings, is_vouched)
+        self._siblings = siblings
+        self._is_vouched = is_vouched
+        self._verdicts: dict[Presence, Verdicts] = {}  # of each server
         self.due: float = math.inf  # when run() has something to do, by the monotonic clock
 
     # any thread
@@ -199,18 +203,14 @@ class Janitor:
         """Do what is due. 1 round trip for each object, and 2 or more where a session is suspect.
 
         Raises what a check raises, but not what is wrong with one object alone; the object is
-        checked again at its next turn.
+        checked again at its next turn. The objects at other servers are checked all the same.
         """
         if time.monotonic() < self.due:
             return
         try:
             self._run_timers()
             self._run_deferred()
-            for watched in self._due_now():
-                try:
-                    self._check(watched)
-                except (BadPayload, InternalError) as error:  # of that object; others go on
-                    report_damage(f"at {self.link.address}", str(error))
+            for_each_node(self._due_now(), lambda watched: watched.link, self._check_one)
         finally:
             with self._lock:
                 self.due = min(
@@ -280,7 +280,30 @@ class Janitor:
                     del self._watched[watched.keys.data, watched.reap.name]
         return [each for each in due if each.waiters or each.until >= now]
 
+    def _check_one(self, watched: WatchedObject) -> None:
+        try:
+            self._check(watched)
+        except (BadPayload, InternalError) as error:  # of that object; others go on
+            report_damage(f"at {self.link.address}", str(error))
+
+    def _verdicts_at(self, presence: Presence) -> Verdicts:
+        """Return what this session has seen of others at a server."""
+        found = self._verdicts.get(presence)
+        if found is None:
+            self._verdicts = {
+                p: v for p, v in self._verdicts.items() if p.link.node != presence.node
+            }
+            found = self._verdicts[presence] = Verdicts(
+                presence.link,
+                self._siblings,
+                self._is_vouched,
+                lambda: [link for link in self.link.masters() if link.node != presence.node],
+            )
+        return found
+
     def _check(self, watched: WatchedObject) -> None:
+        presence = self._registration.presence_of(watched.keys.prefix)
+        verdicts = self._verdicts_at(presence)
         prune = watched.checks % PRUNE == 0
         looker = b"" if watched.is_urgent else self._registration.sid
         sent = time.monotonic()
@@ -290,7 +313,7 @@ class Janitor:
                 action()
             return
         if type(found) is int:  # another process looks
-            self._verdicts.note_answer(sent)
+            verdicts.note_answer(sent)
             self._put_off(watched, min(SHARE * found, MOST))
             return
         watched.checks, watched.is_urgent = watched.checks + 1, False
@@ -303,15 +326,15 @@ class Janitor:
             record = SessionRecord.of(fields)
             if record is not None and sid_of(name) != self._registration.sid:
                 records[b"%b:%b" % (watched.keys.sessions, name)] = record
-        dead = self._verdicts.judge(records, sent, self._registration.server)
+        dead = verdicts.judge(records, sent, presence.run)
         for key, record in records.items():
-            seconds = self._verdicts.missing(key)
+            seconds = verdicts.missing(key)
             if seconds is not None:
                 self._go_on(watched, record.grace - seconds)
-            elif self._verdicts.is_quiet(key, record.lease):
+            elif verdicts.is_quiet(key, record.lease):
                 self._go_on(watched, 0.0)
         for key, evidence in dead.items():
-            self._bury(watched, key, records[key], evidence)
+            self._bury(watched, verdicts, key, records[key], evidence)
 
     def _put_off(self, watched: WatchedObject, seconds: float) -> None:
         watched.due = time.monotonic() + max(LOOK_INTERVAL, seconds) * (0.9 + _random() / 5)
@@ -325,14 +348,19 @@ class Janitor:
         watched.until = max(watched.until, now + max(seconds, 0.0) + 4 * LOOK_INTERVAL)
 
     def _bury(
-        self, watched: WatchedObject, key: bytes, record: SessionRecord, evidence: Evidence
+        self,
+        watched: WatchedObject,
+        verdicts: Verdicts,
+        key: bytes,
+        record: SessionRecord,
+        evidence: Evidence,
     ) -> None:
         """Remove the record of a dead session, and look at once at what it may have held."""
         if evidence is Evidence.ENDED:  # whatever it sent: nobody else has its name
-            removed = self.link.execute(b"DEL", key)
+            removed = watched.link.execute(b"DEL", key)
         else:
-            [command] = bury.commands(self.link, [((key,), (b"%d" % record.beats,))])
-            removed = self._verdicts.carry_out(command)
+            [command] = bury.commands(watched.link, [((key,), (b"%d" % record.beats,))])
+            removed = verdicts.carry_out(command)
         if removed == 1:
             text = "at %s, session %r of process %d at %s is taken for dead: %s"
             log(

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 __all__ = ["host_identity", "start_of"]
 
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_BOOT = "/proc/sys/kernel/random/boot_id"
 _START = 22 - 3  # index of the start of a process, of the fields from the third of /proc/PID/stat
 
 
@@ -22,7 +21,7 @@ def host_identity() -> bytes:
     if sys.platform == "darwin":
         return _darwin_boot()
     try:
-        boot, pids = _BOOT.read_text().strip(), os.readlink("/proc/self/ns/pid")
+        boot, pids = _read(_BOOT).strip().decode(), os.readlink("/proc/self/ns/pid")
     except OSError:
         return b""
     try:
@@ -35,11 +34,16 @@ def host_identity() -> bytes:
 def start_of(pid: int) -> int:
     """Return when a process started, in ticks since the boot; 0 if that cannot be read."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        stat = _read(f"/proc/{pid}/stat")
         # Behind the name, which may have any characters.
         return int(stat.rpartition(b")")[2].split()[_START])
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _darwin_boot() -> bytes:

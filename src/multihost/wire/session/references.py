@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from multihost.errors import BadPayload, InternalError, MultihostError
@@ -28,6 +29,7 @@ from multihost.wire.link import Link
 from multihost.wire.replies import GONE, texts, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session.gifts import ObjectReference, ReleaseRemote, let_go
+from multihost.wire.session.nodes import for_each_node
 from multihost.wire.stored import report_damage
 
 __all__ = ["Ended", "References"]
@@ -231,10 +233,12 @@ class References:
         """
         found = list(self._moving if idents is None else idents)
         moving = [self._moving[ident] for ident in found if ident in self._moving]
-        for chunk in by_partition(moving):
-            self._run_on_each(_renew, chunk, self._ttl_ms)
-            for keys in chunk:
-                self._moving.pop(keys.ident, None)
+        self._for_each_chunk(moving, self._renew_moving)
+
+    def _renew_moving(self, chunk: Sequence[Keys]) -> None:
+        self._run_on_each(_renew, chunk, self._ttl_ms)
+        for keys in chunk:
+            self._moving.pop(keys.ident, None)
 
     def _decref(self, ident: str) -> ObjectReference | None:
         """Count one proxy less; return the reference if that was the last one."""
@@ -289,11 +293,13 @@ class References:
         direct = list(due)
         begun = time.monotonic()
         seen, gone = set(due), set[bytes]()
+        problem: MultihostError | None = None
         while due:
             below: list[bytes] = []
-            for chunk in by_partition(due.values()):
-                for found in self._run_on_each(_renew, chunk, self._ttl_ms):
-                    below += self._told(found)
+            try:
+                self._for_each_chunk(due.values(), partial(self._renew_chunk, below))
+            except MultihostError as error:  # what is below the others is renewed all the same
+                problem = problem or error
             gone.update(each for each in below if each[:1] == b"-")
             due = {
                 each.decode(): Keys(self._namespace, each.decode())
@@ -301,12 +307,26 @@ class References:
                 if is_ident(each) and each.decode() not in seen
             }
             seen.update(due)
+        if problem is not None:
+            raise problem
         found_gone = {ident for ident in direct if b"-%b" % ident.encode() in gone}
         for ident in direct:
             reference = self._live.get(ident)
             if reference is not None and ident not in found_gone:
                 reference.renewed = begun
         return found_gone
+
+    def _renew_chunk(self, below: list[bytes], chunk: Sequence[Keys]) -> None:
+        for found in self._run_on_each(_renew, chunk, self._ttl_ms):
+            below += self._told(found)
+
+    def _for_each_chunk(
+        self, objects: Iterable[Keys], action: Callable[[Sequence[Keys]], object]
+    ) -> None:
+        """Call ``action`` with objects of one partition. If a server is away those at others have
+        their turn all the same, and it raises in the end.
+        """
+        for_each_node(by_partition(objects), lambda chunk: self._link.lane(chunk[0].prefix), action)
 
     def _told(self, found: Iterable[bytes]) -> Iterable[bytes]:
         """Yield the contents that a script told; of what contains very much it tells only that."""
@@ -332,14 +352,16 @@ class References:
             release(versions)
         while ours:
             below: dict[str, Keys] = {}
-            for chunk in by_partition(ours):
-                for found in self._run_on_each(_drop, chunk):
-                    below.update(
-                        (each.decode(), Keys(self._namespace, each.decode()))
-                        for each in found
-                        if is_ident(each) and self.is_ours(each)
-                    )
+            self._for_each_chunk(ours, partial(self._drop_chunk, below))
             ours = list(below.values()) if deep else []
+
+    def _drop_chunk(self, below: dict[str, Keys], chunk: Sequence[Keys]) -> None:
+        for found in self._run_on_each(_drop, chunk):
+            below.update(
+                (each.decode(), Keys(self._namespace, each.decode()))
+                for each in found
+                if is_ident(each) and self.is_ours(each)
+            )
 
     def let_go(self, references: Iterable[ObjectReference]) -> None:
         """Have the server remove objects that others may have as soon as nobody has them, where

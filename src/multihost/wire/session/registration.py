@@ -1,18 +1,21 @@
 """How other processes see that this one is alive: its records, and the heartbeats that renew them.
 
 There is a record in each partition in which the process holds or waits for something
-(:mod:`multihost.wire.session.record`). A heartbeat raises a counter in each of them, and so does
-every connection that is opened, before anything else is sent over it: the way back after a break is
-one write behind the handshake, however many partitions there are.
+(:mod:`multihost.wire.session.record`). A heartbeat raises a counter in each of them, in one write
+for each server, and so does every connection that is opened, in those of its server, before
+anything else is sent over it: the way back after a break is one write behind the handshake, however
+many partitions there are.
 
 A record that is gone was removed by others, who had reason to believe that the process is dead. The
 session *lapsed* there: what it held is given to others, and its name is never used again, so that
 nothing which arrives late is taken for that of a living session. It enters anew, under another.
+
+Where a partition is at another server than before nothing has lapsed, but that server may not know
+all that the former one had acknowledged: the session settles there.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import socket
@@ -20,34 +23,39 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from multihost.wire.identity import session_name, thread_name, waiter_id
+from multihost.wire import keys as key_names
 from multihost.wire.link import (
     SHORTEST,
     Channel,
     Command,
     ConnectionBroken,
     Link,
+    Node,
     Reply,
     pack_all,
     run_id,
     stood_still,
 )
-from multihost.wire.replies import integer, row, stored_number
+from multihost.wire.replies import (
+    ReplyError,
+    command_error,
+    integer,
+    microseconds,
+)
 from multihost.wire.script import Script
+from multihost.wire.session.names import Names
+from multihost.wire.session.presence import FADING, Membership, Presence
 from multihost.wire.session.process import host_identity, start_of
 
-__all__ = ["LEAST_GRACE", "SessionRegistration", "ThreadIdentity"]
+__all__ = ["SessionRegistration", "is_elsewhere"]
 
-LEAST_GRACE = 5.0  # seconds in which a living process is back after a break, unless it is slow
-ROUND_TRIPS = 8  # of a slow one
-FADING = 0.9  # of the largest round trip that is remembered, from one heartbeat to the next
-MAX_CONNECTIONS = 8  # that a record names
+ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN")  # what a server answers for a partition that goes away
 
 _enter = Script("session/enter")
 _renew = Script("session/renew")
 
-Renewal = tuple[bytes, bytes, int]
-"""A record that is renewed: its partition, its key, and the highest counter that was seen."""
+Renewal = tuple[Membership, bytes, int]
+"""A record that is renewed, its key, and the highest counter that was seen."""
 
 
 class RegistrationRequest:
@@ -59,44 +67,6 @@ class RegistrationRequest:
         self.prefix: bytes = prefix
         self.answered: threading.Event = threading.Event()
         self.error: BaseException | None = None
-
-
-class ThreadIdentity:
-    """The names under which each thread waits and holds."""
-
-    def __init__(self, registration: SessionRegistration) -> None:
-        self.key: int = next(registration.threads)
-        """What tells this thread from the others of the session, also after a lapse."""
-        self._thread = threading.current_thread().name[:64]
-        self.name: bytes = thread_name(self._thread)
-        """The name of the thread, as it is within an id."""
-        self._registration = registration
-        self._ids: dict[bytes, bytes] = {}  # name of the session -> id of this thread
-
-    def waiter_id(self, prefix: bytes) -> bytes:
-        """Return the id of this thread in a partition, under the present name of the session."""
-        name = self._registration.names[prefix]
-        id_ = self._ids.get(name)
-        if id_ is None:
-            id_ = self._ids[name] = waiter_id(name, self.key, self._thread)
-        return id_
-
-
-class _Names(dict[bytes, bytes]):
-    """Prefix of a partition -> the present name of a session there."""
-
-    def __init__(self, sid: bytes) -> None:
-        self._sid = sid
-        self._numbers: dict[bytes, int] = {}
-
-    def __missing__(self, prefix: bytes) -> bytes:
-        number = self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
-        name = self[prefix] = session_name(self._sid, number)
-        return name
-
-    def drop(self, prefix: bytes) -> None:
-        """Use another name from now on."""
-        self.pop(prefix, None)
 
 
 class SessionRegistration:
@@ -113,37 +83,32 @@ class SessionRegistration:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.sid: bytes = secrets.token_urlsafe(12).encode()
-        self.names: _Names = _Names(self.sid)
-        self.threads: itertools.count[int] = itertools.count()
+        self.names: Names = Names(self.sid)
         # Microseconds from the monotonic clock to the server's; a guess before the first heartbeat.
+        # Of several servers it is that of one partition: times that are shown are to compare.
         self.clock_offset: int = time.time_ns() // 1000 - time.monotonic_ns() // 1000
-        self.server: bytes = b""
-        self.expirations: int = 0  # how often it lapsed, or settled
-        self.session_keys: dict[bytes, bytes] = {}  # prefix of a partition -> its record there
-        self.valid_until: float = 0.0  # nobody can declare it dead before, by the monotonic clock
+        prefixes = [key_names.prefix(namespace, n) for n in range(key_names.PARTITIONS)]
+        self.memberships: dict[bytes, Membership] = {each: Membership(each) for each in prefixes}
+        self._first = prefixes[0]  # in which the ring is, too
+        self._used: dict[bytes, Membership] = {}  # those with a record, or which had one
         self._link = link
-        self._namespace = namespace
         self._lease_ms = lease_ms
         self._grace = grace
         self._wake = wake
         self._lock = threading.Lock()
-        self._beats: dict[bytes, int] = {}  # key of a record -> the highest counter that was seen
-        self._lapsed: dict[bytes, None] = {}  # partitions in which it has to enter anew
-        self._renewed = 0.0  # when it was renewed last, by the monotonic clock
-        self._away = 0.0  # for how many seconds it had not been when it lapsed last
-        self._round_trip = 0.0  # the largest one of late, in seconds
+        self._presences: dict[Node | None, Presence] = {}
         self._thread = 0  # ident of the background thread
-        self._channel: Channel | None = None  # of that thread, as far as it was identified
-        self._gate = 0  # how often it was closed: what a server has may have gone back
-        self._opened = 0  # the value of that up to which the session has settled
-        self._settled = threading.Event()
-        self._settled.set()
         self._requested: list[RegistrationRequest] = []
         self._has_ended = False  # the background thread
         self.host: bytes = host_identity()
         self.process: bytes = b"%d %d" % (os.getpid(), start_of(os.getpid()))
 
     # any thread
+
+    @property
+    def session_keys(self) -> dict[bytes, bytes]:
+        """The records: prefix of a partition -> key."""
+        return {m.prefix: m.key for m in list(self._used.values()) if m.key}
 
     def now(self) -> float:
         """Return the server's time in seconds since the epoch, as of the last heartbeat."""
@@ -159,89 +124,95 @@ class SessionRegistration:
             request.answered.set()
         return request
 
-    def doubt(self) -> None:
-        """The server does not know this session: it renews before it holds anything."""
-        self.valid_until = 0.0
+    def doubt(self, prefix: bytes) -> None:
+        """The server does not know this session: it renews before it holds anything there."""
+        self.memberships[prefix].valid_until = 0.0
 
-    def has_lapsed(self, prefix: bytes) -> bool:
-        """Return whether the session has no record in a partition, by what the server knows. 1
-        round trip.
-        """
-        key = self.session_keys.get(prefix)
-        return key is None or not self._link.execute(b"EXISTS", key)
-
-    @property
-    def grace(self) -> float:
-        """In how many seconds this process is back after a break."""
-        if self._grace is not None:
-            return self._grace
-        return max(LEAST_GRACE, ROUND_TRIPS * self._round_trip)
-
-    def lapse_reason(self, lease: float) -> str:
+    def lapse_reason(self, prefix: bytes, lease: float) -> str:
         """Return why others took this process for dead, as far as it can tell."""
-        if self._away >= lease:
+        membership = self.memberships[prefix]
+        grace = self.presence_of(prefix).grace
+        if membership.away >= lease:
             return f"sent no heartbeat for its lease of {lease:g} s"
-        if self._away >= self.grace:
+        if membership.away >= grace:
             return (
-                f"had lost all its connections, and was not back within its grace of "
-                f"{self.grace:.3g} s"
+                f"had lost all its connections, and was not back within its grace of {grace:.3g} s"
             )
         return "was taken for dead, or the server lost its data"
 
+    def presence_of(self, prefix: bytes) -> Presence:
+        """Return what there is of the session at the server where a partition is now."""
+        lane = self._link.lane(prefix)
+        found = self._presences.get(lane.node)
+        if found is None:
+            links = {each.node: each for each in self._link.masters()}
+            made = Presence(links.get(lane.node, lane), self._grace)
+            found = self._presences.setdefault(lane.node, made)
+        return found
+
     def renew_over(self, channel: Channel) -> None:
-        """Renew every record over a connection that was just opened, in one write, and hear whether
-        it is another run of the server. Raises ConnectionBroken.
+        """Renew every record of its server over a connection that was just opened, in one write,
+        and hear whether it is another run of the server. Raises ConnectionBroken.
         """
         is_own = threading.get_ident() == self._thread
-        renewals = self._renewals()
-        if not (renewals or is_own or self.server):
+        prefixes = self._prefixes_at(channel)
+        if not prefixes:
+            return
+        presence = self.presence_of(prefixes[0])
+        renewals = self._renewals(prefixes)
+        if not (renewals or is_own or presence.run):
             return
         if not channel.client_id:
             number = channel.exchange_many(pack_all([(b"CLIENT", b"ID")]), 1)[0]
             channel.client_id = b"%d" % number if isinstance(number, int) else b""
-        commands = [*self._renew_commands(renewals), (b"INFO", b"server")]
+        commands = [*self._renew_commands(presence, renewals), (b"INFO", b"server")]
         sent = time.monotonic()
         *replies, facts = channel.exchange_many(pack_all(commands), len(commands))
-        self._round_trip = max(self._round_trip, time.monotonic() - sent)
+        presence.round_trip = max(presence.round_trip, time.monotonic() - sent)
         channel.run = run_id(facts)
-        self._note_run(channel.run)
-        self._note(renewals, replies, sent)
+        self._note_run(presence, channel.run)
+        self._note(presence, renewals, replies, sent)
         if is_own:
-            self._channel = channel
-        elif self.is_unsettled:
-            self._wait_until_settled()
+            presence.channel = channel
+        elif presence.is_unsettled:
+            self._wait_until_settled(presence)
 
-    @property
-    def is_unsettled(self) -> bool:
-        """Whether the gate is closed: the server may not know what it had acknowledged, and
-        nothing is taken until the session has settled (:mod:`multihost.wire.session.settling`).
-        """
-        return self._opened != self._gate
+    def _prefixes_at(self, channel: Channel) -> list[bytes]:
+        """Return the partitions that are at the server to which a connection was opened."""
+        lane = self._link.lane
+        return [p for p in self.memberships if lane(p).node in (None, channel.node)]
 
-    def _close_gate(self) -> None:
-        self._gate += 1
-        self._settled.clear()
-        self.valid_until = 0.0
+    def _close_gate(self, presence: Presence, prefixes: Iterable[bytes] | None = None) -> None:
+        """Take nothing in partitions of a server, in all if they are not given."""
+        if prefixes is None:
+            node, lane = presence.node, self._link.lane
+            prefixes = [p for p in self.memberships if lane(p).node == node]
+        presence.gate += 1
+        presence.settled.clear()
+        for prefix in prefixes:
+            presence.unsettled.add(prefix)
+            self.memberships[prefix].valid_until = 0.0
 
-    def _note_run(self, run: bytes) -> None:
+    def _note_run(self, presence: Presence, run: bytes) -> None:
         """Take note of the run of the server to which a connection was opened."""
         with self._lock:
-            if run and self.server and run != self.server and self.session_keys:
-                self._close_gate()
-            if run and not self.server:
-                self._link.note_run(run)
-            self.server = run
-        if self.is_unsettled:
+            before = presence.run
+            if run and before and run != before and self._used:
+                self._close_gate(presence)
+            if run and not before:
+                presence.link.note_run(run)
+            presence.run = run
+        if presence.is_unsettled:
             self._wake()
 
-    def _wait_until_settled(self) -> None:
+    def _wait_until_settled(self, presence: Presence) -> None:
         """Hold back what this thread is about to send. Raises ConnectionBroken."""
         if self._has_ended:
             return
         while True:
             now = time.monotonic()
             seconds = max(min(self._link.patience_ends(now) - now, self._link.timeout), SHORTEST)
-            if self._settled.wait(seconds):
+            if presence.settled.wait(seconds):
                 return
             if stood_still(now, seconds):
                 continue
@@ -249,101 +220,119 @@ class SessionRegistration:
                 "the server was restarted, and what is held there is not settled"
             )
 
-    def let_pass(self) -> None:
-        """Hold nothing back, although the session has not settled: the server refuses that for the
-        moment, and so it would refuse takes. Others may read, and hear what it refuses.
-        """
-        self._settled.set()
-
-    def _renewals(self) -> list[Renewal]:
+    def _renewals(self, prefixes: Iterable[bytes]) -> list[Renewal]:
         with self._lock:
-            return [
-                (prefix, key, self._beats.get(key, 0)) for prefix, key in self.session_keys.items()
-            ]
+            found = [self._used.get(prefix) for prefix in prefixes]
+            return [(m, m.key, m.beats) for m in found if m is not None and m.key]
 
-    def _renew_commands(self, renewals: Sequence[Renewal]) -> list[Command]:
-        connections, grace = self.connections(), b"%d" % (self.grace * 1000)
-        args = self.server, connections, grace
+    def _renew_commands(self, presence: Presence, renewals: Sequence[Renewal]) -> list[Command]:
+        args = presence.run, self.connections(presence), b"%d" % (presence.grace * 1000)
         return _renew.commands(self._link, [((key,), args) for _, key, _ in renewals])
 
-    def connections(self) -> bytes:
+    def connections(self, presence: Presence) -> bytes:
         """Return the client ids of the connections that prove that this process lives."""
-        ids = self._link.client_ids()
-        if not ids or not all(ids) or not self.server:
-            return b""
-        newest = sorted(ids, key=int)[-MAX_CONNECTIONS:]
-        own = self._link.current_channel() if threading.get_ident() == self._thread else None
-        own = own or self._channel
-        return b",".join({*newest, *([own.client_id] if own is not None else ())})
+        return presence.connections(self._link, is_own=threading.get_ident() == self._thread)
 
-    def _note(self, renewals: Sequence[Renewal], replies: Iterable[Reply], sent: float) -> None:
+    def _note(
+        self,
+        presence: Presence,
+        renewals: Sequence[Renewal],
+        replies: Iterable[Reply],
+        sent: float,
+    ) -> None:
         """Take note of the answers to renewals that were sent then."""
+        is_well = True
         with self._lock:
-            renewed = True
-            for (prefix, key, highest), reply in zip(renewals, replies, strict=True):
+            for (m, key, highest), reply in zip(renewals, replies, strict=True):
                 if type(reply) is not int:
-                    renewed = False
+                    is_well = False
+                    if not is_elsewhere(reply):
+                        m.valid_until = 0.0
                 elif reply == 0:
-                    renewed = False
-                    self._away = sent - self._renewed
-                    self._lapse(prefix, key)
-                else:
+                    is_well = False
+                    self._lapse(m, key, sent)
+                elif m.key == key:
                     if reply <= highest:
-                        self._close_gate()  # it has forgotten heartbeats
-                    self._beats[key] = max(reply, self._beats.get(key, 0))
-            if renewed and renewals:
-                self._renewed = sent
-            # The holder's freshness begins before any other process can see the counter.
-            if not renewed:
-                self.valid_until = 0.0
-            elif not self.is_unsettled:
-                self.valid_until = max(self.valid_until, sent + int(self._lease_ms) / 1000)
-        if not renewed or self.is_unsettled:
+                        self._close_gate(presence)  # it has forgotten heartbeats
+                    m.beats = max(reply, m.beats)
+                    m.renewed = sent
+                    if m.presence is not presence:  # the partition was elsewhere
+                        m.presence = presence
+                        self._close_gate(presence, (m.prefix,))
+            self._extend(presence, [m for m, _, _ in renewals], sent)
+        if not is_well or presence.is_unsettled:
             self._wake()
 
-    def _lapse(self, prefix: bytes, key: bytes) -> None:
+    def _extend(self, presence: Presence, memberships: Iterable[Membership], sent: float) -> None:
+        """Nobody can declare the session dead where it was renewed by what was sent then."""
+        until = sent + int(self._lease_ms) / 1000
+        for m in memberships:
+            # The holder's freshness begins before any other process can see the counter.
+            if m.key and m.renewed >= sent and m.prefix not in presence.unsettled:
+                m.valid_until = max(m.valid_until, until)
+
+    def _lapse(self, membership: Membership, key: bytes, sent: float) -> None:
         """The record is gone: enter under another name."""
-        if self.session_keys.get(prefix) != key:
+        if membership.key != key:
             return  # another thread has heard it before
-        self.expirations += 1
-        del self.session_keys[prefix]
-        self._beats.pop(key, None)
-        self.names.drop(prefix)
-        self._lapsed[prefix] = None
+        membership.expirations += 1
+        membership.away = sent - membership.renewed
+        membership.key, membership.beats = b"", 0
+        membership.valid_until = 0.0
+        membership.presence = None
+        membership.has_lapsed = True
+        self.names.drop(membership.prefix)
 
     # the background thread
 
-    @property
-    def is_requested(self) -> bool:
-        """Whether a thread waits for a record."""
-        return bool(self._requested)
+    def at_work(self) -> list[Presence]:
+        """Return the servers at which the session has records, or is to get one; and that of the
+        ring (:mod:`multihost.wire.session.ring`). No round trip.
+        """
+        prefixes = list(self._used)
+        prefixes += [request.prefix for request in list(self._requested)]
+        if not prefixes:
+            return []
+        found = {self.presence_of(prefix): None for prefix in (*prefixes, self._first)}
+        for node, presence in list(self._presences.items()):
+            if presence not in found and presence.node is not None:
+                del self._presences[node]  # what is opened there later begins anew
+                presence.let_pass()
+        return list(found)
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether the connection of this thread has ended, a record was lost, or the session has to
-        settle. Unlike threads, none of these has a pause of its own between two attempts.
+    def is_requested(self, presence: Presence) -> bool:
+        """Whether a thread waits for a record at this server."""
+        return any(self._is_at(each.prefix, presence) for each in list(self._requested))
+
+    def is_behind(self, presence: Presence) -> bool:
+        """Whether the connection of this thread to the server has ended, a record was lost, or the
+        session has to settle. Unlike threads, none of these has a pause of its own between two
+        attempts.
         """
         return (
-            (self._channel is not None and self._link.current_channel() is not self._channel)
-            or bool(self._lapsed)
-            or self.is_unsettled
+            presence.is_cut_off
+            or presence.is_unsettled
+            or any(
+                (m.has_lapsed or (m.key and m.presence is not presence))
+                and self._is_at(m.prefix, presence)
+                for m in self._used.values()
+            )
         )
 
-    @property
-    def fileno(self) -> int:
-        """The descriptor of the connection of this thread; -1 if there is none."""
-        channel = self._link.current_channel()
-        return -1 if channel is None or channel is not self._channel else channel.fileno()
+    def _is_at(self, prefix: bytes, presence: Presence) -> bool:
+        return self._link.lane(prefix).node == presence.node
 
-    def heartbeat(self) -> list[bytes]:
-        """Renew every record, and make those that were requested.
+    def heartbeat(self, presence: Presence) -> list[bytes]:
+        """Renew every record at a server, and make those that were requested there.
 
         Returns the partitions in which the session had lapsed: what it held there is lost. 1 round
         trip, 2 for new records, and more on a new connection.
         """
-        requested, self._requested = self._requested, []
+        requested = [each for each in list(self._requested) if self._is_at(each.prefix, presence)]
+        for request in requested:
+            self._requested.remove(request)
         try:
-            return self._beat({request.prefix for request in requested})
+            return self._beat(presence, {request.prefix for request in requested})
         except BaseException as error:
             for request in requested:
                 request.error = error
@@ -352,59 +341,76 @@ class SessionRegistration:
             for request in requested:
                 request.answered.set()
 
-    def _beat(self, new: set[bytes]) -> list[bytes]:
+    def _beat(self, presence: Presence, new: set[bytes]) -> list[bytes]:
         self._thread = threading.get_ident()
-        self._round_trip *= FADING
+        presence.round_trip *= FADING
+        link = presence.link
         lapsed: dict[bytes, None] = {}
         while True:
-            channel = self._link.current_channel()
-            if channel not in (None, self._channel):
-                self._identify_connection()
-            renewals = self._renewals()
+            channel = link.current_channel()
+            if channel not in (None, presence.channel):
+                self._note_run(presence, presence.identify())
+            here = [prefix for prefix in self._used if self._is_at(prefix, presence)]
+            renewals = self._renewals(here)
+            commands = [(b"TIME",), *self._renew_commands(presence, renewals)]
             sent = time.monotonic()
-            clock, *replies = self._link.pipeline([(b"TIME",), *self._renew_commands(renewals)])
-            self.clock_offset = _microseconds(clock) - time.monotonic_ns() // 1000
-            self._round_trip = max(self._round_trip, time.monotonic() - sent)
-            self._note(renewals, replies, sent)
+            replies = link.pipeline_raw(commands)
+            for reply, command in zip(replies, commands, strict=True):
+                if type(reply) is ReplyError and not is_elsewhere(reply):
+                    raise command_error(reply, command)
+            self._note_time(presence, replies[0], sent)
+            self._note(presence, renewals, replies[1:], sent)
+            self._follow(renewals, replies[1:])
             # If it was opened on the way these records do not name this connection: again.
-            opened, channel = channel, self._link.current_channel()
+            opened, channel = channel, link.current_channel()
             again = bool(renewals) and opened is not channel
-            lapsed |= self._lapsed
-            self._enter_all([*lapsed, *(new - lapsed.keys())])
+            lapsed |= {prefix: None for prefix in here if self.memberships[prefix].has_lapsed}
+            self._enter_all(presence, [*lapsed, *(new - lapsed.keys())])
             with self._lock:
-                again = again or self._link.current_channel() is not channel
-                if not (again or self._lapsed):
-                    if not self.is_unsettled:
-                        self.valid_until = max(self.valid_until, sent + int(self._lease_ms) / 1000)
+                again = again or link.current_channel() is not channel
+                if not (again or any(self.memberships[prefix].has_lapsed for prefix in here)):
+                    entered = [m for m in self._used.values() if m.presence is presence]
+                    self._extend(presence, entered, sent)
                     return list(lapsed)
 
-    @property
-    def gate(self) -> int:
-        """What :meth:`open_gate` has to be told when the session has settled."""
-        return self._gate
+    def _note_time(self, presence: Presence, reply: Reply, sent: float) -> None:
+        if self._is_at(self._first, presence):
+            self.clock_offset = microseconds(reply) - time.monotonic_ns() // 1000
+        presence.round_trip = max(presence.round_trip, time.monotonic() - sent)
 
-    def open_gate(self, gate: int, sent: float) -> None:
-        """Let others take again: the session has settled with the server by what was sent then, and
-        what was asked for before counts as not heard.
+    def _follow(self, renewals: Sequence[Renewal], replies: Sequence[Reply]) -> None:
+        """Find out where the partitions are that have left a server. 1 round trip for each."""
+        for (m, key, _), reply in zip(renewals, replies, strict=True):
+            if is_elsewhere(reply):
+                self._link.lane(m.prefix).execute(b"EXISTS", key)
+
+    def open_gate(self, presence: Presence, gate: int, prefixes: set[bytes], sent: float) -> None:
+        """Let others take again: the session has settled in these partitions by what was sent then,
+        and what was asked for before counts as not heard.
         """
         with self._lock:
-            self.expirations += 1
-            self._opened = gate
-            if not self.is_unsettled:  # it did not go back meanwhile
-                self.valid_until = sent + int(self._lease_ms) / 1000
-                self._settled.set()
+            for prefix in prefixes:
+                self.memberships[prefix].expirations += 1
+            presence.opened = gate
+            if not presence.is_unsettled:  # it did not go back meanwhile
+                presence.unsettled.clear()
+                until = sent + int(self._lease_ms) / 1000
+                for prefix in prefixes:
+                    if self.memberships[prefix].key:
+                        self.memberships[prefix].valid_until = until
+                presence.settled.set()
 
-    def _enter_all(self, prefixes: Sequence[bytes]) -> None:
+    def _enter_all(self, presence: Presence, prefixes: Sequence[bytes]) -> None:
         """Make records in partitions that have none. 1 round trip, none if there are all."""
-        missing = [prefix for prefix in prefixes if prefix not in self.session_keys]
+        missing = [prefix for prefix in prefixes if not self.memberships[prefix].key]
         if not missing:
             return
         args = (
-            self.server,
-            self.connections(),
+            presence.run,
+            self.connections(presence),
             self.host,
             self.process,
-            b"%d" % (self.grace * 1000),
+            b"%d" % (presence.grace * 1000),
             self._lease_ms,
             socket.gethostname().encode(),
         )
@@ -412,43 +418,35 @@ class SessionRegistration:
         calls = [((key,), args) for key in keys.values()]
         beats = self._link.pipeline(_enter.commands(self._link, calls))
         with self._lock:
-            self._renewed = time.monotonic()
             for prefix, counter in zip(missing, beats, strict=True):
-                self._beats[keys[prefix]] = integer("session/enter", "the server", counter)
-                self.session_keys[prefix] = keys[prefix]
-                self._lapsed.pop(prefix, None)
-
-    def _identify_connection(self) -> None:
-        """Get the run id of the server, and the client id of this thread's connection.
-
-        In one exchange: with two of them a connection that breaks again and again might never get
-        so far.
-        """
-        facts, number = self._link.pipeline_raw([(b"INFO", b"server"), (b"CLIENT", b"ID")])
-        channel = self._channel = self._link.current_channel()
-        if channel is not None and type(number) is int:
-            channel.client_id = b"%d" % number
-        self._note_run(run_id(facts))
+                membership = self.memberships[prefix]
+                membership.key = keys[prefix]
+                membership.beats = integer("session/enter", "the server", counter)
+                membership.renewed = time.monotonic()
+                membership.presence = presence
+                membership.has_lapsed = False
+                self._used[prefix] = membership
 
     def release_waiters(self) -> None:
         """Set the events of all requests, also of later ones: the background thread has ended."""
         self._has_ended = True
-        self._opened = self._gate
-        self._settled.set()
-        for request in self._requested:
+        for presence in list(self._presences.values()):
+            presence.opened = presence.gate
+            presence.unsettled.clear()
+            presence.settled.set()
+        for request in list(self._requested):
             request.answered.set()
 
     def unregister(self) -> None:
         """Delete the records. 1 round trip."""
-        keys, self.session_keys = list(self.session_keys.values()), {}
+        keys = list(self.session_keys.values())
+        for membership in self._used.values():
+            membership.key, membership.valid_until = b"", 0.0
+        self._used.clear()
         if keys:
-            self._link.execute(b"UNLINK", *keys)
+            self._link.pipeline([(b"UNLINK", key) for key in keys])
 
 
-def _microseconds(clock: Reply) -> int:
-    """Return the reply to TIME in microseconds. Raises BadPayload for anything else."""
-    numbers = [
-        stored_number("session/renew", "the server", each, "the time")
-        for each in row("session/renew", "the server", clock, 2)
-    ]
-    return numbers[0] * 1000000 + numbers[1]
+def is_elsewhere(reply: Reply) -> bool:
+    """Return whether a reply says that a partition is at another server, or on its way there."""
+    return type(reply) is ReplyError and reply.code in ELSEWHERE

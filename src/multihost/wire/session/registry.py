@@ -16,10 +16,17 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from typing import Any, NamedTuple
 
 from multihost.errors import AddressUnknown, ServerUnfit
-from multihost.wire.address import PRIVATE, Address, Credentials, parse, parse_address
+from multihost.wire.address import (
+    CLUSTER_SCHEMES,
+    PRIVATE,
+    Address,
+    Credentials,
+    parse,
+    parse_address,
+)
 from multihost.wire.authkey import stretched
 from multihost.wire.keys import names
-from multihost.wire.link import Link, check_url, has_ended, note_end
+from multihost.wire.link import Link, Replicas, check_url, has_ended, link_to, note_end
 from multihost.wire.script import check_server
 from multihost.wire.session import Session
 from multihost.wire.values.codec import Codec, JsonSerializer, Serializer, XmlSerializer
@@ -63,6 +70,7 @@ class Origin(NamedTuple):
     reader: str  # the codec's ident
     serializer: Any  # "pickle", "json" or an object with dumps and loads
     grace: float | None = None  # None: by measure
+    replicas: Replicas = 0
 
     def codec(self, authkey: bytes) -> Codec:
         """Return a codec for its values."""
@@ -187,8 +195,9 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
         if not origin.address.startswith("fake:")
         else _address_of_fake(origin)
     )
-    for session in reversed(_sessions.get((*address.server, origin.namespace), ())):
-        if not session.link.is_closed and session.codec.ident == origin.reader:
+    for session in reversed(_sessions_at(address, origin.namespace)):
+        how = session.codec.ident, session.origin.replicas
+        if how == (origin.reader, origin.replicas) and not session.link.is_closed:
             return session
     if inherited == ENDED:
         note_end(address)
@@ -203,15 +212,31 @@ def find(origin: Origin, inherited: bytes | None = None) -> Session:
             f"values at {address} are signed, and this process has no authkey for them: "
             "create a RedisManager with the same authkey before using its proxies"
         )
-    link = Link(
+    link = link_to(
         address,
         credentials,
         timeout=origin.timeout,
         reconnect_timeout=reconnect_timeout_for(address),
+        replicas=origin.replicas,
     )
     session = Session(link, codec, origin)
     _sessions.setdefault(session.server, []).append(session)
     return session
+
+
+def _sessions_at(address: Address, namespace: str) -> list[Session]:
+    """Return the sessions of this process in a namespace of a server, or of a cluster, whichever
+    servers of that their addresses name.
+    """
+    found = _sessions.get((*address.server, namespace), [])
+    if found or address.scheme not in CLUSTER_SCHEMES:
+        return found
+    return [
+        session
+        for sessions in list(_sessions.values())
+        for session in sessions
+        if session.namespace == namespace and session.link.leads_to(address)
+    ]
 
 
 def _address_of_fake(origin: Origin) -> Address:

@@ -8,6 +8,11 @@ itself, a session is not doubted because all of its own are gone. A sibling that
 vouches for nobody: a host that was lost as a whole would vouch for itself.
 
 What a session reads and watches does not grow with the number of the others.
+
+Of several servers an entry names the connections to that of the ring, whatever is judged: one that
+is connected there would see the end of those that it watches, and remove their records everywhere.
+If it cannot reach the server of a record, that of one which is dead goes with its lease. So nobody
+who lives is taken for dead for want of an entry that names every server.
 """
 
 from __future__ import annotations
@@ -19,11 +24,13 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from multihost.errors import LinkError
 from multihost.wire import keys as key_names
 from multihost.wire.identity import session_name
 from multihost.wire.link import Command, Link
 from multihost.wire.replies import ReplyError
 from multihost.wire.session.logs import log
+from multihost.wire.session.presence import Presence
 from multihost.wire.session.record import LARGEST_PID, UNKNOWN
 from multihost.wire.session.registration import SessionRegistration
 from multihost.wire.session.siblings import Siblings
@@ -38,7 +45,7 @@ LIFE = b"%d" % 86_400_000  # milliseconds; of a host on which nobody is left
 AGAIN = 60.0  # seconds after which an entry is stored again that is what it was
 LONGEST = 4000  # bytes of an entry
 _SID = rb"[\w-]{1,64}"
-_ENTRY = re.compile(
+_ENTRY = (
     rb"(\d{1,10}) (\d{1,20})\|([0-9a-f]{0,40})\|([\d,]*)\|(%b(?: %b)*)?\|((?:\d\d~\d{1,18} ?)*)"
     % (_SID, _SID)
 )
@@ -62,7 +69,7 @@ class Entry(NamedTuple):
         """Return the entry that is stored so; None for none, and for what no session writes."""
         found = None
         if isinstance(stored, bytes) and len(stored) <= LONGEST:
-            found = _ENTRY.fullmatch(stored)
+            found = re.fullmatch(_ENTRY, stored)
         if found is None or int(found[1]) > LARGEST_PID:
             return None
         return cls(
@@ -94,8 +101,13 @@ class Ring:
         self._link = link
         self._registration = registration
         self._namespace = namespace
+        self._prefix = key_names.prefix(namespace, 0)
         self._watched: dict[bytes, Entry] = {}
         self._stored, self._stored_at = b"", -math.inf  # the entry of this session, and when
+
+    def is_at(self, presence: Presence) -> bool:
+        """Return whether the ring is at this server."""
+        return self._registration.presence_of(self._prefix) is presence
 
     def stand(self) -> None:
         """Be in the ring, and watch the next few. 2 round trips, twice as many if these are others
@@ -134,24 +146,32 @@ class Ring:
             log(logger, logging.INFO, text, self._link.address, sid.decode(), entry.pid)
         return True
 
-    def is_vouched(self, sid: bytes, host: bytes, run: bytes) -> bool:
-        """Return whether a session of that host, which watches this one, has a connection to this
-        run of the server. Up to 3 round trips.
+    def is_vouched(self, sid: bytes, host: bytes) -> bool:
+        """Return whether a session of that host, which watches this one, has a connection to the
+        server of the ring; also if that does not say. Up to 3 round trips.
         """
-        if not (host and run):
+        if not host:
             return False
+        presence = self._registration.presence_of(self._prefix)
+        run = presence.run
         before = (b"(" + sid, b"-"), (b"+", b"(" + sid)
-        entries = self._entries(host, before, b"REV")
+        try:
+            return not run or self._has_witness(presence, sid, self._entries(host, before, b"REV"))
+        except LinkError:
+            return True
+
+    def _has_witness(self, presence: Presence, sid: bytes, entries: dict[bytes, Entry]) -> bool:
         ids = {
             id_
             for entry in entries.values()
-            if entry.run == run and sid in entry.watches
+            if entry.run == presence.run and sid in entry.watches
             for id_ in entry.connections
         }
         try:
-            return bool(ids and listed_connections(self._link, ids))
+            listed = listed_connections(presence.link, ids) if ids else set()
         except ReplyError:
             return True  # then there is no evidence against it
+        return listed is None or bool(listed & ids)
 
     def leave(self) -> None:
         """Leave the ring: the process ends in order. 1 round trip, none if it was not there."""
@@ -166,6 +186,7 @@ class Ring:
 
     def _entry(self) -> Entry:
         registration = self._registration
+        presence = registration.presence_of(self._prefix)
         pid, _, start = registration.process.partition(b" ")
         names = {
             prefix[-4:-2]: key.rpartition(b"~")[2]
@@ -174,8 +195,8 @@ class Ring:
         return Entry(
             int(pid),
             int(start),
-            registration.server,
-            frozenset(registration.connections().split(b",")) - {b""},
+            presence.run,
+            frozenset(registration.connections(presence).split(b",")) - {b""},
             frozenset(self._watched),
             tuple((int(partition), int(number)) for partition, number in names.items()),
         )

@@ -10,12 +10,13 @@ waiting threads of this process whether holders are alive (:mod:`multihost.wire.
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import threading
 import time
 import weakref
-from collections.abc import Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from multiprocessing import util
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,15 +24,17 @@ from multihost.errors import AccessDenied, LinkError, MultihostError, ServerUnfi
 from multihost.patching import per_thread
 from multihost.wire.collect import Collector
 from multihost.wire.keys import Keys
-from multihost.wire.link import Command, Link, stood_still
+from multihost.wire.link import Command, Link, Node, stood_still
 from multihost.wire.script import Script
 from multihost.wire.session import fork
 from multihost.wire.session.blocked import BlockedThreads
 from multihost.wire.session.handle import Handle, Hold
 from multihost.wire.session.heartbeat import PARK_SECONDS, Heartbeat
 from multihost.wire.session.janitor import Janitor
+from multihost.wire.session.names import ThreadIdentity
+from multihost.wire.session.nodes import for_each_node
 from multihost.wire.session.references import References
-from multihost.wire.session.registration import SessionRegistration, ThreadIdentity
+from multihost.wire.session.registration import SessionRegistration
 from multihost.wire.session.ring import Ring
 from multihost.wire.session.settling import Settling
 from multihost.wire.session.siblings import Siblings
@@ -67,6 +70,8 @@ class RpcClient(Protocol):
 
 class HeldPlaces(Protocol):
     """Where this process holds elements of one object, see :mod:`multihost.wire.places`."""
+
+    link: Link
 
     def leave_call(self) -> tuple[Script, Sequence[bytes], Sequence[bytes]]:
         """Return the script that releases them, with its keys and arguments."""
@@ -124,8 +129,9 @@ class Session:
             self.link, self.namespace, self.lease_ms, self.origin.grace, self.heartbeat.wake
         )
         self.link.on_open = self.registration.renew_over
-        self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration)
-        self.settling: Settling = Settling(self.link, self.registration, self.holds)
+        self.link.on_move = self.heartbeat.wake
+        self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration.names)
+        self.settling: Settling = Settling(self.namespace, self.registration, self.holds)
         self.ring: Ring = Ring(self.link, self.registration, self.namespace)
         self.janitor: Janitor = Janitor(
             self.link,
@@ -154,21 +160,15 @@ class Session:
         pause in which other processes could declare this one dead. Raises why that failed, if it
         does not succeed while this thread has patience: a LinkError of any kind.
         """
-        registration = self.registration
-        if (
-            keys.prefix not in registration.session_keys
-            or time.monotonic() > registration.valid_until
-        ):
+        if time.monotonic() > self.registration.memberships[keys.prefix].valid_until:
             self._register(keys)
 
     def _register(self, keys: Keys) -> None:
         """Have the background thread register this process in the partition of the object."""
         registration, link = self.registration, self.link
+        membership = registration.memberships[keys.prefix]
         begun = time.monotonic()
-        while (
-            keys.prefix not in registration.session_keys
-            or time.monotonic() > registration.valid_until
-        ):
+        while time.monotonic() > membership.valid_until:
             if link.is_closed:
                 raise link.closed from None
             requested = time.monotonic()
@@ -179,7 +179,7 @@ class Session:
             ends = link.patience_ends(begun)
             limit = max(ends, link.reply_ends(requested)) - requested
             request.answered.wait(limit)
-            if keys.prefix in registration.session_keys and registration.valid_until > requested:
+            if membership.valid_until > requested:
                 return
             error = request.error
             if error is None and not link.is_closed:
@@ -187,6 +187,8 @@ class Session:
             if error is not None:
                 begun += stood_still(requested, limit)
                 if time.monotonic() >= link.patience_ends(begun) or not _may_pass(error):
+                    import copy
+
                     raise copy.copy(error).with_traceback(None) from None
                 link.back_off()
 
@@ -245,22 +247,17 @@ class Session:
         ended = self.references.end(deep=deep)
         holds, self.holds = list(self.holds.values()), {}
         try:
-            for hold in holds:
-                hold.release_at_exit()
-            self._leave_places()
-            self.references.drop(ended.removed, deep=deep)
-            self.references.let_go(ended.let_go)
-            self.references.renew_moving()
-            if (
-                deep
-                and (self.collector.has_kept or self.has_cut)
-                and not self.link.address.is_embedded
-            ):
-                self.collector.collect_last(self.references.maker)
-            for client in list(self.rpc_clients.values()):
-                client.close_channels()
-            self.ring.leave()
-            self.registration.unregister()
+            self._take_leave(
+                partial(for_each_node, holds, lambda hold: hold.handle.link, _release_at_exit),
+                self._leave_places,
+                partial(self.references.drop, ended.removed, deep=deep),
+                partial(self.references.let_go, ended.let_go),
+                self.references.renew_moving,
+                partial(self._collect_last, deep=deep),
+                *[client.close_channels for client in list(self.rpc_clients.values())],
+                self.ring.leave,
+                self.registration.unregister,
+            )
         except MultihostError as error:
             address = self.link.address
             if address.is_embedded:  # it ends with its owner, and everything with it
@@ -271,16 +268,43 @@ class Session:
                 logger.warning("what is held at %s was left to expire: %s", address, error)
         self.link.close()
 
+    def _take_leave(self, *steps: Callable[[], object]) -> None:
+        """Take these steps. If one server of several is away the next ones are for the others."""
+        problem: MultihostError | None = None
+        for step in steps:
+            try:
+                step()
+            except MultihostError as error:
+                if len(self.link.masters()) < 2:
+                    raise
+                problem = problem or error
+        if problem is not None:
+            raise problem
+
+    def _collect_last(self, *, deep: bool) -> None:
+        is_needed = deep and (self.collector.has_kept or self.has_cut)
+        if is_needed and not self.link.address.is_embedded:
+            self.collector.collect_last(self.references.maker)
+
     def _leave_places(self) -> None:
-        """Release what lies at places. 1 round trip for each 200 objects."""
+        """Release what lies at places. 1 round trip for each 200 objects of a server."""
         # Of references, since another thread may add one: values() would raise then.
         found = [each for ref in self.places.valuerefs() if (each := ref()) is not None]
-        calls = [places.leave_call() for places in found]
-        for start in range(0, len(calls), LEFT_PER_CALL):
-            commands: list[Command] = []
-            for script, keys, args in calls[start : start + LEFT_PER_CALL]:
-                commands += script.commands(self.link, [(keys, args)])
-            self.link.pipeline(commands)
+        by_node: defaultdict[Node | None, list[HeldPlaces]] = defaultdict(list)
+        for places in found:
+            by_node[places.link.node].append(places)
+        chunks = [
+            here[start : start + LEFT_PER_CALL]
+            for here in by_node.values()
+            for start in range(0, len(here), LEFT_PER_CALL)
+        ]
+        for_each_node(chunks, lambda chunk: chunk[0].link, self._leave_chunk)
+
+    def _leave_chunk(self, chunk: Sequence[HeldPlaces]) -> None:
+        commands: list[Command] = []
+        for script, keys, args in [places.leave_call() for places in chunk]:
+            commands += script.commands(self.link, [(keys, args)])
+        self.link.pipeline(commands)
 
     def close_now(self) -> None:
         """Close the link and stop the thread without a command to the server, which is ending."""
@@ -299,8 +323,9 @@ class Session:
     def before_fork(self) -> None:
         """Acquire the locks, in the order of :meth:`References.incref`."""
         self.heartbeat.park()
-        if (thread := self.collector.pause()) is not None:
-            fork.join(thread, PARK_SECONDS)
+        for each in (self.collector, self.link.lookout):
+            if each is not None and (thread := each.pause()) is not None:
+                fork.join(thread, PARK_SECONDS)
         self.references.before_fork()
         self.heartbeat.before_fork()
 
@@ -308,13 +333,16 @@ class Session:
         """Release the locks."""
         self.references.after_fork_in_parent()
         self.collector.resume()
+        if self.link.lookout is not None and self.link.lookout.is_paused:
+            fork.start_after_fork(self.link.lookout.start)
         self.heartbeat.after_fork_in_parent()  # last, as in the child
 
     def before_patch(self) -> None:
         """End the background threads."""
         self.heartbeat.park(threading.TIMEOUT_MAX)
-        if (thread := self.collector.pause()) is not None:
-            thread.join()
+        for each in (self.collector, self.link.lookout):
+            if each is not None and (thread := each.pause()) is not None:
+                thread.join()
 
     def after_patch(self) -> None:
         """Begin another session, as a forked child, but with the objects that this one created."""
@@ -332,6 +360,10 @@ class Session:
         self.references.after_fork_in_child()
         self.heartbeat.after_fork_in_child()  # last: its thread uses the others
         self._register_exit()  # that of the parent ignores this process
+
+
+def _release_at_exit(hold: Hold) -> None:
+    hold.release_at_exit()
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -2,10 +2,11 @@
 
 A server that was restarted from what it had saved, or taken over by a replica, may not know what it
 had acknowledged: a hold that was granted, or one that was released. Each session notices that by
-another run of the server, or by a counter that is not what it was. It closes its gate, so that
-nothing is taken, and settles each object that it uses by one script, all in one write: of what my
-session has here keep these, give back the rest. What the server does not know is lost, and the next
-fencing token is above all that were handed out. Repeated it finds the same.
+another run of the server, by a counter that is not what it was, or for a partition by another
+server. It closes its gate, so that nothing is taken, and settles each object that it uses there by
+one script, all in one write for each server: of what my session has here keep these, give back the
+rest. What the server does not know is lost, and the next fencing token is above all that were
+handed out. Repeated it finds the same.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from multihost.errors import LinkError
-from multihost.wire.keys import REPLY_CACHE_SECONDS
-from multihost.wire.link import Command, Link, Reply, pack_all
+from multihost.wire.keys import PARTITIONS, REPLY_CACHE_SECONDS, partition, prefix
+from multihost.wire.link import Command, Node, Reply, pack_all
 from multihost.wire.replies import ReplyError, command_error
 from multihost.wire.script import Script
 from multihost.wire.session.logs import log
-from multihost.wire.session.registration import SessionRegistration
+from multihost.wire.session.presence import Presence
+from multihost.wire.session.registration import SessionRegistration, is_elsewhere
 from multihost.wire.stored import report_damage
 
 if TYPE_CHECKING:
@@ -65,14 +67,15 @@ class Settling:
     """
 
     def __init__(
-        self, link: Link, registration: SessionRegistration, holds: Mapping[Hashable, Hold]
+        self, namespace: str, registration: SessionRegistration, holds: Mapping[Hashable, Hold]
     ) -> None:
         self.users: dict[Hashable, SettlingUser] = {}
-        self._link = link
+        self._namespace = namespace
         self._registration = registration
         self._holds = holds
         self._room = MAX_IDLE
-        self._late_until = 0.0  # one that was sent may arrive until then, unless that is prevented
+        # Of a server: one that was sent may arrive until then, unless that is prevented.
+        self._late_until: dict[Node | None, float] = {}
 
     def add(self, key: Hashable, user: SettlingUser) -> SettlingUser:
         """Remember an object; return what is remembered of it already, if anything is."""
@@ -103,27 +106,29 @@ class Settling:
             found[hold.handle.keys.ident].append(hold)
         return found
 
-    def settle(self, lapsed: int) -> None:
-        """Settle every object, and open the gate; so many holds were lost because the session had
-        lapsed. 1 round trip. Raises what the server refuses for a while, and LinkError while an
-        earlier one may arrive.
+    def settle(self, presence: Presence, lapsed: int) -> None:
+        """Settle every object in the partitions of a server that have to, and open the gate; so
+        many holds were lost because the session had lapsed. 1 round trip. Raises what the server
+        refuses for a while, and LinkError while an earlier one may arrive.
         """
-        self._wait_for_late()
-        registration = self._registration
-        gate, sent = registration.gate, time.monotonic()
+        self._wait_for_late(presence)
+        gate, prefixes, sent = presence.gate, set(presence.unsettled), time.monotonic()
+        numbers = {n for n in range(PARTITIONS) if prefix(self._namespace, n) in prefixes}
         holds = self._holds_by_ident()
         calls = defaultdict(list)
         for user in list(self.users.values()):
+            if partition(user.ident) not in numbers:
+                continue
             script, keys, args = user.settle_call(holds.get(user.ident, ()))
             calls[script].append((user, keys, args))
         users = [user for each in calls.values() for user, _, _ in each]
         commands: list[Command] = []
         for script, each in calls.items():
-            commands += script.commands(self._link, [(keys, args) for _, keys, args in each])
-        replies = self._exchange(commands) if commands else []
-        self._wait_for_late()
+            commands += script.commands(presence.link, [(keys, args) for _, keys, args in each])
+        replies = self._exchange(presence, commands) if commands else []
+        self._wait_for_late(presence)
         for reply, command in zip(replies, commands, strict=True):
-            if type(reply) is ReplyError and reply.passes:
+            if type(reply) is ReplyError and (reply.passes or is_elsewhere(reply)):
                 raise command_error(reply, command)
         lost = lapsed
         for user, reply in zip(users, replies, strict=True):
@@ -131,14 +136,14 @@ class Settling:
                 report_damage(user.ident, str(reply))
             else:
                 lost += user.settled(reply)
-        registration.open_gate(gate, sent)
+        self._registration.open_gate(presence, gate, prefixes, sent)
         level = logging.WARNING if lost else logging.INFO
         text = "settled with the server at %s, which was restarted or went back: %d holds lost"
-        log(logger, level, text, self._link.address, lost)
+        log(logger, level, text, presence.link.address, lost)
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
+    def _exchange(self, presence: Presence, commands: Sequence[Command]) -> list[Reply]:
         """Return the replies. Take note if some may be executed once more, later."""
-        link = self._link
+        link = presence.link
         connection = link.checkout()
         channel, repeats = connection.channel, connection.repeats
         try:
@@ -146,19 +151,20 @@ class Settling:
         finally:
             # With another run of the server its requests have ended, too.
             run = b"" if channel is None else channel.run
-            if connection.repeats != repeats and run == self._registration.server:
-                self._late_until = time.monotonic() + REPLY_CACHE_SECONDS
+            if connection.repeats != repeats and run == presence.run:
+                self._late_until[presence.node] = time.monotonic() + REPLY_CACHE_SECONDS
 
-    def _wait_for_late(self) -> None:
+    def _wait_for_late(self, presence: Presence) -> None:
         """Raise LinkError while something that was sent may still arrive. 1 round trip if it may,
         none otherwise.
         """
-        if not self._late_until:
+        late_until = self._late_until.get(presence.node)
+        if late_until is None:
             return
-        if time.monotonic() < self._late_until and not self._link.fence_broken():
+        if time.monotonic() < late_until and not presence.link.fence_broken():
             raise LinkError(
-                f"the connection to {self._link.address} broke while the session settled with the "
-                "server, and may not be closed there: nothing is taken for a minute; permit "
+                f"the connection to {presence.link.address} broke while the session settled with "
+                "the server, and may not be closed there: nothing is taken for a minute; permit "
                 "CLIENT KILL"
             )
-        self._late_until = 0.0
+        self._late_until.pop(presence.node, None)

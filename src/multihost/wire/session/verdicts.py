@@ -3,8 +3,9 @@
 1. Its process has ended, and this one saw it (:mod:`multihost.wire.session.siblings`). A session of
    this host whose process lives is not doubted because of its connections.
 2. All its connections have ended, and it was not back within its grace: its counter, which every
-   way back raises, is what it was. Those of an earlier run of the server have ended with that. Not
-   while another session of its host vouches for it (:mod:`multihost.wire.session.ring`).
+   way back raises, is what it was. They are looked for at the server that gave them their numbers;
+   those of a run that no server has any more have ended with that. Not while another session of its
+   host vouches for it (:mod:`multihost.wire.session.ring`).
 3. It sent no heartbeat for a lease, as measured by who looks: the time between two looks over one
    connection, so that the server answered, and never more of it than two looks are apart. No pause
    of either side counts, nor an outage, nor a jump of any clock.
@@ -22,14 +23,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 
+from multihost.errors import LinkError
 from multihost.wire.identity import sid_of
-from multihost.wire.link import Channel, Command, Link, Reply
+from multihost.wire.link import Channel, Command, Link, Reply, run_id
 from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session.record import SessionRecord
 from multihost.wire.session.siblings import Siblings
 
-__all__ = ["LOOK_INTERVAL", "Evidence", "Verdicts", "bury", "listed_connections"]
+__all__ = ["LOOK_INTERVAL", "Evidence", "Verdicts", "bury", "connected", "listed_connections"]
 
 LOOK_INTERVAL = 0.3  # seconds between two looks
 LONGEST_STEP = 2 * LOOK_INTERVAL  # of the time between two looks that counts
@@ -37,7 +39,7 @@ FORGET = 60.0  # seconds after which what was seen of a session is forgotten
 
 bury: Script = Script("session/bury")
 
-_CLIENT = re.compile(rb"^id=(\d+) ", re.MULTILINE)
+_CLIENT = rb"(?m)^id=(\d+) "
 
 
 class Evidence(Enum):
@@ -61,27 +63,61 @@ class _Observation:
 
 
 def listed_connections(link: Link, ids: Iterable[bytes]) -> set[bytes] | None:
-    """Return which of these connections the server has; None if it sent no list. 1 round trip.
+    """Return which of these connections a server has; None if it sent no list, or one without the
+    connection over which it was asked: a proxy may have answered. 1 round trip, 2 for a connection
+    of which the id is not known.
 
     Raises ReplyError where connections may not be listed.
     """
-    listed = link.execute_raw(b"CLIENT", b"LIST", b"ID", *ids)
-    if not isinstance(listed, bytes) or (listed.strip() and not listed.startswith(b"id=")):
+    channel = link.current_channel()
+    own = b"" if channel is None else channel.client_id
+    if not own:
+        number = link.execute_raw(b"CLIENT", b"ID")
+        own = b"%d" % number if type(number) is int else b""
+    listed = link.execute_raw(b"CLIENT", b"LIST", b"ID", *{own, *ids} - {b""})
+    if not isinstance(listed, bytes):
         return None
-    return set(_CLIENT.findall(listed))
+    found = set(re.findall(_CLIENT, listed))
+    return found if own in found else None
+
+
+def connected(
+    links: Iterable[Link], wanted: Iterable[SessionRecord]
+) -> set[tuple[bytes, bytes]] | None:
+    """Return which of the connections that records name these servers have: run id of the server,
+    and client id. None if one does not say. 1 round trip for each server, and 1 or 2 for each that
+    may have some.
+
+    Raises ReplyError where connections may not be listed.
+    """
+    found: set[tuple[bytes, bytes]] = set()
+    records = list(wanted)
+    for link in links if records else ():
+        [facts] = link.pipeline_raw([(b"INFO", b"server")])
+        run = run_id(facts)
+        ids = {id_ for each in records if each.run == run for id_ in each.connections}
+        listed = listed_connections(link, ids) if ids else set()
+        if listed is None or not run:
+            return None
+        found |= {(run, id_) for id_ in listed}
+    return found
 
 
 class Verdicts:
-    """What a session has seen of others, and its judgement. For its background thread."""
+    """What a session has seen of others at one server, and its judgement. For its background
+    thread. ``others`` returns links to the other servers.
+    """
 
     def __init__(
         self,
         link: Link,
         siblings: Siblings,
-        is_vouched: Callable[[bytes, bytes, bytes], bool],
+        is_vouched: Callable[[bytes, bytes], bool],
+        others: Callable[[], Iterable[Link]] = tuple,
     ) -> None:
         self._link = link
         self._is_vouched = is_vouched
+        self._others = others
         self._siblings = siblings
         self._may_list = True
         self._channel: Channel | None = None
@@ -172,21 +208,28 @@ class Verdicts:
         ids = {i for each in known.values() if each.run == server for i in each.connections}
         try:
             present = listed_connections(self._link, ids) if ids else set()
+            # A partition may have come from another server, to which its sessions are connected.
+            elsewhere = connected(self._others(), [e for e in known.values() if e.run != server])
         except ReplyError as error:
             self._may_list = error.passes  # not permitted: then leases decide alone
             return []
-        if present is None or not self.is_current():
+        except LinkError:
+            if not self.is_current():
+                raise
+            return []  # another server is away
+        if present is None or elsewhere is None or not self.is_current():
             return []
+        has = {(server, id_) for id_ in present} | elsewhere
         dead = []
         for key, record in known.items():
             seen = self._seen[key]
-            if record.run == server and record.connections & present:
+            if any((record.run, id_) in has for id_ in record.connections):
                 seen.missing = None
             elif seen.missing is None:
                 seen.missing = self._answered
             elif self._answered - seen.missing >= record.grace:
                 sid = sid_of(key.rpartition(b":")[2])
-                if self._is_vouched(sid, record.host, server) or not self.is_current():
+                if self._is_vouched(sid, record.host) or not self.is_current():
                     seen.missing = self._answered  # until the grace of that is over, too
                 else:
                     dead.append(key)

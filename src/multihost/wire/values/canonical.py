@@ -14,8 +14,6 @@ import math
 import os
 import pickle
 from collections.abc import Callable
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from multihost.wire.values.nesting import pickle_for
@@ -50,7 +48,10 @@ def _unequal() -> bytes:
     return b"?" + os.urandom(16)
 
 
-def _field_rational(key: Decimal | Fraction) -> Canonical:
+def _field_rational(key: Any) -> Canonical:
+    from decimal import Decimal
+    from fractions import Fraction
+
     original = _fragment(key)
     if isinstance(key, Decimal) and not key.is_finite():
         hash(key)  # raises for a signalling NaN, as a dict does
@@ -114,8 +115,6 @@ FIELDS: dict[type, Callable[[Any], Canonical]] = {
     bool: _field_bool,
     float: _field_float,
     complex: _field_complex,
-    Decimal: _field_rational,
-    Fraction: _field_rational,
     tuple: _field_tuple,
     frozenset: _field_frozenset,
     Structure: _field_structure,
@@ -131,8 +130,10 @@ def canonical(key: object) -> Canonical:
 
 
 def _field_other(key: object) -> Canonical:
-    from multihost.wire.values.structures.rules import simpler
+    from multihost.wire.values.structures.rules import RATIONALS, simpler
 
+    if type(key) in RATIONALS:
+        return _field_rational(key)
     hash(key)  # raises the TypeError of a dict
     original = _fragment(key)
     simple = simpler(key)

@@ -22,7 +22,6 @@ restore the first of the equal keys, its **original** form is stored beside the 
 from __future__ import annotations
 
 import functools
-import json
 import operator
 import pickle
 from collections.abc import Callable, Collection, Sequence
@@ -32,7 +31,15 @@ from typing import Any, Protocol
 from multihost.errors import BadPayload
 from multihost.wire.values.canonical import canonical
 from multihost.wire.values.nesting import Home, pickle_for, unpickle_for
-from multihost.wire.values.opcodes import HEADER, INT64, PLAIN, SIMPLE, check_size, encode_str
+from multihost.wire.values.opcodes import (
+    HEADER,
+    INT64,
+    PLAIN,
+    SIMPLE,
+    check_size,
+    encode_str,
+    spellings,
+)
 from multihost.wire.values.plain import read_key, read_keys
 from multihost.wire.values.signing import OVERHEAD, Conversation, Purpose
 
@@ -52,6 +59,8 @@ SIGNED = 0x53
 SERIALIZED = 0x3D
 LINKED = 0x40
 DIGITS = frozenset(b"-0123456789")
+
+SIMPLE_FIRST = PLAIN | DIGITS
 
 pickle_value = functools.partial(pickle.dumps, protocol=5)
 first_byte: operator.itemgetter[int] = operator.itemgetter(0)
@@ -73,9 +82,13 @@ class JsonSerializer:
     """
 
     def dumps(self, value: Any, /) -> bytes:
+        import json
+
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
     def loads(self, data: bytes, /) -> Any:
+        import json
+
         return json.loads(data)
 
 
@@ -102,6 +115,9 @@ class Codec:
 
     counts_on_server: bool = True
     """True if the server can add to a stored int. It could not sign the sum."""
+
+    signs: bool = False
+    """True if there is a key."""
 
     home: Home | None = None
     """The server of the containers: proxies of objects there are stored without its address."""
@@ -230,6 +246,18 @@ class Codec:
         find, pickled = SIMPLE.get, self.pickle
         return [encode(v) if (encode := find(type(v))) is not None else pickled(v) for v in values]
 
+    def equal_bytes(self, value: object, stored: Sequence[bytes]) -> tuple[bytes, ...] | None:
+        """Return the bytes of which those among the stored values equal ``value``, and no others;
+        None if only Python can compare some of them.
+        """
+        forms = None if self.signs or self.serializer is not None else spellings(value)
+        if forms is None:
+            return None
+        try:
+            return forms if SIMPLE_FIRST.issuperset(map(first_byte, stored)) else None
+        except IndexError:
+            return None  # one is empty: load() reports it
+
     def load(self, stored: bytes, place: bytes = b"") -> Any:  # noqa: ARG002
         """Return a stored value. Raises :class:`BadPayload` for bytes that no such codec wrote."""
         try:
@@ -252,7 +280,12 @@ class Codec:
 
     def load_many(self, stored: Sequence[bytes], places: Sequence[bytes] = ()) -> list[Any]:  # noqa: ARG002
         """Return stored values; without ``places`` all are elements."""
-        body = self._joined(stored)
+        try:
+            if self.serializer is None and DIGITS.issuperset(map(first_byte, stored)):
+                return list(map(int, stored))
+            body = self._joined(stored)
+        except DAMAGED:
+            body = None  # load() reports which is damaged
         if body is None:
             return [self.load(item) for item in stored]
         return list(self._unpickle(HEADER + b"(" + b"".join(body) + b"l."))

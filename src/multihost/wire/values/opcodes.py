@@ -20,6 +20,7 @@ __all__ = [
     "encode_int",
     "encode_long",
     "encode_str",
+    "spellings",
 ]
 
 LIMIT = 512 * 1024 * 1024
@@ -98,3 +99,34 @@ SIMPLE: dict[type, Callable[[Any], bytes]] = {
     bool: _CONSTANTS.__getitem__,
     type(None): _CONSTANTS.__getitem__,
 }
+
+
+def spellings(value: object) -> tuple[bytes, ...] | None:
+    """Return how all values of these types are stored that equal ``value``; None if that has
+    another type, whose ``==`` only Python knows.
+    """
+    kind = type(value)
+    if kind in (str, bytes, type(None)):
+        return (SIMPLE[kind](value),)
+    if not isinstance(value, (int, float)) or kind not in (int, bool, float):
+        return None
+    forms = []
+    real = _equal_float(value)
+    if real is not None:
+        forms.append(encode_float(real))
+        if real == 0.0:
+            forms.append(encode_float(-real))
+    if not isinstance(value, float) or value.is_integer():
+        forms.append(encode_int(int(value)))
+    if value in (0, 1):
+        forms.append(_CONSTANTS[bool(value)])
+    return tuple(forms)
+
+
+def _equal_float(number: float) -> float | None:
+    """Return the float that equals a number; None if there is none, as for a NaN."""
+    try:
+        real = float(number)
+    except OverflowError:
+        return None
+    return real if real == number else None

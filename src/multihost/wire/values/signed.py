@@ -24,6 +24,7 @@ class SignedCodec(Codec):
     """
 
     counts_on_server = False
+    signs = True
 
     def __init__(
         self, key: SigningKey, unsigned: Codec, ident: str = "", purpose: Purpose = Purpose.VALUE

@@ -14,10 +14,10 @@
 --   place    bytes  <session>.<number>
 --   count    int    how many elements lie there
 --   holder   bytes  <thread>.<time>; '' = it is not noted
--- RETURNS  the element, nil if none is free; a fencing token; whether the session is alive; whether it is registered
+-- RETURNS  the element, nil if none is free; what hold/token returns; whether the session is alive, and registered
 -- ERRORS   none
 
--- @include lib/hold_fields
+-- @include lib/draw_fence
 -- @include lib/refs_fields
 -- @include lib/allow_oom
 local data, sessions = KEYS[1], KEYS[2]
@@ -26,7 +26,7 @@ local session, place, count, holder = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 allow_oom(data .. ':refs')
 local key = data .. ':held:' .. place
 local element = redis.call('LINDEX', key, count) or redis.call('LMOVE', data .. ':free', key, 'LEFT', 'RIGHT')
-local token = redis.call('HINCRBY', data, FENCE, '1')
+local token = draw_fence(data)
 if element and holder ~= '' then redis.call('HSET', data, HOLDER .. place, holder) end
 local alive = redis.call('EXISTS', sessions .. ':' .. session)
 return {element, token, alive, redis.call('HEXISTS', data .. ':refs', CONSUMER .. session)}

@@ -26,14 +26,7 @@ local state = redis.call('HMGET', data, ORDER, MAXSIZE, PUTTERS, SHUT_DOWN)
 local items, in_flight_key = data .. ':items', data .. ':inflight:' .. in_flight
 count = math.min(tonumber(count), size_of(data, state[1], state[4]))
 local taken = {}
-if count > 0 and state[1] == LIFO then
-  local found = redis.call('LRANGE', items, -count, -1)
-  redis.call('LTRIM', items, 0, -count - 1)
-  for i = #found, 1, -1 do taken[#taken + 1] = found[i] end
-elseif count > 0 then
-  taken = redis.call('LRANGE', items, 0, count - 1)
-  redis.call('LTRIM', items, count, -1)
-end
+if count > 0 then taken = redis.call(state[1] == LIFO and 'RPOP' or 'LPOP', items, count) end
 for i = 1, #taken, 1000 do redis.call('RPUSH', in_flight_key, unpack(taken, i, math.min(i + 999, #taken))) end
 inherit_ttl(data, in_flight_key)
 local waiters = tonumber(state[3] or 0)

@@ -26,6 +26,7 @@ from multihost.wire.ops.queue.unfinished import DoneCalls, UnfinishedItem, Unfin
 from multihost.wire.replies import NOT_HELD
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
+from multihost.wire.session.presence import Membership
 from multihost.wire.wait import stop_watching
 
 __all__ = ["Consumer", "ConsumerHold"]
@@ -48,7 +49,7 @@ class ConsumerHold(Hold):
     def __init__(self, consumer: Consumer) -> None:
         registration = consumer.handle.session.registration
         name = registration.names[consumer.handle.keys.prefix]
-        super().__init__(consumer.handle, name, 0, registration.expirations)
+        super().__init__(consumer.handle, name, 0, consumer.membership.expirations)
         self.consumer: Consumer = consumer
 
     def lapse(self) -> int:
@@ -58,7 +59,7 @@ class ConsumerHold(Hold):
     def is_valid(self) -> bool:
         # Once the session has expired other processes requeue what is in flight, and the queue
         # forgets the lists: they are registered again with the next new one.
-        return self.expirations == self.handle.session.registration.expirations
+        return self.expirations == self.consumer.membership.expirations
 
     @property
     def ident(self) -> str:
@@ -99,6 +100,7 @@ class Consumer:
         "last_get_blocked",
         "list_count",
         "lists",
+        "membership",
         "prefetch",
         "prefetched",
         "quarantined",
@@ -114,6 +116,7 @@ class Consumer:
     def __init__(self, handle: Handle, settings: QueueSettings) -> None:
         self.handle: Handle = handle
         self.settings: QueueSettings = settings
+        self.membership: Membership = handle.session.registration.memberships[handle.keys.prefix]
         self.hold: ConsumerHold = ConsumerHold(self)
         # Lists that are empty on the server, by connection.
         self.free_lists: dict[bytes, list[InFlightList]] = {}
@@ -171,7 +174,7 @@ class Consumer:
         """
         connection = self.handle.link.peek().name
         free = self.free_lists.get(connection)
-        expirations = self.handle.session.registration.expirations
+        expirations = self.membership.expirations
         while free:
             # No call between these two, see Hand.
             hand.in_flight = in_flight = free[0]
@@ -202,9 +205,13 @@ class Consumer:
         )
         return in_flight
 
+    def run_of_server(self) -> bytes:
+        """Return the run id of the server where the queue is, as far as it is known."""
+        return self.handle.session.registration.presence_of(self.handle.keys.prefix).run
+
     def _register(self) -> None:
         wanted = max(min(2 * self.list_count, MOST_LISTS), self.list_count, 4)
-        run = self.handle.session.registration.server
+        run = self.run_of_server()
         _register_consumer.run_idempotent(self.handle, self.hold.id, b"%d" % wanted)
         self.registered_count, self.run = wanted, run
 
@@ -391,10 +398,8 @@ class Consumer:
         """Return whether no other process can have declared this one dead since it counted
         ``expirations``. No round trip.
         """
-        registration = self.handle.session.registration
-        return (
-            registration.expirations == expirations and time.monotonic() < registration.valid_until
-        )
+        membership = self.membership
+        return membership.expirations == expirations and time.monotonic() < membership.valid_until
 
     def still_owns(self, in_flight: InFlightList, expirations: int) -> bool:
         """Return whether an item is this process's own, which others could declare dead before it
@@ -402,7 +407,7 @@ class Consumer:
         """
         session = self.handle.session
         session.ensure_registered(self.handle.keys)
-        if session.registration.expirations == expirations:
+        if self.membership.expirations == expirations:
             return True
         # What is in a list of a dead name is given to others, perhaps later.
         name = session.registration.names[self.handle.keys.prefix]

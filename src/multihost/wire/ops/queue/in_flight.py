@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from multihost.wire.link import pack, pack_args
@@ -23,7 +25,7 @@ __all__ = ["BATCH", "GONE", "WAITING", "Delivery", "InFlightList"]
 
 _receive_batch = Script("queue/receive_batch")
 
-BATCH = 256  # items that are moved one by one, which is faster than by a script
+BATCH = 16  # items that are moved one by one, which is faster than by a script
 ENDS = {FIFO: (b"LEFT", b"RIGHT"), LIFO: (b"RIGHT", b"RIGHT")}  # where an item comes from, goes to
 
 
@@ -41,6 +43,11 @@ class Delivery(NamedTuple):
     in_flight: InFlightList
     position: int = 0
     """Where it was in its in-flight list."""
+
+
+# Without a call of a Python function for each.
+_as_delivery: Callable[[Iterable[object]], Delivery] = functools.partial(tuple.__new__, Delivery)
+_MARKS = frozenset(bytes((first,)) for first in FIRST_BYTES)
 
 
 class InFlightList:
@@ -102,7 +109,12 @@ class InFlightList:
         is_known = pack((b"HEXISTS", keys.refs, LISTS_OF + session_id))
         self.move_command: bytes = pack((b"LMOVE", *move))
         self.pop_commands: bytes = is_known + self.move_command
-        self.blocking_pop_commands: bytes = is_known + b"*6\r\n" + pack_args((b"BLMOVE", *move))
+        # With the number of items, by which a consumer knows whether it had to wait: the time that
+        # the call takes says that only beside the distance of the server.
+        length = pack((b"LLEN", keys.items))
+        self.blocking_pop_commands: bytes = (
+            is_known + length + b"*6\r\n" + pack_args((b"BLMOVE", *move))
+        )
         # The whole request for one item, and its number of replies, if there is nothing else to do.
         followup = self.followup_commands(1)
         self.get_one_request: tuple[bytes, int] = (
@@ -141,14 +153,19 @@ class InFlightList:
     def deliveries(self, items: list[bytes]) -> list[Delivery]:
         """Return what was received, decoded from the form in which it is stored."""
         by_priority = self.settings.order == PRIORITY
-        deliveries: list[Delivery] = []
         self.has_proxies = False
-        for item in items:
-            value, count = without_rank(item) if by_priority else item, 0
-            if value and value[0] in FIRST_BYTES:
-                value, count = split_delivery_count(value)
-                self.has_proxies |= value[:1] != b"" and value[0] in WITH_PROXIES
-            deliveries.append(Delivery(value, count + 1, self, len(deliveries)))
+        if not by_priority and _MARKS.isdisjoint([item[:1] for item in items]):
+            # Nearly always: each is a value that is delivered for the first time.
+            parts = zip(items, itertools.repeat(1), itertools.repeat(self), itertools.count())
+            deliveries = list(map(_as_delivery, parts))
+        else:
+            deliveries = []
+            for item in items:
+                value, count = without_rank(item) if by_priority else item, 0
+                if value and value[0] in FIRST_BYTES:
+                    value, count = split_delivery_count(value)
+                    self.has_proxies |= value[:1] != b"" and value[0] in WITH_PROXIES
+                deliveries.append(Delivery(value, count + 1, self, len(deliveries)))
         self.unacked = size = len(deliveries)
         self.batch = [WAITING] * size if size > 1 or self.has_proxies else None
         return deliveries

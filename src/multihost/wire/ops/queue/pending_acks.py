@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from multihost.wire.link import Command
+from multihost.wire.link import Command, Reply
 from multihost.wire.ops.keeping import without_flag
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.hand import ANY_CALL, Hand
 from multihost.wire.ops.queue.in_flight import WAITING, InFlightList
+from multihost.wire.replies import ReplyError
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.session.verdicts import LOOK_INTERVAL
@@ -102,9 +103,11 @@ class PendingAcks:
             return None
         return in_flight
 
-    def acknowledged(self, hand: Hand) -> None:
-        """The server has executed what :meth:`take_last` returned."""
-        if hand.previous is not None:
+    def answered(self, hand: Hand, reply: Reply) -> None:
+        """The server has executed what :meth:`take_last` returned, or refused it, by its reply."""
+        if type(reply) is ReplyError:
+            self.doubt(hand)
+        elif hand.previous is not None:
             self._recycle(hand.previous)
             hand.previous = None
 

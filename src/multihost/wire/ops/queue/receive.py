@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from multihost.wire.link import confirm_element
 from multihost.wire.ops.queue.constants import reap_script
 from multihost.wire.ops.queue.consumer import Consumer
 from multihost.wire.ops.queue.hand import Hand
-from multihost.wire.ops.queue.in_flight import BATCH, Delivery
+from multihost.wire.ops.queue.in_flight import Delivery, InFlightList
 from multihost.wire.ops.queue.receive_list import EMPTY, receive_available, receive_from_list
 from multihost.wire.ops.queue.receive_sorted import receive_from_sorted_set
 from multihost.wire.ops.queue.settings import PRIORITY
@@ -20,8 +21,7 @@ __all__ = ["receive", "receive_one", "take_prefetched"]
 
 _recover = Script("queue/recover")
 
-# Seconds; a call that returns sooner did not wait for its item.
-IMMEDIATE = 0.0002
+MOST_RECOVERED = 256  # items of a doubtful list in one round: the script moves them one by one
 
 
 def receive_one(
@@ -39,12 +39,12 @@ def receive_one(
                 handle.session.janitor.watch_briefly(handle.keys, reap_script)
                 return None
             if found is not None and found is not EMPTY:
-                return found
+                if not handle.link.replicas or confirm_element(handle.link, found.in_flight.key):
+                    return found
+                consumer.abandon(hand)
     elif prefetched := take_prefetched(consumer, hand, 1):
         return prefetched[0]
-    begun = time.monotonic()
     items = receive(handle, consumer, hand, 1 + consumer.prefetch, blocking, seconds)
-    consumer.last_get_blocked = time.monotonic() - begun > IMMEDIATE
     if len(items) > 1:
         hand.prefetched = items
         hand.in_flight = None
@@ -80,7 +80,7 @@ def receive(
     They are in the hand of the call, and not acknowledged. 1 round trip, and the wait. Raises
     ShutDown, ObjectGone.
     """
-    registration = handle.session.registration
+    membership = consumer.membership
     deadline = None if seconds is None else time.monotonic() + seconds
     may_block = blocking = blocking and (seconds is None or seconds > 0)
     by_priority = consumer.settings.order == PRIORITY
@@ -92,7 +92,7 @@ def receive(
             start_watching(consumer.handle, reap_script)
         while True:
             handle.session.ensure_registered(handle.keys)
-            expirations = registration.expirations
+            expirations = membership.expirations
             try:
                 # First of all what an interrupted call left, or one whose connection broke.
                 is_left = consumer.doubtful or hand.doubtful
@@ -109,9 +109,7 @@ def receive(
             in_flight = hand.in_flight
             if items:
                 assert in_flight is not None
-                if consumer.is_unexpired(expirations) or consumer.still_owns(
-                    in_flight, expirations
-                ):
+                if _is_delivered(handle, consumer, in_flight, expirations):
                     return in_flight.deliveries(items)
                 consumer.abandon(hand)
                 items = None
@@ -127,6 +125,15 @@ def receive(
     finally:
         if blocking:
             stop_watching(consumer.handle)
+
+
+def _is_delivered(
+    handle: Handle, consumer: Consumer, in_flight: InFlightList, expirations: int
+) -> bool:
+    """Return whether what was received is there still, and replicas have it, if they have to."""
+    return (consumer.is_unexpired(expirations) or consumer.still_owns(in_flight, expirations)) and (
+        not handle.link.replicas or confirm_element(handle.link, in_flight.key)
+    )
 
 
 def _recover_items(
@@ -148,7 +155,7 @@ def _recover_items(
     disconnects = link.disconnects
     in_flight.is_late = True
     left, *items = _recover.run_idempotent(
-        handle, in_flight.name, doubtful.name, b"%d" % min(count, BATCH)
+        handle, in_flight.name, doubtful.name, b"%d" % min(count, MOST_RECOVERED)
     )
     in_flight.is_late = False
     if left and not items:  # an end-of-queue marker

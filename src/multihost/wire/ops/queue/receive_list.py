@@ -29,19 +29,19 @@ class _Empty(enum.Enum):
 EMPTY: Final = _Empty.EMPTY  # the queue has no item
 
 
-def receive_available(
+def receive_available(  # noqa: C901, PLR0912 - written out
     handle: Handle, consumer: Consumer, hand: Hand
 ) -> Delivery | Literal[_Empty.EMPTY] | None:
     """Receive an item that is there, as most calls find it; EMPTY if there is none. 1 round trip.
 
     None for all that is less usual: :func:`receive_from_list` has to find out.
     """
-    link, registration = handle.link, handle.session.registration
-    expirations = registration.expirations
+    link, membership = handle.link, consumer.membership
+    expirations = membership.expirations
     connection = link.checkout()
     channel = connection.channel
     free = consumer.free_lists.get(connection.name)
-    if channel is None or not free or time.monotonic() >= registration.valid_until:
+    if channel is None or not free or time.monotonic() >= membership.valid_until:
         link.checkin(connection)
         return None
     # No call between these two, see Hand.
@@ -62,9 +62,12 @@ def receive_available(
             return None
         raise
     link.checkin(connection)
-    if previous is not None:  # as acknowledged(), written out: nearly every get() comes along here
-        consumer.recycle(previous)
-        hand.previous = None
+    if previous is not None:
+        if type(replies[-1]) is ReplyError:
+            consumer.acks.doubt(hand)
+        else:  # as answered(), written out: nearly every get() comes along here
+            consumer.recycle(previous)
+            hand.previous = None
     value = replies[1]
     if value is None:
         consumer.let_go(hand)
@@ -76,6 +79,8 @@ def receive_available(
         or (in_flight.expirations != expirations)
     ):
         consumer.doubt(hand)
+        if replies[0] == 0:  # the queue does not know the list
+            consumer.register()
         return None
     if not consumer.is_unexpired(expirations) and not consumer.still_owns(in_flight, expirations):
         consumer.abandon(hand)
@@ -126,8 +131,9 @@ def receive_from_list(
         link.checkin(connection)
         raise
     link.checkin(connection)
-    if replies[0] != 0:
-        consumer.acks.acknowledged(hand)
+    if previous is not None and replies[0] != 0:
+        refused = replies[0] if type(replies[0]) is ReplyError else replies[-1]
+        consumer.acks.answered(hand, refused)
     items = _interpret(handle, consumer, hand, in_flight, replies, count)
     if items == []:
         consumer.let_go(hand)
@@ -144,7 +150,9 @@ def _exchange(
     blocking: bool,
     deadline: float | None,
 ) -> list[Reply]:
-    """Send the request of a round, and return its replies."""
+    """Send the request of a round, and return the replies to its moves, and to what is around
+    them.
+    """
     link = handle.link
     limit: float | None = None
     grace = 0.0
@@ -167,13 +175,17 @@ def _exchange(
     followup = in_flight.followup_commands(count)
     if previous is not None:
         followup.append(previous.ack_command)
-    return link.exchange_blocking(
+    replies = link.exchange_blocking(
         connection,
         request + b"".join(followup),
         limit,
-        count=2 + len(followup),
+        count=2 + blocking + len(followup),
         grace=grace,
     )
+    if blocking and len(replies) > 1:
+        # If there were items, the next call finds one, too: it goes the short way.
+        consumer.last_get_blocked = replies.pop(1) == 0
+    return replies
 
 
 def _interpret(

@@ -76,9 +76,12 @@ def _receive_available(
     requests = [] if previous is None else [previous.ack_command]
     requests.append(_pop_sorted.pack_idempotent(handle, args))
     replies = link.exchange_many(connection, b"".join(requests), len(requests))
-    if previous is not None:  # as acknowledged(), written out
-        consumer.recycle(previous)
-        hand.previous = None
+    if previous is not None:
+        if type(replies[0]) is ReplyError:
+            consumer.acks.doubt(hand)
+        else:  # as answered(), written out
+            consumer.recycle(previous)
+            hand.previous = None
     popped = replies[-1]
     if type(popped) is ReplyError:
         if popped.passes:

@@ -24,11 +24,10 @@ def settle_args(consumer: Consumer) -> list[bytes]:
     """Return the arguments of ``queue/settle``. Lists that this process has finished with are not
     used any more.
     """
-    registration = consumer.handle.session.registration
     # At the same run of the server requests may be under way, so that items may have come to them
     # meanwhile: then what is in them goes back.
-    is_new_run = registration.server != consumer.run
-    consumer.run = registration.server
+    run = consumer.run_of_server()
+    is_new_run, consumer.run = run != consumer.run, run
     idle, consumer.free_lists = consumer.free_lists, {}
     kept = _kept(consumer)
     for in_flight in [each for lists in idle.values() for each in lists]:

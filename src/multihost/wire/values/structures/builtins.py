@@ -13,7 +13,11 @@ from typing import Any
 
 from multihost.wire.values.structures.structure import Rule
 
-__all__ = ["BASES", "matches", "number"]
+__all__ = ["BASES", "RATIONALS", "matches", "number"]
+
+RATIONALS: frozenset[type] = frozenset({Decimal, Fraction})
+"""What has a field of its own, as the builtin types; its module is seldom needed."""
+
 
 # Each returns an instance of the base, whatever the subclass overrides.
 BASES: Mapping[type, Rule] = {

@@ -8,7 +8,7 @@ import numbers
 import types
 from typing import Any
 
-from multihost.wire.values.structures.builtins import BASES, number
+from multihost.wire.values.structures.builtins import BASES, RATIONALS, number
 from multihost.wire.values.structures.classes import (
     MUTABLE,
     by_name,
@@ -24,7 +24,7 @@ from multihost.wire.values.structures.scientific import numpy_rule, pandas_rule
 from multihost.wire.values.structures.standard import STANDARD
 from multihost.wire.values.structures.structure import Rule, owner_of
 
-__all__ = ["simpler"]
+__all__ = ["RATIONALS", "simpler"]
 
 
 def simpler(key: Any) -> object:
