@@ -184,8 +184,8 @@ class RedisManager(SyncManager):
     programs that are to meet would each be alone. ``embedded://`` in the place of a URL is a
     private server, as that of ``Manager()``. ``client=`` takes a ``redis.Redis``, a
     ``redis.RedisCluster`` or a ``fakeredis.FakeRedis`` instead of a URL; only its settings are
-    used, it may be closed. A leading ``str`` is the name for every type but ``Value`` and ``Array``, whose first argument is
-    a type code.
+    used, it may be closed. A leading ``str`` is the name for every type but ``Value`` and
+    ``Array``, whose first argument is a type code.
 
     ``replicas=2``, or ``"all"``: what a call changes, puts, takes or acquires has reached so many
     replicas before the call returns (``WAIT``, in the same write). Where it has not within the
