@@ -172,11 +172,7 @@ def test_a_redirect_is_newer_than_the_table() -> None:
     servers = Servers(a=TWO, b=TWO)
     found = topology(servers)
     found.refresh()
-    changes: list[int] = []
-    found.on_change = lambda: changes.append(1)
     found.moved(3, C)
-    found.moved(3, C)
-    assert changes == [1]
     assert found.node_of(3) == C
     assert found.node_of(4) == A
     assert found.is_current(C), "else the connection to it would be broken off"

@@ -25,6 +25,8 @@ NODE_TIMEOUT = 1000
 COUNTED = ("clients", "stats")
 """Sections of ``INFO`` whose numbers are counts."""
 
+LINK_STATES = ("connected", "disconnected")
+
 Node = tuple[str, int]
 Argument = str | bytes | int | float
 
@@ -308,7 +310,28 @@ class Cluster(ClusterCommands):
                 role = each.info("replication")["role"]
                 if role == "master":
                     each.command("CLUSTER", "SETSLOT", slot, "NODE", _id(target))
+        self._await_agreement()
         self.forget()
+
+    def _await_agreement(self) -> None:
+        """Wait until all nodes know the same epochs, and the same masters of slots: a move before
+        that may be taken back by what they hear of each other.
+        """
+
+        def agree() -> bool:
+            views = {
+                frozenset(
+                    (row[0], *(p for p in row[6:] if p not in LINK_STATES and p[0] != "["))
+                    for row in map(
+                        str.split, each.command("CLUSTER", "NODES").decode().splitlines()
+                    )
+                )
+                for each in self.nodes
+                if each.is_answering
+            }
+            return len(views) == 1
+
+        wait_until(agree, what="the nodes agree")
 
     def move_slot(self, slot: int, target: Server) -> int:
         """Move a slot key by key; return how many keys it had."""

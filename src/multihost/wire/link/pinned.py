@@ -102,9 +102,9 @@ class PinnedConnection:
     def turn_to(self, node: Node | None) -> None:
         """Have the next exchange go to that server."""
         # A signal handler may raise anywhere in this: no channel is lost, one may be there twice.
-        channel, before = self.channel, self.node
-        if channel is not None and before is not None:
-            self.others[before] = channel
+        channel = self.channel
+        if channel is not None and channel.node is not None:
+            self.others[channel.node] = channel
         self.channel = None
         self.node = node
         if node is not None:

@@ -54,8 +54,8 @@ class ReplicatedLink(Link):
     def connect(self) -> None:
         """Open this thread's connection, and see that the server lets it wait. 1 round trip."""
         super().connect()
-        connection = self.checkout()
-        self._ask(connection)
+        if self.replicas == "all":
+            self._ask(self.checkout())
         self.execute(b"WAIT", b"0", b"1")
 
     def exchange(

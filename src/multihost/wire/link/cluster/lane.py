@@ -136,10 +136,11 @@ class Branch(Link):
             self.whole.refresh()  # the next attempt may go elsewhere
             raise
 
-    def _connect(self, limit: float) -> Channel:
-        if self.node is None:
+    def _connect(self, connection: PinnedConnection, limit: float) -> Channel:
+        # To where it was turned: by now the partition may be elsewhere.
+        if connection.node is None:
             raise ConnectionBroken("no server of the cluster has the partition")
-        return self.whole.open_at(self.node, limit)
+        return self.whole.open_at(connection.node, limit)
 
     def _send_many(self, connection: PinnedConnection, requests: bytes, count: int) -> list[Reply]:
         connection.turn_to(self.node)

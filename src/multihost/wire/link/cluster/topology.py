@@ -73,7 +73,6 @@ class ClusterTopology:
         """A server has said that another one is the master of a slot."""
         if self.node_of(slot) != node:
             self._moved[slot] = node
-            self._changed()
 
     def remap(self, node: Node) -> Node:
         """Return how this process reaches a server that the cluster calls that."""
