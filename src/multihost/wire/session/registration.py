@@ -32,7 +32,12 @@ from multihost.wire.link import (
     pack_all,
     run_id,
 )
-from multihost.wire.replies import ReplyError, command_error
+from multihost.wire.replies import (
+    ReplyError,
+    command_error,
+    integer,
+    microseconds,
+)
 from multihost.wire.script import Script
 from multihost.wire.session.gates import Gates
 from multihost.wire.session.names import Names
@@ -136,7 +141,7 @@ class SessionRegistration(Gates):
             return
         if not channel.client_id:
             number = channel.exchange_many(pack_all([(b"CLIENT", b"ID")]), 1)[0]
-            channel.client_id = b"" if isinstance(number, ReplyError) else b"%d" % number
+            channel.client_id = b"%d" % number if isinstance(number, int) else b""
         commands = [*self._renew_commands(presence, renewals), (b"INFO", b"server")]
         sent = time.monotonic()
         *replies, facts = channel.exchange_many(pack_all(commands), len(commands))
@@ -299,9 +304,7 @@ class SessionRegistration(Gates):
 
     def _note_time(self, presence: Presence, reply: Reply, sent: float) -> None:
         if self._is_at(self._first, presence):
-            seconds, micros = reply
-            now = time.monotonic_ns() // 1000
-            self.clock_offset = int(seconds) * 1000000 + int(micros) - now
+            self.clock_offset = microseconds(reply) - time.monotonic_ns() // 1000
         presence.round_trip = max(presence.round_trip, time.monotonic() - sent)
 
     def _follow(self, renewals: Sequence[Renewal], replies: Sequence[Reply]) -> None:
@@ -330,7 +333,8 @@ class SessionRegistration(Gates):
         with self._lock:
             for prefix, counter in zip(missing, beats, strict=True):
                 membership = self.memberships[prefix]
-                membership.key, membership.beats = keys[prefix], counter
+                membership.key = keys[prefix]
+                membership.beats = integer("session/enter", "the server", counter)
                 membership.renewed = time.monotonic()
                 membership.presence = presence
                 membership.has_lapsed = False
