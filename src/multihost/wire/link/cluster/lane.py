@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Branch", "Lane", "Server", "shared"]
 
 HOPS = 5  # redirects that are followed without a pause
+AGAIN = 0.1  # seconds before the next question, where many attempts fail
 TOLD = 1.0  # seconds for which one redirect says enough: nobody is asked about the others
 
 
@@ -133,7 +134,7 @@ class Branch(Link):
         try:
             return connection.channel or super()._open(connection, limit)
         except (ConnectionBroken, OSError):
-            self.whole.refresh()  # the next attempt may go elsewhere
+            self.whole.refresh(AGAIN, elsewhere=True)  # the next attempt may find another one
             raise
 
     def _connect(self, connection: PinnedConnection, limit: float) -> Channel:

@@ -114,11 +114,11 @@ class ClusterLink(Link):
         self._map.moved(slot, node)
         self._place_all()
 
-    def refresh(self, age: float = 0.0) -> bool:
+    def refresh(self, age: float = 0.0, *, elsewhere: bool = False) -> bool:
         """Ask where everything is, unless a server has said so ``age`` seconds ago; return whether
-        one answers.
+        one answers. ``elsewhere``: another one than the last time, if there is one.
         """
-        return self._map.refresh(age)
+        return self._map.refresh(age, elsewhere=elsewhere)
 
     def place(self, lane: Lane) -> bool:
         """Have a lane lead to where its partition is now; return whether that was elsewhere."""
