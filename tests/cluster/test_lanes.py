@@ -383,7 +383,19 @@ def test_a_cluster_that_is_not_there(port: int) -> None:
 def test_a_server_that_is_no_cluster(server: Any) -> None:
     if isinstance(server, Cluster):
         pytest.skip("the shared server is a cluster")
-    link = link_to(*parse(server.tcp_url.replace("redis://", "redis+cluster://").rstrip("/0")))
+    link = link_to(*parse(server.tcp_url.replace("redis://", "redis+cluster://").removesuffix("/0")))
     with pytest.raises((ServerUnfit, AccessDenied), match="not part of a cluster"):
         link.connect()
     link.close_now()
+
+
+def test_a_lane_that_was_put_back_follows_the_next_redirect(cluster: Cluster, link: Any) -> None:
+    """A thread that had asked before another one was redirected may be the last one to say where
+    the partition is: it must not stay there.
+    """
+    lane = link.lane(PREFIXES[0])
+    home, wrong = lane.node, next(m.node for m in link.masters() if m.node != lane.node)
+    lane.lead_to(link._server(wrong))
+    assert lane.execute(b"GET", KEYS[0]) is None
+    assert lane.node == home
+    assert link.disconnects == 1

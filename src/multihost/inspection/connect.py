@@ -9,6 +9,7 @@ from multihost.wire.address import Credentials, parse
 from multihost.wire.authkey import stretched
 from multihost.wire.identity import check_namespace
 from multihost.wire.link import link_to, route_for
+from multihost.wire.replies import microseconds
 from multihost.wire.session import Session, registry
 from multihost.wire.values.signed import codec_for
 
@@ -57,5 +58,4 @@ def server_time(session: Session) -> float:
     """Return the seconds since the epoch, by the clock of the server, or of one of them. 1 round
     trip.
     """
-    seconds, micros = session.link.masters()[0].execute(b"TIME")
-    return int(seconds) + int(micros) / 1e6
+    return microseconds(session.link.masters()[0].execute(b"TIME")) / 1e6

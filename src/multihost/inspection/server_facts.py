@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from multihost.wire.link import Command, Link
 from multihost.wire.printable import printable
-from multihost.wire.replies import ReplyError, pairs
+from multihost.wire.replies import ReplyError, microseconds, pairs
 from multihost.wire.script import info as parse_info
 
 __all__ = ["Facts", "clock_offset", "facts", "round_trips", "size"]
@@ -67,8 +67,8 @@ def round_trips(link: Link, command: Command, count: int) -> list[float]:
 def clock_offset(link: Link) -> float:
     """Return how many seconds the server's clock is ahead of ours. 1 round trip."""
     started = time.time()
-    seconds, micros = link.execute(b"TIME")
-    return float(int(seconds) + int(micros) / 1e6 - (started + time.time()) / 2)
+    found = microseconds(link.execute(b"TIME"))
+    return found / 1e6 - (started + time.time()) / 2
 
 
 def size(link: Link) -> int | None:

@@ -54,7 +54,7 @@ class Packing:
             if self.typecode in self._WIDE:
                 return array.array(self.typecode, Packing(self._WIDE[self.typecode]).unpack(packed))
             return array.array(self.typecode, packed.decode("utf-32-le", "surrogatepass"))
-        except ValueError as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise BadPayload(f"the stored items cannot be read: {error}") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from multihost.errors import InternalError, MultihostError, ObjectGone, ServerFull, ShutDown
 from multihost.wire.printable import printable
@@ -35,9 +36,16 @@ __all__ = [
     "ReplyError",
     "altered",
     "command_error",
-    "stored_number",
-    "to_exception",
+    "counted",
+    "integer",
+    "microseconds",
+    "misread",
+    "row",
     "pairs",
+    "stored_number",
+    "text",
+    "texts",
+    "to_exception",
 ]
 
 # -- reply codes: what the reply of a script starts with. lua/lib/codes.lua has the same ones, each
@@ -215,5 +223,58 @@ def pairs(reply: object) -> dict[bytes, bytes]:
     """Return the reply to HGETALL as a dict: it is a map in RESP3, a flat list in RESP2."""
     if isinstance(reply, dict):
         return reply
-    assert isinstance(reply, list)
-    return dict(zip(reply[0::2], reply[1::2], strict=True))
+    found = texts("server/read", "the server", reply)
+    if len(found) % 2:
+        raise misread("server/read", "the server")
+    return dict(zip(found[0::2], found[1::2], strict=True))
+
+
+# What a reply has to be, where anything else would be an error of Python's. A server does not reply
+# like that, but something may stand between, or what is stored may have been altered.
+
+
+def misread(operation: str, subject: str) -> Exception:
+    """Return the exception for a reply that is none to what was asked."""
+    return altered(operation, subject, "the reply is none to what was asked")
+
+
+def integer(operation: str, subject: str, reply: object) -> int:
+    """Return a reply that is a number. Raises BadPayload for anything else."""
+    if not isinstance(reply, int) or abs(reply) >= 1 << 63:
+        raise misread(operation, subject)
+    return reply
+
+
+def counted(operation: str, subject: str, reply: object) -> int:
+    """Return a reply that says how many there are. Raises BadPayload for anything else."""
+    if not isinstance(reply, int) or not 0 <= reply < 1 << 63:
+        raise misread(operation, subject)
+    return reply
+
+
+def row(operation: str, subject: str, reply: object, size: int) -> list[Any]:
+    """Return a reply that is a list of so many. Raises BadPayload for anything else."""
+    if not isinstance(reply, list) or len(reply) != size:
+        raise misread(operation, subject)
+    return reply
+
+
+def text(operation: str, subject: str, reply: object) -> bytes:
+    """Return a reply that is a value. Raises BadPayload for anything else."""
+    if not isinstance(reply, bytes):
+        raise misread(operation, subject)
+    return reply
+
+
+def texts(operation: str, subject: str, reply: object) -> list[bytes]:
+    """Return a reply that is a list or a set of values. Raises BadPayload for anything else."""
+    if not isinstance(reply, list | set) or not {*map(type, reply)} <= {bytes}:
+        raise misread(operation, subject)
+    return list(reply) if isinstance(reply, set) else reply
+
+
+def microseconds(reply: object) -> int:
+    """Return the time in the reply to TIME. Raises BadPayload for anything else."""
+    what = "server/time", "the server"
+    seconds, micros = (stored_number(*what, each, "the time") for each in row(*what, reply, 2))
+    return seconds * 1000000 + micros

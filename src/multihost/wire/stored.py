@@ -23,9 +23,9 @@ _reported: dict[str, None] = {}
 _lock = threading.Lock()
 
 
-def number(stored: bytes | None) -> int | None:
+def number(stored: object) -> int | None:
     """Return a number as scripts store it; None for anything else."""
-    return int(stored) if stored is not None and re.fullmatch(_NUMBER, stored) else None
+    return int(stored) if isinstance(stored, bytes) and re.fullmatch(_NUMBER, stored) else None
 
 
 def report_damage(where: str, what: bytes | str) -> None:

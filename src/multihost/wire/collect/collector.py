@@ -25,7 +25,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.collect.marking import Marking
 from multihost.wire.collect.partitions import EVERYWHERE, Outdated, Partitions
 from multihost.wire.link import Link, Patience
-from multihost.wire.replies import ReplyError
+from multihost.wire.replies import ReplyError, counted, microseconds, row
 from multihost.wire.script import Script
 from multihost.wire.stored import report_damage
 
@@ -137,7 +137,9 @@ class Collector:
     def _ask(self, period_ms: int, *, force: bool = False) -> bool:
         found, self._found = b"kept" if self.has_kept else self._found, b""
         args = self._session, self._ttl_ms, b"%d" % period_ms, b"%d" % force, found
-        is_ours, longest, are_kept = _turn.run_readonly(self._link, [self._key], *args)
+        reply = _turn.run_readonly(self._link, [self._key], *args)
+        is_ours, longest, are_kept = row("collect/turn", self._key.decode(), reply, 3)
+        longest = counted("collect/turn", self._key.decode(), longest or 0)
         self._partitions.longest_ms = longest or self._partitions.longest_ms
         self._are_kept = bool(are_kept)
         return bool(is_ours)
@@ -296,8 +298,8 @@ class Collector:
 
     def _begin(self, highest: int) -> tuple[int, list[int]]:
         """Begin a new epoch everywhere; return it, and the time of each partition."""
-        seconds, _ = self._link.lane(self._prefix).execute(b"TIME")
-        epoch = 1 + max(highest, int(seconds) * 1000)
+        now = microseconds(self._link.lane(self._prefix).execute(b"TIME"))
+        epoch = 1 + max(highest, now // 1000000 * 1000)
         return epoch, self._partitions.run_everywhere(_begin, b"%d" % epoch, b"0")
 
     def _sweep_all(self, args: Sequence[Sequence[bytes]]) -> None:

@@ -15,16 +15,16 @@ from __future__ import annotations
 import time
 
 from multihost.wire.keys import REPLY_CACHE_SECONDS
-from multihost.wire.link.channel import Channel
+from multihost.wire.link.channel import Channel, Reply
 from multihost.wire.link.resp import pack_all
 from multihost.wire.replies import ReplyError
 
 __all__ = ["Fence", "run_id"]
 
 
-def run_id(facts: bytes | ReplyError) -> bytes:
+def run_id(facts: Reply) -> bytes:
     """Return the run id of a server in its ``INFO server``, empty if that was refused."""
-    lines = [] if isinstance(facts, ReplyError) else bytes(facts).splitlines()
+    lines = facts.splitlines() if isinstance(facts, bytes) else []
     return next((line[7:] for line in lines if line.startswith(b"run_id:")), b"")
 
 

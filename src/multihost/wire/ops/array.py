@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import exists
-from multihost.wire.replies import WRONG_SIZE
+from multihost.wire.replies import WRONG_SIZE, counted, misread, text
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
@@ -30,17 +30,21 @@ def get(handle: Handle, index: int, width: int) -> bytes | None:
         size, item = transaction(
             handle.link, (b"STRLEN", data), (b"GETRANGE", data, b"%d" % start, b"%d" % stop)
         )
-        if size + start < 0:
+        if counted("array/get", handle.keys.ident, size) + start < 0:
             item = b""
-    if len(item) == width:
-        return item
+    try:
+        if len(item) == width:
+            return item
+    except TypeError:
+        raise misread("array/get", handle.keys.ident) from None
     exists(handle, "array/get")
     return None
 
 
 def length(handle: Handle, width: int) -> int:
     """Return the number of items. 1 round trip, O(1)."""
-    size = int(handle.link.execute(b"STRLEN", handle.keys.data))
+    reply = handle.link.execute(b"STRLEN", handle.keys.data)
+    size = counted("array/length", handle.keys.ident, reply)
     if not size:
         exists(handle, "array/length")
     return size // width
@@ -66,4 +70,5 @@ def splice(handle: Handle, where: slice, width: int, items: bytes) -> int | None
     """
     bounds = [b"" if n is None else b"%d" % n for n in (where.start, where.stop, where.step)]
     answer = _splice.run_once(handle, *bounds, b"%d" % width, items)
+    answer = text("array/splice", handle.keys.ident, answer)
     return int(answer[1:]) if answer[:1] == WRONG_SIZE else None

@@ -16,7 +16,7 @@ from multihost.wire.link import Reply
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.keeping import StoringScript
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import ACT, BROKEN, OPEN, WAIT, altered, stored_number
+from multihost.wire.replies import ACT, BROKEN, OPEN, WAIT, altered, misread, row, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.values.signing import Purpose
@@ -190,7 +190,10 @@ def arrive(handle: Handle) -> Arrival | None:
     )
     if answer == BROKEN:
         return None
-    arrival = Arrival(answer, waiter)
+    try:
+        arrival = Arrival(answer, waiter)
+    except (AttributeError, ValueError):
+        raise misread("barrier/wait", handle.keys.ident) from None
     if arrival.role not in (WAIT, ACT):
         parties.end(arrival, OPEN)
         return arrival
@@ -267,7 +270,8 @@ def leave(handle: Handle) -> None:
 
 def state(handle: Handle) -> tuple[int, bool]:
     """Return how many parties wait, and whether the barrier is broken. 1 round trip."""
-    arrived, broken = handle.link.execute(b"HMGET", handle.keys.data, ARRIVED, STATE)
+    reply = handle.link.execute(b"HMGET", handle.keys.data, ARRIVED, STATE)
+    arrived, broken = row("barrier/state", handle.keys.ident, reply, 2)
     if arrived is None:
         raise object_gone(handle, "barrier/state")
     count = stored_number("barrier/state", handle.keys.ident, arrived, "the number of parties")

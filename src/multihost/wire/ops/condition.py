@@ -13,6 +13,7 @@ from multihost.wire.link import Reply
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.keeping import StoringScript
 from multihost.wire.ops.object import object_gone
+from multihost.wire.replies import texts
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.wait import token_pop, wait, wait_by_name
@@ -147,7 +148,8 @@ def waiting_count(handle: Handle) -> int:
     fields = handle.link.execute(b"HKEYS", handle.keys.data)
     if not fields:
         raise object_gone(handle, "condition/statistics")
-    return sum(field[:2] == WAITER for field in fields)
+    found = texts("condition/statistics", handle.keys.ident, fields)
+    return sum(field[:2] == WAITER for field in found)
 
 
 def notify(handle: Handle, count: int) -> None:

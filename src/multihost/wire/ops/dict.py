@@ -11,7 +11,7 @@ from typing import Any
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.keeping import StoringScript, has_proxies, without_flag
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import EXISTS, OK, pairs
+from multihost.wire.replies import EXISTS, OK, counted, misread, pairs, text, texts
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED
@@ -68,7 +68,11 @@ def create(handle: Handle, entries: Entries) -> bool:
 def get(handle: Handle, field: bytes) -> bytes | None:
     """Return the value of a key, None if there is no such key. 1 round trip, O(1)."""
     value: bytes | None
-    counter, value = handle.link.execute(b"HMGET", handle.keys.data, COUNTER, field)
+    found = handle.link.execute(b"HMGET", handle.keys.data, COUNTER, field)
+    try:
+        counter, value = found
+    except (TypeError, ValueError):
+        raise misread("dict/get", handle.keys.ident) from None
     if counter is None:
         raise object_gone(handle, "dict/get")
     return value
@@ -85,7 +89,7 @@ def contains(handle: Handle, field: bytes) -> bool:
 
 def length(handle: Handle) -> int:
     """Return the number of entries. 1 round trip, O(1)."""
-    size = int(handle.link.execute(b"HLEN", handle.keys.data))
+    size = counted("dict/length", handle.keys.ident, handle.link.execute(b"HLEN", handle.keys.data))
     if not size:
         raise object_gone(handle, "dict/length")
     return size - 1
@@ -99,6 +103,7 @@ def fields(handle: Handle) -> tuple[list[bytes], list[bytes]]:
     )
     if not order:
         raise object_gone(handle, "dict/fields")
+    order = texts("dict/fields", keys.ident, order)
     del order[0]
     return order, _originals_of(order, pairs(originals))
 
@@ -116,9 +121,12 @@ def entries(handle: Handle) -> tuple[list[bytes], list[bytes], list[bytes]]:
     )
     if not order:
         raise object_gone(handle, "dict/entries")
-    del order[0]
-    values = list(map(pairs(data).__getitem__, order))
-    return order, _originals_of(order, pairs(originals)), values
+    try:
+        del order[0]
+        values = list(map(pairs(data).__getitem__, order))
+        return order, _originals_of(order, pairs(originals)), values
+    except (KeyError, TypeError):
+        raise misread("dict/entries", keys.ident) from None
 
 
 def _originals_of(order: list[bytes], originals: dict[bytes, bytes]) -> list[bytes]:
@@ -153,9 +161,12 @@ def popitem(handle: Handle) -> tuple[bytes, bytes, bytes] | None:
     answer = _popitem.run_once(handle)
     if answer is None:
         return None
-    field, original, rest = without_flag(handle, answer).split(b" ", 2)
-    key, end = int(field), int(field) + int(original)
-    return rest[:key], rest[key:end], rest[end:]
+    try:
+        field, original, rest = without_flag(handle, answer).split(b" ", 2)
+        key, end = int(field), int(field) + int(original)
+        return rest[:key], rest[key:end], rest[end:]
+    except (AttributeError, ValueError):
+        raise misread("dict/popitem", handle.keys.ident) from None
 
 
 def put_back(handle: Handle, field: bytes, original: bytes, value: bytes) -> None:
@@ -167,7 +178,8 @@ def put_back(handle: Handle, field: bytes, original: bytes, value: bytes) -> Non
 
 def setdefault(handle: Handle, field: bytes, value: bytes, original: bytes) -> bytes | None:
     """Put an entry unless the dict has the key; return the value that it has. 1 round trip."""
-    answer: bytes = _setdefault.run_once(handle, field, value, original)
+    answer = _setdefault.run_once(handle, field, value, original)
+    answer = text("dict/setdefault", handle.keys.ident, answer)
     return answer[1:] if answer[:1] == EXISTS else None
 
 
@@ -183,7 +195,10 @@ def update_new(handle: Handle, entries: Entries) -> list[bool]:
     O(entries).
     """
     answer = _update_new.run_once(handle, has_proxies(entries.values), *entries.args())
-    return [flag == ord("1") for flag in without_flag(handle, answer)]
+    flags = without_flag(handle, answer)
+    if len(flags) != len(entries.fields):
+        raise misread("dict/update", handle.keys.ident)
+    return [flag == ord("1") for flag in flags]
 
 
 def clear(handle: Handle) -> None:
@@ -196,7 +211,10 @@ def increment(handle: Handle, field: bytes, amount: int, original: bytes) -> int
     round trip.
     """
     answer = _increment.run_once(handle, field, b"%d" % amount, original)
-    return None if answer is None else int(answer[1:])
+    try:
+        return None if answer is None else int(answer[1:])
+    except (TypeError, ValueError):
+        raise misread("dict/increment", handle.keys.ident) from None
 
 
 def replace(handle: Handle, field: bytes, expected: bytes, value: bytes, original: bytes) -> bool:

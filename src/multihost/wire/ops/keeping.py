@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from multihost.wire.collect import by_partition, contents, is_ident
 from multihost.wire.keys import Keys
 from multihost.wire.link import Reply
-from multihost.wire.replies import CUT, GONE, MustKeep, ReplyError, altered, to_exception
+from multihost.wire.replies import CUT, GONE, MustKeep, ReplyError, altered, misread, to_exception
 from multihost.wire.script import Script, Target
 from multihost.wire.script.source import Source
 from multihost.wire.session import Handle, Session
@@ -149,6 +149,9 @@ def has_proxies(values: Sequence[bytes]) -> bytes:
 
 def without_flag(handle: Handle, answer: bytes) -> bytes:
     """Return the answer of a script without its flag. No round trip."""
-    if answer[0] == _CUT:
-        handle.session.has_cut = True
-    return answer[1:]
+    try:
+        if answer[0] == _CUT:
+            handle.session.has_cut = True
+        return answer[1:]
+    except (LookupError, TypeError):
+        raise misread("object/change", handle.keys.ident) from None

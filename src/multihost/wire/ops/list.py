@@ -13,7 +13,7 @@ from typing import TypeVar
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.keeping import StoringScript, has_proxies, without_flag
 from multihost.wire.ops.object import exists, object_gone
-from multihost.wire.replies import EMPTY, TOO_LONG, WRONG_SIZE
+from multihost.wire.replies import EMPTY, TOO_LONG, WRONG_SIZE, counted, text, texts
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED
@@ -62,7 +62,7 @@ def get(handle: Handle, index: int) -> bytes | None:
 
 def length(handle: Handle) -> int:
     """Return the number of elements. 1 round trip, O(1)."""
-    size = int(handle.link.execute(b"LLEN", handle.keys.data))
+    size = counted("list/length", handle.keys.ident, handle.link.execute(b"LLEN", handle.keys.data))
     if not size:
         raise object_gone(handle, "list/length")
     return size - 1
@@ -76,9 +76,8 @@ def values(
     """
     first = 1 if start is None else start + 1 if start >= 0 else start
     last = -1 if stop is None else stop if stop >= 0 else stop - 1
-    found: builtins.list[bytes] = handle.link.execute(
-        b"LRANGE", handle.keys.data, b"%d" % first, b"%d" % last
-    )
+    reply = handle.link.execute(b"LRANGE", handle.keys.data, b"%d" % first, b"%d" % last)
+    found = texts("list/values", handle.keys.ident, reply)
     if not found:
         exists(handle, "list/values")
     elif not found[0]:
@@ -89,7 +88,7 @@ def values(
 def position(handle: Handle, value: bytes) -> int | None:
     """Return the index of an element with exactly these bytes. 1 round trip, O(n) on the server."""
     found = handle.link.execute(b"LPOS", handle.keys.data, value)
-    return None if found is None else found - 1
+    return None if found is None else counted("list/index", handle.keys.ident, found) - 1
 
 
 def search(
@@ -105,7 +104,7 @@ def search(
     """
     if near is None:
         near = handle.link.execute(b"LRANGE", handle.keys.data, b"0", b"%d" % NEAR)
-    if not near:
+    if not texts("list/index", handle.keys.ident, near):
         raise object_gone(handle, "list/index")
     if len(near) <= NEAR:
         return find(near[1:])
@@ -198,7 +197,7 @@ def permute(handle: Handle, order: Callable[[Values], Sequence[int] | None]) -> 
     def decide(elements: builtins.list[bytes]) -> Sequence[bytes] | None:
         if not elements:
             raise object_gone(handle, "list/permute")
-        indexes = ordered(elements[1:])
+        indexes = ordered(texts("list/permute", keys.ident, elements)[1:])
         return None if indexes is None else [b"%d" % index for index in indexes]
 
     ordered = _bounded(handle, order, "sort")
@@ -218,7 +217,7 @@ def set_slice(handle: Handle, where: slice, values: Values) -> int | None:
     """
     bounds = _number(where.start), _number(where.stop), _number(where.step)
     run, linked = _set_slice.way(values)
-    answer = run(handle, *bounds, linked, *values)
+    answer = text("list/set_slice", handle.keys.ident, run(handle, *bounds, linked, *values))
     if answer[:1] == WRONG_SIZE:
         return int(answer[1:])
     without_flag(handle, answer)

@@ -13,7 +13,7 @@ from multihost.wire.giving import give_back, is_there, object_gone, released_by_
 from multihost.wire.identity import ParsedId, session_of, unpack
 from multihost.wire.ops import object as any_object
 from multihost.wire.places import FENCE, HOLDER, TYPE, WAITER, Place
-from multihost.wire.replies import altered, pairs, stored_number
+from multihost.wire.replies import altered, pairs, row, stored_number, texts
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.record import SessionRecord, stored_record
@@ -158,13 +158,14 @@ def holder(handle: Handle) -> tuple[ParsedId, SessionRecord | None, int] | None:
     """
     link, keys = handle.link, handle.keys
     for _ in range(ATTEMPTS):
-        (exists, fence), refs, free = link.pipeline(
+        fields, refs, free = link.pipeline(
             [
                 (b"HMGET", keys.data, TYPE, FENCE),
                 (b"HGETALL", keys.refs),
                 (b"EXISTS", keys.free),
             ]
         )
+        exists, fence = row("lock/holder", keys.ident, fields, 2)
         if exists is None:
             raise object_gone(handle, "lock/holder")
         if free:
@@ -188,5 +189,5 @@ def holder(handle: Handle) -> tuple[ParsedId, SessionRecord | None, int] | None:
 
 def waiters(handle: Handle) -> int:
     """Return how many threads have waited for the lock for a moment. 1 round trip, O(waiters)."""
-    fields = handle.link.execute(b"HKEYS", handle.keys.data)
+    fields = texts("statistics", handle.keys.ident, handle.link.execute(b"HKEYS", handle.keys.data))
     return sum(field[:2] == WAITER for field in fields)

@@ -9,7 +9,7 @@ from multihost.wire.ops import object as any_object
 from multihost.wire.ops.keeping import StoringScript, without_flag
 from multihost.wire.ops.object import object_gone
 from multihost.wire.refusals import ALTERED
-from multihost.wire.replies import OK, pairs
+from multihost.wire.replies import OK, misread, pairs
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED
@@ -35,7 +35,11 @@ def create(handle: Handle, fields: Sequence[bytes], values: Sequence[bytes]) -> 
 def get(handle: Handle, field: bytes) -> bytes | None:
     """Return the value of an attribute, None if there is no such attribute. 1 round trip, O(1)."""
     value: bytes | None
-    sentinel, value = handle.link.execute(b"HMGET", handle.keys.data, SENTINEL, field)
+    found = handle.link.execute(b"HMGET", handle.keys.data, SENTINEL, field)
+    try:
+        sentinel, value = found
+    except (TypeError, ValueError):
+        raise misread("namespace/get", handle.keys.ident) from None
     if sentinel is None:
         raise object_gone(handle, "namespace/get")
     return value
@@ -53,7 +57,7 @@ def name_of(field: bytes) -> str:
     """Return the name of an attribute. Raises BadPayload for what is none."""
     try:
         return field[1:].decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
+    except (AttributeError, TypeError, UnicodeDecodeError):
         raise BadPayload(f"the name of an attribute is no text: {ALTERED.text}") from None
 
 

@@ -10,7 +10,19 @@ from multihost.wire.identity import label, unescape
 from multihost.wire.link import Link
 from multihost.wire.ops import kinds
 from multihost.wire.ops.keeping import without_flag
-from multihost.wire.replies import EXISTS, GONE, ReplyError, altered, pairs, to_exception
+from multihost.wire.replies import (
+    EXISTS,
+    GONE,
+    ReplyError,
+    altered,
+    counted,
+    integer,
+    misread,
+    pairs,
+    row,
+    texts,
+    to_exception,
+)
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Session
 
@@ -75,8 +87,11 @@ def attach(
         handle.session.ttl_ms,
         *content,
     )
-    if answer[:1] != EXISTS:
-        return None
+    try:
+        if answer[:1] != EXISTS:
+            return None
+    except TypeError:
+        raise misread(script.name, handle.keys.ident) from None
     name = label(handle.keys.ident)
     words = answer[1:].decode("utf-8", "surrogateescape").split(" ", 3)
     if len(words) < 3:
@@ -113,7 +128,9 @@ def names(session: Session) -> dict[str, str]:
         [(b"HGETALL", key_names.names(session.namespace, n)) for n in range(key_names.PARTITIONS)]
     )
     for reply in replies:
-        for name, kind in pairs(reply).items():
+        table = pairs(reply)
+        texts("object/names", "the server", [*table, *table.values()])
+        for name, kind in table.items():
             words = kind.split(b" ")
             try:
                 typeid = words[2].decode() if len(words) > 2 else ""
@@ -153,14 +170,15 @@ def sweep(handle: Handle, entry: bytes, lists: Sequence[bytes]) -> int:
     is stored under it; return how many keys and names were removed. ``lists`` are the in-flight
     lists and places that may remain, by the ends of their keys. 1 round trip.
     """
-    return int(_sweep.run_idempotent(handle, handle.keys.name or b"", entry, *lists))
+    removed = _sweep.run_idempotent(handle, handle.keys.name or b"", entry, *lists)
+    return counted("object/sweep", handle.keys.ident, removed)
 
 
 def lease_left(handle: Handle) -> float | None:
     """Return the seconds until the object expires unless it is renewed, None if it has no lease. 1
     round trip. Raises ObjectGone.
     """
-    left = int(handle.link.execute(b"PTTL", handle.keys.data))
+    left = integer("statistics", handle.keys.ident, handle.link.execute(b"PTTL", handle.keys.data))
     if left == -2:
         raise object_gone(handle, "statistics")
     return None if left < 0 else left / 1000
@@ -173,7 +191,8 @@ def memory(handle: Handle) -> int | None:
     total = 0
     for key in handle.keys.all:
         try:
-            total += handle.link.execute_raw(b"MEMORY", b"USAGE", key) or 0
+            used = handle.link.execute_raw(b"MEMORY", b"USAGE", key)
+            total += counted("memory", handle.keys.ident, used or 0)
         except ReplyError:
             return None
     return total
@@ -185,8 +204,9 @@ def scanned(link: Link, pattern: bytes, page: int = 1000) -> Iterator[list[bytes
     """
     cursor = b"0"
     while True:
-        cursor, found = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % page)
-        yield found
+        reply = link.execute(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % page)
+        cursor, found = row("object/scan", "the server", reply, 2)
+        yield texts("object/scan", "the server", found)
         if cursor == b"0":
             return
 

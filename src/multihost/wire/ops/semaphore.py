@@ -23,7 +23,7 @@ from multihost.wire.giving import (
 from multihost.wire.identity import session_of
 from multihost.wire.ops import object as any_object
 from multihost.wire.places import TALLY, TYPE, WAITER, Place, Places, places_of
-from multihost.wire.replies import NOT_HELD, OK, pairs, stored_number
+from multihost.wire.replies import NOT_HELD, OK, counted, pairs, row, stored_number
 from multihost.wire.script import Script
 from multihost.wire.session import Handle, Hold
 from multihost.wire.session.record import SessionRecord, stored_records
@@ -308,12 +308,14 @@ def free_permits(handle: Handle) -> int:
 def free_and_initial(handle: Handle) -> tuple[int, int]:
     """Return the number of free permits, and the initial one. 1 round trip."""
     keys = handle.keys
-    (initial, reserve), free = handle.link.pipeline(
+    fields, free = handle.link.pipeline(
         [(b"HMGET", keys.data, INITIAL, RESERVE), (b"LLEN", keys.free)]
     )
+    initial, reserve = row("semaphore/locked", keys.ident, fields, 2)
     if initial is None:
         raise object_gone(handle, "semaphore/locked")
-    return int(free) + _number(handle, reserve), _number(handle, initial)
+    free = counted("semaphore/locked", keys.ident, free)
+    return free + _number(handle, reserve), _number(handle, initial)
 
 
 def state(handle: Handle) -> tuple[int, int, list[tuple[SessionRecord | None, int]]]:
@@ -336,7 +338,7 @@ def state(handle: Handle) -> tuple[int, int, list[tuple[SessionRecord | None, in
     held = {session: count for session, count in counts.items() if count}
     records = stored_records(link, [b"%b:%b" % (keys.sessions, session) for session in held])
     return (
-        free + _number(handle, found.get(RESERVE)),
+        counted("semaphore/statistics", keys.ident, free) + _number(handle, found.get(RESERVE)),
         sum(field[:2] == WAITER for field in found),
         list(zip(records, held.values(), strict=True)),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import pairs
+from multihost.wire.replies import counted, misread, pairs, stored_number, text, texts
 from multihost.wire.script import Script, transaction
 from multihost.wire.session import Handle
 
@@ -39,7 +39,11 @@ def create(handle: Handle, members: Collection[Any]) -> bool:
 
 def contains(handle: Handle, field: bytes) -> bool:
     """Return whether there is such a member. 1 round trip, O(1)."""
-    found, exists = handle.link.execute(b"SMISMEMBER", handle.keys.data, field, SENTINEL)
+    reply = handle.link.execute(b"SMISMEMBER", handle.keys.data, field, SENTINEL)
+    try:
+        found, exists = reply
+    except (TypeError, ValueError):
+        raise misread("set/contains", handle.keys.ident) from None
     if not exists:
         raise object_gone(handle, "set/contains")
     return bool(found)
@@ -47,7 +51,7 @@ def contains(handle: Handle, field: bytes) -> bool:
 
 def length(handle: Handle) -> int:
     """Return the number of members. 1 round trip, O(1)."""
-    size = int(handle.link.execute(b"SCARD", handle.keys.data))
+    size = counted("set/length", handle.keys.ident, handle.link.execute(b"SCARD", handle.keys.data))
     if not size:
         raise object_gone(handle, "set/length")
     return size - 1
@@ -61,7 +65,7 @@ def fields(handle: Handle) -> tuple[builtins.list[bytes], builtins.list[bytes]]:
     )
     if not members:
         raise object_gone(handle, "set/fields")
-    found = [field for field in members if field]
+    found = [field for field in texts("set/fields", keys.ident, members) if field]
     originals = pairs(reply)
     return found, [originals.get(field, field) for field in found] if originals else found
 
@@ -74,14 +78,18 @@ def update(handle: Handle, members: Collection[Any]) -> None:
 def update_new(handle: Handle, members: Collection[Any]) -> builtins.list[bool]:
     """Add members; return for each whether it is new. 1 round trip, O(members)."""
     answer = _update_new.run_once(handle, *_members(handle, members))
-    return [flag == ord("1") for flag in answer[1:]]
+    flags = text("set/update", handle.keys.ident, answer)[1:]
+    if len(flags) != len(members):
+        raise misread("set/update", handle.keys.ident)
+    return [flag == ord("1") for flag in flags]
 
 
 def remove(handle: Handle, members: Iterable[Any]) -> int:
     """Remove members; return how many there were. 1 round trip, O(members)."""
     fields = map(handle.codec.field, members)
     answer = _remove.run_once(handle, *fields)
-    return int(answer[1:])
+    answer = text("set/remove", handle.keys.ident, answer)
+    return stored_number("set/remove", handle.keys.ident, answer[1:], "how many there were")
 
 
 def pop(handle: Handle) -> tuple[bytes, bytes] | None:
@@ -91,8 +99,9 @@ def pop(handle: Handle) -> tuple[bytes, bytes] | None:
     answer = _pop.run_once(handle)
     if answer is None:
         return None
-    size, _, rest = answer[1:].partition(b" ")
-    return rest[: int(size)], rest[int(size) :]
+    size, _, rest = text("set/pop", handle.keys.ident, answer)[1:].partition(b" ")
+    end = stored_number("set/pop", handle.keys.ident, size, "the size of a member")
+    return rest[:end], rest[end:]
 
 
 def put_back(handle: Handle, field: bytes, original: bytes) -> None:

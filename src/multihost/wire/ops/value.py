@@ -5,7 +5,7 @@ from __future__ import annotations
 from multihost.wire.ops import object as any_object
 from multihost.wire.ops.keeping import StoringScript, without_flag
 from multihost.wire.ops.object import object_gone
-from multihost.wire.replies import OK
+from multihost.wire.replies import OK, misread
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED
@@ -43,7 +43,10 @@ def add(handle: Handle, amount: int) -> int | None:
     round trip.
     """
     answer = _add.run_once(handle, b"%d" % amount)
-    return None if answer is None else int(answer[1:])
+    try:
+        return None if answer is None else int(answer[1:])
+    except (TypeError, ValueError):
+        raise misread("value/increment", handle.keys.ident) from None
 
 
 def replace(handle: Handle, expected: bytes, value: bytes) -> bool:

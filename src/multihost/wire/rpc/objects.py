@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from multihost.wire.ops import object as any_object
 from multihost.wire.refusals import ALTERED
-from multihost.wire.replies import ReplyError, command_error, to_exception
+from multihost.wire.replies import ReplyError, command_error, text, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 
@@ -46,7 +46,10 @@ def host_of(handle: Handle) -> str | None:
         if error.refusal is ALTERED:  # an object of another type
             return None
         raise to_exception(error, "hosted/host_of", handle.keys.ident) from None
-    return None if found is None else found.decode("utf-8", "surrogateescape")
+    if found is None:
+        return None
+    host = text("hosted/host_of", handle.keys.ident, found)
+    return host.decode("utf-8", "surrogateescape")
 
 
 def existing(handles: Sequence[Handle], host: str) -> list[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from multihost.errors import ServerFull
 from multihost.wire.link import Command, Link, Reply
-from multihost.wire.replies import ReplyError, command_error
+from multihost.wire.replies import ReplyError, command_error, misread
 from multihost.wire.script.script import Script
 
 __all__ = ["transaction"]
@@ -19,6 +19,8 @@ def transaction(link: Link, *commands: Command) -> list[Reply]:
     """
     try:
         replies: list[Reply] = link.pipeline([(b"MULTI",), *commands, (b"EXEC",)])[-1]
+        if type(replies) is not list or len(replies) != len(commands):
+            raise misread("server/transaction", commands[0][1].decode("utf-8", "replace"))
     except ServerFull:
         # A full server queues nothing, not even reads, but runs a script. That is slower.
         keys = [command[1] for command in commands]

@@ -180,6 +180,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         link = self._session.link
+        link.confirm_nothing()
         connection, self._connection = self._connection, None
         if connection is not None:
             link.checkin(connection)

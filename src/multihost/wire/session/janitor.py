@@ -318,7 +318,7 @@ class Janitor:
             self._put_off(watched, min(SHARE * found, MOST))
             return
         watched.checks, watched.is_urgent = watched.checks + 1, False
-        if len(found) < 2 or len(found) % 2 or type(found[0]) is not int:
+        if not _is_look(found):
             raise altered(watched.reap.name, watched.keys.ident, "the number of its waiters")
         _, watched.previous, *packed = found
         self._put_off(watched, LOOK_INTERVAL)
@@ -381,3 +381,16 @@ class Janitor:
     def _log_failure(self, action: Callable[[], object], error: BaseException) -> None:
         text, address = "%r failed, at %s", self.link.address
         log(logger, logging.ERROR, text, action, address, exc_info=error)
+
+
+def _is_look(reply: object) -> bool:
+    """Return whether a reply is that of a script that reaps: the number of waiters, what to look at
+    next time, and the sessions with their records.
+    """
+    return (
+        isinstance(reply, list)
+        and len(reply) >= 2
+        and not len(reply) % 2
+        and type(reply[0]) is int
+        and {*map(type, reply[2::2])} <= {bytes}
+    )

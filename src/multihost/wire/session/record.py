@@ -50,7 +50,7 @@ class SessionRecord(NamedTuple):
         """Return the record in the reply to :meth:`command`, or in that of a script; None if there
         is none, :data:`UNKNOWN` for anything else: the session is alive while its key is there.
         """
-        if not isinstance(fields, ReplyError) and len(fields) == len(_FIELDS) and fields[0] is None:
+        if isinstance(fields, list) and len(fields) == len(_FIELDS) and fields[0] is None:
             return None
         try:
             return cls._parse(fields)

@@ -26,7 +26,7 @@ from multihost.wire.collect import by_partition, contents, is_ident
 from multihost.wire.identity import new_maker, new_unnamed
 from multihost.wire.keys import Keys
 from multihost.wire.link import Link, Node
-from multihost.wire.replies import GONE, to_exception
+from multihost.wire.replies import GONE, texts, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session.gifts import ObjectReference, ReleaseRemote, let_go
 from multihost.wire.session.nodes import for_each_node
@@ -382,7 +382,7 @@ class References:
         """
         try:
             reply = script.run_readonly(self._link, [keys.data for keys in chunk], *args)
-            return [] if reply is None else [reply]
+            return [] if reply is None else [texts(script.name, chunk[0].ident, reply)]
         except (BadPayload, InternalError) as error:
             if len(chunk) == 1:
                 report_damage(f"at {self._link.address}", str(error))

@@ -237,11 +237,11 @@ class Ring:
         found = [
             sid for reply in replies[len(before) :] if isinstance(reply, list) for sid in reply
         ]
-        sids = found[:WATCHED]
+        sids = [sid for sid in found if isinstance(sid, bytes)][:WATCHED]
         if not sids:
             return {}
         [stored] = self._link.pipeline_raw([(b"HMGET", entries, *sids)])
-        if isinstance(stored, ReplyError):
+        if not isinstance(stored, list) or len(stored) != len(sids):
             return {}
         read = zip(sids, map(Entry.of, stored), strict=True)
         return {sid: entry for sid, entry in read if entry is not None}

@@ -273,6 +273,10 @@ class Codec:
             raise
         except DAMAGED as error:
             raise BadPayload(f"the stored value cannot be read: {error}") from error
+        except (KeyError, TypeError):
+            if isinstance(stored, bytes):
+                raise  # a class of the value did that
+            raise BadPayload("the stored value cannot be read: it is none") from None
 
     def load_many(self, stored: Sequence[bytes], places: Sequence[bytes] = ()) -> list[Any]:  # noqa: ARG002
         """Return stored values; without ``places`` all are elements."""

@@ -17,7 +17,7 @@ from multihost.wire.ops.queue.constants import (
 )
 from multihost.wire.ops.queue.items import without_rank
 from multihost.wire.ops.queue.settings import PRIORITY, QueueSettings
-from multihost.wire.replies import altered, pairs, stored_number
+from multihost.wire.replies import altered, counted, pairs, row, stored_number, texts
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.stored import number
@@ -104,10 +104,11 @@ def size(handle: Handle, settings: QueueSettings) -> int:
     fields, length = handle.link.pipeline(
         [(b"HMGET", keys.data, MAXSIZE, SHUT_DOWN), (count, keys.items)]
     )
-    if fields[0] is None:
+    maxsize, shut_down = row("queue/qsize", keys.ident, fields, 2)
+    if maxsize is None:
         raise object_gone(handle, "queue/qsize")
-    has_end_marker = fields[1] is not None and settings.order != PRIORITY
-    return max(int(length) - has_end_marker, 0)
+    has_end_marker = shut_down is not None and settings.order != PRIORITY
+    return max(counted("queue/qsize", keys.ident, length) - has_end_marker, 0)
 
 
 def shutdown(handle: Handle, immediate: bool) -> None:
@@ -124,7 +125,8 @@ def reopen(handle: Handle) -> None:
 
 def dead_letters(handle: Handle, settings: QueueSettings) -> list[bytes]:
     """Return the items that were delivered too often. 1 round trip, O(letters)."""
-    letters: list[bytes] = handle.link.execute(b"LRANGE", handle.keys.dead, b"0", b"-1")
+    reply = handle.link.execute(b"LRANGE", handle.keys.dead, b"0", b"-1")
+    letters = texts("queue/dead_letters", handle.keys.ident, reply)
     if not letters:
         any_object.exists(handle, "queue/dead_letters")
     if settings.order != PRIORITY:
@@ -136,19 +138,21 @@ def drain_dead_letters(handle: Handle, requeue: bool) -> int:
     """Drop the dead letters, or put them back; return how many there were. 1 round trip,
     O(letters).
     """
-    return int(without_flag(handle, _drain_dead_letters.run_once(handle, b"%d" % requeue)))
+    answer = without_flag(handle, _drain_dead_letters.run_once(handle, b"%d" % requeue))
+    return stored_number("queue/dead_letters", handle.keys.ident, answer, "how many there were")
 
 
 def statistics(handle: Handle, typeid: str, settings: QueueSettings) -> QueueStatistics:
     """Return what the server has of the queue. 3 round trips, O(in-flight lists)."""
     link, keys = handle.link, handle.keys
-    (unfinished, shut_down, putters, getters), refs, dead = link.pipeline(
+    fields, refs, dead = link.pipeline(
         [
             (b"HMGET", keys.data, UNFINISHED, SHUT_DOWN, PUTTERS, GETTERS),
             (b"HGETALL", keys.refs),
             (b"LLEN", keys.dead),
         ]
     )
+    unfinished, shut_down, putters, getters = row("queue/statistics", keys.ident, fields, 4)
     lists = keys.all_in_flight(pairs(refs))
     lengths = link.pipeline([(b"LLEN", key) for key in lists])
     return QueueStatistics(
@@ -158,7 +162,7 @@ def statistics(handle: Handle, typeid: str, settings: QueueSettings) -> QueueSta
         maxsize=settings.maxsize,
         unfinished=_number(handle, unfinished, "the number of unfinished items"),
         in_flight=sum(lengths),
-        dead_letters=int(dead),
+        dead_letters=counted("queue/statistics", keys.ident, dead),
         waiters=_number(handle, putters, "the number of waiters")
         + _number(handle, getters, "the number of waiters"),
         is_shut_down=shut_down is not None,

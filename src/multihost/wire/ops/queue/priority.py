@@ -15,7 +15,17 @@ from multihost.wire.ops.keeping import keep
 from multihost.wire.ops.queue.constants import KIND
 from multihost.wire.ops.queue.items import RANK_SIZE, split_delivery_count
 from multihost.wire.ops.queue.send import wait_for_room
-from multihost.wire.replies import CHANGED, COMPARE, NO_SPACE, OK, MustKeep
+from multihost.wire.replies import (
+    CHANGED,
+    COMPARE,
+    NO_SPACE,
+    OK,
+    MustKeep,
+    counted,
+    misread,
+    text,
+    texts,
+)
 from multihost.wire.script import Script
 from multihost.wire.session import Handle
 from multihost.wire.values.codec import LINKED
@@ -78,6 +88,8 @@ def _try_put(
     """Return whether there was room."""
     answer = _put_ranked.run_once(handle, behind_waiters, kind, score, value)
     while answer is not None and answer != OK:
+        if text("queue/put", handle.keys.ident, answer)[:1] not in (COMPARE, CHANGED, NO_SPACE):
+            raise misread("queue/put", handle.keys.ident)
         queue_kind = answer[1:] if answer[:1] == COMPARE else _stored_kind(handle, kind)
         if (
             queue_kind == kind == NUMBERS and answer == CHANGED
@@ -128,9 +140,10 @@ def _neighbours(handle: Handle, item: Any, score: bytes) -> tuple[bytes, bytes]:
         low, count = link.pipeline(
             [(b"ZCOUNT", items, b"-inf", b"(" + score), (b"ZCOUNT", items, score, score)]
         )
-        high = low + count
     else:
-        low, high = 0, link.execute(b"ZCARD", items)
+        low, count = 0, link.execute(b"ZCARD", items)
+    low = counted("queue/put", handle.keys.ident, low)
+    high = low + counted("queue/put", handle.keys.ident, count)
     before = behind = b""
     is_blind = False  # no probe of the round before could be unpickled
     while low < high:
@@ -140,7 +153,8 @@ def _neighbours(handle: Handle, item: Any, score: bytes) -> tuple[bytes, bytes]:
         first, last = low, high
         is_blind = True
         for rank, members in zip(ranks, found, strict=True):
-            if not members:  # received by a consumer meanwhile
+            # None if it was received by a consumer meanwhile.
+            if not texts("queue/put", handle.keys.ident, members):
                 last, is_blind = min(last, rank), False
                 break
             # Requeued items are before all that they may be compared with.
