@@ -383,7 +383,9 @@ def test_a_cluster_that_is_not_there(port: int) -> None:
 def test_a_server_that_is_no_cluster(server: Any) -> None:
     if isinstance(server, Cluster):
         pytest.skip("the shared server is a cluster")
-    link = link_to(*parse(server.tcp_url.replace("redis://", "redis+cluster://").removesuffix("/0")))
+    link = link_to(
+        *parse(server.tcp_url.replace("redis://", "redis+cluster://").removesuffix("/0"))
+    )
     with pytest.raises((ServerUnfit, AccessDenied), match="not part of a cluster"):
         link.connect()
     link.close_now()

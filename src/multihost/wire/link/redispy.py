@@ -269,7 +269,7 @@ def sentinel_route(
 
 
 def _route_by(master: Master, open_at: Callable[[Node, float], Channel], redact: Redactor) -> Route:
-    import redis
+    import redis.sentinel
 
     attempts = Attempts()
 
@@ -277,6 +277,9 @@ def _route_by(master: Master, open_at: Callable[[Node, float], Channel], redact:
         handled = sys.exception()
         try:
             node = master.find()
+        except redis.sentinel.MasterNotFoundError as error:
+            # Behind that it names each Sentinel by the options of its client.
+            broken = ConnectionBroken(printable(str(error).partition(" : ")[0]))
         except (redis.RedisError, OSError) as error:
             broken = _broken(error, redact, handled)
         else:
