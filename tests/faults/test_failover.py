@@ -76,8 +76,7 @@ class Begun:
             self._pool(stack),
             self._holder_elsewhere(),
         ]
-        # Of this process; workers and the other one wait, too.
-        before = [each.runtime.session.registration.expirations for each in (self.m, self.other)]
+        before = self._names()
         self._checks.append(lambda: self._nothing_lapsed(before))
 
     def check(self) -> None:
@@ -88,11 +87,13 @@ class Begun:
         self.waiters += 1
         return Call(call)
 
-    def _nothing_lapsed(self, before: list[int]) -> None:
-        """It settled, once or twice, and lost nothing; its name is what it was."""
-        for manager in (self.m, self.other):
-            registration = manager.runtime.session.registration
-            assert {name.rpartition(b"~")[2] for name in registration.names.values()} == {b"1"}
+    def _names(self) -> list[dict[bytes, bytes]]:
+        """The names of both sessions in each partition: with a lapse they have others."""
+        return [dict(each.runtime.session.registration.names) for each in (self.m, self.other)]
+
+    def _nothing_lapsed(self, before: list[dict[bytes, bytes]]) -> None:
+        for then, now in zip(before, self._names(), strict=True):
+            assert now.items() >= then.items()
 
     def _hold(self) -> Check:
         lock, rlock = self.m.Lock("held"), self.m.RLock("held twice")

@@ -258,20 +258,6 @@ def hold_much(server: Server, url: str) -> None:
             pass
 
 
-def hold_by_the_clock(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where an address names several servers: tokens are drawn by their clocks."""
-    with monkeypatch.context() as patch:
-        patch.setattr(Address, "may_fail_over", True)
-        with RedisManager(url) as manager:
-            lock = manager.Lock()
-            assert lock.acquire()
-            first = lock.fencing_token
-            lock.release()
-            assert lock.acquire()
-            assert lock.fencing_token > first
-            lock.release()
-
-
 def read_without_multi(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As from a full server that refuses even reads in a transaction."""
     pipeline = Link.pipeline
@@ -410,7 +396,6 @@ def run_every_script(
     use_pools(url)
     hold_and_let_go(server, url)
     hold_much(server, url)
-    hold_by_the_clock(url, monkeypatch)
     collect_much(url)
     settle(url)
     wait_for_the_dead(server, url)

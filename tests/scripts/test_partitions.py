@@ -15,7 +15,6 @@ from tests.faults.cases import CASES
 from tests.scripts.test_declared_keys import (
     collect_much,
     hold_and_let_go,
-    hold_by_the_clock,
     hold_much,
     host_objects,
     play,
@@ -53,7 +52,6 @@ def test_no_request_has_keys_of_two_partitions(
         use_pools(url)
         hold_and_let_go(own_server, url)
         hold_much(own_server, url)
-        hold_by_the_clock(url, monkeypatch)
         collect_much(url)
         settle(url)
         wait_for_the_dead(own_server, url)
