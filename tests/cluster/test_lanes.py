@@ -401,3 +401,29 @@ def test_a_lane_that_was_put_back_follows_the_next_redirect(cluster: Cluster, li
     assert lane.execute(b"GET", KEYS[0]) is None
     assert lane.node == home
     assert link.disconnects == 1
+
+
+def test_a_lane_that_moves_while_it_connects(cluster: Cluster, link: Any) -> None:
+    """The connection is remembered as one to the server that it leads to: else each call over it
+    would be redirected, for ever.
+    """
+    lane = link.lane(PREFIXES[0])
+    home, other = lane.node, next(m.node for m in link.masters() if m.node != lane.node)
+    for master in link.masters():
+        master.disconnect_current()
+    connect = lane._connect
+
+    def move_meanwhile(connection: Any, limit: float) -> Any:
+        lane._connect = connect
+        lane.lead_to(link._server(home))
+        return connect(connection, limit)
+
+    lane.lead_to(link._server(other))
+    lane._connect = move_meanwhile
+    assert lane.execute(b"GET", KEYS[0]) is None
+    connection = lane.peek()
+    assert connection.channel_to(home).node == home
+    assert connection.channel_to(other).node == other
+    assert link.disconnects == 1
+    assert lane.execute(b"GET", KEYS[0]) is None
+    assert link.disconnects == 1
