@@ -11,6 +11,9 @@ BENCH_ARGS ?=
 # Inputs of a fuzzer
 FUZZ ?= 30000
 
+# Of the cluster of "make test-cluster"
+MASTERS ?= 3
+
 # One of the models, or one configuration of it: make model MODEL="holds fence=0 takes=2"
 MODEL ?=
 # For the random histories: how long, and from which seed
@@ -29,7 +32,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compile strict fuzz interrupts chaos damage model explore test-frameworks test-engines check format bench docs lock clean
+.PHONY: help demo test compile strict fuzz interrupts chaos damage model explore test-frameworks test-engines test-cluster check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -78,6 +81,11 @@ explore: $(VENV)/.dev ## every order of the requests of two clients, with a faul
 
 damage: $(VENV)/.dev ## every way to damage each key on a server, beside what lists and uses it
 	@MULTIHOST_DAMAGE=1 $(BIN)/python -m pytest -n 2 --timeout 0 tests/damage
+
+# What is about one server stays away: proxies before it, its settings, its death.
+ON_CLUSTER := tests/tour tests/objects tests/queues tests/synchronisation tests/hosted tests/pool tests/pickling
+test-cluster: $(VENV)/.dev ## what objects do, with a cluster of three masters as the server that tests share; MASTERS=1 for one
+	@MULTIHOST_TEST_CLUSTER=$(MASTERS) $(BIN)/python -m pytest $(PYTEST_ARGS) $(ON_CLUSTER)
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
