@@ -51,7 +51,10 @@ settings.load_profile("tests")
 SHARED: pytest.StashKey[AnyServer] = pytest.StashKey()
 FAILED: pytest.StashKey[bool] = pytest.StashKey()
 
-LONG = {"chaos", "explore"}  # folders
+# Folders, and files that wait for what takes its time: a failover, an idle connection.
+LONG = {"chaos", "explore", "cluster"} | {
+    f"test_{name}.py" for name in ("failover", "replicas", "moving_address", "presence", "lacking")
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -117,11 +117,10 @@ class OneServer:
 class _Several:
     """What those have in common where there are several servers."""
 
-    moves: Sequence[Move] = ()
-
     def __init__(
         self, chance: random.Random, seed: str, tell: Callable[[str], None], is_snapshot: bool
     ) -> None:
+        self.moves: list[Move] = []
         assert not is_snapshot, "its servers follow each other"
         self._chance, self._tell = chance, tell
 
@@ -171,11 +170,11 @@ class Watched(_Several):
     ) -> None:
         super().__init__(chance, seed, tell, is_snapshot)
         self._group = Replication(2, sentinels=3)
-        self.moves = (
+        self.moves = [
             ("failovers", self._fail_over),
             ("kills of a master", self._kill),
             ("stopped masters", self._stop),
-        )
+        ]
 
     @property
     def url(self) -> str:
@@ -241,13 +240,13 @@ class Sharded(_Several):
     ) -> None:
         super().__init__(chance, seed, tell, is_snapshot)
         self._cluster = Cluster(3, replicas=1)
-        self.moves = (
+        self.moves = [
             ("failovers", self._fail_over),
             ("kills of a master", self._kill),
             ("kills with a lag", self._kill_with_lag),
             ("stopped masters", self._stop),
             ("moved slots", self._move_slot),
-        )
+        ]
 
     @property
     def url(self) -> str:
@@ -316,9 +315,39 @@ class Sharded(_Several):
         return self._cluster.replicas_of(master)[0]
 
     def _move_slot(self) -> Steps:
-        """To another master, key by key; one that has an object with a name."""
-        slot = slot_of(self._chance.choice(self._cluster.keys("{multihost:[0-9][0-9]}:names")))
-        source = self._cluster.begin_move(slot, target := self._another_than(slot))
+        """To another master, key by key."""
+        slot = self._used_slot()
+        yield from self._move(slot, self._another_than(slot))
+
+    def _move_at_once(self) -> Steps:
+        """To another master, as a whole."""
+        slot = self._used_slot()
+        target = self._another_than(slot)
+        self._cluster.move_at_once(slot, target)
+        yield from _until(lambda: self._has(target, slot))
+
+    def _come_and_go(self) -> Steps:
+        """Another master comes, gets slots, gives them away and goes."""
+        guest = self._cluster.add()
+        for _ in range(2):
+            yield from self._move(self._used_slot(), guest)
+        yield from _for(LAG)
+        for slot in self._cluster.slots_of(guest):
+            yield from self._move(slot, self._another_than(slot))
+        self._cluster.remove(guest)
+
+    def _used_slot(self) -> int:
+        """Return a slot that has an object with a name."""
+        return slot_of(self._chance.choice(self._cluster.keys("{multihost:[0-9][0-9]}:names")))
+
+    def _has(self, server: Server, slot: int) -> bool:
+        return slot in self._cluster.slots_of(server)
+
+    def _move(self, slot: int, target: Server) -> Steps:
+        """Move a slot key by key."""
+        if self._has(target, slot):
+            return
+        source = self._cluster.begin_move(slot, target)
         while True:
             yield
             try:
@@ -345,7 +374,12 @@ class Resharded(Sharded):
         self, chance: random.Random, seed: str, tell: Callable[[str], None], is_snapshot: bool
     ) -> None:
         super().__init__(chance, seed, tell, is_snapshot)
-        self.moves = (("moved slots", self._move_slot),)
+        self.moves = [
+            ("moved slots", self._move_slot),
+            ("masters that came and went", self._come_and_go),
+        ]
+        if self._cluster.can_move_at_once:
+            self.moves.append(("slots moved at once", self._move_at_once))
 
 
 def _until(predicate: Callable[[], object]) -> Steps:

@@ -196,9 +196,10 @@ class Cluster(ClusterCommands):
     def __init__(self, masters: int = 3, *, replicas: int = 0, **options: Any) -> None:
         self._bus_ports: list[Port] = []
         self._stack = ExitStack()
+        self._options = options
         self.nodes: list[Server] = []
         try:
-            self.nodes = [self._start(options) for _ in range(masters * (1 + replicas))]
+            self.nodes = [self._start() for _ in range(masters * (1 + replicas))]
             super().__init__([("127.0.0.1", each.port) for each in self.nodes])
             self._join(masters)
         except BaseException:
@@ -286,6 +287,44 @@ class Cluster(ClusterCommands):
         masters = [each for each in self.masters if each.is_answering]
         return sum(len(self.replicas_of(each)) for each in masters) >= number
 
+    def add(self) -> Server:
+        """Start one more master, without slots."""
+        server = self._start()
+        self.nodes.append(server)
+        self._meet([server])
+        self._await_agreement()
+        wait_until(lambda: b"cluster_state:ok" in server.command("CLUSTER", "INFO"))
+        return server
+
+    def remove(self, server: Server) -> None:
+        """End a master that has no slots."""
+        id_ = _id(server)
+        self.nodes.remove(server)
+        for each in self.nodes:
+            each.command("CLUSTER", "FORGET", id_)
+        server.close()
+
+    def move_at_once(self, slot: int, target: Server) -> None:
+        """Have the servers move a slot as a whole, which Valkey 9 can; do not wait for it."""
+        self.forget()
+        source = self.node(self.node_of(slot))
+        source.command("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", _id(target))
+
+    @property
+    def can_move_at_once(self) -> bool:
+        """Whether the servers have the command for that."""
+        version = self.info().get("valkey_version", "0")
+        return int(version.partition(".")[0]) >= 9
+
+    def slots_of(self, server: Server) -> list[int]:
+        """The slots of a master, as it says itself."""
+        return [
+            slot
+            for first, last, master, *_ in server.command("CLUSTER", "SLOTS")
+            if master[1] == server.port
+            for slot in range(first, last + 1)
+        ]
+
     def begin_move(self, slot: int, target: Server) -> Server:
         """Open a slot for a move key by key; return its present master."""
         self.forget()
@@ -340,7 +379,7 @@ class Cluster(ClusterCommands):
         self.end_move(slot, target)
         return moved
 
-    def _start(self, options: dict[str, Any]) -> Server:
+    def _start(self) -> Server:
         bus = {}
         if _has_bus_port():
             self._bus_ports.append(self._stack.enter_context(Port()))
@@ -351,7 +390,7 @@ class Cluster(ClusterCommands):
             "cluster_require_full_coverage": "no",
             "repl_diskless_sync_delay": 0,
         }
-        return self._stack.enter_context(Server(tcp=True, **bus | settings | options))
+        return self._stack.enter_context(Server(tcp=True, **bus | settings | self._options))
 
     def _join(self, masters: int) -> None:
         first, *others = self.nodes
@@ -359,19 +398,8 @@ class Cluster(ClusterCommands):
             start, end = number * SLOTS // masters, (number + 1) * SLOTS // masters
             each.command("CLUSTER", "ADDSLOTS", *range(start, end))
             each.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        bus = self._bus_ports[0].number if self._bus_ports else first.port + 10_000
-        for each in others:
-            each.command("CLUSTER", "MEET", "127.0.0.1", first.port, bus)
+        self._meet(others)
         count = len(self.nodes)
-
-        def know_all() -> bool:
-            return all(
-                each.command("CLUSTER", "NODES").count(b"\n") == count
-                and b"handshake" not in each.command("CLUSTER", "NODES")
-                for each in self.nodes
-            )
-
-        wait_until(know_all, what="the nodes know each other")
         for number, each in enumerate(self.nodes[masters:]):
             each.command("CLUSTER", "REPLICATE", _id(self.nodes[number % masters]))
         wait_until(
@@ -383,6 +411,19 @@ class Cluster(ClusterCommands):
             what="the cluster is up",
         )
         self.await_replicas(count - masters)
+
+    def _meet(self, others: Sequence[Server]) -> None:
+        """Have the first node and others know each other."""
+        first, count = self.nodes[0], len(self.nodes)
+        bus = self._bus_ports[0].number if self._bus_ports else first.port + 10_000
+        for each in others:
+            each.command("CLUSTER", "MEET", "127.0.0.1", first.port, bus)
+
+        def know_all() -> bool:
+            known = [each.command("CLUSTER", "NODES") for each in self.nodes if each.is_answering]
+            return all(each.count(b"\n") == count and b"handshake" not in each for each in known)
+
+        wait_until(know_all, what="the nodes know each other")
 
 
 def _id(server: Server) -> str:
