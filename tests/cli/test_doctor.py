@@ -215,7 +215,8 @@ def test_all_commands_of_python_are_known() -> None:
         and re.fullmatch(rb"[A-Z]{2,}", node.value)
     }
     optional = {name.split()[0] for name in permissions.OPTIONAL}
-    elsewhere = permissions.OF_TOOLS | permissions.OF_CLUSTERS | optional
+    special = permissions.OF_TOOLS | permissions.OF_CLUSTERS | permissions.OF_REPLICAS
+    elsewhere = special | optional
     assert found - ARGUMENTS - elsewhere == permissions.PLAIN - ARGUMENTS
 
 

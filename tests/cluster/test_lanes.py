@@ -383,7 +383,47 @@ def test_a_cluster_that_is_not_there(port: int) -> None:
 def test_a_server_that_is_no_cluster(server: Any) -> None:
     if isinstance(server, Cluster):
         pytest.skip("the shared server is a cluster")
-    link = link_to(*parse(server.tcp_url.replace("redis://", "redis+cluster://").rstrip("/0")))
+    link = link_to(
+        *parse(server.tcp_url.replace("redis://", "redis+cluster://").removesuffix("/0"))
+    )
     with pytest.raises((ServerUnfit, AccessDenied), match="not part of a cluster"):
         link.connect()
     link.close_now()
+
+
+def test_a_lane_that_was_put_back_follows_the_next_redirect(cluster: Cluster, link: Any) -> None:
+    """A thread that had asked before another one was redirected may be the last one to say where
+    the partition is: it must not stay there.
+    """
+    lane = link.lane(PREFIXES[0])
+    home, wrong = lane.node, next(m.node for m in link.masters() if m.node != lane.node)
+    lane.lead_to(link._server(wrong))
+    assert lane.execute(b"GET", KEYS[0]) is None
+    assert lane.node == home
+    assert link.disconnects == 1
+
+
+def test_a_lane_that_moves_while_it_connects(cluster: Cluster, link: Any) -> None:
+    """The connection is remembered as one to the server that it leads to: else each call over it
+    would be redirected, for ever.
+    """
+    lane = link.lane(PREFIXES[0])
+    home, other = lane.node, next(m.node for m in link.masters() if m.node != lane.node)
+    for master in link.masters():
+        master.disconnect_current()
+    connect = lane._connect
+
+    def move_meanwhile(connection: Any, limit: float) -> Any:
+        lane._connect = connect
+        lane.lead_to(link._server(home))
+        return connect(connection, limit)
+
+    lane.lead_to(link._server(other))
+    lane._connect = move_meanwhile
+    assert lane.execute(b"GET", KEYS[0]) is None
+    connection = lane.peek()
+    assert connection.channel_to(home).node == home
+    assert connection.channel_to(other).node == other
+    assert link.disconnects == 1
+    assert lane.execute(b"GET", KEYS[0]) is None
+    assert link.disconnects == 1

@@ -14,7 +14,6 @@ import pytest
 from multihost import RedisManager
 from tests.faults.calls import Call
 from tests.support.cluster import Cluster, slot_of
-from tests.support.procs import kill9
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -199,7 +198,7 @@ def test_the_death_of_a_master(replicated: Cluster) -> None:
     # What was written in the last moment may not have reached the replica: that is not shown here.
     master.command("WAIT", 1, 10_000)
     (replica,) = replicated.replicas_of(master)
-    kill9(master.pid)
+    master.kill()
     replicated.await_master(replica)
     wait_until(lambda: _blocked(replica), what="it waits there")
     assert waiter.is_alive()
@@ -211,6 +210,7 @@ def test_the_death_of_a_master(replicated: Cluster) -> None:
     lock.release()
     assert counter.value == 1
     manager.shutdown()
+    master.restart(empty=False, save=False)
 
 
 def _blocked(server: Server) -> bool:

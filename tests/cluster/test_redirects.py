@@ -42,7 +42,6 @@ def test_where_a_redirect_leads(text: str, node: tuple[str, int]) -> None:
         ((b"EVALSHA", b"0" * 40, b"1", b"{n:01}:a", b"{n:02}:b"), b"{n:01}:a"),
         ((b"eval", b"return 1", b"0", b"x"), None),
         ((b"MEMORY", b"USAGE", b"{n:01}:a"), b"{n:01}:a"),
-        ((b"OBJECT", b"ENCODING", b"{n:01}:a"), b"{n:01}:a"),
         ((b"PING",), None),
         ((b"SCAN", b"0"), None),
     ],

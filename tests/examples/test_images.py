@@ -118,11 +118,19 @@ def locked(path: Path) -> dict[str, Requirement]:
     return found
 
 
+def wanted_by(path: Path) -> list[str]:
+    """Return the requirements that a file locks."""
+    if (own := path.with_suffix(".in")).exists():
+        lines = (line.partition("#")[0].strip() for line in own.read_text("utf-8").splitlines())
+        return [line for line in lines if line]
+    extra = {"server": "server", "image": "cli"}[path.stem]
+    return [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][extra]]
+
+
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
 def test_what_is_locked_is_what_the_project_needs(path: Path) -> None:
     found = locked(path)
-    extra = {"server": "server", "image": "cli"}[path.stem]
-    for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra]:
+    for text in wanted_by(path):
         wanted = Requirement(text)
         version = str(found[wanted.name].specifier).removeprefix("==")
         assert wanted.specifier.contains(version), text

@@ -307,10 +307,10 @@ def test_who_waits_longest_is_served_first_however_long_that_is(
             thing = getattr(manager, typeid)(name, *((1,) if typeid == "Semaphore" else ()))
             calls.append(Call(lambda thing=thing, work=work: work(thing)))
             wait_until(lambda: sum(e.statistics().waiters for e in held) == number + 1, SECONDS)
-        moves = server.info("commandstats")["cmdstat_blmove"]
+        moves = server.info("commandstats").get("cmdstat_blmove")  # those that block do not count
         # Long enough for several checks, and for moves that would be sent again.
         wait_until(lambda: checks(server) >= 30, SECONDS)
-        assert server.info("commandstats")["cmdstat_blmove"] == moves, "nobody asks again"
+        assert server.info("commandstats").get("cmdstat_blmove") == moves, "nobody asks again"
         for each in held:
             each.release()
         for call in calls:
@@ -320,6 +320,7 @@ def test_who_waits_longest_is_served_first_however_long_that_is(
 
 
 def checks(server: Any) -> int:
-    """How often somebody asked which connections there are."""
-    found = server.info("commandstats").get("cmdstat_client|list", "calls=0,")
+    """How often somebody asked which connections there are; Redis 6.2 counts no subcommands."""
+    stats = server.info("commandstats")
+    found = stats.get("cmdstat_client|list", stats.get("cmdstat_client", "calls=0,"))
     return int(found.split("calls=")[1].split(",")[0])

@@ -6,13 +6,16 @@ import pickle
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from queue import Empty
 from typing import Any
 
 import pytest
 
 from multihost import AccessDenied, NotReplicated, RedisManager
+from multihost.wire.script import staged
 from tests.faults.calls import Call, patient
+from tests.objects.bodies import BODIES
 from tests.support.cluster import Cluster
 from tests.support.faults import CuttingProxy
 from tests.support.procs import send_signal
@@ -34,8 +37,7 @@ def servers() -> Iterator[Replication]:
 @pytest.fixture
 def master(servers: Replication) -> Server:
     master = servers.servers[0]
-    master.command("FLUSHALL")
-    servers.await_replicas(master, 2)
+    assert master.commands(("FLUSHALL",), ("WAIT", 2, int(PATIENCE * 1000)))[1] == 2
     return master
 
 
@@ -95,6 +97,54 @@ def test_everything_works_while_they_are_there(
         key = d._handle.keys.data
         have = [each.command("HLEN", key) for each in servers.servers]
         assert sum(n == have[0] for n in have[1:]) >= (2 if replicas == "all" else replicas)
+
+
+def test_every_type(master: Server) -> None:
+    with RedisManager(master.tcp_url, replicas="all", timeout=PATIENCE) as m:
+        for body in BODIES:
+            body(m)
+
+
+def test_arguments_that_go_ahead(master: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staged, "MAX_ARGS", 10)
+    with RedisManager(master.tcp_url, replicas="all", timeout=PATIENCE) as m:
+        d = m.dict("d")
+        d.update({n: n for n in range(100)})
+        assert len(d) == 100
+
+
+def test_a_pool(master: Server) -> None:
+    with (
+        RedisManager(master.tcp_url, replicas="all", timeout=PATIENCE) as m,
+        m.Pool(1, context=get_context("fork")) as pool,
+    ):
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+
+
+def test_the_background_thread_does_not_wait(master: Server, servers: Replication) -> None:
+    """It lets go of an object, which nobody is told of, and has heartbeats to send."""
+    with RedisManager(master.tcp_url, replicas="all", timeout=PATIENCE) as m:
+        given = m.dict(k=1)
+        key = given._handle.keys.data
+        process = get_context("spawn").Process(target=len, args=(given,))
+        process.start()
+        process.join()
+        with stopped(servers.servers[1], m):
+            del given, process
+            wait_until(lambda: not master.command("EXISTS", key), what="its deletion")
+            assert "wait" not in [row["cmd"] for row in master.clients() if "b" in row["flags"]]
+
+
+def test_a_manager_ends_while_a_replica_is_away(master: Server, servers: Replication) -> None:
+    """Nobody is told that it lets go: so that waits for none."""
+    with RedisManager(master.tcp_url, replicas="all", timeout=PATIENCE) as m:
+        unnamed, lock = m.dict(k=1), m.Lock("x")
+        assert lock.acquire()
+        with stopped(servers.servers[1]):
+            m.shutdown()
+            assert not master.command("EXISTS", unnamed._handle.keys.data)
+            assert master.command("EXISTS", lock._handle.keys.free)
+            assert not master.keys("*}:s:*")
 
 
 CHANGES: dict[str, tuple[Callable[[RedisManager], Any], Callable[[Any], Any]]] = {
@@ -271,13 +321,12 @@ def test_a_cut_between_the_call_and_the_replicas(
             assert v.value == 3
 
 
-@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
-def test_the_server_is_killed_between_a_grant_and_its_confirmation(kind: str) -> None:
+def test_the_server_is_killed_between_a_grant_and_its_confirmation() -> None:
     """It comes back without the grant, and the replica confirms all that there is then."""
     with Replication(1) as servers:
         master, replica = servers.servers
         with RedisManager(master.tcp_url, replicas=1, timeout=PATIENCE) as m:
-            held = HELD[kind](m)
+            held = m.Lock("x")
             assert held.acquire()
             token = held.fencing_token
             held.release()

@@ -17,7 +17,7 @@ from multihost import RedisManager
 from multihost.errors import PayloadTooLarge
 from multihost.wire.link import socket as socket_module
 from multihost.wire.link.channel import Channel, ConnectionBroken
-from multihost.wire.link.redispy import ClientChannel
+from multihost.wire.link.client_channel import ClientChannel
 from multihost.wire.link.socket import SocketChannel
 from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError

@@ -207,8 +207,9 @@ def test_without_passwords_any_program_can(fresh_server: Server) -> None:
 
 def test_what_no_master_can_be_found_by(sentinel: Sentinel) -> None:
     none_found = "redis.sentinel://.*No master found.*do the Sentinels run"
-    with closed_address() as nobody, pytest.raises(LinkError, match=none_found):
+    with closed_address() as nobody, pytest.raises(LinkError, match=none_found) as refused:
         RedisManager(client=client_of(nobody), timeout=1)
+    assert "<" not in str(refused.value), "no client of redis-py, with its options"
     asked = redis.sentinel.Sentinel([sentinel.host], sentinel_kwargs={"password": "wr0ng"})
     with pytest.raises(LinkError) as caught:
         RedisManager(client=asked.master_for(SERVICE, password=PASSWORD), timeout=1)

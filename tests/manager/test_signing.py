@@ -58,6 +58,16 @@ READERS = {
             lambda d: d.pop("k"),
         ],
     ),
+    "list search": (
+        lambda m: m.list("o", ["x"]),
+        lambda o: o._handle.keys.data,
+        [
+            lambda l: l.index("x"),
+            lambda l: l.count("x"),
+            lambda l: "y" in l,
+            lambda l: l.remove("x"),
+        ],
+    ),
     "list element": (
         lambda m: m.list("o", ["x"]),
         lambda o: o._handle.keys.data,
@@ -67,11 +77,7 @@ READERS = {
             lambda l: l[::2],
             lambda l: l.copy(),
             lambda l: list(l),
-            lambda l: l.index("x"),
-            lambda l: l.count("x"),
-            lambda l: "y" in l,
             lambda l: l.sort(),
-            lambda l: l.remove("x"),
             lambda l: l.pop(),
         ],
     ),
@@ -93,13 +99,16 @@ def plant(server: Any, kind: str, proxy: Any, stored: bytes, key: bytes | None =
     match kind:
         case "dict value":
             server.command("HSET", data, proxy._handle.codec.field("k"), stored)
-        case "list element":
+        case "list element" | "list search":
             server.command("LSET", data, 1, stored)
         case "Namespace attribute":
             server.command("HSET", data, b".k", stored)
         case "Value":
             server.command("HSET", data, b"v", stored)
 
+
+LISTS = ("list element", "list search")
+"""Where an empty value stands for a hole that a removal leaves."""
 
 OTHER: Signer = SigningKey(b"other key", "multihost").signer(Purpose.VALUE, "n:o")
 
@@ -119,7 +128,7 @@ FORGERIES: dict[str, Callable[[bytes], bytes]] = {
 # An empty element stands for the head of a list, an empty field for the object itself.
 @pytest.mark.parametrize(
     ("kind", "forgery"),
-    [(k, f) for k in READERS for f in FORGERIES if (k, f) != ("list element", "empty")],
+    [(k, f) for k in READERS for f in FORGERIES if k not in LISTS or f != "empty"],
 )
 def test_unsigned_values_are_not_unpickled(
     kind: str, forgery: str, server: Any, trap: Path
@@ -275,7 +284,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize(
     ("kind", "stored"),
-    [(k, d) for k in READERS for d in DAMAGED if d or k != "list element"],
+    [(k, d) for k in READERS if k != "list search" for d in DAMAGED if d or k not in LISTS],
 )
 def test_damaged_bytes_raise_bad_payload(kind: str, stored: bytes, server: Any) -> None:
     make, _, readers = READERS[kind]
@@ -285,6 +294,22 @@ def test_damaged_bytes_raise_bad_payload(kind: str, stored: bytes, server: Any) 
             plant(server, kind, proxy, stored)
             with pytest.raises(BadPayload):
                 read(proxy)
+        manager.delete("o")
+
+
+@pytest.mark.parametrize("stored", [each for each in DAMAGED if each])
+def test_a_search_passes_over_damaged_bytes_or_says_so(stored: bytes, server: Any) -> None:
+    """It compares bytes where those tell, and does not read what cannot be what it looks for."""
+    make, _, searches = READERS["list search"]
+    with RedisManager(server.url) as manager:
+        proxy = make(manager)
+        for search in searches:
+            plant(server, "list search", proxy, stored)
+            try:
+                found = search(proxy)
+            except (BadPayload, ValueError):  # not in list
+                continue
+            assert not found
         manager.delete("o")
 
 

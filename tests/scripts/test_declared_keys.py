@@ -20,6 +20,7 @@ from multihost.pooling import messages
 from multihost.pooling.client import Client
 from multihost.pooling.reference import PoolReference
 from multihost.serving.host import Host
+from multihost.wire.address import Address
 from multihost.wire.identity import new_host
 from multihost.wire.keys import colocated_ident
 from multihost.wire.link import Link
@@ -251,6 +252,10 @@ def hold_much(server: Server, url: str) -> None:
             lock.release()
             assert waits.outcome() is True
         lock.release()
+    with pytest.MonkeyPatch.context() as patch, RedisManager(url) as manager:
+        patch.setattr(Address, "may_fail_over", True)  # then a script draws each token
+        with manager.Lock():
+            pass
 
 
 def read_without_multi(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,9 +99,10 @@ class Move:
         calls = [(self._source, [command]), (self._target, [ASKING, command])]
         for node, commands in calls:
             self.lay_out(moved)
+            before = self.state()  # as these servers pack it, not that which was recorded
             said = answer(node, *commands)
             refused = isinstance(said, hiredis.ReplyError) and str(said).startswith(REFUSED)
-            if self.state() != (self._sample.before if refused else full):
+            if self.state() != (before if refused else full):
                 return f"cut in half, {said!r}"
         return ""
 

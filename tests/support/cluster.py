@@ -22,6 +22,11 @@ SLOTS = 16384
 NODE_TIMEOUT = 1000
 """Milliseconds; the shortest with which a failover is no accident on a busy machine."""
 
+COUNTED = ("clients", "stats")
+"""Sections of ``INFO`` whose numbers are counts."""
+
+LINK_STATES = ("connected", "disconnected")
+
 Node = tuple[str, int]
 Argument = str | bytes | int | float
 
@@ -91,8 +96,14 @@ class ClusterCommands:
         ]
 
     def info(self, section: str = "server") -> dict[str, str]:
-        """Of the first master."""
-        return self.node(self.master_nodes()[0]).info(section)
+        """Of the first master; of counts, those of all together."""
+        first, *others = [self.node(node).info(section) for node in self.master_nodes()]
+        if section not in COUNTED:
+            return first
+        for name, value in first.items():
+            if value.isdigit():
+                first[name] = str(int(value) + sum(int(each[name]) for each in others))
+        return first
 
     def calls(self) -> Counter[str]:
         """How often each command was executed, on all masters together."""
@@ -299,7 +310,28 @@ class Cluster(ClusterCommands):
                 role = each.info("replication")["role"]
                 if role == "master":
                     each.command("CLUSTER", "SETSLOT", slot, "NODE", _id(target))
+        self._await_agreement()
         self.forget()
+
+    def _await_agreement(self) -> None:
+        """Wait until all nodes know the same epochs, and the same masters of slots: a move before
+        that may be taken back by what they hear of each other.
+        """
+
+        def agree() -> bool:
+            views = {
+                frozenset(
+                    (row[0], *(p for p in row[6:] if p not in LINK_STATES and p[0] != "["))
+                    for row in map(
+                        str.split, each.command("CLUSTER", "NODES").decode().splitlines()
+                    )
+                )
+                for each in self.nodes
+                if each.is_answering
+            }
+            return len(views) == 1
+
+        wait_until(agree, what="the nodes agree")
 
     def move_slot(self, slot: int, target: Server) -> int:
         """Move a slot key by key; return how many keys it had."""

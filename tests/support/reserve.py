@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from multihost.wire.session.session import RESERVE
+from tests.support.cluster import ClusterCommands
 
 __all__ = ["spend_reserve"]
 
@@ -32,4 +33,5 @@ def spend_reserve(server: AnyServer, pattern: str = "*}:u:*") -> None:
     rest of their time. Those that are renewed have it again, until this is called again.
     """
     milliseconds = int(RESERVE * 1000), int(LONGEST_LEASE * 1000)
-    server.command("EVAL", SPEND, 0, *milliseconds, pattern)
+    ask = server.each if isinstance(server, ClusterCommands) else server.command
+    ask("EVAL", SPEND, 0, *milliseconds, pattern)

@@ -407,7 +407,7 @@ def test_the_first_acquisition_is_one_request(
     held = MAKE[kind](m)
     m.runtime.session.ensure_registered(held._handle.keys)
     exchanges = []
-    link, caller = m.runtime.session.link, threading.get_ident()
+    link, caller = held._handle.link, threading.get_ident()
 
     def counted(exchange: Callable[..., Any]) -> Callable[..., Any]:
         def count(*args: Any) -> Any:

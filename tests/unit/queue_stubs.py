@@ -82,6 +82,7 @@ class StubLink:
 
     server = b"run"
     guarded = False
+    replicas = 0
 
     def __init__(self) -> None:
         self.connection = PinnedConnection(b"r:1", {})

@@ -40,7 +40,7 @@ NEVER = {
     "multihost.wire.ops.pool",
 }
 TABLE = {
-    IMPORTED: NEVER | {"subprocess", "multihost.embedded"},
+    IMPORTED: NEVER | {"json", "subprocess", "multihost.embedded"},
     OPENED: NEVER,
 }
 

@@ -53,6 +53,9 @@ class Registration:
     def presence_of(self, prefix: bytes) -> Any:
         return self._presence
 
+    def is_away(self, node: Any) -> bool:
+        return False
+
 
 class Siblings:
     """Sees the end of some processes, and nothing of others."""

@@ -45,12 +45,16 @@ class Connections:
         for channel, node in zip(self.channels, nodes, strict=True):
             channel.node = node
         self.used: set[int] = set()
+        self.written = 0
 
     def open_channels(self) -> list[Any]:
         return self.channels
 
     def in_use(self) -> set[int]:
         return self.used
+
+    def writes(self) -> int:
+        return self.written
 
 
 def test_connections_to_another_server_are_broken_off() -> None:
@@ -69,7 +73,7 @@ def test_nothing_is_broken_off_while_nobody_answers() -> None:
     assert not connections.channels[0].was_interrupted
 
 
-def test_it_is_asked_for_a_call_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_asked_for_a_call_that_takes_long_and_after_a_write() -> None:
     """The same one at every look, for a second; else seldom, and not without a connection."""
     connections = Connections(A)
     lookout = Lookout(connections, Moving())
@@ -83,6 +87,11 @@ def test_it_is_asked_for_a_call_that_takes_long(monkeypatch: pytest.MonkeyPatch)
     connections.used = set()
     assert not lookout._is_due(now + 3)
     assert lookout._is_due(now + lookout_module.SELDOM + 0.1)
+    connections.written += 1
+    assert lookout._is_due(now + 3), "what is written at a former master is lost"
+    lookout.look()
+    now = lookout._asked
+    assert not lookout._is_due(now + 3)
     connections.channels = []
     assert not lookout._is_due(now + lookout_module.SELDOM + 0.1)
 

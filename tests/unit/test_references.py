@@ -80,6 +80,7 @@ class Counters:
             self._start,
             self._wake,
             lambda *forgotten: self.forgotten.append(forgotten),
+            lambda _: False,
         )
 
     def _start(self) -> None:

@@ -11,7 +11,16 @@ from multihost.wire.refusals import NO_SUCH_COMMAND, NOT_PERMITTED
 from multihost.wire.replies import ReplyError
 from multihost.wire.script.source import all_names, expand
 
-__all__ = ["OF_CLUSTERS", "OF_TOOLS", "OPTIONAL", "PLAIN", "Permissions", "needed", "permissions"]
+__all__ = [
+    "OF_CLUSTERS",
+    "OF_REPLICAS",
+    "OF_TOOLS",
+    "OPTIONAL",
+    "PLAIN",
+    "Permissions",
+    "needed",
+    "permissions",
+]
 
 _PLAIN = """
 BLMOVE BLPOP BRPOPLPUSH DEL EVAL EVALSHA EXEC EXISTS GET GETRANGE HDEL HEXISTS HGET HGETALL
@@ -39,6 +48,9 @@ OF_TOOLS = frozenset(["CONFIG", "DBSIZE", "DISCARD", "SCAN", "TYPE"])
 
 OF_CLUSTERS = frozenset(["ASKING", "CLUSTER"])
 """The commands that are needed only in a cluster. Nobody connects without the second."""
+
+OF_REPLICAS = frozenset(["WAIT"])
+"""The command that only managers with ``replicas=`` need, which say so when it is refused."""
 
 # A valid call of each command on a key "k": only permissions can refuse it.
 _SAMPLES = """

@@ -6,7 +6,6 @@ not.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -156,11 +155,15 @@ class Credentials(NamedTuple):
 
     def pack(self) -> bytes:
         """Return them as bytes, for a child that is being spawned and no other process."""
+        import json
+
         fields = (self.username, self.password, self.authkey.hex(), self.secret_options)
         return json.dumps(fields).encode()
 
     @classmethod
     def unpack(cls, packed: bytes) -> Credentials:
+        import json
+
         username, password, authkey, secrets = json.loads(packed)
         return cls(username, password, bytes.fromhex(authkey), tuple(map(tuple, secrets)))
 

@@ -123,8 +123,7 @@ class Place:
         self.hold: Holding | None = None  # what is held here, of a lock
         self.is_doubtful: bool = False  # nothing is taken to it
         self.thread: bytes | None = None  # the name of the one that used it last
-        # To a request that takes.
-        self.replies: int = 4 + places.has_holder + bool(places.wait_command)
+        self.replies: int = 4 + places.has_holder + bool(places.wait_command)  # to what takes
         self.give_back: bytes = pack((b"LMOVE", self.key, keys.free, b"RIGHT", b"LEFT"))
 
     def assign(self, thread: bytes) -> None:
@@ -138,9 +137,8 @@ class Place:
             # Who it is, and since when: the end of the value is the time.
             noted = pack_args((b"HSET", keys.data, HOLDER + self.name))
             asked += b"*4\r\n%b$%d\r\n%b." % (noted, len(thread) + 17, thread)
-        self._draw = pack((b"HINCRBY", keys.data, FENCE, b"1"))
-        if places.draws_by_clock:
-            self._draw = _draw.pack_idempotent(places, ())
+        counted = pack((b"HINCRBY", keys.data, FENCE, b"1"))
+        self._draw = _draw.pack_idempotent(places, ()) if places.draws_by_clock else counted
         self._behind = self._draw + asked
         self._move = pack((b"LMOVE", *ends))
         self._take = self._move + self._behind
@@ -219,16 +217,13 @@ class Places(Handle):
         self.membership: Membership = handle.session.registration.memberships[handle.keys.prefix]
         self.name: bytes = name
         self.has_holder: bool = has_holder
-        # Where two servers may be master for a while, so that no token of one is below one of the
-        # other; it takes a script. Else a token is larger than all of servers before as it is: who
-        # registers or settles lifts it to the time.
+        # Where two servers may be master at once. Else who registers, or settles, lifts the last.
         self.draws_by_clock: bool = handle.session.link.address.may_fail_over
         self.contended: bool = False  # others wanted an element, too, when one was taken last
         self.last_token: int = 0
         self.looked: float = 0.0  # when who did not want to wait looked for dead holders last
         self.account: Account | None = None  # of a semaphore: what is held at all places together
-        # Behind what takes an element: waits for replicas; empty if nobody does.
-        link = handle.link
+        link = handle.link  # behind what takes an element, where replicas are waited for:
         self.wait_command: bytes = link.wait_command if isinstance(link, ReplicatedLink) else b""
         self._lock = threading.Lock()
         self._idle: list[Place] = []

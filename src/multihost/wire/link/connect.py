@@ -112,7 +112,7 @@ def check_url(url: str) -> None:
     """Raise ValueError or ServerUnfit for what is no URL of a server, or has options that do not
     exist. Opens no connection.
     """
-    connector_for(*parse(url))
+    route_for(*parse(url), follow=False)
 
 
 def connector_for(address: Address, credentials: Credentials) -> Callable[[float], Channel]:

@@ -99,6 +99,12 @@ class Link(RepeatingConnections):
         """Return a link for each server that has keys. No round trip."""
         return (self,)
 
+    def refresh(self, age: float = 0.0) -> bool:  # noqa: ARG002 - here there is one
+        """Find out which servers these are, unless that is known since ``age`` seconds ago; return
+        whether one answers. 1 round trip of several servers.
+        """
+        return True
+
     def sentinel_facts(self) -> dict[str, str]:
         """Return what a Sentinel says of the master, empty where there is none. 1 round trip, to
         the Sentinel.

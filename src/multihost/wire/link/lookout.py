@@ -1,10 +1,10 @@
 """The thread that breaks off connections to a server to which calls do not belong any more.
 
 A master that was demoted or cut off may live on: whoever is connected to it would read what is old,
-write what is lost, or be blocked there for ever. So while a call of this process takes longer than
-a second, or a thread is blocked, the topology is asked, about twice a second; else every few
-seconds while there are open connections. Where an address leads to one server only there is no such
-thread.
+write what is lost, or be blocked there for ever. So while this process writes, or a call of it
+takes longer than a second, as where a thread is blocked, the topology is asked, about twice a
+second; else every few seconds while there are open connections. Where an address leads to one
+server only there is no such thread.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ class Watched(Protocol):
     def in_use(self) -> Collection[int]:
         """Return a number for each open connection over which a call is under way."""
 
+    def writes(self) -> int:
+        """Return a number that grows with each request that writes."""
+
 
 class Lookout:
     """Owns a thread from the first connection on."""
@@ -51,6 +54,7 @@ class Lookout:
         self._has_ended = False
         self._since: dict[int, float] = {}  # connection -> since when it was seen to be in use
         self._asked = 0.0
+        self._writes = 0  # when it was asked
 
     # any thread
 
@@ -101,10 +105,13 @@ class Lookout:
         self._since = {each: self._since.get(each, now) for each in self._link.in_use()}
         if any(now - since >= LONG for since in self._since.values()):
             return True
+        if self._link.writes() != self._writes:
+            return True
         return now - self._asked >= SELDOM and bool(self._link.open_channels())
 
     def look(self) -> None:
         """Ask the topology, and break off the connections that lead elsewhere."""
+        self._writes = self._link.writes()
         answered = self._topology.refresh()
         self._asked = time.monotonic()
         if not answered:

@@ -113,7 +113,7 @@ class OpenedConnections(PinnedConnections):
             if until is not None:
                 limit = min(limit, max(until - begun, self._threads.attempt))
         try:
-            connection.channel = channel = self._connect(limit)
+            connection.channel = channel = self._connect(connection, limit)
             if self.on_open is not None:
                 self.on_open(channel)
             self.fence_at(channel.node).close(channel)
@@ -139,7 +139,11 @@ class OpenedConnections(PinnedConnections):
             raise self.closed from None
         return channel
 
-    def _connect(self, limit: float) -> Channel:
+    def _connect(
+        self,
+        connection: PinnedConnection,  # noqa: ARG002 - for a subclass
+        limit: float,
+    ) -> Channel:
         return self._route.open(limit)
 
     def _give_up(self, cause: ConnectionBroken, seconds: float, sent: bool) -> LinkError:

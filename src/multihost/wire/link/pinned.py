@@ -102,9 +102,9 @@ class PinnedConnection:
     def turn_to(self, node: Node | None) -> None:
         """Have the next exchange go to that server."""
         # A signal handler may raise anywhere in this: no channel is lost, one may be there twice.
-        channel, before = self.channel, self.node
-        if channel is not None and before is not None:
-            self.others[before] = channel
+        channel = self.channel
+        if channel is not None and channel.node is not None:
+            self.others[channel.node] = channel
         self.channel = None
         self.node = node
         if node is not None:
@@ -161,6 +161,8 @@ class _PerThread:
     """When its patience with a server that does not answer ends, see :class:`Patience`."""
     attempt: float = SHORTEST
     """Seconds that one attempt may take, however short the patience."""
+    confirms: bool = True
+    """Whether its calls wait for replicas, where others do."""
 
     def __init__(self, link: PinnedConnections) -> None:
         self.free = _ThreadConnections(link)
@@ -190,6 +192,10 @@ class PinnedConnections:
             return self._threads.free.pop()
         except IndexError:
             return self.new_connection()
+
+    def confirm_nothing(self) -> None:
+        """Have no call of this thread wait for replicas: nobody is told of what it does."""
+        self._threads.confirms = False
 
     def checkin(self, connection: PinnedConnection) -> None:
         """Make a connection free for other exchanges of this thread."""
@@ -229,6 +235,10 @@ class PinnedConnections:
         # Of references, since another thread may add one: values() would raise then.
         threads = [free for ref in self._free.valuerefs() if (free := ref()) is not None]
         return opened - {id(each) for free in threads for each in list(free)}
+
+    def writes(self) -> int:
+        """Return a number that grows with each request of this process for a script that writes."""
+        return sum(connection.sequence for connection in self._connections)
 
     def client_ids(self, node: Node | None = None) -> list[bytes]:
         """Return the number that the server gave each open connection, empty where not known; with

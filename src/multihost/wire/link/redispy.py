@@ -1,13 +1,7 @@
-"""A channel over a connection of redis-py: for TLS, and for clients that a user passes.
-
-No other module than this and that of Sentinels imports redis.
-"""
+"""Connections of redis-py: for TLS, for Sentinels, and for clients that a user passes."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,19 +17,15 @@ from multihost.wire.address import (
     join_hosts,
 )
 from multihost.wire.link.channel import (
-    EMPTY_COMMAND,
     Channel,
     ConnectionBroken,
     Node,
-    Reply,
-    ReplyTimeout,
-    failure,
-    is_rejected,
     refuse_replica,
     refused,
 )
+from multihost.wire.link.client_channel import UNREADABLE, ClientChannel, as_reply, broken_by
 from multihost.wire.link.greeting import is_lacking
-from multihost.wire.link.named import may_move, named_route, peer_of, role_in
+from multihost.wire.link.named import may_move, named_route, role_in
 from multihost.wire.link.options import check_options, explain_file, warn_if_unverified
 from multihost.wire.link.resp import pack
 from multihost.wire.link.sentinel import (
@@ -53,7 +43,6 @@ from multihost.wire.redaction import Redactor
 from multihost.wire.replies import ReplyError
 
 __all__ = [
-    "ClientChannel",
     "FromClient",
     "client_connector",
     "client_opener",
@@ -61,165 +50,11 @@ __all__ = [
     "sentinel_route",
 ]
 
-# What redis-py raises for answers that it cannot read.
-_UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, MemoryError)
 # Options that tie a connection to its pool. A server that does not know the notifications that the
 # pool asks for has its answer written to a log of redis-py.
 _OVERRIDDEN = {"health_check_interval", "legacy_responses", "retry_on_error", "retry_on_timeout"}
 _OF_SENTINELS = (SENTINEL + "ssl", SENTINEL + "min_other_sentinels")  # not of connections to them
 _OF_THE_POOL = ("maint_notifications_config", "maint_notifications_pool_handler")
-
-
-def _code(error: Exception) -> str | None:
-    """Return the code that redis-py took out of the text of an error reply, if it did."""
-    return getattr(error, "status_code", None)
-
-
-def _as_reply(error: Exception, redact: Redactor) -> ReplyError:
-    """Return the error reply from which redis-py made an error."""
-    code = _code(error)
-    return ReplyError(redact(f"{code} {error}" if code else str(error)))
-
-
-class ClientChannel:
-    """A channel over a connection of redis-py."""
-
-    def __init__(self, connection: Any, redact: Redactor) -> None:
-        import redis.exceptions
-
-        self._connection = connection
-        self._timeout: dict[str, float] = {}
-        self._redact = redact
-        self.loaded_scripts: set[object] = set()
-        self.client_id: bytes = b""  # redis-py does not tell
-        self.run: bytes = b""
-        self.node: Node | None = None
-        self._is_shut = False  # maybe by another thread, in the middle of an exchange
-        self._errors = redis.exceptions
-
-    def exchange(self, request: bytes) -> Reply:
-        return self.exchange_many(request, 1)[0]
-
-    def exchange_many(self, requests: bytes, count: int) -> list[Reply]:
-        self._write(requests)
-        return [self._read() for _ in range(count)]
-
-    def block(
-        self,
-        requests: bytes,
-        seconds: float | None,
-        count: int = 3,
-        grace: float = 0.0,
-    ) -> list[Reply]:
-        self._write(requests)
-        replies: list[Reply] = [self._read()]
-        if is_rejected(replies[0]):
-            return replies
-        how: dict[str, Any] = {} if seconds in (None, math.inf) else {"timeout": seconds}
-        while len(replies) < count:
-            if seconds == math.inf:
-                with contextlib.suppress(ReplyTimeout):
-                    replies.append(self._read(disconnect_on_error=False))
-                continue
-            if not grace:
-                replies.append(self._read(**how))
-                continue
-            try:
-                replies.append(self._read(disconnect_on_error=False, **how))
-            except ReplyTimeout:
-                self._write(EMPTY_COMMAND)
-                how, grace = {"timeout": grace}, 0.0
-        return replies
-
-    def _write(self, requests: bytes) -> None:
-        handled = sys.exception()
-        self._check()
-        try:
-            self._connection.send_packed_command([requests])
-            return
-        except (self._errors.RedisError, OSError) as error:
-            broken = self._broken(error, handled)
-        except Exception as error:
-            if not self._is_shut:
-                raise
-            broken = self._broken(error, handled)
-        raise broken  # outside, for the error of redis-py may have what the server said
-
-    def limit(self, seconds: float) -> None:
-        self._timeout = {"timeout": seconds}
-
-    def _read(self, **how: Any) -> Reply:
-        how, handled = self._timeout | how, sys.exception()
-        self._check()
-        try:
-            return self._plain(self._connection.read_response(disable_decoding=True, **how))
-        except (self._errors.RedisError, OSError) as error:
-            if isinstance(error, self._errors.ResponseError) or _code(error):
-                return self._plain(error)
-            broken = self._broken(error, handled)
-        except Exception as error:
-            # Where its socket was redis-py finds nothing, and raises anything.
-            if not (self._is_shut or isinstance(error, _UNREADABLE)):
-                raise
-            broken = self._broken(error, handled)
-        raise broken
-
-    def _check(self) -> None:
-        """Raise if another thread has shut it down: redis-py would connect again, or just has."""
-        if self._is_shut:
-            self.close()
-            raise ConnectionBroken("the connection was shut down")
-
-    def _broken(self, error: Exception, handled: BaseException | None) -> Exception:
-        if isinstance(error, self._errors.TimeoutError):
-            return ReplyTimeout("no answer within the timeout")
-        if isinstance(error, MemoryError):
-            return failure(error)
-        return _broken(error, self._redact, handled)
-
-    def fileno(self) -> int:
-        sock = getattr(self._connection, "_sock", None)  # a fakeredis has none
-        return sock.fileno() if isinstance(sock, socket.socket) else -1
-
-    @property
-    def peer(self) -> Node | None:
-        """The server at the other end."""
-        sock = getattr(self._connection, "_sock", None)
-        return peer_of(sock) if isinstance(sock, socket.socket) else None
-
-    def _plain(self, reply: Reply) -> Reply:
-        if isinstance(reply, self._errors.RedisError):
-            return _as_reply(reply, self._redact)
-        if isinstance(reply, list):
-            return [self._plain(item) for item in reply]
-        return reply
-
-    def close(self) -> None:
-        self._connection.disconnect()  # in a forked child the parent's connection stays open
-
-    def shutdown(self) -> None:
-        self._is_shut = True
-        self.interrupt()
-        self.close()
-
-    def interrupt(self) -> None:
-        if self.fileno() >= 0:
-            with contextlib.suppress(OSError):
-                self._connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - no public name
-
-
-def _broken(error: Exception, redact: Redactor, handled: BaseException | None) -> ConnectionBroken:
-    """Return what an error of redis-py means; it hides that of the operating system.
-
-    The caller may itself be handling an exception, with which all that happens here has nothing to
-    do, though it is the context of the first error: ``handled``.
-    """
-    reason: BaseException | None = error
-    while reason is not handled and reason is not None and not isinstance(reason, OSError):
-        reason = reason.__cause__ or reason.__context__
-    if isinstance(reason, OSError) and reason is not handled:
-        return ConnectionBroken.of(reason)
-    return ConnectionBroken(printable(redact(str(error).rstrip(".") or type(error).__name__)))
 
 
 def client_connector(
@@ -269,7 +104,7 @@ def sentinel_route(
 
 
 def _route_by(master: Master, open_at: Callable[[Node, float], Channel], redact: Redactor) -> Route:
-    import redis
+    import redis.sentinel
 
     attempts = Attempts()
 
@@ -277,8 +112,11 @@ def _route_by(master: Master, open_at: Callable[[Node, float], Channel], redact:
         handled = sys.exception()
         try:
             node = master.find()
+        except redis.sentinel.MasterNotFoundError as error:
+            # Behind that it names each Sentinel by the options of its client.
+            broken = ConnectionBroken(printable(str(error).partition(" : ")[0]))
         except (redis.RedisError, OSError) as error:
-            broken = _broken(error, redact, handled)
+            broken = broken_by(error, redact, handled)
         else:
             channel = attempts.make(partial(open_at, node), timeout)
             channel.node = node
@@ -368,15 +206,15 @@ class _Opener:
         try:
             return self._checked(self._connected(options, node))
         except (RedisError, OSError) as error:
-            reply = _as_reply(error, redact)
+            reply = as_reply(error, redact)
             if isinstance(error, (AuthenticationError, AuthorizationError)):
                 reply = ReplyError(f"WRONGPASS {reply}")  # the same to us, whatever its code is
             if reply.refusal is None and not isinstance(error, ResponseError):
-                broken = _broken(error, redact, handled)
+                broken = broken_by(error, redact, handled)
             else:
                 broken = refused(reply, self._address)
-        except _UNREADABLE as error:
-            broken = _broken(error, redact, handled)
+        except UNREADABLE as error:
+            broken = broken_by(error, redact, handled)
         raise broken  # outside, for the error of redis-py may have what the server said
 
     def _connected(self, options: dict[str, Any], node: Node | None) -> Any:
@@ -391,7 +229,7 @@ class _Opener:
                 connection.connect()
             return connection
         except ResponseError as error:
-            if options.get("protocol") == 2 or not is_lacking(_as_reply(error, self._redact)):
+            if options.get("protocol") == 2 or not is_lacking(as_reply(error, self._redact)):
                 raise
         return self._connected(options | {"protocol": 2}, node)
 

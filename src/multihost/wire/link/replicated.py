@@ -54,8 +54,8 @@ class ReplicatedLink(Link):
     def connect(self) -> None:
         """Open this thread's connection, and see that the server lets it wait. 1 round trip."""
         super().connect()
-        connection = self.checkout()
-        self._ask(connection)
+        if self.replicas == "all":
+            self._ask(self.checkout())
         self.execute(b"WAIT", b"0", b"1")
 
     def exchange(
@@ -65,8 +65,8 @@ class ReplicatedLink(Link):
         on_noscript: Callable[[], bytes] | None = None,
     ) -> Reply:
         """As that of a link; what has a number, which is what changes something, waits."""
-        if on_noscript is None:
-            return super().exchange(connection, request)
+        if on_noscript is None or not self._threads.confirms:
+            return super().exchange(connection, request, on_noscript)
         reply = self._exchange_and_wait(connection, request)
         if type(reply) is ReplyError and reply.code == "NOSCRIPT":
             self.withdraw(connection)

@@ -149,9 +149,14 @@ class Master:
         self._node: Node | None = None
 
     def find(self) -> Node:
-        """Return where it is. 1 round trip, to a Sentinel. Raises what redis-py raises."""
-        host, port = self._node = self._sentinels.discover_master(self._service)
-        return host, port
+        """Return where it is. 2 round trips, to a Sentinel. Raises what redis-py raises."""
+        node = self._sentinels.discover_master(self._service)
+        # The first is the one that has just answered. If it is it that carries out a failover, it
+        # names the server that was promoted a second before it calls that the master.
+        promoted = self._sentinels.sentinels[0].sentinel_get_master_addr_by_name(self._service)
+        host, port = promoted or node
+        self._node = _text(host), int(port)
+        return self._node
 
     def refresh(self) -> bool:
         from redis import RedisError
@@ -192,6 +197,10 @@ class Master:
 
     def close(self) -> None:
         self._sentinels.close()
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def text_options(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -23,10 +23,11 @@ from multihost.wire.link.channel import (
     failure,
     is_rejected,
 )
-from multihost.wire.replies import ReplyError
+from multihost.wire.replies import OK, ReplyError
 
 __all__ = ["SocketChannel"]
 
+OK_REPLY = b"$%d\r\n%b\r\n" % (len(OK), OK)
 _UNFINISHED = object()
 # Of the socket, and of the parser: TypeError for a map with keys that have no hash, MemoryError for
 # a claim that is larger than the memory.
@@ -102,6 +103,8 @@ class SocketChannel:
         try:
             self._send(request)
             data = self._receive(65536)
+            if data == OK_REPLY:  # that of nearly every change: nothing is to be parsed
+                return OK
             if not data:
                 raise ConnectionBroken("the server closed the connection")
             self._feed(data)

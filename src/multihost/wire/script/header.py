@@ -128,8 +128,8 @@ def _check_bindings(header: Header, body: list[str]) -> None:
     bound: dict[str, list[str]] = {"KEYS": [], "ARGV": []}
     rest = []
     for line in body:
-        match = re.match(_BINDING, line)
-        if not match:
+        match = re.match(_BINDING, line) if line.startswith("local ") else None
+        if match is None:
             rest.append(line)
             continue
         for local, value in zip(match[1].split(", "), match[2].split(", "), strict=True):
@@ -143,7 +143,7 @@ def _check_bindings(header: Header, body: list[str]) -> None:
             raise BadScript(f"the header names {kind} {wanted}, the code binds {bound[kind]}")
         if not any("..." in entry for entry in listed):
             for line in rest:
-                if re.search(rf"\b{kind}\b", line):
+                if kind in line and re.search(rf"\b{kind}\b", line):
                     raise BadScript(f"{kind} is used outside the bindings: {line.strip()!r}")
     if ("reply_cache" in header.keys) != ("request" in header.args) or (
         header.writes and header.args[:1] != ("request",)

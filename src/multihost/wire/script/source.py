@@ -13,6 +13,7 @@ Dragonfly permits by that line alone.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -82,7 +83,11 @@ def expand(name: str) -> Source:
         if name not in files:
             files[name] = _read(name)
         for number, line in enumerate(files[name].splitlines(), 1):
-            if match := re.match(_INCLUDE, line):
+            bare = line.lstrip()
+            if bare.startswith("--"):
+                match = re.match(_INCLUDE, line) if "@include" in bare else None
+                if match is None:
+                    continue
                 indent, fragment = match.groups()
                 if fragment in stack:
                     raise BadScript(f"includes form a cycle: {' -> '.join((*stack, fragment))}")
@@ -91,11 +96,11 @@ def expand(name: str) -> Source:
                 elif fragment not in included:
                     included.add(fragment)
                     yield from lines_of(fragment, stack, included)
-            elif match := re.match(_CONSTANT, line):
+            elif bare.startswith("local ") and (match := re.match(_CONSTANT, line)):
                 constant, value = match.groups()
                 if constants.setdefault(constant, value) != value:
                     raise BadScript(f"{constant} is {constants[constant]} and {value}")
-            elif not line.lstrip().startswith("--") and line.strip():
+            elif bare:
                 yield name, number, line
 
     expanded = list(lines_of(name, (), set()))
@@ -105,6 +110,7 @@ def expand(name: str) -> Source:
     return Source(name, files[name], f"{_FLAGS}\n{code}", lines)
 
 
+@functools.lru_cache(maxsize=64)  # scripts include the same fragments
 def _read(name: str) -> str:
     with open(os.path.join(_LUA, f"{name}.lua"), encoding="utf-8") as file:
         return file.read()

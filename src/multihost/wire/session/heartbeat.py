@@ -27,7 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from multihost.errors import BadPayload, InternalError, MultihostError
-from multihost.wire.link import Patience
+from multihost.wire.link import SHORTEST, Patience
 from multihost.wire.session import fork
 from multihost.wire.session.logs import log
 from multihost.wire.session.wakeup import WakeupPipe
@@ -180,6 +180,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         link = self._session.link
+        link.confirm_nothing()
         connection, self._connection = self._connection, None
         if connection is not None:
             link.checkin(connection)
@@ -243,7 +244,8 @@ class Heartbeat:
     def _beat(self, presence: Presence, schedule: _Schedule, interval: float) -> None:
         """Send a heartbeat to a server."""
         ring = self._session.ring
-        if self._try(partial(self._send, presence), presence):
+        presence.is_away = not self._try(partial(self._send, presence), presence)
+        if not presence.is_away:
             schedule.succeeded(interval)
             if ring.is_at(presence):
                 self._try(ring.stand)
@@ -289,8 +291,14 @@ class Heartbeat:
         A success does not end an outage by itself: not every action needs the server each time.
         """
         link = self._session.link if presence is None else presence.link
+        # One of several servers may be silent: the others have their turn all the same.
+        is_one_of_several = presence is not None and presence.node is not None
+        attempt = SHORTEST
+        if is_one_of_several:
+            share = self._session.lease / BEATS_PER_LEASE / (1 + len(self._schedules))
+            attempt = max(share, SHORTEST)
         try:
-            with Patience(link, PATIENCE, replies=False):
+            with Patience(link, PATIENCE, replies=is_one_of_several, attempt=attempt):
                 action()
         except (BadPayload, InternalError) as error:  # of one object, which somebody has altered
             report_damage(f"at {link.address}", str(error))

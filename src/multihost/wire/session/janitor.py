@@ -210,7 +210,8 @@ class Janitor:
         try:
             self._run_timers()
             self._run_deferred()
-            for_each_node(self._due_now(), lambda watched: watched.link, self._check_one)
+            is_away = self._registration.is_away
+            for_each_node(self._due_now(), lambda each: each.link, self._check_one, is_away)
         finally:
             with self._lock:
                 self.due = min(

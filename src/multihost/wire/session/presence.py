@@ -40,8 +40,12 @@ class Presence:
         """The value of that up to which the session has settled."""
         self.unsettled: set[bytes] = set()
         """The partitions that have to settle, by their prefixes."""
+        self.moved: set[bytes] = set()
+        """Those that came from another server, and perhaps have to."""
         self.settled: threading.Event = threading.Event()
         self.settled.set()
+        self.is_away: bool = False
+        """Whether the last heartbeat failed."""
         self._grace = grace
 
     @property

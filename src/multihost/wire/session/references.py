@@ -25,7 +25,7 @@ from multihost.errors import BadPayload, InternalError, MultihostError
 from multihost.wire.collect import by_partition, contents, is_ident
 from multihost.wire.identity import new_maker, new_unnamed
 from multihost.wire.keys import Keys
-from multihost.wire.link import Link
+from multihost.wire.link import Link, Node
 from multihost.wire.replies import GONE, texts, to_exception
 from multihost.wire.script import Script
 from multihost.wire.session.gifts import ObjectReference, ReleaseRemote, let_go
@@ -57,6 +57,7 @@ class References:
     Any thread counts; the background thread renews, deletes and releases. ``start`` starts that
     thread, ``wake`` ends its wait. ``forget`` is told of each object that no proxy is left
     of here, and whether it is about to be deleted since there is none elsewhere, either.
+    ``is_away`` says which of several servers do not answer.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class References:
         start: Callable[[], None],
         wake: Callable[[], None],
         forget: Callable[[str, bool], None],
+        is_away: Callable[[Node], bool],
     ) -> None:
         self._link = link
+        self._is_away = is_away
         self._namespace = namespace
         self._ttl_ms = ttl_ms
         self._start = start
@@ -326,7 +329,9 @@ class References:
         """Call ``action`` with objects of one partition. If a server is away those at others have
         their turn all the same, and it raises in the end.
         """
-        for_each_node(by_partition(objects), lambda chunk: self._link.lane(chunk[0].prefix), action)
+        lane = self._link.lane
+        chunks = by_partition(objects)
+        for_each_node(chunks, lambda chunk: lane(chunk[0].prefix), action, self._is_away)
 
     def _told(self, found: Iterable[bytes]) -> Iterable[bytes]:
         """Yield the contents that a script told; of what contains very much it tells only that."""

@@ -10,8 +10,9 @@ A record that is gone was removed by others, who had reason to believe that the 
 session *lapsed* there: what it held is given to others, and its name is never used again, so that
 nothing which arrives late is taken for that of a living session. It enters anew, under another.
 
-Where a partition is at another server than before nothing has lapsed, but that server may not know
-all that the former one had acknowledged: the session settles there.
+Where a partition is at another server than before nothing has lapsed. If its slot was moved nothing
+else has happened either. If a replica took over, it may not know all that the former server had
+acknowledged: the session settles there.
 """
 
 from __future__ import annotations
@@ -23,18 +24,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from multihost.wire import keys as key_names
 from multihost.wire.link import (
-    SHORTEST,
     Channel,
     Command,
-    ConnectionBroken,
     Link,
-    Node,
     Reply,
     pack_all,
     run_id,
-    stood_still,
 )
 from multihost.wire.replies import (
     ReplyError,
@@ -43,6 +39,7 @@ from multihost.wire.replies import (
     microseconds,
 )
 from multihost.wire.script import Script
+from multihost.wire.session.gates import Gates
 from multihost.wire.session.names import Names
 from multihost.wire.session.presence import FADING, Membership, Presence
 from multihost.wire.session.process import host_identity, start_of
@@ -69,7 +66,7 @@ class RegistrationRequest:
         self.error: BaseException | None = None
 
 
-class SessionRegistration:
+class SessionRegistration(Gates):
     """The records of one session. ``grace`` is in how many seconds it is back after a break, None
     for as long as it needs by its own measure.
     """
@@ -87,19 +84,9 @@ class SessionRegistration:
         # Microseconds from the monotonic clock to the server's; a guess before the first heartbeat.
         # Of several servers it is that of one partition: times that are shown are to compare.
         self.clock_offset: int = time.time_ns() // 1000 - time.monotonic_ns() // 1000
-        prefixes = [key_names.prefix(namespace, n) for n in range(key_names.PARTITIONS)]
-        self.memberships: dict[bytes, Membership] = {each: Membership(each) for each in prefixes}
-        self._first = prefixes[0]  # in which the ring is, too
-        self._used: dict[bytes, Membership] = {}  # those with a record, or which had one
-        self._link = link
-        self._lease_ms = lease_ms
-        self._grace = grace
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._presences: dict[Node | None, Presence] = {}
+        super().__init__(link, namespace, lease_ms, grace, wake)
         self._thread = 0  # ident of the background thread
         self._requested: list[RegistrationRequest] = []
-        self._has_ended = False  # the background thread
         self.host: bytes = host_identity()
         self.process: bytes = b"%d %d" % (os.getpid(), start_of(os.getpid()))
 
@@ -140,16 +127,6 @@ class SessionRegistration:
             )
         return "was taken for dead, or the server lost its data"
 
-    def presence_of(self, prefix: bytes) -> Presence:
-        """Return what there is of the session at the server where a partition is now."""
-        lane = self._link.lane(prefix)
-        found = self._presences.get(lane.node)
-        if found is None:
-            links = {each.node: each for each in self._link.masters()}
-            made = Presence(links.get(lane.node, lane), self._grace)
-            found = self._presences.setdefault(lane.node, made)
-        return found
-
     def renew_over(self, channel: Channel) -> None:
         """Renew every record of its server over a connection that was just opened, in one write,
         and hear whether it is another run of the server. Raises ConnectionBroken.
@@ -181,44 +158,6 @@ class SessionRegistration:
         """Return the partitions that are at the server to which a connection was opened."""
         lane = self._link.lane
         return [p for p in self.memberships if lane(p).node in (None, channel.node)]
-
-    def _close_gate(self, presence: Presence, prefixes: Iterable[bytes] | None = None) -> None:
-        """Take nothing in partitions of a server, in all if they are not given."""
-        if prefixes is None:
-            node, lane = presence.node, self._link.lane
-            prefixes = [p for p in self.memberships if lane(p).node == node]
-        presence.gate += 1
-        presence.settled.clear()
-        for prefix in prefixes:
-            presence.unsettled.add(prefix)
-            self.memberships[prefix].valid_until = 0.0
-
-    def _note_run(self, presence: Presence, run: bytes) -> None:
-        """Take note of the run of the server to which a connection was opened."""
-        with self._lock:
-            before = presence.run
-            if run and before and run != before and self._used:
-                self._close_gate(presence)
-            if run and not before:
-                presence.link.note_run(run)
-            presence.run = run
-        if presence.is_unsettled:
-            self._wake()
-
-    def _wait_until_settled(self, presence: Presence) -> None:
-        """Hold back what this thread is about to send. Raises ConnectionBroken."""
-        if self._has_ended:
-            return
-        while True:
-            now = time.monotonic()
-            seconds = max(min(self._link.patience_ends(now) - now, self._link.timeout), SHORTEST)
-            if presence.settled.wait(seconds):
-                return
-            if stood_still(now, seconds):
-                continue
-            raise ConnectionBroken(
-                "the server was restarted, and what is held there is not settled"
-            )
 
     def _renewals(self, prefixes: Iterable[bytes]) -> list[Renewal]:
         with self._lock:
@@ -257,19 +196,10 @@ class SessionRegistration:
                     m.beats = max(reply, m.beats)
                     m.renewed = sent
                     if m.presence is not presence:  # the partition was elsewhere
-                        m.presence = presence
-                        self._close_gate(presence, (m.prefix,))
+                        self._doubt_move(m, presence)
             self._extend(presence, [m for m, _, _ in renewals], sent)
         if not is_well or presence.is_unsettled:
             self._wake()
-
-    def _extend(self, presence: Presence, memberships: Iterable[Membership], sent: float) -> None:
-        """Nobody can declare the session dead where it was renewed by what was sent then."""
-        until = sent + int(self._lease_ms) / 1000
-        for m in memberships:
-            # The holder's freshness begins before any other process can see the counter.
-            if m.key and m.renewed >= sent and m.prefix not in presence.unsettled:
-                m.valid_until = max(m.valid_until, until)
 
     def _lapse(self, membership: Membership, key: bytes, sent: float) -> None:
         """The record is gone: enter under another name."""
@@ -318,9 +248,6 @@ class SessionRegistration:
                 for m in self._used.values()
             )
         )
-
-    def _is_at(self, prefix: bytes, presence: Presence) -> bool:
-        return self._link.lane(prefix).node == presence.node
 
     def heartbeat(self, presence: Presence) -> list[bytes]:
         """Renew every record at a server, and make those that were requested there.
@@ -371,7 +298,9 @@ class SessionRegistration:
                 if not (again or any(self.memberships[prefix].has_lapsed for prefix in here)):
                     entered = [m for m in self._used.values() if m.presence is presence]
                     self._extend(presence, entered, sent)
-                    return list(lapsed)
+                    break
+        self._decide_moves(presence)
+        return list(lapsed)
 
     def _note_time(self, presence: Presence, reply: Reply, sent: float) -> None:
         if self._is_at(self._first, presence):
@@ -383,22 +312,6 @@ class SessionRegistration:
         for (m, key, _), reply in zip(renewals, replies, strict=True):
             if is_elsewhere(reply):
                 self._link.lane(m.prefix).execute(b"EXISTS", key)
-
-    def open_gate(self, presence: Presence, gate: int, prefixes: set[bytes], sent: float) -> None:
-        """Let others take again: the session has settled in these partitions by what was sent then,
-        and what was asked for before counts as not heard.
-        """
-        with self._lock:
-            for prefix in prefixes:
-                self.memberships[prefix].expirations += 1
-            presence.opened = gate
-            if not presence.is_unsettled:  # it did not go back meanwhile
-                presence.unsettled.clear()
-                until = sent + int(self._lease_ms) / 1000
-                for prefix in prefixes:
-                    if self.memberships[prefix].key:
-                        self.memberships[prefix].valid_until = until
-                presence.settled.set()
 
     def _enter_all(self, presence: Presence, prefixes: Sequence[bytes]) -> None:
         """Make records in partitions that have none. 1 round trip, none if there are all."""
@@ -433,6 +346,7 @@ class SessionRegistration:
         for presence in list(self._presences.values()):
             presence.opened = presence.gate
             presence.unsettled.clear()
+            presence.moved.clear()
             presence.settled.set()
         for request in list(self._requested):
             request.answered.set()

@@ -105,6 +105,7 @@ class Session:
             self.heartbeat.start,
             self.heartbeat.wake,
             self._forget,
+            lambda node: self.registration.is_away(node),  # noqa: PLW0108 - there is none yet
         )
         codec.home = self
         self._reset()
@@ -129,7 +130,7 @@ class Session:
             self.link, self.namespace, self.lease_ms, self.origin.grace, self.heartbeat.wake
         )
         self.link.on_open = self.registration.renew_over
-        self.link.on_move = self.heartbeat.wake
+        self.link.on_move = self.registration.note_moves
         self.identity: ThreadIdentity = per_thread(ThreadIdentity, self.registration.names)
         self.settling: Settling = Settling(self.namespace, self.registration, self.holds)
         self.ring: Ring = Ring(self.link, self.registration, self.namespace)
@@ -242,6 +243,7 @@ class Session:
 
     def _end(self, *, deep: bool) -> None:
         self.link.stop_retrying()  # to look for a lost server would delay the end of the process
+        self.link.confirm_nothing()  # nor is anybody told of what follows
         self._stop()
         self.link.refuse_others()  # who waits for what is deleted now must not miss it
         ended = self.references.end(deep=deep)

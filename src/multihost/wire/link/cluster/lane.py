@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Branch", "Lane", "Server", "shared"]
 
 HOPS = 5  # redirects that are followed without a pause
+AGAIN = 0.1  # seconds before the next question, where many attempts fail
 TOLD = 1.0  # seconds for which one redirect says enough: nobody is asked about the others
 
 
@@ -133,13 +134,14 @@ class Branch(Link):
         try:
             return connection.channel or super()._open(connection, limit)
         except (ConnectionBroken, OSError):
-            self.whole.refresh()  # the next attempt may go elsewhere
+            self.whole.refresh(AGAIN, elsewhere=True)  # the next attempt may find another one
             raise
 
-    def _connect(self, limit: float) -> Channel:
-        if self.node is None:
+    def _connect(self, connection: PinnedConnection, limit: float) -> Channel:
+        # To where it was turned: by now the partition may be elsewhere.
+        if connection.node is None:
             raise ConnectionBroken("no server of the cluster has the partition")
-        return self.whole.open_at(self.node, limit)
+        return self.whole.open_at(connection.node, limit)
 
     def _send_many(self, connection: PinnedConnection, requests: bytes, count: int) -> list[Reply]:
         connection.turn_to(self.node)

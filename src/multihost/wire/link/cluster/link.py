@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from functools import partial
 
@@ -60,6 +61,7 @@ class ClusterLink(Link):
 
     def _reset(self) -> None:
         super()._reset()
+        self._placing = threading.RLock()  # a signal handler may make a call, too
         self._servers.clear()
         for lane in self._lanes.values():
             lane.begin(self._threads)
@@ -110,20 +112,23 @@ class ClusterLink(Link):
     def moved(self, slot: int, node: Node) -> None:
         """A server has said that another one has a slot."""
         self._map.moved(slot, node)
+        self._place_all()
 
-    def refresh(self, age: float = 0.0) -> bool:
+    def refresh(self, age: float = 0.0, *, elsewhere: bool = False) -> bool:
         """Ask where everything is, unless a server has said so ``age`` seconds ago; return whether
-        one answers.
+        one answers. ``elsewhere``: another one than the last time, if there is one.
         """
-        return self._map.refresh(age)
+        return self._map.refresh(age, elsewhere=elsewhere)
 
     def place(self, lane: Lane) -> bool:
         """Have a lane lead to where its partition is now; return whether that was elsewhere."""
-        node = self._map.node_of(lane.slot)
-        if node is None or node == lane.node:
-            return False
-        lane.lead_to(self._server(node))
-        return True
+        # One after the other: who has looked before must not be the last one to say where it is.
+        with self._placing:
+            node = self._map.node_of(lane.slot)
+            if node is None or node == lane.node:
+                return False
+            lane.lead_to(self._server(node))
+            return True
 
     def _place_all(self) -> None:
         moved = [self.place(lane) for lane in list(self._lanes.values())]

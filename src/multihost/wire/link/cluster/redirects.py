@@ -16,7 +16,7 @@ __all__ = ["asks", "key_of", "prefix_of", "redirected", "with_asking"]
 
 ASKING = pack((b"ASKING",))
 
-_KEY_AT = {b"EVAL": 3, b"EVALSHA": 3, b"MEMORY": 2, b"OBJECT": 2}
+_KEY_AT = {b"EVAL": 3, b"EVALSHA": 3, b"MEMORY": 2}
 
 
 def key_of(command: Command) -> bytes | None:

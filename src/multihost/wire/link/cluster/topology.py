@@ -22,6 +22,7 @@ __all__ = ["ClusterTopology", "cluster_route"]
 
 ASK = 1.0  # seconds for which one server is asked, at first
 LONGEST = 8.0  # the same, after that was too short for all of them
+NEWER = 5.0  # seconds for which a redirect is taken to be newer than what another server says
 
 _shuffle = random.SystemRandom().shuffle  # a seeded generator of the program stays reproducible
 
@@ -48,7 +49,8 @@ class ClusterTopology:
         self._remap = remap
         self._lock = threading.RLock()  # a signal handler may make a call, too
         self._table = Table({}, frozenset(), frozenset())
-        self._moved: dict[int, Node] = {}  # slot -> master, by a redirect that is newer than that
+        # Slot -> its master, and since when, by a redirect that is newer than that.
+        self._moved: dict[int, tuple[Node, float]] = {}
         self._told: tuple[Node, Reply] | None = None
         self._channel: Channel | None = None
         self._answered = 0.0
@@ -58,22 +60,22 @@ class ClusterTopology:
     @property
     def masters(self) -> frozenset[Node]:
         """Those that have slots. No round trip."""
-        return self._table.masters.union(self._moved.values())
+        return self._table.masters.union(node for node, _ in list(self._moved.values()))
 
     @property
     def known(self) -> frozenset[Node]:
         """All servers of it that this process has heard of."""
-        return self._table.nodes.union(self._seeds, self._moved.values())
+        return self._table.nodes.union(self._seeds, self.masters)
 
     def node_of(self, slot: int) -> Node | None:
         """Return the master of a slot, None if it is not known. No round trip."""
-        return self._moved.get(slot) or self._table.node_of(slot)
+        moved = self._moved.get(slot)
+        return self._table.node_of(slot) if moved is None else moved[0]
 
     def moved(self, slot: int, node: Node) -> None:
         """A server has said that another one is the master of a slot."""
         if self.node_of(slot) != node:
-            self._moved[slot] = node
-            self._changed()
+            self._moved[slot] = node, time.monotonic()
 
     def remap(self, node: Node) -> Node:
         """Return how this process reaches a server that the cluster calls that."""
@@ -83,9 +85,10 @@ class ClusterTopology:
         masters = self.masters
         return not masters or node in masters
 
-    def refresh(self, age: float = 0.0) -> bool:
+    def refresh(self, age: float = 0.0, *, elsewhere: bool = False) -> bool:
         """Return whether a server answered, or has within the last ``age`` seconds. 1 round trip,
-        more to connect; a thread that finds another one asking has its answer.
+        more to connect; a thread that finds another one asking has its answer. ``elsewhere``: what
+        the last one has said was not so.
         """
         since = time.monotonic() - age
         lock = self._lock
@@ -94,7 +97,7 @@ class ClusterTopology:
         try:
             if self._answered > since:
                 return True
-            has_changed = self._ask_all()
+            has_changed = self._ask_all(elsewhere)
         finally:
             lock.release()
         if has_changed:
@@ -125,9 +128,9 @@ class ClusterTopology:
         if self.on_change is not None:
             self.on_change()
 
-    def _ask_all(self) -> bool | None:
+    def _ask_all(self, elsewhere: bool) -> bool | None:
         """Return whether what a server says has changed; None if none answers."""
-        for node in self._candidates():
+        for node in self._candidates(elsewhere):
             try:
                 reply = self._ask(node)
             except (ConnectionBroken, MultihostError, OSError) as error:
@@ -137,20 +140,30 @@ class ClusterTopology:
             if (node, reply) == self._told:  # to read it takes redis-py 3 ms
                 return False
             self._told = node, reply
-            before = self._table
-            self._table, self._moved = read_table(reply, node, self._remap), {}
+            before, self._table = self._table, read_table(reply, node, self._remap)
+            self._forget_redirects()
             if node not in self._table.masters:  # one that has masters hears of changes first
                 self._disconnect()
             return self._table != before
         self._limit = min(2 * self._limit, LONGEST)
         return None
 
-    def _candidates(self) -> Iterator[Node]:
-        """Yield the servers to ask, the one that answered last first."""
+    def _forget_redirects(self) -> None:
+        """Forget those that the table knows of, and those that are old."""
+        now = time.monotonic()
+        for slot, (node, since) in list(self._moved.items()):
+            if now - since > NEWER or self._table.node_of(slot) == node:
+                self._moved.pop(slot, None)
+
+    def _candidates(self, elsewhere: bool) -> Iterator[Node]:
+        """Yield the servers to ask, the one that answered last first; ``elsewhere``: as the last
+        one.
+        """
         channel, masters = self._channel, list(self.masters)
         _shuffle(masters)
         last = [] if channel is None or channel.node is None else [channel.node]
-        yield from dict.fromkeys([*last, *masters, *self._table.nodes, *self._seeds])
+        others = [each for each in (*masters, *self._table.nodes, *self._seeds) if each not in last]
+        yield from dict.fromkeys([*others, *last] if elsewhere else [*last, *others])
 
     def _ask(self, node: Node) -> Reply:
         """Return what a server says. Raises what it refuses, or why it does not answer."""
