@@ -90,7 +90,7 @@ class Runtime:
     @classmethod
     def at(cls, given: ListenAddress | None, settings: Settings, authkey: bytes | None) -> Runtime:
         """Return one for the address that a user gave: a URL, ``(host, port)``, a path or None."""
-        if given == PRIVATE:
+        if isinstance(given, str) and given == PRIVATE:
             given = None
         if isinstance(given, str) and "://" in given:
             address, credentials = parse(given)

@@ -5,13 +5,22 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from multihost.wire import keys
 
-__all__ = ["VALUES", "Harm", "batches", "fields_of_the_protocol", "harms", "keys_of_row", "spoilt"]
+__all__ = [
+    "VALUES",
+    "Harm",
+    "batches",
+    "fields_of_the_protocol",
+    "harms",
+    "keys_of_row",
+    "spoilt",
+    "with_key",
+]
 
 STEP = int(os.environ.get("MULTIHOST_DAMAGE", "16"))
 """Each so many-th batch is done. ``make damage`` does all."""
@@ -58,6 +67,11 @@ def spoilt(value: bytes) -> Iterator[tuple[str, bytes]]:
     yield "more words", value + b" x y z"
 
 
+def with_key(command: Iterable[str | bytes], key: bytes) -> tuple[str | bytes, ...]:
+    """Return a command with a key in the place of ``KEY``. Other words may be bytes."""
+    return tuple(key if isinstance(word, str) and word == "KEY" else word for word in command)
+
+
 def harms(server: Any, key: bytes, spared: bytes = b"well") -> Iterator[Harm]:
     """Every way to damage a key; of one that several objects share, not what ``spared`` is in."""
     kind = server.command("TYPE", key)
@@ -75,7 +89,7 @@ def harms(server: Any, key: bytes, spared: bytes = b"well") -> Iterator[Harm]:
     yield Harm("deleted", (("DEL", key),))
     for other, command in OTHER_TYPES.items():
         if other != kind:
-            made = tuple(key if word == "KEY" else word for word in command)
+            made = with_key(command, key)
             yield Harm(f"a {other}", (("DEL", key), made))
 
 

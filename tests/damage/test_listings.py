@@ -15,7 +15,7 @@ from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys
 from multihost.wire.ops import kinds
 from tests.damage.bounds import MEGABYTES, soon
-from tests.damage.harm import batches, fields_of_the_protocol, keys_of_row
+from tests.damage.harm import batches, fields_of_the_protocol, keys_of_row, with_key
 from tests.damage.world import NAMESPACE, TYPEIDS, World
 
 OUTPUT = 500_000  # characters of one listing
@@ -168,7 +168,7 @@ def test_what_is_damaged_is_marked(
     key = keys.sessions + b":ill-session" if part == "session" else getattr(keys, part)
     if command[0] != "HSET":
         world.server.command("DEL", key)
-    world.server.command(*[key if word == "KEY" else word for word in command])
+    world.server.command(*with_key(command, key))
     found = listings.objects()[keys.ident]
     assert any(place in each for each in found["damage"]), found["damage"]
     assert "damaged" in next(

@@ -22,7 +22,7 @@ from multihost.serving import host as serving_host
 from multihost.wire import keys as key_names
 from multihost.wire.keys import Keys
 from multihost.wire.script import Script
-from tests.damage.harm import OTHER_TYPES, VALUES
+from tests.damage.harm import OTHER_TYPES, VALUES, with_key
 from tests.support.waiting import PATIENCE, wait_until
 
 fork = multiprocessing.get_context("fork")
@@ -70,7 +70,7 @@ def as_others(key: bytes, kind: str) -> Iterator[list[Command]]:
     """The key, as one of each other type."""
     for other, command in OTHER_TYPES.items():
         if other != kind:
-            yield [("DEL", key), tuple(key if word == "KEY" else word for word in command)]
+            yield [("DEL", key), with_key(command, key)]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import array
 import copy
 import math
 import pickle
+import warnings
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -146,8 +147,10 @@ def dict_equal_keys_meet(m: RedisManager) -> None:
     assert d.pop(2) == "second"
     d[2] = "int now"
     assert [repr(key) for key in d] == ["'x'", "(1.0, 't')", "2"]
-    odd = {None: 1, b"": 2, "": 3, frozenset({1, 2}): 4, 1j: 5, -(2**70): 6, "\ud800\0": 7}
-    assert list(m.dict(odd).items()) == list(odd.items())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BytesWarning)  # of python -b, for these two keys
+        odd = {None: 1, b"": 2, "": 3, frozenset({1, 2}): 4, 1j: 5, -(2**70): 6, "\ud800\0": 7}
+        assert list(m.dict(odd).items()) == list(odd.items())
     with pytest.raises(TypeError, match="unhashable type: 'list'"):
         d[[]] = 1
     with pytest.raises(TypeError, match="unhashable type: 'dict'"):

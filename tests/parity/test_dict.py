@@ -12,6 +12,9 @@ import pytest
 from tests.parity import samples
 from tests.parity.transcript import bodies
 
+# Keys of bytes and of str in one dict, which python -b would warn of.
+pytestmark = pytest.mark.filterwarnings("ignore::BytesWarning")
+
 
 def get(d, key):
     return d[key]

@@ -19,6 +19,9 @@ from tests.parity.transcript import bodies
 from tests.support.procs import run_all
 from tests.support.waiting import wait_until
 
+# Keys of bytes and of str in one dict, which python -b would warn of.
+pytestmark = pytest.mark.filterwarnings("ignore::BytesWarning")
+
 FORK = multiprocessing.get_context("fork")
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -27,6 +27,9 @@ from tests.support.procs import send_signal
 from tests.support.server import Server
 from tests.support.waiting import wait_until
 
+# Keys of bytes and of str in one dict, which python -b would warn of.
+pytestmark = pytest.mark.filterwarnings("ignore::BytesWarning")
+
 KEY = b"the authkey of the tests"
 GONE = (EOFError, BrokenPipeError, ConnectionResetError)
 """What a connection that ended may raise, by how far the kernel is with it."""

@@ -14,6 +14,9 @@ from tests.parity import samples
 from tests.parity.samples import SetSubclass
 from tests.parity.transcript import bodies
 
+# Keys of bytes and of str in one dict, which python -b would warn of.
+pytestmark = pytest.mark.filterwarnings("ignore::BytesWarning")
+
 BINARY = [operator.and_, operator.or_, operator.sub, operator.xor]
 IN_PLACE = [operator.iand, operator.ior, operator.isub, operator.ixor]
 ORDER = [operator.lt, operator.le, operator.gt, operator.ge]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import operator
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run
 
 from tests.parity.transcript import plain, raised
+
+# Keys of bytes and of str in one dict, which python -b would warn of.
+pytestmark = pytest.mark.filterwarnings("ignore::BytesWarning")
 
 BOUNDED = settings(
     max_examples=40,

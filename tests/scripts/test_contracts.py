@@ -228,7 +228,10 @@ def test_lua_and_python_have_the_same_constants(
     module: object, ours: str, fragment: str, theirs: str
 ) -> None:
     here, there = getattr(module, ours), constants(fragment)[theirs]
-    assert here in ((ord(there),) if isinstance(here, int) else (there, there.encode()))
+    if isinstance(here, int):
+        assert [here] == [ord(each) for each in there]
+    else:
+        assert here == (there.encode() if isinstance(here, bytes) else there)
 
 
 # For each row, by its first type, the fields or prefixes of each purpose.

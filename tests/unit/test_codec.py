@@ -24,6 +24,9 @@ from multihost.wire.values.codec import Codec, JsonSerializer, Serializer
 from multihost.wire.values.nesting import home, pickled
 from multihost.wire.values.signed import codec_for
 
+# Keys of bytes and of str in one dict, which python -b would warn of.
+pytestmark = pytest.mark.filterwarnings("ignore::BytesWarning")
+
 
 def signing(authkey: bytes, serializer: Serializer | None = None) -> Codec:
     return codec_for(authkey, serializer, "namespace").of("n:name")
