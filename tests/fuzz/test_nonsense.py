@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from multihost import MultihostError, RedisManager
-from multihost.wire.link import Link
+from multihost.wire.link import link_to
 from multihost.wire.session import registry
 from tests.manager.test_echo import _calls
 from tests.support.echo import EchoServer
@@ -78,7 +78,7 @@ def is_ours(error: BaseException) -> bool:
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "reconnect_timeout_for", lambda address: 0.02)
-    monkeypatch.setitem(Link.__init__.__kwdefaults__, "reconnect_timeout", 0.02)
+    monkeypatch.setitem(link_to.__kwdefaults__, "reconnect_timeout", 0.02)
     yield
 
 

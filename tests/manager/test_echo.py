@@ -17,7 +17,7 @@ import redis
 
 from multihost import RedisManager, SyncManager
 from multihost.cli import commands, run
-from multihost.wire.link import Link
+from multihost.wire.link import link_to
 from multihost.wire.session import registry
 from tests.manager.test_errors import _everything
 from tests.support.echo import ANSWERS, EchoServer
@@ -84,7 +84,7 @@ def _setting(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
     """Every log, and no patience with a server that says that it is not ready."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(registry, "reconnect_timeout_for", lambda address: 0.02)
-    monkeypatch.setitem(Link.__init__.__kwdefaults__, "reconnect_timeout", 0.02)
+    monkeypatch.setitem(link_to.__kwdefaults__, "reconnect_timeout", 0.02)
 
 
 class Provider(redis.CredentialProvider):
