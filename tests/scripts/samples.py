@@ -66,7 +66,11 @@ def put(state: State, *ahead: tuple[bytes, ...]) -> list[tuple[Any, ...]]:
 
 @contextlib.contextmanager
 def recorded(server: Any, monkeypatch: Any) -> Iterator[tuple[set[str], list[Sample]]]:
-    """The names of the scripts that this process has sent, and the first calls of each."""
+    """The names of the scripts that this process has sent there, and the first calls of each.
+
+    Managers that outlive tests are at other servers, or at the same one.
+    """
+    places = (getattr(server, "socket", None), ("127.0.0.1", getattr(server, "port", 0)))
     scripts = scripts_by_digest()
     seen: set[str] = set()
     found: list[Sample] = []
@@ -94,7 +98,8 @@ def recorded(server: Any, monkeypatch: Any) -> Iterator[tuple[set[str], list[Sam
             def noted(
                 self: SocketChannel, requests: bytes, *rest: Any, original: Any = original
             ) -> Any:
-                note(requests)
+                if places[0] is None or self._socket.getpeername() in places:
+                    note(requests)
                 return original(self, requests, *rest)
 
             patch.setattr(SocketChannel, way, noted)
