@@ -27,6 +27,7 @@ __all__ = ["SITES", "Site", "Steps"]
 Steps = Generator[None, None, None]
 """What moves, a step at a time: other things go wrong meanwhile."""
 Move = tuple[str, Callable[[], Steps]]
+GIVEN_UP = 10.0  # seconds after which a failover that did not come is asked for again
 LAG = 1.0  # seconds: what was acknowledged in the last moment before a kill may not be replicated
 
 
@@ -191,7 +192,13 @@ class Watched(_Several):
         before = yield from self._ready()
 
         def fail_over() -> Steps:
-            self._group.begin_failover()
+            while not self._group.other_master(before):  # a Sentinel may give it up
+                with contextlib.suppress(hiredis.ReplyError):  # or be at it still
+                    self._group.begin_failover()
+                again = time.monotonic() + GIVEN_UP
+                yield from _until(
+                    lambda: self._group.other_master(before) or time.monotonic() > again
+                )
             yield from self._replaced(before)
 
         yield from self._may_lose(fail_over)

@@ -142,8 +142,11 @@ class ClusterCommands:
 
     def _read_slots(self) -> Iterator[list[tuple[int, int, Node]]]:
         for seed in self._seeds:
+            server = self.node(seed)
+            if isinstance(server, Server) and not server.is_answering:
+                continue
             try:
-                found = self.node(seed).command("CLUSTER", "SLOTS")
+                found = server.command("CLUSTER", "SLOTS")
             except OSError:
                 continue
             yield sorted(
