@@ -125,22 +125,26 @@ class _Several:
         assert not is_snapshot, "its servers follow each other"
         self._chance, self._tell = chance, tell
 
+    # Abstract: each of the sites below has its own two.
+
     @property
     def url(self) -> str:
         raise NotImplementedError
 
-    def url_of(self, *, is_cut: bool) -> str:
-        return self.url
-
     def masters(self) -> list[Server]:
         """Return those that answer."""
         raise NotImplementedError
+
+    def url_of(self, *, is_cut: bool) -> str:
+        return self.url
 
     def break_some(self) -> int:
         return sum(_kill_one(each, self._chance) for each in self.masters())
 
     def cut_off(self, seconds: float) -> int:
         return 0
+
+    # Not for these: the ways of several servers say never (rate 0), they fail over instead.
 
     def restart(self) -> None:
         raise NotImplementedError
