@@ -373,6 +373,19 @@ def test_seeds_that_do_not_answer_are_passed_over(cluster: Cluster, port: int) -
     link.close()
 
 
+def test_a_server_that_is_down_does_not_keep_others_from_being_used() -> None:
+    """Whichever it is: the first of them is tried first."""
+    with Cluster(3) as own:
+        down = min(own.nodes, key=lambda each: each.port)
+        there = next(key for key in KEYS if own.master_of(key) is not down)
+        down.kill()
+        for replicas in (0, 1):
+            link = link_to(*parse(own.url), replicas=replicas)
+            link.connect()
+            assert link.execute(b"GET", there) is None
+            link.close()
+
+
 def test_a_cluster_that_is_not_there(port: int) -> None:
     link = link_to(*parse(f"redis+cluster://127.0.0.1:{port}"))
     with pytest.raises(LinkError, match="nobody listens there"):

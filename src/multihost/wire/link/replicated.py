@@ -22,7 +22,6 @@ from multihost.wire.link.channel import Reply
 from multihost.wire.link.link import Link
 from multihost.wire.link.pinned import PinnedConnection
 from multihost.wire.link.resp import pack
-from multihost.wire.link.sentinel import Master
 from multihost.wire.replies import ReplyError, command_error
 
 __all__ = [
@@ -154,12 +153,8 @@ class ReplicatedLink(Link):
             raise command_error(error, command) from None
         found = re.search(_CONNECTED, facts)
         self._asked = time.monotonic()
-        self._most = max(self._most, int(found[1]) if found else 0, self._known())
-
-    def _known(self) -> int:
-        """Return how many replicas the master should have, 0 if nobody says so."""
-        topology = self._route.topology
-        return topology.replicas() if isinstance(topology, Master) else 0
+        known = int(self.sentinel_facts().get("num-slaves", 0))  # also those that are away
+        self._most = max(self._most, int(found[1]) if found else 0, known)
 
     def _is_over(self, confirmed: Reply, wanted: float, begun: float) -> bool:
         """Return whether enough replicas have confirmed. Raises NotReplicated when this thread has

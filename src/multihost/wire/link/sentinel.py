@@ -7,7 +7,6 @@ and never the master, which may be another one at the next connection. Options t
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -166,17 +165,6 @@ class Master:
         except (RedisError, OSError):  # who connects then says why
             return False
         return True
-
-    def replicas(self) -> int:
-        """Return how many replicas of the master a Sentinel knows, also those that are away; 0 if
-        none answers.
-        """
-        from redis.exceptions import RedisError
-
-        for each in self._sentinels.sentinels:
-            with contextlib.suppress(RedisError):
-                return int(each.sentinel_master(self._service)["num-slaves"])
-        return 0
 
     def is_current(self, node: Node) -> bool:
         return self._node in (None, node)

@@ -62,7 +62,7 @@ class Branch(Link):
 
     guarded = True
     address, redact, timeout, reconnect_timeout = shared(), shared(), shared(), shared()
-    on_open, on_move, lookout = shared(), shared(), shared()
+    on_open, on_move, lookout, _route = shared(), shared(), shared(), shared()
     disconnects, _last_break, _reply_off = shared(), shared(), shared()
     _closed, _closer, _closing = shared(), shared(), shared()
     _connections, _idle, _reply_keys = shared(), shared(), shared()

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 
+from multihost.errors import AccessDenied, LinkError, ServerUnfit
 from multihost.wire.address import Address, Credentials, split_hosts
 from multihost.wire.link.channel import Channel, Node, Reply
 from multihost.wire.link.cluster.lane import Branch, Lane, Server
@@ -228,12 +229,20 @@ class ClusterLink(Link):
     # opening and closing
 
     def connect(self) -> None:
-        """Find out where everything is, and open this thread's connection to one server. Raises
-        LinkError.
+        """Find out where everything is, and open this thread's connection to the first server that
+        takes one: others may just be replaced. Raises LinkError.
         """
         if not self.refresh(math.inf if self._map.masters else 0.0):
             raise self._map.failure() from None
-        self.masters()[0].connect()
+        failed: LinkError | None = None
+        for master in self.masters():
+            try:
+                return master.connect()
+            except (AccessDenied, ServerUnfit):
+                raise
+            except LinkError as error:
+                failed = error
+        raise failed or self._map.failure()
 
     def _unlink(self, commands: Sequence[Command]) -> None:
         by_server: dict[Node | None, list[Command]] = {}

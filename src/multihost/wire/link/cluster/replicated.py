@@ -14,9 +14,6 @@ class ReplicatedLane(ReplicatedLink, Lane):
 
     replicas = shared()
 
-    def _known(self) -> int:
-        return 0  # a cluster does not say how many there should be
-
 
 class ReplicatedClusterLink(ClusterLink):
     """The whole: its lanes wait."""
@@ -24,7 +21,7 @@ class ReplicatedClusterLink(ClusterLink):
     _lane_type = ReplicatedLane
 
     def connect(self) -> None:
-        """Open a connection, and see that the servers let this process wait. 1 round trip each."""
+        """Open a connection, and see that its server lets this process wait. 1 round trip."""
         super().connect()
-        for master in self.masters():
-            master.execute(b"WAIT", b"0", b"1")
+        opened = next(each for each in self.masters() if each.current_channel() is not None)
+        opened.execute(b"WAIT", b"0", b"1")
