@@ -223,6 +223,8 @@ class SessionRegistration(Gates):
         prefixes += [request.prefix for request in list(self._requested)]
         if not prefixes:
             return []
+        if self._link.lane(self._first) is self._link:
+            prefixes = prefixes[:1]  # one server has them all
         found = {self.presence_of(prefix): None for prefix in (*prefixes, self._first)}
         for node, presence in list(self._presences.items()):
             if presence not in found and presence.node is not None:
